@@ -27,7 +27,9 @@ class Sha256 {
 };
 
 /** Blocks that hash_blocks makes of `bytes` bytes: ceil(bytes / 4096). */
-inline uint64_t block_count(uint64_t bytes) { return bytes / kBlockBytes + (bytes % kBlockBytes != 0); }
+inline uint64_t block_count(uint64_t bytes) {
+  return bytes / kBlockBytes + (bytes % kBlockBytes != 0);
+}
 
 /**
  * Hashes each 4096-byte block of the input by itself, the last one padded with zeros, and writes 32 bytes a block: one
