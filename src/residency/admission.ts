@@ -1,0 +1,178 @@
+import { WorkerError } from '../errors.js';
+import type { Load, LoadResult } from '../vram/load.js';
+import { type CommitRequest, type CommitResult, type Likeness, likeness } from './commit.js';
+import { Intake, type IntakePurpose } from './intake.js';
+import type { Inventory } from './inventory.js';
+import type { Claim, DeviceMemory } from './memory.js';
+import { ShardRecord } from './record.js';
+import { openShard, sealShard } from './sealing.js';
+import type { Turn } from './turns.js';
+import type { ResidencyObserver } from './worker.js';
+
+/** What became of a commit that was not refused. */
+export type Admission =
+  /** The shard is here, the same: its handle stands, and the body is not needed. */
+  | { readonly kind: 'standing'; readonly result: CommitResult }
+  /** The body is needed: for a new shard, or to be compared with the one that is here. */
+  | { readonly kind: 'intake'; readonly intake: Intake };
+
+interface Taken {
+  readonly memory: DeviceMemory;
+  readonly claim: Claim;
+  readonly giveBack: () => void;
+}
+
+/**
+ * Decides a commit at once: refuses in the order 400, 404/410, 413, 409, 507, 429, 503, or takes the memory and a place
+ * in the queue. Nothing awaits in here, so no other request can come between a decision and what it takes.
+ */
+export function admit(inventory: Inventory, request: CommitRequest, observer: () => ResidencyObserver): Admission {
+  void inventory.driver;
+  const standing = inventory.shards.get(request.shardId);
+  const like: Likeness = standing?.state === 'sealed' ? likeness(standing, request) : 'other';
+  if (request.gpuDevice !== undefined) inventory.device(request.gpuDevice);
+  if (request.reservationId !== undefined && like === 'other') inventory.reservations.require(request.reservationId);
+  if (request.vramBytes > inventory.options.maxModelBytes) {
+    throw new WorkerError('MODEL_TOO_LARGE', `a shard may have up to ${inventory.options.maxModelBytes} bytes`);
+  }
+  if (standing !== undefined) {
+    if (like === 'same') return { kind: 'standing', result: resultOf(standing, false) };
+    if (like === 'unknown') return begin(inventory, inventory.turns.enter(), compare(inventory, standing, request));
+    throw refusalOf(standing);
+  }
+
+  const taken = takeMemory(inventory, request);
+  try {
+    const turn = inventory.turns.enter();
+    try {
+      inventory.requireOpen();
+    } catch (error) {
+      turn.cancel(error);
+      turn.leave();
+      throw error;
+    }
+    return begin(inventory, turn, receive(inventory, request, taken, observer));
+  } catch (error) {
+    taken.giveBack();
+    throw error;
+  }
+}
+
+function begin(inventory: Inventory, turn: Turn, purpose: IntakePurpose): Admission {
+  const intake: Intake = new Intake(turn, inventory.driver.staging, {
+    ...purpose,
+    ended: (error) => {
+      inventory.intakes.delete(intake);
+      purpose.ended(error);
+    },
+  });
+  inventory.intakes.add(intake);
+  return { kind: 'intake', intake };
+}
+
+function refusalOf(record: ShardRecord): WorkerError {
+  if (record.state === 'sealed') return new WorkerError('SHARD_CONFLICT', 'another shard has this shard_id');
+  if (record.state === 'corrupt') return new WorkerError('SHARD_CONFLICT', 'the shard is corrupt: release it first');
+  return new WorkerError('SHARD_BUSY', `the shard is ${record.state}`, { retryAfterMs: 1000 });
+}
+
+function takeMemory(inventory: Inventory, request: CommitRequest): Taken {
+  const { reservationId, gpuDevice, vramBytes } = request;
+  if (reservationId === undefined) {
+    inventory.reservations.sweep();
+    const memory = inventory.placeOne(gpuDevice);
+    const claim = memory.claim(vramBytes);
+    return { memory, claim, giveBack: () => claim.drop() };
+  }
+  const reserved = inventory.reservations.deviceOf(reservationId, request);
+  if (gpuDevice !== undefined && gpuDevice !== reserved) {
+    throw new WorkerError('SHARD_CONFLICT', `the reservation holds this shard's memory on device ${reserved}`);
+  }
+  const { claim, giveBack } = inventory.reservations.take(reservationId, request, vramBytes);
+  return { memory: inventory.device(reserved), claim, giveBack };
+}
+
+/** A new shard: present from now on, `receiving`. */
+function receive(
+  inventory: Inventory,
+  request: CommitRequest,
+  taken: Taken,
+  observer: () => ResidencyObserver,
+): IntakePurpose {
+  const started = performance.now();
+  const { memory, claim, giveBack } = taken;
+  const { vramBytes } = request;
+  const record = new ShardRecord(request, vramBytes, memory, () => {
+    claim.drop();
+    if (!sealed) giveBack();
+  });
+  let sealed = false;
+  let undone = false;
+  inventory.shards.add(record);
+  inventory.changed();
+  return {
+    totalBytes: vramBytes,
+    async open(): Promise<Load> {
+      inventory.require('VramAllocated', record, { gpu_device: memory.gpuDevice, vram_bytes: vramBytes });
+      const load = await openShard(record, request, inventory.driver);
+      claim.settle();
+      return load;
+    },
+    progress(receivedBytes: number): void {
+      record.receivedBytes = receivedBytes;
+    },
+    async complete(received: LoadResult): Promise<CommitResult> {
+      record.phase = { state: 'sealing' };
+      inventory.changed();
+      const seal = await sealShard(record, request, received, inventory.worker);
+      const { jti, digest, treeDigest } = seal;
+      inventory.require('VramSealed', record, { jti, digest, tree_digest: treeDigest, vram_bytes: vramBytes });
+      sealed = true;
+      claim.shrink(vramBytes);
+      record.phase = { state: 'sealed', seal };
+      inventory.changed();
+      return resultOf(record, true);
+    },
+    async undo(): Promise<void> {
+      undone = true;
+      claim.unsettle();
+      if (record.allocation !== undefined) inventory.attempt('VramDeallocated', 'info', record);
+      // A driver that can not free leaves the shard `releasing`, where it is seen and can be released again.
+      await inventory.discard(record).catch(() => undefined);
+    },
+    ended(error: unknown): void {
+      if (undone) inventory.notice(error);
+      if (error instanceof WorkerError && error.code === 'POLICY_VIOLATION') {
+        inventory.attempt('PolicyViolation', 'critical', record, { detail: error.message });
+      }
+      observer().committed(outcomeOf(error), vramBytes, (performance.now() - started) / 1000);
+    },
+  };
+}
+
+/** A retry whose bytes must be read to know whether they are the same: digested on the host, put nowhere. */
+function compare(inventory: Inventory, standing: ShardRecord, request: CommitRequest): IntakePurpose {
+  return {
+    totalBytes: request.vramBytes,
+    open: async () => inventory.driver.hostLoad(request.vramBytes, { flat: false, tree: true }),
+    progress: () => undefined,
+    complete: async (received) => {
+      const same = received.tree === standing.seal?.treeDigest;
+      if (standing.state !== 'sealed' || inventory.shards.get(request.shardId) !== standing || !same) {
+        throw refusalOf(standing);
+      }
+      return resultOf(standing, false);
+    },
+    undo: async () => undefined,
+    ended: () => undefined,
+  };
+}
+
+function resultOf(record: ShardRecord, created: boolean): CommitResult {
+  if (record.seal === undefined) throw new WorkerError('INTERNAL', 'only a sealed shard has a handle');
+  return { created, handle: record.seal.handle, shard: record.snapshot() };
+}
+
+/** How an operation ended, as metrics name it. */
+export const outcomeOf = (error: unknown) =>
+  error === undefined ? 'ok' : error instanceof WorkerError ? error.code : 'INTERNAL';

@@ -1,0 +1,131 @@
+import { WorkerError } from '../errors.js';
+import type { Load, LoadResult } from '../vram/load.js';
+import type { Slot, Staging } from '../vram/staging.js';
+import type { CommitResult } from './commit.js';
+import { Pump } from './pump.js';
+import type { Turn } from './turns.js';
+
+/** Staging slots that one commit uses: one is filled while the other is on its way. */
+export const slotsPerCommit = 2;
+
+/** What an intake's bytes are for: a new shard, or the comparison with one that is here. */
+export interface IntakePurpose {
+  readonly totalBytes: number;
+  open(): Promise<Load>;
+  progress(receivedBytes: number): void;
+  complete(received: LoadResult): Promise<CommitResult>;
+  /** Undoes everything; never rejects. */
+  undo(): Promise<void>;
+  /** Told once how it ended. */
+  ended(error: unknown): void;
+}
+
+/**
+ * One commit's way in: admitted already, waiting for its slot, then taking bytes. Whatever goes wrong, by an error or by
+ * `abort`, everything it took is given back before the promise settles.
+ */
+export class Intake {
+  readonly #turn: Turn;
+  readonly #staging: Staging;
+  readonly #purpose: IntakePurpose;
+  #slots: readonly Slot[] = [];
+  #load: Load | undefined;
+  #pump: Pump | undefined;
+  #opening: Promise<void> | undefined;
+  #finishing: Promise<CommitResult> | undefined;
+  #ending: Promise<void> | undefined;
+  readonly #ended = new AbortController();
+
+  constructor(turn: Turn, staging: Staging, purpose: IntakePurpose) {
+    this.#turn = turn;
+    this.#staging = staging;
+    this.#purpose = purpose;
+  }
+
+  /** Aborts, with the reason, as soon as the intake takes no more bytes because something ended it. */
+  get signal(): AbortSignal {
+    return this.#ended.signal;
+  }
+
+  /** Resolves when a commit slot is ours and the memory is taken. Nothing of the body need be read before. */
+  start(): Promise<void> {
+    return this.#guard(() => {
+      this.#opening ??= this.#open();
+      return this.#opening;
+    });
+  }
+
+  /** Takes the next bytes; wait for the promise, if one is returned, before the next call. */
+  write(chunk: Uint8Array): Promise<void> | undefined {
+    return this.#running().write(chunk);
+  }
+
+  /** Takes all bytes from an open file. */
+  file(descriptor: number): Promise<void> {
+    return this.#guard(() => this.#running().file(descriptor));
+  }
+
+  /** All bytes were written: proves and seals the shard, or throws with everything undone. */
+  finish(): Promise<CommitResult> {
+    this.#finishing ??= this.#guard(async () => {
+      const received = await this.#running().finish();
+      await this.#load?.close();
+      const result = await this.#purpose.complete(received);
+      this.#settle(undefined);
+      return result;
+    });
+    return this.#finishing;
+  }
+
+  /** Gives everything back. Once `finish` was called the shard's fate is decided there. */
+  async abort(reason: unknown = new WorkerError('INTERNAL', 'the commit was given up')): Promise<void> {
+    if (this.#finishing !== undefined) {
+      await this.#finishing.catch(() => undefined);
+      return;
+    }
+    await this.#undo(reason);
+  }
+
+  async #guard<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      this.signal.throwIfAborted();
+      return await work();
+    } catch (error) {
+      await this.#undo(error);
+      throw error;
+    }
+  }
+
+  async #open(): Promise<void> {
+    await this.#turn.granted();
+    this.#slots = this.#staging.take(slotsPerCommit);
+    this.#load = await this.#purpose.open();
+    this.#pump = new Pump(this.#load, this.#slots, this.#purpose.totalBytes, (bytes) => this.#purpose.progress(bytes));
+  }
+
+  #undo(error: unknown): Promise<void> {
+    this.#ending ??= (async () => {
+      this.#ended.abort(error);
+      this.#turn.cancel(error);
+      await this.#opening?.catch(() => undefined);
+      await this.#pump?.close().catch(() => undefined);
+      await this.#purpose.undo();
+      this.#settle(error);
+    })();
+    return this.#ending;
+  }
+
+  #settle(error: unknown): void {
+    this.#ending ??= Promise.resolve();
+    this.#staging.give(this.#slots);
+    this.#slots = [];
+    this.#turn.leave();
+    this.#purpose.ended(error);
+  }
+
+  #running(): Pump {
+    this.signal.throwIfAborted();
+    if (this.#pump === undefined) throw new WorkerError('INTERNAL', 'the commit does not take bytes yet');
+    return this.#pump;
+  }
+}

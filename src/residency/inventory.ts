@@ -1,0 +1,173 @@
+import { WorkerError } from '../errors.js';
+import type { Driver } from '../vram/driver.js';
+import { VramError } from '../vram/status.js';
+import type { AuditEvent, AuditLog, AuditSeverity } from './audit.js';
+import type { Intake } from './intake.js';
+import { DeviceMemory } from './memory.js';
+import type { ResidencyOptions } from './options.js';
+import { roomiest } from './plan.js';
+import type { ShardRecord } from './record.js';
+import { Reservations } from './reservation.js';
+import { Shards } from './shards.js';
+import { Turns } from './turns.js';
+import type { Reason, WorkerIdentity, WorkerState } from './worker.js';
+
+/** Admitted commits that may wait, for each slot. */
+const waitingPerSlot = 8;
+
+/** Times that freeing is tried at once before a shard is left in `releasing` for a later DELETE. */
+const freeAttempts = 3;
+
+/** What the worker has and what is true of it now: devices, shards, reservations, slots. Holds no decision of its own. */
+export class Inventory {
+  readonly worker: WorkerIdentity;
+  readonly options: ResidencyOptions;
+  readonly audit: AuditLog;
+  readonly shards = new Shards();
+  readonly reservations = new Reservations();
+  readonly turns: Turns;
+  readonly devices = new Map<number, DeviceMemory>();
+  /** Commits on their way in. */
+  readonly intakes = new Set<Intake>();
+  state: WorkerState = 'starting';
+  #driver: Driver | undefined;
+  #revision = 0;
+  #lost = false;
+
+  constructor(worker: WorkerIdentity, options: ResidencyOptions, audit: AuditLog) {
+    this.worker = worker;
+    this.options = options;
+    this.audit = audit;
+    this.turns = new Turns(options.commitSlots, options.commitSlots * waitingPerSlot);
+  }
+
+  /** Grows with every change that a poller could see. */
+  get revision(): number {
+    return this.#revision;
+  }
+
+  changed(): void {
+    this.#revision++;
+  }
+
+  /** The driver, once devices are up. @throws WorkerError STARTING */
+  get driver(): Driver {
+    if (this.#driver !== undefined) return this.#driver;
+    throw new WorkerError('STARTING', 'the devices are not up yet', { retryAfterMs: 1000 });
+  }
+
+  /** Takes over an opened driver and the devices of it that the worker uses. @throws WorkerError INVALID_PARAMS */
+  adopt(driver: Driver): void {
+    const all = Array.from({ length: driver.deviceCount }, (_, ordinal) => ordinal);
+    for (const ordinal of this.options.gpuDevices ?? all) {
+      if (!all.includes(ordinal)) throw new WorkerError('INVALID_PARAMS', `there is no GPU device ${ordinal}`);
+      this.devices.set(ordinal, new DeviceMemory(ordinal, () => driver.device(ordinal)));
+    }
+    this.#driver = driver;
+    this.state = 'ready';
+    this.changed();
+  }
+
+  /** @throws WorkerError INVALID_PARAMS for an index that is none of ours */
+  device(gpuDevice: number): DeviceMemory {
+    const memory = this.devices.get(gpuDevice);
+    if (memory === undefined) throw new WorkerError('INVALID_PARAMS', `there is no GPU device ${gpuDevice}`);
+    return memory;
+  }
+
+  /** The devices that a request may use. @throws WorkerError INVALID_PARAMS */
+  devicesOf(gpuDevices: readonly number[] | undefined): DeviceMemory[] {
+    return gpuDevices?.map((ordinal) => this.device(ordinal)) ?? [...this.devices.values()];
+  }
+
+  /** The device that a shard without reservation goes to. */
+  placeOne(gpuDevice: number | undefined): DeviceMemory {
+    const memory = gpuDevice === undefined ? roomiest([...this.devices.values()]) : this.device(gpuDevice);
+    if (memory === undefined) throw new WorkerError('VRAM_OOM', 'there is no device');
+    return memory;
+  }
+
+  /** Refuses new work while devices come up, while draining, and while the audit log can't be written. */
+  requireOpen(): void {
+    if (this.state === 'starting') void this.driver;
+    if (this.state === 'draining' || this.state === 'stopped') {
+      throw new WorkerError('DRAINING', 'the worker is shutting down', { retryAfterMs: 5000 });
+    }
+    if (!this.audit.probe()) {
+      throw new WorkerError('AUDIT_UNAVAILABLE', 'the audit log cannot be written', { retryAfterMs: 1000 });
+    }
+  }
+
+  /** What keeps the worker itself, whatever shards it has, from being ready. */
+  obstacles(): Reason[] {
+    const { state } = this;
+    const reasons: Reason[] = [];
+    if (state === 'starting') reasons.push({ code: 'STARTING', detail: 'the devices are not up yet' });
+    if (state === 'loading') reasons.push({ code: 'LOADING', detail: 'shards are being restored' });
+    if (state === 'draining') reasons.push({ code: 'DRAINING', detail: 'the worker is shutting down' });
+    if (state === 'stopped') reasons.push({ code: 'STOPPED', detail: 'the worker has stopped' });
+    if (!this.audit.probe()) reasons.push({ code: 'AUDIT_UNAVAILABLE', detail: 'the audit log cannot be written' });
+    return reasons;
+  }
+
+  /** Wipes and frees a shard's memory and forgets it; if the driver refuses, the shard stays, `releasing`. */
+  async discard(record: ShardRecord): Promise<void> {
+    const attempt = this.#free(record);
+    record.phase = { state: 'releasing', attempt };
+    this.changed();
+    try {
+      await attempt;
+      this.shards.remove(record);
+    } catch (error) {
+      record.phase = { state: 'releasing', attempt: null };
+      throw this.notice(error);
+    } finally {
+      this.changed();
+    }
+  }
+
+  /** Every error of the driver passes here: one that lost the context ends the worker. */
+  notice(error: unknown): unknown {
+    if (error instanceof VramError && error.sticky && !this.#lost) {
+      this.#lost = true;
+      this.state = 'stopped';
+      this.changed();
+      this.options.onLost(error);
+    }
+    return error;
+  }
+
+  /** Writes what is about to take effect on a shard; without the entry it must not. @throws WorkerError AUDIT_UNAVAILABLE */
+  require(event: AuditEvent, record: ShardRecord, fields: Readonly<Record<string, unknown>> = {}): void {
+    const { shardId, modelRef } = record.identity;
+    this.audit.append(event, 'info', { shard_id: shardId, model_ref: modelRef, ...fields });
+  }
+
+  /** Writes what has come to pass whether it can be written or not; a failure shows in `audit.writable`. */
+  attempt(
+    event: AuditEvent,
+    severity: AuditSeverity,
+    record: ShardRecord,
+    fields: Readonly<Record<string, unknown>> = {},
+  ): void {
+    const { shardId, modelRef } = record.identity;
+    try {
+      this.audit.append(event, severity, { shard_id: shardId, model_ref: modelRef, ...fields });
+    } catch {
+      this.changed();
+    }
+  }
+
+  async #free(record: ShardRecord): Promise<void> {
+    await record.verification?.catch(() => undefined);
+    for (let attempt = 1; record.allocation !== undefined; attempt++) {
+      try {
+        await record.allocation.free();
+        record.allocation = undefined;
+      } catch (error) {
+        if (attempt === freeAttempts) throw error;
+      }
+    }
+    record.returnMemory();
+  }
+}

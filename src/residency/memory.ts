@@ -1,0 +1,158 @@
+import { WorkerError } from '../errors.js';
+
+/** A device and how much of it there is. Bytes are integers; `available` is what a new claim can take. */
+export interface DeviceSnapshot {
+  readonly gpuDevice: number;
+  readonly name: string;
+  readonly uuid: string;
+  readonly totalBytes: number;
+  readonly freeBytes: number;
+  readonly reservedBytes: number;
+  readonly availableBytes: number;
+  readonly granularityBytes: number;
+}
+
+/** What the accounts ask of a device. */
+export interface DeviceFigures {
+  readonly name: string;
+  readonly uuid: string;
+  readonly totalBytes: number;
+  readonly freeBytes: number;
+  readonly granularityBytes: number;
+}
+
+/** Bytes of a device that are spoken for, from the decision to admit a shard until the memory is the device's again. */
+export interface Claim {
+  readonly bytes: number;
+  /** The driver gave the memory. */
+  settle(): void;
+  /** The driver is about to take it back. */
+  unsettle(): void;
+  /** Keeps only what the shard takes, once it is sealed. */
+  shrink(bytes: number): void;
+  /** Nothing is held any more. */
+  drop(): void;
+}
+
+/**
+ * The accounts of one device. Decisions are made on these, not on the driver's figure, which lags behind allocations on
+ * their way; while none is, the driver's figure corrects them, since other processes may use the device too.
+ */
+export class DeviceMemory {
+  readonly gpuDevice: number;
+  readonly #figures: () => DeviceFigures;
+  #last: DeviceFigures;
+  /** Free bytes as they would be if nothing were claimed. */
+  #baseBytes: number;
+  #claimedBytes = 0;
+  #settledBytes = 0;
+  #reservedBytes = 0;
+  #moving = 0;
+
+  constructor(gpuDevice: number, figures: () => DeviceFigures) {
+    this.gpuDevice = gpuDevice;
+    this.#figures = figures;
+    this.#last = figures();
+    this.#baseBytes = this.#last.freeBytes;
+  }
+
+  get uuid(): string {
+    return this.#last.uuid;
+  }
+
+  get availableBytes(): number {
+    return Math.max(0, this.#freeBytes() - this.#reservedBytes);
+  }
+
+  /** What an allocation of so many bytes takes. */
+  mappedBytes(bytes: number): number {
+    return Math.ceil(bytes / this.#last.granularityBytes) * this.#last.granularityBytes;
+  }
+
+  /**
+   * Claims memory for `bytes` bytes; `fromReservedBytes` of it come out of what is reserved.
+   * @throws WorkerError VRAM_OOM
+   */
+  claim(bytes: number, fromReservedBytes = 0): Claim {
+    const mapped = Math.max(this.mappedBytes(bytes), fromReservedBytes);
+    this.#require(mapped - fromReservedBytes, mapped);
+    this.#reservedBytes -= fromReservedBytes;
+    this.#claimedBytes += mapped;
+    return this.#open(mapped);
+  }
+
+  /** Sets mapped bytes aside. @throws WorkerError VRAM_OOM */
+  reserve(mappedBytes: number): void {
+    this.#require(mappedBytes, mappedBytes);
+    this.#reservedBytes += mappedBytes;
+  }
+
+  /** Takes bytes back into the reserved ones, just after the claim on them was dropped. */
+  restore(mappedBytes: number): void {
+    this.#reservedBytes += mappedBytes;
+  }
+
+  unreserve(mappedBytes: number): void {
+    this.#reservedBytes -= mappedBytes;
+  }
+
+  snapshot(): DeviceSnapshot {
+    const freeBytes = this.#freeBytes();
+    return {
+      gpuDevice: this.gpuDevice,
+      ...this.#last,
+      freeBytes,
+      reservedBytes: this.#reservedBytes,
+      availableBytes: this.availableBytes,
+    };
+  }
+
+  #require(bytes: number, neededBytes: number): void {
+    const availableBytes = this.availableBytes;
+    if (bytes <= availableBytes) return;
+    throw new WorkerError('VRAM_OOM', `device ${this.gpuDevice} has not enough memory available`, {
+      sizes: { neededBytes, availableBytes },
+      retryAfterMs: 1000,
+    });
+  }
+
+  #freeBytes(): number {
+    if (this.#moving === 0) {
+      this.#last = this.#figures();
+      this.#baseBytes = this.#last.freeBytes + this.#settledBytes;
+    }
+    return Math.max(0, this.#baseBytes - this.#claimedBytes);
+  }
+
+  #open(mapped: number): Claim {
+    let held = mapped;
+    let settled = false;
+    this.#moving++;
+    const settle = (to: boolean) => {
+      if (settled === to) return;
+      settled = to;
+      this.#moving += to ? -1 : 1;
+      this.#settledBytes += to ? held : -held;
+    };
+    return {
+      get bytes() {
+        return held;
+      },
+      settle: () => settle(true),
+      unsettle: () => settle(false),
+      shrink: (bytes) => {
+        const kept = this.mappedBytes(bytes);
+        this.#claimedBytes -= held - kept;
+        if (settled) this.#settledBytes -= held - kept;
+        held = kept;
+      },
+      drop: () => {
+        if (held === 0) return;
+        settle(false);
+        this.#moving--;
+        this.#claimedBytes -= held;
+        held = 0;
+      },
+    };
+  }
+}

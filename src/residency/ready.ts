@@ -1,0 +1,99 @@
+import { signJws } from '../seal/jws.js';
+import type { ShardRecord } from './record.js';
+import type { ShardSnapshot } from './shard.js';
+import type { DriverKind, Reason, WorkerIdentity, WorkerState } from './worker.js';
+
+export interface ReadyQuery {
+  /** Narrows the answer to one model. */
+  readonly modelRef?: string;
+  readonly withHandles: boolean;
+  /** Shards whose last verification is older are verified first. */
+  readonly maxAgeSeconds?: number;
+  /** Asks for a signed attestation that can not be replayed. */
+  readonly nonce?: string;
+}
+
+export interface ModelReadiness {
+  readonly modelRef: string;
+  readonly ready: boolean;
+  readonly totalShards: number;
+  readonly residentShards: number;
+}
+
+export interface ReadyReport {
+  readonly ready: boolean;
+  readonly state: WorkerState;
+  readonly workerId: string;
+  readonly bootId: string;
+  readonly driver: DriverKind;
+  readonly reasons: readonly Reason[];
+  readonly models: readonly ModelReadiness[];
+  readonly handles: readonly { readonly handle: string; readonly shard: ShardSnapshot }[];
+  readonly attestation: string | null;
+}
+
+/** What the report is made of: the shards asked about, and what stands in the worker's own way. */
+export interface ReadyFacts {
+  readonly worker: WorkerIdentity;
+  readonly state: WorkerState;
+  readonly records: readonly ShardRecord[];
+  readonly obstacles: readonly Reason[];
+}
+
+/** Says whether at least one model is ready and nothing is wrong, and attests it. Reads what is known; hashes nothing. */
+export function readyReport({ worker, state, records, obstacles }: ReadyFacts, query: ReadyQuery): ReadyReport {
+  const models = modelsOf(records);
+  const reasons = [...obstacles, ...corruptShards(records), ...missingModels(models, query.modelRef)];
+  const ready = reasons.length === 0;
+  const sealed = records.flatMap((record) =>
+    record.phase.state === 'sealed' ? [{ record, seal: record.phase.seal }] : [],
+  );
+  const handles = sealed.map(({ record, seal }) => ({ handle: seal.handle, shard: record.snapshot() }));
+  const shards = sealed.map(({ seal }) => ({
+    jti: seal.jti,
+    last_verified_at: new Date(seal.lastVerifiedAtMs).toISOString(),
+  }));
+  const { workerId, bootId, driver, key } = worker;
+  const iat = Math.floor(Date.now() / 1000);
+  const claims = { iss: workerId, boot_id: bootId, nonce: query.nonce, iat, ready, shards };
+  return {
+    ready,
+    state,
+    workerId,
+    bootId,
+    driver,
+    reasons,
+    models,
+    handles: query.withHandles ? handles : [],
+    attestation: query.nonce === undefined ? null : signJws('vram-attestation+jws', claims, key),
+  };
+}
+
+/** A model is ready when each of its shard indexes has a sealed shard; one that still loads holds no other back. */
+function modelsOf(records: readonly ShardRecord[]): ModelReadiness[] {
+  return [...new Set(records.map((record) => record.identity.modelRef))].map((modelRef) => {
+    const shards = records.filter((record) => record.identity.modelRef === modelRef);
+    const totalShards = Math.max(...shards.map((record) => record.identity.totalShards));
+    const resident = new Set(
+      shards
+        .filter((record) => record.state === 'sealed' && record.identity.totalShards === totalShards)
+        .map((record) => record.identity.shardIndex),
+    );
+    const whole = shards.every((record) => record.state !== 'corrupt');
+    return { modelRef, ready: whole && resident.size === totalShards, totalShards, residentShards: resident.size };
+  });
+}
+
+function corruptShards(records: readonly ShardRecord[]): Reason[] {
+  return records
+    .filter((record) => record.state === 'corrupt')
+    .map((record) => ({ code: 'SHARD_CORRUPT', detail: `shard ${record.identity.shardId} failed its verification` }));
+}
+
+function missingModels(models: readonly ModelReadiness[], modelRef: string | undefined): Reason[] {
+  if (models.some((model) => model.ready)) return [];
+  if (modelRef !== undefined && models.length === 0) {
+    return [{ code: 'MODEL_NOT_RESIDENT', detail: 'no shard of this model is here' }];
+  }
+  return [{ code: 'NO_MODEL_READY', detail: 'no model has all its shards sealed' }];
+}

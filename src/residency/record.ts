@@ -1,0 +1,72 @@
+import type { Digest } from '../seal/digest.js';
+import type { Allocation } from '../vram/allocation.js';
+import type { DeviceMemory } from './memory.js';
+import type { ByteRange, ShardIdentity, ShardSnapshot, ShardState } from './shard.js';
+import type { VerifyReport } from './verification.js';
+
+/** What was sealed: fixed but for the time of the last verification. */
+export interface Seal {
+  readonly handle: string;
+  readonly jti: string;
+  readonly digest: Digest | null;
+  readonly treeDigest: Digest;
+  /** One hash per 512 KiB, so that a failed verification can say where. */
+  readonly groupHashes: Buffer;
+  readonly sealedAtMs: number;
+  lastVerifiedAtMs: number;
+  /** The same moment by the clock that never steps. */
+  lastVerifiedMonotonicMs: number;
+}
+
+type Phase =
+  | { readonly state: 'receiving' | 'sealing' }
+  | { readonly state: 'sealed'; readonly seal: Seal }
+  | { readonly state: 'corrupt'; readonly seal: Seal; readonly ranges: readonly ByteRange[] }
+  | { readonly state: 'releasing'; readonly attempt: Promise<void> | null };
+
+/** One shard of this worker while it lives here: what it is, where it lies, and what is being done to it. */
+export class ShardRecord {
+  readonly identity: ShardIdentity;
+  readonly vramBytes: number;
+  readonly memory: DeviceMemory;
+  receivedBytes = 0;
+  allocation: Allocation | undefined;
+  /** Frees the accounts once the memory is the device's again. */
+  readonly returnMemory: () => void;
+  /** The verification under way, which later ones join. */
+  verification: Promise<VerifyReport> | undefined;
+  phase: Phase = { state: 'receiving' };
+
+  constructor(identity: ShardIdentity, vramBytes: number, memory: DeviceMemory, returnMemory: () => void) {
+    this.identity = identity;
+    this.vramBytes = vramBytes;
+    this.memory = memory;
+    this.returnMemory = returnMemory;
+  }
+
+  get state(): ShardState {
+    return this.phase.state;
+  }
+
+  /** The seal that stands, also where verification found the bytes damaged. */
+  get seal(): Seal | undefined {
+    return this.phase.state === 'sealed' || this.phase.state === 'corrupt' ? this.phase.seal : undefined;
+  }
+
+  snapshot(): ShardSnapshot {
+    const seal = this.seal;
+    return {
+      ...this.identity,
+      gpuDevice: this.memory.gpuDevice,
+      gpuUuid: this.memory.uuid,
+      vramBytes: this.vramBytes,
+      receivedBytes: this.receivedBytes,
+      state: this.state,
+      digest: seal?.digest ?? null,
+      treeDigest: seal?.treeDigest ?? null,
+      sealedAtMs: seal?.sealedAtMs ?? null,
+      lastVerifiedAtMs: seal?.lastVerifiedAtMs ?? null,
+      corruptRanges: this.phase.state === 'corrupt' ? this.phase.ranges : [],
+    };
+  }
+}

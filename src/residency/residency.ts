@@ -1,0 +1,233 @@
+import { WorkerError } from '../errors.js';
+import { deriveSealKey } from '../seal/key.js';
+import { Driver } from '../vram/driver.js';
+import { openBeneath } from '../vram/file.js';
+import { type Admission, admit } from './admission.js';
+import { AuditLog } from './audit.js';
+import type { CommitRequest, CommitResult } from './commit.js';
+import { slotsPerCommit } from './intake.js';
+import { Inventory } from './inventory.js';
+import type { DeviceSnapshot } from './memory.js';
+import type { ResidencyOptions } from './options.js';
+import type { PlanReport, PlanRequest } from './plan.js';
+import { plan } from './planning.js';
+import { type ReadyQuery, type ReadyReport, readyReport } from './ready.js';
+import type { ReservationSnapshot } from './reservation.js';
+import type { ShardSnapshot } from './shard.js';
+import type { ShardFilter, ShardPage } from './shards.js';
+import { type ResidencyStats, statsOf } from './stats.js';
+import { type HandleVerdict, judge } from './verdict.js';
+import type { VerifyReport } from './verification.js';
+import { Verifications } from './verifications.js';
+import { type DriverKind, type Reason, type ResidencyObserver, WorkerIdentity, type WorkerState } from './worker.js';
+
+const silent: ResidencyObserver = { committed: () => undefined, verified: () => undefined };
+
+/**
+ * The sealing service: puts shards into device memory, proves them, and says what is here. The one door of this floor.
+ * Every method throws `WorkerError` and nothing else on purpose.
+ */
+export class Residency {
+  observer: ResidencyObserver = silent;
+  readonly #inventory: Inventory;
+  readonly #verifications: Verifications;
+  readonly #sweeper: NodeJS.Timeout;
+
+  constructor(options: ResidencyOptions) {
+    const key = deriveSealKey(options.sealSecret, options.workerId);
+    const worker = new WorkerIdentity(options.workerId, options.driverKind, key);
+    this.#inventory = new Inventory(worker, options, new AuditLog(options.auditLog));
+    this.#verifications = new Verifications(this.#inventory, () => this.observer);
+    this.#sweeper = setInterval(() => this.#inventory.reservations.sweep(), 1000).unref();
+  }
+
+  /** Brings the devices up. Until it resolves every request is refused with STARTING. @throws VramError */
+  async start(): Promise<void> {
+    const { options, audit, worker } = this.#inventory;
+    const driver = await Driver.open({
+      ...options,
+      maxAllocationBytes: options.maxModelBytes,
+      stagingSlots: options.commitSlots * slotsPerCommit,
+    });
+    try {
+      this.#inventory.adopt(driver);
+    } catch (error) {
+      await driver.close();
+      throw error;
+    }
+    const fields = { worker_id: worker.workerId, boot_id: worker.bootId, driver: worker.driver };
+    // A log that can't be written yet refuses every mutation, and says so in ready; it is no reason not to start.
+    try {
+      audit.append('WorkerStarted', 'info', fields);
+    } catch {
+      this.#inventory.changed();
+    }
+  }
+
+  get state(): WorkerState {
+    return this.#inventory.state;
+  }
+
+  get driver(): DriverKind {
+    return this.#inventory.worker.driver;
+  }
+
+  get simulated(): boolean {
+    return this.#inventory.worker.simulated;
+  }
+
+  /** Changes whenever `ready` without a nonce may answer differently. */
+  get revision(): string {
+    return `${this.#inventory.worker.bootId}.${this.#inventory.revision}`;
+  }
+
+  /** Says where a model fits, and holds the memory if that is asked. What does not fit is an answer, not an error. */
+  plan(request: PlanRequest): PlanReport {
+    return plan(this.#inventory, request);
+  }
+
+  /** @throws WorkerError NOT_FOUND, RESERVATION_EXPIRED */
+  renewReservation(reservationId: string, ttlSeconds: number): ReservationSnapshot {
+    return this.#inventory.reservations.renew(reservationId, ttlSeconds);
+  }
+
+  /** @throws WorkerError NOT_FOUND, RESERVATION_EXPIRED */
+  dropReservation(reservationId: string): void {
+    this.#inventory.reservations.drop(reservationId);
+  }
+
+  /** Decides a commit whose bytes the caller brings. See `admit`. */
+  admit(request: CommitRequest): Admission {
+    return admit(this.#inventory, request, () => this.observer);
+  }
+
+  /** Commits a file below the model directory; its length is the shard's. */
+  async commitFile(request: Omit<CommitRequest, 'vramBytes'>, path: string): Promise<CommitResult> {
+    void this.#inventory.driver;
+    const { modelDir } = this.#inventory.options;
+    if (modelDir === undefined) throw new WorkerError('INVALID_PARAMS', 'this worker has no model directory');
+    const file = openBeneath(modelDir, path);
+    try {
+      if (file.bytes === 0) throw new WorkerError('INVALID_PARAMS', 'the file is empty');
+      const admission = this.admit({ ...request, vramBytes: file.bytes });
+      if (admission.kind === 'standing') return admission.result;
+      const { intake } = admission;
+      await intake.start();
+      try {
+        await intake.file(file.descriptor);
+        file.requireUnchanged();
+      } catch (error) {
+        await intake.abort(error);
+        throw error;
+      }
+      return await intake.finish();
+    } finally {
+      file.close();
+    }
+  }
+
+  /** @throws WorkerError NOT_FOUND */
+  shard(shardId: string): ShardSnapshot {
+    void this.#inventory.driver;
+    return this.#inventory.shards.require(shardId).snapshot();
+  }
+
+  shards(filter: ShardFilter): ShardPage {
+    void this.#inventory.driver;
+    return this.#inventory.shards.page(filter);
+  }
+
+  /** Digests the shard's bytes on the device now. @throws WorkerError NOT_FOUND, SHARD_BUSY, CUDA_ERROR */
+  async verify(shardId: string): Promise<VerifyReport> {
+    void this.#inventory.driver;
+    return this.#verifications.run(this.#inventory.shards.require(shardId));
+  }
+
+  /** Wipes and frees a shard; waits for a verification under way. @throws WorkerError NOT_FOUND, SHARD_BUSY, CUDA_ERROR */
+  async release(shardId: string): Promise<void> {
+    void this.#inventory.driver;
+    const record = this.#inventory.shards.require(shardId);
+    const { phase } = record;
+    const stuck = phase.state === 'releasing' && phase.attempt === null;
+    if (record.seal === undefined && !stuck) {
+      throw new WorkerError('SHARD_BUSY', `the shard is ${record.state}`, { retryAfterMs: 1000 });
+    }
+    if (!this.#inventory.audit.probe()) {
+      throw new WorkerError('AUDIT_UNAVAILABLE', 'the audit log cannot be written', { retryAfterMs: 1000 });
+    }
+    this.#inventory.require('VramDeallocated', record, { vram_bytes: record.vramBytes });
+    await this.#inventory.discard(record);
+  }
+
+  /** Attests what is here; verifies first what is older than the query allows. */
+  async ready(query: ReadyQuery): Promise<ReadyReport> {
+    const { worker, shards } = this.#inventory;
+    if (query.maxAgeSeconds !== undefined) await this.#verifications.refresh(query.modelRef, query.maxAgeSeconds);
+    const records = shards.ofModel(query.modelRef);
+    return readyReport({ worker, state: this.state, records, obstacles: this.#inventory.obstacles() }, query);
+  }
+
+  /** Whether a handle is authentic and the one that stands now. */
+  verifyHandle(handle: string): HandleVerdict {
+    return judge(handle, this.#inventory);
+  }
+
+  devices(): DeviceSnapshot[] {
+    void this.#inventory.driver;
+    return [...this.#inventory.devices.values()].map((device) => device.snapshot());
+  }
+
+  /** Whether the worker can be given work; an empty one can. */
+  health(): { readonly ok: boolean; readonly reasons: readonly Reason[] } {
+    const reasons = this.#inventory.obstacles();
+    return { ok: reasons.length === 0, reasons };
+  }
+
+  stats(): ResidencyStats {
+    return statsOf(this.#inventory);
+  }
+
+  /** Somebody came without the right token; only a fingerprint of what they brought is kept. */
+  authFailed(fingerprint: string, remoteAddress: string): void {
+    try {
+      const fields = { token_fingerprint: fingerprint, remote_address: remoteAddress };
+      this.#inventory.audit.append('AuthFailed', 'warning', fields);
+    } catch {
+      this.#inventory.changed();
+    }
+  }
+
+  /** From here on nothing new is admitted and `ready` is false; what is under way goes on. */
+  drain(): void {
+    if (this.state !== 'stopped') this.#inventory.state = 'draining';
+    this.#inventory.changed();
+  }
+
+  get commitsUnderWay(): number {
+    return this.#inventory.intakes.size;
+  }
+
+  /** Ends the commits still on their way in, with DRAINING; those whose bytes have all come are sealed first. */
+  async abortCommits(): Promise<void> {
+    const reason = new WorkerError('DRAINING', 'the worker is shutting down', { retryAfterMs: 5000 });
+    await Promise.allSettled([...this.#inventory.intakes].map((intake) => intake.abort(reason)));
+  }
+
+  /** Wipes and frees everything, and lets the devices go. */
+  async stop(): Promise<void> {
+    const inventory = this.#inventory;
+    clearInterval(this.#sweeper);
+    const started = inventory.state !== 'starting';
+    inventory.state = 'stopped';
+    inventory.changed();
+    if (!started) return;
+    await this.abortCommits();
+    await Promise.allSettled(inventory.shards.all().map((record) => inventory.discard(record)));
+    await inventory.driver.close().catch((error: unknown) => inventory.notice(error));
+    try {
+      inventory.audit.append('WorkerStopped', 'info', { boot_id: inventory.worker.bootId });
+    } finally {
+      inventory.audit.close();
+    }
+  }
+}

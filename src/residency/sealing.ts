@@ -1,0 +1,71 @@
+import { randomUUID } from 'node:crypto';
+import { WorkerError } from '../errors.js';
+import type { Driver } from '../vram/driver.js';
+import type { Load, LoadResult } from '../vram/load.js';
+import { type CommitRequest, expectationOf } from './commit.js';
+import type { Seal, ShardRecord } from './record.js';
+import type { WorkerIdentity } from './worker.js';
+
+/** Takes the device memory of an admitted shard, and a load into it. The claim on the accounts is settled by it. */
+export async function openShard(record: ShardRecord, request: CommitRequest, driver: Driver): Promise<Load> {
+  const allocation = await driver.allocate(record.memory.gpuDevice, record.vramBytes);
+  record.allocation = allocation;
+  return allocation.load({ flat: request.flatDigest, tree: request.expectedTreeDigest === undefined });
+}
+
+/**
+ * Proves and seals a shard whose bytes have all come, in this order: the bytes are the expected ones; the memory is made
+ * read-only; it is the right device's own; the device's digest of it is the expected one, or the host's of what came.
+ * What is digested is memory that nothing can write any more.
+ * @throws WorkerError DIGEST_MISMATCH, POLICY_VIOLATION, SEAL_VERIFICATION_FAILED, and the driver's errors
+ */
+export async function sealShard(
+  record: ShardRecord,
+  request: CommitRequest,
+  received: LoadResult,
+  worker: WorkerIdentity,
+): Promise<Seal> {
+  const { allocation, identity, memory, vramBytes } = record;
+  if (allocation === undefined) throw new WorkerError('INTERNAL', 'a shard without memory can not be sealed');
+  if (request.expectedDigest !== undefined && received.flat !== null && received.flat !== request.expectedDigest) {
+    throw new WorkerError('DIGEST_MISMATCH', `the bytes have digest ${received.flat}, not the expected one`);
+  }
+  await allocation.seal();
+  await allocation.attest();
+  const groupHashes = await allocation.groupHashes();
+  const treeDigest = allocation.treeDigest(groupHashes);
+  if (request.expectedTreeDigest !== undefined && treeDigest !== request.expectedTreeDigest) {
+    throw new WorkerError('DIGEST_MISMATCH', `the bytes have tree digest ${treeDigest}, not the expected one`);
+  }
+  if (received.tree !== null && treeDigest !== received.tree) {
+    throw new WorkerError('SEAL_VERIFICATION_FAILED', 'the bytes on the device are not the bytes that were received');
+  }
+
+  const jti = randomUUID();
+  const sealedAtMs = Date.now();
+  const handle = worker.sign({
+    jti,
+    iat: Math.floor(sealedAtMs / 1000),
+    shard_id: identity.shardId,
+    model_ref: identity.modelRef,
+    shard_index: identity.shardIndex,
+    total_shards: identity.totalShards,
+    gpu_device: memory.gpuDevice,
+    gpu_uuid: memory.uuid,
+    vram_bytes: vramBytes,
+    digest: received.flat,
+    tree_digest: treeDigest,
+    expected: expectationOf(request),
+    sealed_at: new Date(sealedAtMs).toISOString(),
+  });
+  return {
+    handle,
+    jti,
+    digest: received.flat,
+    treeDigest,
+    groupHashes,
+    sealedAtMs,
+    lastVerifiedAtMs: sealedAtMs,
+    lastVerifiedMonotonicMs: performance.now(),
+  };
+}

@@ -1,0 +1,33 @@
+import type { Digest } from '../seal/digest.js';
+
+/** What the client says about the shard it commits. All of it is validated before it gets here. */
+export interface ShardIdentity {
+  readonly shardId: string;
+  readonly modelRef: string;
+  readonly shardIndex: number;
+  readonly totalShards: number;
+}
+
+export const shardStates = ['receiving', 'sealing', 'sealed', 'corrupt', 'releasing'] as const;
+export type ShardState = (typeof shardStates)[number];
+
+/** A run of damaged bytes, to 512 KiB. */
+export interface ByteRange {
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** A shard as others see it at one moment: a plain value, safe to keep. Times are milliseconds since the epoch. */
+export interface ShardSnapshot extends ShardIdentity {
+  readonly gpuDevice: number;
+  readonly gpuUuid: string;
+  readonly vramBytes: number;
+  readonly receivedBytes: number;
+  readonly state: ShardState;
+  /** Null where the flat digest was not wanted, and until the shard is sealed. */
+  readonly digest: Digest | null;
+  readonly treeDigest: Digest | null;
+  readonly sealedAtMs: number | null;
+  readonly lastVerifiedAtMs: number | null;
+  readonly corruptRanges: readonly ByteRange[];
+}

@@ -1,0 +1,25 @@
+import type { Inventory } from './inventory.js';
+import type { ShardState } from './shard.js';
+
+/** Live figures for metrics. Bytes are per device: taken, held by reservations, and what is left of both. */
+export interface ResidencyStats {
+  readonly bytesByDeviceAndState: readonly {
+    readonly gpuDevice: number;
+    readonly state: 'used' | 'reserved' | 'free';
+    readonly bytes: number;
+  }[];
+  readonly shardsByState: Readonly<Record<ShardState, number>>;
+  readonly commitsWaiting: number;
+}
+
+export function statsOf({ devices, shards, turns }: Pick<Inventory, 'devices' | 'shards' | 'turns'>): ResidencyStats {
+  const bytesByDeviceAndState = [...devices.values()].flatMap((device) => {
+    const { gpuDevice, totalBytes, freeBytes, reservedBytes } = device.snapshot();
+    return [
+      { gpuDevice, state: 'used', bytes: totalBytes - freeBytes } as const,
+      { gpuDevice, state: 'reserved', bytes: reservedBytes } as const,
+      { gpuDevice, state: 'free', bytes: freeBytes - reservedBytes } as const,
+    ];
+  });
+  return { bytesByDeviceAndState, shardsByState: shards.countByState(), commitsWaiting: turns.waiting };
+}

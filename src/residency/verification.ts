@@ -1,0 +1,63 @@
+import { verifyHandle } from '../seal/handle.js';
+import type { SealKey } from '../seal/key.js';
+import { VramError } from '../vram/status.js';
+import { groupBytes, hashBytes } from '../vram/tree.js';
+import type { Seal, ShardRecord } from './record.js';
+import type { ByteRange } from './shard.js';
+
+/** What a verification found. `bytes` were digested on the device in `durationMs`. */
+export interface VerifyReport {
+  readonly shardId: string;
+  readonly verified: boolean;
+  readonly checks: { readonly signature: boolean; readonly residency: boolean; readonly treeDigest: boolean };
+  readonly bytes: number;
+  readonly durationMs: number;
+  readonly corruptRanges: readonly ByteRange[];
+}
+
+/**
+ * Checks a sealed shard anew: its handle, where the driver says the memory is and who may touch it, and the digest of
+ * the bytes where they lie. Finding damage is an answer, not an error. @throws VramError when the driver fails
+ */
+export async function verifyShard(record: ShardRecord, seal: Seal, key: SealKey): Promise<VerifyReport> {
+  const started = performance.now();
+  const { allocation, identity, vramBytes } = record;
+  const signature = verifyHandle(seal.handle, key).ok;
+  const residency = allocation !== undefined && (await isResident(() => allocation.attest()));
+  const hashes = (await allocation?.groupHashes()) ?? Buffer.alloc(0);
+  const corruptRanges = damage(seal.groupHashes, hashes, vramBytes);
+  const treeDigest = corruptRanges.length === 0 && allocation?.treeDigest(hashes) === seal.treeDigest;
+  return {
+    shardId: identity.shardId,
+    verified: signature && residency && treeDigest,
+    checks: { signature, residency, treeDigest },
+    bytes: vramBytes,
+    durationMs: Math.ceil(performance.now() - started),
+    corruptRanges,
+  };
+}
+
+/** Where two lists of group hashes differ, as byte ranges, neighbours merged. */
+export function damage(expected: Buffer, actual: Buffer, bytes: number): ByteRange[] {
+  const ranges: { offset: number; length: number }[] = [];
+  for (let group = 0; group * groupBytes < bytes; group++) {
+    const from = group * hashBytes;
+    if (expected.subarray(from, from + hashBytes).equals(actual.subarray(from, from + hashBytes))) continue;
+    const offset = group * groupBytes;
+    const length = Math.min(groupBytes, bytes - offset);
+    const last = ranges.at(-1);
+    if (last !== undefined && last.offset + last.length === offset) last.length += length;
+    else ranges.push({ offset, length });
+  }
+  return ranges;
+}
+
+async function isResident(attest: () => Promise<void>): Promise<boolean> {
+  try {
+    await attest();
+    return true;
+  } catch (error) {
+    if (error instanceof VramError && error.code === 'POLICY_VIOLATION') return false;
+    throw error;
+  }
+}

@@ -1,0 +1,69 @@
+import { WorkerError } from '../errors.js';
+import { outcomeOf } from './admission.js';
+import type { Inventory } from './inventory.js';
+import type { Seal, ShardRecord } from './record.js';
+import { type VerifyReport, verifyShard } from './verification.js';
+import type { ResidencyObserver } from './worker.js';
+
+/** Runs verifications and draws the consequences. Those of one shard at one time share one run. */
+export class Verifications {
+  readonly #inventory: Inventory;
+  readonly #observer: () => ResidencyObserver;
+
+  constructor(inventory: Inventory, observer: () => ResidencyObserver) {
+    this.#inventory = inventory;
+    this.#observer = observer;
+  }
+
+  /** @throws WorkerError SHARD_BUSY, AUDIT_UNAVAILABLE, and the driver's errors */
+  async run(record: ShardRecord): Promise<VerifyReport> {
+    const { seal } = record;
+    if (seal === undefined) throw new WorkerError('SHARD_BUSY', `the shard is ${record.state}`, { retryAfterMs: 1000 });
+    record.verification ??= this.#verify(record, seal).finally(() => {
+      record.verification = undefined;
+    });
+    return record.verification;
+  }
+
+  /** Verifies the sealed shards of a model, or of all, whose last verification is older. Never rejects. */
+  async refresh(modelRef: string | undefined, maxAgeSeconds: number): Promise<void> {
+    const before = performance.now() - maxAgeSeconds * 1000;
+    const old = this.#inventory.shards
+      .ofModel(modelRef)
+      .filter(({ phase }) => phase.state === 'sealed' && phase.seal.lastVerifiedMonotonicMs < before);
+    await Promise.allSettled(old.map((record) => this.run(record)));
+  }
+
+  async #verify(record: ShardRecord, seal: Seal): Promise<VerifyReport> {
+    const started = performance.now();
+    try {
+      const report = await verifyShard(record, seal, this.#inventory.worker.key);
+      if (report.verified) this.#confirm(record, seal);
+      else this.#condemn(record, seal, report);
+      const outcome = report.verified ? 'ok' : 'SEAL_VERIFICATION_FAILED';
+      this.#observer().verified(outcome, record.vramBytes, (performance.now() - started) / 1000);
+      return report;
+    } catch (error) {
+      this.#observer().verified(outcomeOf(error), record.vramBytes, (performance.now() - started) / 1000);
+      throw this.#inventory.notice(error);
+    }
+  }
+
+  #confirm(record: ShardRecord, seal: Seal): void {
+    this.#inventory.require('SealVerified', record, { jti: seal.jti, tree_digest: seal.treeDigest });
+    seal.lastVerifiedAtMs = Date.now();
+    seal.lastVerifiedMonotonicMs = performance.now();
+    this.#inventory.changed();
+  }
+
+  /** Damage is acted on whether it can be written down or not. Once corrupt, a shard stays so until it is released. */
+  #condemn(record: ShardRecord, seal: Seal, report: VerifyReport): void {
+    const ranges = report.corruptRanges;
+    if (record.phase.state === 'sealed' || record.phase.state === 'corrupt') {
+      record.phase = { state: 'corrupt', seal, ranges };
+    }
+    if (!report.checks.residency) this.#inventory.attempt('PolicyViolation', 'critical', record, { jti: seal.jti });
+    this.#inventory.attempt('SealVerificationFailed', 'critical', record, { jti: seal.jti, corrupt_ranges: ranges });
+    this.#inventory.changed();
+  }
+}

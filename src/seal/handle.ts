@@ -1,0 +1,59 @@
+import type { Digest } from './digest.js';
+import { type JwsFault, signJws, verifyJws } from './jws.js';
+import type { SealKey } from './key.js';
+
+/** Which driver held the memory: NVIDIA's, the simulator, or a library that the operator named. */
+export type DriverKind = 'cuda' | 'simulated' | 'override';
+
+/** Which digests the client asked to be held to. */
+export type Expectation = 'sha256' | 'tree' | 'both' | 'none';
+
+/** What a shard handle states. Named as they stand in the signature; times are seconds since the epoch. */
+export interface HandleClaims {
+  readonly iss: string;
+  readonly boot_id: string;
+  readonly jti: string;
+  readonly iat: number;
+  readonly shard_id: string;
+  readonly model_ref: string;
+  readonly shard_index: number;
+  readonly total_shards: number;
+  readonly gpu_device: number;
+  readonly gpu_uuid: string;
+  readonly vram_bytes: number;
+  readonly digest: Digest | null;
+  readonly tree_digest: Digest;
+  readonly expected: Expectation;
+  readonly sealed_at: string;
+  readonly driver: DriverKind;
+  readonly simulated: boolean;
+}
+
+export type HandleCheck =
+  | { readonly ok: true; readonly claims: HandleClaims }
+  | { readonly ok: false; readonly reason: JwsFault };
+
+/** Signs a shard handle: a compact JWS of type `vram-seal+jws`. */
+export const signHandle = (claims: HandleClaims, key: SealKey): string => signJws('vram-seal+jws', claims, key);
+
+/**
+ * Whether a string is a handle that was signed with this key. Whether it is still current is the worker's to say.
+ * Only this worker signs with the key, and only claims of the type above.
+ */
+export function verifyHandle(handle: string, key: SealKey): HandleCheck {
+  const verdict = verifyJws('vram-seal+jws', handle, key);
+  if (!verdict.ok) return verdict;
+  return isHandleClaims(verdict.claims) ? { ok: true, claims: verdict.claims } : { ok: false, reason: 'malformed' };
+}
+
+const textClaims = ['iss', 'boot_id', 'jti', 'shard_id', 'model_ref', 'gpu_uuid', 'tree_digest', 'sealed_at'] as const;
+const numberClaims = ['iat', 'shard_index', 'total_shards', 'gpu_device', 'vram_bytes'] as const;
+
+function isHandleClaims(claims: object): claims is HandleClaims {
+  const values = new Map<string, unknown>(Object.entries(claims));
+  return (
+    textClaims.every((name) => typeof values.get(name) === 'string') &&
+    numberClaims.every((name) => Number.isSafeInteger(values.get(name))) &&
+    typeof values.get('simulated') === 'boolean'
+  );
+}

@@ -1,0 +1,98 @@
+import { Allocation } from './allocation.js';
+import { Library, type NativeDeviceInfo } from './library.js';
+import { Load, type LoadDigests, loadFlags } from './load.js';
+import { Staging } from './staging.js';
+
+export interface DriverOptions {
+  readonly libraryPath: string;
+  readonly driverPath: string;
+  readonly kernelsPath: string;
+  readonly maxAllocationBytes: number;
+  readonly stagingSlots: number;
+}
+
+/** A GPU as the driver reports it now. */
+export interface DeviceInfo {
+  readonly name: string;
+  readonly uuid: string;
+  readonly totalBytes: number;
+  readonly freeBytes: number;
+  readonly granularityBytes: number;
+}
+
+/** A CUDA driver, opened: the devices it has and the memory taken from them. */
+export class Driver {
+  readonly deviceCount: number;
+  readonly staging: Staging;
+  readonly #library: Library;
+  readonly #handle: number;
+  readonly #turns: Promise<unknown>[] = [];
+
+  private constructor(library: Library, handle: number) {
+    this.#library = library;
+    this.#handle = handle;
+    const count = [0];
+    library.call('vram_device_count', handle, count);
+    this.deviceCount = count[0] ?? 0;
+    const base = [0n];
+    const slots = [0];
+    library.call('vram_staging', handle, base, slots);
+    this.staging = new Staging(base[0] ?? 0n, slots[0] ?? 0);
+  }
+
+  /** Loads the driver and the kernels, takes every device's context, pins the staging ring. @throws VramError */
+  static async open(options: DriverOptions): Promise<Driver> {
+    const library = new Library(options.libraryPath);
+    const out = [0];
+    await library.run(
+      'vram_open',
+      {
+        driver_path: options.driverPath,
+        kernels_path: options.kernelsPath,
+        max_allocation_bytes: options.maxAllocationBytes,
+        staging_slots: options.stagingSlots,
+        reserved: 0,
+      },
+      out,
+    );
+    return new Driver(library, Number(out[0]));
+  }
+
+  device(ordinal: number): DeviceInfo {
+    const info: Partial<NativeDeviceInfo> = {};
+    this.#library.call('vram_device_get_info', this.#handle, ordinal, info);
+    const hex = Buffer.from(info.uuid ?? []).toString('hex');
+    return {
+      name: info.name ?? '',
+      uuid: `GPU-${hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')}`,
+      totalBytes: Number(info.total_bytes),
+      freeBytes: Number(info.free_bytes),
+      granularityBytes: Number(info.granularity_bytes),
+    };
+  }
+
+  /** Takes memory of a device. @throws VramError VRAM_OOM */
+  async allocate(ordinal: number, bytes: number): Promise<Allocation> {
+    const out = [0];
+    await this.#library.run('vram_alloc', this.#handle, ordinal, bytes, out);
+    return new Allocation(this.#library, Number(out[0]), bytes, (work) => this.#takeTurn(ordinal, work));
+  }
+
+  /** A load that digests on the host and takes nothing of a device. */
+  hostLoad(bytes: number, digests: LoadDigests): Load {
+    const out = [0];
+    this.#library.call('vram_load_open_host', this.#handle, bytes, loadFlags(digests), out);
+    return new Load(this.#library, Number(out[0]), digests);
+  }
+
+  /** Wipes and frees whatever is left, and lets the contexts go. */
+  close(): Promise<void> {
+    return this.#library.run('vram_close', this.#handle);
+  }
+
+  #takeTurn<T>(ordinal: number, work: () => Promise<T>): Promise<T> {
+    const turn = (this.#turns[ordinal] ?? Promise.resolve()).then(work);
+    this.#turns[ordinal] = turn.catch(() => undefined);
+    return turn;
+  }
+}

@@ -1,0 +1,115 @@
+import koffi, { type LibraryHandle } from 'koffi';
+import { errorOf, status } from './status.js';
+
+type KoffiFunction = ReturnType<LibraryHandle['func']>;
+
+/** A 64-bit value as koffi hands it over: by size. */
+type Integer = number | bigint;
+
+export interface NativeDeviceInfo {
+  name: string;
+  uuid: Uint8Array;
+  total_bytes: Integer;
+  free_bytes: Integer;
+  granularity_bytes: Integer;
+  alignment_bytes: Integer;
+}
+
+export interface NativeLoadResult {
+  flat: Uint8Array;
+  tree: Uint8Array;
+}
+
+koffi.struct('vram_options', {
+  driver_path: 'const char *',
+  kernels_path: 'const char *',
+  max_allocation_bytes: 'uint64_t',
+  staging_slots: 'uint32_t',
+  reserved: 'uint32_t',
+});
+koffi.struct('vram_device_info', {
+  name: koffi.array('char', 256, 'String'),
+  uuid: koffi.array('uint8_t', 16, 'Typed'),
+  total_bytes: 'uint64_t',
+  free_bytes: 'uint64_t',
+  granularity_bytes: 'uint64_t',
+  alignment_bytes: 'uint64_t',
+});
+koffi.struct('vram_residency', { violations: 'uint32_t', sealed: 'uint32_t' });
+koffi.struct('vram_load_result', {
+  flat: koffi.array('uint8_t', 32, 'Typed'),
+  tree: koffi.array('uint8_t', 32, 'Typed'),
+});
+
+const prototypes = [
+  'vram_open(const vram_options *options, _Out_ uint64_t *driver)',
+  'vram_close(uint64_t driver)',
+  'vram_staging(uint64_t driver, _Out_ void **base, _Out_ uint32_t *slots)',
+  'vram_device_count(uint64_t driver, _Out_ uint32_t *count)',
+  'vram_device_get_info(uint64_t driver, uint32_t device, _Out_ vram_device_info *info)',
+  'vram_alloc(uint64_t driver, uint32_t device, uint64_t bytes, _Out_ uint64_t *allocation)',
+  'vram_seal(uint64_t allocation)',
+  'vram_attest(uint64_t allocation, _Out_ vram_residency *residency)',
+  'vram_digest(uint64_t allocation, uint64_t offset, uint64_t bytes, uint8_t *hashes, uint64_t hashes_bytes)',
+  'vram_free(uint64_t allocation)',
+  'vram_load_open(uint64_t allocation, uint32_t flags, _Out_ uint64_t *load)',
+  'vram_load_open_host(uint64_t driver, uint64_t bytes, uint32_t flags, _Out_ uint64_t *load)',
+  'vram_load_push(uint64_t load, uint32_t slot, uint64_t bytes)',
+  'vram_load_file(uint64_t load, int32_t file, uint64_t offset, uint64_t bytes, const uint32_t *slots, uint32_t count)',
+  'vram_load_finish(uint64_t load, _Out_ vram_load_result *result)',
+  'vram_load_close(uint64_t load)',
+  'vram_tree_digest(const uint8_t *hashes, uint64_t count, uint64_t bytes, uint8_t *digest)',
+] as const;
+
+type NameOf<P> = P extends `${infer Name}(${string}` ? Name : never;
+/** Every function of the C ABI that the worker uses. `vram_read` and `vram_write` are not among them: on purpose. */
+export type NativeName = NameOf<(typeof prototypes)[number]>;
+
+/** libvram, loaded: calls by name that return or throw. Arguments are those of `cuda/include/vram.h`. */
+export class Library {
+  readonly #functions = new Map<string, KoffiFunction>();
+  readonly #statusName: KoffiFunction;
+
+  constructor(path: string) {
+    const library = koffi.load(path);
+    this.#statusName = library.func('const char *vram_status_name(int32_t status)');
+    for (const prototype of prototypes) {
+      this.#functions.set(prototype.slice(0, prototype.indexOf('(')), library.func(`int32_t ${prototype}`));
+    }
+  }
+
+  /** Calls on this thread: for what takes microseconds. @throws VramError */
+  call(name: NativeName, ...args: unknown[]): void {
+    this.#check(name, this.#function(name)(...args));
+  }
+
+  /**
+   * Calls on a pool thread. koffi does not keep Buffer arguments alive, so the closure that settles the promise does.
+   * Rejects with VramError.
+   */
+  run(name: NativeName, ...args: unknown[]): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#function(name).async(...args, (error: unknown, result: number) => {
+        const kept = args;
+        try {
+          if (error) throw error;
+          this.#check(name, result);
+          resolve();
+        } catch (reason) {
+          reject(reason);
+        }
+        return kept.length;
+      });
+    });
+  }
+
+  #function(name: NativeName): KoffiFunction {
+    const found = this.#functions.get(name);
+    if (found === undefined) throw new TypeError(`${name} is not bound`);
+    return found;
+  }
+
+  #check(name: NativeName, result: number): void {
+    if (result !== status.ok) throw errorOf(result, this.#statusName(result), name);
+  }
+}

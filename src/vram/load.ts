@@ -1,0 +1,54 @@
+import { type Digest, digestOf } from '../seal/digest.js';
+import type { Library, NativeLoadResult } from './library.js';
+import type { Slot } from './staging.js';
+
+/** What the host computes over the bytes as they pass. */
+export interface LoadDigests {
+  readonly flat: boolean;
+  readonly tree: boolean;
+}
+
+export interface LoadResult {
+  readonly flat: Digest | null;
+  readonly tree: Digest | null;
+}
+
+/** `VRAM_LOAD_FLAT`, `VRAM_LOAD_TREE` */
+export const loadFlags = (digests: LoadDigests): number => (digests.flat ? 1 : 0) | (digests.tree ? 2 : 0);
+
+/** Bytes on their way in, in order: digested on the host as they pass, and copied to the device if the load has one. */
+export class Load {
+  readonly #library: Library;
+  readonly #handle: number;
+  readonly #digests: LoadDigests;
+
+  constructor(library: Library, handle: number, digests: LoadDigests) {
+    this.#library = library;
+    this.#handle = handle;
+    this.#digests = digests;
+  }
+
+  /** The next `bytes` bytes are at the start of the slot, which is free again when this resolves. One at a time. */
+  push(slot: Slot, bytes: number): Promise<void> {
+    return this.#library.run('vram_load_push', this.#handle, slot.index, bytes);
+  }
+
+  /** The next `bytes` bytes are in an open file at `offset`; the slots are free again when this resolves. */
+  file(descriptor: number, offset: number, bytes: number, slots: readonly Slot[]): Promise<void> {
+    const indexes = Uint32Array.from(slots, (slot) => slot.index);
+    return this.#library.run('vram_load_file', this.#handle, descriptor, offset, bytes, indexes, indexes.length);
+  }
+
+  /** Waits for the last copy. @throws VramError LENGTH_MISMATCH when bytes are missing. */
+  async finish(): Promise<LoadResult> {
+    const result: Partial<NativeLoadResult> = {};
+    await this.#library.run('vram_load_finish', this.#handle, result);
+    const digest = (wanted: boolean, bytes?: Uint8Array) => (wanted && bytes ? digestOf(bytes) : null);
+    return { flat: digest(this.#digests.flat, result.flat), tree: digest(this.#digests.tree, result.tree) };
+  }
+
+  /** Gives the load up; harmless when it is closed. */
+  close(): Promise<void> {
+    return this.#library.run('vram_load_close', this.#handle);
+  }
+}
