@@ -43,7 +43,7 @@ enum {
   VRAM_BAD_DEVICE = 4,          /* no such device ordinal */
   VRAM_ZERO_LENGTH = 5,         /* a length that must not be 0 is */
   VRAM_OVERFLOW = 6,            /* offset + length passes 2^64 */
-  VRAM_OUT_OF_BOUNDS = 7,       /* the range does not lie inside the allocation, or the slot does not exist */
+  VRAM_OUT_OF_BOUNDS = 7,       /* the range does not lie inside the allocation; no such slot, flag or option */
   VRAM_TOO_LARGE = 8,           /* more than vram_options.max_allocation_bytes */
   VRAM_UNALIGNED = 9,           /* a digest must start on a group's first byte */
   VRAM_BUFFER_TOO_SMALL = 10,   /* the caller's buffer can't hold the answer */

@@ -1,0 +1,151 @@
+#include "allocation.h"
+
+#include <cstring>
+#include <vector>
+
+#include "residency.h"
+#include "tree.h"
+
+namespace vram {
+
+Allocation::Allocation(std::shared_ptr<Driver> driver, Device &device, uint64_t bytes)
+    : driver_(std::move(driver)),
+      device_(device),
+      bytes_(bytes),
+      memory_(driver_->table()),
+      mapping_(driver_->table()) {}
+
+Allocation::~Allocation() {
+  // Only memory that nobody was ever given is still here: vram_alloc failed on the way.
+  if (memory_.bytes() != 0) (void)device_.bind();
+}
+
+vram_status Allocation::create() {
+  if (bytes_ > driver_->max_allocation_bytes()) return VRAM_TOO_LARGE;
+  const uint64_t granularity = device_.granularity_bytes();
+  const uint64_t granules = bytes_ / granularity + (bytes_ % granularity != 0);
+  uint64_t mapped_bytes = 0;
+  if (__builtin_mul_overflow(granules, granularity, &mapped_bytes)) return VRAM_OVERFLOW;
+  VRAM_TRY(device_.bind());
+  return create_mapped(device_.ordinal(), mapped_bytes, memory_, mapping_);
+}
+
+vram_status Allocation::get_info(vram_allocation_info *out_info) {
+  const Gate::Shared shared = gate_.share();
+  VRAM_TRY(check_live());
+  *out_info = {};
+  out_info->bytes = bytes_;
+  out_info->mapped_bytes = mapping_.bytes();
+  out_info->alignment_bytes = mapping_.address() & (~mapping_.address() + 1);
+  out_info->device = static_cast<uint32_t>(device_.ordinal());
+  out_info->sealed = sealed_ ? 1 : 0;
+  return VRAM_OK;
+}
+
+vram_status Allocation::check_range(uint64_t offset, uint64_t bytes) const {
+  uint64_t end = 0;
+  if (__builtin_add_overflow(offset, bytes, &end)) return VRAM_OVERFLOW;
+  return end <= bytes_ ? VRAM_OK : VRAM_OUT_OF_BOUNDS;
+}
+
+vram_status Allocation::write(uint64_t offset, const uint8_t *source, uint64_t bytes) {
+  const Gate::Shared shared = gate_.share();
+  VRAM_TRY(check_live());
+  VRAM_TRY(check_range(offset, bytes));
+  if (sealed_) return VRAM_SEALED;
+  if (bytes == 0) return VRAM_OK;
+  VRAM_TRY(device_.bind());
+  const std::lock_guard<std::mutex> lane(device_.copy_lane().mutex());
+  return device_.copy_lane().copy_in(mapping_.address() + offset, source, bytes);
+}
+
+vram_status Allocation::read(uint64_t offset, uint8_t *destination, uint64_t bytes) {
+  const Gate::Shared shared = gate_.share();
+  VRAM_TRY(check_live());
+  VRAM_TRY(check_range(offset, bytes));
+  if (sealed_) return VRAM_SEALED;
+  if (bytes == 0) return VRAM_OK;
+  VRAM_TRY(device_.bind());
+  const std::lock_guard<std::mutex> lane(device_.copy_lane().mutex());
+  return device_.copy_lane().copy_out(destination, mapping_.address() + offset, bytes);
+}
+
+vram_status Allocation::seal() {
+  const Gate::Exclusive exclusive = gate_.close();
+  VRAM_TRY(check_live());
+  if (loading_) return VRAM_BUSY;
+  if (sealed_) return VRAM_SEALED;
+  VRAM_TRY(device_.bind());
+  VRAM_TRY(mapping_.set_access(cu::kAccessRead));
+  sealed_ = true;
+  return VRAM_OK;
+}
+
+vram_status Allocation::attest(vram_residency *out_residency) {
+  const Gate::Shared shared = gate_.share();
+  VRAM_TRY(check_live());
+  VRAM_TRY(device_.bind());
+  const ResidencyClaim claim = {mapping_.address(), bytes_, device_.ordinal(),
+                                static_cast<int>(driver_->device_count()),
+                                sealed_ ? cu::kAccessRead : cu::kAccessReadWrite};
+  uint32_t violations = 0;
+  VRAM_TRY(inspect_residency(driver_->table(), claim, &violations));
+  *out_residency = {violations, sealed_ ? 1u : 0u};
+  return violations == 0 ? VRAM_OK : VRAM_POLICY_VIOLATION;
+}
+
+vram_status Allocation::check_digest(uint64_t offset, uint64_t bytes, uint64_t out_bytes) const {
+  if (bytes == 0) return VRAM_ZERO_LENGTH;
+  VRAM_TRY(check_range(offset, bytes));
+  const uint64_t end = offset + bytes;
+  if (offset % kGroupBytes != 0 || (end % kGroupBytes != 0 && end != bytes_)) return VRAM_UNALIGNED;
+  return out_bytes / kDigestBytes >= group_count(bytes) ? VRAM_OK : VRAM_BUFFER_TOO_SMALL;
+}
+
+vram_status Allocation::digest(uint64_t offset, uint64_t bytes, uint8_t *out_hashes, uint64_t out_bytes) {
+  const Gate::Shared shared = gate_.share();
+  VRAM_TRY(check_live());
+  VRAM_TRY(check_digest(offset, bytes, out_bytes));
+  VRAM_TRY(device_.bind());
+  // The caller's buffer is written in one go, when all has gone well.
+  std::vector<uint8_t> hashes(group_count(bytes) * kDigestBytes);
+  const bool one_block = bytes_ <= kBlockBytes;
+  VRAM_TRY(device_.digester().digest(mapping_.address() + offset, bytes, one_block, hashes.data()));
+  std::memcpy(out_hashes, hashes.data(), hashes.size());
+  return VRAM_OK;
+}
+
+vram_status Allocation::begin_load() {
+  const Gate::Exclusive exclusive = gate_.close();
+  VRAM_TRY(check_live());
+  if (sealed_) return VRAM_SEALED;
+  if (loading_) return VRAM_BUSY;
+  loading_ = true;
+  return VRAM_OK;
+}
+
+void Allocation::end_load() {
+  const Gate::Exclusive exclusive = gate_.close();
+  loading_ = false;
+}
+
+vram_status Allocation::free() {
+  const Gate::Exclusive exclusive = gate_.close();
+  if (loading_) return VRAM_BUSY;
+  if (memory_.bytes() == 0) return VRAM_OK;
+  VRAM_TRY(device_.bind());
+  if (stage_ != Stage::kWiped) VRAM_TRY(wipe());
+  VRAM_TRY(mapping_.release());
+  return memory_.release();
+}
+
+vram_status Allocation::wipe() {
+  VRAM_TRY(mapping_.set_access(cu::kAccessReadWrite));
+  stage_ = Stage::kWiping;
+  const std::lock_guard<std::mutex> lane(device_.copy_lane().mutex());
+  VRAM_TRY(device_.copy_lane().fill_with_zeros(mapping_.address(), mapping_.bytes()));
+  stage_ = Stage::kWiped;
+  return VRAM_OK;
+}
+
+}  // namespace vram

@@ -1,0 +1,57 @@
+/** A shard's memory: written while it is open, read-only once it is sealed, wiped before it is given back. */
+#pragma once
+
+#include <memory>
+
+#include "driver.h"
+
+namespace vram {
+
+class Allocation {
+ public:
+  Allocation(std::shared_ptr<Driver> driver, Device &device, uint64_t bytes);
+  ~Allocation();
+
+  /** Takes the memory. VRAM_TOO_LARGE, VRAM_OVERFLOW or VRAM_OUT_OF_MEMORY where it can't be had. */
+  vram_status create();
+
+  vram_status get_info(vram_allocation_info *out_info);
+  vram_status write(uint64_t offset, const uint8_t *source, uint64_t bytes);
+  vram_status read(uint64_t offset, uint8_t *destination, uint64_t bytes);
+  vram_status seal();
+  vram_status attest(vram_residency *out_residency);
+  vram_status digest(uint64_t offset, uint64_t bytes, uint8_t *out_hashes, uint64_t out_bytes);
+
+  /** See vram_free. VRAM_OK again once all is given back. */
+  vram_status free();
+
+  /** A load's claim to the memory: until it ends there is no seal, no free and no second load. */
+  vram_status begin_load();
+  void end_load();
+
+  Driver &driver() { return *driver_; }
+  const std::shared_ptr<Driver> &shared_driver() const { return driver_; }
+  Device &device() { return device_; }
+  uint64_t bytes() const { return bytes_; }
+  cu::DevicePtr address() const { return mapping_.address(); }
+
+ private:
+  enum class Stage { kLive, kWiping, kWiped };
+
+  vram_status check_live() const { return stage_ == Stage::kLive ? VRAM_OK : VRAM_STALE_HANDLE; }
+  vram_status check_range(uint64_t offset, uint64_t bytes) const;
+  vram_status check_digest(uint64_t offset, uint64_t bytes, uint64_t out_bytes) const;
+  vram_status wipe();
+
+  const std::shared_ptr<Driver> driver_;
+  Device &device_;
+  const uint64_t bytes_;
+  Gate gate_;  // shared by those who use the memory; closed to change the fields below
+  Stage stage_ = Stage::kLive;
+  bool sealed_ = false;
+  bool loading_ = false;
+  PhysicalMemory memory_;
+  Mapping mapping_;
+};
+
+}  // namespace vram

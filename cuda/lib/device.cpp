@@ -1,0 +1,64 @@
+#include "device.h"
+
+#include <cstring>
+
+namespace vram {
+namespace {
+
+constexpr char kKernelName[] = "vram_tree_level";
+constexpr uint64_t kCopyBufferBytes = uint64_t{1} << 20;
+
+}  // namespace
+
+vram_status Device::open(int ordinal, const std::string &kernels) {
+  ordinal_ = ordinal;
+  VRAM_TRY(identify());
+  VRAM_TRY(from_driver(driver_.cuDevicePrimaryCtxRetain(&context_, device_)));
+  VRAM_TRY(bind());
+
+  const cu::AllocationProp prop = PhysicalMemory::properties(ordinal_);
+  VRAM_TRY(from_driver(driver_.cuMemGetAllocationGranularity(&granularity_bytes_, &prop, cu::kGranularityMinimum)));
+  VRAM_TRY(from_driver(driver_.cuModuleLoadData(&module_, kernels.c_str()), VRAM_OUT_OF_MEMORY));
+  cu::Function kernel = nullptr;
+  VRAM_TRY(from_driver(driver_.cuModuleGetFunction(&kernel, module_, kKernelName)));
+  VRAM_TRY(copy_lane_.create(kCopyBufferBytes));
+  return digester_.create(ordinal_, granularity_bytes_, kernel);
+}
+
+vram_status Device::identify() {
+  VRAM_TRY(from_driver(driver_.cuDeviceGet(&device_, ordinal_)));
+  int supported = 0;
+  VRAM_TRY(
+      from_driver(driver_.cuDeviceGetAttribute(&supported, cu::kAttributeVirtualMemoryManagementSupported, device_)));
+  if (supported == 0) return VRAM_UNSUPPORTED_DEVICE;
+  VRAM_TRY(from_driver(driver_.cuDeviceGetName(name_, sizeof(name_), device_)));
+  VRAM_TRY(from_driver(driver_.cuDeviceGetUuid_v2(&uuid_, device_)));
+  return from_driver(driver_.cuDeviceTotalMem_v2(&total_bytes_, device_));
+}
+
+vram_status Device::close() {
+  if (context_ == nullptr) return VRAM_OK;
+  VRAM_TRY(bind());
+  VRAM_TRY(digester_.release());
+  VRAM_TRY(copy_lane_.release());
+  if (module_ != nullptr) VRAM_TRY(from_driver(driver_.cuModuleUnload(module_)));
+  module_ = nullptr;
+  VRAM_TRY(from_driver(driver_.cuDevicePrimaryCtxRelease_v2(device_)));
+  context_ = nullptr;
+  return VRAM_OK;
+}
+
+vram_status Device::get_info(vram_device_info *out_info) const {
+  VRAM_TRY(bind());
+  size_t free_bytes = 0, total_bytes = 0;
+  VRAM_TRY(from_driver(driver_.cuMemGetInfo_v2(&free_bytes, &total_bytes)));
+  std::memcpy(out_info->name, name_, sizeof(name_));
+  std::memcpy(out_info->uuid, uuid_.bytes, sizeof(uuid_.bytes));
+  out_info->total_bytes = total_bytes_;
+  out_info->free_bytes = free_bytes;
+  out_info->granularity_bytes = granularity_bytes_;
+  out_info->alignment_bytes = granularity_bytes_;
+  return VRAM_OK;
+}
+
+}  // namespace vram

@@ -1,0 +1,49 @@
+/** One GPU: its primary context, the kernels in it, and the lanes by which calls reach it. */
+#pragma once
+
+#include <string>
+
+#include "digester.h"
+
+namespace vram {
+
+class Device {
+ public:
+  explicit Device(const DriverTable &driver) : driver_(driver), copy_lane_(driver), digester_(driver) {}
+  ~Device() { (void)close(); }
+  Device(const Device &) = delete;
+  Device &operator=(const Device &) = delete;
+
+  /** `kernels` is a module's image, zero-terminated. VRAM_UNSUPPORTED_DEVICE without virtual memory management. */
+  vram_status open(int ordinal, const std::string &kernels);
+
+  /** Gives everything back. On failure it remembers how far it came, and another call goes on there. */
+  vram_status close();
+
+  /** Makes the device's context the calling thread's. */
+  vram_status bind() const { return from_driver(driver_.cuCtxSetCurrent(context_)); }
+
+  vram_status get_info(vram_device_info *out_info) const;
+
+  int ordinal() const { return ordinal_; }
+  uint64_t granularity_bytes() const { return granularity_bytes_; }
+  Lane &copy_lane() { return copy_lane_; }
+  Digester &digester() { return digester_; }
+
+ private:
+  vram_status identify();
+
+  const DriverTable &driver_;
+  int ordinal_ = 0;
+  cu::Device device_ = 0;
+  char name_[sizeof(vram_device_info::name)] = {};
+  cu::Uuid uuid_ = {};
+  size_t total_bytes_ = 0;
+  size_t granularity_bytes_ = 0;
+  cu::Context context_ = nullptr;
+  cu::Module module_ = nullptr;
+  Lane copy_lane_;
+  Digester digester_;
+};
+
+}  // namespace vram

@@ -1,0 +1,61 @@
+#include "digester.h"
+
+#include <algorithm>
+
+#include "tree.h"
+
+namespace vram {
+namespace {
+
+// What is hashed at a time; its size sets that of the scratch memory: the segment's leaf hashes, then its group hashes.
+constexpr uint64_t kSegmentBytes = uint64_t{1} << 30;
+constexpr uint64_t kLeafBytes = kSegmentBytes / kBlockBytes * kDigestBytes;
+constexpr uint64_t kGroupHashBytes = kSegmentBytes / kGroupBytes * kDigestBytes;
+constexpr unsigned kThreadsPerBlock = 64;
+
+uint64_t round_up(uint64_t value, uint64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
+}  // namespace
+
+vram_status Digester::create(int device, uint64_t granularity_bytes, cu::Function kernel) {
+  kernel_ = kernel;
+  VRAM_TRY(lane_.create(kGroupHashBytes));
+  return create_mapped(device, round_up(kLeafBytes + kGroupHashBytes, granularity_bytes), memory_, scratch_);
+}
+
+vram_status Digester::release() {
+  VRAM_TRY(lane_.release());
+  VRAM_TRY(scratch_.release());
+  return memory_.release();
+}
+
+vram_status Digester::digest(cu::DevicePtr address, uint64_t bytes, bool one_block, uint8_t *out_hashes) {
+  const std::lock_guard<std::mutex> lock(lane_.mutex());
+  for (uint64_t done = 0; done < bytes; done += kSegmentBytes) {
+    const uint64_t segment_bytes = std::min(bytes - done, kSegmentBytes);
+    uint8_t *segment_hashes = out_hashes + done / kGroupBytes * kDigestBytes;
+    VRAM_TRY(digest_segment(address + done, segment_bytes, one_block, segment_hashes));
+  }
+  return VRAM_OK;
+}
+
+vram_status Digester::digest_segment(cu::DevicePtr address, uint64_t bytes, bool one_block, uint8_t *out_hashes) {
+  const cu::DevicePtr leaves = scratch_.address();
+  const cu::DevicePtr groups = one_block ? leaves : leaves + kLeafBytes;
+  VRAM_TRY(lane_.run([&](cu::Stream stream) -> vram_status {
+    VRAM_TRY(launch(address, bytes, leaves, stream));
+    return one_block ? VRAM_OK : launch(leaves, block_count(bytes) * kDigestBytes, groups, stream);
+  }));
+  return lane_.copy_out(out_hashes, groups, group_count(bytes) * kDigestBytes);
+}
+
+vram_status Digester::launch(cu::DevicePtr input, uint64_t bytes, cu::DevicePtr output, cu::Stream stream) {
+  void *parameters[] = {&input, &bytes, &output};
+  const auto grid = static_cast<unsigned>((block_count(bytes) + kThreadsPerBlock - 1) / kThreadsPerBlock);
+  return from_driver(
+      driver_.cuLaunchKernel(kernel_, grid, 1, 1, kThreadsPerBlock, 1, 1, 0, stream, parameters, nullptr));
+}
+
+}  // namespace vram

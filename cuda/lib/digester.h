@@ -1,0 +1,35 @@
+/** Digests memory where it lies: runs the kernel over it, and brings back one hash a group. */
+#pragma once
+
+#include "lane.h"
+#include "mapping.h"
+
+namespace vram {
+
+class Digester {
+ public:
+  explicit Digester(const DriverTable &driver) : lane_(driver), driver_(driver), memory_(driver), scratch_(driver) {}
+
+  /** Takes all that it will ever need, so that the device's free memory does not change later. Needs the context. */
+  vram_status create(int device, uint64_t granularity_bytes, cu::Function kernel);
+  vram_status release();
+
+  /**
+   * Writes the group hashes of [address, address + bytes), 32 bytes each. Where `one_block` says that the shard is no
+   * longer than a block, the block's own hash stands for the group's. On failure `out_hashes` holds some hashes or
+   * none. One digest runs at a time; others wait.
+   */
+  vram_status digest(cu::DevicePtr address, uint64_t bytes, bool one_block, uint8_t *out_hashes);
+
+ private:
+  vram_status digest_segment(cu::DevicePtr address, uint64_t bytes, bool one_block, uint8_t *out_hashes);
+  vram_status launch(cu::DevicePtr input, uint64_t bytes, cu::DevicePtr output, cu::Stream stream);
+
+  Lane lane_;
+  const DriverTable &driver_;
+  PhysicalMemory memory_;
+  Mapping scratch_;
+  cu::Function kernel_ = nullptr;
+};
+
+}  // namespace vram

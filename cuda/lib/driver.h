@@ -1,0 +1,47 @@
+/** What vram_open makes: a loaded driver, its devices, the staging slots. */
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "device.h"
+#include "gate.h"
+#include "pinned_buffer.h"
+
+namespace vram {
+
+class Driver {
+ public:
+  Driver() : staging_(table_) {}
+  ~Driver() { (void)close(); }
+
+  vram_status open(const vram_options &options);
+
+  /** Gives devices and staging back; from the first call on the driver is not open. Another call goes on after a
+   * failure. */
+  vram_status close();
+
+  /** Every call into the library shares this gate; vram_close closes it, so that it finds nobody at work. */
+  Gate &gate() { return gate_; }
+  bool is_open() const { return open_; }
+
+  const DriverTable &table() const { return table_; }
+  uint32_t device_count() const { return static_cast<uint32_t>(devices_.size()); }
+  Device &device(uint32_t ordinal) { return *devices_[ordinal]; }
+  uint64_t max_allocation_bytes() const { return max_allocation_bytes_; }
+  uint32_t slot_count() const { return slot_count_; }
+  uint8_t *slot(uint32_t index) const { return staging_.data() + uint64_t{index} * VRAM_STAGING_SLOT_BYTES; }
+
+ private:
+  vram_status open_devices(const std::string &kernels);
+
+  Gate gate_;
+  bool open_ = false;
+  DriverTable table_;
+  uint64_t max_allocation_bytes_ = 0;
+  uint32_t slot_count_ = 0;
+  std::vector<std::unique_ptr<Device>> devices_;
+  PinnedBuffer staging_;
+};
+
+}  // namespace vram

@@ -1,0 +1,65 @@
+#include "lane.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace vram {
+
+vram_status wait_for(const DriverTable &driver, cu::Stream stream, bool *out_idle) {
+  const cu::Result result = driver.cuStreamSynchronize(stream);
+  *out_idle = result == cu::kSuccess || driver.cuStreamSynchronize(stream) == cu::kSuccess;
+  return from_driver(result);
+}
+
+vram_status Lane::create(uint64_t buffer_bytes) {
+  VRAM_TRY(from_driver(driver_.cuStreamCreate(&stream_, cu::kStreamNonBlocking)));
+  return buffer_.create(buffer_bytes);
+}
+
+vram_status Lane::release() {
+  if (stream_ != nullptr) {
+    VRAM_TRY(settle());
+    VRAM_TRY(from_driver(driver_.cuStreamDestroy_v2(stream_)));
+    stream_ = nullptr;
+  }
+  return buffer_.release();
+}
+
+vram_status Lane::settle() {
+  if (!unsettled_) return VRAM_OK;
+  bool idle = false;
+  const vram_status status = wait_for(driver_, stream_, &idle);
+  unsettled_ = !idle;
+  return status;
+}
+
+vram_status Lane::copy_in(cu::DevicePtr destination, const uint8_t *source, uint64_t bytes) {
+  for (uint64_t done = 0; done < bytes;) {
+    const uint64_t piece = std::min(bytes - done, buffer_.bytes());
+    VRAM_TRY(settle());
+    std::memcpy(buffer_.data(), source + done, piece);
+    VRAM_TRY(run([&](cu::Stream stream) {
+      return from_driver(driver_.cuMemcpyHtoDAsync_v2(destination + done, buffer_.data(), piece, stream));
+    }));
+    done += piece;
+  }
+  return VRAM_OK;
+}
+
+vram_status Lane::copy_out(uint8_t *destination, cu::DevicePtr source, uint64_t bytes) {
+  for (uint64_t done = 0; done < bytes;) {
+    const uint64_t piece = std::min(bytes - done, buffer_.bytes());
+    VRAM_TRY(run([&](cu::Stream stream) {
+      return from_driver(driver_.cuMemcpyDtoHAsync_v2(buffer_.data(), source + done, piece, stream));
+    }));
+    std::memcpy(destination + done, buffer_.data(), piece);
+    done += piece;
+  }
+  return VRAM_OK;
+}
+
+vram_status Lane::fill_with_zeros(cu::DevicePtr destination, uint64_t bytes) {
+  return run([&](cu::Stream stream) { return from_driver(driver_.cuMemsetD8Async(destination, 0, bytes, stream)); });
+}
+
+}  // namespace vram

@@ -1,0 +1,131 @@
+#include "load.h"
+
+#include <new>
+
+#include "file_reader.h"
+
+namespace vram {
+
+Load::Load(std::shared_ptr<Driver> driver, uint64_t bytes, uint32_t flags)
+    : driver_(std::move(driver)), bytes_(bytes), flags_(flags), upload_(driver_->table()) {}
+
+Load::Load(std::shared_ptr<Allocation> allocation, uint32_t flags)
+    : driver_(allocation->shared_driver()),
+      allocation_(std::move(allocation)),
+      bytes_(allocation_->bytes()),
+      flags_(flags),
+      upload_(driver_->table()) {}
+
+Load::~Load() {
+  (void)close();
+}
+
+vram_status Load::open() {
+  if (allocation_ == nullptr) return VRAM_OK;
+  VRAM_TRY(allocation_->begin_load());
+  holds_allocation_ = true;
+  VRAM_TRY(allocation_->device().bind());
+  return upload_.create();
+}
+
+vram_status Load::enter(Lock *out_lock) {
+  *out_lock = Lock(mutex_, std::try_to_lock);
+  if (!out_lock->owns_lock()) return VRAM_BUSY;
+  return closed_ ? VRAM_STALE_HANDLE : failure_;
+}
+
+vram_status Load::check_room(uint64_t bytes) const {
+  return bytes <= bytes_ - received_bytes_ ? VRAM_OK : VRAM_LOAD_OVERRUN;
+}
+
+vram_status Load::check_slots(const std::vector<uint32_t> &slots) const {
+  std::vector<bool> named(driver_->slot_count());
+  for (const uint32_t slot : slots) {
+    if (slot >= named.size() || named[slot]) return VRAM_OUT_OF_BOUNDS;
+    named[slot] = true;
+  }
+  return VRAM_OK;
+}
+
+vram_status Load::push(uint32_t slot, uint64_t bytes) {
+  if (bytes == 0) return VRAM_ZERO_LENGTH;
+  if (slot >= driver_->slot_count() || bytes > VRAM_STAGING_SLOT_BYTES) return VRAM_OUT_OF_BOUNDS;
+  Lock lock;
+  VRAM_TRY(enter(&lock));
+  VRAM_TRY(check_room(bytes));
+  return failure_ = take(driver_->slot(slot), bytes);
+}
+
+vram_status Load::load_file(int file, uint64_t file_offset, uint64_t bytes, const std::vector<uint32_t> &slots) {
+  if (bytes == 0 || slots.empty()) return VRAM_ZERO_LENGTH;
+  uint64_t file_end = 0;
+  if (__builtin_add_overflow(file_offset, bytes, &file_end)) return VRAM_OVERFLOW;
+  VRAM_TRY(check_slots(slots));
+  Lock lock;
+  VRAM_TRY(enter(&lock));
+  VRAM_TRY(check_room(bytes));
+  return failure_ = read_and_take(file, file_offset, bytes, slots);
+}
+
+vram_status Load::read_and_take(int file, uint64_t file_offset, uint64_t bytes, const std::vector<uint32_t> &slots) {
+  std::vector<uint8_t *> buffers;
+  for (const uint32_t slot : slots) buffers.push_back(driver_->slot(slot));
+  FileReader reader(file, file_offset, bytes, std::move(buffers));
+  for (;;) {
+    FileReader::Piece piece = {};
+    VRAM_TRY(reader.next(&piece));
+    if (piece.bytes == 0) return VRAM_OK;
+    VRAM_TRY(take(piece.data, piece.bytes));
+    reader.give_back();
+  }
+}
+
+vram_status Load::take(const uint8_t *data, uint64_t bytes) {
+  vram_status status = VRAM_OK;
+  if (allocation_ != nullptr) {
+    VRAM_TRY(allocation_->device().bind());
+    status = upload_.begin_copy(allocation_->address() + received_bytes_, data, bytes);
+  }
+  if (status == VRAM_OK) status = digest(data, bytes);
+  // Even after a failure: the slot is the caller's again when this returns.
+  if (allocation_ != nullptr) status = first_failure(status, upload_.finish_copy());
+  received_bytes_ += bytes;
+  return status;
+}
+
+vram_status Load::digest(const uint8_t *data, uint64_t bytes) try {
+  if ((flags_ & VRAM_LOAD_FLAT) != 0) flat_.update(data, bytes);
+  if ((flags_ & VRAM_LOAD_TREE) != 0) tree_.update(data, bytes);
+  return VRAM_OK;
+} catch (const std::bad_alloc &) {
+  return VRAM_HOST_OUT_OF_MEMORY;
+}
+
+vram_status Load::finish(vram_load_result *out_result) {
+  Lock lock;
+  VRAM_TRY(enter(&lock));
+  if (received_bytes_ != bytes_) return VRAM_LOAD_INCOMPLETE;
+  if (!result_.has_value()) {
+    vram_load_result result = {};
+    if ((flags_ & VRAM_LOAD_FLAT) != 0) flat_.finish(result.flat);
+    if ((flags_ & VRAM_LOAD_TREE) != 0) tree_.finish(result.tree);
+    result_ = result;
+  }
+  *out_result = *result_;
+  return VRAM_OK;
+}
+
+vram_status Load::close() {
+  const Lock lock(mutex_);
+  if (closed_) return VRAM_OK;
+  if (holds_allocation_) {
+    VRAM_TRY(allocation_->device().bind());
+    VRAM_TRY(upload_.release());
+    allocation_->end_load();
+    holds_allocation_ = false;
+  }
+  closed_ = true;
+  return VRAM_OK;
+}
+
+}  // namespace vram

@@ -1,0 +1,38 @@
+/** A run of device addresses that leads to physical memory, and what the device may do there. */
+#pragma once
+
+#include "physical_memory.h"
+
+namespace vram {
+
+class Mapping {
+ public:
+  explicit Mapping(const DriverTable &driver) : driver_(driver) {}
+  ~Mapping() { (void)release(); }
+  Mapping(const Mapping &) = delete;
+  Mapping &operator=(const Mapping &) = delete;
+
+  /** Reserves addresses, maps all of the memory there, and lets `device`, and no other, read and write it. */
+  vram_status create(int device, const PhysicalMemory &memory);
+
+  /** Changes what the device may do: kAccessRead or kAccessReadWrite. */
+  vram_status set_access(cu::AccessFlags access);
+
+  /** Unmaps and gives the addresses back. On failure it remembers how far it came, and another call goes on there. */
+  vram_status release();
+
+  cu::DevicePtr address() const { return address_; }
+  uint64_t bytes() const { return bytes_; }
+
+ private:
+  const DriverTable &driver_;
+  int device_ = 0;
+  cu::DevicePtr address_ = 0;
+  uint64_t bytes_ = 0;  // 0: no address is reserved
+  bool mapped_ = false;
+};
+
+/** Memory and its mapping at one stroke, for callers that need both; what was done is undone by their destructors. */
+vram_status create_mapped(int device, uint64_t bytes, PhysicalMemory &memory, Mapping &mapping);
+
+}  // namespace vram

@@ -1,0 +1,71 @@
+#include "residency.h"
+
+#include <initializer_list>
+
+namespace vram {
+namespace {
+
+vram_status inspect_pointer(const DriverTable &driver, const ResidencyClaim &claim, cu::DevicePtr address,
+                            uint32_t &violations) {
+  unsigned memory_type = 0;
+  void *host_pointer = nullptr;
+  unsigned is_managed = 0;
+  int ordinal = -1;
+  cu::PointerAttribute attributes[] = {cu::kPointerMemoryType, cu::kPointerHostPointer, cu::kPointerIsManaged,
+                                       cu::kPointerDeviceOrdinal};
+  void *values[] = {&memory_type, &host_pointer, &is_managed, &ordinal};
+  VRAM_TRY(from_driver(driver.cuPointerGetAttributes(4, attributes, values, address)));
+
+  if (memory_type != cu::kMemoryTypeDevice) violations |= VRAM_VIOLATION_MEMORY_TYPE;
+  if (host_pointer != nullptr) violations |= VRAM_VIOLATION_HOST_POINTER;
+  if (is_managed != 0) violations |= VRAM_VIOLATION_MANAGED;
+  if (ordinal != claim.device) violations |= VRAM_VIOLATION_ORDINAL;
+  return VRAM_OK;
+}
+
+vram_status inspect_pages(const DriverTable &driver, const ResidencyClaim &claim, cu::DevicePtr address,
+                          uint32_t &violations) {
+  cu::AllocationHandle handle = 0;
+  VRAM_TRY(from_driver(driver.cuMemRetainAllocationHandle(&handle, reinterpret_cast<void *>(address))));
+  cu::AllocationProp prop = {};
+  const cu::Result answered = driver.cuMemGetAllocationPropertiesFromHandle(&prop, handle);
+  // A reference that stays would keep the pages from ever being given back: a failed release is tried once more.
+  const cu::Result released = driver.cuMemRelease(handle);
+  if (released != cu::kSuccess) (void)driver.cuMemRelease(handle);
+  VRAM_TRY(from_driver(answered));
+  VRAM_TRY(from_driver(released));
+
+  if (prop.location.type != cu::kLocationDevice) violations |= VRAM_VIOLATION_LOCATION;
+  if (prop.location.id != claim.device) violations |= VRAM_VIOLATION_LOCATION_ID;
+  return VRAM_OK;
+}
+
+vram_status inspect_access(const DriverTable &driver, const ResidencyClaim &claim, cu::DevicePtr address,
+                           uint32_t &violations) {
+  for (int device = 0; device < claim.device_count; ++device) {
+    const cu::MemLocation location = {cu::kLocationDevice, device};
+    unsigned long long access = 0;
+    VRAM_TRY(from_driver(driver.cuMemGetAccess(&access, &location, address)));
+    if (device == claim.device) {
+      if (access != static_cast<unsigned>(claim.access)) violations |= VRAM_VIOLATION_ACCESS;
+    } else if (access != cu::kAccessNone) {
+      violations |= VRAM_VIOLATION_FOREIGN_ACCESS;
+    }
+  }
+  return VRAM_OK;
+}
+
+}  // namespace
+
+vram_status inspect_residency(const DriverTable &driver, const ResidencyClaim &claim, uint32_t *out_violations) {
+  uint32_t violations = 0;
+  for (const cu::DevicePtr address : {claim.address, claim.address + claim.bytes - 1}) {
+    VRAM_TRY(inspect_pointer(driver, claim, address, violations));
+    VRAM_TRY(inspect_pages(driver, claim, address, violations));
+    VRAM_TRY(inspect_access(driver, claim, address, violations));
+  }
+  *out_violations = violations;
+  return VRAM_OK;
+}
+
+}  // namespace vram

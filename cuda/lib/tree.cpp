@@ -1,0 +1,89 @@
+#include "tree.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace vram {
+namespace {
+
+void store_little_endian(uint64_t value, uint8_t *bytes) {
+  for (size_t i = 0; i < sizeof(value); ++i) bytes[i] = static_cast<uint8_t>(value >> (8 * i));
+}
+
+/** SHA-256 of the descriptor that binds a tree's root to its shape and to the length of the data. */
+void digest_descriptor(const uint8_t *root, uint64_t bytes, uint8_t *out_digest) {
+  constexpr uint8_t kVersion = 1, kAlgorithmSha256 = 1, kLogBlockBytes = 12;
+  uint8_t descriptor[256] = {kVersion, kAlgorithmSha256, kLogBlockBytes};
+  store_little_endian(bytes, descriptor + 8);
+  std::memcpy(descriptor + 16, root, kDigestBytes);
+
+  Sha256 hash;
+  hash.update(descriptor, sizeof(descriptor));
+  hash.finish(out_digest);
+}
+
+}  // namespace
+
+void fold_groups(const uint8_t *group_hashes, uint64_t bytes, uint8_t *out_digest) {
+  const uint8_t no_root[kDigestBytes] = {};
+  if (bytes == 0) return digest_descriptor(no_root, 0, out_digest);
+
+  std::vector<uint8_t> level;
+  const uint8_t *hashes = group_hashes;
+  for (uint64_t count = group_count(bytes); count > 1;) {
+    const uint64_t level_bytes = count * kDigestBytes;
+    count = block_count(level_bytes);
+    std::vector<uint8_t> above(count * kDigestBytes);
+    hash_blocks(hashes, level_bytes, above.data());
+    level.swap(above);
+    hashes = level.data();
+  }
+  digest_descriptor(hashes, bytes, out_digest);
+}
+
+void TreeHasher::update(const uint8_t *data, uint64_t bytes) {
+  const uint64_t held = total_bytes_ % kBlockBytes;
+  total_bytes_ += bytes;
+  if (held != 0) {
+    const uint64_t taken = std::min(kBlockBytes - held, bytes);
+    std::memcpy(block_ + held, data, taken);
+    if (held + taken < kBlockBytes) return;
+    add_blocks(block_, kBlockBytes);
+    data += taken;
+    bytes -= taken;
+  }
+  const uint64_t rest = bytes % kBlockBytes;
+  add_blocks(data, bytes - rest);
+  if (rest != 0) std::memcpy(block_, data + (bytes - rest), rest);
+}
+
+void TreeHasher::add_blocks(const uint8_t *data, uint64_t bytes) {
+  while (bytes != 0) {
+    if (leaf_count_ == kGroupBlocks) close_group();
+    const uint64_t taken = std::min((kGroupBlocks - leaf_count_) * kBlockBytes, bytes);
+    hash_blocks(data, taken, leaves_ + leaf_count_ * kDigestBytes);
+    leaf_count_ += block_count(taken);
+    data += taken;
+    bytes -= taken;
+  }
+}
+
+void TreeHasher::close_group() {
+  const size_t end = groups_.size();
+  groups_.resize(end + kDigestBytes);
+  hash_blocks(leaves_, leaf_count_ * kDigestBytes, groups_.data() + end);
+  leaf_count_ = 0;
+}
+
+void TreeHasher::finish(uint8_t *out_digest) {
+  add_blocks(block_, total_bytes_ % kBlockBytes);
+  // A tree of one block has no level above it: the block's own hash is the root.
+  if (total_bytes_ > 0 && total_bytes_ <= kBlockBytes) {
+    groups_.assign(leaves_, leaves_ + kDigestBytes);
+  } else if (leaf_count_ != 0) {
+    close_group();
+  }
+  fold_groups(groups_.data(), total_bytes_, out_digest);
+}
+
+}  // namespace vram

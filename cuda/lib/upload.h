@@ -1,0 +1,32 @@
+/** Copies from pinned host memory to a device, on a stream of their own, beside whatever else the device does. */
+#pragma once
+
+#include "lane.h"
+
+namespace vram {
+
+class Upload {
+ public:
+  explicit Upload(const DriverTable &driver) : driver_(driver) {}
+  ~Upload() { (void)release(); }
+  Upload(const Upload &) = delete;
+  Upload &operator=(const Upload &) = delete;
+
+  /** Needs the device's context, as all of these do. */
+  vram_status create();
+  /** Waits for what is under way first. On failure it remembers how far it came, and another call goes on there. */
+  vram_status release();
+
+  /** Enqueues one copy; `source` is left alone until finish_copy has returned VRAM_OK. */
+  vram_status begin_copy(cu::DevicePtr destination, const uint8_t *source, uint64_t bytes);
+  /** Waits for the copies begun so far. */
+  vram_status finish_copy();
+
+ private:
+  const DriverTable &driver_;
+  cu::Stream stream_ = nullptr;
+  cu::Event copied_ = nullptr;
+  bool idle_ = true;
+};
+
+}  // namespace vram

@@ -1,0 +1,261 @@
+/** The C entries: null pointers first, then the handle, then the object that it names. */
+#include "../include/vram.h"
+
+#include <memory>
+#include <new>
+#include <system_error>
+
+#include "handles.h"
+#include "load.h"
+
+namespace vram {
+namespace {
+
+template <typename Object, HandleKind kKind>
+Handles<Object, kKind> &registry() {
+  // Never destroyed: at exit other threads may still be inside a call, and the driver may be gone already.
+  static auto *const handles = new Handles<Object, kKind>();
+  return *handles;
+}
+
+Handles<Driver, HandleKind::kDriver> &drivers() {
+  return registry<Driver, HandleKind::kDriver>();
+}
+Handles<Allocation, HandleKind::kAllocation> &allocations() {
+  return registry<Allocation, HandleKind::kAllocation>();
+}
+Handles<Load, HandleKind::kLoad> &loads() {
+  return registry<Load, HandleKind::kLoad>();
+}
+
+template <typename Call>
+vram_status guarded(Call call) noexcept {
+  try {
+    return call();
+  } catch (const std::bad_alloc &) {
+    return VRAM_HOST_OUT_OF_MEMORY;
+  } catch (const std::system_error &) {
+    return VRAM_HOST_OUT_OF_MEMORY;  // no thread or lock is to be had
+  } catch (...) {
+    return VRAM_INTERNAL;
+  }
+}
+
+Driver &driver_of(Driver &driver) {
+  return driver;
+}
+template <typename Object>
+Driver &driver_of(Object &object) {
+  return object.driver();
+}
+
+/** Runs call(object) while the driver can't be closed. */
+template <typename Object, HandleKind kKind, typename Call>
+vram_status with(Handles<Object, kKind> &handles, uint64_t handle, Call call) noexcept {
+  return guarded([&]() -> vram_status {
+    std::shared_ptr<Object> object;
+    VRAM_TRY(handles.find(handle, &object));
+    const Gate::Shared shared = driver_of(*object).gate().share();
+    return driver_of(*object).is_open() ? call(object) : VRAM_STALE_HANDLE;
+  });
+}
+
+/** Runs call(device) for a driver's device. */
+template <typename Call>
+vram_status with_device(uint64_t driver, uint32_t ordinal, Call call) noexcept {
+  return with(drivers(), driver, [&](const std::shared_ptr<Driver> &object) -> vram_status {
+    return ordinal < object->device_count() ? call(object, object->device(ordinal)) : VRAM_BAD_DEVICE;
+  });
+}
+
+/** Gives up what a handle names by call(object), and the handle with it; a handle that is gone is no failure. */
+template <typename Object, HandleKind kKind, typename Call>
+vram_status give_up(Handles<Object, kKind> &handles, uint64_t handle, Call call) noexcept {
+  const vram_status status = with(handles, handle, [&](const std::shared_ptr<Object> &object) -> vram_status {
+    VRAM_TRY(call(*object));
+    handles.retire(handle);
+    return VRAM_OK;
+  });
+  return status == VRAM_STALE_HANDLE ? VRAM_OK : status;
+}
+
+/** The same for all that a driver has of a kind. Goes on after a failure; returns the first. */
+template <typename Object, HandleKind kKind, typename Call>
+vram_status give_up_all(Handles<Object, kKind> &handles, const Driver &driver, Call call) {
+  vram_status status = VRAM_OK;
+  for (const auto &[handle, object] : handles.entries()) {
+    if (&object->driver() != &driver) continue;
+    const vram_status given_up = call(*object);
+    if (given_up == VRAM_OK) handles.retire(handle);
+    status = first_failure(status, given_up);
+  }
+  return status;
+}
+
+vram_status close_driver(Driver &driver) {
+  const Gate::Exclusive alone = driver.gate().close();
+  VRAM_TRY(give_up_all(loads(), driver, [](Load &load) { return load.close(); }));
+  VRAM_TRY(give_up_all(allocations(), driver, [](Allocation &allocation) { return allocation.free(); }));
+  return driver.close();
+}
+
+vram_status check_flags(uint32_t flags) {
+  return (flags & ~(VRAM_LOAD_FLAT | VRAM_LOAD_TREE)) == 0 ? VRAM_OK : VRAM_OUT_OF_BOUNDS;
+}
+
+}  // namespace
+}  // namespace vram
+
+using namespace vram;
+
+const char *vram_status_name(vram_status status) {
+  return status_name(status);
+}
+
+uint32_t vram_abi_version(void) {
+  return VRAM_ABI_VERSION;
+}
+
+vram_status vram_open(const vram_options *options, uint64_t *out_driver) {
+  if (options == nullptr || out_driver == nullptr) return VRAM_NULL_ARGUMENT;
+  if (options->driver_path == nullptr || options->kernels_path == nullptr) return VRAM_NULL_ARGUMENT;
+  if (options->max_allocation_bytes == 0 || options->staging_slots == 0) return VRAM_ZERO_LENGTH;
+  if (options->reserved != 0) return VRAM_OUT_OF_BOUNDS;
+  return guarded([&]() -> vram_status {
+    const auto driver = std::make_shared<Driver>();
+    VRAM_TRY(driver->open(*options));
+    *out_driver = drivers().issue(driver);
+    return VRAM_OK;
+  });
+}
+
+vram_status vram_close(uint64_t driver) {
+  return guarded([&]() -> vram_status {
+    std::shared_ptr<Driver> object;
+    const vram_status found = drivers().find(driver, &object);
+    if (found != VRAM_OK) return found == VRAM_STALE_HANDLE ? VRAM_OK : found;
+    VRAM_TRY(close_driver(*object));
+    drivers().retire(driver);
+    return VRAM_OK;
+  });
+}
+
+vram_status vram_staging(uint64_t driver, void **out_base, uint32_t *out_slots) {
+  if (out_base == nullptr || out_slots == nullptr) return VRAM_NULL_ARGUMENT;
+  return with(drivers(), driver, [&](const std::shared_ptr<Driver> &object) -> vram_status {
+    *out_base = object->slot(0);
+    *out_slots = object->slot_count();
+    return VRAM_OK;
+  });
+}
+
+vram_status vram_device_count(uint64_t driver, uint32_t *out_count) {
+  if (out_count == nullptr) return VRAM_NULL_ARGUMENT;
+  return with(drivers(), driver, [&](const std::shared_ptr<Driver> &object) -> vram_status {
+    *out_count = object->device_count();
+    return VRAM_OK;
+  });
+}
+
+vram_status vram_device_get_info(uint64_t driver, uint32_t device, vram_device_info *out_info) {
+  if (out_info == nullptr) return VRAM_NULL_ARGUMENT;
+  return with_device(driver, device, [&](const auto &, Device &object) { return object.get_info(out_info); });
+}
+
+vram_status vram_alloc(uint64_t driver, uint32_t device, uint64_t bytes, uint64_t *out_allocation) {
+  if (out_allocation == nullptr) return VRAM_NULL_ARGUMENT;
+  return with_device(driver, device, [&](const std::shared_ptr<Driver> &owner, Device &object) -> vram_status {
+    if (bytes == 0) return VRAM_ZERO_LENGTH;
+    const auto allocation = std::make_shared<Allocation>(owner, object, bytes);
+    VRAM_TRY(allocation->create());
+    *out_allocation = allocations().issue(allocation);
+    return VRAM_OK;
+  });
+}
+
+vram_status vram_allocation_get_info(uint64_t allocation, vram_allocation_info *out_info) {
+  if (out_info == nullptr) return VRAM_NULL_ARGUMENT;
+  return with(allocations(), allocation, [&](const auto &object) { return object->get_info(out_info); });
+}
+
+vram_status vram_write(uint64_t allocation, uint64_t offset, const void *source, uint64_t bytes) {
+  if (source == nullptr) return VRAM_NULL_ARGUMENT;
+  return with(allocations(), allocation,
+              [&](const auto &object) { return object->write(offset, static_cast<const uint8_t *>(source), bytes); });
+}
+
+vram_status vram_read(uint64_t allocation, uint64_t offset, void *destination, uint64_t bytes) {
+  if (destination == nullptr) return VRAM_NULL_ARGUMENT;
+  return with(allocations(), allocation,
+              [&](const auto &object) { return object->read(offset, static_cast<uint8_t *>(destination), bytes); });
+}
+
+vram_status vram_seal(uint64_t allocation) {
+  return with(allocations(), allocation, [](const auto &object) { return object->seal(); });
+}
+
+vram_status vram_attest(uint64_t allocation, vram_residency *out_residency) {
+  if (out_residency == nullptr) return VRAM_NULL_ARGUMENT;
+  return with(allocations(), allocation, [&](const auto &object) { return object->attest(out_residency); });
+}
+
+vram_status vram_digest(uint64_t allocation, uint64_t offset, uint64_t bytes, uint8_t *out_hashes, uint64_t out_bytes) {
+  if (out_hashes == nullptr) return VRAM_NULL_ARGUMENT;
+  return with(allocations(), allocation,
+              [&](const auto &object) { return object->digest(offset, bytes, out_hashes, out_bytes); });
+}
+
+vram_status vram_free(uint64_t allocation) {
+  return give_up(allocations(), allocation, [](Allocation &object) { return object.free(); });
+}
+
+vram_status vram_load_open(uint64_t allocation, uint32_t flags, uint64_t *out_load) {
+  if (out_load == nullptr) return VRAM_NULL_ARGUMENT;
+  return with(allocations(), allocation, [&](const std::shared_ptr<Allocation> &object) -> vram_status {
+    VRAM_TRY(check_flags(flags));
+    const auto load = std::make_shared<Load>(object, flags);
+    VRAM_TRY(load->open());
+    *out_load = loads().issue(load);
+    return VRAM_OK;
+  });
+}
+
+vram_status vram_load_open_host(uint64_t driver, uint64_t bytes, uint32_t flags, uint64_t *out_load) {
+  if (out_load == nullptr) return VRAM_NULL_ARGUMENT;
+  return with(drivers(), driver, [&](const std::shared_ptr<Driver> &object) -> vram_status {
+    VRAM_TRY(check_flags(flags));
+    if (bytes == 0) return VRAM_ZERO_LENGTH;
+    *out_load = loads().issue(std::make_shared<Load>(object, bytes, flags));
+    return VRAM_OK;
+  });
+}
+
+vram_status vram_load_push(uint64_t load, uint32_t slot, uint64_t bytes) {
+  return with(loads(), load, [&](const auto &object) { return object->push(slot, bytes); });
+}
+
+vram_status vram_load_file(uint64_t load, int32_t file, uint64_t file_offset, uint64_t bytes, const uint32_t *slots,
+                           uint32_t slot_count) {
+  if (slots == nullptr) return VRAM_NULL_ARGUMENT;
+  return with(loads(), load, [&](const auto &object) {
+    return object->load_file(file, file_offset, bytes, {slots, slots + slot_count});
+  });
+}
+
+vram_status vram_load_finish(uint64_t load, vram_load_result *out_result) {
+  if (out_result == nullptr) return VRAM_NULL_ARGUMENT;
+  return with(loads(), load, [&](const auto &object) { return object->finish(out_result); });
+}
+
+vram_status vram_load_close(uint64_t load) {
+  return give_up(loads(), load, [](Load &object) { return object.close(); });
+}
+
+vram_status vram_tree_digest(const uint8_t *group_hashes, uint64_t hash_count, uint64_t bytes, uint8_t *out_digest) {
+  if (out_digest == nullptr || (group_hashes == nullptr && bytes != 0)) return VRAM_NULL_ARGUMENT;
+  return guarded([&]() -> vram_status {
+    if (hash_count != group_count(bytes)) return VRAM_OUT_OF_BOUNDS;
+    fold_groups(group_hashes, bytes, out_digest);
+    return VRAM_OK;
+  });
+}
