@@ -84,6 +84,9 @@ export function loadConfig(environment: NodeJS.ProcessEnv, options: { simulate: 
   const { host, port } = parseAddress(get('WORKER_BIND_ADDR') ?? '127.0.0.1:8001');
   const apiTokenFile = tokenFile(get('WORKER_API_TOKEN_FILE'), environment.CREDENTIALS_DIRECTORY, options);
   const apiToken = readSecret('WORKER_API_TOKEN_FILE', apiTokenFile);
+  if (!/^[A-Za-z0-9\-._~+/]+=*$/.test(apiToken.toString('latin1'))) {
+    throw new ConfigError('WORKER_API_TOKEN_FILE: a bearer token is made of A-Z a-z 0-9 - . _ ~ + / (RFC 6750)');
+  }
   const sealKeyFile = get('WORKER_SEAL_KEY_FILE');
   const workerId = get('WORKER_ID') ?? hostname();
   if (!/^[A-Za-z0-9._:-]{1,128}$/.test(workerId)) {
@@ -140,7 +143,8 @@ function tokenFile(
   options: { simulate: boolean; directory: string },
 ): string {
   if (named !== undefined) return resolve(named);
-  if (credentials !== undefined && existsSync(join(credentials, 'worker-token'))) return join(credentials, 'worker-token');
+  if (credentials !== undefined && existsSync(join(credentials, 'worker-token')))
+    return join(credentials, 'worker-token');
   if (!options.simulate) throw new ConfigError('WORKER_API_TOKEN_FILE is not set');
   const directory = join(options.directory, '.worker');
   const path = join(directory, 'token');

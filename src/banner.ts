@@ -1,0 +1,17 @@
+import type { Config } from './config.js';
+
+/** What a person who starts the worker by hand wants to know: where it is, how to ask it, and how to try it. */
+export function banner(config: Config, address: string): string {
+  const token = `$(cat ${config.apiTokenFile})`;
+  const authorized = `curl -sS -H "Authorization: Bearer ${token}"`;
+  return `
+  vram-residency ${config.workerId} at ${address}${config.simulate ? ', on a SIMULATED GPU' : ''}
+  token   ${config.apiTokenFile}
+  docs    ${address}/docs
+
+  Will a model fit?   ${authorized} ${address}/v1/plan --json '{"model_ref":"demo","model_bytes":1048576,"shard_layout":"single"}'
+  Commit a file:      ${authorized} -T package.json '${address}/v1/commit?shard_id=demo-0&model_ref=demo'
+  What is here?       ${authorized} ${address}/v1/ready
+
+`;
+}

@@ -1,0 +1,106 @@
+import { createHmac, randomUUID } from 'node:crypto';
+import fc from 'fast-check';
+import { CompactSign, compactVerify } from 'jose';
+import t from 'tap';
+import { digestOf } from '../../src/seal/digest.js';
+import { type HandleClaims, signHandle, verifyHandle } from '../../src/seal/handle.js';
+import { signJws, verifyJws } from '../../src/seal/jws.js';
+import { deriveSealKey } from '../../src/seal/key.js';
+
+const secret = Buffer.from('a secret of at least thirty-two bytes');
+const key = deriveSealKey(secret, 'worker-1');
+
+const claims: HandleClaims = {
+  iss: 'worker-1',
+  boot_id: randomUUID(),
+  jti: randomUUID(),
+  iat: 1_700_000_000,
+  shard_id: 'llama-0',
+  model_ref: 'hf:org/name@rev',
+  shard_index: 0,
+  total_shards: 1,
+  gpu_device: 0,
+  gpu_uuid: 'GPU-00000000-0000-0000-0000-000000000000',
+  vram_bytes: 723_869,
+  digest: digestOf(Buffer.alloc(32)),
+  tree_digest: digestOf(Buffer.alloc(32, 1)),
+  expected: 'both',
+  sealed_at: '2026-01-01T00:00:00.000Z',
+  driver: 'simulated',
+  simulated: true,
+};
+
+const handle = signHandle(claims, key);
+const [header = '', payload = '', signature = ''] = handle.split('.');
+const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
+const mac = (input: string) => createHmac('sha256', key.secret).update(input).digest('base64url');
+const resigned = (head: object, body: unknown = claims) => {
+  const input = `${encode(head)}.${encode(body)}`;
+  return `${input}.${mac(input)}`;
+};
+
+t.test('a handle verifies, and says what was signed', async (t) => {
+  t.same(verifyHandle(handle, key), { ok: true, claims });
+});
+
+t.test('jose verifies what we sign, and we verify what jose signs', async (t) => {
+  const { payload: seen, protectedHeader } = await compactVerify(handle, key.secret);
+  t.same(JSON.parse(Buffer.from(seen).toString('utf8')), claims);
+  t.same(protectedHeader, { alg: 'HS256', typ: 'vram-seal+jws', kid: key.kid });
+  const theirs = await new CompactSign(Buffer.from(JSON.stringify(claims)))
+    .setProtectedHeader({ alg: 'HS256', typ: 'vram-seal+jws', kid: key.kid })
+    .sign(key.secret);
+  t.same(verifyHandle(theirs, key), { ok: true, claims });
+});
+
+t.test('each way to alter a handle is told apart', async (t) => {
+  const ours = { alg: 'HS256', typ: 'vram-seal+jws', kid: key.kid };
+  const cases: readonly (readonly [string, string, string])[] = [
+    ['empty', '', 'malformed'],
+    ['two parts', `${header}.${payload}`, 'malformed'],
+    ['four parts', `${handle}.x`, 'malformed'],
+    ['a newline behind', `${handle}\n`, 'malformed'],
+    ['no signature', `${header}.${payload}.`, 'malformed'],
+    ['alg none', `${encode({ ...ours, alg: 'none' })}.${payload}.${signature}`, 'malformed'],
+    ['alg none, signed', resigned({ ...ours, alg: 'none' }), 'malformed'],
+    ['alg HS512', resigned({ ...ours, alg: 'HS512' }), 'malformed'],
+    ['another typ', resigned({ ...ours, typ: 'vram-attestation+jws' }), 'malformed'],
+    ['crit', resigned({ ...ours, crit: ['exp'] }), 'malformed'],
+    ['b64 false', resigned({ ...ours, b64: false }), 'malformed'],
+    ['no kid', resigned({ alg: 'HS256', typ: 'vram-seal+jws' }), 'malformed'],
+    ['another kid', resigned({ ...ours, kid: '0000000000000000' }), 'unknown_key'],
+    ['claims that are no object', resigned(ours, 'x'), 'malformed'],
+    ['claims that lack one', resigned(ours, { ...claims, jti: undefined }), 'malformed'],
+    ['cut signature', handle.slice(0, -1), 'signature'],
+    ['padded signature', `${handle}A`, 'signature'],
+    ['other claims', `${header}.${encode({ ...claims, vram_bytes: 1 })}.${signature}`, 'signature'],
+  ];
+  for (const [name, text, reason] of cases) t.same(verifyHandle(text, key), { ok: false, reason }, name);
+});
+
+t.test('no change of a character survives', async (t) => {
+  const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.=\n ';
+  fc.assert(
+    fc.property(fc.nat(handle.length - 1), fc.constantFrom(...alphabet), (at, character) => {
+      fc.pre(handle[at] !== character);
+      const forged = handle.slice(0, at) + character + handle.slice(at + 1);
+      return verifyHandle(forged, key).ok === false;
+    }),
+    { numRuns: 2000 },
+  );
+  t.pass('2000 changes');
+});
+
+t.test('an attestation is no handle, and the other way round', async (t) => {
+  t.same(verifyHandle(signJws('vram-attestation+jws', claims, key), key), { ok: false, reason: 'malformed' });
+  t.same(verifyJws('vram-attestation+jws', handle, key), { ok: false, reason: 'malformed' });
+});
+
+t.test('the key is bound to the worker and the secret', async (t) => {
+  const others = [deriveSealKey(secret, 'worker-2'), deriveSealKey(Buffer.alloc(32), 'worker-1')];
+  for (const other of others) {
+    t.not(other.kid, key.kid);
+    t.same(verifyHandle(handle, other), { ok: false, reason: 'unknown_key' });
+    t.same(verifyHandle(handle, { ...other, kid: key.kid }), { ok: false, reason: 'signature' });
+  }
+});

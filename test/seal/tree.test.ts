@@ -1,0 +1,22 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { referenceTreeDigest } from '../../src/seal/tree.js';
+import { patternBytes } from '../support/bytes.js';
+
+const vectors = readFileSync(join(import.meta.dirname, '../vectors/tree.tsv'), 'utf8')
+  .split('\n')
+  .filter((line) => /^\d/.test(line))
+  .map((line) => line.split('\t'))
+  .map(([length, sha256, tree]) => ({ length: Number(length), sha256, tree }));
+
+t.test('the reference tree digest is what the fsverity tool says, at every boundary', async (t) => {
+  t.ok(vectors.length > 40, 'the vectors are there');
+  const longest = patternBytes(Math.max(...vectors.map(({ length }) => length)));
+  for (const { length, sha256, tree } of vectors) {
+    const bytes = longest.subarray(0, length);
+    t.equal(createHash('sha256').update(bytes).digest('hex'), sha256, `${length} bytes are the vector's bytes`);
+    t.equal(referenceTreeDigest(bytes), `sha256:${tree}`, `${length} bytes`);
+  }
+});
