@@ -1,0 +1,107 @@
+#include <algorithm>
+#include <vector>
+
+#include "harness.h"
+#include "session.h"
+#include "simulator.h"
+
+namespace test {
+
+TEST("an allocation takes whole granules, is aligned, and is accounted for by the device") {
+  const Session session;
+  const uint64_t granularity = session.info(0).granularity_bytes;
+  for (const uint64_t bytes : {uint64_t{1}, granularity - 1, granularity, granularity + 1, 3 * granularity}) {
+    const uint64_t free_before = session.info(0).free_bytes;
+    const uint64_t allocation = session.alloc(0, bytes);
+    vram_allocation_info info = {};
+    REQUIRE_OK(vram_allocation_get_info(allocation, &info));
+    CHECK(info.bytes == bytes);
+    CHECK(info.mapped_bytes == (bytes + granularity - 1) / granularity * granularity);
+    CHECK(info.alignment_bytes >= 256 && info.alignment_bytes % granularity == 0);
+    CHECK(info.device == 0 && info.sealed == 0);
+    CHECK(free_before - session.info(0).free_bytes == info.mapped_bytes);
+    CHECK_STATUS(VRAM_OK, vram_free(allocation));
+    CHECK(session.info(0).free_bytes == free_before);
+  }
+}
+
+TEST("more than the options allow, more than the device has, and more than can be are three refusals") {
+  const Session session;
+  const uint64_t free_before = session.info(0).free_bytes;
+  uint64_t allocation = 0;
+  CHECK_STATUS(VRAM_TOO_LARGE, vram_alloc(session.driver(), 0, 100 * kGiB + 1, &allocation));
+  CHECK_STATUS(VRAM_TOO_LARGE, vram_alloc(session.driver(), 0, UINT64_MAX, &allocation));
+  CHECK_STATUS(VRAM_OUT_OF_MEMORY, vram_alloc(session.driver(), 0, 100 * kGiB, &allocation));
+  CHECK_STATUS(VRAM_OUT_OF_MEMORY, vram_alloc(session.driver(), 0, free_before + 1, &allocation));
+  CHECK(allocation == 0);
+  CHECK(session.info(0).free_bytes == free_before);
+
+  vram_options options = default_options();
+  options.max_allocation_bytes = UINT64_MAX;
+  uint64_t driver = 0;
+  REQUIRE_OK(vram_open(&options, &driver));
+  CHECK_STATUS(VRAM_OVERFLOW, vram_alloc(driver, 0, UINT64_MAX, &allocation));
+  CHECK_STATUS(VRAM_OK, vram_close(driver));
+}
+
+TEST("a device is filled to its last granule, and what is freed can be had again") {
+  const Simulator simulator;
+  const Session session;
+  const uint32_t device = session.device_count() - 1;
+  const vram_device_info before = session.info(device);
+  std::vector<uint64_t> allocations;
+  for (uint64_t taken = 0; taken < before.free_bytes; taken += before.granularity_bytes) {
+    allocations.push_back(session.alloc(device, 1));
+  }
+  CHECK(session.info(device).free_bytes == 0);
+  uint64_t one_more = 0;
+  CHECK_STATUS(VRAM_OUT_OF_MEMORY, vram_alloc(session.driver(), device, 1, &one_more));
+  CHECK_STATUS(VRAM_OK, vram_free(allocations.back()));
+  allocations.back() = session.alloc(device, 1);
+  std::sort(allocations.begin(), allocations.end());
+  CHECK(std::adjacent_find(allocations.begin(), allocations.end()) == allocations.end());
+  for (const uint64_t allocation : allocations) CHECK_STATUS(VRAM_OK, vram_free(allocation));
+  CHECK(session.info(device).free_bytes == before.free_bytes);
+}
+
+TEST("devices are apart: memory is taken from, and written to, the one that was named") {
+  const Session session;
+  if (session.device_count() < 2) SKIP("one device alone");
+  const uint64_t free_0 = session.info(0).free_bytes, free_1 = session.info(1).free_bytes;
+  const uint64_t a = session.alloc(0, kMiB);
+  CHECK(session.info(1).free_bytes == free_1);
+  const uint64_t b = session.alloc(1, kMiB);
+  CHECK(session.info(0).free_bytes < free_0 && session.info(1).free_bytes < free_1);
+
+  const std::vector<uint8_t> ones(kMiB, 0x11), twos(kMiB, 0x22);
+  REQUIRE_OK(vram_write(a, 0, ones.data(), kMiB));
+  REQUIRE_OK(vram_write(b, 0, twos.data(), kMiB));
+  CHECK(session.read(a, 0, kMiB) == ones);
+  CHECK(session.read(b, 0, kMiB) == twos);
+}
+
+TEST("a freed allocation is gone for every function, and freeing it again is no error") {
+  const Session session;
+  const uint64_t allocation = session.alloc(0, kMiB);
+  CHECK_STATUS(VRAM_OK, vram_free(allocation));
+  CHECK_STATUS(VRAM_OK, vram_free(allocation));
+  uint8_t byte = 0;
+  CHECK_STATUS(VRAM_STALE_HANDLE, vram_read(allocation, 0, &byte, 1));
+  CHECK(session.alloc(0, kMiB) != allocation);
+}
+
+TEST("memory is wiped before it is given back, sealed or not") {
+  const Session session;
+  for (const bool sealed : {false, true}) {
+    const uint64_t secret = session.alloc(0, 3 * kMiB);
+    const std::vector<uint8_t> data(3 * kMiB, 0xa5);
+    REQUIRE_OK(vram_write(secret, 0, data.data(), data.size()));
+    if (sealed) REQUIRE_OK(vram_seal(secret));
+    REQUIRE_OK(vram_free(secret));
+    const uint64_t next = session.alloc(0, 4 * kMiB);
+    CHECK(session.read(next, 0, 4 * kMiB) == std::vector<uint8_t>(4 * kMiB, 0));
+    REQUIRE_OK(vram_free(next));
+  }
+}
+
+}  // namespace test

@@ -1,0 +1,129 @@
+#include <atomic>
+#include <cstring>
+#include <functional>
+#include <initializer_list>
+#include <thread>
+#include <vector>
+
+#include "content.h"
+#include "harness.h"
+#include "session.h"
+#include "simulator.h"
+
+namespace test {
+namespace {
+
+constexpr uint32_t kThreads = 6;
+
+void in_threads(const std::function<void(uint32_t)> &work) {
+  std::vector<std::thread> threads;
+  for (uint32_t i = 0; i < kThreads; ++i) {
+    threads.emplace_back([&work, i] {
+      try {
+        work(i);
+      } catch (const Ended &) {  // noted already
+      }
+    });
+  }
+  for (std::thread &thread : threads) thread.join();
+}
+
+bool is_one_of(vram_status status, std::initializer_list<vram_status> allowed) {
+  for (const vram_status each : allowed) {
+    if (status == each) return true;
+  }
+  return check_status(__FILE__, __LINE__, VRAM_OK, status, "a call beside others");
+}
+
+}  // namespace
+
+TEST("shards are loaded, sealed, verified and freed by many threads at once") {
+  const Session session;
+  const uint32_t devices = session.device_count();
+  const uint64_t free_before = session.info(0).free_bytes;
+  in_threads([&](uint32_t i) {
+    std::vector<uint8_t> data = content(kMiB + 100 * i + 1);
+    data[0] = static_cast<uint8_t>(i);
+    for (int round = 0; round < 5; ++round) {
+      const uint64_t allocation = session.alloc(i % devices, data.size());
+      const uint64_t load = session.open_load(allocation);
+      session.push_all(load, data, VRAM_STAGING_SLOT_BYTES, i);
+      vram_load_result result = {};
+      REQUIRE_OK(vram_load_finish(load, &result));
+      REQUIRE_OK(vram_load_close(load));
+      REQUIRE_OK(vram_seal(allocation));
+      vram_residency residency = {};
+      REQUIRE_OK(vram_attest(allocation, &residency));
+      CHECK(device_tree_digest(allocation) == hex(result.tree, sizeof(result.tree)));
+      REQUIRE_OK(vram_free(allocation));
+    }
+  });
+  CHECK(session.info(0).free_bytes == free_before);
+}
+
+TEST("a handle used by many threads while one frees it gives answers, not crashes") {
+  const Session session;
+  for (int round = 0; round < 10; ++round) {
+    const uint64_t allocation = session.alloc(0, 600000);
+    in_threads([&](uint32_t i) {
+      uint8_t hashes[64] = {};
+      vram_residency residency = {};
+      vram_allocation_info info = {};
+      for (int turn = 0; turn < 20; ++turn) {
+        if (i == 0 && turn == 5) is_one_of(vram_seal(allocation), {VRAM_OK, VRAM_STALE_HANDLE});
+        if (i == 1 && turn == 10) is_one_of(vram_free(allocation), {VRAM_OK});
+        is_one_of(vram_digest(allocation, 0, 600000, hashes, 64), {VRAM_OK, VRAM_STALE_HANDLE});
+        is_one_of(vram_write(allocation, i, hashes, 1), {VRAM_OK, VRAM_SEALED, VRAM_STALE_HANDLE});
+        is_one_of(vram_attest(allocation, &residency), {VRAM_OK, VRAM_STALE_HANDLE});
+        is_one_of(vram_allocation_get_info(allocation, &info), {VRAM_OK, VRAM_STALE_HANDLE});
+      }
+    });
+  }
+}
+
+TEST("a driver is closed while other threads use it") {
+  const Simulator simulator;
+  const uint64_t live_before = simulator.live("*");
+  for (int round = 0; round < 5; ++round) {
+    const vram_options options = default_options();
+    uint64_t driver = 0;
+    REQUIRE_OK(vram_open(&options, &driver));
+    in_threads([&](uint32_t i) {
+      for (int turn = 0; turn < 10; ++turn) {
+        if (i == 0 && turn == 5) REQUIRE_OK(vram_close(driver));
+        uint64_t allocation = 0, load = 0;
+        vram_device_info info = {};
+        is_one_of(vram_alloc(driver, 0, 1000, &allocation), {VRAM_OK, VRAM_STALE_HANDLE});
+        is_one_of(vram_device_get_info(driver, 0, &info), {VRAM_OK, VRAM_STALE_HANDLE});
+        if (allocation == 0) continue;
+        is_one_of(vram_load_open(allocation, 0, &load), {VRAM_OK, VRAM_STALE_HANDLE});
+        if (load != 0) is_one_of(vram_load_push(load, i, 1000), {VRAM_OK, VRAM_STALE_HANDLE});
+        if (load != 0) is_one_of(vram_load_close(load), {VRAM_OK});
+        is_one_of(vram_free(allocation), {VRAM_OK});
+      }
+    });
+    CHECK_STATUS(VRAM_OK, vram_close(driver));
+  }
+  CHECK(simulator.live("*") == live_before);
+}
+
+TEST("calls for one load that overlap are refused, and the load is none the worse") {
+  const Session session;
+  const std::vector<uint8_t> data = content(kMiB);
+  const uint64_t load = session.open_load(session.alloc(0, kThreads * kMiB));
+  for (uint32_t i = 0; i < kThreads; ++i) std::memcpy(session.slot(i), data.data(), kMiB);
+  std::atomic<uint32_t> accepted{0};
+  in_threads([&](uint32_t i) {
+    const vram_status status = vram_load_push(load, i, kMiB);
+    if (is_one_of(status, {VRAM_OK, VRAM_BUSY}) && status == VRAM_OK) ++accepted;
+  });
+  REQUIRE(accepted > 0);
+  while (accepted < kThreads) {
+    REQUIRE_OK(vram_load_push(load, 0, kMiB));
+    ++accepted;
+  }
+  vram_load_result result = {};
+  CHECK_STATUS(VRAM_OK, vram_load_finish(load, &result));
+}
+
+}  // namespace test

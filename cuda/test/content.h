@@ -1,0 +1,24 @@
+/** Known bytes and what independent tools say about them: test/vectors/tree.tsv, see generate.mjs there. */
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace test {
+
+/** The first `bytes` bytes of the vectors' sequence. */
+std::vector<uint8_t> content(uint64_t bytes);
+
+std::string hex(const uint8_t *data, size_t bytes);
+
+struct Vector {
+  uint64_t length;
+  std::string sha256;
+  std::string tree;
+};
+
+/** The rows of tree.tsv; with VRAM_TEST_QUICK only those up to 21 MiB. VRAM_TEST_VECTORS names another file. */
+std::vector<Vector> tree_vectors();
+
+}  // namespace test

@@ -1,0 +1,142 @@
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <string>
+
+#include "fault_scenario.h"
+#include "harness.h"
+#include "session.h"
+#include "simulator.h"
+
+extern char **environ;
+
+namespace test {
+namespace {
+
+constexpr const char *kFunctions[] = {"*",
+#define NAME(name, parameters) #name,
+                                      VRAM_CUDA_FUNCTIONS(NAME)
+#undef NAME
+};
+
+std::string fault(const char *function, uint64_t call, bool for_good, cu::Result error = cu::kUnknown) {
+  return std::string(function) + ":" + std::to_string(call) + (for_good ? "+=" : "=") + std::to_string(error);
+}
+
+/** Calls of a function in a run without faults. */
+uint64_t calls_of(const Simulator &simulator, const char *function) {
+  simulator.reset();
+  FaultScenario scenario;
+  REQUIRE_OK(scenario.run());
+  return simulator.calls(function);
+}
+
+void check_fault(const Simulator &simulator, const std::string &setting) {
+  const uint64_t live_before = simulator.live("*");
+  simulator.reset();
+  simulator.set("FAULTS", setting);
+  FaultScenario scenario;
+  const vram_status status = scenario.run();
+  // A call whose failure cannot matter (a second try, a name) may go unnoticed; nothing else may be answered.
+  (void)check_status(__FILE__, __LINE__, VRAM_DRIVER_ERROR_BASE + cu::kUnknown, status, setting);
+  simulator.reset();
+  (void)check_status(__FILE__, __LINE__, VRAM_OK, scenario.give_back(), "giving back after " + setting);
+  if (simulator.live("*") != live_before) {
+    fail(__FILE__, __LINE__, setting + " leaks: " + std::to_string(simulator.live("*") - live_before));
+  }
+}
+
+int run_alone(const std::string &setting) {
+  std::string program = "/proc/self/exe", option = "--fault", value = setting;
+  char *arguments[] = {program.data(), option.data(), value.data(), nullptr};
+  pid_t child = 0;
+  REQUIRE(posix_spawn(&child, program.c_str(), nullptr, nullptr, arguments, environ) == 0);
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  return status;
+}
+
+/** A driver that fails for good in this call cannot take back what vram_open had got from it by then. */
+bool fails_undo_of_open(const std::string &function) {
+  return function == "*" || function == "cuCtxSetCurrent";
+}
+
+}  // namespace
+
+TEST("each driver call failing once is reported, and nothing leaks") {
+  const Simulator simulator;
+  for (const char *function : kFunctions) {
+    const uint64_t calls = calls_of(simulator, function);
+    for (uint64_t call = 1; call <= calls; ++call) check_fault(simulator, fault(function, call, false));
+  }
+}
+
+TEST("each driver call failing from then on is reported, and giving back succeeds once the driver is well") {
+  const Simulator simulator;
+  for (const char *function : kFunctions) {
+    if (fails_undo_of_open(function)) continue;
+    const uint64_t calls = calls_of(simulator, function);
+    for (uint64_t call = 1; call <= calls; ++call) check_fault(simulator, fault(function, call, true));
+  }
+}
+
+TEST("a driver that goes away altogether, at any call, is survived") {
+  const Simulator simulator;
+  for (const char *function : {"*", "cuCtxSetCurrent"}) {
+    const uint64_t calls = calls_of(simulator, function);
+    for (uint64_t call = 1; call <= calls; ++call) {
+      const std::string setting = fault(function, call, true);
+      if (run_alone(setting) != 0) fail(__FILE__, __LINE__, setting + " is not survived");
+    }
+  }
+}
+
+TEST("exhausted memory has its own status") {
+  const Simulator simulator;
+  const Session session;
+  uint64_t allocation = 0;
+  simulator.set("FAULTS", fault("cuMemCreate", 1, false, cu::kOutOfMemory));
+  CHECK_STATUS(VRAM_OUT_OF_MEMORY, vram_alloc(session.driver(), 0, 1, &allocation));
+
+  const vram_options options = default_options();
+  uint64_t driver = 0;
+  simulator.set("FAULTS", fault("cuMemHostAlloc", 1, false, cu::kOutOfMemory));
+  CHECK_STATUS(VRAM_HOST_OUT_OF_MEMORY, vram_open(&options, &driver));
+  simulator.set("FAULTS", fault("cuInit", 1, false, cu::kNoDevice));
+  CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + cu::kNoDevice, vram_open(&options, &driver));
+  CHECK(driver == 0 && allocation == 0);
+}
+
+TEST("a free that failed goes on where it stopped, and meanwhile nothing else may use the memory") {
+  const Simulator simulator;
+  const Session session;
+  const uint64_t allocation = session.alloc(0, kMiB);
+  REQUIRE_OK(vram_seal(allocation));
+  uint8_t byte = 0;
+  for (const char *step : {"cuMemSetAccess", "cuMemsetD8Async", "cuMemUnmap", "cuMemAddressFree", "cuMemRelease"}) {
+    simulator.set("FAULTS", fault(step, 1, false));
+    CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + cu::kUnknown, vram_free(allocation));
+    const bool untouched = std::string(step) == "cuMemSetAccess";
+    CHECK_STATUS(untouched ? VRAM_SEALED : VRAM_STALE_HANDLE, vram_read(allocation, 0, &byte, 1));
+  }
+  CHECK_STATUS(VRAM_OK, vram_free(allocation));
+  CHECK_STATUS(VRAM_OK, vram_free(allocation));
+}
+
+TEST("a load that failed stays failed, and can be closed") {
+  const Simulator simulator;
+  const Session session;
+  const uint64_t allocation = session.alloc(0, 2 * kMiB);
+  const uint64_t load = session.open_load(allocation);
+  simulator.set("FAULTS", fault("cuMemcpyHtoDAsync_v2", 1, false));
+  const vram_status failure = VRAM_DRIVER_ERROR_BASE + cu::kUnknown;
+  CHECK_STATUS(failure, vram_load_push(load, 0, kMiB));
+  CHECK_STATUS(failure, vram_load_push(load, 0, kMiB));
+  vram_load_result result = {};
+  CHECK_STATUS(failure, vram_load_finish(load, &result));
+  CHECK_STATUS(VRAM_OK, vram_load_close(load));
+  CHECK_STATUS(VRAM_OK, vram_free(allocation));
+}
+
+}  // namespace test

@@ -1,0 +1,177 @@
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "harness.h"
+#include "session.h"
+
+namespace test {
+namespace {
+
+struct Refusal {
+  vram_status expected;
+  const char *what;
+  std::function<vram_status()> call;
+};
+
+#define REFUSAL(expected, call)           \
+  {                                       \
+    expected, #call, [&] { return call; } \
+  }
+
+void check(const std::vector<Refusal> &rows) {
+  for (const Refusal &row : rows) (void)check_status(__FILE__, __LINE__, row.expected, row.call(), row.what);
+}
+
+}  // namespace
+
+TEST("no function takes a null pointer") {
+  const Session session;
+  const uint64_t driver = session.driver(), allocation = session.alloc(0, 100);
+  const uint64_t load = session.open_load(allocation);
+  uint64_t handle = 0;
+  uint32_t count = 0;
+  void *base = nullptr;
+  const vram_options options = default_options();
+  vram_options no_driver = options, no_kernels = options;
+  no_driver.driver_path = nullptr;
+  no_kernels.kernels_path = nullptr;
+  check({
+      REFUSAL(VRAM_NULL_ARGUMENT, vram_open(nullptr, &handle)),
+      REFUSAL(VRAM_NULL_ARGUMENT, vram_open(&options, nullptr)),
+      REFUSAL(VRAM_NULL_ARGUMENT, vram_open(&no_driver, &handle)),
+      REFUSAL(VRAM_NULL_ARGUMENT, vram_open(&no_kernels, &handle)),
+      REFUSAL(VRAM_NULL_ARGUMENT, vram_staging(driver, nullptr, &count)),
+      REFUSAL(VRAM_NULL_ARGUMENT, vram_staging(driver, &base, nullptr)),
+      REFUSAL(VRAM_NULL_ARGUMENT, vram_device_count(driver, nullptr)),
+      REFUSAL(VRAM_NULL_ARGUMENT, vram_device_get_info(driver, 0, nullptr)),
+      REFUSAL(VRAM_NULL_ARGUMENT, vram_alloc(driver, 0, 1, nullptr)),
+      REFUSAL(VRAM_NULL_ARGUMENT, vram_allocation_get_info(allocation, nullptr)),
+      REFUSAL(VRAM_NULL_ARGUMENT, vram_write(allocation, 0, nullptr, 1)),
+      REFUSAL(VRAM_NULL_ARGUMENT, vram_read(allocation, 0, nullptr, 1)),
+      REFUSAL(VRAM_NULL_ARGUMENT, vram_attest(allocation, nullptr)),
+      REFUSAL(VRAM_NULL_ARGUMENT, vram_digest(allocation, 0, 1, nullptr, 32)),
+      REFUSAL(VRAM_NULL_ARGUMENT, vram_load_open(allocation, 0, nullptr)),
+      REFUSAL(VRAM_NULL_ARGUMENT, vram_load_open_host(driver, 1, 0, nullptr)),
+      REFUSAL(VRAM_NULL_ARGUMENT, vram_load_file(load, 0, 0, 1, nullptr, 1)),
+      REFUSAL(VRAM_NULL_ARGUMENT, vram_load_finish(load, nullptr)),
+      REFUSAL(VRAM_NULL_ARGUMENT, vram_tree_digest(nullptr, 1, 1, static_cast<uint8_t *>(base))),
+      REFUSAL(VRAM_NULL_ARGUMENT, vram_tree_digest(nullptr, 0, 0, nullptr)),
+  });
+}
+
+TEST("a handle that was never issued, one of another kind, and one of something gone are refused by every function") {
+  const Session session;
+  const uint64_t driver = session.driver(), allocation = session.alloc(0, 100);
+  const uint64_t load = session.open_load(allocation);
+  const uint64_t gone_allocation = session.alloc(0, 100);
+  const uint64_t gone_load = session.open_load(gone_allocation);
+  REQUIRE_OK(vram_load_close(gone_load));
+  REQUIRE_OK(vram_free(gone_allocation));
+  uint64_t gone_driver = 0;
+  const vram_options options = default_options();
+  REQUIRE_OK(vram_open(&options, &gone_driver));
+  REQUIRE_OK(vram_close(gone_driver));
+
+  uint8_t bytes[32] = {};
+  uint64_t out = 0;
+  uint32_t count = 0, slot = 0;
+  void *base = nullptr;
+  vram_device_info device_info;
+  vram_allocation_info allocation_info;
+  vram_residency residency;
+  vram_load_result result;
+  using Call = std::function<vram_status(uint64_t)>;
+  const std::vector<Call> of_driver = {
+      [&](uint64_t h) { return vram_staging(h, &base, &count); },
+      [&](uint64_t h) { return vram_device_count(h, &count); },
+      [&](uint64_t h) { return vram_device_get_info(h, 0, &device_info); },
+      [&](uint64_t h) { return vram_alloc(h, 0, 1, &out); },
+      [&](uint64_t h) { return vram_load_open_host(h, 1, 0, &out); },
+  };
+  const std::vector<Call> of_allocation = {
+      [&](uint64_t h) { return vram_allocation_get_info(h, &allocation_info); },
+      [&](uint64_t h) { return vram_write(h, 0, bytes, 1); },
+      [&](uint64_t h) { return vram_read(h, 0, bytes, 1); },
+      [&](uint64_t h) { return vram_seal(h); },
+      [&](uint64_t h) { return vram_attest(h, &residency); },
+      [&](uint64_t h) { return vram_digest(h, 0, 100, bytes, 32); },
+      [&](uint64_t h) { return vram_load_open(h, 0, &out); },
+  };
+  const std::vector<Call> of_load = {
+      [&](uint64_t h) { return vram_load_push(h, 0, 1); },
+      [&](uint64_t h) { return vram_load_file(h, 0, 0, 1, &slot, 1); },
+      [&](uint64_t h) { return vram_load_finish(h, &result); },
+  };
+  const auto check_kind = [](std::vector<Call> calls, const Call &give_up, uint64_t gone,
+                             const std::vector<uint64_t> &others) {
+    for (const Call &call : calls) CHECK_STATUS(VRAM_STALE_HANDLE, call(gone));
+    CHECK_STATUS(VRAM_OK, give_up(gone));
+    calls.push_back(give_up);
+    for (const Call &call : calls) {
+      for (const uint64_t other : others) CHECK_STATUS(VRAM_BAD_HANDLE, call(other));
+    }
+  };
+  const uint64_t never = uint64_t{1} << 52;
+  check_kind(of_driver, vram_close, gone_driver, {0, 1, 2, 3, never, UINT64_MAX, allocation, load, gone_load});
+  check_kind(of_allocation, vram_free, gone_allocation, {0, 1, 2, 3, never, UINT64_MAX, driver, load, gone_load});
+  check_kind(of_load, vram_load_close, gone_load, {0, 1, 2, 3, never, UINT64_MAX, driver, allocation, gone_allocation});
+  CHECK(out == 0 && count == 0 && base == nullptr);
+}
+
+TEST("lengths, ranges and ordinals that make no sense are refused, each with its own status") {
+  const Session session;
+  const uint64_t driver = session.driver();
+  constexpr uint64_t kBytes = 2 * VRAM_GROUP_BYTES + 100;
+  const uint64_t allocation = session.alloc(0, kBytes), other = session.alloc(0, 10);
+  const uint64_t load = session.open_load(other);
+  uint64_t out = 0;
+  uint8_t hashes[4 * VRAM_DIGEST_BYTES] = {};
+  const uint32_t good_slots[] = {0, 1}, same_slots[] = {1, 1}, bad_slots[] = {0, kSlots};
+  vram_options no_room = default_options(), no_slots = default_options(), reserved = default_options();
+  no_room.max_allocation_bytes = 0;
+  no_slots.staging_slots = 0;
+  reserved.reserved = 1;
+  check({
+      REFUSAL(VRAM_ZERO_LENGTH, vram_open(&no_room, &out)),
+      REFUSAL(VRAM_ZERO_LENGTH, vram_open(&no_slots, &out)),
+      REFUSAL(VRAM_OUT_OF_BOUNDS, vram_open(&reserved, &out)),
+      REFUSAL(VRAM_BAD_DEVICE, vram_alloc(driver, session.device_count(), 1, &out)),
+      REFUSAL(VRAM_BAD_DEVICE, vram_alloc(driver, UINT32_MAX, 0, &out)),
+      REFUSAL(VRAM_ZERO_LENGTH, vram_alloc(driver, 0, 0, &out)),
+      REFUSAL(VRAM_ZERO_LENGTH, vram_digest(allocation, 0, 0, hashes, sizeof(hashes))),
+      REFUSAL(VRAM_OVERFLOW, vram_digest(allocation, UINT64_MAX, 2, hashes, sizeof(hashes))),
+      REFUSAL(VRAM_OUT_OF_BOUNDS, vram_digest(allocation, 0, kBytes + 1, hashes, sizeof(hashes))),
+      REFUSAL(VRAM_OUT_OF_BOUNDS, vram_digest(allocation, 1, kBytes, hashes, sizeof(hashes))),
+      REFUSAL(VRAM_UNALIGNED, vram_digest(allocation, 4096, VRAM_GROUP_BYTES, hashes, sizeof(hashes))),
+      REFUSAL(VRAM_UNALIGNED, vram_digest(allocation, 0, kBytes - 1, hashes, sizeof(hashes))),
+      REFUSAL(VRAM_BUFFER_TOO_SMALL, vram_digest(allocation, 0, kBytes, hashes, 3 * VRAM_DIGEST_BYTES - 1)),
+      REFUSAL(VRAM_BUFFER_TOO_SMALL, vram_digest(allocation, 0, kBytes, hashes, 0)),
+      REFUSAL(VRAM_BUSY, vram_load_open(other, 0, &out)),
+      REFUSAL(VRAM_BUSY, vram_seal(other)),
+      REFUSAL(VRAM_BUSY, vram_free(other)),
+      REFUSAL(VRAM_OUT_OF_BOUNDS, vram_load_open(allocation, 4, &out)),
+      REFUSAL(VRAM_OUT_OF_BOUNDS, vram_load_open_host(driver, 1, 1u << 31, &out)),
+      REFUSAL(VRAM_ZERO_LENGTH, vram_load_open_host(driver, 0, 0, &out)),
+      REFUSAL(VRAM_ZERO_LENGTH, vram_load_push(load, 0, 0)),
+      REFUSAL(VRAM_OUT_OF_BOUNDS, vram_load_push(load, kSlots, 1)),
+      REFUSAL(VRAM_OUT_OF_BOUNDS, vram_load_push(load, 0, VRAM_STAGING_SLOT_BYTES + 1)),
+      REFUSAL(VRAM_LOAD_OVERRUN, vram_load_push(load, 0, 11)),
+      REFUSAL(VRAM_ZERO_LENGTH, vram_load_file(load, 0, 0, 0, good_slots, 2)),
+      REFUSAL(VRAM_ZERO_LENGTH, vram_load_file(load, 0, 0, 1, good_slots, 0)),
+      REFUSAL(VRAM_OVERFLOW, vram_load_file(load, 0, UINT64_MAX, 2, good_slots, 2)),
+      REFUSAL(VRAM_OUT_OF_BOUNDS, vram_load_file(load, 0, 0, 1, same_slots, 2)),
+      REFUSAL(VRAM_OUT_OF_BOUNDS, vram_load_file(load, 0, 0, 1, bad_slots, 2)),
+      REFUSAL(VRAM_LOAD_OVERRUN, vram_load_file(load, 0, 0, 11, good_slots, 2)),
+      REFUSAL(VRAM_OUT_OF_BOUNDS, vram_tree_digest(hashes, 1, 0, hashes)),
+      REFUSAL(VRAM_OUT_OF_BOUNDS, vram_tree_digest(hashes, 1, VRAM_GROUP_BYTES + 1, hashes)),
+      REFUSAL(VRAM_OUT_OF_BOUNDS, vram_tree_digest(hashes, 1, UINT64_MAX, hashes)),
+  });
+  CHECK(out == 0);
+
+  session.push_all(load, std::vector<uint8_t>(10, 1), 10, 0);
+  vram_load_result result = {};
+  CHECK_STATUS(VRAM_OK, vram_load_finish(load, &result));
+}
+
+}  // namespace test

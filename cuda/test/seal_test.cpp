@@ -1,0 +1,137 @@
+#include <cstdio>
+#include <fstream>
+#include <string>
+
+#include "content.h"
+#include "harness.h"
+#include "session.h"
+#include "simulator.h"
+
+namespace test {
+namespace {
+
+/** Bytes of this process's shared mappings with these permissions, as "rw-s". */
+uint64_t mapped_bytes(const std::string &permissions) {
+  std::ifstream maps("/proc/self/maps");
+  uint64_t total = 0;
+  for (std::string line; std::getline(maps, line);) {
+    unsigned long long begin = 0, end = 0;
+    char mode[5] = {};
+    if (std::sscanf(line.c_str(), "%llx-%llx %4s", &begin, &end, mode) == 3 && permissions == mode)
+      total += end - begin;
+  }
+  return total;
+}
+
+}  // namespace
+
+TEST("sealed memory is neither written nor read nor sealed again, and no driver call is made for it") {
+  const Simulator simulator;
+  const Session session;
+  const uint64_t allocation = session.alloc(0, 100);
+  REQUIRE_OK(vram_seal(allocation));
+  simulator.reset();
+  uint8_t byte = 1;
+  CHECK_STATUS(VRAM_SEALED, vram_write(allocation, 0, &byte, 1));
+  CHECK_STATUS(VRAM_SEALED, vram_write(allocation, 0, &byte, 0));
+  CHECK_STATUS(VRAM_SEALED, vram_read(allocation, 0, &byte, 1));
+  CHECK_STATUS(VRAM_SEALED, vram_seal(allocation));
+  uint64_t load = 0;
+  CHECK_STATUS(VRAM_SEALED, vram_load_open(allocation, 0, &load));
+  CHECK(simulator.calls("*") == 0);
+  vram_allocation_info info = {};
+  REQUIRE_OK(vram_allocation_get_info(allocation, &info));
+  CHECK(info.sealed == 1);
+  CHECK_STATUS(VRAM_OK, vram_free(allocation));
+}
+
+TEST("a seal takes the right to write away from the mapping itself") {
+  const Simulator simulator;
+  const Session session;
+  const uint64_t allocation = session.alloc(0, 6 * kMiB);
+  const uint64_t writable = mapped_bytes("rw-s"), readable = mapped_bytes("r--s");
+  REQUIRE_OK(vram_seal(allocation));
+  CHECK(writable - mapped_bytes("rw-s") == 6 * kMiB);
+  CHECK(mapped_bytes("r--s") - readable == 6 * kMiB);
+}
+
+TEST("a device that writes to read-only memory gets an error, not a signal") {
+  const Simulator simulator;
+  const Session session;
+  const DriverFunctions &driver = driver_functions();
+  cu::Context context = nullptr;
+  REQUIRE(driver.cuDevicePrimaryCtxRetain(&context, 0) == cu::kSuccess);
+  REQUIRE(driver.cuCtxSetCurrent(context) == cu::kSuccess);
+  cu::AllocationProp prop = {};
+  prop.type = cu::kAllocationPinned;
+  prop.location = {cu::kLocationDevice, 0};
+  cu::AllocationHandle memory = 0;
+  cu::DevicePtr address = 0;
+  REQUIRE(driver.cuMemCreate(&memory, 2 * kMiB, &prop, 0) == cu::kSuccess);
+  REQUIRE(driver.cuMemAddressReserve(&address, 2 * kMiB, 0, 0, 0) == cu::kSuccess);
+  REQUIRE(driver.cuMemMap(address, 2 * kMiB, 0, memory, 0) == cu::kSuccess);
+  const cu::AccessDesc read_only = {prop.location, cu::kAccessRead};
+  REQUIRE(driver.cuMemSetAccess(address, 2 * kMiB, &read_only, 1) == cu::kSuccess);
+
+  cu::Stream stream = nullptr;
+  REQUIRE(driver.cuStreamCreate(&stream, cu::kStreamNonBlocking) == cu::kSuccess);
+  (void)driver.cuMemsetD8Async(address, 1, 4096, stream);
+  CHECK(driver.cuStreamSynchronize(stream) == cu::kIllegalAddress);
+  vram_device_info info = {};
+  CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + cu::kIllegalAddress, vram_device_get_info(session.driver(), 0, &info));
+  simulator.reset();
+
+  CHECK(driver.cuStreamDestroy_v2(stream) == cu::kSuccess);
+  CHECK(driver.cuMemUnmap(address, 2 * kMiB) == cu::kSuccess);
+  CHECK(driver.cuMemAddressFree(address, 2 * kMiB) == cu::kSuccess);
+  CHECK(driver.cuMemRelease(memory) == cu::kSuccess);
+  CHECK(driver.cuDevicePrimaryCtxRelease_v2(0) == cu::kSuccess);
+}
+
+TEST("memory is where it should be, before the seal and after it") {
+  const Session session;
+  for (uint32_t device = 0; device < session.device_count(); ++device) {
+    const uint64_t allocation = session.alloc(device, 3 * kMiB);
+    vram_residency residency = {99, 99};
+    CHECK_STATUS(VRAM_OK, vram_attest(allocation, &residency));
+    CHECK(residency.violations == 0 && residency.sealed == 0);
+    REQUIRE_OK(vram_seal(allocation));
+    CHECK_STATUS(VRAM_OK, vram_attest(allocation, &residency));
+    CHECK(residency.violations == 0 && residency.sealed == 1);
+  }
+}
+
+TEST("each promise that the driver denies is a violation of its own, and all are told together") {
+  const struct {
+    const char *lie;
+    uint32_t violation;
+  } rows[] = {
+      {"memory_type=1", VRAM_VIOLATION_MEMORY_TYPE},
+      {"is_managed=1", VRAM_VIOLATION_MANAGED},
+      {"ordinal=1", VRAM_VIOLATION_ORDINAL},
+      {"host_pointer=1", VRAM_VIOLATION_HOST_POINTER},
+      {"location_type=0", VRAM_VIOLATION_LOCATION},
+      {"location_id=1", VRAM_VIOLATION_LOCATION_ID},
+      {"access=3", VRAM_VIOLATION_ACCESS},
+      {"access=0", VRAM_VIOLATION_ACCESS},
+      {"foreign_access=1", VRAM_VIOLATION_FOREIGN_ACCESS},
+      {"memory_type=1,is_managed=1,ordinal=1,host_pointer=1,location_type=0,location_id=1,access=3,foreign_access=1",
+       0xff},
+  };
+  const Simulator simulator;
+  const Session session;
+  const uint64_t allocation = session.alloc(0, 3 * kMiB);
+  REQUIRE_OK(vram_seal(allocation));
+  for (const auto &row : rows) {
+    simulator.set("LIES", row.lie);
+    vram_residency residency = {};
+    CHECK_STATUS(VRAM_POLICY_VIOLATION, vram_attest(allocation, &residency));
+    if (residency.violations != row.violation) fail(__FILE__, __LINE__, row.lie);
+    CHECK(residency.sealed == 1);
+  }
+  simulator.set("LIES", "");
+  vram_residency residency = {};
+  CHECK_STATUS(VRAM_OK, vram_attest(allocation, &residency));
+}
+
+}  // namespace test

@@ -1,0 +1,51 @@
+/** An open driver for the length of a test, and what tests do with it again and again. */
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "../include/vram.h"
+
+namespace test {
+
+constexpr uint64_t kMiB = uint64_t{1} << 20;
+constexpr uint64_t kGiB = uint64_t{1} << 30;
+constexpr uint32_t kSlots = 8;
+
+/** Paths of the driver and the kernels under test: VRAM_TEST_DRIVER, VRAM_TEST_KERNELS, else the simulator's. */
+std::string driver_path();
+std::string kernels_path();
+
+/** Options for the driver under test: kSlots staging slots, 100 GiB at most an allocation. */
+vram_options default_options();
+
+class Session {
+ public:
+  Session();   // ends the test where the driver can't be opened
+  ~Session();  // everything must be given back
+  Session(const Session &) = delete;
+  Session &operator=(const Session &) = delete;
+
+  uint64_t driver() const { return driver_; }
+  uint32_t device_count() const;
+  vram_device_info info(uint32_t device) const;
+  uint8_t *slot(uint32_t index) const { return staging_ + uint64_t{index} * VRAM_STAGING_SLOT_BYTES; }
+
+  /** Each ends the test when it fails. */
+  uint64_t alloc(uint32_t device, uint64_t bytes) const;
+  uint64_t open_load(uint64_t allocation, uint32_t flags = VRAM_LOAD_FLAT | VRAM_LOAD_TREE) const;
+  void push_all(uint64_t load, const std::vector<uint8_t> &data, uint64_t piece_bytes, uint32_t slot) const;
+  /** Allocates, loads, finishes, closes the load. */
+  uint64_t load(uint32_t device, const std::vector<uint8_t> &data, vram_load_result *out_result) const;
+  std::vector<uint8_t> read(uint64_t allocation, uint64_t offset, uint64_t bytes) const;
+
+ private:
+  uint64_t driver_ = 0;
+  uint8_t *staging_ = nullptr;
+};
+
+/** The fs-verity digest of a whole allocation, of the device's bytes, as hex. Ends the test when it fails. */
+std::string device_tree_digest(uint64_t allocation);
+
+}  // namespace test

@@ -1,0 +1,68 @@
+#include "simulator.h"
+
+#include <dlfcn.h>
+
+#include "harness.h"
+#include "session.h"
+
+namespace test {
+namespace {
+
+void *library() {
+  static void *const loaded = dlopen(driver_path().c_str(), RTLD_NOW | RTLD_LOCAL);
+  return loaded;
+}
+
+template <typename Function>
+Function *find(const char *name) {
+  return library() != nullptr ? reinterpret_cast<Function *>(dlsym(library(), name)) : nullptr;
+}
+
+struct Controls {
+  int (*set)(const char *, const char *) = find<int(const char *, const char *)>("cuSimSet");
+  uint64_t (*calls)(const char *) = find<uint64_t(const char *)>("cuSimCalls");
+  void (*reset)() = find<void()>("cuSimReset");
+  uint64_t (*live)(const char *) = find<uint64_t(const char *)>("cuSimLive");
+};
+
+const Controls &controls() {
+  static const Controls found;
+  return found;
+}
+
+}  // namespace
+
+const DriverFunctions &driver_functions() {
+  static const DriverFunctions functions = [] {
+    DriverFunctions found;
+#define FIND(name, parameters) found.name = find<cu::Result parameters>(#name);
+    VRAM_CUDA_FUNCTIONS(FIND)
+#undef FIND
+    return found;
+  }();
+  return functions;
+}
+
+Simulator::Simulator() {
+  if (controls().set == nullptr) SKIP("a real driver has no controls");
+  reset();
+}
+
+Simulator::~Simulator() {
+  reset();
+}
+
+void Simulator::set(const char *setting, const std::string &value) const {
+  REQUIRE(controls().set(setting, value.c_str()) == 0);
+}
+void Simulator::reset() const {
+  controls().reset();
+}
+uint64_t Simulator::calls(const char *function) const {
+  return controls().calls(function);
+}
+uint64_t Simulator::live(const char *creator) const {
+  return controls().live(creator);
+}
+
+}  // namespace test
