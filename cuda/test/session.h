@@ -13,7 +13,8 @@ constexpr uint64_t kMiB = uint64_t{1} << 20;
 constexpr uint64_t kGiB = uint64_t{1} << 30;
 constexpr uint32_t kSlots = 8;
 
-/** Paths of the driver and the kernels under test: VRAM_TEST_DRIVER, VRAM_TEST_KERNELS, else the simulator's. */
+/** Paths of the driver and the kernels under test: VRAM_TEST_DRIVER, VRAM_TEST_KERNELS, else the
+ *  simulator's of the same build. */
 std::string driver_path();
 std::string kernels_path();
 
