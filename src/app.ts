@@ -1,0 +1,55 @@
+import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
+import type { Config } from './config.js';
+import { answerClientError, createListener } from './http/listener.js';
+import { media } from './http/media.js';
+import { bodies } from './http/plugins/bodies.js';
+import { drain } from './http/plugins/drain.js';
+import { headers } from './http/plugins/headers.js';
+import { logging, logSerializers, newRequestId, requestLogger } from './http/plugins/logging.js';
+import { metrics } from './http/plugins/metrics.js';
+import { openapi } from './http/plugins/openapi.js';
+import { refusals, reroute } from './http/plugins/refusals.js';
+import { schemaError } from './http/refusal.js';
+import { probeRoutes } from './http/routes/probes.js';
+import { components } from './http/schemas/index.js';
+import { v1 } from './http/v1.js';
+import type { Residency } from './residency/residency.js';
+
+export interface AppOptions {
+  readonly residency: Residency;
+  readonly config: Config;
+  readonly apiToken: Uint8Array;
+  readonly logger: FastifyBaseLogger;
+}
+
+/** Puts the HTTP worker together. It is ready for `listen` or `inject`; the residency is started and stopped by its owner. */
+export async function buildApp({ residency, config, apiToken, logger }: AppOptions): Promise<FastifyInstance> {
+  const app: FastifyInstance = fastify({
+    serverFactory: (handler) => createListener(handler),
+    clientErrorHandler: answerClientError,
+    frameworkErrors: (_error, request, reply) => reroute(app, request, reply),
+    loggerInstance: logger.child({}, { serializers: logSerializers }),
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
+    childLoggerFactory: requestLogger,
+    genReqId: newRequestId,
+    return503OnClosing: false,
+    routerOptions: { maxParamLength: 1024 },
+    schemaErrorFormatter: schemaError,
+    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false } },
+  });
+  app.addConstraintStrategy(media);
+  for (const component of components) app.addSchema(component);
+
+  await app.register(logging);
+  await app.register(refusals);
+  await app.register(bodies);
+  await app.register(headers);
+  await app.register(drain, { state: () => residency.state });
+  await app.register(metrics, { residency });
+  await app.register(openapi);
+
+  await app.register(probeRoutes, { residency, config });
+  await app.register(v1, { prefix: '/v1', residency, config, apiToken });
+  await app.ready();
+  return app;
+}

@@ -1,0 +1,148 @@
+import type { CommitFields, CommitView } from './schemas/commit.js';
+import type { DeviceView } from './schemas/device.js';
+import type { HandleVerdictView } from './schemas/handle.js';
+import type { PlanFields, PlanView, ReservationView } from './schemas/plan.js';
+import type { HealthView, ReadinessView } from './schemas/ready.js';
+import type { ShardListView, ShardView, VerificationView } from './schemas/shard.js';
+
+const modelRef = 'hf:ggml-org/tinygemma3-GGUF@main';
+const uuid = 'GPU-6b1f0c1e-93a4-4e0b-9a3c-1d2e3f405162';
+const digest = 'sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08';
+const treeDigest = 'sha256:3d248ca542a24fc62d1c43b916eae5016878e2533c88238480b26128a1f1af95';
+const handle = 'eyJhbGciOiJIUzI1NiIsInR5cCI6InZyYW0tc2VhbCtqd3MifQ.eyJpc3MiOiJ3b3JrZXItMSJ9.c2lnbmF0dXJl';
+
+const device: DeviceView = {
+  gpu_device: 0,
+  name: 'Simulated GPU',
+  uuid,
+  total_bytes: 25769803776,
+  free_bytes: 25767706624,
+  reserved_bytes: 0,
+  available_bytes: 25767706624,
+};
+
+const shard: ShardView = {
+  shard_id: 'llama-0',
+  model_ref: modelRef,
+  shard_index: 0,
+  total_shards: 1,
+  gpu_device: 0,
+  gpu_uuid: uuid,
+  vram_bytes: 723869,
+  digest,
+  tree_digest: treeDigest,
+  state: 'sealed',
+  sealed: true,
+  received_bytes: 723869,
+  sealed_at: '2026-01-05T10:00:00.000Z',
+  last_verified_at: '2026-01-05T10:00:00.000Z',
+  driver: 'simulated',
+  simulated: true,
+};
+
+const planRequest: PlanFields = { model_ref: modelRef, model_bytes: 723869, shard_layout: 'single' };
+
+const plan: PlanView = {
+  feasible: true,
+  vram_required: 2097152,
+  shard_plan: [{ shard_index: 0, total_shards: 1, gpu_device: 0, vram_bytes: 723869 }],
+  devices: [device],
+  reservation: null,
+  reason: null,
+};
+
+const reservation: ReservationView = {
+  reservation_id: '0d9a3f0e-6f2c-4c55-8a39-0f3d2f1b7c10',
+  expires_at: '2026-01-05T10:01:00.000Z',
+};
+
+const commitRequest: CommitFields = {
+  shard_id: 'llama-0',
+  model_ref: modelRef,
+  expected_digest: digest,
+  source: { type: 'file', path: 'tinygemma3.gguf' },
+};
+
+const commit: CommitView = { handle, shard };
+
+const ready: ReadinessView = {
+  ready: true,
+  state: 'ready',
+  worker_id: 'worker-1',
+  boot_id: '5f0a4a2e-9f5c-4a57-8f0e-2b1c3d4e5f60',
+  driver: 'simulated',
+  nccl_group_id: null,
+  reasons: [],
+  models: [{ model_ref: modelRef, ready: true, total_shards: 1, resident_shards: 1 }],
+  handles: [{ handle, shard }],
+  attestation: null,
+};
+
+const notReady: ReadinessView = {
+  ...ready,
+  ready: false,
+  reasons: [{ code: 'NO_MODEL_READY', detail: 'No model has all its shards sealed' }],
+  models: [],
+  handles: [],
+};
+
+const shards: ShardListView = { shards: [shard], next_cursor: null };
+
+const verification: VerificationView = {
+  shard_id: 'llama-0',
+  verified: true,
+  checks: { signature: true, residency: true, tree_digest: true },
+  bytes: 723869,
+  duration_ms: 3,
+  corrupt_ranges: [],
+};
+
+const verdict: HandleVerdictView = {
+  valid: true,
+  reason: null,
+  claims: {
+    iss: 'worker-1',
+    boot_id: ready.boot_id,
+    jti: '7a1d6d1c-0d3e-4b70-9c1e-2f3a4b5c6d70',
+    iat: 1767607200,
+    shard_id: shard.shard_id,
+    model_ref: modelRef,
+    shard_index: 0,
+    total_shards: 1,
+    gpu_device: 0,
+    gpu_uuid: uuid,
+    vram_bytes: 723869,
+    digest,
+    tree_digest: treeDigest,
+    expected: 'sha256',
+    sealed_at: '2026-01-05T10:00:00.000Z',
+    driver: 'simulated',
+    simulated: true,
+  },
+};
+
+const healthy: HealthView = { ready: true, reasons: [] };
+const unhealthy: HealthView = { ready: false, reasons: [{ code: 'DRAINING', detail: 'The worker is shutting down' }] };
+
+/** Of one operation: its request, and its answers by status. */
+export interface OperationExamples {
+  readonly request?: object;
+  readonly responses: Readonly<Record<string, unknown>>;
+}
+
+/** One example of each request and answer that has a body, by operation, as the OpenAPI document shows them. */
+export const examples: Readonly<Record<string, OperationExamples>> = {
+  plan: { request: planRequest, responses: { 200: plan } },
+  renewReservation: { request: { ttl_seconds: 120 }, responses: { 200: reservation } },
+  listDevices: { responses: { 200: { devices: [device] } } },
+  commit: { request: commitRequest, responses: { 200: commit, 201: commit } },
+  uploadShard: { responses: { 200: commit, 201: commit } },
+  listShards: { responses: { 200: shards } },
+  getShard: { responses: { 200: shard } },
+  verifyShard: { request: {}, responses: { 200: verification } },
+  verifyHandle: { request: { handle }, responses: { 200: verdict } },
+  ready: { responses: { 200: ready, 503: notReady } },
+  livez: { responses: { 200: { status: 'ok' } } },
+  readyz: { responses: { 200: healthy, 503: unhealthy } },
+  metrics: { responses: { 200: '# TYPE vram_commits_waiting gauge\nvram_commits_waiting 0\n' } },
+};

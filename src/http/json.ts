@@ -1,0 +1,91 @@
+import { invalid } from './refusal.js';
+
+const maxDepth = 32;
+const quote = 0x22;
+const backslash = 0x5c;
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/**
+ * Reads JSON (RFC 8259) without losing anything on the way: a number is a plain integer within ±(2^53 − 1), a key stands once in its object,
+ * text is UTF-8, and no key reaches for a prototype. An empty body is undefined.
+ * @throws WorkerError INVALID_PARAMS
+ */
+export function parseJson(bytes: Uint8Array): unknown {
+  if (bytes.length === 0) return undefined;
+  const text = decode(bytes);
+  const keys = scan(text);
+  const value = parse(text);
+  if (countKeys(value) !== keys) throw invalid('A key stands twice in one object of the JSON body');
+  return value;
+}
+
+function decode(bytes: Uint8Array): string {
+  try {
+    return utf8.decode(bytes);
+  } catch {
+    throw invalid('The JSON body is not UTF-8');
+  }
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw invalid('The body is not JSON');
+  }
+}
+
+/** Checks numbers and depth in the text, where they still stand as they were written; returns how many keys there are. */
+function scan(text: string): number {
+  let keys = 0;
+  let depth = 0;
+  for (let at = 0; at < text.length; at += 1) {
+    const char = text.charCodeAt(at);
+    if (char === quote) {
+      at = endOfString(text, at);
+      if (isKey(text, at + 1)) keys += 1;
+    } else if (char === 0x7b || char === 0x5b) {
+      depth += 1;
+      if (depth > maxDepth) throw invalid('The JSON body is nested too deeply');
+    } else if (char === 0x7d || char === 0x5d) {
+      depth -= 1;
+    } else if (char === 0x2d || (char >= 0x30 && char <= 0x39)) {
+      at = endOfNumber(text, at);
+    }
+  }
+  return keys;
+}
+
+/** The index of the closing quote, or the end of the text: `JSON.parse` refuses what is open. */
+function endOfString(text: string, start: number): number {
+  let at = start + 1;
+  while (at < text.length && text.charCodeAt(at) !== quote) at += text.charCodeAt(at) === backslash ? 2 : 1;
+  return at;
+}
+
+function isKey(text: string, after: number): boolean {
+  let at = after;
+  while (' \t\r\n'.includes(text[at] ?? ':')) at += 1;
+  return text[at] === ':';
+}
+
+const numberToken = /[-+.0-9eE]+/y;
+const plainInteger = /^(?:0|-?[1-9][0-9]{0,15})$/;
+
+function endOfNumber(text: string, start: number): number {
+  numberToken.lastIndex = start;
+  const token = numberToken.exec(text)?.[0] ?? '';
+  if (!plainInteger.test(token) || !Number.isSafeInteger(Number(token))) {
+    throw invalid('A number in the JSON body is not a plain integer within 2^53 - 1');
+  }
+  return start + token.length - 1;
+}
+
+function countKeys(value: unknown): number {
+  if (typeof value !== 'object' || value === null) return 0;
+  if (Array.isArray(value)) return value.reduce<number>((sum, item) => sum + countKeys(item), 0);
+  return Object.entries(value).reduce((sum, [key, item]) => {
+    if (key === '__proto__' || key === 'constructor') throw invalid(`The key ${key} is not allowed`);
+    return sum + 1 + countKeys(item);
+  }, 0);
+}

@@ -1,0 +1,23 @@
+import type { FastifyInstance } from 'fastify';
+
+type Strategy = Parameters<FastifyInstance['addConstraintStrategy']>[0];
+type Handler = Parameters<ReturnType<Strategy['storage']>['set']>[1];
+
+/** Lets two routes share a path, one for JSON and one for everything else: each with a schema of its own. */
+export const media: Strategy = {
+  name: 'media',
+  storage() {
+    const handlers = new Map<unknown, Handler>();
+    return {
+      get: (kind) => handlers.get(kind) ?? null,
+      set: (kind, handler) => void handlers.set(kind, handler),
+      del: (kind) => void handlers.delete(kind),
+      empty: () => handlers.clear(),
+    };
+  },
+  validate: () => true,
+  deriveConstraint: (request) =>
+    request.headers['content-type']?.trimStart().toLowerCase().startsWith('application/json') === true
+      ? 'json'
+      : 'other',
+};

@@ -1,0 +1,69 @@
+import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger';
+import type { FastifyContextConfig, FastifySchema } from 'fastify';
+import type { ErrorCode } from '../../errors.js';
+import { examples } from '../examples.js';
+import { uploadQuery } from '../schemas/commit.js';
+import { ModelRef, ShardId } from '../schemas/common.js';
+import { problemResponses } from './problems.js';
+
+type Transform = NonNullable<FastifyDynamicSwaggerOptions['transform']>;
+
+const shardBytes = {
+  'application/octet-stream': { schema: { type: 'string', format: 'binary', description: 'The shard.' } },
+};
+
+/** For the `POST` that takes both kinds: what JSON says in its body, bytes say in the query. */
+const optionalUploadQuery = {
+  ...uploadQuery,
+  properties: { ...uploadQuery.properties, shard_id: ShardId, model_ref: ModelRef },
+  required: [],
+};
+
+/**
+ * What the document says of a route, made from what the route runs by: its schema and the errors it names. Uploads are described here
+ * alone, since no schema validates their bytes.
+ */
+export const describeRoute: Transform = ({ schema, url, route: { config = {} } }) => {
+  if (schema === undefined || schema.hide === true) return { schema: { ...schema, hide: true }, url };
+  const { operationId = '', response } = schema;
+  const described: FastifySchema = {
+    ...schema,
+    response: { ...withExamples(response, operationId), ...problemResponses(errorsOf(url, config)) },
+  };
+  if (config.body === 'bytes') described.body = { content: shardBytes };
+  if (operationId === 'commit') {
+    described.querystring = optionalUploadQuery;
+    described.body = { content: { 'application/json': { schema: schema.body }, ...shardBytes } };
+  }
+  return { schema: described, url };
+};
+
+/** The refusals that every route of its kind can give, and those of its own. */
+function errorsOf(url: string, { errors = [], rateLimit, body }: FastifyContextConfig): ErrorCode[] {
+  if (!url.startsWith('/v1')) return ['INVALID_PARAMS', ...errors];
+  return [
+    'INVALID_PARAMS',
+    'AUTH_FAILED',
+    'FORBIDDEN',
+    ...(body === 'none' ? [] : (['UNSUPPORTED_MEDIA_TYPE'] as const)),
+    ...(rateLimit === false ? [] : (['RATE_LIMITED'] as const)),
+    ...errors,
+    'INTERNAL',
+  ];
+}
+
+type Answers = Record<string, { readonly content?: Record<string, object> }>;
+
+function withExamples(response: unknown, operationId: string): Answers {
+  const named = examples[operationId]?.responses ?? {};
+  return Object.fromEntries(
+    Object.entries(response as Answers).map(([status, answer]) => {
+      if (answer.content === undefined) return [status, answer];
+      const content = Object.entries(answer.content).map(([type, media]) => [
+        type,
+        { ...media, example: named[status] },
+      ]);
+      return [status, { ...answer, content: Object.fromEntries(content) }];
+    }),
+  );
+}

@@ -1,0 +1,37 @@
+import { type ErrorCode, WorkerError } from '../../errors.js';
+import { meanings, problemOf } from '../problem.js';
+import { refTo } from '../schemas/common.js';
+import { Problem } from '../schemas/problem.js';
+
+const requestId = '6f1c2d3e-4a5b-4c6d-8e7f-901234567890';
+const sizes = { neededBytes: 16062087168, availableBytes: 8589934592 };
+
+/** The error responses of a route, by status, with an example for each code. */
+export function problemResponses(codes: readonly ErrorCode[]): Record<string, object> {
+  const byStatus = new Map<number, ErrorCode[]>();
+  for (const code of new Set(codes)) {
+    const { status } = meanings[code];
+    byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
+  }
+  return Object.fromEntries([...byStatus].map(([status, group]) => [String(status), responseOf(status, group)]));
+}
+
+function responseOf(status: number, codes: readonly ErrorCode[]): object {
+  const headers = {
+    ...(status === 401 ? { 'WWW-Authenticate': { type: 'string', description: 'Bearer' } } : {}),
+    ...(status === 429 || status === 503 ? { 'Retry-After': { type: 'integer', description: 'Seconds.' } } : {}),
+  };
+  return {
+    description: codes.map((code) => `\`${code}\`: ${meanings[code].title}.`).join(' '),
+    ...(Object.keys(headers).length === 0 ? {} : { headers }),
+    content: {
+      'application/problem+json': {
+        schema: refTo(Problem),
+        examples: Object.fromEntries(codes.map((code) => [code, { value: exampleOf(code) }])),
+      },
+    },
+  };
+}
+
+const exampleOf = (code: ErrorCode) =>
+  problemOf(new WorkerError(code, `${meanings[code].title}.`, code === 'VRAM_OOM' ? { sizes } : {}), requestId);

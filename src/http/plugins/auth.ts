@@ -1,0 +1,68 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import fp from 'fastify-plugin';
+import { WorkerError } from '../../errors.js';
+
+/** What a token may do: everything, or look only. */
+export type Role = 'operator' | 'reader';
+
+export interface Credential {
+  readonly token: Uint8Array;
+  readonly role: Role;
+}
+
+export interface AuthOptions {
+  readonly credentials: readonly Credential[];
+  /** Called for each failure that is not itself too many. `fingerprint` names the token without giving it away. */
+  readonly onFailure: (fingerprint: string, remoteAddress: string) => void;
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Names the caller's token in limits; empty on open routes. */
+    tokenFingerprint: string;
+  }
+}
+
+const failuresPerSecond = 10;
+const bearer = /^bearer +([A-Za-z0-9\-._~+/]+=*) *$/i;
+const sha256 = (bytes: Uint8Array | string): Buffer => createHash('sha256').update(bytes).digest();
+
+/**
+ * Bearer tokens (RFC 6750). Tokens are compared as SHA-256 digests in constant time, each with all that are known. A route says whom it
+ * lets in by its `access`; one that says nothing lets in operators alone. Needs the rate limit to be registered before it.
+ */
+export const auth = fp(async (app: FastifyInstance, { credentials, onFailure }: AuthOptions) => {
+  const known = credentials.map(({ token, role }) => ({ digest: sha256(token), role }));
+  const failures = app.createRateLimit({
+    max: failuresPerSecond,
+    timeWindow: 1000,
+    keyGenerator: (request) => request.ip,
+  });
+
+  const fail = async (request: FastifyRequest, fingerprint: string): Promise<never> => {
+    const limit = await failures(request);
+    if (!limit.isAllowed && limit.isExceeded) {
+      throw new WorkerError('RATE_LIMITED', 'Too many failed authentications', { retryAfterMs: limit.ttl });
+    }
+    onFailure(fingerprint, request.ip);
+    throw new WorkerError('AUTH_FAILED', 'The Authorization header holds no valid bearer token');
+  };
+
+  const roleOf = (digest: Buffer): Role | undefined =>
+    known.reduce<Role | undefined>((found, one) => (timingSafeEqual(one.digest, digest) ? one.role : found), undefined);
+
+  app.decorateRequest('tokenFingerprint', '');
+  app.addHook('onRequest', (request, _reply, done) => {
+    const { access } = request.routeOptions.config;
+    if (access === 'public') return done();
+    const token = bearer.exec(request.headers.authorization ?? '')?.[1];
+    if (token === undefined) return void fail(request, 'none').catch(done);
+    const digest = sha256(token);
+    request.tokenFingerprint = digest.toString('hex', 0, 8);
+    const role = roleOf(digest);
+    if (role === undefined) return void fail(request, request.tokenFingerprint).catch(done);
+    const allowed = role === 'operator' || access === 'read' || request.is404;
+    done(allowed ? undefined : new WorkerError('FORBIDDEN', 'This token may look, and change nothing'));
+  });
+});

@@ -1,0 +1,95 @@
+import type { IncomingMessage } from 'node:http';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import fp from 'fastify-plugin';
+import { WorkerError } from '../../errors.js';
+import { parseJson } from '../json.js';
+import { unread } from '../linger.js';
+import { sendContinue } from '../listener.js';
+import { invalid } from '../refusal.js';
+import { noRoute } from './refusals.js';
+
+const maxJsonBytes = 1024 * 1024;
+const jsonDeadlineMs = 30_000;
+
+/** What bodies may be: refuses codings, kinds and expectations that the route does not take, and reads JSON, strictly. */
+export const bodies = fp(async (app: FastifyInstance) => {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('application/json', async (_request: FastifyRequest, payload: IncomingMessage) =>
+    parseJson(await readAll(payload)),
+  );
+
+  app.addHook('preParsing', (request, reply, _payload, done) => {
+    if (request.is404) return done(noRoute(request));
+    const refusal = refusalOfHead(request);
+    if (refusal !== undefined) return done(refusal);
+    if (request.routeOptions.config.body === undefined && request.method !== 'GET') {
+      sendContinue(request.raw, reply.raw);
+    }
+    done();
+  });
+
+  app.addHook('preValidation', (request, _reply, done) => {
+    if (request.routeOptions.config.bodyOptional === true) request.body ??= {};
+    done(isDecodable(request.raw.url ?? '') ? undefined : invalid('The query cannot be read'));
+  });
+});
+
+/** What the head of a request says about its body that no route takes; unsupported kinds first, then all that is malformed. */
+function refusalOfHead({ raw, headers, routeOptions }: FastifyRequest): WorkerError | undefined {
+  const { body } = routeOptions.config;
+  if (headers['content-encoding'] !== undefined)
+    return unsupported('A body is never decompressed: no Content-Encoding');
+  const type = headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase();
+  const sends = unread(raw);
+  if (body === 'bytes' && type !== undefined && type !== 'application/octet-stream') {
+    return unsupported('The shard comes as application/octet-stream');
+  }
+  if (body === undefined && sends && raw.method !== 'GET' && type !== 'application/json') {
+    return unsupported('The body comes as application/json');
+  }
+  const coding = headers['transfer-encoding'];
+  if (coding !== undefined && coding.toLowerCase() !== 'chunked') return invalid('The only transfer coding is chunked');
+  if (headers.expect !== undefined && headers.expect.toLowerCase() !== '100-continue') {
+    return invalid('The only expectation is 100-continue');
+  }
+  if (body === 'none' && sends) return invalid('This route takes no body');
+  if (body === undefined && Number(headers['content-length'] ?? 0) > maxJsonBytes) return tooLong();
+  return undefined;
+}
+
+/** All of a JSON body, within its limits of size and time. */
+function readAll(payload: IncomingMessage): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    const settle = (act: () => void): void => {
+      clearTimeout(timer);
+      payload.off('data', take).off('end', end).off('close', left).off('error', left);
+      act();
+    };
+    const take = (chunk: Buffer): void => {
+      chunks.push(chunk);
+      bytes += chunk.length;
+      if (bytes > maxJsonBytes) settle(() => reject(tooLong()));
+    };
+    const end = (): void => settle(() => resolve(Buffer.concat(chunks)));
+    const left = (): void => settle(() => reject(invalid('The client left before the end of the body')));
+    const late = (): void => settle(() => reject(new WorkerError('UPLOAD_TIMEOUT', 'The JSON body took too long')));
+    const timer = setTimeout(late, jsonDeadlineMs);
+    payload.on('data', take).once('end', end).once('close', left).once('error', left);
+  });
+}
+
+function isDecodable(url: string): boolean {
+  const query = url.indexOf('?');
+  if (query < 0 || !url.includes('%', query)) return true;
+  try {
+    decodeURIComponent(url.slice(query + 1));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const unsupported = (detail: string): WorkerError => new WorkerError('UNSUPPORTED_MEDIA_TYPE', detail);
+const tooLong = (): WorkerError => invalid(`A JSON body has at most ${maxJsonBytes} bytes`);

@@ -1,0 +1,24 @@
+import type { FastifyInstance } from 'fastify';
+import { NoQuery } from '../schemas/common.js';
+import { DeviceList } from '../schemas/device.js';
+import { type RouteOptions, typed } from '../typed.js';
+import { deviceView } from '../views/plan.js';
+import { answer } from './answer.js';
+
+/** `GET /v1/devices`: the GPUs and their memory. */
+export async function deviceRoutes(app: FastifyInstance, { residency }: RouteOptions): Promise<void> {
+  typed(app).get(
+    '/devices',
+    {
+      schema: {
+        operationId: 'listDevices',
+        summary: 'List the GPUs and their memory',
+        tags: ['placement'],
+        querystring: NoQuery,
+        response: { 200: answer(DeviceList, 'All GPUs of this worker.') },
+      },
+      config: { access: 'read', errors: ['STARTING'] },
+    },
+    async () => ({ devices: residency.devices().map(deviceView) }),
+  );
+}

@@ -1,0 +1,24 @@
+import type { FastifyInstance } from 'fastify';
+import { NoQuery, refTo } from '../schemas/common.js';
+import { HandleBody, HandleVerdict } from '../schemas/handle.js';
+import { type RouteOptions, typed } from '../typed.js';
+import { answer } from './answer.js';
+
+/** `POST /v1/handles/verify`: whether a handle is authentic and current. */
+export async function handleRoutes(app: FastifyInstance, { residency }: RouteOptions): Promise<void> {
+  typed(app).post(
+    '/handles/verify',
+    {
+      schema: {
+        operationId: 'verifyHandle',
+        summary: 'Say whether a handle is authentic and current',
+        tags: ['handles'],
+        querystring: NoQuery,
+        body: refTo(HandleBody),
+        response: { 200: answer(HandleVerdict, 'Valid, or why not.') },
+      },
+      config: { access: 'read' },
+    },
+    async ({ body }) => residency.verifyHandle(body.handle),
+  );
+}

@@ -1,0 +1,28 @@
+import type { FastifyInstance } from 'fastify';
+import { NoQuery, refTo } from '../schemas/common.js';
+import { Plan, PlanBody, type PlanFields } from '../schemas/plan.js';
+import { type RouteOptions, reading, typed } from '../typed.js';
+import { planRequest, planView } from '../views/plan.js';
+import { answer } from './answer.js';
+
+/** `POST /v1/plan`: whether a model fits, and where; can hold the memory. */
+export async function planRoutes(app: FastifyInstance, { residency }: RouteOptions): Promise<void> {
+  const request = reading(({ body }: { body: PlanFields }) => planRequest(body));
+  typed(app).post(
+    '/plan',
+    {
+      schema: {
+        operationId: 'plan',
+        summary: 'Say whether a model fits, and where',
+        description: 'Always 200: a model that does not fit is an answer. With `reserve` the memory is held.',
+        tags: ['placement'],
+        querystring: NoQuery,
+        body: refTo(PlanBody),
+        response: { 200: answer(Plan, 'Where each shard would lie, or why it does not fit.') },
+      },
+      config: { errors: ['MODEL_TOO_LARGE', 'STARTING', 'DRAINING', 'AUDIT_UNAVAILABLE'] },
+      preHandler: request.before,
+    },
+    async (call) => planView(residency.plan(request.of(call))),
+  );
+}

@@ -1,0 +1,86 @@
+import type { FastifyInstance } from 'fastify';
+import { NoQuery, refTo } from '../schemas/common.js';
+import { EmptyBody, Shard, ShardList, shardParams, shardsQuery, Verification } from '../schemas/shard.js';
+import { type RouteOptions, reading, typed } from '../typed.js';
+import { shardView, verificationView } from '../views/shard.js';
+import { given, readInteger } from '../wire.js';
+import { answer, nothing } from './answer.js';
+
+/** `/v1/shards`: what is here, whether it is still what it was, and its end. */
+export async function shardRoutes(app: FastifyInstance, { residency }: RouteOptions): Promise<void> {
+  const tags = ['shards'];
+  const one = { tags, querystring: NoQuery, params: shardParams };
+  const pageSize = reading(({ query: { limit } }: { query: { limit?: string } }) =>
+    limit === undefined ? 100 : readInteger(limit, 'limit', 1, 1000),
+  );
+
+  typed(app).get(
+    '/shards',
+    {
+      schema: {
+        operationId: 'listShards',
+        summary: 'List the shards on this worker',
+        tags,
+        querystring: shardsQuery,
+        response: { 200: answer(ShardList, 'One page, in a stable order.') },
+      },
+      config: { access: 'read', errors: ['STARTING'] },
+      preHandler: pageSize.before,
+    },
+    async (request) => {
+      const { model_ref: modelRef, state, cursor } = request.query;
+      const page = residency.shards({ limit: pageSize.of(request), ...given({ modelRef, state, cursor }) });
+      return { shards: page.shards.map((shard) => shardView(shard, residency)), next_cursor: page.nextCursor };
+    },
+  );
+
+  typed(app).get(
+    '/shards/:shard_id',
+    {
+      schema: {
+        ...one,
+        operationId: 'getShard',
+        summary: 'Look at one shard',
+        response: { 200: answer(Shard, 'The shard now.') },
+      },
+      config: { access: 'read', errors: ['NOT_FOUND', 'STARTING'] },
+    },
+    async ({ params }) => shardView(residency.shard(params.shard_id), residency),
+  );
+
+  typed(app).post(
+    '/shards/:shard_id/verify',
+    {
+      schema: {
+        ...one,
+        operationId: 'verifyShard',
+        summary: "Digest the device's bytes now",
+        description: 'Calls for one shard at one time share one run. A shard that fails becomes `corrupt`.',
+        body: refTo(EmptyBody),
+        response: { 200: answer(Verification, 'What was found.') },
+      },
+      config: {
+        bodyOptional: true,
+        errors: ['NOT_FOUND', 'SHARD_BUSY', 'CUDA_ERROR', 'STARTING'],
+      },
+    },
+    async ({ params }) => verificationView(await residency.verify(params.shard_id)),
+  );
+
+  typed(app).delete(
+    '/shards/:shard_id',
+    {
+      schema: {
+        ...one,
+        operationId: 'releaseShard',
+        summary: 'Wipe a shard and free its memory',
+        response: { 204: nothing('Wiped and freed.') },
+      },
+      config: { body: 'none', errors: ['NOT_FOUND', 'SHARD_BUSY', 'CUDA_ERROR', 'STARTING', 'AUDIT_UNAVAILABLE'] },
+    },
+    async ({ params }, reply) => {
+      await residency.release(params.shard_id);
+      return reply.code(204).send(undefined);
+    },
+  );
+}

@@ -1,0 +1,74 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { WorkerError } from '../../errors.js';
+import type { CommitResult } from '../../residency/commit.js';
+import type { Intake } from '../../residency/intake.js';
+import { sendContinue } from '../listener.js';
+import { type UploadQuery, uploadQuery } from '../schemas/commit.js';
+import { type RouteOptions, reading } from '../typed.js';
+import { declarationOf } from '../upload/declaration.js';
+import { pump } from '../upload/pump.js';
+import { commitAnswers, commitErrors, sendCommit } from './commit.js';
+
+/** `PUT` and `POST /v1/commit`: the body is the shard. Nothing of it is read before all that can refuse it has been asked. */
+export async function uploadRoutes(app: FastifyInstance, { residency, config }: RouteOptions): Promise<void> {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', (_request, _payload, done) => done(null));
+
+  const declaration = reading((request: { query: UploadQuery; headers: IncomingHttpHeaders }) =>
+    declarationOf(request.query, request.headers),
+  );
+
+  const route = {
+    schema: {
+      operationId: 'uploadShard',
+      summary: 'Put a shard into VRAM, prove it, seal it',
+      description: 'The body is the shard, so `curl -T FILE URL` works as it is. The same shard again is a safe retry.',
+      tags: ['shards'],
+      querystring: uploadQuery,
+      response: commitAnswers,
+    },
+    config: {
+      body: 'bytes' as const,
+      errors: [...commitErrors, 'UPLOAD_TIMEOUT' as const, 'LENGTH_REQUIRED' as const],
+    },
+    preHandler: declaration.before,
+    handler: async (
+      request: FastifyRequest<{ Querystring: UploadQuery }>,
+      reply: FastifyReply,
+    ): Promise<FastifyReply> => {
+      const declared = declaration.of(request);
+      const admission = residency.admit(declared);
+      if (admission.kind === 'standing') return sendCommit(reply, admission.result, residency);
+      const result = await receive(request, reply, admission.intake, declared.vramBytes, config.uploadIdleSeconds);
+      return sendCommit(reply, result, residency);
+    },
+  };
+  app.put('/commit', route);
+  app.post('/commit', { ...route, schema: { ...route.schema, hide: true } });
+}
+
+/** Takes an admitted body in. Whatever goes wrong, the client's leaving included, the intake has given everything back. */
+async function receive(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  intake: Intake,
+  vramBytes: number,
+  idleSeconds: number,
+): Promise<CommitResult> {
+  const onClose = (): void => {
+    if (!reply.raw.writableFinished) void intake.abort(new WorkerError('LENGTH_MISMATCH', 'The client left'));
+  };
+  reply.raw.once('close', onClose);
+  try {
+    await intake.start();
+    sendContinue(request.raw, reply.raw);
+    await pump(request.raw, intake, vramBytes, idleSeconds);
+    return await intake.finish();
+  } catch (error) {
+    await intake.abort(error);
+    throw error;
+  } finally {
+    reply.raw.off('close', onClose);
+  }
+}

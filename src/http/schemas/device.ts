@@ -1,0 +1,20 @@
+import Type, { type Static } from 'typebox';
+import { Bytes, component, GpuDevice, refTo } from './common.js';
+
+export const Device = component(
+  'Device',
+  {
+    gpu_device: GpuDevice,
+    name: Type.String(),
+    uuid: Type.String(),
+    total_bytes: Bytes('All of its memory.'),
+    free_bytes: Bytes('What the driver says is free.'),
+    reserved_bytes: Bytes('Held by reservations and by commits in flight.'),
+    available_bytes: Bytes('What a new plan or commit can have.'),
+  },
+  'A GPU of this host and its memory.',
+);
+export type DeviceView = Static<typeof Device>;
+
+export const DeviceList = component('DeviceList', { devices: Type.Array(refTo(Device)) }, 'The GPUs of this worker.');
+export type DeviceListView = Static<typeof DeviceList>;

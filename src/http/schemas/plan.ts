@@ -1,0 +1,108 @@
+import Type, { type Static } from 'typebox';
+import {
+  Bytes,
+  closed,
+  component,
+  GpuDevice,
+  Instant,
+  Length,
+  ModelRef,
+  maxShards,
+  nullableRefTo,
+  oneOf,
+  ReservationId,
+  refTo,
+  ShardIndex,
+  TotalShards,
+} from './common.js';
+import { Device } from './device.js';
+
+const TtlSeconds = Type.Integer({ minimum: 1, maximum: 3600, description: 'How long the memory is held.' });
+
+export const PlanBody = component(
+  'PlanRequest',
+  {
+    model_ref: ModelRef,
+    shard_layout: oneOf(['single', 'tensor_parallel'], 'One shard on one GPU, or shards that lie on a GPU each.'),
+    model_bytes: Type.Optional(Length('The whole model. Give this or `shards`.')),
+    tp_degree: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: maxShards,
+        description: 'With `model_bytes` and `tensor_parallel`: over how many GPUs the model is cut.',
+      }),
+    ),
+    shards: Type.Optional(
+      Type.Array(closed({ bytes: Length("The shard's exact length.") }), {
+        minItems: 1,
+        maxItems: maxShards,
+        description: 'The exact shards. Give this or `model_bytes`.',
+      }),
+    ),
+    gpu_devices: Type.Optional(
+      Type.Array(GpuDevice, {
+        minItems: 1,
+        maxItems: maxShards,
+        uniqueItems: true,
+        description: 'Only these GPUs are considered.',
+      }),
+    ),
+    reserve: Type.Optional(Type.Boolean({ description: 'Hold the memory. Off where it is not given.' })),
+    ttl_seconds: Type.Optional(TtlSeconds),
+  },
+  'What is to be placed.',
+);
+export type PlanFields = Static<typeof PlanBody>;
+
+export const PlannedShard = component(
+  'PlannedShard',
+  {
+    shard_index: ShardIndex,
+    total_shards: TotalShards,
+    gpu_device: GpuDevice,
+    vram_bytes: Length("The shard's exact length."),
+  },
+  'Where one shard would lie.',
+);
+
+export const Reservation = component(
+  'Reservation',
+  { reservation_id: ReservationId, expires_at: Instant('When the memory is given back.') },
+  'Memory that is held for a plan.',
+);
+export type ReservationView = Static<typeof Reservation>;
+
+export const PlanRefusal = component(
+  'PlanRefusal',
+  {
+    code: Type.String(),
+    detail: Type.String(),
+    needed_bytes: Bytes('What the plan takes.'),
+    available_bytes: Bytes('What there is.'),
+  },
+  'Why a plan does not fit.',
+);
+
+export const Plan = component(
+  'Plan',
+  {
+    feasible: Type.Boolean(),
+    vram_required: Bytes("What the allocations take, each rounded up to the device's granularity."),
+    shard_plan: Type.Array(refTo(PlannedShard)),
+    devices: Type.Array(refTo(Device)),
+    reservation: nullableRefTo(Reservation),
+    reason: nullableRefTo(PlanRefusal),
+  },
+  'Whether a model fits, and where.',
+);
+export type PlanView = Static<typeof Plan>;
+
+export const RenewBody = component(
+  'RenewRequest',
+  { ttl_seconds: Type.Optional(TtlSeconds) },
+  'How much longer; 60 seconds where it is not said.',
+);
+
+export const reservationParams = closed({
+  id: { ...ReservationId, examples: ['0d9a3f0e-6f2c-4c55-8a39-0f3d2f1b7c10'] },
+});

@@ -1,0 +1,76 @@
+import Type, { type Static } from 'typebox';
+import {
+  closed,
+  component,
+  ModelRef,
+  Nonce,
+  oneOf,
+  QueryBoolean,
+  QueryInteger,
+  Reason,
+  refTo,
+  TotalShards,
+} from './common.js';
+import { Driver, Shard } from './shard.js';
+
+export const ModelReadiness = component(
+  'ModelReadiness',
+  {
+    model_ref: ModelRef,
+    ready: Type.Boolean(),
+    total_shards: TotalShards,
+    resident_shards: Type.Integer({ minimum: 0 }),
+  },
+  'Whether all shards of one model are sealed and good.',
+);
+
+export const StandingHandle = component(
+  'StandingHandle',
+  { handle: Type.String(), shard: refTo(Shard) },
+  'A handle that stands, and its shard.',
+);
+
+export const Readiness = component(
+  'Readiness',
+  {
+    ready: Type.Boolean(),
+    state: oneOf(['starting', 'loading', 'ready', 'draining', 'stopped'], "The worker's state."),
+    worker_id: Type.String(),
+    boot_id: Type.String({ description: 'New with every process: memory dies with it.' }),
+    driver: Driver,
+    nccl_group_id: Type.Null(),
+    reasons: Type.Array(refTo(Reason)),
+    models: Type.Array(refTo(ModelReadiness)),
+    handles: Type.Array(refTo(StandingHandle)),
+    attestation: Type.Unsafe<string | null>({
+      type: ['string', 'null'],
+      description: 'With `nonce`: a compact JWS, so that the answer can be neither replayed nor forged.',
+    }),
+  },
+  'Which sealed shards are resident now.',
+);
+export type ReadinessView = Static<typeof Readiness>;
+
+export const readyQuery = closed({
+  model_ref: Type.Optional(ModelRef),
+  handles: Type.Optional(QueryBoolean('False leaves the handles out.')),
+  max_age_seconds: Type.Optional(
+    QueryInteger('At least 1: shards whose last verification is older are verified again first.'),
+  ),
+  nonce: Type.Optional(Nonce),
+});
+
+export type ReadyFields = Static<typeof readyQuery>;
+
+export const Liveness = component(
+  'Liveness',
+  { status: oneOf(['ok'], 'The process answers.') },
+  'The process answers.',
+);
+
+export const Health = component(
+  'Health',
+  { ready: Type.Boolean(), reasons: Type.Array(refTo(Reason)) },
+  'Whether the worker can be given work.',
+);
+export type HealthView = Static<typeof Health>;

@@ -1,0 +1,94 @@
+import Type, { type Static } from 'typebox';
+import { shardStates } from '../../residency/shard.js';
+import {
+  Bytes,
+  closed,
+  component,
+  GpuDevice,
+  Length,
+  ModelRef,
+  NullableDigest,
+  NullableInstant,
+  oneOf,
+  QueryInteger,
+  refTo,
+  ShardId,
+  ShardIndex,
+  TotalShards,
+} from './common.js';
+
+export const drivers = ['cuda', 'simulated', 'override'] as const;
+export const Driver = oneOf(drivers, 'Which driver holds the memory; only `cuda` is a real GPU.');
+
+export const CorruptRange = component(
+  'CorruptRange',
+  { offset: Bytes('Where the damage begins.'), length: Length('Bytes.') },
+  'A run of damaged bytes, to 512 KiB.',
+);
+
+export const Shard = component(
+  'Shard',
+  {
+    shard_id: ShardId,
+    model_ref: ModelRef,
+    shard_index: ShardIndex,
+    total_shards: TotalShards,
+    gpu_device: GpuDevice,
+    gpu_uuid: Type.String(),
+    vram_bytes: Length("The shard's exact length."),
+    digest: NullableDigest,
+    tree_digest: NullableDigest,
+    state: oneOf(shardStates, 'Where the shard is in its life.'),
+    sealed: Type.Boolean({ description: 'True in the state `sealed` alone.' }),
+    received_bytes: Bytes('How many bytes have arrived.'),
+    sealed_at: NullableInstant('When the handle was issued.'),
+    last_verified_at: NullableInstant("When the device's bytes were last found right."),
+    driver: Driver,
+    simulated: Type.Boolean(),
+    corrupt_ranges: Type.Optional(Type.Array(refTo(CorruptRange), { description: 'Only where the shard is corrupt.' })),
+  },
+  'A run of bytes of one model on one GPU.',
+);
+export type ShardView = Static<typeof Shard>;
+
+export const ShardList = component(
+  'ShardList',
+  {
+    shards: Type.Array(refTo(Shard)),
+    next_cursor: Type.Unsafe<string | null>({
+      type: ['string', 'null'],
+      description: 'Give it as `cursor` for the next page; null on the last.',
+    }),
+  },
+  'One page of shards.',
+);
+export type ShardListView = Static<typeof ShardList>;
+
+export const Verification = component(
+  'Verification',
+  {
+    shard_id: ShardId,
+    verified: Type.Boolean(),
+    checks: closed({
+      signature: Type.Boolean({ description: 'The handle still carries our signature.' }),
+      residency: Type.Boolean({ description: "The memory is the right GPU's own and read-only." }),
+      tree_digest: Type.Boolean({ description: "The device's bytes have the sealed tree digest." }),
+    }),
+    bytes: Bytes('How many bytes were hashed.'),
+    duration_ms: Type.Number({ minimum: 0 }),
+    corrupt_ranges: Type.Array(refTo(CorruptRange)),
+  },
+  "What a look at the device's bytes found.",
+);
+export type VerificationView = Static<typeof Verification>;
+
+export const shardParams = closed({ shard_id: { ...ShardId, examples: ['llama-0'] } });
+
+export const shardsQuery = closed({
+  model_ref: Type.Optional(ModelRef),
+  state: Type.Optional(oneOf(shardStates, 'Only shards in this state.')),
+  limit: Type.Optional(QueryInteger('How many at most: 1 to 1000, 100 where it is not given.')),
+  cursor: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9_=-]{1,512}$', description: 'From `next_cursor`.' })),
+});
+
+export const EmptyBody = component('Nothing', {}, 'No body is needed; an empty object is allowed.');

@@ -1,0 +1,57 @@
+import type { CommitRequest } from '../../residency/commit.js';
+import { type Digest, parseDigest } from '../../seal/digest.js';
+import { invalid } from '../refusal.js';
+import type { CommitFields, UploadQuery } from '../schemas/commit.js';
+import { maxBytes, maxShards } from '../schemas/common.js';
+import { given, readInteger } from '../wire.js';
+
+/** What a client says about its shard, whichever way the bytes come. */
+export type Claims = Omit<CommitRequest, 'vramBytes'>;
+
+/** The claims of a JSON body. @throws WorkerError INVALID_PARAMS */
+export function claimsOf(fields: Omit<CommitFields, 'source'>): Claims {
+  const shardIndex = fields.shard_index ?? 0;
+  const totalShards = fields.total_shards ?? 1;
+  if (shardIndex >= totalShards) throw invalid('shard_index is not below total_shards');
+  const flatDigest = fields.flat_digest ?? true;
+  if (!flatDigest && fields.expected_tree_digest === undefined) {
+    throw invalid('flat_digest can be false only together with expected_tree_digest');
+  }
+  return {
+    shardId: fields.shard_id,
+    modelRef: fields.model_ref,
+    shardIndex,
+    totalShards,
+    flatDigest,
+    ...given({
+      gpuDevice: fields.gpu_device,
+      reservationId: fields.reservation_id,
+      expectedDigest: digest(fields.expected_digest, 'expected_digest'),
+      expectedTreeDigest: digest(fields.expected_tree_digest, 'expected_tree_digest'),
+    }),
+  };
+}
+
+/** The claims of an upload's query, where everything is text. @throws WorkerError INVALID_PARAMS */
+export function claimsOfQuery(query: UploadQuery): Claims {
+  const { vram_bytes: _, gpu_device, shard_index, total_shards, flat_digest, ...texts } = query;
+  return claimsOf({
+    ...texts,
+    ...given({
+      gpu_device: integer(gpu_device, 'gpu_device', 0, 65535),
+      shard_index: integer(shard_index, 'shard_index', 0, maxShards - 1),
+      total_shards: integer(total_shards, 'total_shards', 1, maxShards),
+      flat_digest: flat_digest === undefined ? undefined : flat_digest === 'true',
+    }),
+  });
+}
+
+/** The shard's length as the query gives it. @throws WorkerError INVALID_PARAMS */
+export const lengthOfQuery = (query: UploadQuery): number | undefined =>
+  integer(query.vram_bytes, 'vram_bytes', 1, maxBytes);
+
+const integer = (text: string | undefined, field: string, least: number, most: number): number | undefined =>
+  text === undefined ? undefined : readInteger(text, field, least, most);
+
+const digest = (text: string | undefined, field: string): Digest | undefined =>
+  text === undefined ? undefined : parseDigest(text, field);

@@ -1,0 +1,41 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import { WorkerError } from '../../errors.js';
+import type { CommitRequest } from '../../residency/commit.js';
+import { invalid } from '../refusal.js';
+import type { UploadQuery } from '../schemas/commit.js';
+import { maxBytes } from '../schemas/common.js';
+import { readInteger } from '../wire.js';
+import { claimsOfQuery, lengthOfQuery } from './claims.js';
+import { reprDigest } from './repr_digest.js';
+
+/**
+ * Everything that an upload declares, before a byte of it is read.
+ * @throws WorkerError INVALID_PARAMS, LENGTH_REQUIRED
+ */
+export function declarationOf(query: UploadQuery, headers: IncomingHttpHeaders): CommitRequest {
+  const claims = claimsOfQuery(query);
+  const vramBytes = lengthOf(query, headers);
+  const header = headers['repr-digest'];
+  const received = header === undefined ? undefined : reprDigest(String(header));
+  if (received === undefined) return { ...claims, vramBytes };
+  if (claims.expectedDigest !== undefined && claims.expectedDigest !== received) {
+    throw invalid('expected_digest and Repr-Digest differ');
+  }
+  return { ...claims, vramBytes, expectedDigest: received };
+}
+
+function lengthOf(query: UploadQuery, headers: IncomingHttpHeaders): number {
+  const named = lengthOfQuery(query);
+  const header = headers['content-length'];
+  if (header === undefined) {
+    const chunked = headers['transfer-encoding'] !== undefined;
+    if (chunked && named !== undefined) return named;
+    throw new WorkerError(
+      'LENGTH_REQUIRED',
+      chunked ? 'Chunked transfer needs vram_bytes in the query' : 'Neither Content-Length nor chunked transfer',
+    );
+  }
+  const declared = readInteger(header, 'Content-Length', 1, maxBytes);
+  if (named !== undefined && named !== declared) throw invalid('vram_bytes and Content-Length differ');
+  return declared;
+}

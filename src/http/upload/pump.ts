@@ -1,0 +1,67 @@
+import type { Readable } from 'node:stream';
+import { WorkerError } from '../../errors.js';
+import { Watchdog } from './watchdog.js';
+
+/** What takes the bytes. */
+export interface Sink {
+  /** Takes a chunk; a promise says when it can take more. */
+  write(chunk: Uint8Array): Promise<void> | undefined;
+  /** Aborts, with the reason, when it takes no more. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Moves a request's body into a sink, as fast as the sink takes it, holding no more than what the socket has just given.
+ * The source is left paused where it fails: whoever answers decides what becomes of the rest.
+ * @throws WorkerError LENGTH_MISMATCH where the body ends early, goes on too long or its sender leaves; UPLOAD_TIMEOUT where it
+ * stalls; what the sink throws, or ends with
+ */
+export function pump(source: Readable, sink: Sink, declaredBytes: number, idleSeconds: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const watchdog = new Watchdog(idleSeconds, (detail) => fail(new WorkerError('UPLOAD_TIMEOUT', detail)));
+    const stop = (): void => {
+      watchdog.stop();
+      source.off('data', take).off('end', end).off('close', left).off('error', left);
+      sink.signal.removeEventListener('abort', ended);
+    };
+    const fail = (error: unknown): void => {
+      stop();
+      source.pause();
+      reject(error);
+    };
+    const mismatch = (what: string): WorkerError =>
+      new WorkerError('LENGTH_MISMATCH', `${what} ${watchdog.bytes} of ${declaredBytes} bytes`);
+    const take = (chunk: Buffer): void => {
+      watchdog.bytes += chunk.length;
+      try {
+        if (watchdog.bytes > declaredBytes) throw mismatch('The body goes on after');
+        const room = sink.write(chunk);
+        if (room !== undefined) hold(room);
+      } catch (error) {
+        fail(error);
+      }
+    };
+    const hold = (room: Promise<void>): void => {
+      source.pause();
+      watchdog.held = true;
+      room.then(() => {
+        watchdog.held = false;
+        source.resume();
+      }, fail);
+    };
+    const end = (): void => {
+      if (watchdog.bytes < declaredBytes) {
+        fail(mismatch('The body ended after'));
+      } else {
+        stop();
+        resolve();
+      }
+    };
+    const left = (): void => fail(mismatch('The client left after'));
+    const ended = (): void => fail(sink.signal.reason);
+    sink.signal.addEventListener('abort', ended);
+    source.on('data', take).once('end', end).once('close', left).once('error', left);
+    if (sink.signal.aborted) ended();
+    else if (source.destroyed) left();
+  });
+}

@@ -1,0 +1,26 @@
+import { type Digest, digestOf } from '../../seal/digest.js';
+import { invalid } from '../refusal.js';
+
+const member = /^([a-z*][a-z0-9_.*-]*)=:([A-Za-z0-9+/]*={0,2}):$/;
+
+/**
+ * The SHA-256 of a `Repr-Digest` header (RFC 9530 §3): a dictionary of algorithms and byte sequences (RFC 8941 §3.2, §3.3.5). Other
+ * algorithms are passed over.
+ * @throws WorkerError INVALID_PARAMS where it is malformed
+ */
+export function reprDigest(header: string): Digest | undefined {
+  let found: Digest | undefined;
+  for (const part of header.split(',')) {
+    const [, algorithm, base64] = member.exec(part.trim()) ?? [];
+    if (algorithm === undefined || base64 === undefined) throw invalid('Repr-Digest is malformed');
+    if (algorithm !== 'sha-256') continue;
+    const bytes = Buffer.from(base64, 'base64');
+    if (bytes.length !== 32 || bytes.toString('base64').replaceAll('=', '') !== base64.replaceAll('=', '')) {
+      throw invalid('Repr-Digest holds no SHA-256');
+    }
+    const digest = digestOf(bytes);
+    if (found !== undefined && found !== digest) throw invalid('Repr-Digest names two digests');
+    found = digest;
+  }
+  return found;
+}

@@ -1,0 +1,47 @@
+/** Below this a client only holds a slot: 1 KiB a second. */
+const leastBytesPerSecond = 1024;
+
+/**
+ * Watches that a body keeps coming: some byte within every `idleSeconds`, and over as long a time at least 1 KiB/s. Time in which we hold
+ * the client back is not the client's. Counting a chunk is one addition; all else is done by a timer, four times in each idle span.
+ */
+export class Watchdog {
+  /** Add each chunk's length here. */
+  bytes = 0;
+  /** True while it is we who do not read. */
+  held = false;
+  readonly #timer: NodeJS.Timeout;
+  readonly #idleMs: number;
+  #seenBytes = 0;
+  #silentMs = 0;
+  #windowMs = 0;
+  #windowBytes = 0;
+
+  constructor(idleSeconds: number, onStall: (detail: string) => void) {
+    this.#idleMs = idleSeconds * 1000;
+    const periodMs = this.#idleMs / 4;
+    this.#timer = setInterval(() => {
+      const detail = this.#look(periodMs);
+      if (detail !== undefined) onStall(detail);
+    }, periodMs);
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  #look(periodMs: number): string | undefined {
+    const arrived = this.bytes - this.#seenBytes;
+    this.#seenBytes = this.bytes;
+    if (this.held) return undefined;
+    this.#silentMs = arrived === 0 ? this.#silentMs + periodMs : 0;
+    this.#windowMs += periodMs;
+    this.#windowBytes += arrived;
+    if (this.#silentMs >= this.#idleMs) return `No byte of the body arrived for ${this.#idleMs / 1000} seconds`;
+    if (this.#windowMs < this.#idleMs) return undefined;
+    const enough = this.#windowBytes >= (leastBytesPerSecond * this.#windowMs) / 1000;
+    this.#windowMs = 0;
+    this.#windowBytes = 0;
+    return enough ? undefined : `The body came slower than ${leastBytesPerSecond} bytes a second`;
+  }
+}

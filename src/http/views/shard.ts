@@ -1,0 +1,46 @@
+import type { ByteRange, ShardSnapshot } from '../../residency/shard.js';
+import type { VerifyReport } from '../../residency/verification.js';
+import type { DriverKind } from '../../residency/worker.js';
+import type { ShardView, VerificationView } from '../schemas/shard.js';
+import { instantOrNull } from '../wire.js';
+
+/** What each view of a shard says of the worker that holds it. */
+export interface Holder {
+  readonly driver: DriverKind;
+  readonly simulated: boolean;
+}
+
+export const shardView = (shard: ShardSnapshot, { driver, simulated }: Holder): ShardView => ({
+  shard_id: shard.shardId,
+  model_ref: shard.modelRef,
+  shard_index: shard.shardIndex,
+  total_shards: shard.totalShards,
+  gpu_device: shard.gpuDevice,
+  gpu_uuid: shard.gpuUuid,
+  vram_bytes: shard.vramBytes,
+  digest: shard.digest,
+  tree_digest: shard.treeDigest,
+  state: shard.state,
+  sealed: shard.state === 'sealed',
+  received_bytes: shard.receivedBytes,
+  sealed_at: instantOrNull(shard.sealedAtMs),
+  last_verified_at: instantOrNull(shard.lastVerifiedAtMs),
+  driver,
+  simulated,
+  ...(shard.state === 'corrupt' ? { corrupt_ranges: rangesView(shard.corruptRanges) } : {}),
+});
+
+export const verificationView = (report: VerifyReport): VerificationView => ({
+  shard_id: report.shardId,
+  verified: report.verified,
+  checks: {
+    signature: report.checks.signature,
+    residency: report.checks.residency,
+    tree_digest: report.checks.treeDigest,
+  },
+  bytes: report.bytes,
+  duration_ms: report.durationMs,
+  corrupt_ranges: rangesView(report.corruptRanges),
+});
+
+const rangesView = (ranges: readonly ByteRange[]) => ranges.map(({ offset, length }) => ({ offset, length }));
