@@ -29,10 +29,10 @@ std::string beside_program(const char *file) {
 }  // namespace
 
 std::string driver_path() {
-  return setting("VRAM_TEST_DRIVER", "build/libcuda_sim.so");
+  return setting("VRAM_TEST_DRIVER", beside_program("libcuda_sim.so"));
 }
 std::string kernels_path() {
-  return setting("VRAM_TEST_KERNELS", "build/vram_kernels.sim");
+  return setting("VRAM_TEST_KERNELS", beside_program("vram_kernels.sim"));
 }
 
 vram_options default_options() {
