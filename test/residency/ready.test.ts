@@ -1,0 +1,95 @@
+import { compactVerify } from 'jose';
+import t from 'tap';
+import { deriveSealKey } from '../../src/seal/key.js';
+import { patternBytes } from '../support/bytes.js';
+import { get, remove, upload } from '../support/requests.js';
+import { startWorker, token } from '../support/worker.js';
+
+const bytes = patternBytes(5000);
+const key = deriveSealKey(Buffer.from(token), 'worker-1');
+
+t.test('an empty worker is healthy and not ready', async (t) => {
+  const worker = await startWorker(t);
+  const ready = await get(worker, '/v1/ready');
+  t.equal(ready.statusCode, 503);
+  t.match(ready.json(), {
+    ready: false,
+    state: 'ready',
+    worker_id: 'worker-1',
+    driver: 'simulated',
+    nccl_group_id: null,
+    reasons: [{ code: 'NO_MODEL_READY' }],
+    models: [],
+    handles: [],
+    attestation: null,
+  });
+  t.equal((await get(worker, '/readyz')).statusCode, 200);
+  t.equal((await get(worker, '/livez')).statusCode, 200);
+});
+
+t.test('each model is ready on its own, when all its shards are here', async (t) => {
+  const worker = await startWorker(t);
+  await upload(worker, 'a0', bytes, { model_ref: 'A', shard_index: '0', total_shards: '2' });
+  t.match((await get(worker, '/v1/ready')).json(), {
+    ready: false,
+    models: [{ model_ref: 'A', ready: false, total_shards: 2, resident_shards: 1 }],
+  });
+  await upload(worker, 'a0-replica', bytes, { model_ref: 'A', shard_index: '0', total_shards: '2' });
+  t.equal((await get(worker, '/v1/ready')).json().models[0].resident_shards, 1, 'a replica is no other shard');
+  await upload(worker, 'b', bytes, { model_ref: 'B' });
+  const ready = await get(worker, '/v1/ready');
+  t.equal(ready.statusCode, 200, 'A, which is incomplete, does not hold B back');
+  t.equal(ready.json().handles.length, 3);
+  t.equal((await get(worker, '/v1/ready?model_ref=A')).statusCode, 503);
+  t.equal((await get(worker, '/v1/ready?model_ref=B')).json().handles.length, 1);
+  t.match((await get(worker, '/v1/ready?model_ref=C')).json(), { reasons: [{ code: 'MODEL_NOT_RESIDENT' }] });
+  t.same((await get(worker, '/v1/ready?handles=false')).json().handles, []);
+  await upload(worker, 'a1', bytes, { model_ref: 'A', shard_index: '1', total_shards: '2' });
+  t.equal((await get(worker, '/v1/ready?model_ref=A')).statusCode, 200);
+  await remove(worker, '/v1/shards/a1');
+  t.equal((await get(worker, '/v1/ready?model_ref=A')).statusCode, 503);
+});
+
+t.test('a nonce brings an attestation of just this answer', async (t) => {
+  const worker = await startWorker(t);
+  const { handle } = (await upload(worker, 'a', bytes)).json();
+  const { jti } = JSON.parse(Buffer.from(handle.split('.')[1], 'base64url').toString());
+  const { attestation, boot_id } = (await get(worker, '/v1/ready?nonce=n-1')).json();
+  const { payload, protectedHeader } = await compactVerify(attestation, key.secret);
+  t.match(protectedHeader, { alg: 'HS256', typ: 'vram-attestation+jws', kid: key.kid });
+  t.match(JSON.parse(Buffer.from(payload).toString()), {
+    iss: 'worker-1',
+    boot_id,
+    nonce: 'n-1',
+    ready: true,
+    iat: Number,
+    shards: [{ jti, last_verified_at: /^\d{4}-.*Z$/ }],
+  });
+  t.not((await get(worker, '/v1/ready?nonce=n-2')).json().attestation, attestation);
+});
+
+t.test('a draining worker is not ready, and takes no new work', async (t) => {
+  const worker = await startWorker(t);
+  await upload(worker, 'a', bytes);
+  worker.residency.drain();
+  const ready = await get(worker, '/v1/ready');
+  t.equal(ready.statusCode, 503);
+  t.match(ready.json(), { state: 'draining', reasons: [{ code: 'DRAINING' }] });
+  t.equal((await get(worker, '/readyz')).statusCode, 503);
+  const refused = await upload(worker, 'b', bytes);
+  t.match(refused.json(), { status: 503, code: 'DRAINING', retriable: true });
+  t.ok(refused.headers['retry-after']);
+});
+
+t.test('while devices come up everything but livez says so', async (t) => {
+  const worker = await startWorker(t, { start: false });
+  t.equal((await get(worker, '/livez')).statusCode, 200);
+  t.equal((await get(worker, '/readyz')).statusCode, 503);
+  t.match((await get(worker, '/v1/devices')).json(), { status: 503, code: 'STARTING', retriable: true });
+  t.match((await upload(worker, 'a', bytes)).json(), { status: 503, code: 'STARTING' });
+  t.match((await get(worker, '/v1/ready')).json(), {
+    ready: false,
+    state: 'starting',
+    reasons: [{ code: 'STARTING' }],
+  });
+});

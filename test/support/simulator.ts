@@ -1,0 +1,30 @@
+import { join } from 'node:path';
+import koffi from 'koffi';
+
+// Read by the simulator when the first driver of this process is opened. Tests run the kernel's own source.
+process.env.CUDA_SIM_DEVICES ??= '64MiB,64MiB';
+process.env.CUDA_SIM_ENGINE ??= 'source';
+
+export const nativeDirectory = join(import.meta.dirname, '../../cuda/build');
+
+const library = koffi.load(join(nativeDirectory, 'libcuda_sim.so'));
+const set = library.func('int cuSimSet(const char *setting, const char *value)');
+const calls = library.func('uint64_t cuSimCalls(const char *name)');
+const live = library.func('uint64_t cuSimLive(const char *creator)');
+const reset = library.func('void cuSimReset()');
+
+/** The simulated driver of this process, made to fail, lie or take its time. See cuda/sim/README.md. */
+export const simulator = {
+  /** `cuMemCreate:3=2` fails the third call, `cuMemMap:1+=999` all from the first; `*` counts every function. */
+  faults: (value: string) => check('FAULTS', value),
+  /** `memory_type=1,…`: what the driver says instead of the truth. */
+  lies: (value: string) => check('LIES', value),
+  latencyUs: (value: number) => check('LATENCY_US', String(value)),
+  calls: (name: string) => Number(calls(name)),
+  live: (creator: string) => Number(live(creator)),
+  reset: () => void reset(),
+};
+
+function check(setting: string, value: string): void {
+  if (set(setting, value) !== 0) throw new Error(`the simulator takes no ${setting}=${value}`);
+}

@@ -1,0 +1,74 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify';
+import { pino } from 'pino';
+import type { Test } from 'tap';
+import { buildApp } from '../../src/app.js';
+import { type Config, loadConfig } from '../../src/config.js';
+import { Residency } from '../../src/residency/residency.js';
+import { nativeDirectory } from './simulator.js';
+
+/** A bearer token that stands in for the operator's. */
+export const token = 'test-token-0123456789abcdef0123456789';
+
+export interface TestWorker {
+  readonly app: FastifyInstance;
+  readonly residency: Residency;
+  readonly config: Config;
+  /** `http://127.0.0.1:port` where it listens, else empty. */
+  readonly url: string;
+  readonly directory: string;
+  readonly token: string;
+  /** Sends a request with the token, without a socket. */
+  readonly inject: (options: InjectOptions) => Promise<LightMyRequestResponse>;
+  readonly stop: () => Promise<void>;
+}
+
+export interface WorkerOptions {
+  /** Settings, as the environment would give them. */
+  readonly env?: NodeJS.ProcessEnv;
+  readonly listen?: boolean;
+  /** Leaves the devices down. */
+  readonly start?: boolean;
+  readonly onLost?: (error: Error) => void;
+  /** Where log lines go; by default nowhere. */
+  readonly log?: (line: string) => void;
+}
+
+/** The whole worker over the simulated driver, in this process; stopped when the test ends. */
+export async function startWorker(t: Test, options: WorkerOptions = {}): Promise<TestWorker> {
+  const directory = mkdtempSync(join(tmpdir(), 'vram-worker-'));
+  const tokenFile = join(directory, 'token');
+  writeFileSync(tokenFile, `${token}\n`, { mode: 0o600 });
+  const env = { WORKER_ID: 'worker-1', WORKER_API_TOKEN_FILE: tokenFile, ...options.env };
+  const config = loadConfig(env, { simulate: true, directory });
+  const residency = new Residency({
+    ...config,
+    driverKind: 'simulated',
+    libraryPath: join(nativeDirectory, 'libvram.so'),
+    driverPath: join(nativeDirectory, 'libcuda_sim.so'),
+    kernelsPath: join(nativeDirectory, 'vram_kernels.sim'),
+    onLost: options.onLost ?? (() => undefined),
+  });
+  const write = options.log ?? (() => undefined);
+  const logger = pino({ level: options.log ? 'trace' : 'silent' }, { write });
+  const app = await buildApp({ residency, config, apiToken: config.apiToken, logger });
+  if (options.start ?? true) await residency.start();
+  const url = options.listen ? await app.listen({ host: '127.0.0.1', port: 0 }) : '';
+
+  let stopped: Promise<void> | undefined;
+  const stop = () => {
+    stopped ??= (async () => {
+      app.server.closeAllConnections();
+      await app.close();
+      await residency.stop();
+      rmSync(directory, { recursive: true, force: true });
+    })();
+    return stopped;
+  };
+  t.teardown(stop);
+  const inject = (request: InjectOptions) =>
+    app.inject({ ...request, headers: { authorization: `Bearer ${token}`, ...request.headers } });
+  return { app, residency, config, url, directory, token, inject, stop };
+}
