@@ -1,7 +1,7 @@
 import t from 'tap';
 import { patternBytes } from '../support/bytes.js';
 import { availableBytes, get, post, remove, upload } from '../support/requests.js';
-import { simulator } from '../support/simulator.js';
+import { onSimulator, simulator } from '../support/simulator.js';
 import { startWorker } from '../support/worker.js';
 
 const bytes = patternBytes(600_000);
@@ -10,38 +10,42 @@ const unknown = 999;
 
 t.afterEach(() => simulator.reset());
 
-t.test('whichever driver call fails during a commit, nothing is left and the next commit works', async (t) => {
-  const worker = await startWorker(t);
-  const before = await availableBytes(worker);
-  const live = simulator.live('*');
-  simulator.reset();
-  t.equal((await upload(worker, 'probe', bytes)).statusCode, 201);
-  const count = simulator.calls('*');
-  await remove(worker, '/v1/shards/probe');
-  t.ok(count > 20, `${count} calls to fail`);
-  for (let nth = 1; nth <= count; nth++) {
-    simulator.faults(`*:${nth}=${unknown}`);
-    const answer = await upload(worker, 'a', bytes);
-    simulator.faults('');
-    if (answer.statusCode === 201) {
-      t.equal((await remove(worker, '/v1/shards/a')).statusCode, 204, `call ${nth} was one that may fail`);
-    } else {
-      t.match(answer.json(), { status: 500, code: 'CUDA_ERROR' }, `call ${nth}`);
+t.test(
+  'whichever driver call fails during a commit, nothing is left and the next commit works',
+  onSimulator,
+  async (t) => {
+    const worker = await startWorker(t);
+    const before = await availableBytes(worker);
+    const live = simulator.live('*');
+    simulator.reset();
+    t.equal((await upload(worker, 'probe', bytes)).statusCode, 201);
+    const count = simulator.calls('*');
+    await remove(worker, '/v1/shards/probe');
+    t.ok(count > 20, `${count} calls to fail`);
+    for (let nth = 1; nth <= count; nth++) {
+      simulator.faults(`*:${nth}=${unknown}`);
+      const answer = await upload(worker, 'a', bytes);
+      simulator.faults('');
+      if (answer.statusCode === 201) {
+        t.equal((await remove(worker, '/v1/shards/a')).statusCode, 204, `call ${nth} was one that may fail`);
+      } else {
+        t.match(answer.json(), { status: 500, code: 'CUDA_ERROR' }, `call ${nth}`);
+      }
+      t.equal((await get(worker, '/v1/shards/a')).statusCode, 404, `call ${nth}: no shard`);
+      t.same(await availableBytes(worker), before, `call ${nth}: no memory`);
+      t.equal(simulator.live('*'), live, `call ${nth}: nothing of the driver's`);
     }
-    t.equal((await get(worker, '/v1/shards/a')).statusCode, 404, `call ${nth}: no shard`);
-    t.same(await availableBytes(worker), before, `call ${nth}: no memory`);
-    t.equal(simulator.live('*'), live, `call ${nth}: nothing of the driver's`);
-  }
-});
+  },
+);
 
-t.test('a driver without room is VRAM_OOM, and a host without room HOST_OOM', async (t) => {
+t.test('a driver without room is VRAM_OOM, and a host without room HOST_OOM', onSimulator, async (t) => {
   const worker = await startWorker(t);
   simulator.faults('cuMemCreate:1=2');
   t.match((await upload(worker, 'a', bytes)).json(), { status: 507, code: 'VRAM_OOM' });
   t.equal((await upload(worker, 'a', bytes)).statusCode, 201);
 });
 
-t.test('memory that can not be freed stays listed and can be released later', async (t) => {
+t.test('memory that can not be freed stays listed and can be released later', onSimulator, async (t) => {
   const worker = await startWorker(t);
   const before = await availableBytes(worker);
   await upload(worker, 'a', bytes);
@@ -54,7 +58,7 @@ t.test('memory that can not be freed stays listed and can be released later', as
   t.same(await availableBytes(worker), before);
 });
 
-t.test('each lie about the memory is refused, at the commit and at a verification', async (t) => {
+t.test('each lie about the memory is refused, at the commit and at a verification', onSimulator, async (t) => {
   const worker = await startWorker(t);
   const before = await availableBytes(worker);
   const lies = [
@@ -84,7 +88,7 @@ t.test('each lie about the memory is refused, at the commit and at a verificatio
   }
 });
 
-t.test('a lost context ends the worker', async (t) => {
+t.test('a lost context ends the worker', onSimulator, async (t) => {
   let lost: Error | undefined;
   const worker = await startWorker(t, {
     onLost: (error) => {

@@ -3,6 +3,7 @@ import t from 'tap';
 import { splitModel } from '../../src/residency/plan.js';
 import { patternBytes } from '../support/bytes.js';
 import { availableBytes, get, mebibyte, post, remove, upload } from '../support/requests.js';
+import { onSimulator } from '../support/simulator.js';
 import { startWorker, type TestWorker } from '../support/worker.js';
 
 const granule = 2 * mebibyte;
@@ -29,7 +30,7 @@ t.test('a model is split without losing or inventing a byte', async (t) => {
   t.same(splitModel(10, 4), [3, 3, 2, 2]);
 });
 
-t.test('a single model goes where most memory is available, the lowest index first', async (t) => {
+t.test('a single model goes where most memory is available, the lowest index first', onSimulator, async (t) => {
   const worker = await startWorker(t);
   const empty = await plan(worker, { model_bytes: 5 });
   t.match(empty, { feasible: true, vram_required: granule, reservation: null, reason: null });
@@ -40,7 +41,7 @@ t.test('a single model goes where most memory is available, the lowest index fir
   t.equal((await plan(worker, { model_bytes: 5, gpu_devices: [0] })).shard_plan[0].gpu_device, 0);
 });
 
-t.test('tensor-parallel shards go to distinct devices', async (t) => {
+t.test('tensor-parallel shards go to distinct devices', onSimulator, async (t) => {
   const worker = await startWorker(t);
   const layout = { shard_layout: 'tensor_parallel' };
   const both = await plan(worker, { ...layout, model_bytes: 9 * mebibyte + 1, tp_degree: 2 });
@@ -63,7 +64,7 @@ t.test('tensor-parallel shards go to distinct devices', async (t) => {
   );
 });
 
-t.test('what does not fit is an answer that says by how much', async (t) => {
+t.test('what does not fit is an answer that says by how much', onSimulator, async (t) => {
   const worker = await startWorker(t, { env: { WORKER_MAX_MODEL_BYTES: String(1024 * mebibyte) } });
   const [available] = await availableBytes(worker);
   const tooMuch = await plan(worker, { model_bytes: 65 * mebibyte });
@@ -74,7 +75,7 @@ t.test('what does not fit is an answer that says by how much', async (t) => {
   t.match(await plan(worker, { model_bytes: 5, gpu_devices: [2] }), { status: 400, code: 'INVALID_PARAMS' });
 });
 
-t.test('a reservation holds its memory until it is used, dropped or expired', async (t) => {
+t.test('a reservation holds its memory until it is used, dropped or expired', onSimulator, async (t) => {
   const worker = await startWorker(t);
   const [free = 0] = await availableBytes(worker);
   const { reservation } = await plan(worker, { model_bytes: 40 * mebibyte, gpu_devices: [0], reserve: true });
@@ -110,7 +111,7 @@ t.test('a reservation holds its memory until it is used, dropped or expired', as
   t.same((await availableBytes(worker))[0], free - granule);
 });
 
-t.test('an expired reservation is gone, remembered, and its memory free', async (t) => {
+t.test('an expired reservation is gone, remembered, and its memory free', onSimulator, async (t) => {
   const worker = await startWorker(t);
   const before = await availableBytes(worker);
   const { reservation } = await plan(worker, { model_bytes: 5, reserve: true, ttl_seconds: 1 });
@@ -121,7 +122,7 @@ t.test('an expired reservation is gone, remembered, and its memory free', async 
   t.same(await availableBytes(worker), before);
 });
 
-t.test('a larger shard than was reserved takes the rest from what is free, or nothing', async (t) => {
+t.test('a larger shard than was reserved takes the rest from what is free, or nothing', onSimulator, async (t) => {
   const worker = await startWorker(t);
   const reserve = async () =>
     (await plan(worker, { model_bytes: 5, gpu_devices: [0], reserve: true })).reservation.reservation_id;
@@ -135,7 +136,7 @@ t.test('a larger shard than was reserved takes the rest from what is free, or no
   t.same(await availableBytes(worker), [(before[0] ?? 0) - granule, before[1]]);
 });
 
-t.test('plans and commits racing for the last bytes never oversell', async (t) => {
+t.test('plans and commits racing for the last bytes never oversell', onSimulator, async (t) => {
   const worker = await startWorker(t);
   const before = await availableBytes(worker);
   const room = before.reduce((sum, bytes) => sum + Math.floor(bytes / (10 * mebibyte)), 0);

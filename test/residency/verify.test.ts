@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { patternBytes } from '../support/bytes.js';
 import { get, mebibyte, post, remove, upload } from '../support/requests.js';
-import { simulator } from '../support/simulator.js';
+import { onSimulator, simulator } from '../support/simulator.js';
 import { startWorker } from '../support/worker.js';
 
 // Read by the simulator when the first worker starts.
@@ -26,7 +26,7 @@ function damage(shard: Buffer, ...offsets: readonly number[]): void {
   }
 }
 
-t.test('a flipped bit is found, and where: from the first byte to the last', async (t) => {
+t.test('a flipped bit is found, and where: from the first byte to the last', onSimulator, async (t) => {
   const worker = await startWorker(t);
   const cases = [
     [[0], [{ offset: 0, length: groupBytes }]],
@@ -60,7 +60,7 @@ t.test('a flipped bit is found, and where: from the first byte to the last', asy
   }
 });
 
-t.test('ready verifies first what is older than it is asked to trust', async (t) => {
+t.test('ready verifies first what is older than it is asked to trust', onSimulator, async (t) => {
   const worker = await startWorker(t);
   await upload(worker, 'old', bytes);
   t.equal((await get(worker, '/v1/ready?max_age_seconds=3600')).statusCode, 200);
@@ -70,7 +70,7 @@ t.test('ready verifies first what is older than it is asked to trust', async (t)
   t.equal((await get(worker, '/v1/ready?max_age_seconds=1')).statusCode, 503, 'too old: looked at, and found');
 });
 
-t.test('verifications of one shard at one time share one run', async (t) => {
+t.test('verifications of one shard at one time share one run', onSimulator, async (t) => {
   const worker = await startWorker(t);
   await upload(worker, 'a', bytes);
   simulator.reset();
@@ -79,7 +79,7 @@ t.test('verifications of one shard at one time share one run', async (t) => {
   t.equal(simulator.calls('cuLaunchKernel'), 2, 'one run: the leaves and the level above');
 });
 
-t.test('a released shard leaves no byte behind', async (t) => {
+t.test('a released shard leaves no byte behind', onSimulator, async (t) => {
   const worker = await startWorker(t);
   await upload(worker, 'a', bytes);
   await remove(worker, '/v1/shards/a');

@@ -7,6 +7,14 @@ process.env.CUDA_SIM_ENGINE ??= 'source';
 
 export const nativeDirectory = join(import.meta.dirname, '../../cuda/build');
 
+/** The driver under test: the simulator, or the one that `npm run test:gpu` names. */
+export const driverPath = process.env.VRAM_TEST_DRIVER ?? join(nativeDirectory, 'libcuda_sim.so');
+export const kernelsPath = process.env.VRAM_TEST_KERNELS ?? join(nativeDirectory, 'vram_kernels.sim');
+
+/** For `t.test`: skips what only a simulated device can be made to do. */
+export const onSimulator =
+  process.env.VRAM_TEST_DRIVER === undefined ? {} : { skip: 'a real device can not be made to do this' };
+
 const library = koffi.load(join(nativeDirectory, 'libcuda_sim.so'));
 const set = library.func('int cuSimSet(const char *setting, const char *value)');
 const calls = library.func('uint64_t cuSimCalls(const char *name)');

@@ -7,7 +7,7 @@ import type { Test } from 'tap';
 import { buildApp } from '../../src/app.js';
 import { type Config, loadConfig } from '../../src/config.js';
 import { Residency } from '../../src/residency/residency.js';
-import { nativeDirectory } from './simulator.js';
+import { driverPath, kernelsPath, nativeDirectory } from './simulator.js';
 
 /** A bearer token that stands in for the operator's. */
 export const token = 'test-token-0123456789abcdef0123456789';
@@ -47,8 +47,8 @@ export async function startWorker(t: Test, options: WorkerOptions = {}): Promise
     ...config,
     driverKind: 'simulated',
     libraryPath: join(nativeDirectory, 'libvram.so'),
-    driverPath: join(nativeDirectory, 'libcuda_sim.so'),
-    kernelsPath: join(nativeDirectory, 'vram_kernels.sim'),
+    driverPath,
+    kernelsPath,
     onLost: options.onLost ?? (() => undefined),
   });
   const write = options.log ?? (() => undefined);
