@@ -1,0 +1,218 @@
+#include "address_space.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+
+namespace cuda_sim {
+namespace {
+
+constexpr uint64_t kMostBytes = uint64_t{1} << 46;
+
+void *at(uint64_t address) {
+  return reinterpret_cast<void *>(address);
+}
+
+/** Puts back what a reservation is made of: addresses that nothing may touch. */
+bool block_off(uint64_t address, uint64_t bytes) {
+  constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
+  return mmap(at(address), bytes, PROT_NONE, kFlags, -1, 0) != MAP_FAILED;
+}
+
+/** One host MMU serves all devices: its protection is the widest that any of them has. */
+int protection(const std::vector<cu::AccessFlags> &access) {
+  switch (*std::max_element(access.begin(), access.end())) {
+    case cu::kAccessReadWrite:
+      return PROT_READ | PROT_WRITE;
+    case cu::kAccessRead:
+      return PROT_READ;
+    default:
+      return PROT_NONE;
+  }
+}
+
+bool covers(const Mapping &mapping, uint64_t address) {
+  return address >= mapping.address && address - mapping.address < mapping.bytes;
+}
+
+}  // namespace
+
+cu::Result AddressSpace::reserve(uint64_t bytes, uint64_t alignment, uint64_t *out_address) {
+  if (!is_whole_granules(bytes) || (alignment & (alignment - 1)) != 0) return cu::kInvalidValue;
+  const uint64_t step = std::max(alignment, kGranuleBytes);
+  if (bytes > kMostBytes || step > kMostBytes) return cu::kOutOfMemory;
+
+  // More than is needed, so that an aligned part lies in it; the rest is given back.
+  const uint64_t taken_bytes = bytes + step;
+  void *taken = mmap(nullptr, taken_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (taken == MAP_FAILED) return cu::kOutOfMemory;
+  const auto start = reinterpret_cast<uint64_t>(taken);
+  const uint64_t address = (start + step - 1) / step * step;
+  if (address != start) munmap(taken, address - start);
+  munmap(at(address + bytes), start + taken_bytes - (address + bytes));
+
+  const std::lock_guard<std::mutex> lock(mutex_);
+  reservations_.emplace(address, bytes);
+  *out_address = address;
+  return cu::kSuccess;
+}
+
+cu::Result AddressSpace::free(uint64_t address, uint64_t bytes) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = reservations_.find(address);
+  if (found == reservations_.end() || found->second != bytes) return cu::kInvalidValue;
+  if (!overlapping(address, bytes).empty()) return cu::kInvalidValue;
+  if (munmap(at(address), bytes) != 0) return cu::kUnknown;
+  reservations_.erase(found);
+  return cu::kSuccess;
+}
+
+cu::Result AddressSpace::map(uint64_t address, uint64_t bytes, std::shared_ptr<Allocation> allocation) {
+  if (!is_whole_granules(bytes) || address % kGranuleBytes != 0 || bytes > allocation->bytes()) {
+    return cu::kInvalidValue;
+  }
+  auto mapping = std::make_shared<Mapping>();
+  mapping->address = address;
+  mapping->bytes = bytes;
+  mapping->access.assign(device_count_, cu::kAccessNone);
+
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (!lies_in_reservation(address, bytes) || !overlapping(address, bytes).empty()) return cu::kInvalidValue;
+  const int file = allocation->device().memory->file();
+  uint64_t done = 0;
+  for (const Extent &extent : allocation->extents()) {
+    const uint64_t part = std::min(extent.bytes, bytes - done);
+    if (part == 0) break;
+    void *mapped =
+        mmap(at(address + done), part, PROT_NONE, MAP_SHARED | MAP_FIXED, file, static_cast<off_t>(extent.offset));
+    if (mapped == MAP_FAILED) {
+      block_off(address, bytes);
+      return cu::kOutOfMemory;
+    }
+    done += part;
+  }
+  mapping->allocation = std::move(allocation);
+  mappings_.emplace(address, std::move(mapping));
+  return cu::kSuccess;
+}
+
+cu::Result AddressSpace::unmap(uint64_t address, uint64_t bytes) {
+  Mappings whole;  // outlives the lock: with the last reference an allocation goes back to its device
+  std::unique_lock<std::mutex> lock(mutex_);
+  whole = wait_for_whole(lock, address, bytes);
+  if (whole.empty()) return cu::kInvalidValue;
+  if (!block_off(address, bytes)) return cu::kUnknown;
+  for (const auto &mapping : whole) mappings_.erase(mapping->address);
+  return cu::kSuccess;
+}
+
+cu::Result AddressSpace::set_access(uint64_t address, uint64_t bytes, const cu::AccessDesc *descs, size_t count) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  const Mappings whole = wait_for_whole(lock, address, bytes);
+  if (whole.empty()) return cu::kInvalidValue;
+  for (const auto &mapping : whole) {
+    std::vector<cu::AccessFlags> access = mapping->access;
+    for (size_t i = 0; i < count; ++i) access[static_cast<size_t>(descs[i].location.id)] = descs[i].flags;
+    if (mprotect(at(mapping->address), mapping->bytes, protection(access)) != 0) return cu::kOutOfMemory;
+    mapping->access = std::move(access);
+  }
+  return cu::kSuccess;
+}
+
+std::shared_ptr<Allocation> AddressSpace::allocation_at(uint64_t address) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const std::shared_ptr<Mapping> mapping = mapping_at(address);
+  return mapping == nullptr ? nullptr : mapping->allocation;
+}
+
+std::optional<cu::AccessFlags> AddressSpace::access_at(uint64_t address, int device) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const std::shared_ptr<Mapping> mapping = mapping_at(address);
+  if (mapping == nullptr) return std::nullopt;
+  return mapping->access[static_cast<size_t>(device)];
+}
+
+std::optional<AddressSpace::Pin> AddressSpace::pin(int device, uint64_t address, uint64_t bytes,
+                                                   cu::AccessFlags access) {
+  Pin pin;
+  if (bytes == 0) return pin;
+  if (bytes > UINT64_MAX - address) return std::nullopt;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const Mappings touched = overlapping(address, bytes);
+  uint64_t next = address;
+  for (const auto &mapping : touched) {
+    const bool allowed = mapping->access[static_cast<size_t>(device)] >= access;
+    if (!covers(*mapping, next) || !allowed || !mapping->allocation->device().memory->is_whole()) return std::nullopt;
+    next = mapping->address + mapping->bytes;
+  }
+  if (next < address + bytes) return std::nullopt;
+  for (const auto &mapping : touched) ++mapping->pins;
+  pin.space_ = this;
+  pin.mappings_ = touched;
+  return pin;
+}
+
+void AddressSpace::unpin(const Mappings &mappings) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  for (const auto &mapping : mappings) --mapping->pins;
+  unpinned_.notify_all();
+}
+
+bool AddressSpace::is_reserved(uint64_t address, uint64_t bytes) const {
+  const uint64_t end = address + std::min(bytes, UINT64_MAX - address);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return std::any_of(reservations_.begin(), reservations_.end(),
+                     [&](const auto &range) { return address < range.first + range.second && range.first < end; });
+}
+
+uint64_t AddressSpace::reservations() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return reservations_.size();
+}
+
+uint64_t AddressSpace::mappings() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return mappings_.size();
+}
+
+bool AddressSpace::lies_in_reservation(uint64_t address, uint64_t bytes) const {
+  const auto after = reservations_.upper_bound(address);
+  if (after == reservations_.begin()) return false;
+  const auto &[start, length] = *std::prev(after);
+  return address - start < length && bytes <= length - (address - start);
+}
+
+std::shared_ptr<Mapping> AddressSpace::mapping_at(uint64_t address) const {
+  const auto after = mappings_.upper_bound(address);
+  if (after == mappings_.begin()) return nullptr;
+  const std::shared_ptr<Mapping> &mapping = std::prev(after)->second;
+  return covers(*mapping, address) ? mapping : nullptr;
+}
+
+AddressSpace::Mappings AddressSpace::overlapping(uint64_t address, uint64_t bytes) const {
+  Mappings found;
+  if (const std::shared_ptr<Mapping> first = mapping_at(address)) found.push_back(first);
+  for (auto next = mappings_.upper_bound(address); next != mappings_.end() && next->first - address < bytes; ++next) {
+    found.push_back(next->second);
+  }
+  return found;
+}
+
+AddressSpace::Mappings AddressSpace::wait_for_whole(std::unique_lock<std::mutex> &lock, uint64_t address,
+                                                    uint64_t bytes) {
+  for (;;) {
+    Mappings found = overlapping(address, bytes);
+    uint64_t next = address;
+    bool pinned = false;
+    for (const auto &mapping : found) {
+      if (mapping->address != next) return {};
+      next += mapping->bytes;
+      pinned = pinned || mapping->pins != 0;
+    }
+    if (next - address != bytes) return {};
+    if (!pinned) return found;
+    unpinned_.wait(lock);
+  }
+}
+
+}  // namespace cuda_sim

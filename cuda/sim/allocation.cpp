@@ -1,0 +1,55 @@
+#include "allocation.h"
+
+#include "registry.h"
+
+namespace cuda_sim {
+
+cu::Result Allocation::create(Device &device, uint64_t bytes, std::shared_ptr<Allocation> *out_allocation) {
+  std::shared_ptr<Allocation> allocation(new Allocation(device, bytes));
+  const cu::Result taken = device.memory->take(bytes, &allocation->extents_);
+  if (taken == cu::kSuccess) *out_allocation = std::move(allocation);
+  return taken;
+}
+
+cu::AllocationHandle AllocationHandles::add(std::shared_ptr<Allocation> allocation) {
+  const cu::AllocationHandle handle = issue_handle();
+  const std::lock_guard<std::mutex> lock(mutex_);
+  entries_.emplace(handle, Entry{std::move(allocation), 1});
+  return handle;
+}
+
+std::shared_ptr<Allocation> AllocationHandles::find(cu::AllocationHandle handle) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = entries_.find(handle);
+  return found == entries_.end() ? nullptr : found->second.allocation;
+}
+
+cu::AllocationHandle AllocationHandles::retain(const std::shared_ptr<Allocation> &allocation) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    for (auto &[handle, entry] : entries_) {
+      if (entry.allocation != allocation) continue;
+      ++entry.references;
+      return handle;
+    }
+  }
+  return add(allocation);
+}
+
+bool AllocationHandles::release(cu::AllocationHandle handle) {
+  std::shared_ptr<Allocation> last;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = entries_.find(handle);
+  if (found == entries_.end()) return false;
+  if (--found->second.references != 0) return true;
+  last = std::move(found->second.allocation);
+  entries_.erase(found);
+  return true;
+}
+
+uint64_t AllocationHandles::count() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return entries_.size();
+}
+
+}  // namespace cuda_sim

@@ -1,0 +1,71 @@
+#include "device.h"
+
+#include <cstring>
+
+#include "stream.h"
+#include "text.h"
+
+namespace cuda_sim {
+namespace {
+
+constexpr size_t kMostDevices = 64;
+constexpr uint64_t kMostBytes = uint64_t{1} << 44;
+
+}  // namespace
+
+const std::string_view kDeviceName = "Simulated GPU";
+
+void PrimaryContext::retain() {
+  references_.fetch_add(1);
+}
+
+bool PrimaryContext::release() {
+  uint64_t references = references_.load();
+  while (references != 0) {
+    if (references_.compare_exchange_weak(references, references - 1)) return true;
+  }
+  return false;
+}
+
+void PrimaryContext::die(cu::Result error) {
+  cu::Result well = cu::kSuccess;
+  sticky_error_.compare_exchange_strong(well, error);
+}
+
+std::shared_ptr<Stream> PrimaryContext::default_stream(Device &device) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (default_stream_ == nullptr) default_stream_ = std::make_shared<Stream>(device);
+  return default_stream_;
+}
+
+cu::Uuid device_uuid(int ordinal) {
+  cu::Uuid uuid = {};
+  static const unsigned char kText[] = "simulated-gpu";
+  std::memcpy(uuid.bytes, kText, sizeof(kText) - 1);
+  uuid.bytes[15] = static_cast<unsigned char>(ordinal);
+  return uuid;
+}
+
+bool make_devices(std::string_view sizes, const std::string &directory,
+                  std::vector<std::unique_ptr<Device>> *out_devices, std::string *out_error) {
+  std::vector<std::unique_ptr<Device>> devices;
+  for (const std::string_view text : split(sizes, ',')) {
+    const uint64_t bytes = parse_size(text).value_or(0) / kGranuleBytes * kGranuleBytes;
+    if (bytes == 0 || bytes > kMostBytes || devices.size() == kMostDevices) {
+      *out_error = "CUDA_SIM_DEVICES: \"" + std::string(sizes) +
+                   "\" is not a list of at most 64 sizes from 2MiB to 16384GiB, like 24GiB,512MiB";
+      return false;
+    }
+    const int ordinal = static_cast<int>(devices.size());
+    std::unique_ptr<PhysicalMemory> memory = PhysicalMemory::open(ordinal, bytes, directory, out_error);
+    if (memory == nullptr) {
+      *out_error = "the memory of device " + std::to_string(ordinal) + ": " + *out_error;
+      return false;
+    }
+    devices.emplace_back(new Device{ordinal, std::move(memory), {}});
+  }
+  *out_devices = std::move(devices);
+  return true;
+}
+
+}  // namespace cuda_sim

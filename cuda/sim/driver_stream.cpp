@@ -1,0 +1,211 @@
+/** The driver API: streams, events, and what is done in a stream's order. */
+#include <cstring>
+#include <vector>
+
+#include "call.h"
+#include "fast_kernels.h"
+
+using namespace cuda_sim;
+
+namespace cuda_sim {
+
+std::shared_ptr<Stream> find_stream(cu::Stream handle, Device &device) {
+  if (handle == nullptr) return device.context.default_stream(device);
+  std::shared_ptr<Stream> stream = simulator().streams.find(number_of(handle));
+  return stream != nullptr && &stream->device() == &device ? stream : nullptr;
+}
+
+}  // namespace cuda_sim
+
+namespace {
+
+/** A pageable source of up to so many bytes is copied at the call, as CUDA's own driver does. */
+constexpr size_t kMostBytesAtCall = 64 * 1024;
+
+/** The device a host's address belongs to is no host memory: a copy that took it for some would meet the host's MMU. */
+bool is_host_range(const void *address, size_t bytes) {
+  return address != nullptr && !simulator().address_space().is_reserved(reinterpret_cast<uint64_t>(address), bytes);
+}
+
+cu::Result copy_in(Device &device, cu::DevicePtr destination, const void *source, size_t bytes) {
+  const auto pin = simulator().address_space().pin(device.ordinal, destination, bytes, cu::kAccessReadWrite);
+  if (!pin) return cu::kIllegalAddress;
+  std::memcpy(reinterpret_cast<void *>(destination), source, bytes);
+  return cu::kSuccess;
+}
+
+cu::Result copy_out(Device &device, void *destination, cu::DevicePtr source, size_t bytes) {
+  const auto pin = simulator().address_space().pin(device.ordinal, source, bytes, cu::kAccessRead);
+  if (!pin) return cu::kIllegalAddress;
+  std::memcpy(destination, reinterpret_cast<const void *>(source), bytes);
+  return cu::kSuccess;
+}
+
+cu::Result run_kernel(Device &device, const Kernel &kernel, const Arguments &arguments, Dimensions grid) {
+  Range ranges[kMaxRanges];
+  const size_t count = kernel.ranges(arguments, grid.x, ranges);
+  std::vector<AddressSpace::Pin> pins;
+  for (size_t i = 0; i < count; ++i) {
+    const Range &range = ranges[i];
+    if (range.bytes == 0) continue;
+    if (range.address % range.alignment_bytes != 0) return kMisalignedAddress;
+    auto pin = simulator().address_space().pin(device.ordinal, range.address, range.bytes,
+                                               range.writes ? cu::kAccessReadWrite : cu::kAccessRead);
+    if (!pin) return cu::kIllegalAddress;
+    pins.push_back(std::move(*pin));
+  }
+  const FastKernel fast = simulator().engine() == Engine::kFast ? find_fast_kernel(kernel.name) : nullptr;
+  if (fast != nullptr) {
+    fast(arguments, grid.x);
+    return cu::kSuccess;
+  }
+  return kernel.run(arguments, grid) ? cu::kSuccess : cu::kLaunchFailed;
+}
+
+/** Waits for a stream's operation, and tells whether the context has survived it. */
+cu::Result finish(Stream &stream, uint64_t number) {
+  stream.wait(number);
+  return stream.device().context.sticky_error();
+}
+
+}  // namespace
+
+cu::Result cuMemcpyHtoDAsync_v2(cu::DevicePtr destination, const void *source, size_t bytes, cu::Stream handle) {
+  return call_in_context("cuMemcpyHtoDAsync_v2", [&](Device &device) {
+    const std::shared_ptr<Stream> stream = find_stream(handle, device);
+    if (stream == nullptr) return cu::kInvalidHandle;
+    if (bytes == 0) return cu::kSuccess;
+    if (destination == 0 || !is_host_range(source, bytes)) return cu::kInvalidValue;
+
+    if (const auto pinned = simulator().host_memory.find(source, bytes)) {
+      stream->submit([=, &device] {
+        (void)pinned;  // held, should the caller free it first
+        return copy_in(device, destination, source, bytes);
+      });
+      return cu::kSuccess;
+    }
+    if (bytes <= kMostBytesAtCall) {
+      const auto *first = static_cast<const unsigned char *>(source);
+      const std::vector<unsigned char> copy(first, first + bytes);
+      stream->submit([=, &device] { return copy_in(device, destination, copy.data(), bytes); });
+      return cu::kSuccess;
+    }
+    return finish(*stream, stream->submit([=, &device] { return copy_in(device, destination, source, bytes); }));
+  });
+}
+
+cu::Result cuMemcpyDtoHAsync_v2(void *destination, cu::DevicePtr source, size_t bytes, cu::Stream handle) {
+  return call_in_context("cuMemcpyDtoHAsync_v2", [&](Device &device) {
+    const std::shared_ptr<Stream> stream = find_stream(handle, device);
+    if (stream == nullptr) return cu::kInvalidHandle;
+    if (bytes == 0) return cu::kSuccess;
+    if (source == 0 || !is_host_range(destination, bytes)) return cu::kInvalidValue;
+
+    const auto pinned = simulator().host_memory.find(destination, bytes);
+    const uint64_t number = stream->submit([=, &device] {
+      (void)pinned;  // held, should the caller free it first
+      return copy_out(device, destination, source, bytes);
+    });
+    return pinned != nullptr ? cu::kSuccess : finish(*stream, number);
+  });
+}
+
+cu::Result cuMemsetD8Async(cu::DevicePtr destination, unsigned char value, size_t bytes, cu::Stream handle) {
+  return call_in_context("cuMemsetD8Async", [&](Device &device) {
+    const std::shared_ptr<Stream> stream = find_stream(handle, device);
+    if (stream == nullptr) return cu::kInvalidHandle;
+    if (bytes == 0) return cu::kSuccess;
+    if (destination == 0) return cu::kInvalidValue;
+    stream->submit([=, &device] {
+      const auto pin = simulator().address_space().pin(device.ordinal, destination, bytes, cu::kAccessReadWrite);
+      if (!pin) return cu::kIllegalAddress;
+      std::memset(reinterpret_cast<void *>(destination), value, bytes);
+      return cu::kSuccess;
+    });
+    return cu::kSuccess;
+  });
+}
+
+cu::Result cuStreamCreate(cu::Stream *stream, unsigned flags) {
+  return call_in_context("cuStreamCreate", [&](Device &device) {
+    if (stream == nullptr || (flags & ~cu::kStreamNonBlocking) != 0) return cu::kInvalidValue;
+    *stream = reinterpret_cast<cu::Stream>(simulator().streams.add(std::make_shared<Stream>(device)));
+    return cu::kSuccess;
+  });
+}
+
+cu::Result cuStreamDestroy_v2(cu::Stream stream) {
+  return call_in_context("cuStreamDestroy_v2", [&](Device &) {
+    const std::shared_ptr<Stream> found = simulator().streams.remove(number_of(stream));
+    if (found == nullptr) return cu::kInvalidHandle;
+    found->close();
+    return cu::kSuccess;
+  });
+}
+
+cu::Result cuStreamSynchronize(cu::Stream stream) {
+  return call_in_context("cuStreamSynchronize", [&](Device &device) {
+    const std::shared_ptr<Stream> found = find_stream(stream, device);
+    if (found == nullptr) return cu::kInvalidHandle;
+    found->wait_for_all();
+    return device.context.sticky_error();
+  });
+}
+
+cu::Result cuEventCreate(cu::Event *event, unsigned flags) {
+  return call_in_context("cuEventCreate", [&](Device &device) {
+    constexpr unsigned kKnownFlags = 1 | cu::kEventDisableTiming;
+    if (event == nullptr || (flags & ~kKnownFlags) != 0) return cu::kInvalidValue;
+    *event = reinterpret_cast<cu::Event>(simulator().events.add(std::make_shared<Event>(device)));
+    return cu::kSuccess;
+  });
+}
+
+cu::Result cuEventDestroy_v2(cu::Event event) {
+  return call_in_context("cuEventDestroy_v2", [&](Device &) {
+    return simulator().events.remove(number_of(event)) != nullptr ? cu::kSuccess : cu::kInvalidHandle;
+  });
+}
+
+cu::Result cuEventRecord(cu::Event event, cu::Stream stream) {
+  return call_in_context("cuEventRecord", [&](Device &device) {
+    const std::shared_ptr<Event> found = simulator().events.find(number_of(event));
+    const std::shared_ptr<Stream> queue = find_stream(stream, device);
+    if (found == nullptr || queue == nullptr || &found->device() != &device) return cu::kInvalidHandle;
+    Event::record(found, *queue);
+    return cu::kSuccess;
+  });
+}
+
+cu::Result cuEventSynchronize(cu::Event event) {
+  return call_in_context("cuEventSynchronize", [&](Device &) {
+    const std::shared_ptr<Event> found = simulator().events.find(number_of(event));
+    if (found == nullptr) return cu::kInvalidHandle;
+    found->wait();
+    return found->device().context.sticky_error();
+  });
+}
+
+cu::Result cuLaunchKernel(cu::Function function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
+                          unsigned block_y, unsigned block_z, unsigned shared_bytes, cu::Stream handle,
+                          void **parameters, void **extra) {
+  return call_in_context("cuLaunchKernel", [&](Device &device) {
+    const std::shared_ptr<LoadedKernel> loaded = simulator().kernels.find(number_of(function));
+    const std::shared_ptr<Stream> stream = find_stream(handle, device);
+    if (loaded == nullptr || &loaded->module->device != &device || stream == nullptr) return cu::kInvalidHandle;
+
+    const Kernel &kernel = *loaded->kernel;
+    if (grid_x == 0 || grid_y != 1 || grid_z != 1 || grid_x > INT32_MAX) return cu::kInvalidValue;
+    if (block_x > kernel.block_threads) return cu::kLaunchOutOfResources;
+    if (block_x != kernel.block_threads || block_y != 1 || block_z != 1) return cu::kInvalidValue;
+    if (parameters == nullptr || extra != nullptr || shared_bytes != 0) return cu::kInvalidValue;
+
+    Arguments arguments = {};
+    for (size_t i = 0; i < kernel.parameter_count; ++i) {
+      if (parameters[i] == nullptr) return cu::kInvalidValue;
+      std::memcpy(&arguments.values[i], parameters[i], kernel.parameter_bytes[i]);
+    }
+    stream->submit([=, &device] { return run_kernel(device, *loaded->kernel, arguments, {grid_x, 1, 1}); });
+    return cu::kSuccess;
+  });
+}

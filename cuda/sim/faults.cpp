@@ -1,0 +1,73 @@
+#include "faults.h"
+
+#include <climits>
+
+#include "text.h"
+
+namespace cuda_sim {
+namespace {
+
+constexpr std::string_view kEveryFunction = "*";
+
+bool is_function(std::string_view name) {
+#define NAME(function, parameters) #function,
+  constexpr std::string_view kFunctions[] = {VRAM_CUDA_FUNCTIONS(NAME)};
+#undef NAME
+  for (const std::string_view function : kFunctions) {
+    if (function == name) return true;
+  }
+  return name == kEveryFunction;
+}
+
+}  // namespace
+
+bool Faults::set(std::string_view text) {
+  std::vector<Rule> rules;
+  for (const std::string_view entry : split(text, ',')) {
+    const size_t colon = entry.find(':');
+    const size_t equals = entry.find('=');
+    if (colon == std::string_view::npos || equals == std::string_view::npos || equals < colon) return false;
+
+    const std::string_view function = entry.substr(0, colon);
+    std::string_view nth = entry.substr(colon + 1, equals - colon - 1);
+    const bool for_good = !nth.empty() && nth.back() == '+';
+    if (for_good) nth.remove_suffix(1);
+    const std::optional<uint64_t> number = parse_number(nth);
+    const std::optional<uint64_t> error = parse_number(entry.substr(equals + 1));
+    if (!is_function(function) || !number || *number == 0 || !error || *error == 0 || *error > INT_MAX) return false;
+    rules.push_back({std::string(function), *number, for_good, static_cast<cu::Result>(*error), 0});
+  }
+  const std::lock_guard<std::mutex> lock(mutex_);
+  rules_ = std::move(rules);
+  return true;
+}
+
+void Faults::reset() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  rules_.clear();
+  calls_.clear();
+}
+
+cu::Result Faults::enter(const char *function) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  ++calls_[function];
+  cu::Result result = cu::kSuccess;
+  for (Rule &rule : rules_) {
+    if (rule.function != function && rule.function != kEveryFunction) continue;
+    ++rule.seen;
+    const bool due = rule.for_good ? rule.seen >= rule.nth : rule.seen == rule.nth;
+    if (due && result == cu::kSuccess) result = rule.error;
+  }
+  return result;
+}
+
+uint64_t Faults::calls(std::string_view function) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  uint64_t count = 0;
+  for (const auto &[name, calls] : calls_) {
+    if (function == kEveryFunction || function == name) count += calls;
+  }
+  return count;
+}
+
+}  // namespace cuda_sim

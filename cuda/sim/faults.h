@@ -1,0 +1,46 @@
+/** Errors on demand: the Nth call of a driver function returns what it is told to, and does nothing else. */
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "../include/cuda_driver.h"
+
+namespace cuda_sim {
+
+class Faults {
+ public:
+  /**
+   * Replaces the rules by "function:N=error,function:N+=error,…": the Nth call from now on fails once, with a `+` it
+   * and every later one. Function `*` counts the calls of all. False for anything else, and nothing has changed.
+   */
+  bool set(std::string_view text);
+
+  /** Forgets the rules and the counts of calls. */
+  void reset();
+
+  /** Counts a call of a function; the error that it must return, or kSuccess. */
+  cu::Result enter(const char *function);
+
+  /** Calls of a function since the last reset; of all functions for "*". */
+  uint64_t calls(std::string_view function) const;
+
+ private:
+  struct Rule {
+    std::string function;
+    uint64_t nth;
+    bool for_good;
+    cu::Result error;
+    uint64_t seen;
+  };
+
+  mutable std::mutex mutex_;
+  std::vector<Rule> rules_;
+  std::unordered_map<std::string, uint64_t> calls_;
+};
+
+}  // namespace cuda_sim

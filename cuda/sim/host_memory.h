@@ -1,0 +1,46 @@
+/** Pinned host memory: addresses that a copy may still use after the call that asked for it has returned. */
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+
+namespace cuda_sim {
+
+/** One buffer; unmapped when nobody holds it any more, so that a copy under way outlives cuMemFreeHost. */
+class HostBuffer {
+ public:
+  /** Null where the host has no room. Pages cost nothing until they are touched. */
+  static std::shared_ptr<HostBuffer> create(uint64_t bytes, int device);
+  ~HostBuffer();
+  HostBuffer(const HostBuffer &) = delete;
+  HostBuffer &operator=(const HostBuffer &) = delete;
+
+  void *address() const { return address_; }
+  uint64_t bytes() const { return bytes_; }
+  int device() const { return device_; }
+
+ private:
+  HostBuffer(void *address, uint64_t bytes, int device) : address_(address), bytes_(bytes), device_(device) {}
+
+  void *const address_;
+  const uint64_t bytes_;
+  const int device_;
+};
+
+class HostMemory {
+ public:
+  void add(std::shared_ptr<HostBuffer> buffer);
+  /** False where no buffer starts at the address. */
+  bool remove(const void *address);
+  /** The buffer that holds a whole range; null where there is none. */
+  std::shared_ptr<HostBuffer> find(const void *address, uint64_t bytes) const;
+  uint64_t count() const;
+
+ private:
+  mutable std::mutex mutex_;
+  std::map<uintptr_t, std::shared_ptr<HostBuffer>> buffers_;
+};
+
+}  // namespace cuda_sim

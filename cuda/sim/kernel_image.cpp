@@ -1,0 +1,146 @@
+#include "kernel_image.h"
+
+#include <dlfcn.h>
+#include <elf.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+namespace cuda_sim {
+namespace {
+
+constexpr uint64_t kMostImageBytes = 256ull * 1024 * 1024;
+constexpr unsigned char kFatbinMagic[] = {0x50, 0xed, 0x55, 0xba};
+#if defined(__x86_64__)
+constexpr Elf64_Half kMachine = EM_X86_64;
+#elif defined(__aarch64__)
+constexpr Elf64_Half kMachine = EM_AARCH64;
+#else
+#error "the simulator does not know this machine's ELF number"
+#endif
+
+/** Reads no further than the first byte that differs: nobody says how long an image is. */
+bool starts_with(const void *image, const void *prefix, size_t bytes) {
+  const auto *actual = static_cast<const unsigned char *>(image);
+  const auto *expected = static_cast<const unsigned char *>(prefix);
+  for (size_t i = 0; i < bytes; ++i) {
+    if (actual[i] != expected[i]) return false;
+  }
+  return true;
+}
+
+bool starts_with(const void *image, std::string_view prefix) {
+  return starts_with(image, prefix.data(), prefix.size());
+}
+
+class File {
+ public:
+  File() : descriptor_(memfd_create("vram_kernels", MFD_CLOEXEC)) {}
+  ~File() {
+    if (descriptor_ >= 0) close(descriptor_);
+  }
+  File(const File &) = delete;
+  File &operator=(const File &) = delete;
+
+  int get() const { return descriptor_; }
+  int release() { return std::exchange(descriptor_, -1); }
+
+  /** Makes the file hold the image's first `bytes` bytes. The kernel reads them, and says EFAULT where we would die. */
+  bool copy_up_to(const void *image, uint64_t bytes) {
+    while (copied_bytes_ < bytes) {
+      const auto *from = static_cast<const char *>(image) + copied_bytes_;
+      const ssize_t written = write(descriptor_, from, bytes - copied_bytes_);
+      if (written <= 0) return false;
+      copied_bytes_ += static_cast<uint64_t>(written);
+    }
+    return true;
+  }
+
+  template <typename Record>
+  bool read_at(uint64_t offset, Record *out_record) const {
+    return pread(descriptor_, out_record, sizeof(Record), static_cast<off_t>(offset)) == sizeof(Record);
+  }
+
+ private:
+  int descriptor_;
+  uint64_t copied_bytes_ = 0;
+};
+
+bool is_ours(const Elf64_Ehdr &header) {
+  return header.e_ident[EI_CLASS] == ELFCLASS64 && header.e_ident[EI_DATA] == ELFDATA2LSB &&
+         header.e_ident[EI_VERSION] == EV_CURRENT && header.e_machine == kMachine && header.e_type == ET_DYN;
+}
+
+/** Raises `end` to the end of a part of the file; false where it passes the limit. */
+bool reach(uint64_t offset, uint64_t bytes, uint64_t *end) {
+  if (offset > kMostImageBytes || bytes > kMostImageBytes - offset) return false;
+  *end = std::max(*end, offset + bytes);
+  return true;
+}
+
+/** Copies an ELF file whose length is the end of its last table, segment or section. */
+bool copy_elf(const void *image, const Elf64_Ehdr &header, File *file) {
+  const bool sized =
+      header.e_phentsize == sizeof(Elf64_Phdr) && (header.e_shnum == 0 || header.e_shentsize == sizeof(Elf64_Shdr));
+  uint64_t end = sizeof(header);
+  if (!sized || !reach(header.e_phoff, uint64_t{header.e_phnum} * sizeof(Elf64_Phdr), &end) ||
+      !reach(header.e_shoff, uint64_t{header.e_shnum} * sizeof(Elf64_Shdr), &end) || !file->copy_up_to(image, end)) {
+    return false;
+  }
+  for (unsigned i = 0; i < header.e_phnum; ++i) {
+    Elf64_Phdr segment;
+    if (!file->read_at(header.e_phoff + i * sizeof(segment), &segment)) return false;
+    if (!reach(segment.p_offset, segment.p_filesz, &end)) return false;
+  }
+  for (unsigned i = 0; i < header.e_shnum; ++i) {
+    Elf64_Shdr section;
+    if (!file->read_at(header.e_shoff + i * sizeof(section), &section)) return false;
+    if (section.sh_type != SHT_NOBITS && !reach(section.sh_offset, section.sh_size, &end)) return false;
+  }
+  return file->copy_up_to(image, end);
+}
+
+cu::Result refusal_of(const void *image) {
+  const bool is_gpu_code = starts_with(image, ".version") || starts_with(image, "//") ||
+                           starts_with(image, kFatbinMagic, sizeof(kFatbinMagic));
+  return is_gpu_code ? cu::kNoBinaryForGpu : cu::kInvalidImage;
+}
+
+}  // namespace
+
+cu::Result KernelImage::load(const void *image, std::unique_ptr<KernelImage> *out_image) {
+  if (!starts_with(image, ELFMAG, SELFMAG)) return refusal_of(image);
+  File file;
+  Elf64_Ehdr header;
+  if (file.get() < 0) return cu::kOutOfMemory;
+  if (!file.copy_up_to(image, sizeof(header)) || !file.read_at(0, &header)) return cu::kInvalidImage;
+  if (!is_ours(header)) return cu::kNoBinaryForGpu;
+  if (!copy_elf(image, header, &file)) return cu::kInvalidImage;
+
+  // The loader knows libraries by name: the descriptor stays open as long as the library, so that its number is taken.
+  const std::string path = "/proc/self/fd/" + std::to_string(file.get());
+  void *library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) return cu::kInvalidImage;
+  std::unique_ptr<KernelImage> loaded(new KernelImage(file.release(), library));
+  loaded->module_ = static_cast<const KernelModule *>(dlsym(library, kModuleSymbol));
+  if (loaded->module_ == nullptr || loaded->module_->version != kModuleVersion) return cu::kNoBinaryForGpu;
+  *out_image = std::move(loaded);
+  return cu::kSuccess;
+}
+
+KernelImage::~KernelImage() {
+  dlclose(library_);
+  close(file_);
+}
+
+const Kernel *KernelImage::find(std::string_view name) const {
+  for (uint32_t i = 0; i < module_->kernel_count; ++i) {
+    if (module_->kernels[i].name == name) return &module_->kernels[i];
+  }
+  return nullptr;
+}
+
+}  // namespace cuda_sim

@@ -1,0 +1,112 @@
+#include "simulator.h"
+
+#include <cstdio>
+#include <cstdlib>
+
+namespace cuda_sim {
+namespace {
+
+constexpr char kDefaultDevices[] = "24GiB,24GiB";
+constexpr const char *kSettings[] = {"FAULTS", "LIES", "LATENCY_US"};
+
+std::string environment(const std::string &setting) {
+  const char *value = std::getenv(("CUDA_SIM_" + setting).c_str());
+  return value != nullptr ? value : "";
+}
+
+}  // namespace
+
+cu::Result Simulator::initialise() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (is_initialised()) return cu::kSuccess;
+  std::string error;
+  if (!read_environment(&error)) {
+    std::fprintf(stderr, "cuda_sim: %s\n", error.c_str());
+    return cu::kInvalidValue;
+  }
+  address_space_ = std::make_unique<AddressSpace>(devices_.size());
+  initialised_ = true;
+  return cu::kSuccess;
+}
+
+bool Simulator::read_environment(std::string *out_error) {
+  for (size_t i = 0; i < std::size(kSettings); ++i) {
+    const std::string value = environment(kSettings[i]);
+    // What a test has set already stands.
+    if (is_set_[i] || value.empty()) continue;
+    if (!apply(kSettings[i], value)) {
+      *out_error = std::string("CUDA_SIM_") + kSettings[i] + ": \"" + value + "\" is not understood";
+      return false;
+    }
+  }
+  const std::string engine = environment("ENGINE");
+  if (engine != "" && engine != "fast" && engine != "source") {
+    *out_error = "CUDA_SIM_ENGINE: \"" + engine + "\" is neither fast nor source";
+    return false;
+  }
+  engine_ = engine == "source" ? Engine::kSource : Engine::kFast;
+  const std::string devices = environment("DEVICES");
+  return make_devices(devices.empty() ? kDefaultDevices : devices, environment("DIR"), &devices_, out_error);
+}
+
+bool Simulator::apply(const std::string &setting, const std::string &value) {
+  if (setting == "FAULTS") return faults.set(value);
+  if (setting == "LIES") return lies.set(value);
+  if (setting == "LATENCY_US") return latency.set(value);
+  return false;
+}
+
+int Simulator::set(const std::string &setting, const std::string &value) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (!apply(setting, value)) return 1;
+  for (size_t i = 0; i < std::size(kSettings); ++i) is_set_[i] = is_set_[i] || setting == kSettings[i];
+  return 0;
+}
+
+void Simulator::reset() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  faults.reset();
+  lies.set("");
+  latency.set("");
+  for (bool &is_set : is_set_) is_set = true;
+  for (const auto &device : devices_) device->context.revive();
+}
+
+uint64_t Simulator::live(const std::string &creator) const {
+  const bool initialised = is_initialised();
+  uint64_t contexts = 0;
+  if (initialised) {
+    for (const auto &device : devices_) contexts += device->context.references();
+  }
+  const struct {
+    const char *creator;
+    uint64_t count;
+    bool in_sum;
+  } kinds[] = {
+      {"cuMemCreate", allocations.count(), true},
+      {"cuMemAddressReserve", initialised ? address_space_->reservations() : 0, true},
+      {"cuMemMap", initialised ? address_space_->mappings() : 0, true},
+      {"cuStreamCreate", streams.count(), true},
+      {"cuEventCreate", events.count(), true},
+      {"cuModuleLoadData", modules.count(), true},
+      {"cuMemHostAlloc", host_memory.count(), true},
+      {"cuDevicePrimaryCtxRetain", contexts, false},
+  };
+  uint64_t sum = 0;
+  for (const auto &kind : kinds) {
+    if (creator == kind.creator || (creator == "*" && kind.in_sum)) sum += kind.count;
+  }
+  return sum;
+}
+
+Device *Simulator::device(int ordinal) const {
+  if (ordinal < 0 || static_cast<size_t>(ordinal) >= devices_.size()) return nullptr;
+  return devices_[static_cast<size_t>(ordinal)].get();
+}
+
+Simulator &simulator() {
+  static Simulator *const instance = new Simulator;
+  return *instance;
+}
+
+}  // namespace cuda_sim

@@ -1,0 +1,55 @@
+#include "worker_pool.h"
+
+#include <exception>
+#include <thread>
+
+namespace cuda_sim {
+
+void WorkerPool::run(uint64_t count, const std::function<void(uint64_t)> &task) {
+  if (count == 1) return task(0);
+  const std::lock_guard<std::mutex> turn(one_job_at_a_time_);
+  start();
+  Job job = {&task, count};
+  std::unique_lock<std::mutex> lock(mutex_);
+  job_ = &job;
+  changed_.notify_all();
+  take_part(job, lock);
+  changed_.wait(lock, [&] { return job.done == job.count; });
+  job_ = nullptr;
+}
+
+void WorkerPool::start() {
+  if (started_) return;
+  started_ = true;
+  try {
+    for (unsigned i = 1; i < std::thread::hardware_concurrency(); ++i) std::thread([this] { work(); }).detach();
+  } catch (const std::exception &) {
+    // The caller takes part too, so that fewer threads, or none, are enough.
+  }
+}
+
+void WorkerPool::work() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  for (;;) {
+    changed_.wait(lock, [this] { return job_ != nullptr && job_->next < job_->count; });
+    take_part(*job_, lock);
+  }
+}
+
+void WorkerPool::take_part(Job &job, std::unique_lock<std::mutex> &lock) {
+  // The job is gone as soon as its last task is counted and the lock is free: it is touched under the lock alone.
+  while (job.next < job.count) {
+    const uint64_t index = job.next++;
+    lock.unlock();
+    (*job.task)(index);
+    lock.lock();
+    if (++job.done == job.count) changed_.notify_all();
+  }
+}
+
+WorkerPool &worker_pool() {
+  static WorkerPool *const pool = new WorkerPool;
+  return *pool;
+}
+
+}  // namespace cuda_sim
