@@ -45,8 +45,8 @@ export async function buildApp({ residency, config, apiToken, logger }: AppOptio
   await app.register(bodies);
   await app.register(headers);
   await app.register(drain, { state: () => residency.state });
-  await app.register(metrics, { residency });
   await app.register(openapi);
+  await app.register(metrics, { residency });
 
   await app.register(probeRoutes, { residency, config });
   await app.register(v1, { prefix: '/v1', residency, config, apiToken });

@@ -27,7 +27,13 @@ export function createListener(
     handler(request, response);
   };
   const server = createServer(
-    { headersTimeout: headersTimeoutMs, requestTimeout: 0, connectionsCheckingInterval: checkIntervalMs },
+    {
+      headersTimeout: headersTimeoutMs,
+      requestTimeout: 0,
+      connectionsCheckingInterval: checkIntervalMs,
+      // Asked for where all else of a request's head is, so that its lack is answered as all else is.
+      requireHostHeader: false,
+    },
     route,
   );
   server.keepAliveTimeout = 30_000;

@@ -23,12 +23,15 @@ const optionalUploadQuery = {
  * What the document says of a route, made from what the route runs by: its schema and the errors it names. Uploads are described here
  * alone, since no schema validates their bytes.
  */
-export const describeRoute: Transform = ({ schema, url, route: { config = {} } }) => {
+export const describeRoute: Transform = ({ schema, url, route: { config = {}, method } }) => {
   if (schema === undefined || schema.hide === true) return { schema: { ...schema, hide: true }, url };
   const { operationId = '', response } = schema;
   const described: FastifySchema = {
     ...schema,
-    response: { ...withExamples(response, operationId), ...problemResponses(errorsOf(url, config)) },
+    response: {
+      ...withExamples(response, operationId),
+      ...problemResponses(errorsOf(url, method === 'GET' ? 'none' : config.body, config)),
+    },
   };
   if (config.body === 'bytes') described.body = { content: shardBytes };
   if (operationId === 'commit') {
@@ -39,17 +42,18 @@ export const describeRoute: Transform = ({ schema, url, route: { config = {} } }
 };
 
 /** The refusals that every route of its kind can give, and those of its own. */
-function errorsOf(url: string, { errors = [], rateLimit, body }: FastifyContextConfig): ErrorCode[] {
-  if (!url.startsWith('/v1')) return ['INVALID_PARAMS', ...errors];
-  return [
-    'INVALID_PARAMS',
-    'AUTH_FAILED',
-    'FORBIDDEN',
-    ...(body === 'none' ? [] : (['UNSUPPORTED_MEDIA_TYPE'] as const)),
-    ...(rateLimit === false ? [] : (['RATE_LIMITED'] as const)),
-    ...errors,
-    'INTERNAL',
-  ];
+function errorsOf(
+  url: string,
+  body: FastifyContextConfig['body'],
+  { errors = [], rateLimit, access }: FastifyContextConfig,
+): ErrorCode[] {
+  const codes: ErrorCode[] = ['INVALID_PARAMS'];
+  if (!url.startsWith('/v1')) return [...codes, ...errors];
+  if (access !== 'public') codes.push('AUTH_FAILED');
+  if (access === undefined) codes.push('FORBIDDEN');
+  if (body !== 'none') codes.push('UPLOAD_TIMEOUT', 'UNSUPPORTED_MEDIA_TYPE');
+  if (rateLimit !== false) codes.push('RATE_LIMITED');
+  return [...codes, ...errors, 'INTERNAL'];
 }
 
 type Answers = Record<string, { readonly content?: Record<string, object> }>;

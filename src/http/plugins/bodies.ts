@@ -41,7 +41,7 @@ function refusalOfHead({ raw, headers, routeOptions }: FastifyRequest): WorkerEr
     return unsupported('A body is never decompressed: no Content-Encoding');
   const type = headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase();
   const sends = unread(raw);
-  if (body === 'bytes' && type !== undefined && type !== 'application/octet-stream') {
+  if (body === 'bytes' && type !== 'application/octet-stream' && (type !== undefined || raw.method !== 'PUT')) {
     return unsupported('The shard comes as application/octet-stream');
   }
   if (body === undefined && sends && raw.method !== 'GET' && type !== 'application/json') {
@@ -52,6 +52,7 @@ function refusalOfHead({ raw, headers, routeOptions }: FastifyRequest): WorkerEr
   if (headers.expect !== undefined && headers.expect.toLowerCase() !== '100-continue') {
     return invalid('The only expectation is 100-continue');
   }
+  if (headers.host === undefined && raw.httpVersion === '1.1') return invalid('A request names its Host');
   if (body === 'none' && sends) return invalid('This route takes no body');
   if (body === undefined && Number(headers['content-length'] ?? 0) > maxJsonBytes) return tooLong();
   return undefined;

@@ -10,6 +10,7 @@ import { answer } from './answer.js';
 
 /** What a commit can be refused for, whichever way its bytes come. */
 export const commitErrors: readonly ErrorCode[] = [
+  'LENGTH_REQUIRED',
   'NOT_FOUND',
   'SHARD_CONFLICT',
   'SHARD_BUSY',

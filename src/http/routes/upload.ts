@@ -30,7 +30,7 @@ export async function uploadRoutes(app: FastifyInstance, { residency, config }: 
     },
     config: {
       body: 'bytes' as const,
-      errors: [...commitErrors, 'UPLOAD_TIMEOUT' as const, 'LENGTH_REQUIRED' as const],
+      errors: commitErrors,
     },
     preHandler: declaration.before,
     handler: async (

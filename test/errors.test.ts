@@ -1,0 +1,39 @@
+import t from 'tap';
+import { errorCodes, WorkerError } from '../src/errors.js';
+
+t.test('the set of error codes is closed: clients depend on each', async (t) => {
+  t.same([...errorCodes].sort(), [
+    'AUDIT_UNAVAILABLE',
+    'AUTH_FAILED',
+    'CUDA_ERROR',
+    'DIGEST_MISMATCH',
+    'DRAINING',
+    'FORBIDDEN',
+    'HOST_OOM',
+    'INTERNAL',
+    'INVALID_PARAMS',
+    'LENGTH_MISMATCH',
+    'LENGTH_REQUIRED',
+    'MODEL_TOO_LARGE',
+    'NOT_FOUND',
+    'POLICY_VIOLATION',
+    'RATE_LIMITED',
+    'RESERVATION_EXPIRED',
+    'SEAL_VERIFICATION_FAILED',
+    'SHARD_BUSY',
+    'SHARD_CONFLICT',
+    'STARTING',
+    'TOO_MANY_COMMITS',
+    'UNSUPPORTED_MEDIA_TYPE',
+    'UPLOAD_TIMEOUT',
+    'VRAM_OOM',
+  ]);
+});
+
+t.test('an error keeps what it was made with', async (t) => {
+  const cause = new Error('below');
+  const sizes = { neededBytes: 2, availableBytes: 1 };
+  const error = new WorkerError('VRAM_OOM', 'too little', { cause, sizes, retryAfterMs: 5, retriable: true });
+  t.match(error, { code: 'VRAM_OOM', message: 'too little', cause, sizes, retryAfterMs: 5, retriable: true });
+  t.equal(new WorkerError('INTERNAL', 'x').cause, undefined);
+});

@@ -1,0 +1,74 @@
+import { connect, type Socket } from 'node:net';
+import { token } from '../support/worker.js';
+
+/** The head of a request with our token, as text. A header that is undefined is left out. */
+export function head(target: string, headers: Record<string, string | number | undefined> = {}): string {
+  const all = { Host: 'test', Authorization: `Bearer ${token}`, ...headers };
+  const lines = Object.entries(all).flatMap(([name, value]) => (value === undefined ? [] : [`${name}: ${value}\r\n`]));
+  return `${target} HTTP/1.1\r\n${lines.join('')}\r\n`;
+}
+
+/** A client that says exactly what it is told to, and keeps all that it hears. */
+export class RawClient {
+  readonly closed: Promise<void>;
+  readonly #socket: Socket;
+  #heard = '';
+
+  constructor(url: string) {
+    this.#socket = connect({ host: '127.0.0.1', port: Number(new URL(url).port), noDelay: true });
+    this.#socket.setEncoding('latin1');
+    this.#socket.on('data', (text: string) => {
+      this.#heard += text;
+    });
+    this.#socket.on('error', () => undefined);
+    this.closed = new Promise((resolve) => this.#socket.once('close', () => resolve()));
+  }
+
+  get heard(): string {
+    return this.#heard;
+  }
+
+  /** Bytes that left this process. */
+  get sentBytes(): number {
+    return this.#socket.bytesWritten - this.#socket.writableLength;
+  }
+
+  send(data: string | Uint8Array): this {
+    this.#socket.write(data);
+    return this;
+  }
+
+  /** Sends a block again and again until so many bytes are sent or the other side has closed. */
+  async flood(block: Uint8Array, bytes: number): Promise<void> {
+    for (let sent = 0; sent < bytes && !this.#socket.destroyed; sent += block.length) {
+      if (this.#socket.write(block)) continue;
+      await Promise.race([new Promise((resolve) => this.#socket.once('drain', resolve)), this.closed]);
+    }
+  }
+
+  /** Resolves with all that was heard once it matches; rejects where the connection closes before. */
+  async until(pattern: RegExp): Promise<string> {
+    while (!pattern.test(this.#heard)) {
+      if (this.#socket.closed) throw new Error(`closed before ${pattern}: ${this.#heard}`);
+      await Promise.race([new Promise((resolve) => this.#socket.once('data', resolve)), this.closed]);
+    }
+    return this.#heard;
+  }
+
+  /** All that was heard when the other side closed. */
+  async whole(): Promise<string> {
+    await this.closed;
+    return this.#heard;
+  }
+
+  leave(): Promise<void> {
+    this.#socket.destroy();
+    return this.closed;
+  }
+}
+
+/** The JSON of the last answer in what was heard. */
+export function lastBody(heard: string): { code?: string; status?: number } {
+  const body = heard.slice(heard.lastIndexOf('\r\n\r\n') + 4);
+  return JSON.parse(body);
+}
