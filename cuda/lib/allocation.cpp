@@ -89,7 +89,7 @@ vram_status Allocation::attest(vram_residency *out_residency) {
                                 static_cast<int>(driver_->device_count()),
                                 sealed_ ? cu::kAccessRead : cu::kAccessReadWrite};
   uint32_t violations = 0;
-  VRAM_TRY(inspect_residency(driver_->table(), claim, &violations));
+  VRAM_TRY(inspect_residency(driver_->table(), claim, memory_, &violations));
   *out_residency = {violations, sealed_ ? 1u : 0u};
   return violations == 0 ? VRAM_OK : VRAM_POLICY_VIOLATION;
 }

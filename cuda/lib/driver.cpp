@@ -1,7 +1,7 @@
 #include "driver.h"
 
 #include <fstream>
-#include <iterator>
+#include <sstream>
 
 namespace vram {
 namespace {
@@ -9,8 +9,11 @@ namespace {
 vram_status read_kernels(const char *path, std::string *out_image) {
   std::ifstream file(path, std::ios::binary);
   if (!file) return VRAM_KERNELS_NOT_FOUND;
-  out_image->assign(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
-  return out_image->empty() ? VRAM_KERNELS_NOT_FOUND : VRAM_OK;
+  std::ostringstream image;
+  image << file.rdbuf();  // fails on a directory and on an empty file, too
+  if (!image) return VRAM_KERNELS_NOT_FOUND;
+  *out_image = image.str();
+  return VRAM_OK;
 }
 
 }  // namespace

@@ -24,16 +24,12 @@ vram_status inspect_pointer(const DriverTable &driver, const ResidencyClaim &cla
 }
 
 vram_status inspect_pages(const DriverTable &driver, const ResidencyClaim &claim, cu::DevicePtr address,
-                          uint32_t &violations) {
-  cu::AllocationHandle handle = 0;
-  VRAM_TRY(from_driver(driver.cuMemRetainAllocationHandle(&handle, reinterpret_cast<void *>(address))));
+                          PhysicalMemory &memory, uint32_t &violations) {
+  cu::AllocationHandle reference = 0;
+  VRAM_TRY(from_driver(driver.cuMemRetainAllocationHandle(&reference, reinterpret_cast<void *>(address))));
   cu::AllocationProp prop = {};
-  const cu::Result answered = driver.cuMemGetAllocationPropertiesFromHandle(&prop, handle);
-  // A reference that stays would keep the pages from ever being given back: a failed release is tried once more.
-  const cu::Result released = driver.cuMemRelease(handle);
-  if (released != cu::kSuccess) (void)driver.cuMemRelease(handle);
-  VRAM_TRY(from_driver(answered));
-  VRAM_TRY(from_driver(released));
+  const vram_status answered = from_driver(driver.cuMemGetAllocationPropertiesFromHandle(&prop, reference));
+  VRAM_TRY(first_failure(answered, memory.release_reference(reference)));
 
   if (prop.location.type != cu::kLocationDevice) violations |= VRAM_VIOLATION_LOCATION;
   if (prop.location.id != claim.device) violations |= VRAM_VIOLATION_LOCATION_ID;
@@ -57,11 +53,12 @@ vram_status inspect_access(const DriverTable &driver, const ResidencyClaim &clai
 
 }  // namespace
 
-vram_status inspect_residency(const DriverTable &driver, const ResidencyClaim &claim, uint32_t *out_violations) {
+vram_status inspect_residency(const DriverTable &driver, const ResidencyClaim &claim, PhysicalMemory &memory,
+                              uint32_t *out_violations) {
   uint32_t violations = 0;
   for (const cu::DevicePtr address : {claim.address, claim.address + claim.bytes - 1}) {
     VRAM_TRY(inspect_pointer(driver, claim, address, violations));
-    VRAM_TRY(inspect_pages(driver, claim, address, violations));
+    VRAM_TRY(inspect_pages(driver, claim, address, memory, violations));
     VRAM_TRY(inspect_access(driver, claim, address, violations));
   }
   *out_violations = violations;

@@ -1,7 +1,7 @@
 /** Asks the driver where memory is and who may touch it, and holds the answer against what was promised. */
 #pragma once
 
-#include "driver_table.h"
+#include "physical_memory.h"
 
 namespace vram {
 
@@ -14,7 +14,9 @@ struct ResidencyClaim {
   cu::AccessFlags access;
 };
 
-/** Writes every VRAM_VIOLATION_* that the driver's answers show. Fails only when the driver does not answer. */
-vram_status inspect_residency(const DriverTable &driver, const ResidencyClaim &claim, uint32_t *out_violations);
+/** Writes every VRAM_VIOLATION_* that the driver's answers show. Fails only when the driver does not answer. `memory`
+ * is what the claim is about: it answers for the references that the driver hands out on the way. */
+vram_status inspect_residency(const DriverTable &driver, const ResidencyClaim &claim, PhysicalMemory &memory,
+                              uint32_t *out_violations);
 
 }  // namespace vram
