@@ -1,0 +1,132 @@
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { join } from 'node:path';
+import t from 'tap';
+import { patternBytes } from './support/bytes.js';
+import { run, startProcess, temporaryDirectory, type WorkerProcess } from './support/process.js';
+import { mebibyte } from './support/requests.js';
+
+const body = patternBytes(4 * mebibyte);
+
+/** Starts an upload and sends half of it. */
+async function halfUpload(worker: WorkerProcess, shardId: string) {
+  const sending = request(`${worker.url}/v1/commit?shard_id=${shardId}&model_ref=m`, {
+    method: 'PUT',
+    headers: { authorization: worker.authorization, 'content-length': body.length },
+  });
+  const answer = once(sending, 'response');
+  answer.catch(() => undefined);
+  sending.on('error', () => undefined);
+  await new Promise<void>((resolve) => sending.write(body.subarray(0, body.length / 2), () => resolve()));
+  for (;;) {
+    const shard = await ask(worker, `/v1/shards/${shardId}`);
+    if (shard.status === 200 && shard.body.received_bytes > 0) return { sending, answer };
+  }
+}
+
+/** What the answers asked for here have in common. */
+interface Body {
+  readonly received_bytes: number;
+  readonly state: string;
+  readonly shards: readonly object[];
+  readonly devices: readonly { free_bytes: number; available_bytes: number }[];
+}
+
+async function ask(worker: WorkerProcess, path: string): Promise<{ status: number; body: Body }> {
+  const answer = await fetch(worker.url + path, { headers: { authorization: worker.authorization } });
+  return { status: answer.status, body: (await answer.json()) as Body };
+}
+
+t.test('the three curl lines that it prints work when pasted', async (t) => {
+  const directory = temporaryDirectory(t);
+  writeFileSync(join(directory, 'package.json'), '{}');
+  const worker = await startProcess(t, directory);
+  const lines = worker.output().match(/curl .*/g) ?? [];
+  t.equal(lines.length, 3);
+  const answers = lines.map((line) =>
+    JSON.parse(execFileSync('sh', ['-c', line], { cwd: directory, encoding: 'utf8' })),
+  );
+  t.match(answers, [{ feasible: true }, { handle: String, shard: { state: 'sealed' } }, { ready: true }]);
+  t.match(worker.output(), /simulated/i, 'it says that its GPU is simulated');
+});
+
+t.test('it refuses to start without a GPU, with a bad setting, and with a bad command', async (t) => {
+  const directory = temporaryDirectory(t);
+  writeFileSync(join(directory, 'token'), 'x'.repeat(40), { mode: 0o600 });
+  writeFileSync(join(directory, 'kernels'), 'none');
+  const token = { WORKER_API_TOKEN_FILE: join(directory, 'token'), WORKER_BIND_ADDR: '127.0.0.1:0' };
+  const gpu = { ...token, WORKER_CUDA_DRIVER: 'libcuda-absent.so.1', WORKER_CUDA_KERNELS: join(directory, 'kernels') };
+  const cases = [
+    [['serve'], gpu, 69, /no usable GPU.*--simulate/],
+    [['serve', '--simulate'], { ...token, WORKER_GPU_DEVICES: '7' }, 69, /no GPU device 7/],
+    [['serve', '--simulate'], { WORKER_TYPO: '1' }, 78, /WORKER_TYPO/],
+    [['serve', '--simulate'], { CUDA_SIM_DEVICES: 'many' }, 69, /CUDA_SIM_DEVICES/],
+    [['serve'], {}, 78, /WORKER_API_TOKEN_FILE/],
+    [['serve', '--fast'], {}, 64, /--fast/],
+    [['run'], {}, 64, /Usage/],
+  ] as const;
+  for (const [args, env, status, message] of cases) {
+    const { exited, errors } = run(t, directory, args, env);
+    t.equal(await exited, status, `${args.join(' ')} ${JSON.stringify(env)}: ${errors()}`);
+    t.match(errors(), message);
+  }
+  const help = run(t, directory, ['--help']);
+  t.equal(await help.exited, 0);
+  t.match(help.output(), /Usage: vram-worker serve/);
+});
+
+t.test('SIGTERM: ready is false at once, an upload under way finishes, then it exits', async (t) => {
+  const worker = await startProcess(t, temporaryDirectory(t), { WORKER_DRAIN_SECONDS: '20' });
+  const { sending, answer } = await halfUpload(worker, 'a');
+  worker.child.kill('SIGTERM');
+  for (;;) {
+    const ready = await ask(worker, '/v1/ready');
+    t.equal(ready.status, 503);
+    if (ready.body.state === 'draining') break;
+  }
+  sending.end(body.subarray(body.length / 2));
+  const [response] = await answer;
+  t.equal(response.statusCode, 201);
+  response.resume();
+  t.equal(await worker.exited, 0);
+});
+
+t.test('SIGTERM: an upload that does not finish in time gets an answer', async (t) => {
+  const worker = await startProcess(t, temporaryDirectory(t), { WORKER_DRAIN_SECONDS: '3' });
+  const { answer } = await halfUpload(worker, 'a');
+  worker.child.kill('SIGTERM');
+  const [response] = await answer;
+  t.equal(response.statusCode, 503);
+  const chunks = await response.toArray();
+  t.match(JSON.parse(Buffer.concat(chunks).toString()), { code: 'DRAINING', retriable: true });
+  t.equal(await worker.exited, 0);
+});
+
+t.test('kill -9 in mid-commit: the next start is clean, and no earlier handle is current', async (t) => {
+  const directory = temporaryDirectory(t);
+  const memory = temporaryDirectory(t);
+  const env = { CUDA_SIM_DIR: memory };
+  const first = await startProcess(t, directory, env);
+  const sealed = await fetch(`${first.url}/v1/commit?shard_id=done&model_ref=m`, {
+    method: 'PUT',
+    headers: { authorization: first.authorization },
+    body: patternBytes(5000),
+  });
+  const { handle } = (await sealed.json()) as { handle: string };
+  await halfUpload(first, 'half');
+  first.child.kill('SIGKILL');
+  t.equal(await first.exited, 'SIGKILL');
+
+  const second = await startProcess(t, directory, env);
+  t.same((await ask(second, '/v1/shards')).body.shards, []);
+  const { devices } = (await ask(second, '/v1/devices')).body;
+  t.ok(devices.every((device) => device.free_bytes === device.available_bytes));
+  const verdict = await fetch(`${second.url}/v1/handles/verify`, {
+    method: 'POST',
+    headers: { authorization: second.authorization, 'content-type': 'application/json' },
+    body: JSON.stringify({ handle }),
+  });
+  t.match(await verdict.json(), { valid: false, reason: 'stale_boot' });
+});

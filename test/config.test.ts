@@ -1,0 +1,121 @@
+import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { type Config, ConfigError, loadConfig } from '../src/config.js';
+import { temporaryDirectory } from './support/process.js';
+
+const secret = '0123456789abcdef0123456789abcdef';
+
+function secretFile(t: Test, content = `${secret}\n`, mode = 0o600): string {
+  const path = join(temporaryDirectory(t), 'token');
+  writeFileSync(path, content);
+  chmodSync(path, mode);
+  return path;
+}
+
+const load = (env: NodeJS.ProcessEnv, simulate = false): Config => loadConfig(env, { simulate, directory: '/nowhere' });
+
+t.test('defaults', async (t) => {
+  const file = secretFile(t);
+  t.match(load({ WORKER_API_TOKEN_FILE: file, PATH: '/bin' }), {
+    bindHost: '127.0.0.1',
+    bindPort: 8001,
+    workerId: hostname(),
+    logLevel: 'info',
+    apiToken: Buffer.from(secret),
+    sealSecret: Buffer.from(secret),
+    modelDir: undefined,
+    maxModelBytes: 100 * 1024 ** 3,
+    commitSlots: 32,
+    gpuDevices: undefined,
+    readyPublic: false,
+    drainSeconds: 30,
+  });
+});
+
+t.test('every setting is read', async (t) => {
+  const file = secretFile(t);
+  const directory = t.testdir({ seal: 's'.repeat(40), models: {} });
+  chmodSync(join(directory, 'seal'), 0o400);
+  const config = load({
+    WORKER_API_TOKEN_FILE: file,
+    WORKER_SEAL_KEY_FILE: join(directory, 'seal'),
+    WORKER_MODEL_DIR: join(directory, 'models'),
+    WORKER_BIND_ADDR: '[::1]:9000',
+    WORKER_ID: 'gpu-7',
+    WORKER_GPU_DEVICES: '1,3',
+    WORKER_READY_PUBLIC: 'on',
+    WORKER_MAX_MODEL_BYTES: '9007199254740991',
+  });
+  t.match(config, {
+    bindHost: '::1',
+    bindPort: 9000,
+    workerId: 'gpu-7',
+    sealSecret: Buffer.from('s'.repeat(40)),
+    modelDir: join(directory, 'models'),
+    gpuDevices: [1, 3],
+    readyPublic: true,
+    maxModelBytes: Number.MAX_SAFE_INTEGER,
+  });
+});
+
+t.test('what can not be is refused, and the setting is named', async (t) => {
+  const file = secretFile(t);
+  const wrong: readonly (readonly [string, string])[] = [
+    ['WORKER_BIND_ADRR', '127.0.0.1:8001'],
+    ['WORKER_BIND_ADDR', '127.0.0.1'],
+    ['WORKER_BIND_ADDR', '127.0.0.1:70000'],
+    ['WORKER_ID', 'a b'],
+    ['WORKER_LOG_LEVEL', 'loud'],
+    ['WORKER_MODEL_DIR', '/nonexistent'],
+    ['WORKER_MAX_MODEL_BYTES', '0'],
+    ['WORKER_MAX_MODEL_BYTES', '1e9'],
+    ['WORKER_MAX_MODEL_BYTES', '9007199254740993'],
+    ['WORKER_COMMIT_SLOTS', '-1'],
+    ['WORKER_COMMIT_SLOTS', '2.5'],
+    ['WORKER_CUDA_KERNELS', '/nonexistent'],
+    ['WORKER_GPU_DEVICES', '0,0'],
+    ['WORKER_GPU_DEVICES', 'all'],
+    ['WORKER_READY_PUBLIC', 'yes'],
+    ['WORKER_DRAIN_SECONDS', '99999'],
+    ['WORKER_SEAL_KEY_FILE', '/nonexistent'],
+  ];
+  for (const [name, value] of wrong) {
+    const attempt = () => load({ WORKER_API_TOKEN_FILE: file, [name]: value });
+    t.throws(attempt, { name: 'ConfigError', message: new RegExp(name) }, `${name}=${value}`);
+  }
+});
+
+t.test('a secret that is short, readable by others, or no token is refused, and never shown', async (t) => {
+  const files = [
+    [secretFile(t, 'short-secret'), /at least 32 bytes/],
+    [secretFile(t, ''), /at least 32 bytes/],
+    [secretFile(t, secret, 0o640), /others can read/],
+    [secretFile(t, secret, 0o604), /others can read/],
+    [secretFile(t, `${secret} ${secret}`), /bearer token/],
+  ] as const;
+  for (const [file, reason] of files) {
+    try {
+      load({ WORKER_API_TOKEN_FILE: file });
+      t.fail('it was taken');
+    } catch (error) {
+      t.ok(error instanceof ConfigError);
+      t.match(error, { message: /WORKER_API_TOKEN_FILE/ });
+      t.match(error, { message: reason });
+      t.notMatch(String(error), /0123456789|short-secret/);
+    }
+  }
+});
+
+t.test('without a token file: the credential of systemd, else with a simulated GPU one is made', async (t) => {
+  const directory = t.testdir({ credentials: { 'worker-token': secret } });
+  const credentials = join(directory, 'credentials');
+  chmodSync(join(credentials, 'worker-token'), 0o600);
+  t.same(load({ CREDENTIALS_DIRECTORY: credentials }).apiToken, Buffer.from(secret));
+  t.throws(() => load({}), { message: /WORKER_API_TOKEN_FILE/ });
+  const made = loadConfig({}, { simulate: true, directory });
+  t.equal(statSync(join(directory, '.worker', 'token')).mode & 0o777, 0o600);
+  t.equal(readFileSync(join(directory, '.worker', 'token'), 'utf8').trim(), made.apiToken.toString());
+  t.same(loadConfig({}, { simulate: true, directory }).apiToken, made.apiToken, 'the next start takes the same');
+});
