@@ -38,7 +38,7 @@ t.test(
   },
 );
 
-t.test('a driver without room is VRAM_OOM, and a host without room HOST_OOM', onSimulator, async (t) => {
+t.test('a driver that has no room after all is VRAM_OOM', onSimulator, async (t) => {
   const worker = await startWorker(t);
   simulator.faults('cuMemCreate:1=2');
   t.match((await upload(worker, 'a', bytes)).json(), { status: 507, code: 'VRAM_OOM' });
