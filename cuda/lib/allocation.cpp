@@ -110,7 +110,9 @@ vram_status Allocation::digest(uint64_t offset, uint64_t bytes, uint8_t *out_has
   // The caller's buffer is written in one go, when all has gone well.
   std::vector<uint8_t> hashes(group_count(bytes) * kDigestBytes);
   const bool one_block = bytes_ <= kBlockBytes;
-  VRAM_TRY(device_.digester().digest(mapping_.address() + offset, bytes, one_block, hashes.data()));
+  const vram_status status = device_.digester().digest(mapping_.address() + offset, bytes, one_block, hashes.data());
+  if (status != VRAM_OK) digest_failed_ = true;
+  VRAM_TRY(status);
   std::memcpy(out_hashes, hashes.data(), hashes.size());
   return VRAM_OK;
 }
@@ -134,6 +136,8 @@ vram_status Allocation::free() {
   if (loading_) return VRAM_BUSY;
   if (memory_.bytes() == 0) return VRAM_OK;
   VRAM_TRY(device_.bind());
+  if (digest_failed_) VRAM_TRY(device_.digester().settle());
+  digest_failed_ = false;
   if (stage_ != Stage::kWiped) VRAM_TRY(wipe());
   VRAM_TRY(mapping_.release());
   return memory_.release();

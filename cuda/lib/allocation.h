@@ -1,6 +1,7 @@
 /** A shard's memory: written while it is open, read-only once it is sealed, wiped before it is given back. */
 #pragma once
 
+#include <atomic>
 #include <memory>
 
 #include "driver.h"
@@ -50,6 +51,7 @@ class Allocation {
   Stage stage_ = Stage::kLive;
   bool sealed_ = false;
   bool loading_ = false;
+  std::atomic<bool> digest_failed_{false};  // a kernel may be reading still
   PhysicalMemory memory_;
   Mapping mapping_;
 };

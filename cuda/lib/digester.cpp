@@ -41,6 +41,11 @@ vram_status Digester::digest(cu::DevicePtr address, uint64_t bytes, bool one_blo
   return VRAM_OK;
 }
 
+vram_status Digester::settle() {
+  const std::lock_guard<std::mutex> lock(lane_.mutex());
+  return lane_.settle();
+}
+
 vram_status Digester::digest_segment(cu::DevicePtr address, uint64_t bytes, bool one_block, uint8_t *out_hashes) {
   const cu::DevicePtr leaves = scratch_.address();
   const cu::DevicePtr groups = one_block ? leaves : leaves + kLeafBytes;

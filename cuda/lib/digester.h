@@ -21,6 +21,9 @@ class Digester {
    */
   vram_status digest(cu::DevicePtr address, uint64_t bytes, bool one_block, uint8_t *out_hashes);
 
+  /** After a digest that failed: returns when none of its work touches the memory any more. */
+  vram_status settle();
+
  private:
   vram_status digest_segment(cu::DevicePtr address, uint64_t bytes, bool one_block, uint8_t *out_hashes);
   vram_status launch(cu::DevicePtr input, uint64_t bytes, cu::DevicePtr output, cu::Stream stream);

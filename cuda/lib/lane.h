@@ -41,9 +41,10 @@ class Lane {
     return first_failure(enqueued, settle());
   }
 
- private:
+  /** Waits for what an earlier call could not wait for to the end. */
   vram_status settle();
 
+ private:
   const DriverTable &driver_;
   std::mutex mutex_;
   cu::Stream stream_ = nullptr;
