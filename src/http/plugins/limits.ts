@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
 import { WorkerError } from '../../errors.js';
 import { Overloaded } from '../problem.js';
+import { RateWindows } from '../rate_window.js';
 
 export interface RateOptions {
   /** For each token. */
@@ -21,6 +22,7 @@ export const rateLimits = fp(async (app: FastifyInstance, { requestsPerSecond }:
   await app.register(rateLimit, {
     max: requestsPerSecond,
     timeWindow: 1000,
+    store: RateWindows,
     hook: 'preHandler',
     keyGenerator: (request) => request.tokenFingerprint,
     errorResponseBuilder: (_request, { ttl }) =>

@@ -1,0 +1,75 @@
+import type { InjectOptions } from 'fastify';
+import t from 'tap';
+import { patternBytes } from '../support/bytes.js';
+import { upload } from '../support/requests.js';
+import { startWorker } from '../support/worker.js';
+
+const query = { shard_id: 'a', model_ref: 'm' };
+const put = { method: 'PUT', url: '/v1/commit', payload: 'abc' } as const;
+
+t.test('refusals come in the order of the contract: each request has all faults from its line down', async (t) => {
+  const worker = await startWorker(t, {
+    env: { WORKER_MAX_MODEL_BYTES: '1000000000', WORKER_REQUESTS_PER_SECOND: '1000' },
+  });
+  await upload(worker, 'here', patternBytes(3));
+  const tooLarge = { 'content-length': '1000000001' };
+  const rows: readonly (readonly [code: string, request: InjectOptions])[] = [
+    [
+      'AUTH_FAILED',
+      {
+        ...put,
+        query: { typo: '1' },
+        headers: { authorization: 'Bearer wrong', 'content-type': 'text/plain', ...tooLarge },
+      },
+    ],
+    [
+      'UNSUPPORTED_MEDIA_TYPE',
+      { ...put, query: { typo: '1' }, headers: { 'content-encoding': 'gzip', 'transfer-encoding': 'gzip, chunked' } },
+    ],
+    [
+      'UNSUPPORTED_MEDIA_TYPE',
+      { ...put, query: { typo: '1' }, headers: { 'content-type': 'text/plain', ...tooLarge } },
+    ],
+    ['INVALID_PARAMS', { ...put, query: { ...query, typo: '1', reservation_id: 'nobody' }, headers: tooLarge }],
+    ['LENGTH_REQUIRED', { ...put, payload: '', query: { ...query, reservation_id: 'nobody' } }],
+    ['NOT_FOUND', { ...put, query: { ...query, shard_id: 'here', reservation_id: 'nobody' }, headers: tooLarge }],
+    ['MODEL_TOO_LARGE', { ...put, query: { ...query, shard_id: 'here' }, headers: tooLarge }],
+    ['SHARD_CONFLICT', { ...put, query: { ...query, shard_id: 'here' }, headers: { 'content-length': '900000000' } }],
+    ['VRAM_OOM', { ...put, query, headers: { 'content-length': '900000000' } }],
+  ];
+  for (const [code, request] of rows) {
+    const answer = await worker.inject(request);
+    t.equal(answer.json().code, code, JSON.stringify(request));
+    t.match(answer.headers['content-type'], /^application\/problem\+json/);
+  }
+});
+
+t.test('what is wrong with a request is said before how many there were', async (t) => {
+  const { inject } = await startWorker(t, { env: { WORKER_REQUESTS_PER_SECOND: '1' } });
+  const codes = async (requests: InjectOptions[]) =>
+    Promise.all(requests.map(async (request) => (await inject(request)).json().code));
+  const plan = { method: 'POST', url: '/v1/plan' } as const;
+  const contradiction = { model_ref: 'm', shard_layout: 'single', model_bytes: 1, tp_degree: 2 };
+  t.same(
+    await codes([
+      { url: '/v1/devices' },
+      { url: '/v1/devices' },
+      { ...plan, payload: '{', headers: { 'content-type': 'application/json' } },
+      { ...plan, payload: contradiction },
+      { ...put, query: { ...query, shard_index: '1' } },
+      { url: '/v1/shards?limit=0' },
+      { url: '/v1/ready?max_age_seconds=0' },
+      { url: '/v1/shards/nobody' },
+    ]),
+    [
+      undefined,
+      'RATE_LIMITED',
+      'INVALID_PARAMS',
+      'INVALID_PARAMS',
+      'INVALID_PARAMS',
+      'INVALID_PARAMS',
+      'INVALID_PARAMS',
+      'RATE_LIMITED',
+    ],
+  );
+});

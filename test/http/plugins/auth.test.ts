@@ -1,0 +1,106 @@
+import fastify, { type InjectOptions } from 'fastify';
+import t from 'tap';
+import { auth } from '../../../src/http/plugins/auth.js';
+import { rateLimits } from '../../../src/http/plugins/limits.js';
+import { refusals } from '../../../src/http/plugins/refusals.js';
+import { startWorker, token } from '../../support/worker.js';
+
+t.test('everything under /v1 wants the token, also what is not there', async (t) => {
+  const { app } = await startWorker(t);
+  for (const [method, url] of [
+    ['POST', '/v1/plan'],
+    ['PUT', '/v1/commit'],
+    ['GET', '/v1/ready'],
+    ['HEAD', '/v1/ready'],
+    ['GET', '/v1/shards'],
+    ['GET', '/%76%31/devices'],
+    ['GET', '/v1'],
+    ['GET', '/v1/'],
+    ['GET', '/v1/nowhere'],
+    ['PATCH', '/v1/plan'],
+    ['GET', '/v1/%zz'],
+  ] as const) {
+    const answer = await app.inject({ method, url, remoteAddress: `10.0.0.${method.length}${url.length}` });
+    t.equal(answer.statusCode, 401, `${method} ${url}`);
+    t.match(answer.headers['www-authenticate'], /^Bearer/);
+  }
+});
+
+t.test('what is open is open, and nothing else', async (t) => {
+  const { app } = await startWorker(t);
+  for (const url of ['/livez', '/readyz', '/metrics', '/docs', '/docs/static/swagger-ui.css', '/openapi.json']) {
+    t.equal((await app.inject(url)).statusCode, 200, url);
+  }
+  t.equal((await app.inject('/nowhere')).json().code, 'NOT_FOUND');
+});
+
+t.test('ready can be made public; the rest stays closed', async (t) => {
+  const { app } = await startWorker(t, { env: { WORKER_READY_PUBLIC: 'on' } });
+  t.equal((await app.inject('/v1/ready')).statusCode, 503);
+  t.equal((await app.inject('/v1/devices')).statusCode, 401);
+});
+
+t.test('the scheme is read as the RFC has it, the token byte for byte', async (t) => {
+  const { app } = await startWorker(t);
+  const statusOf = async (authorization: string) =>
+    (await app.inject({ url: '/v1/devices', headers: { authorization } })).statusCode;
+  for (const scheme of ['Bearer', 'bearer', 'BEARER', 'Bearer ']) t.equal(await statusOf(`${scheme} ${token}`), 200);
+  for (const wrong of [
+    token,
+    `Basic ${token}`,
+    `Bearer ${token}x`,
+    `Bearer ${token.toUpperCase()}`,
+    'Bearer ',
+    `Bearer ${token} x`,
+  ]) {
+    t.equal(await statusOf(wrong), 401, wrong);
+  }
+});
+
+/** The plugin alone, with a second role that the worker does not give out yet. */
+async function withReader(failures: string[]) {
+  const app = fastify();
+  await app.register(refusals);
+  await app.register(rateLimits, { requestsPerSecond: 1000 });
+  await app.register(auth, {
+    credentials: [
+      { token: Buffer.from('operator-token'), role: 'operator' },
+      { token: Buffer.from('reader-token'), role: 'reader' },
+    ],
+    onFailure: (fingerprint, address) => failures.push(`${fingerprint} ${address}`),
+  });
+  app.get('/look', { config: { access: 'read' } }, async () => 'seen');
+  app.post('/change', async () => 'changed');
+  const call = async (bearer: string | undefined, more: InjectOptions) =>
+    app.inject({ ...more, headers: bearer === undefined ? {} : { authorization: `Bearer ${bearer}` } });
+  return { app, call };
+}
+
+t.test('a reader may look and change nothing', async (t) => {
+  const { app, call } = await withReader([]);
+  t.teardown(() => app.close());
+  t.equal((await call('reader-token', { url: '/look' })).statusCode, 200);
+  t.match((await call('reader-token', { method: 'POST', url: '/change' })).json(), { status: 403, code: 'FORBIDDEN' });
+  t.equal((await call('reader-token', { method: 'POST', url: '/nowhere' })).statusCode, 404);
+  t.equal((await call('operator-token', { method: 'POST', url: '/change' })).statusCode, 200);
+});
+
+t.test('failures are told with a fingerprint, and more than ten a second of one address are too many', async (t) => {
+  const failures: string[] = [];
+  const { app, call } = await withReader(failures);
+  t.teardown(() => app.close());
+  const answers = await Promise.all(
+    Array.from({ length: 15 }, () => call('guess', { url: '/look', remoteAddress: '10.1.1.1' })),
+  );
+  const codes = answers.map((answer) => answer.json().code);
+  t.equal(codes.filter((code) => code === 'AUTH_FAILED').length, 10);
+  t.equal(codes.filter((code) => code === 'RATE_LIMITED').length, 5);
+  t.match(answers.at(-1)?.headers, { 'retry-after': '1' });
+  t.equal(new Set(failures).size, 1, 'one token has one fingerprint');
+  t.equal(failures.length, 10, 'what is too many is not told: it would flood the audit log');
+  t.match(failures[0], /^[0-9a-f]{16} 10\.1\.1\.1$/);
+  t.notMatch(failures.join(), /guess/);
+  t.equal((await call(undefined, { url: '/look', remoteAddress: '10.2.2.2' })).json().code, 'AUTH_FAILED');
+  t.equal(failures.at(-1), 'none 10.2.2.2', 'another address has its own count');
+  t.equal((await call('reader-token', { url: '/look', remoteAddress: '10.1.1.1' })).statusCode, 200);
+});

@@ -1,0 +1,49 @@
+import t from 'tap';
+import { startWorker, token } from '../../support/worker.js';
+
+const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
+
+t.test('every answer has its ids, and every log line of its request has them too', async (t) => {
+  const lines: string[] = [];
+  const { inject } = await startWorker(t, { log: (line) => lines.push(line) });
+  const answer = await inject({
+    url: '/v1/shards?model_ref=secret-name',
+    headers: { 'x-correlation-id': 'job-7.a_b' },
+  });
+  t.match(answer.headers['x-request-id'], uuid);
+  t.equal(answer.headers['x-correlation-id'], 'job-7.a_b');
+  const line = lines.map((text) => JSON.parse(text)).find(({ correlation_id }) => correlation_id === 'job-7.a_b');
+  t.match(line, {
+    request_id: answer.headers['x-request-id'],
+    req: { method: 'GET', route: '/v1/shards', remoteAddress: '127.0.0.1' },
+    res: { status: 200 },
+  });
+});
+
+t.test('a correlation id that is not plain is not repeated', async (t) => {
+  const { inject } = await startWorker(t);
+  for (const id of ['', 'a b', 'x'.repeat(129), 'a,b', 'é']) {
+    const { headers } = await inject({ url: '/livez', headers: { 'x-correlation-id': id } });
+    t.equal(headers['x-correlation-id'], headers['x-request-id'], JSON.stringify(id));
+  }
+});
+
+t.test('problems name their request', async (t) => {
+  const { inject } = await startWorker(t);
+  const answer = await inject({ url: '/v1/shards/nobody' });
+  t.equal(answer.json().instance, `urn:uuid:${answer.headers['x-request-id']}`);
+});
+
+t.test('no log line holds a header, a query, a body or a token', async (t) => {
+  const lines: string[] = [];
+  const { inject, app } = await startWorker(t, { log: (line) => lines.push(line) });
+  const secret = 'never-in-a-log';
+  await inject({ url: `/v1/shards?model_ref=${secret}`, headers: { cookie: secret, 'user-agent': secret } });
+  await inject({ method: 'POST', url: '/v1/handles/verify', payload: { handle: secret } });
+  await inject({ method: 'POST', url: '/v1/plan', payload: { [secret]: secret } });
+  await app.inject({ url: `/v1/${secret}`, headers: { authorization: `Bearer ${secret}` } });
+  await app.inject({ url: `/${secret}/%zz` });
+  t.ok(lines.length >= 5);
+  t.notMatch(lines.join(''), secret);
+  t.notMatch(lines.join(''), token);
+});

@@ -1,0 +1,61 @@
+import t from 'tap';
+import { patternBytes } from '../../support/bytes.js';
+import { get, post, remove, upload } from '../../support/requests.js';
+import { startWorker, type TestWorker } from '../../support/worker.js';
+
+const figures = async (worker: TestWorker): Promise<string> => (await get(worker, '/metrics')).body;
+
+/** The value of the one sample with this name and these labels. */
+function sample(text: string, name: string): number {
+  const line = text.split('\n').find((candidate) => candidate.startsWith(`${name} `));
+  return line === undefined ? Number.NaN : Number(line.slice(name.length + 1));
+}
+
+t.test('commits, verifications and memory are counted', async (t) => {
+  const worker = await startWorker(t);
+  const before = await figures(worker);
+  t.equal(sample(before, 'vram_shards{state="sealed"}'), 0);
+  await upload(worker, 'a', patternBytes(5000));
+  await post(worker, '/v1/shards/a/verify');
+  const after = await figures(worker);
+  t.equal(sample(after, 'vram_shards{state="sealed"}'), 1);
+  t.equal(sample(after, 'vram_commit_bytes_total'), 5000);
+  t.equal(sample(after, 'vram_verify_bytes_total'), 5000);
+  t.equal(sample(after, 'vram_commit_seconds_count{outcome="ok"}'), 1);
+  t.equal(sample(after, 'vram_verify_seconds_count{outcome="ok"}'), 1);
+  t.equal(sample(after, 'vram_commits_waiting'), 0);
+  for (const device of [0, 1]) {
+    const bytes = ['used', 'reserved', 'free'].map((state) =>
+      sample(after, `vram_device_bytes{gpu_device="${device}",state="${state}"}`),
+    );
+    t.equal(
+      bytes.reduce((sum, value) => sum + value, 0),
+      64 * 2 ** 20,
+      'the states of a device add up to it',
+    );
+  }
+  await remove(worker, '/v1/shards/a');
+  t.equal(sample(await figures(worker), 'vram_shards{state="sealed"}'), 0);
+});
+
+t.test('failures are counted by operation and code, requests by route', async (t) => {
+  const worker = await startWorker(t);
+  await get(worker, '/v1/shards/nobody');
+  await upload(worker, 'a', patternBytes(10), { expected_digest: '0'.repeat(64) });
+  await get(worker, '/v1/some/secret/path');
+  const text = await figures(worker);
+  t.equal(sample(text, 'vram_failures_total{operation="getShard",code="NOT_FOUND"}'), 1);
+  t.equal(sample(text, 'vram_failures_total{operation="uploadShard",code="DIGEST_MISMATCH"}'), 1);
+  const route = 'method="GET",route="/v1/shards/:shard_id",status="404"';
+  t.equal(sample(text, `vram_http_request_seconds_count{${route}}`), 1);
+  t.notMatch(text, /nobody|secret/, 'no label grows with what clients send');
+  t.match(text, /^(?:(?:# (?:HELP|TYPE) )?vram_.*\n|\n)+$/, 'everything has the prefix');
+});
+
+t.test('two workers of one process count apart', async (t) => {
+  const first = await startWorker(t);
+  const second = await startWorker(t);
+  await get(first, '/v1/shards/nobody');
+  t.match(await figures(first), 'getShard');
+  t.notMatch(await figures(second), 'getShard');
+});
