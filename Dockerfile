@@ -1,0 +1,53 @@
+# The worker in a container.
+#
+#   docker build --target cpu -t vram-residency:cpu .   a simulated GPU; runs anywhere
+#   docker build --target gpu -t vram-residency:gpu .   an NVIDIA GPU, whose driver the container runtime brings
+
+ARG NODE_IMAGE=node:26-bookworm-slim
+ARG CUDA_IMAGE=nvidia/cuda:13.0.2-devel-ubuntu24.04
+
+# Host code is built on the distribution it runs on, so that it asks for no newer glibc or libstdc++ than is there.
+FROM ${NODE_IMAGE} AS build
+RUN apt-get update \
+  && apt-get install -y --no-install-recommends g++ make \
+  && rm -rf /var/lib/apt/lists/*
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci --ignore-scripts
+COPY cuda cuda
+RUN make -C cuda -j "$(nproc)"
+COPY tsconfig.json tsconfig.build.json ./
+COPY src src
+RUN npm run build && npm prune --omit=dev --ignore-scripts
+
+# The kernels are code for the GPU alone: they link to nothing in the image that compiles them.
+FROM ${CUDA_IMAGE} AS kernels
+COPY cuda /cuda
+RUN make -C /cuda gpu
+
+FROM ${NODE_IMAGE} AS runtime
+WORKDIR /app
+COPY --from=build /app/package.json ./
+COPY --from=build /app/node_modules node_modules
+COPY --from=build /app/dist dist
+COPY --from=build /app/cuda/build/libvram.so cuda/build/
+RUN install -d -o node -g node -m 700 /var/lib/vram-worker
+WORKDIR /var/lib/vram-worker
+# The image's user `node`, by number: an orchestrator can tell that it is not root without reading /etc/passwd.
+USER 1000:1000
+ENV NODE_ENV=production WORKER_BIND_ADDR=0.0.0.0:8001
+EXPOSE 8001
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
+  CMD ["node", "-e", "fetch('http://127.0.0.1:8001/livez').then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
+ENTRYPOINT ["node", "/app/dist/main.cjs"]
+CMD ["serve"]
+
+FROM runtime AS gpu
+COPY --from=kernels /cuda/build/vram_kernels.fatbin /app/cuda/build/
+ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
+
+# The last stage is what a build without --target makes.
+FROM runtime AS cpu
+COPY --from=build /app/cuda/build/libcuda_sim.so /app/cuda/build/vram_kernels.sim /app/cuda/build/
+CMD ["serve", "--simulate"]
