@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds libvram, the simulated driver and its kernels: what `npm install` needs of this folder. Says what is missing.
 set -eu
-cd "$(dirname "$0")"
+case $0 in */*) cd "${0%/*}" ;; esac
 
 compiler=${CXX:-g++}
 missing=

@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <elf.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -48,11 +49,14 @@ class File {
   int get() const { return descriptor_; }
   int release() { return std::exchange(descriptor_, -1); }
 
-  /** Makes the file hold the image's first `bytes` bytes. The kernel reads them, and says EFAULT where we would die. */
+  /**
+   * Makes the file hold the image's first `bytes` bytes. The kernel reads them, and says EFAULT where we would die;
+   * called past libc, whose checked builds want to know that all of it is ours.
+   */
   bool copy_up_to(const void *image, uint64_t bytes) {
     while (copied_bytes_ < bytes) {
       const auto *from = static_cast<const char *>(image) + copied_bytes_;
-      const ssize_t written = write(descriptor_, from, bytes - copied_bytes_);
+      const long written = syscall(SYS_write, descriptor_, from, bytes - copied_bytes_);
       if (written <= 0) return false;
       copied_bytes_ += static_cast<uint64_t>(written);
     }

@@ -1,0 +1,146 @@
+/** The simulator's controls: faults, lies, counts, and settings it does not understand. */
+#include <vector>
+
+#include "sim_driver.h"
+
+using test::kSimGranule;
+using test::sim_properties;
+using test::SimDriver;
+using test::SimMemory;
+
+TEST("sim: the Nth call fails once or for good, and a failed call has no effect") {
+  const SimDriver driver{{"DEVICES", "64MiB"}};
+  driver.start();
+  const cu::AllocationProp prop = sim_properties(0);
+  std::vector<cu::AllocationHandle> handles;
+  const auto create = [&] {
+    cu::AllocationHandle handle = 0;
+    const cu::Result result = driver.cuMemCreate(&handle, kSimGranule, &prop, 0);
+    if (result == cu::kSuccess) handles.push_back(handle);
+    return result;
+  };
+
+  REQUIRE(driver.set("FAULTS", "cuMemCreate:3=2") == 0);
+  CHECK_CU(cu::kSuccess, create());
+  CHECK_CU(cu::kSuccess, create());
+  CHECK_CU(cu::kOutOfMemory, create());
+  CHECK_CU(cu::kSuccess, create());
+  CHECK(driver.live("cuMemCreate") == 3);
+
+  REQUIRE(driver.set("FAULTS", "cuMemCreate:2+=999,cuMemRelease:1=1") == 0);
+  CHECK_CU(cu::kSuccess, create());
+  CHECK_CU(cu::kUnknown, create());
+  CHECK_CU(cu::kUnknown, create());
+  CHECK_CU(cu::kInvalidValue, driver.cuMemRelease(handles[0]));
+  CHECK(driver.live("cuMemCreate") == 4);
+  CHECK(driver.calls("cuMemCreate") == 7);
+
+  REQUIRE(driver.set("FAULTS", "*:2+=719") == 0);
+  int count = 0;
+  CHECK_CU(cu::kSuccess, driver.cuDeviceGetCount(&count));
+  CHECK_CU(cu::kLaunchFailed, driver.cuDeviceGetCount(&count));
+  CHECK_CU(cu::kLaunchFailed, create());
+
+  driver.reset();
+  CHECK(driver.calls("*") == 0);
+  for (const cu::AllocationHandle handle : handles) CHECK_CU(cu::kSuccess, driver.cuMemRelease(handle));
+  CHECK(driver.calls("*") == handles.size());
+  CHECK(driver.live("*") == 0);
+}
+
+TEST("sim: every attribute can be made to lie, and none does unasked") {
+  const SimDriver driver{{"DEVICES", "8MiB,8MiB"}};
+  driver.start();
+  const SimMemory memory(driver, 0, kSimGranule);
+
+  struct Answers {
+    unsigned memory_type = 0;
+    void *host_pointer = nullptr;
+    unsigned is_managed = 0;
+    int ordinal = -1;
+    cu::AllocationProp prop = {};
+    unsigned long long own = 0, foreign = 0;
+    int vmm = 0;
+  };
+  const auto ask = [&] {
+    Answers answers;
+    cu::PointerAttribute attributes[] = {cu::kPointerMemoryType, cu::kPointerHostPointer, cu::kPointerIsManaged,
+                                         cu::kPointerDeviceOrdinal};
+    void *values[] = {&answers.memory_type, &answers.host_pointer, &answers.is_managed, &answers.ordinal};
+    REQUIRE_CU(driver.cuPointerGetAttributes(4, attributes, values, memory.address() + 9));
+    cu::AllocationHandle handle = 0;
+    REQUIRE_CU(driver.cuMemRetainAllocationHandle(&handle, reinterpret_cast<void *>(memory.address())));
+    REQUIRE_CU(driver.cuMemGetAllocationPropertiesFromHandle(&answers.prop, handle));
+    REQUIRE_CU(driver.cuMemRelease(handle));
+    const cu::MemLocation locations[] = {{cu::kLocationDevice, 0}, {cu::kLocationDevice, 1}};
+    REQUIRE_CU(driver.cuMemGetAccess(&answers.own, &locations[0], memory.address()));
+    REQUIRE_CU(driver.cuMemGetAccess(&answers.foreign, &locations[1], memory.address()));
+    REQUIRE_CU(driver.cuDeviceGetAttribute(&answers.vmm, cu::kAttributeVirtualMemoryManagementSupported, 0));
+    return answers;
+  };
+
+  Answers truth = ask();
+  CHECK(truth.memory_type == cu::kMemoryTypeDevice && truth.host_pointer == nullptr && truth.is_managed == 0);
+  CHECK(truth.ordinal == 0 && truth.prop.location.type == cu::kLocationDevice && truth.prop.location.id == 0);
+  CHECK(truth.own == cu::kAccessReadWrite && truth.foreign == cu::kAccessNone && truth.vmm == 1);
+
+  REQUIRE(driver.set("LIES",
+                     "memory_type=1,is_managed=1,ordinal=1,host_pointer=1,location_type=2,location_id=1,access=1,"
+                     "foreign_access=3,vmm=0") == 0);
+  Answers lies = ask();
+  CHECK(lies.memory_type == cu::kMemoryTypeHost && lies.host_pointer != nullptr && lies.is_managed == 1);
+  CHECK(lies.ordinal == 1 && lies.prop.location.type == 2 && lies.prop.location.id == 1);
+  CHECK(lies.own == cu::kAccessRead && lies.foreign == cu::kAccessReadWrite && lies.vmm == 0);
+
+  REQUIRE(driver.set("LIES", "") == 0);
+  CHECK(ask().memory_type == cu::kMemoryTypeDevice);
+}
+
+TEST("sim: an address that is nobody's has no attributes, and pinned memory is the host's") {
+  const SimDriver driver{{"DEVICES", "8MiB"}};
+  driver.start();
+  void *pinned = nullptr;
+  REQUIRE_CU(driver.cuMemHostAlloc(&pinned, 100, cu::kHostAllocPortable));
+  unsigned memory_type = 7;
+  cu::PointerAttribute attribute = cu::kPointerMemoryType;
+  void *value = &memory_type;
+  CHECK_CU(cu::kSuccess, driver.cuPointerGetAttributes(1, &attribute, &value, 0x1000));
+  CHECK(memory_type == 0);
+  CHECK_CU(cu::kSuccess,
+           driver.cuPointerGetAttributes(1, &attribute, &value, reinterpret_cast<cu::DevicePtr>(pinned) + 99));
+  CHECK(memory_type == cu::kMemoryTypeHost);
+  CHECK_CU(cu::kSuccess, driver.cuMemFreeHost(pinned));
+}
+
+TEST("sim: settings that are not understood are refused, and change nothing") {
+  const SimDriver driver{{"DEVICES", "8MiB"}};
+  REQUIRE_CU(driver.init());
+  REQUIRE(driver.set("FAULTS", "cuDeviceGetCount:1+=801") == 0);
+  for (const char *bad : {"cuMemCreate", "cuMemCreate:0=1", "cuMemCreate:1=0", "cuMemCreate:1=x", "cuNothing:1=1",
+                          "cuMemCreate:+=1", "cuMemCreate:1=1,", "cuMemCreate=1:1", "cuMemCreate:-1=1"}) {
+    CHECK(driver.set("FAULTS", bad) == 1);
+  }
+  for (const char *bad : {"memory_type", "memory_type=", "colour=1", "memory_type=-1"}) {
+    CHECK(driver.set("LIES", bad) == 1);
+  }
+  CHECK(driver.set("LATENCY_US", "1ms") == 1);
+  CHECK(driver.set("DEVICES", "8MiB") == 1);
+  CHECK(driver.set(nullptr, nullptr) == 1);
+  int count = 0;
+  CHECK_CU(cu::kNotSupported, driver.cuDeviceGetCount(&count));
+}
+
+TEST("sim: a bad environment fails cuInit, and a good one counts from there") {
+  for (const char *devices : {"24", "0", "8MiB,", "8 MiB", "8TiB", "-8MiB", "99999999999GiB"}) {
+    CHECK_CU(cu::kInvalidValue, SimDriver{{"DEVICES", devices}}.init());
+  }
+  CHECK_CU(cu::kInvalidValue, SimDriver{{"ENGINE", "quick"}}.init());
+  CHECK_CU(cu::kInvalidValue, SimDriver{{"LIES", "x"}}.init());
+  CHECK_CU(cu::kInvalidValue, SimDriver{{"DIR", "/nonexistent/directory"}}.init());
+
+  const SimDriver driver{{"DEVICES", "8MiB"}, {"FAULTS", "cuDeviceGetCount:2=100"}, {"LATENCY_US", "1"}};
+  REQUIRE_CU(driver.init());
+  int count = 0;
+  CHECK_CU(cu::kSuccess, driver.cuDeviceGetCount(&count));
+  CHECK_CU(cu::kNoDevice, driver.cuDeviceGetCount(&count));
+}

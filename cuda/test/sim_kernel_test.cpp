@@ -1,0 +1,171 @@
+/** The simulator's modules and launches, on both engines. */
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <vector>
+
+#include "../hash/sha256.h"
+#include "sim_driver.h"
+
+using test::kSimGranule;
+using test::SimDriver;
+using test::SimMemory;
+
+namespace {
+
+constexpr unsigned char kUntouched = 0xee;
+
+/** A module with the kernel in it, and memory for its input and output. */
+struct Bench {
+  explicit Bench(const SimDriver &driver)
+      : driver(driver), input(driver, 0, kSimGranule), output(driver, 0, kSimGranule) {
+    const std::string image = test::sim_kernels();
+    REQUIRE_CU(driver.cuModuleLoadData(&module, image.data()));
+    REQUIRE_CU(driver.cuModuleGetFunction(&kernel, module, "vram_tree_level"));
+  }
+  ~Bench() { CHECK_CU(cu::kSuccess, driver.cuModuleUnload(module)); }
+
+  cu::Result launch(cu::DevicePtr from, uint64_t bytes, cu::DevicePtr to, unsigned grid, unsigned block = 64) const {
+    void *parameters[] = {&from, &bytes, &to};
+    const cu::Result launched = driver.cuLaunchKernel(kernel, grid, 1, 1, block, 1, 1, 0, nullptr, parameters, nullptr);
+    return launched != cu::kSuccess ? launched : driver.cuStreamSynchronize(nullptr);
+  }
+
+  const SimDriver &driver;
+  SimMemory input, output;
+  cu::Module module = nullptr;
+  cu::Function kernel = nullptr;
+};
+
+void check_ragged_lengths(const char *engine) {
+  const SimDriver driver{{"DEVICES", "16MiB"}, {"ENGINE", engine}};
+  driver.start();
+  const Bench bench(driver);
+  std::vector<uint8_t> data(kSimGranule);
+  for (size_t i = 0; i < data.size(); ++i) data[i] = static_cast<uint8_t>(i * 2654435761u >> 13);
+  REQUIRE_CU(bench.input.write(data.data(), data.size()));
+
+  const uint64_t block = vram::kBlockBytes, thread_block = 64 * block;
+  for (const uint64_t bytes :
+       {uint64_t{1}, uint64_t{15}, uint64_t{16}, uint64_t{17}, block - 1, block, block + 1, 5 * block + 128,
+        thread_block - 1, thread_block, thread_block + 1, 2 * thread_block + 7}) {
+    const uint64_t blocks = vram::block_count(bytes);
+    std::vector<uint8_t> expected((blocks + 1) * vram::kDigestBytes, kUntouched), seen(expected.size());
+    vram::hash_blocks(data.data(), bytes, expected.data());
+    REQUIRE_CU(driver.cuMemsetD8Async(bench.output.address(), kUntouched, seen.size(), nullptr));
+    CHECK_CU(cu::kSuccess, bench.launch(bench.input.address(), bytes, bench.output.address(),
+                                        static_cast<unsigned>((blocks + 63) / 64)));
+    REQUIRE_CU(bench.output.read(seen.data(), seen.size()));
+    CHECK(seen == expected);
+  }
+
+  // A grid that is too small does the part that it covers.
+  std::vector<uint8_t> expected(65 * vram::kDigestBytes, kUntouched), seen(expected.size());
+  vram::hash_blocks(data.data(), thread_block, expected.data());
+  REQUIRE_CU(driver.cuMemsetD8Async(bench.output.address(), kUntouched, seen.size(), nullptr));
+  CHECK_CU(cu::kSuccess, bench.launch(bench.input.address(), 2 * thread_block, bench.output.address(), 1));
+  REQUIRE_CU(bench.output.read(seen.data(), seen.size()));
+  CHECK(seen == expected);
+}
+
+}  // namespace
+
+TEST("sim: the kernel's source hashes every length as the host does") {
+  check_ragged_lengths("source");
+}
+
+TEST("sim: the fast engine hashes every length as the host does") {
+  check_ragged_lengths("fast");
+}
+
+TEST("sim: a launch may touch what its device may, to the byte, and no more") {
+  for (const char *engine : {"source", "fast"}) {
+    const SimDriver driver{{"DEVICES", "16MiB"}, {"ENGINE", engine}};
+    driver.start();
+    const Bench bench(driver);
+    const cu::DevicePtr in = bench.input.address(), out = bench.output.address();
+    const uint64_t block = vram::kBlockBytes;
+    const auto expect = [&](cu::Result expected, cu::Result actual) {
+      CHECK_CU(expected, actual);
+      driver.reset();
+    };
+    expect(cu::kSuccess, bench.launch(in + kSimGranule - 16, 16, out + kSimGranule - 32, 1));
+    expect(cu::kIllegalAddress, bench.launch(in + kSimGranule - 16, 17, out, 1));
+    expect(cu::kIllegalAddress, bench.launch(in, 2 * block, out + kSimGranule - 32, 1));
+    expect(716, bench.launch(in + 8, block, out, 1));
+    REQUIRE_CU(bench.output.set_access(0, cu::kAccessRead));
+    expect(cu::kIllegalAddress, bench.launch(in, block, out, 1));
+    REQUIRE_CU(bench.output.set_access(0, cu::kAccessReadWrite));
+    REQUIRE_CU(bench.input.set_access(0, cu::kAccessRead));
+    expect(cu::kSuccess, bench.launch(in, block, out, 1));
+
+    expect(cu::kInvalidValue, bench.launch(in, block, out, 0));
+    expect(cu::kInvalidValue, bench.launch(in, block, out, 1, 32));
+    expect(cu::kLaunchOutOfResources, bench.launch(in, block, out, 1, 128));
+  }
+}
+
+TEST("sim: an image that is no module of the simulator's is refused") {
+  const SimDriver driver{{"DEVICES", "8MiB"}};
+  driver.start();
+  cu::Module module = nullptr;
+  const auto load = [&](const std::string &image) { return driver.cuModuleLoadData(&module, image.c_str()); };
+  CHECK_CU(cu::kNoBinaryForGpu, load(".version 9.0\n.target sm_75\n"));
+  CHECK_CU(cu::kNoBinaryForGpu, load("//\n// Generated by a compiler\n"));
+  CHECK_CU(cu::kNoBinaryForGpu, load("\x50\xed\x55\xba"));
+  CHECK_CU(cu::kInvalidImage, load("junk"));
+  CHECK_CU(cu::kInvalidImage, load(""));
+  CHECK_CU(cu::kInvalidValue, driver.cuModuleLoadData(&module, nullptr));
+
+  std::string cubin(4096, '\0');
+  std::memcpy(&cubin[0],
+              "\x7f"
+              "ELF\x02\x01\x01",
+              7);
+  CHECK_CU(cu::kNoBinaryForGpu, load(cubin));
+
+  // Every header in turn points past any sensible end, or at nothing: a refusal, or a module where it does not matter.
+  const std::string good = test::sim_kernels();
+  for (size_t i = 16; i < 64; ++i) {
+    std::string damaged = good;
+    damaged[i] = static_cast<char>(~damaged[i]);
+    if (load(damaged) == cu::kSuccess) CHECK_CU(cu::kSuccess, driver.cuModuleUnload(module));
+  }
+  CHECK(driver.live("cuModuleLoadData") == 0);
+}
+
+TEST("sim: an image that memory ends in is refused, without a signal") {
+  const SimDriver driver{{"DEVICES", "8MiB"}};
+  driver.start();
+  const std::string good = test::sim_kernels();
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  void *pages = mmap(nullptr, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  REQUIRE(pages != MAP_FAILED);
+  REQUIRE(mprotect(static_cast<char *>(pages) + page, page, PROT_NONE) == 0);
+  cu::Module module = nullptr;
+  std::memcpy(pages, good.data(), page);
+  CHECK_CU(cu::kInvalidImage, driver.cuModuleLoadData(&module, pages));
+  char *last = static_cast<char *>(pages) + page - 4;
+  std::memcpy(last, good.data(), 4);
+  CHECK_CU(cu::kInvalidImage, driver.cuModuleLoadData(&module, last));
+  munmap(pages, 2 * page);
+}
+
+TEST("sim: functions come by name, and go with their module") {
+  const SimDriver driver{{"DEVICES", "8MiB"}};
+  driver.start();
+  const std::string image = test::sim_kernels();
+  cu::Module first = nullptr, second = nullptr;
+  cu::Function function = nullptr;
+  REQUIRE_CU(driver.cuModuleLoadData(&first, image.data()));
+  REQUIRE_CU(driver.cuModuleLoadData(&second, image.data()));
+  CHECK_CU(cu::kNotFound, driver.cuModuleGetFunction(&function, first, "vram_tree"));
+  REQUIRE_CU(driver.cuModuleGetFunction(&function, first, "vram_tree_level"));
+  REQUIRE_CU(driver.cuModuleUnload(first));
+  void *parameters[3] = {};
+  CHECK_CU(cu::kInvalidHandle, driver.cuLaunchKernel(function, 1, 1, 1, 64, 1, 1, 0, nullptr, parameters, nullptr));
+  CHECK_CU(cu::kInvalidHandle, driver.cuModuleGetFunction(&function, first, "vram_tree_level"));
+  CHECK_CU(cu::kInvalidHandle, driver.cuModuleUnload(first));
+  REQUIRE_CU(driver.cuModuleUnload(second));
+}

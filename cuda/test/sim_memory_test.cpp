@@ -1,0 +1,259 @@
+/** The simulator's memory: capacity, reuse, mappings, access, and the file it lies in. */
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <fstream>
+#include <memory>
+#include <vector>
+
+#include "sim_driver.h"
+
+using test::kSimGranule;
+using test::sim_properties;
+using test::SimDriver;
+using test::SimMemory;
+
+namespace {
+
+using Bytes = std::vector<unsigned char>;
+
+size_t free_bytes(const SimDriver &driver) {
+  size_t free = 0, total = 0;
+  REQUIRE_CU(driver.cuMemGetInfo_v2(&free, &total));
+  return free;
+}
+
+/** Asks the kernel to write one byte at an address of this process: 1, or -1 and errno. */
+ssize_t write_by_kernel(cu::DevicePtr address) {
+  int ends[2];
+  REQUIRE(pipe(ends) == 0);
+  REQUIRE(write(ends[1], "x", 1) == 1);
+  const ssize_t taken = read(ends[0], reinterpret_cast<void *>(address), 1);
+  const int error = errno;
+  close(ends[0]);
+  close(ends[1]);
+  errno = error;
+  return taken;
+}
+
+/** An empty directory, gone at the end with the devices' files in it. */
+class Directory {
+ public:
+  Directory() { REQUIRE(mkdtemp(path_) != nullptr); }
+  ~Directory() {
+    unlink(device_file(0).c_str());
+    rmdir(path_);
+  }
+  std::string path() const { return path_; }
+  std::string device_file(int device) const { return path() + "/gpu" + std::to_string(device) + "-memory.vram"; }
+
+ private:
+  char path_[32] = "/tmp/cuda_sim-test-XXXXXX";
+};
+
+}  // namespace
+
+TEST("sim: memory that is made read-only can't be written, by the device or by the host's kernel") {
+  const SimDriver driver{{"DEVICES", "8MiB"}};
+  driver.start();
+  const SimMemory memory(driver, 0, kSimGranule);
+  REQUIRE_CU(memory.write("weights", 7));
+  REQUIRE(write_by_kernel(memory.address() + 100) == 1);
+
+  REQUIRE_CU(memory.set_access(0, cu::kAccessRead));
+  CHECK(write_by_kernel(memory.address()) == -1);
+  CHECK(errno == EFAULT);
+  char text[8] = {};
+  CHECK_CU(cu::kSuccess, memory.read(text, 7));
+  CHECK(std::string(text) == "weights");
+
+  CHECK_CU(cu::kIllegalAddress, memory.write("damaged", 7));
+  driver.reset();
+  CHECK_CU(cu::kSuccess, memory.read(text, 7));
+  CHECK(std::string(text) == "weights");
+}
+
+TEST("sim: an operation that a device has no right to kills its context, until the simulator is reset") {
+  const SimDriver driver{{"DEVICES", "8MiB,8MiB"}};
+  driver.start(0);
+  const SimMemory memory(driver, 0, kSimGranule);
+  const SimMemory next(driver, 0, kSimGranule);
+  char text[8] = {};
+
+  const auto expect_dead = [&](cu::Result result) {
+    CHECK_CU(cu::kIllegalAddress, result);
+    size_t free = 0, total = 0;
+    void *buffer = nullptr;
+    cu::Stream stream = nullptr;
+    CHECK_CU(cu::kIllegalAddress, driver.cuMemGetInfo_v2(&free, &total));
+    CHECK_CU(cu::kIllegalAddress, driver.cuMemHostAlloc(&buffer, 1, 0));
+    CHECK_CU(cu::kIllegalAddress, driver.cuStreamCreate(&stream, 0));
+    CHECK_CU(cu::kIllegalAddress, memory.set_access(0, cu::kAccessReadWrite));
+    int count = 0;
+    CHECK_CU(cu::kSuccess, driver.cuDeviceGetCount(&count));
+    driver.reset();
+    CHECK_CU(cu::kSuccess, driver.cuMemGetInfo_v2(&free, &total));
+  };
+  const auto copy_out = [&](cu::DevicePtr from, size_t bytes) {
+    std::vector<char> to(bytes);
+    return driver.cuMemcpyDtoHAsync_v2(to.data(), from, bytes, nullptr);
+  };
+  expect_dead(copy_out(0x1000, 1));
+  expect_dead(copy_out(memory.address() + kSimGranule - 1, 2));
+  expect_dead(copy_out(UINT64_MAX, 2));
+  REQUIRE_CU(memory.set_access(0, cu::kAccessNone));
+  expect_dead(copy_out(memory.address(), 1));
+  REQUIRE_CU(memory.set_access(0, cu::kAccessReadWrite));
+
+  // Another device has no access unless it is given some, and its own context is the one that dies.
+  driver.use(1);
+  CHECK_CU(cu::kIllegalAddress, memory.read(text, 1));
+  driver.use(0);
+  CHECK_CU(cu::kSuccess, memory.read(text, 1));
+  driver.reset();
+  REQUIRE_CU(memory.set_access(1, cu::kAccessRead));
+  driver.use(1);
+  CHECK_CU(cu::kSuccess, memory.read(text, 1));
+  CHECK_CU(cu::kIllegalAddress, memory.write(text, 1));
+}
+
+TEST("sim: freed memory is reused last in, first out, and keeps what was in it") {
+  const SimDriver driver{{"DEVICES", "16MiB"}};
+  driver.start();
+  const Bytes secret(kSimGranule, 0x5e);
+  { const SimMemory older(driver, 0, kSimGranule); }
+  {
+    const SimMemory first(driver, 0, kSimGranule);
+    const SimMemory second(driver, 0, kSimGranule);
+    REQUIRE_CU(second.write(secret.data(), secret.size()));
+    REQUIRE_CU(first.write(Bytes(kSimGranule, 0x11).data(), kSimGranule));
+  }
+  // Destroyed in the reverse order of their making: `first` was freed last.
+  const SimMemory again(driver, 0, kSimGranule);
+  const SimMemory before(driver, 0, kSimGranule);
+  Bytes seen(kSimGranule);
+  REQUIRE_CU(again.read(seen.data(), seen.size()));
+  CHECK(seen == Bytes(kSimGranule, 0x11));
+  REQUIRE_CU(before.read(seen.data(), seen.size()));
+  CHECK(seen == secret);
+}
+
+TEST("sim: memory in pieces is one run of addresses") {
+  const SimDriver driver{{"DEVICES", "8MiB"}};
+  driver.start();
+  auto a = std::make_unique<SimMemory>(driver, 0, kSimGranule);
+  auto b = std::make_unique<SimMemory>(driver, 0, kSimGranule);
+  auto c = std::make_unique<SimMemory>(driver, 0, kSimGranule);
+  a.reset();
+  c.reset();
+  const SimMemory pieces(driver, 0, 3 * kSimGranule);
+  Bytes data(3 * kSimGranule), seen(3 * kSimGranule), other(kSimGranule);
+  for (size_t i = 0; i < data.size(); ++i) data[i] = static_cast<unsigned char>(i * 2654435761u >> 20);
+  REQUIRE_CU(b->write(Bytes(kSimGranule, 7).data(), kSimGranule));
+  REQUIRE_CU(pieces.write(data.data(), data.size()));
+  REQUIRE_CU(pieces.read(seen.data(), seen.size()));
+  CHECK(seen == data);
+  REQUIRE_CU(b->read(other.data(), other.size()));
+  CHECK(other == Bytes(kSimGranule, 7));
+}
+
+TEST("sim: capacity is the limit, and physical memory stays taken while a handle or a mapping holds it") {
+  const SimDriver driver{{"DEVICES", "8MiB"}};
+  driver.start();
+  const cu::AllocationProp prop = sim_properties(0);
+  cu::AllocationHandle handle = 0, retained = 0, none = 0;
+  REQUIRE_CU(driver.cuMemCreate(&handle, 3 * kSimGranule, &prop, 0));
+  CHECK(free_bytes(driver) == kSimGranule);
+  CHECK_CU(cu::kOutOfMemory, driver.cuMemCreate(&none, 2 * kSimGranule, &prop, 0));
+  CHECK_CU(cu::kOutOfMemory, driver.cuMemCreate(&none, SIZE_MAX / kSimGranule * kSimGranule, &prop, 0));
+
+  cu::DevicePtr address = 0;
+  REQUIRE_CU(driver.cuMemAddressReserve(&address, 3 * kSimGranule, 0, 0, 0));
+  REQUIRE_CU(driver.cuMemMap(address, 3 * kSimGranule, 0, handle, 0));
+  REQUIRE_CU(driver.cuMemRelease(handle));
+  CHECK_CU(cu::kInvalidValue, driver.cuMemRelease(handle));
+  CHECK(free_bytes(driver) == kSimGranule);
+  REQUIRE_CU(driver.cuMemRetainAllocationHandle(&retained, reinterpret_cast<void *>(address + 5)));
+  REQUIRE_CU(driver.cuMemUnmap(address, 3 * kSimGranule));
+  CHECK(free_bytes(driver) == kSimGranule);
+  REQUIRE_CU(driver.cuMemRelease(retained));
+  CHECK(free_bytes(driver) == 4 * kSimGranule);
+  REQUIRE_CU(driver.cuMemAddressFree(address, 3 * kSimGranule));
+  CHECK(driver.live("*") == 0);
+}
+
+TEST("sim: sizes, ranges and locations that make no sense are refused") {
+  const SimDriver driver{{"DEVICES", "8MiB"}};
+  driver.start();
+  cu::AllocationProp prop = sim_properties(0);
+  cu::AllocationHandle handle = 0;
+  cu::DevicePtr address = 0, misaligned = 0;
+  CHECK_CU(cu::kInvalidValue, driver.cuMemCreate(&handle, 0, &prop, 0));
+  CHECK_CU(cu::kInvalidValue, driver.cuMemCreate(&handle, kSimGranule + 4096, &prop, 0));
+  prop.location.id = 1;
+  CHECK_CU(cu::kInvalidDevice, driver.cuMemCreate(&handle, kSimGranule, &prop, 0));
+  prop = sim_properties(0);
+  CHECK_CU(cu::kInvalidValue, driver.cuMemAddressReserve(&address, 4096, 0, 0, 0));
+  CHECK_CU(cu::kInvalidValue, driver.cuMemAddressReserve(&misaligned, kSimGranule, 3, 0, 0));
+  CHECK_CU(cu::kOutOfMemory, driver.cuMemAddressReserve(&address, size_t{1} << 62, 0, 0, 0));
+
+  REQUIRE_CU(driver.cuMemCreate(&handle, 2 * kSimGranule, &prop, 0));
+  REQUIRE_CU(driver.cuMemAddressReserve(&address, 4 * kSimGranule, 16 * kSimGranule, 0, 0));
+  CHECK(address % (16 * kSimGranule) == 0);
+  CHECK_CU(cu::kInvalidValue, driver.cuMemMap(address, 3 * kSimGranule, 0, handle, 0));
+  CHECK_CU(cu::kInvalidValue, driver.cuMemMap(address + 3 * kSimGranule, 2 * kSimGranule, 0, handle, 0));
+  CHECK_CU(cu::kInvalidValue, driver.cuMemMap(address + 4096, kSimGranule, 0, handle, 0));
+  CHECK_CU(cu::kInvalidValue, driver.cuMemMap(address, kSimGranule, 0, handle + 1, 0));
+  REQUIRE_CU(driver.cuMemMap(address, 2 * kSimGranule, 0, handle, 0));
+  CHECK_CU(cu::kInvalidValue, driver.cuMemMap(address + kSimGranule, kSimGranule, 0, handle, 0));
+  CHECK_CU(cu::kInvalidValue, driver.cuMemUnmap(address, kSimGranule));
+  CHECK_CU(cu::kInvalidValue, driver.cuMemUnmap(address, 3 * kSimGranule));
+  CHECK_CU(cu::kInvalidValue, driver.cuMemAddressFree(address, 4 * kSimGranule));
+
+  cu::AccessDesc desc = {{static_cast<cu::LocationType>(2), 0}, cu::kAccessRead};
+  CHECK_CU(cu::kInvalidValue, driver.cuMemSetAccess(address, 2 * kSimGranule, &desc, 1));
+  desc = {{cu::kLocationDevice, 1}, cu::kAccessRead};
+  CHECK_CU(cu::kInvalidDevice, driver.cuMemSetAccess(address, 2 * kSimGranule, &desc, 1));
+  desc = {{cu::kLocationDevice, 0}, cu::kAccessRead};
+  CHECK_CU(cu::kInvalidValue, driver.cuMemSetAccess(address, 3 * kSimGranule, &desc, 1));
+
+  REQUIRE_CU(driver.cuMemUnmap(address, 2 * kSimGranule));
+  CHECK_CU(cu::kInvalidValue, driver.cuMemAddressFree(address, kSimGranule));
+  REQUIRE_CU(driver.cuMemAddressFree(address, 4 * kSimGranule));
+  REQUIRE_CU(driver.cuMemRelease(handle));
+}
+
+TEST("sim: memory in a directory can be damaged from outside, and is cleared at start") {
+  const Directory directory;
+  const std::string path = directory.device_file(0);
+  REQUIRE(std::ofstream(path).write("left behind", 11).good());
+  const SimDriver driver{{"DEVICES", "8MiB"}, {"DIR", directory.path()}};
+  driver.start();
+  struct stat status = {};
+  REQUIRE(stat(path.c_str(), &status) == 0);
+  CHECK(status.st_size == 0);
+
+  const SimMemory memory(driver, 0, kSimGranule);
+  REQUIRE_CU(memory.write("weights", 7));
+  REQUIRE_CU(memory.set_access(0, cu::kAccessRead));
+
+  const int file = open(path.c_str(), O_RDWR | O_CLOEXEC);
+  REQUIRE(file >= 0);
+  CHECK(pwrite(file, "W", 1, 0) == 1);
+  char text[8] = {};
+  CHECK_CU(cu::kSuccess, memory.read(text, 7));
+  CHECK(std::string(text) == "Weights");
+
+  // Whoever runs keeps the file: a second simulator would pull it from under the first.
+  const SimDriver second{{"DEVICES", "8MiB"}, {"DIR", directory.path()}};
+  CHECK_CU(cu::kInvalidValue, second.init());
+
+  // To touch a file that was cut short would be a signal; it is an error.
+  CHECK(ftruncate(file, 0) == 0);
+  CHECK_CU(cu::kIllegalAddress, memory.read(text, 7));
+  close(file);
+}
