@@ -20,7 +20,7 @@ export async function planRoutes(app: FastifyInstance, { residency }: RouteOptio
         body: refTo(PlanBody),
         response: { 200: answer(Plan, 'Where each shard would lie, or why it does not fit.') },
       },
-      config: { errors: ['MODEL_TOO_LARGE', 'STARTING', 'DRAINING', 'AUDIT_UNAVAILABLE'] },
+      config: { errors: ['STARTING', 'DRAINING', 'AUDIT_UNAVAILABLE'] },
       preHandler: request.before,
     },
     async (call) => planView(residency.plan(request.of(call))),

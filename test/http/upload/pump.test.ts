@@ -1,0 +1,97 @@
+import { PassThrough } from 'node:stream';
+import fc from 'fast-check';
+import t from 'tap';
+import { WorkerError } from '../../../src/errors.js';
+import { pump, type Sink } from '../../../src/http/upload/pump.js';
+
+const hour = 3600;
+
+/** A sink that keeps what it gets, and asks to wait after every chunk where it is slow. */
+function collector(slow: boolean) {
+  const chunks: Uint8Array[] = [];
+  let waiting = false;
+  const sink: Sink = {
+    signal: new AbortController().signal,
+    write(chunk) {
+      if (waiting) throw new Error('written to while it asked to wait');
+      chunks.push(Uint8Array.from(chunk));
+      if (!slow) return undefined;
+      waiting = true;
+      return new Promise((resolve) =>
+        setImmediate(() => {
+          waiting = false;
+          resolve();
+        }),
+      );
+    },
+  };
+  return { sink, bytes: () => Buffer.concat(chunks) };
+}
+
+t.test('every byte arrives, in order, however it is cut and however slow the sink is', async (t) => {
+  const chunks = fc.array(fc.uint8Array({ minLength: 1, maxLength: 100 }), { minLength: 1, maxLength: 20 });
+  await fc.assert(
+    fc.asyncProperty(chunks, fc.boolean(), async (parts, slow) => {
+      const whole = Buffer.concat(parts);
+      const source = new PassThrough();
+      const { sink, bytes } = collector(slow);
+      const pumped = pump(source, sink, whole.length, hour);
+      for (const part of parts) source.write(part);
+      source.end();
+      await pumped;
+      t.ok(bytes().equals(whole));
+    }),
+    { numRuns: 50 },
+  );
+});
+
+t.test('a body that is too short, too long or cut off is told apart from a good one', async (t) => {
+  const run = async (end: (source: PassThrough) => void) => {
+    const source = new PassThrough();
+    const pumped = pump(source, collector(false).sink, 5, hour);
+    source.write('abc');
+    end(source);
+    return pumped;
+  };
+  await t.rejects(
+    run((source) => source.end()),
+    { code: 'LENGTH_MISMATCH', message: /ended after 3 of 5/ },
+  );
+  await t.rejects(
+    run((source) => source.end('defg')),
+    { code: 'LENGTH_MISMATCH', message: /goes on after 7 of 5/ },
+  );
+  await t.rejects(
+    run((source) => source.destroy()),
+    { code: 'LENGTH_MISMATCH', message: /client left/ },
+  );
+  await run((source) => source.end('de'));
+  const gone = new PassThrough();
+  gone.destroy();
+  await t.rejects(pump(gone, collector(false).sink, 5, hour), { code: 'LENGTH_MISMATCH' });
+});
+
+t.test('what the sink throws, rejects with or ends with comes through, and the source rests', async (t) => {
+  const wrong = new WorkerError('CUDA_ERROR', 'the device');
+  const ended = new AbortController();
+  const sinks: Sink[] = [
+    {
+      ...collector(false).sink,
+      write: () => {
+        throw wrong;
+      },
+    },
+    { ...collector(false).sink, write: () => Promise.reject(wrong) },
+    { write: () => undefined, signal: ended.signal },
+    { write: () => undefined, signal: AbortSignal.abort(wrong) },
+  ];
+  for (const sink of sinks) {
+    const source = new PassThrough();
+    const pumped = pump(source, sink, 5, hour);
+    source.write('abc');
+    setImmediate(() => ended.abort(wrong));
+    await t.rejects(pumped, wrong);
+    t.ok(source.isPaused());
+    t.equal(source.listenerCount('data'), 0);
+  }
+});

@@ -1,0 +1,79 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import t from 'tap';
+import { patternBytes } from '../../support/bytes.js';
+import { availableBytes, get } from '../../support/requests.js';
+import { startWorker, type TestWorker } from '../../support/worker.js';
+import { head, lastBody, RawClient } from '../raw.js';
+
+const upload = 'PUT /v1/commit?shard_id=a&model_ref=m';
+const env = { WORKER_UPLOAD_IDLE_SECONDS: '1' };
+
+/** Resolves when no shard is left and all memory is free again. */
+async function untilEmpty(worker: TestWorker, available: readonly number[]): Promise<void> {
+  const shards = async () => (await get(worker, '/v1/shards')).json().shards.length;
+  while ((await shards()) > 0 || String(await availableBytes(worker)) !== String(available)) await sleep(5);
+}
+
+t.test('an upload that stalls is ended, told so, and leaves nothing', async (t) => {
+  const worker = await startWorker(t, { listen: true, env });
+  const available = await availableBytes(worker);
+  const client = new RawClient(worker.url).send(head(upload, { 'Content-Length': 5_000_000 }));
+  client.send(patternBytes(1_000_000));
+  const heard = await client.until(/\}$/);
+  t.match(lastBody(heard), { status: 408, code: 'UPLOAD_TIMEOUT', retriable: true });
+  await client.leave();
+  await untilEmpty(worker, available);
+});
+
+t.test('an upload that trickles is ended too', async (t) => {
+  const worker = await startWorker(t, { listen: true, env });
+  const client = new RawClient(worker.url).send(head(upload, { 'Content-Length': 5_000_000 }));
+  const trickle = setInterval(() => client.send('x'), 50);
+  t.teardown(() => clearInterval(trickle));
+  t.match(lastBody(await client.until(/\}$/)), { code: 'UPLOAD_TIMEOUT', detail: /slower/ });
+  clearInterval(trickle);
+  await client.leave();
+});
+
+t.test('an upload that moves may take as long as it takes', async (t) => {
+  const worker = await startWorker(t, { listen: true, env });
+  const bytes = patternBytes(40_000);
+  const client = new RawClient(worker.url).send(head(upload, { 'Content-Length': bytes.length }));
+  for (let at = 0; at < bytes.length; at += 2000) {
+    client.send(bytes.subarray(at, at + 2000));
+    await sleep(100);
+  }
+  t.match(await client.until(/\}\}$/), /^HTTP\/1.1 201 /, 'twice the idle time');
+  await client.leave();
+});
+
+t.test('a client that leaves in the middle leaves nothing behind', async (t) => {
+  const worker = await startWorker(t, { listen: true });
+  const available = await availableBytes(worker);
+  for (const sent of [0, 1, 3_000_000]) {
+    const client = new RawClient(worker.url).send(head(upload, { 'Content-Length': 5_000_000 }));
+    client.send(patternBytes(sent));
+    while ((await get(worker, '/v1/shards')).json().shards.length === 0) await sleep(1);
+    await client.leave();
+    await untilEmpty(worker, available);
+    t.pass(`after ${sent} bytes`);
+  }
+  const again = await worker.inject({ method: 'PUT', url: upload.slice(4), payload: patternBytes(10) });
+  t.equal(again.statusCode, 201, 'and its name is free again');
+});
+
+t.test('a client that leaves before its turn comes leaves the queue', async (t) => {
+  const worker = await startWorker(t, { listen: true, env: { WORKER_COMMIT_SLOTS: '1' } });
+  const available = await availableBytes(worker);
+  const first = new RawClient(worker.url).send(head(upload, { 'Content-Length': 10 }));
+  await first.send('1').until(/^/);
+  while ((await get(worker, '/v1/shards')).json().shards.length < 1) await sleep(1);
+  const waiting = { 'Content-Length': 10, Expect: '100-continue' };
+  const second = new RawClient(worker.url).send(head('PUT /v1/commit?shard_id=b&model_ref=m', waiting));
+  while ((await get(worker, '/v1/shards')).json().shards.length < 2) await sleep(1);
+  await second.leave();
+  while ((await get(worker, '/v1/shards')).json().shards.length > 1) await sleep(1);
+  t.equal(second.heard, '', 'it was never told to send');
+  await first.leave();
+  await untilEmpty(worker, available);
+});
