@@ -1,0 +1,135 @@
+import { readFileSync } from 'node:fs';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import addFormats from 'ajv-formats';
+import t from 'tap';
+import { examples } from '../../src/http/examples.js';
+import { meanings } from '../../src/http/problem.js';
+import { startWorker } from '../support/worker.js';
+
+interface Media {
+  readonly schema: { readonly $ref?: string };
+  readonly example?: unknown;
+  readonly examples?: Readonly<Record<string, { readonly value: { readonly code: string; readonly status: number } }>>;
+}
+interface Answer {
+  readonly description: string;
+  readonly content?: Readonly<Record<string, Media>>;
+}
+interface Operation {
+  readonly operationId: string;
+  readonly summary: string;
+  readonly security?: readonly object[];
+  readonly requestBody?: { readonly content: Readonly<Record<string, Media>> };
+  readonly responses: Readonly<Record<string, Answer>>;
+}
+interface Document {
+  readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
+  readonly components: { readonly schemas: Readonly<Record<string, object>> };
+}
+
+const committed = readFileSync(new URL('../../openapi/openapi.json', import.meta.url), 'utf8');
+const document: Document = JSON.parse(committed);
+const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
+  Object.entries(methods).map(([method, operation]) => ({ name: `${method.toUpperCase()} ${path}`, path, operation })),
+);
+
+const ajv = new Ajv2020({ strict: false });
+addFormats.default(ajv);
+ajv.addSchema({ $id: 'openapi', components: document.components });
+
+function validate(media: Media, value: unknown): string {
+  const schema = media.schema.$ref === undefined ? media.schema : { $ref: `openapi${media.schema.$ref}` };
+  return ajv.validate(schema, value) ? '' : ajv.errorsText();
+}
+
+t.test('the committed document is what the worker serves, byte for byte', async (t) => {
+  const { app } = await startWorker(t, { start: false });
+  const served = await app.inject('/openapi.json');
+  t.equal(`${JSON.stringify(served.json(), null, 2)}\n`, committed, 'run `npm run build && node openapi/generate.mjs`');
+});
+
+t.test('every route of the contract is in it', async (t) => {
+  t.same(operations.map(({ name }) => name).sort(), [
+    'DELETE /v1/reservations/{id}',
+    'DELETE /v1/shards/{shard_id}',
+    'GET /livez',
+    'GET /metrics',
+    'GET /readyz',
+    'GET /v1/devices',
+    'GET /v1/ready',
+    'GET /v1/shards',
+    'GET /v1/shards/{shard_id}',
+    'POST /v1/commit',
+    'POST /v1/handles/verify',
+    'POST /v1/plan',
+    'POST /v1/reservations/{id}/renew',
+    'POST /v1/shards/{shard_id}/verify',
+    'PUT /v1/commit',
+  ]);
+});
+
+t.test('every body of every route has an example that is valid', async (t) => {
+  for (const { name, operation } of operations) {
+    for (const [type, media] of Object.entries(operation.requestBody?.content ?? {})) {
+      if (type === 'application/octet-stream') continue;
+      t.equal(validate(media, media.example), '', `${name}: request`);
+    }
+    for (const [status, answer] of Object.entries(operation.responses)) {
+      for (const media of Object.values(answer.content ?? {})) {
+        const values =
+          media.examples === undefined ? [media.example] : Object.values(media.examples).map((one) => one.value);
+        for (const value of values) t.equal(validate(media, value), '', `${name}: ${status}`);
+      }
+    }
+  }
+  t.same(
+    Object.keys(examples).sort(),
+    operations
+      .filter(({ operation }) => !operation.responses['204'])
+      .map(({ operation }) => operation.operationId)
+      .sort(),
+  );
+});
+
+t.test('every route says how it fails: each status with its codes', async (t) => {
+  for (const { name, path, operation } of operations) {
+    const problems = Object.entries(operation.responses).flatMap(([status, { content }]) =>
+      Object.entries(content?.['application/problem+json']?.examples ?? {}).map(([code, { value }]) => ({
+        status,
+        code,
+        value,
+      })),
+    );
+    t.ok(
+      problems.some(({ code }) => code === 'INVALID_PARAMS'),
+      name,
+    );
+    if (path.startsWith('/v1')) {
+      for (const code of ['AUTH_FAILED', 'INTERNAL'])
+        t.ok(
+          problems.some((problem) => problem.code === code),
+          `${name}: ${code}`,
+        );
+    } else t.same(operation.security, [], `${name} is open`);
+    for (const { status, code, value } of problems) {
+      t.equal(String(meanings[code as keyof typeof meanings].status), status);
+      t.match(value, { code, status: Number(status) });
+    }
+  }
+});
+
+t.test('schemas stand by name, and refuse what they do not name', async (t) => {
+  for (const [name, schema] of Object.entries(document.components.schemas)) {
+    t.match(name, /^[A-Z][A-Za-z]+$/);
+    t.match(schema, { type: 'object', additionalProperties: false, description: String }, name);
+  }
+});
+
+t.test('the example of a plan is a request that works', async (t) => {
+  const { inject } = await startWorker(t);
+  const payload = examples.plan?.request;
+  t.equal(
+    (await inject({ method: 'POST', url: '/v1/plan', ...(payload === undefined ? {} : { payload }) })).statusCode,
+    200,
+  );
+});

@@ -1,0 +1,45 @@
+import fastify from 'fastify';
+import { pino } from 'pino';
+import t from 'tap';
+import { WorkerError } from '../../../src/errors.js';
+import { logSerializers } from '../../../src/http/plugins/logging.js';
+import { refusals } from '../../../src/http/plugins/refusals.js';
+
+/** The plugin under routes that fail in ways of which the worker's own have none. */
+async function failing(error: unknown) {
+  const lines: string[] = [];
+  const loggerInstance = pino({ serializers: logSerializers }, { write: (line: string) => lines.push(line) });
+  const app = fastify({ loggerInstance });
+  await app.register(refusals);
+  app.get('/', async () => {
+    throw error;
+  });
+  const answer = await app.inject('/');
+  await app.close();
+  return { answer, log: lines.join('') };
+}
+
+t.test('an error that nobody foresaw is INTERNAL, shows nothing of itself, and is logged', async (t) => {
+  const { answer, log } = await failing(new TypeError('pointer 0xdeadbeef of somebody'));
+  t.equal(answer.statusCode, 500);
+  t.match(answer.json(), { code: 'INTERNAL', retriable: false });
+  t.notMatch(answer.body, /deadbeef|TypeError/);
+  t.match(log, /TypeError.*deadbeef/);
+});
+
+t.test('what is thrown need be no error', async (t) => {
+  for (const thrown of ['text', 42, { statusCode: 418 }, null]) {
+    const { answer } = await failing(thrown);
+    t.match(answer.json(), { status: 500, code: 'INTERNAL' }, JSON.stringify(thrown));
+  }
+});
+
+t.test('our own errors say what they say, and the worker’s failures are logged with their cause', async (t) => {
+  const { answer, log } = await failing(
+    new WorkerError('CUDA_ERROR', 'the driver says 719', { cause: new Error('below') }),
+  );
+  t.match(answer.json(), { status: 500, code: 'CUDA_ERROR', detail: 'the driver says 719' });
+  t.match(log, /below/);
+  const refused = await failing(new WorkerError('NOT_FOUND', 'no such shard'));
+  t.notMatch(refused.log, /stack/, 'what the client did wrong is no error of ours');
+});
