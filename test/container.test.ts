@@ -1,0 +1,170 @@
+import { execFile } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { createRequire } from 'node:module';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import { Ajv, type AnySchema } from 'ajv';
+import formats from 'ajv-formats';
+import t from 'tap';
+import { parse } from 'yaml';
+import { loadConfig } from '../src/config.js';
+import { type Instruction, parseDockerfile } from './support/dockerfile.js';
+
+// No engine runs here: the files are held to the Compose specification, to each other and to the worker's settings.
+
+interface Service {
+  readonly profiles: readonly string[];
+  readonly build?: { readonly target: string };
+  readonly environment?: Readonly<Record<string, string | number>>;
+  readonly stop_grace_period?: string;
+  readonly [key: string]: unknown;
+}
+interface Compose {
+  readonly services: Readonly<Record<string, Service>>;
+  readonly secrets: Readonly<Record<string, { readonly file: string }>>;
+  readonly configs: Readonly<Record<string, { readonly file: string }>>;
+}
+
+const root = join(import.meta.dirname, '..');
+const read = (path: string) => readFileSync(join(root, path), 'utf8');
+const withDefaults = (text: string) => text.replace(/\$\{\w+:-([^}]*)\}/g, '$1');
+const compose: Compose = parse(withDefaults(read('docker-compose.yml')), { merge: true });
+const stages = parseDockerfile(read('Dockerfile'));
+const workers = Object.entries(compose.services).filter(([, service]) => service.build !== undefined);
+
+/** What an image of this stage is made by: its own instructions after those of the stages it is built on. */
+function history(name: string): readonly Instruction[] {
+  const stage = stages.find((one) => one.name === name);
+  return stage === undefined ? [] : [...history(stage.base), ...stage.instructions];
+}
+const last = (target: string, keyword: string) =>
+  history(target).findLast((one) => one.keyword === keyword)?.text ?? '';
+const imageSettings = (target: string): Record<string, string> =>
+  Object.fromEntries(
+    history(target)
+      .filter((one) => one.keyword === 'ENV')
+      .flatMap((one) => one.text.split(' '))
+      .map((pair) => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)]),
+  );
+
+t.test('docker-compose.yml is valid by the Compose specification', async (t) => {
+  const manifest = createRequire(import.meta.url).resolve('dclint/package.json');
+  const { $schema: _draft, ...schema } = JSON.parse(
+    readFileSync(join(dirname(manifest), 'schemas', 'compose.schema.json'), 'utf8'),
+  );
+  const ajv = new Ajv({ strict: false, formats: { duration: /^([0-9]+(us|ms|s|m|h))+$/ } });
+  formats.default(ajv, ['uri']);
+  const validate = ajv.compile(schema as AnySchema);
+  t.ok(validate(compose), JSON.stringify(validate.errors));
+  t.notOk(validate({ ...compose, services: { worker: { imag: 'x' } } }), 'the schema refuses an unknown key');
+});
+
+t.test('each profile starts one worker, and Prometheus', async (t) => {
+  t.same(workers.map(([, { profiles, build }]) => [profiles, build?.target]).sort(), [
+    [['cpu'], 'cpu'],
+    [['gpu'], 'gpu'],
+  ]);
+  t.same(compose.services.prometheus?.profiles, ['cpu', 'gpu']);
+  const { scrape_configs: jobs } = parse(read(compose.configs.prometheus?.file ?? ''));
+  t.same(jobs[0].static_configs[0].targets, ['worker:8001']);
+  for (const [, worker] of workers) t.match(worker.networks, { default: { aliases: ['worker'] } });
+});
+
+t.test('the GPU worker reserves NVIDIA devices, and the other one none', async (t) => {
+  t.match(compose.services['worker-gpu'], {
+    deploy: { resources: { reservations: { devices: [{ driver: 'nvidia', count: 'all', capabilities: ['gpu'] }] } } },
+  });
+  t.notOk(compose.services['worker-cpu']?.deploy);
+  t.equal(imageSettings('gpu').NVIDIA_DRIVER_CAPABILITIES, 'compute,utility');
+});
+
+t.test('every service is held tight', async (t) => {
+  for (const [name, service] of Object.entries(compose.services)) {
+    t.match(service, { read_only: true, cap_drop: ['ALL'], security_opt: ['no-new-privileges:true'] }, name);
+    for (const port of service.ports as string[]) t.match(port, /^127\.0\.0\.1:/, `${name} is published on loopback`);
+  }
+});
+
+t.test('the token reaches the worker as a secret', async (t) => {
+  for (const [name, worker] of workers) {
+    t.same(worker.secrets, ['worker_token'], name);
+    t.equal(worker.environment?.WORKER_API_TOKEN_FILE, '/run/secrets/worker_token', name);
+  }
+  t.equal(compose.secrets.worker_token?.file, './.worker/token', 'which is where npm start makes it');
+});
+
+t.test('the worker takes every setting of its container', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'vram-container-'));
+  const token = join(directory, 'token');
+  writeFileSync(token, 'a'.repeat(64), { mode: 0o600 });
+  for (const [name, worker] of workers) {
+    const target = worker.build?.target ?? '';
+    const settings = Object.entries({ ...imageSettings(target), ...worker.environment });
+    const environment = Object.fromEntries(settings.map(([key, value]) => [key, String(value)]));
+    const mounted = { ...environment, WORKER_API_TOKEN_FILE: token, WORKER_MODEL_DIR: directory };
+    const config = loadConfig(mounted, { simulate: target === 'cpu', directory });
+    t.equal(config.bindHost, '0.0.0.0', `${name} can be reached from outside its container`);
+    t.equal(last(target, 'EXPOSE'), String(config.bindPort), name);
+    t.same(worker.ports, [`127.0.0.1:${config.bindPort}:${config.bindPort}`], name);
+    t.ok(Number.parseInt(worker.stop_grace_period ?? '', 10) > config.drainSeconds, `${name} has time to drain`);
+  }
+});
+
+t.test('the images run the worker alone, and not as root', async (t) => {
+  for (const [target, command] of [
+    ['cpu', ['serve', '--simulate']],
+    ['gpu', ['serve']],
+  ] as const) {
+    t.equal(last(target, 'USER'), '1000:1000', target);
+    t.equal(last(target, 'STOPSIGNAL'), 'SIGTERM', target);
+    t.same(JSON.parse(last(target, 'ENTRYPOINT')), ['node', '/app/dist/main.cjs'], target);
+    t.same(JSON.parse(last(target, 'CMD')), command, target);
+  }
+});
+
+t.test('the Dockerfile copies what is there', async (t) => {
+  const ignored = read('.dockerignore').split('\n');
+  for (const [index, stage] of stages.entries()) {
+    for (const { text } of stage.instructions.filter((one) => one.keyword === 'COPY')) {
+      const [, from, list = ''] = /^(?:--from=(\S+) )?(.*)$/.exec(text) ?? [];
+      const sources = list.split(' ').slice(0, -1);
+      if (from !== undefined) {
+        t.ok(
+          stages.slice(0, index).some((one) => one.name === from),
+          `${from} is built before ${stage.name}`,
+        );
+        for (const source of sources.filter((one) => one.includes('/cuda/build/'))) {
+          t.match(read('cuda/Makefile'), `$(BUILD)/${source.split('/').at(-1)}:`, `cuda/Makefile makes ${source}`);
+        }
+        continue;
+      }
+      for (const source of sources) {
+        t.ok(existsSync(join(root, source)), `${source} is in the tree`);
+        t.ok(ignored.includes(`!${source}`), `${source} is let through by .dockerignore`);
+      }
+    }
+  }
+});
+
+t.test('the health check says what livez says', async (t) => {
+  const [node, flag, script = '']: string[] = JSON.parse(last('cpu', 'HEALTHCHECK').replace(/^.*?CMD /, ''));
+  t.same([node, flag], ['node', '-e']);
+  let status = 200;
+  const paths: (string | undefined)[] = [];
+  const server = createServer((request, response) => {
+    paths.push(request.url);
+    response.writeHead(status, { connection: 'close' }).end();
+  });
+  await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  const check = () => promisify(execFile)(process.execPath, ['-e', script.replace(':8001', `:${port}`)]);
+  await t.resolves(check(), 'healthy when it answers 200');
+  status = 503;
+  await t.rejects(check(), { code: 1 }, 'unhealthy when it answers 503');
+  t.same(paths, ['/livez', '/livez']);
+  await new Promise((resolve) => void server.close(resolve));
+  await t.rejects(check(), { code: 1 }, 'unhealthy when nothing answers');
+});

@@ -1,0 +1,29 @@
+/** One line of a Dockerfile, its continuations joined: `{ keyword: 'COPY', text: '--from=build /app/dist dist' }`. */
+export interface Instruction {
+  readonly keyword: string;
+  readonly text: string;
+}
+
+export interface Stage {
+  /** The name after `AS`; empty where there is none. */
+  readonly name: string;
+  /** The image or the earlier stage that it builds on. */
+  readonly base: string;
+  readonly instructions: readonly Instruction[];
+}
+
+/** The stages of a Dockerfile, in order. What stands before the first `FROM` belongs to none. No heredocs. */
+export function parseDockerfile(source: string): readonly Stage[] {
+  const stages: { name: string; base: string; instructions: Instruction[] }[] = [];
+  const joined = source.replace(/^\s*#.*\n/gm, '').replace(/\\\n\s*/g, '');
+  for (const line of joined.split('\n').filter((text) => text.trim() !== '')) {
+    const [, keyword = '', text = ''] = /^(\w+)\s+(.*)$/.exec(line) ?? [];
+    if (keyword === 'FROM') {
+      const [base = '', , name = ''] = text.split(/\s+/);
+      stages.push({ name, base, instructions: [] });
+    } else {
+      stages.at(-1)?.instructions.push({ keyword, text });
+    }
+  }
+  return stages;
+}
