@@ -13,12 +13,12 @@
 namespace cuda_sim {
 namespace {
 
-/** An open, empty, locked file; -1 and errno where there is none to be had. */
+/** An open, empty, locked file that is its owner's alone; -1 and errno where there is none to be had. */
 int open_empty(const std::string &path) {
   const int file = ::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (file < 0) return -1;
   // Locked before it is emptied: emptying the file of a simulator that runs would kill it.
-  if (flock(file, LOCK_EX | LOCK_NB) == 0 && ftruncate(file, 0) == 0) return file;
+  if (flock(file, LOCK_EX | LOCK_NB) == 0 && fchmod(file, 0600) == 0 && ftruncate(file, 0) == 0) return file;
   const int error = errno;
   close(file);
   errno = error;

@@ -236,6 +236,7 @@ TEST("sim: memory in a directory can be damaged from outside, and is cleared at 
   struct stat status = {};
   REQUIRE(stat(path.c_str(), &status) == 0);
   CHECK(status.st_size == 0);
+  CHECK((status.st_mode & 0777) == 0600);
 
   const SimMemory memory(driver, 0, kSimGranule);
   REQUIRE_CU(memory.write("weights", 7));
