@@ -64,7 +64,7 @@ TEST("shards are loaded, sealed, verified and freed by many threads at once") {
 TEST("a handle used by many threads while one frees it gives answers, not crashes") {
   const Session session;
   for (int round = 0; round < 10; ++round) {
-    const uint64_t allocation = session.alloc(0, 20000);
+    const uint64_t allocation = session.alloc(0, VRAM_GROUP_BYTES + 20000);
     in_threads([&](uint32_t i) {
       uint8_t hashes[64] = {};
       vram_residency residency = {};
@@ -72,7 +72,8 @@ TEST("a handle used by many threads while one frees it gives answers, not crashe
       for (int turn = 0; turn < 20; ++turn) {
         if (i == 0 && turn == 5) is_one_of(vram_seal(allocation), {VRAM_OK, VRAM_STALE_HANDLE});
         if (i == 1 && turn == 10) is_one_of(vram_free(allocation), {VRAM_OK});
-        is_one_of(vram_digest(allocation, 0, 20000, hashes, 64), {VRAM_OK, VRAM_STALE_HANDLE});
+        // Of other bytes than are written: what a device does with both at once is undefined.
+        is_one_of(vram_digest(allocation, VRAM_GROUP_BYTES, 20000, hashes, 64), {VRAM_OK, VRAM_STALE_HANDLE});
         is_one_of(vram_write(allocation, i, hashes, 1), {VRAM_OK, VRAM_SEALED, VRAM_STALE_HANDLE});
         is_one_of(vram_attest(allocation, &residency), {VRAM_OK, VRAM_STALE_HANDLE});
         is_one_of(vram_allocation_get_info(allocation, &info), {VRAM_OK, VRAM_STALE_HANDLE});
