@@ -29,9 +29,12 @@ export class AuditLog {
   #seq = 0;
   #previous = '0'.repeat(64);
   #writable = true;
+  readonly #changed: () => void;
 
-  constructor(path: string | undefined) {
+  /** `changed` is told whenever `writable` turns. */
+  constructor(path: string | undefined, changed: () => void) {
     this.#path = path;
+    this.#changed = changed;
   }
 
   /** Whether the last entry reached the disk. */
@@ -50,10 +53,10 @@ export class AuditLog {
       appendLine(descriptor, line);
       this.#seq++;
       this.#previous = sha256(line);
-      this.#writable = true;
+      this.#turn(true);
     } catch (cause) {
       this.close();
-      this.#writable = false;
+      this.#turn(false);
       throw new WorkerError('AUDIT_UNAVAILABLE', 'the audit log cannot be written', { cause, retryAfterMs: 1000 });
     }
   }
@@ -76,6 +79,12 @@ export class AuditLog {
     } finally {
       this.#descriptor = undefined;
     }
+  }
+
+  #turn(writable: boolean): void {
+    if (this.#writable === writable) return;
+    this.#writable = writable;
+    this.#changed();
   }
 
   #open(path: string): number {

@@ -1,7 +1,7 @@
 import { WorkerError } from '../errors.js';
 import type { Driver } from '../vram/driver.js';
 import { VramError } from '../vram/status.js';
-import type { AuditEvent, AuditLog, AuditSeverity } from './audit.js';
+import { type AuditEvent, AuditLog, type AuditSeverity } from './audit.js';
 import type { Intake } from './intake.js';
 import { DeviceMemory } from './memory.js';
 import type { ResidencyOptions } from './options.js';
@@ -34,10 +34,10 @@ export class Inventory {
   #revision = 0;
   #lost = false;
 
-  constructor(worker: WorkerIdentity, options: ResidencyOptions, audit: AuditLog) {
+  constructor(worker: WorkerIdentity, options: ResidencyOptions) {
     this.worker = worker;
     this.options = options;
-    this.audit = audit;
+    this.audit = new AuditLog(options.auditLog, () => this.changed());
     this.turns = new Turns(options.commitSlots, options.commitSlots * waitingPerSlot);
   }
 
@@ -154,7 +154,7 @@ export class Inventory {
     try {
       this.audit.append(event, severity, { shard_id: shardId, model_ref: modelRef, ...fields });
     } catch {
-      this.changed();
+      // The log itself has said that it can't be written.
     }
   }
 

@@ -3,7 +3,6 @@ import { deriveSealKey } from '../seal/key.js';
 import { Driver } from '../vram/driver.js';
 import { openBeneath } from '../vram/file.js';
 import { type Admission, admit } from './admission.js';
-import { AuditLog } from './audit.js';
 import type { CommitRequest, CommitResult } from './commit.js';
 import { slotsPerCommit } from './intake.js';
 import { Inventory } from './inventory.js';
@@ -36,7 +35,7 @@ export class Residency {
   constructor(options: ResidencyOptions) {
     const key = deriveSealKey(options.sealSecret, options.workerId);
     const worker = new WorkerIdentity(options.workerId, options.driverKind, key);
-    this.#inventory = new Inventory(worker, options, new AuditLog(options.auditLog));
+    this.#inventory = new Inventory(worker, options);
     this.#verifications = new Verifications(this.#inventory, () => this.observer);
     this.#sweeper = setInterval(() => this.#inventory.reservations.sweep(), 1000).unref();
   }
@@ -56,11 +55,10 @@ export class Residency {
       throw error;
     }
     const fields = { worker_id: worker.workerId, boot_id: worker.bootId, driver: worker.driver };
-    // A log that can't be written yet refuses every mutation, and says so in ready; it is no reason not to start.
     try {
       audit.append('WorkerStarted', 'info', fields);
     } catch {
-      this.#inventory.changed();
+      // It is no reason not to start: until the log can be written, every mutation is refused and ready says why.
     }
   }
 
@@ -193,7 +191,7 @@ export class Residency {
       const fields = { token_fingerprint: fingerprint, remote_address: remoteAddress };
       this.#inventory.audit.append('AuthFailed', 'warning', fields);
     } catch {
-      this.#inventory.changed();
+      // The log itself has said that it can't be written.
     }
   }
 
