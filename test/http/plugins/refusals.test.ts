@@ -34,7 +34,7 @@ t.test('what is thrown need be no error', async (t) => {
   }
 });
 
-t.test('our own errors say what they say, and the worker’s failures are logged with their cause', async (t) => {
+t.test('our own errors say what they say, and the failures of the worker are logged with their cause', async (t) => {
   const { answer, log } = await failing(
     new WorkerError('CUDA_ERROR', 'the driver says 719', { cause: new Error('below') }),
   );
