@@ -1,0 +1,69 @@
+/** `npm run bench`: the product and its yardsticks in one run. See README.md beside this file. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { describeMachine } from './machine.mjs';
+import { buildNative } from './native.mjs';
+import { fail, readOptions } from './options.mjs';
+import { concurrency } from './paths/concurrency.mjs';
+import { file } from './paths/file.mjs';
+import { growth } from './paths/growth.mjs';
+import { latency } from './paths/latency.mjs';
+import { memory } from './paths/memory.mjs';
+import { ready } from './paths/ready.mjs';
+import { small } from './paths/small.mjs';
+import { start } from './paths/start.mjs';
+import { upload } from './paths/upload.mjs';
+import { verify } from './paths/verify.mjs';
+import { writePlots } from './plots.mjs';
+import { result, verdict } from './row.mjs';
+import { table } from './table.mjs';
+import { createWorkspace } from './workspace.mjs';
+import { findTools } from './yardsticks/tools.mjs';
+
+/**
+ * @typedef {object} Context what every path gets
+ * @property {import('./options.mjs').Options} options
+ * @property {import('./workspace.mjs').Workspace} workspace
+ * @property {ReturnType<typeof findTools>} tools
+ * @property {import('./plots.mjs').Figures} figures
+ */
+
+const paths = { upload, file, verify, ready, latency, memory, start, concurrency, small, growth };
+const say = (text) => process.stdout.write(`${text}\n`);
+
+const options = readOptions();
+const chosen = Object.entries(paths).filter(([name]) => options.only === undefined || options.only === name);
+if (chosen.length === 0) fail(`${options.only} is none of ${Object.keys(paths).join(', ')}`);
+const tools = findTools();
+if (tools.curl.missing !== undefined) fail(`${tools.curl.missing}: every upload goes through it`);
+buildNative();
+
+const begun = describeMachine();
+const workspace = createWorkspace(2.5 * Math.max(options.largeBytes, options.growthBytes));
+/** @type {Context} */
+const context = { options, workspace, tools, figures: {} };
+say(`${begun.cpu}, ${begun.cores} cores, Node ${begun.node}, load ${begun.loadAverage.toFixed(2)}; simulated device`);
+for (const [name, { version, missing }] of Object.entries(tools))
+  say(`  ${name}: ${missing ? `MISSING: ${missing}` : version}`);
+
+const rows = [];
+for (const [name, measure] of chosen) {
+  const started = performance.now();
+  rows.push(...(await measure(context)));
+  say(`${name}: ${((performance.now() - started) / 1000).toFixed(0)} s`);
+}
+
+say(`\n${table(rows)}\n`);
+for (const { path, yardstick, note } of rows) if (note) say(`${path}${yardstick ? ` / ${yardstick}` : ''}: ${note}`);
+const report = {
+  begun,
+  ended: describeMachine(),
+  options,
+  tools,
+  rows: rows.map((row) => ({ ...row, result: result(row), verdict: verdict(row) })),
+  figures: context.figures,
+};
+mkdirSync(dirname(options.out), { recursive: true });
+writeFileSync(options.out, `${JSON.stringify(report, undefined, 2)}\n`);
+say(`written: ${[options.out, ...(options.plots ? writePlots(context.figures) : [])].join(', ')}`);
+process.exit(0);

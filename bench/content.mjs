@@ -1,0 +1,92 @@
+import { createCipheriv, createHash, hash, randomBytes } from 'node:crypto';
+import { closeSync, constants, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+
+const chunkBytes = 2 ** 20;
+const blockBytes = 4096;
+const zeros = Buffer.alloc(chunkBytes);
+
+/**
+ * @typedef {object} Content bytes that no one has seen before, in a file, and what their digests are
+ * @property {string} name
+ * @property {string} path
+ * @property {number} bytes
+ * @property {string} digest SHA-256, 64 hex digits
+ * @property {string} treeDigest fs-verity, 64 hex digits
+ */
+
+/** Fresh random bytes for ever: a key stream of AES-128 in counter mode. @returns {(bytes: number) => Buffer} */
+export function randomStream() {
+  const cipher = createCipheriv('aes-128-ctr', randomBytes(16), randomBytes(16));
+  return (bytes) => cipher.update(zeros.subarray(0, bytes));
+}
+
+/**
+ * Fills a file with fresh random bytes, in place, so that its pages stay. The digests are computed here, by code that
+ * shares nothing with the product's.
+ * @param {string} directory @param {string} name @param {number} bytes @returns {Content}
+ */
+export function freshContent(directory, name, bytes) {
+  const path = join(directory, name);
+  const digests = new Digests(bytes);
+  const random = randomStream();
+  const file = openSync(path, constants.O_RDWR | constants.O_CREAT);
+  ftruncateSync(file, bytes);
+  for (let offset = 0; offset < bytes; offset += chunkBytes) {
+    const chunk = random(Math.min(chunkBytes, bytes - offset));
+    writeSync(file, chunk, 0, chunk.length, offset);
+    digests.update(chunk);
+  }
+  closeSync(file);
+  return { name, path, bytes, ...digests.finish() };
+}
+
+/** Reads a few bytes of a content. @param {Content} content @param {number} offset @param {number} length */
+export function readContent(content, offset, length) {
+  const file = openSync(content.path, 'r');
+  const buffer = Buffer.alloc(length);
+  readSync(file, buffer, 0, length, offset);
+  closeSync(file);
+  return buffer;
+}
+
+/** Both digests of bytes that come in chunks of whole 4096-byte blocks, the last excepted. */
+export class Digests {
+  #bytes;
+  #flat = createHash('sha256');
+  #hashes = [];
+
+  /** @param {number} bytes how many will come */
+  constructor(bytes) {
+    this.#bytes = bytes;
+  }
+
+  /** @param {Buffer} chunk */
+  update(chunk) {
+    this.#flat.update(chunk);
+    this.#hashes.push(hashBlocks(chunk));
+  }
+
+  /** @returns {{ digest: string, treeDigest: string }} */
+  finish() {
+    let level = Buffer.concat(this.#hashes);
+    while (level.length > 32) level = hashBlocks(level);
+    // struct fsverity_descriptor: version 1, SHA-256, log2 of the block size, no salt, the size, the root.
+    const descriptor = Buffer.alloc(256);
+    descriptor.set([1, 1, Math.log2(blockBytes)]);
+    descriptor.writeBigUInt64LE(BigInt(this.#bytes), 8);
+    descriptor.set(level, 16);
+    return { digest: this.#flat.digest('hex'), treeDigest: hash('sha256', descriptor) };
+  }
+}
+
+/** SHA-256 of each block, the last padded with zeros. @param {Buffer} bytes */
+function hashBlocks(bytes) {
+  const hashes = Buffer.alloc(Math.ceil(bytes.length / blockBytes) * 32);
+  for (let offset = 0; offset < bytes.length; offset += blockBytes) {
+    const part = bytes.subarray(offset, offset + blockBytes);
+    const block = part.length === blockBytes ? part : Buffer.concat([part], blockBytes);
+    hash('sha256', block, 'buffer').copy(hashes, (offset / blockBytes) * 32);
+  }
+  return hashes;
+}

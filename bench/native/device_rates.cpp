@@ -1,0 +1,80 @@
+/**
+ * What a CUDA device's memory can do, without libvram: pinned host memory to device, and device to device, 10^9 bytes a
+ * second (a copy of n bytes on the device reads n and writes n; it counts as n). The driver is loaded at run time.
+ *
+ *     device_rates [libcuda.so.1]
+ */
+#include <dlfcn.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+
+#include "../../cuda/include/cuda_driver.h"
+
+namespace {
+
+constexpr size_t kBytes = size_t{256} << 20;
+constexpr int kCopies = 16;
+
+void check(const char *what, cu::Result result) {
+  if (result == cu::kSuccess) return;
+  std::fprintf(stderr, "device_rates: %s: CUresult %d\n", what, result);
+  std::exit(2);
+}
+
+template <typename Function>
+Function *find(void *driver, const char *name) {
+  void *symbol = dlsym(driver, name);
+  if (symbol != nullptr) return reinterpret_cast<Function *>(symbol);
+  std::fprintf(stderr, "device_rates: the driver has no %s\n", name);
+  std::exit(2);
+}
+
+/** Queues the copies, waits for them, and says how fast they were; once before that to warm up. */
+template <typename Copy, typename Wait>
+double rate_of(Copy copy, Wait wait) {
+  double seconds = 0;
+  for (int round = 0; round < 2; ++round) {
+    const auto start = std::chrono::steady_clock::now();
+    for (int i = 0; i < kCopies; ++i) check("copy", copy());
+    check("cuStreamSynchronize", wait());
+    seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  }
+  return static_cast<double>(kBytes) * kCopies / seconds / 1e9;
+}
+
+}  // namespace
+
+int main(int count, char **arguments) {
+  void *driver = dlopen(count > 1 ? arguments[1] : "libcuda.so.1", RTLD_NOW);
+  if (driver == nullptr) {
+    std::fprintf(stderr, "device_rates: %s\n", dlerror());
+    return 2;
+  }
+  cu::Context context = nullptr;
+  cu::Stream stream = nullptr;
+  cu::DevicePtr from = 0;
+  cu::DevicePtr to = 0;
+  void *host = nullptr;
+  const auto allocate = find<cu::Result(cu::DevicePtr *, size_t)>(driver, "cuMemAlloc_v2");
+  const auto host_to_device =
+      find<cu::Result(cu::DevicePtr, const void *, size_t, cu::Stream)>(driver, "cuMemcpyHtoDAsync_v2");
+  const auto device_to_device =
+      find<cu::Result(cu::DevicePtr, cu::DevicePtr, size_t, cu::Stream)>(driver, "cuMemcpyDtoDAsync_v2");
+  const auto synchronize = find<cu::Result(cu::Stream)>(driver, "cuStreamSynchronize");
+
+  check("cuInit", find<cu::Result(unsigned)>(driver, "cuInit")(0));
+  check("cuDevicePrimaryCtxRetain",
+        find<cu::Result(cu::Context *, cu::Device)>(driver, "cuDevicePrimaryCtxRetain")(&context, 0));
+  check("cuCtxSetCurrent", find<cu::Result(cu::Context)>(driver, "cuCtxSetCurrent")(context));
+  check("cuStreamCreate", find<cu::Result(cu::Stream *, unsigned)>(driver, "cuStreamCreate")(&stream, 1));
+  check("cuMemAlloc", allocate(&from, kBytes));
+  check("cuMemAlloc", allocate(&to, kBytes));
+  check("cuMemHostAlloc", find<cu::Result(void **, size_t, unsigned)>(driver, "cuMemHostAlloc")(&host, kBytes, 0));
+
+  const auto wait = [&] { return synchronize(stream); };
+  const double down = rate_of([&] { return host_to_device(from, host, kBytes, stream); }, wait);
+  const double across = rate_of([&] { return device_to_device(to, from, kBytes, stream); }, wait);
+  std::printf("{\"host_to_device_gb_per_s\": %.2f, \"device_to_device_gb_per_s\": %.2f}\n", down, across);
+}

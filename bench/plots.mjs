@@ -1,0 +1,80 @@
+import { join } from 'node:path';
+import { plot, writePlot } from './plot.mjs';
+import { median, percentile } from './statistics.mjs';
+
+const directory = new URL('../docs/plots/', import.meta.url).pathname;
+const windowShards = 50;
+
+/**
+ * What the plots are drawn from, collected on the way.
+ * @typedef {object} Figures
+ * @property {{ sizes: number[], seconds: Record<string, number[]> }} [growth] seconds of each path at each size
+ * @property {number[]} [smallShards] milliseconds of the nth commit
+ */
+
+/** Writes the plots that this run has figures for. @param {Figures} figures @returns {string[]} their files */
+export function writePlots({ growth, smallShards }) {
+  const written = [];
+  const write = (name, svg) => {
+    writePlot(join(directory, name), svg);
+    written.push(`docs/plots/${name}`);
+  };
+  if (growth !== undefined) write('growth.svg', growthPlot(growth));
+  if (smallShards !== undefined) write('small-shards.svg', smallShardsPlot(smallShards));
+  return written;
+}
+
+function growthPlot({ sizes, seconds }) {
+  const all = Object.values(seconds).flat();
+  const decades = [];
+  for (
+    let power = Math.floor(Math.log10(Math.min(...all)));
+    power <= Math.ceil(Math.log10(Math.max(...all)));
+    power++
+  ) {
+    decades.push(10 ** power);
+  }
+  const x = {
+    label: 'bytes of the shard',
+    from: sizes[0],
+    to: sizes.at(-1),
+    log: true,
+    ticks: sizes.map((bytes) => [bytes, bytes < 2 ** 30 ? `${bytes / 2 ** 20} MiB` : `${bytes / 2 ** 30} GiB`]),
+  };
+  const y = {
+    label: 'seconds',
+    from: decades[0],
+    to: decades.at(-1),
+    log: true,
+    ticks: decades.map((value) => [value, String(value)]),
+  };
+  const lines = Object.entries(seconds).map(([name, series]) => ({
+    name,
+    points: series.map((value, index) => [sizes[index], value]),
+  }));
+  return plot('Cost grows in a line (simulated device; both axes logarithmic)', x, y, lines);
+}
+
+function smallShardsPlot(milliseconds) {
+  const top = percentile(milliseconds, 0.99) * 1.3;
+  const step = 10 ** Math.floor(Math.log10(top));
+  const x = {
+    label: 'shards resident',
+    from: 0,
+    to: milliseconds.length,
+    ticks: [0, 0.25, 0.5, 0.75, 1].map((share) => [share * milliseconds.length, String(share * milliseconds.length)]),
+  };
+  const ticks = [];
+  for (let value = 0; value <= top; value += top / step > 5 ? step : step / 4)
+    ticks.push([value, String(+value.toFixed(3))]);
+  const y = { label: 'milliseconds a commit', from: 0, to: top, ticks };
+  const smooth = [];
+  for (let start = 0; start + windowShards <= milliseconds.length; start += windowShards) {
+    smooth.push([start + windowShards / 2, median(milliseconds.slice(start, start + windowShards))]);
+  }
+  const single = milliseconds.map((value, index) => [index, Math.min(value, top)]);
+  return plot('Commits of 4 KiB, one after the other (simulated device)', x, y, [
+    { name: 'one commit, median of 3 passes', points: single, dots: true },
+    { name: `median of ${windowShards}`, points: smooth },
+  ]);
+}

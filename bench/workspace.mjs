@@ -1,0 +1,27 @@
+import { existsSync, mkdirSync, mkdtempSync, rmSync, statfsSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/**
+ * A place for model files and simulated memory: tmpfs where there is room, else the temporary directory and its page
+ * cache. Removed when the process ends.
+ * @typedef {{ directory: string, models: string, make: (name: string) => string }} Workspace
+ * @param {number} neededBytes @returns {Workspace}
+ */
+export function createWorkspace(neededBytes) {
+  const directory = mkdtempSync(join(hasRoom('/dev/shm', neededBytes) ? '/dev/shm' : tmpdir(), 'vram-bench-'));
+  process.once('exit', () => rmSync(directory, { recursive: true, force: true, maxRetries: 3 }));
+  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(130));
+  const make = (name) => {
+    const path = join(directory, name);
+    mkdirSync(path, { recursive: true });
+    return path;
+  };
+  return { directory, models: make('models'), make };
+}
+
+function hasRoom(path, bytes) {
+  if (!existsSync(path)) return false;
+  const { bavail, bsize } = statfsSync(path);
+  return bavail * bsize > bytes;
+}

@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict';
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { freePort, startServer, timeProcess, untilAnswers } from '../child.mjs';
+
+/** @typedef {import('../content.mjs').Content} Content */
+
+const script = (name) => new URL(name, import.meta.url).pathname;
+const curl = ['-sS', '--noproxy', '*', '-w', '\n%{http_code}'];
+
+/** A bare Node server: what an upload costs when nothing is done with it. */
+export async function startBareServer() {
+  const port = await freePort();
+  const url = `http://127.0.0.1:${port}`;
+  const server = startServer(process.execPath, [script('bare_server.mjs'), String(port)]);
+  await untilAnswers(url, server);
+  return {
+    stop: server.stop,
+    /** @param {Content} content @returns {Promise<number>} seconds */
+    async upload(content) {
+      const { seconds, output } = await timeProcess('curl', [...curl, '-T', content.path, `${url}/`]);
+      assert.equal(output, `${content.bytes}\n200`);
+      return seconds;
+    },
+  };
+}
+
+/** The Fastify app, sending these bytes. @param {string} directory @param {Uint8Array} body @param {string} [etag] */
+export async function startFastifyApp(directory, body, etag) {
+  const path = join(directory, 'body.json');
+  writeFileSync(path, body);
+  const port = await freePort();
+  const args = [script('fastify_app.mjs'), String(port), path, ...(etag === undefined ? [] : [etag])];
+  const server = startServer(process.execPath, args);
+  const url = `http://127.0.0.1:${port}`;
+  await untilAnswers(`${url}/v1/devices`, server);
+  return { url, stop: server.stop };
+}
+
+/** Debian's docker-registry over a directory. It hashes what it gets, in Go code built without SHA instructions. */
+export async function startRegistry(directory) {
+  const port = await freePort();
+  const store = join(directory, 'store');
+  const config = join(directory, 'registry.yml');
+  const settings = {
+    version: '0.1',
+    log: { level: 'error', accesslog: { disabled: true } },
+    storage: { filesystem: { rootdirectory: store } },
+    http: { addr: `127.0.0.1:${port}` },
+  };
+  writeFileSync(config, JSON.stringify(settings)); // JSON is YAML
+  const url = `http://127.0.0.1:${port}`;
+  const server = startServer('docker-registry', ['serve', config]);
+  await untilAnswers(`${url}/v2/`, server);
+  return {
+    stop: server.stop,
+    /** A blob in one piece, with its digest. @param {Content} content @returns {Promise<number>} seconds */
+    async upload(content) {
+      const begun = await fetch(`${url}/v2/bench/blobs/uploads/`, { method: 'POST' });
+      const target = new URL(begun.headers.get('location') ?? '', url);
+      target.searchParams.set('digest', `sha256:${content.digest}`);
+      const type = ['-H', 'Content-Type: application/octet-stream'];
+      const { seconds, output } = await timeProcess('curl', [...curl, ...type, '-T', content.path, target.href]);
+      assert.equal(output.slice(-3), '201', output);
+      rmSync(store, { recursive: true, force: true });
+      return seconds;
+    },
+  };
+}

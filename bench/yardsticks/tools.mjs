@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { timeProcess } from '../child.mjs';
+
+/** @typedef {import('../content.mjs').Content} Content */
+
+/** The programs that rows are held against, the Debian packages they come in, and how each says its version. */
+const tools = {
+  curl: { debianPackage: 'curl', version: ['--version'] },
+  openssl: { debianPackage: 'openssl', version: ['version'] },
+  fsverity: { debianPackage: 'fsverity', version: ['--version'] },
+  b3sum: { debianPackage: 'b3sum', version: ['--version'] },
+  'docker-registry': { debianPackage: 'docker-registry', version: ['--version'] },
+};
+
+/** Which are here: the version of each, or what is missing. @returns {Record<string, { version?: string, missing?: string }>} */
+export function findTools() {
+  const found = Object.entries(tools).map(([name, { debianPackage, version }]) => {
+    try {
+      const output = execFileSync(name, version, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+      return [name, { version: output.split('\n', 1)[0] }];
+    } catch {
+      return [name, { missing: `${name} is not installed (Debian package ${debianPackage})` }];
+    }
+  });
+  return Object.fromEntries(found);
+}
+
+/** @param {Content} content @returns {Promise<number>} seconds */
+export async function openssl(content) {
+  const { seconds, output } = await timeProcess('openssl', ['dgst', '-sha256', content.path]);
+  assert.ok(output.includes(content.digest), 'openssl found another digest');
+  return seconds;
+}
+
+/** @param {Content} content @returns {Promise<number>} seconds */
+export async function fsverity(content) {
+  const { seconds, output } = await timeProcess('fsverity', ['digest', content.path]);
+  assert.ok(output.includes(content.treeDigest), 'fsverity found another digest');
+  return seconds;
+}
+
+/** @param {Content} content @returns {Promise<number>} seconds */
+export async function b3sum(content) {
+  const { seconds, output } = await timeProcess('b3sum', ['--num-threads', '2', content.path]);
+  assert.match(output, /^[0-9a-f]{64} /);
+  return seconds;
+}
