@@ -1,6 +1,7 @@
 /** `npm run bench`: the product and its yardsticks in one run. See README.md beside this file. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { endServers } from './child.mjs';
 import { describeMachine } from './machine.mjs';
 import { buildNative } from './native.mjs';
 import { fail, readOptions } from './options.mjs';
@@ -32,8 +33,8 @@ const paths = { upload, file, verify, ready, latency, memory, start, concurrency
 const say = (text) => process.stdout.write(`${text}\n`);
 
 const options = readOptions();
-const chosen = Object.entries(paths).filter(([name]) => options.only === undefined || options.only === name);
-if (chosen.length === 0) fail(`${options.only} is none of ${Object.keys(paths).join(', ')}`);
+const chosen = options.only?.split(',') ?? Object.keys(paths);
+for (const name of chosen) if (!(name in paths)) fail(`${name} is none of ${Object.keys(paths).join(', ')}`);
 const tools = findTools();
 if (tools.curl.missing !== undefined) fail(`${tools.curl.missing}: every upload goes through it`);
 buildNative();
@@ -47,10 +48,17 @@ for (const [name, { version, missing }] of Object.entries(tools))
   say(`  ${name}: ${missing ? `MISSING: ${missing}` : version}`);
 
 const rows = [];
-for (const [name, measure] of chosen) {
+const failed = {};
+for (const name of chosen) {
   const started = performance.now();
-  rows.push(...(await measure(context)));
-  say(`${name}: ${((performance.now() - started) / 1000).toFixed(0)} s`);
+  try {
+    rows.push(...(await paths[name](context)));
+    say(`${name}: ${((performance.now() - started) / 1000).toFixed(0)} s`);
+  } catch (error) {
+    failed[name] = error.message;
+    say(`${name}: FAILED: ${error.stack}`);
+    endServers();
+  }
 }
 
 say(`\n${table(rows)}\n`);
@@ -61,9 +69,10 @@ const report = {
   options,
   tools,
   rows: rows.map((row) => ({ ...row, result: result(row), verdict: verdict(row) })),
+  failed,
   figures: context.figures,
 };
 mkdirSync(dirname(options.out), { recursive: true });
 writeFileSync(options.out, `${JSON.stringify(report, undefined, 2)}\n`);
 say(`written: ${[options.out, ...(options.plots ? writePlots(context.figures) : [])].join(', ')}`);
-process.exit(0);
+process.exit(Object.keys(failed).length === 0 ? 0 : 1);

@@ -32,9 +32,12 @@ export function timeProcess(command, args) {
 }
 
 const living = new Set();
-process.once('exit', () => {
+process.once('exit', endServers);
+
+/** Ends whatever servers are left at once: after a path that failed. */
+export function endServers() {
   for (const child of living) child.kill('SIGKILL');
-});
+}
 
 /**
  * A server in a process of its own, which dies with this one at the latest.

@@ -6,7 +6,7 @@ const usage = `Usage: npm run bench -- [options]
 
   --rounds N        rounds of each row (5; 2 with --quick)
   --size-bytes N    size of the shard of most rows (1 GiB; 64 MiB with --quick), a multiple of 1 MiB
-  --only NAME       one path: upload, file, verify, ready, latency, memory, start, concurrency, small, growth
+  --only NAMES      some paths: upload, file, verify, ready, latency, memory, start, concurrency, small, growth
   --quick           small and short: to see that all works, not to read figures from
   --full            the growth row goes to 8 GiB, not 4
   --plots           writes docs/plots/*.svg
