@@ -18,7 +18,7 @@ struct Vector {
   std::string tree;
 };
 
-/** The rows of tree.tsv; with VRAM_TEST_QUICK only those up to 21 MiB. VRAM_TEST_VECTORS names another file. */
+/** The rows of tree.tsv; with VRAM_TEST_QUICK only those up to 3 MiB. VRAM_TEST_VECTORS names another file. */
 std::vector<Vector> tree_vectors();
 
 }  // namespace test
