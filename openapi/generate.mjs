@@ -1,4 +1,5 @@
-// Writes openapi.json from the built code; with --check it only says whether the file is fresh. Run `npm run build` before.
+// Writes openapi.json from the built code; with --check it only says whether the file is fresh.
+// Run `npm run build` before.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { pino } from 'pino';
 import { buildApp } from '../dist/app.js';

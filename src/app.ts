@@ -22,7 +22,10 @@ export interface AppOptions {
   readonly logger: FastifyBaseLogger;
 }
 
-/** Puts the HTTP worker together. It is ready for `listen` or `inject`; the residency is started and stopped by its owner. */
+/**
+ * Puts the HTTP worker together. It is ready for `listen` or `inject`; the residency is started and stopped by its
+ * owner.
+ */
 export async function buildApp({ residency, config, apiToken, logger }: AppOptions): Promise<FastifyInstance> {
   const app: FastifyInstance = fastify({
     serverFactory: (handler) => createListener(handler),

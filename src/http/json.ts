@@ -6,8 +6,8 @@ const backslash = 0x5c;
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
- * Reads JSON (RFC 8259) without losing anything on the way: a number is a plain integer within ±(2^53 − 1), a key stands once in its object,
- * text is UTF-8, and no key reaches for a prototype. An empty body is undefined.
+ * Reads JSON (RFC 8259) without losing anything on the way: a number is a plain integer within ±(2^53 − 1), a key
+ * stands once in its object, text is UTF-8, and no key reaches for a prototype. An empty body is undefined.
  * @throws WorkerError INVALID_PARAMS
  */
 export function parseJson(bytes: Uint8Array): unknown {
@@ -35,7 +35,9 @@ function parse(text: string): unknown {
   }
 }
 
-/** Checks numbers and depth in the text, where they still stand as they were written; returns how many keys there are. */
+/**
+ * Checks numbers and depth in the text, where they still stand as they were written; returns how many keys there are.
+ */
 function scan(text: string): number {
   let keys = 0;
   let depth = 0;

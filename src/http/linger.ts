@@ -12,8 +12,9 @@ export function unread(request: IncomingMessage): boolean {
 }
 
 /**
- * A response body that is written at once and ends only when the rest of the request's body is drained, or has taken too long.
- * Closing at once would have the kernel answer the bytes under way with a reset, and the client would lose what it was told.
+ * A response body that is written at once and ends only when the rest of the request's body is drained, or has taken
+ * too long. Closing at once would have the kernel answer the bytes under way with a reset, and the client would lose
+ * what it was told.
  */
 export function lingering(payload: string | Buffer, request: IncomingMessage): Readable {
   return Readable.from(

@@ -15,8 +15,9 @@ const awaitingContinue = new WeakSet<IncomingMessage>();
 const answering = new WeakMap<Socket, ServerResponse>();
 
 /**
- * Node's HTTP server under our rules. An upload may take as long as it moves, so that `requestTimeout` is off and bodies are watched where
- * they are read. Requests that wait for `100 Continue`, or expect something else, are routed like all others.
+ * Node's HTTP server under our rules. An upload may take as long as it moves, so that `requestTimeout` is off and
+ * bodies are watched where they are read. Requests that wait for `100 Continue`, or expect something else, are routed
+ * like all others.
  */
 export function createListener(
   handler: RequestListener,

@@ -44,7 +44,9 @@ export class Overloaded extends WorkerError {
   }
 }
 
-/** The RFC 9457 body of an error. `requestId` names the request in the logs; a problem met before any request has none. */
+/**
+ * The RFC 9457 body of an error. `requestId` names the request in the logs; a problem met before any request has none.
+ */
 export function problemOf(error: WorkerError, requestId?: string): ProblemView {
   const meaning = meanings[error.code];
   const retriable = error.retriable ?? meaning.retriable;

@@ -7,8 +7,8 @@ interface Window {
 }
 
 /**
- * Counts requests of each key in fixed windows, for @fastify/rate-limit. Its own store hands out one object that it goes on
- * changing, so that of many requests in one tick each would see the count of the last.
+ * Counts requests of each key in fixed windows, for @fastify/rate-limit. Its own store hands out one object that it
+ * goes on changing, so that of many requests in one tick each would see the count of the last.
  */
 export class RateWindows {
   readonly #windows = new Map<string, Window>();

@@ -5,8 +5,8 @@ import { WorkerError } from '../errors.js';
 export const invalid = (detail: string): WorkerError => new WorkerError('INVALID_PARAMS', detail);
 
 /**
- * The error of the closed set that an error stands for. Fastify's own refusals are the client's doing; all else that is not ours is
- * INTERNAL, and shows nothing of itself.
+ * The error of the closed set that an error stands for. Fastify's own refusals are the client's doing; all else that is
+ * not ours is INTERNAL, and shows nothing of itself.
  */
 export function refusalOf(error: unknown): WorkerError {
   if (error instanceof WorkerError) return error;

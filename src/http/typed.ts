@@ -13,8 +13,8 @@ export interface RouteOptions {
 export const typed = (app: FastifyInstance) => app.withTypeProvider<TypeBoxTypeProvider>();
 
 /**
- * Reads what a request means before the rate limit counts it, so that what is wrong with a request is said first; the handler takes what
- * was read. `before` is the route's `preHandler`.
+ * Reads what a request means before the rate limit counts it, so that what is wrong with a request is said first; the
+ * handler takes what was read. `before` is the route's `preHandler`.
  */
 export function reading<Request extends object, T>(read: (request: Request) => T) {
   const kept = new WeakMap<Request, { readonly value: T }>();

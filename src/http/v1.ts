@@ -16,7 +16,9 @@ export interface ApiOptions extends RouteOptions {
   readonly apiToken: Uint8Array;
 }
 
-/** Everything under `/v1`: who may come in, how often, and the routes. A path that is not there asks for a token too. */
+/**
+ * Everything under `/v1`: who may come in, how often, and the routes. A path that is not there asks for a token too.
+ */
 export async function v1(app: FastifyInstance, { residency, config, apiToken }: ApiOptions): Promise<void> {
   await app.register(rateLimits, { requestsPerSecond: config.requestsPerSecond });
   await app.register(auth, {

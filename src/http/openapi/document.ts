@@ -8,7 +8,10 @@ interface Body {
   content: Record<string, { schema?: { $ref?: string }; example?: unknown }>;
 }
 
-/** Puts into the finished document what @fastify/swagger has no place for: examples of JSON bodies, and bodies that may be left out. */
+/**
+ * Puts into the finished document what @fastify/swagger has no place for: examples of JSON bodies, and bodies that may
+ * be left out.
+ */
 export const finishDocument: TransformObject = (made) => {
   if (!('openapiObject' in made)) return made.swaggerObject;
   const document = made.openapiObject;

@@ -20,8 +20,8 @@ const optionalUploadQuery = {
 };
 
 /**
- * What the document says of a route, made from what the route runs by: its schema and the errors it names. Uploads are described here
- * alone, since no schema validates their bytes.
+ * What the document says of a route, made from what the route runs by: its schema and the errors it names. Uploads are
+ * described here alone, since no schema validates their bytes.
  */
 export const describeRoute: Transform = ({ schema, url, route: { config = {}, method } }) => {
   if (schema === undefined || schema.hide === true) return { schema: { ...schema, hide: true }, url };

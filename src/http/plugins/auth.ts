@@ -29,8 +29,9 @@ const bearer = /^bearer +([A-Za-z0-9\-._~+/]+=*) *$/i;
 const sha256 = (bytes: Uint8Array | string): Buffer => createHash('sha256').update(bytes).digest();
 
 /**
- * Bearer tokens (RFC 6750). Tokens are compared as SHA-256 digests in constant time, each with all that are known. A route says whom it
- * lets in by its `access`; one that says nothing lets in operators alone. Needs the rate limit to be registered before it.
+ * Bearer tokens (RFC 6750). Tokens are compared as SHA-256 digests in constant time, each with all that are known. A
+ * route says whom it lets in by its `access`; one that says nothing lets in operators alone. Needs the rate limit to be
+ * registered before it.
  */
 export const auth = fp(async (app: FastifyInstance, { credentials, onFailure }: AuthOptions) => {
   const known = credentials.map(({ token, role }) => ({ digest: sha256(token), role }));

@@ -11,7 +11,9 @@ import { noRoute } from './refusals.js';
 const maxJsonBytes = 1024 * 1024;
 const jsonDeadlineMs = 30_000;
 
-/** What bodies may be: refuses codings, kinds and expectations that the route does not take, and reads JSON, strictly. */
+/**
+ * What bodies may be: refuses codings, kinds and expectations that the route does not take, and reads JSON, strictly.
+ */
 export const bodies = fp(async (app: FastifyInstance) => {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/json', async (_request: FastifyRequest, payload: IncomingMessage) =>
@@ -34,7 +36,10 @@ export const bodies = fp(async (app: FastifyInstance) => {
   });
 });
 
-/** What the head of a request says about its body that no route takes; unsupported kinds first, then all that is malformed. */
+/**
+ * What the head of a request says about its body that no route takes; unsupported kinds first, then all that is
+ * malformed.
+ */
 function refusalOfHead({ raw, headers, routeOptions }: FastifyRequest): WorkerError | undefined {
   const { body } = routeOptions.config;
   if (headers['content-encoding'] !== undefined)

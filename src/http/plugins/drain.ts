@@ -12,8 +12,8 @@ export const drain = fp(async (app: FastifyInstance, { state }: { state: () => W
 });
 
 /**
- * Closes the server: no new connection, idle ones closed as they fall idle, what runs may finish until the deadline, then all is cut.
- * Resolves when the last connection is gone and every plugin has closed.
+ * Closes the server: no new connection, idle ones closed as they fall idle, what runs may finish until the deadline,
+ * then all is cut. Resolves when the last connection is gone and every plugin has closed.
  */
 export async function closeGracefully(app: FastifyInstance, deadlineMs: number): Promise<void> {
   const closed = app.close();

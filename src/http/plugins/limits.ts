@@ -17,7 +17,10 @@ export interface PressureOptions {
   readonly maxHeapBytes?: number;
 }
 
-/** How often a token may call, counted after all that is wrong with a request has been told. Routes opt out by `rateLimit: false`. */
+/**
+ * How often a token may call, counted after all that is wrong with a request has been told. Routes opt out by
+ * `rateLimit: false`.
+ */
 export const rateLimits = fp(async (app: FastifyInstance, { requestsPerSecond }: RateOptions) => {
   await app.register(rateLimit, {
     max: requestsPerSecond,
@@ -32,12 +35,14 @@ export const rateLimits = fp(async (app: FastifyInstance, { requestsPerSecond }:
 
 /** Sheds load when the event loop or the heap is far beyond what they are in any healthy state. */
 export const pressure = fp(
-  async (app: FastifyInstance, { maxEventLoopDelayMs = 2000, maxHeapBytes = 3 * 2 ** 30 }: PressureOptions) => {
+  async (app: FastifyInstance, { maxEventLoopDelayMs = 5000, maxHeapBytes = 3 * 2 ** 30 }: PressureOptions) => {
     await app.register(underPressure, {
       maxEventLoopDelay: maxEventLoopDelayMs,
       maxHeapUsedBytes: maxHeapBytes,
-      pressureHandler: async () => {
-        throw new Overloaded();
+      // An infinite delay is the plugin's word for no sample at all: the machine did not let the process run, or it has
+      // just started.
+      pressureHandler: (_request, _reply, _type, value) => {
+        if (value !== Number.POSITIVE_INFINITY) throw new Overloaded();
       },
     });
   },

@@ -12,8 +12,9 @@ const { version }: { version: string } = JSON.parse(
 
 const description = `Keeps shards of AI models resident in GPU memory, and proves it.
 
-A **handle** is a signed statement: these bytes, with this digest, lay in this GPU's own memory when they were sealed, and at every
-verification since. Everything under \`/v1\` takes a bearer token. Errors are RFC 9457 problem details with a \`code\` of a closed set.`;
+A **handle** is a signed statement: these bytes, with this digest, lay in this GPU's own memory when they were sealed,
+and at every verification since. Everything under \`/v1\` takes a bearer token. Errors are RFC 9457 problem details
+with a \`code\` of a closed set.`;
 
 /** The OpenAPI document, made from the routes' schemas: \`/openapi.json\`, and \`/docs\` to read and try it. */
 export const openapi = fp(async (app: FastifyInstance) => {

@@ -7,7 +7,10 @@ import { invalid, refusalOf } from '../refusal.js';
 
 const badPaths = new WeakSet<FastifyRequest['raw']>();
 
-/** A path that cannot be decoded goes through the hooks of the place it meant, so that it is refused in the same order as all else. */
+/**
+ * A path that cannot be decoded goes through the hooks of the place it meant, so that it is refused in the same order
+ * as all else.
+ */
 export function reroute(app: FastifyInstance, request: FastifyRequest, reply: FastifyReply): void {
   const { raw } = request;
   badPaths.add(raw);

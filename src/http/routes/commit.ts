@@ -55,8 +55,8 @@ export async function commitRoutes(app: FastifyInstance, { residency }: RouteOpt
         operationId: 'commit',
         summary: 'Put a shard into VRAM, prove it, seal it',
         description:
-          'As JSON it names a file of the model directory. As `application/octet-stream` the body is the shard, and the query says what ' +
-          'it is, as with `PUT`. The same shard again is a safe retry.',
+          'As JSON it names a file of the model directory. As `application/octet-stream` the body is the shard, and ' +
+          'the query says what it is, as with `PUT`. The same shard again is a safe retry.',
         tags: ['shards'],
         querystring: NoQuery,
         body: refTo(CommitBody),

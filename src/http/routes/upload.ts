@@ -10,7 +10,10 @@ import { declarationOf } from '../upload/declaration.js';
 import { pump } from '../upload/pump.js';
 import { commitAnswers, commitErrors, sendCommit } from './commit.js';
 
-/** `PUT` and `POST /v1/commit`: the body is the shard. Nothing of it is read before all that can refuse it has been asked. */
+/**
+ * `PUT` and `POST /v1/commit`: the body is the shard. Nothing of it is read before all that can refuse it has been
+ * asked.
+ */
 export async function uploadRoutes(app: FastifyInstance, { residency, config }: RouteOptions): Promise<void> {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', (_request, _payload, done) => done(null));
@@ -48,7 +51,9 @@ export async function uploadRoutes(app: FastifyInstance, { residency, config }: 
   app.post('/commit', { ...route, schema: { ...route.schema, hide: true } });
 }
 
-/** Takes an admitted body in. Whatever goes wrong, the client's leaving included, the intake has given everything back. */
+/**
+ * Takes an admitted body in. Whatever goes wrong, the client's leaving included, the intake has given everything back.
+ */
 async function receive(
   request: FastifyRequest,
   reply: FastifyReply,

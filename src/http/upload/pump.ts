@@ -11,10 +11,10 @@ export interface Sink {
 }
 
 /**
- * Moves a request's body into a sink, as fast as the sink takes it, holding no more than what the socket has just given.
- * The source is left paused where it fails: whoever answers decides what becomes of the rest.
- * @throws WorkerError LENGTH_MISMATCH where the body ends early, goes on too long or its sender leaves; UPLOAD_TIMEOUT where it
- * stalls; what the sink throws, or ends with
+ * Moves a request's body into a sink, as fast as the sink takes it, holding no more than what the socket has just
+ * given. The source is left paused where it fails: whoever answers decides what becomes of the rest.
+ * @throws WorkerError LENGTH_MISMATCH where the body ends early, goes on too long or its sender leaves; UPLOAD_TIMEOUT
+ * where it stalls; what the sink throws, or ends with
  */
 export function pump(source: Readable, sink: Sink, declaredBytes: number, idleSeconds: number): Promise<void> {
   return new Promise((resolve, reject) => {

@@ -4,8 +4,8 @@ import { invalid } from '../refusal.js';
 const member = /^([a-z*][a-z0-9_.*-]*)=:([A-Za-z0-9+/]*={0,2}):$/;
 
 /**
- * The SHA-256 of a `Repr-Digest` header (RFC 9530 §3): a dictionary of algorithms and byte sequences (RFC 8941 §3.2, §3.3.5). Other
- * algorithms are passed over.
+ * The SHA-256 of a `Repr-Digest` header (RFC 9530 §3): a dictionary of algorithms and byte sequences (RFC 8941 §3.2,
+ * §3.3.5). Other algorithms are passed over.
  * @throws WorkerError INVALID_PARAMS where it is malformed
  */
 export function reprDigest(header: string): Digest | undefined {

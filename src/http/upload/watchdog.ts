@@ -2,8 +2,9 @@
 const leastBytesPerSecond = 1024;
 
 /**
- * Watches that a body keeps coming: some byte within every `idleSeconds`, and over as long a time at least 1 KiB/s. Time in which we hold
- * the client back is not the client's. Counting a chunk is one addition; all else is done by a timer, four times in each idle span.
+ * Watches that a body keeps coming: some byte within every `idleSeconds`, and over as long a time at least 1 KiB/s.
+ * Time in which we hold the client back is not the client's. Counting a chunk is one addition; all else is done by a
+ * timer, four times in each idle span.
  */
 export class Watchdog {
   /** Add each chunk's length here. */

@@ -22,7 +22,7 @@ t.test('a JSON commit reads the file that it names', async (t) => {
     source: { type: 'file', path: 'model.gguf' },
   };
   const created = await post(worker, '/v1/commit', body);
-  t.equal(created.statusCode, 201);
+  t.equal(created.statusCode, 201, created.body);
   t.equal(created.headers.location, '/v1/shards/a');
   t.match(created.json().shard, { gpu_device: 1, digest: sha256(bytes), vram_bytes: 9000 });
   const again = await post(worker, '/v1/commit', body);
