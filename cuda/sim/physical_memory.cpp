@@ -46,6 +46,7 @@ std::unique_ptr<PhysicalMemory> PhysicalMemory::open(int ordinal, uint64_t capac
   const std::string name = "gpu" + std::to_string(ordinal) + "-memory.vram";
   const bool on_disk = !directory.empty();
   const std::string path = on_disk ? directory + "/" + name : name;
+  if (on_disk) (void)mkdir(directory.c_str(), 0700);  // where it can't be made, opening the file says why
   const int file = on_disk ? open_empty(path) : memfd_create(name.c_str(), MFD_CLOEXEC);
   if (file < 0) {
     const bool locked = errno == EWOULDBLOCK;
