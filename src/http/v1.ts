@@ -22,7 +22,10 @@ export interface ApiOptions extends RouteOptions {
 export async function v1(app: FastifyInstance, { residency, config, apiToken }: ApiOptions): Promise<void> {
   await app.register(rateLimits, { requestsPerSecond: config.requestsPerSecond });
   await app.register(auth, {
-    credentials: [{ token: apiToken, role: 'operator' }],
+    credentials: [
+      { token: apiToken, role: 'operator' },
+      ...(config.readToken === undefined ? [] : [{ token: config.readToken, role: 'reader' as const }]),
+    ],
     onFailure: (fingerprint, address) => residency.authFailed(fingerprint, address),
   });
   await app.register(pressure, {});

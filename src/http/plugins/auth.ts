@@ -21,8 +21,13 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Names the caller's token in limits; empty on open routes. */
     tokenFingerprint: string;
+    /** What the caller's token may do; undefined on open routes. */
+    role: Role | undefined;
   }
 }
+
+/** What a token that may only look is told. */
+export const forbidden = (): WorkerError => new WorkerError('FORBIDDEN', 'This token may look, and change nothing');
 
 const failuresPerSecond = 10;
 const bearer = /^bearer +([A-Za-z0-9\-._~+/]+=*) *$/i;
@@ -54,6 +59,7 @@ export const auth = fp(async (app: FastifyInstance, { credentials, onFailure }: 
     known.reduce<Role | undefined>((found, one) => (timingSafeEqual(one.digest, digest) ? one.role : found), undefined);
 
   app.decorateRequest('tokenFingerprint', '');
+  app.decorateRequest('role', undefined);
   app.addHook('onRequest', (request, _reply, done) => {
     const { access } = request.routeOptions.config;
     if (access === 'public') return done();
@@ -63,7 +69,8 @@ export const auth = fp(async (app: FastifyInstance, { credentials, onFailure }: 
     request.tokenFingerprint = digest.toString('hex', 0, 8);
     const role = roleOf(digest);
     if (role === undefined) return void fail(request, request.tokenFingerprint).catch(done);
+    request.role = role;
     const allowed = role === 'operator' || access === 'read' || request.is404;
-    done(allowed ? undefined : new WorkerError('FORBIDDEN', 'This token may look, and change nothing'));
+    done(allowed ? undefined : forbidden());
   });
 });

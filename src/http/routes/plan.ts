@@ -1,4 +1,5 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { forbidden } from '../plugins/auth.js';
 import { NoQuery, refTo } from '../schemas/common.js';
 import { Plan, PlanBody, type PlanFields } from '../schemas/plan.js';
 import { type RouteOptions, reading, typed } from '../typed.js';
@@ -20,9 +21,13 @@ export async function planRoutes(app: FastifyInstance, { residency }: RouteOptio
         body: refTo(PlanBody),
         response: { 200: answer(Plan, 'Where each shard would lie, or why it does not fit.') },
       },
-      config: { errors: ['STARTING', 'DRAINING', 'AUDIT_UNAVAILABLE'] },
-      preHandler: request.before,
+      config: { access: 'read', errors: ['FORBIDDEN', 'STARTING', 'DRAINING', 'AUDIT_UNAVAILABLE'] },
+      preHandler: [onlyOperatorsReserve, request.before],
     },
     async (call) => planView(residency.plan(request.of(call))),
   );
 }
+
+const onlyOperatorsReserve = async ({ role, body }: FastifyRequest): Promise<void> => {
+  if (role !== 'operator' && (body as PlanFields).reserve === true) throw forbidden();
+};

@@ -17,4 +17,3 @@ export const Device = component(
 export type DeviceView = Static<typeof Device>;
 
 export const DeviceList = component('DeviceList', { devices: Type.Array(refTo(Device)) }, 'The GPUs of this worker.');
-export type DeviceListView = Static<typeof DeviceList>;

@@ -23,7 +23,7 @@ export const PlanBody = component(
   'PlanRequest',
   {
     model_ref: ModelRef,
-    shard_layout: oneOf(['single', 'tensor_parallel'], 'One shard on one GPU, or shards that lie on a GPU each.'),
+    shard_layout: oneOf(['single', 'tensor_parallel'], 'The whole model on one GPU, or shards that lie on a GPU each.'),
     model_bytes: Type.Optional(Length('The whole model. Give this or `shards`.')),
     tp_degree: Type.Optional(
       Type.Integer({

@@ -28,7 +28,6 @@ function shardBytes({ model_bytes, shards, shard_layout, tp_degree }: PlanFields
     throw invalid('tp_degree goes with tensor_parallel and model_bytes alone');
   }
   if (shards !== undefined) {
-    if (shard_layout === 'single' && shards.length !== 1) throw invalid('A single layout has one shard');
     const sum = shards.reduce((total, { bytes }) => total + BigInt(bytes), 0n);
     if (sum > BigInt(Number.MAX_SAFE_INTEGER)) throw invalid('The shards are more than 2^53 - 1 bytes together');
     return shards.map(({ bytes }) => bytes);
