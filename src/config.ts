@@ -13,6 +13,8 @@ export interface Config {
   readonly logLevel: string;
   readonly apiToken: Buffer;
   readonly apiTokenFile: string;
+  /** A second token, for those who poll: it may look, and change nothing. */
+  readonly readToken: Buffer | undefined;
   readonly sealSecret: Buffer;
   readonly modelDir: string | undefined;
   readonly maxModelBytes: number;
@@ -35,6 +37,7 @@ export class ConfigError extends Error {
 const known = [
   'WORKER_BIND_ADDR',
   'WORKER_API_TOKEN_FILE',
+  'WORKER_READ_TOKEN_FILE',
   'WORKER_SEAL_KEY_FILE',
   'WORKER_ID',
   'WORKER_LOG_LEVEL',
@@ -83,10 +86,8 @@ export function loadConfig(environment: NodeJS.ProcessEnv, options: { simulate: 
 
   const { host, port } = parseAddress(get('WORKER_BIND_ADDR') ?? '127.0.0.1:8001');
   const apiTokenFile = tokenFile(get('WORKER_API_TOKEN_FILE'), environment.CREDENTIALS_DIRECTORY, options);
-  const apiToken = readSecret('WORKER_API_TOKEN_FILE', apiTokenFile);
-  if (!/^[A-Za-z0-9\-._~+/]+=*$/.test(apiToken.toString('latin1'))) {
-    throw new ConfigError('WORKER_API_TOKEN_FILE: a bearer token is made of A-Z a-z 0-9 - . _ ~ + / (RFC 6750)');
-  }
+  const apiToken = readToken('WORKER_API_TOKEN_FILE', apiTokenFile);
+  const readTokenFile = get('WORKER_READ_TOKEN_FILE');
   const sealKeyFile = get('WORKER_SEAL_KEY_FILE');
   const workerId = get('WORKER_ID') ?? hostname();
   if (!/^[A-Za-z0-9._:-]{1,128}$/.test(workerId)) {
@@ -104,6 +105,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv, options: { simulate: 
     logLevel,
     apiToken,
     apiTokenFile,
+    readToken: readTokenFile === undefined ? undefined : readToken('WORKER_READ_TOKEN_FILE', readTokenFile),
     sealSecret: sealKeyFile === undefined ? apiToken : readSecret('WORKER_SEAL_KEY_FILE', sealKeyFile),
     modelDir: existing('WORKER_MODEL_DIR', 'directory'),
     maxModelBytes: integer('WORKER_MAX_MODEL_BYTES', 100 * gibibyte, 1, Number.MAX_SAFE_INTEGER),
@@ -153,6 +155,12 @@ function tokenFile(
   writeFileSync(path, `${randomBytes(32).toString('hex')}\n`, { mode: 0o600, flag: 'wx' });
   chmodSync(path, 0o600);
   return path;
+}
+
+function readToken(name: Name, path: string): Buffer {
+  const token = readSecret(name, path);
+  if (/^[A-Za-z0-9\-._~+/]+=*$/.test(token.toString('latin1'))) return token;
+  throw new ConfigError(`${name}: a bearer token is made of A-Z a-z 0-9 - . _ ~ + / (RFC 6750)`);
 }
 
 /** The bytes of a secret's file, without one trailing newline. */

@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { FastifyInstance } from 'fastify';
 import { type Logger, pino } from 'pino';
 import { buildApp } from './app.js';
 import { banner } from './banner.js';
@@ -49,7 +48,7 @@ export async function serve({ simulate }: { simulate: boolean }): Promise<void> 
 }
 
 interface Running {
-  readonly app: FastifyInstance;
+  readonly app: Awaited<ReturnType<typeof buildApp>>;
   readonly config: Config;
   readonly residency: Residency;
   readonly logger: Logger;

@@ -44,8 +44,8 @@ export type Placement =
 
 /** Splits a model over `degree` shards: ⌊n/d⌋ bytes each, and one more for the first n mod d. */
 export function splitModel(modelBytes: number, degree: number): number[] {
-  const shorter = Math.floor(modelBytes / degree);
   const longer = modelBytes % degree;
+  const shorter = (modelBytes - longer) / degree;
   return Array.from({ length: degree }, (_, index) => shorter + (index < longer ? 1 : 0));
 }
 

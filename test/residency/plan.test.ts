@@ -41,6 +41,20 @@ t.test('a single model goes where most memory is available, the lowest index fir
   t.equal((await plan(worker, { model_bytes: 5, gpu_devices: [0] })).shard_plan[0].gpu_device, 0);
 });
 
+t.test('a single model of several files goes to one device whole, or nowhere', onSimulator, async (t) => {
+  const worker = await startWorker(t);
+  const files = (bytes: number) => ({ shards: [{ bytes }, { bytes }, { bytes }] });
+  const fits = await plan(worker, files(10 * mebibyte));
+  t.same(
+    fits.shard_plan.map((shard: { gpu_device: number }) => shard.gpu_device),
+    [0, 0, 0],
+  );
+  t.match(await plan(worker, files(25 * mebibyte)), {
+    feasible: false,
+    reason: { code: 'VRAM_OOM', needed_bytes: 78 * mebibyte },
+  });
+});
+
 t.test('tensor-parallel shards go to distinct devices', onSimulator, async (t) => {
   const worker = await startWorker(t);
   const layout = { shard_layout: 'tensor_parallel' };

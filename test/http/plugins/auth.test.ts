@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import fastify, { type InjectOptions } from 'fastify';
 import t from 'tap';
 import { auth } from '../../../src/http/plugins/auth.js';
@@ -103,4 +105,27 @@ t.test('failures are told with a fingerprint, and more than ten a second of one 
   t.equal((await call(undefined, { url: '/look', remoteAddress: '10.2.2.2' })).json().code, 'AUTH_FAILED');
   t.equal(failures.at(-1), 'none 10.2.2.2', 'another address has its own count');
   t.equal((await call('reader-token', { url: '/look', remoteAddress: '10.1.1.1' })).statusCode, 200);
+});
+
+t.test('a token for pollers may look, and change nothing', async (t) => {
+  const reader = 'reader-token-0123456789abcdef0123456789';
+  const file = join(t.testdir({}), 'reader');
+  writeFileSync(file, reader, { mode: 0o600 });
+  const { app } = await startWorker(t, { env: { WORKER_READ_TOKEN_FILE: file } });
+  const ask = (options: InjectOptions) => app.inject({ ...options, headers: { authorization: `Bearer ${reader}` } });
+  const plan = { model_ref: 'm', model_bytes: 5, shard_layout: 'single' };
+  t.equal((await ask({ method: 'POST', url: '/v1/plan', payload: plan })).statusCode, 200);
+  for (const url of ['/v1/devices', '/v1/shards']) t.equal((await ask({ url })).statusCode, 200, url);
+  t.equal((await ask({ url: '/v1/ready' })).statusCode, 503, 'it is told that nothing is here');
+  const refused: readonly InjectOptions[] = [
+    { method: 'POST', url: '/v1/plan', payload: { ...plan, reserve: true } },
+    { method: 'PUT', url: '/v1/commit?shard_id=a&model_ref=m', payload: 'x' },
+    { method: 'POST', url: '/v1/commit', payload: {} },
+    { method: 'DELETE', url: '/v1/shards/a' },
+    { method: 'POST', url: '/v1/shards/a/verify' },
+    { method: 'DELETE', url: '/v1/reservations/a' },
+  ];
+  for (const options of refused) {
+    t.match((await ask(options)).json(), { status: 403, code: 'FORBIDDEN' }, `${options.method} ${options.url}`);
+  }
 });

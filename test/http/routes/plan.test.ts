@@ -63,7 +63,6 @@ t.test('fields that do not go together are refused', async (t) => {
     { ...model, gpu_devices: [-1] },
     { ...model, surprise: 1 },
     { ...model, model_ref: '' },
-    { model_ref: 'm', shard_layout: 'single', shards: [{ bytes: 1 }, { bytes: 1 }] },
     { ...parallel, model_bytes: 10 },
     { ...parallel, model_bytes: 1, tp_degree: 2 },
     { ...parallel, shards: [{ bytes: 1 }], tp_degree: 1 },
