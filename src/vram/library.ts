@@ -41,9 +41,6 @@ koffi.struct('vram_load_result', {
   tree: koffi.array('uint8_t', 32, 'Typed'),
 });
 
-// Memory of calls under way is kept between calls, one for each thread of the pool: mapping it anew costs more than a call.
-koffi.config({ resident_async_pools: 16 });
-
 const prototypes = [
   'vram_open(const vram_options *options, _Out_ uint64_t *driver)',
   'vram_close(uint64_t driver)',
