@@ -17,7 +17,7 @@ import { upload } from './paths/upload.mjs';
 import { verify } from './paths/verify.mjs';
 import { writePlots } from './plots.mjs';
 import { result, verdict } from './row.mjs';
-import { table } from './table.mjs';
+import { summary, table } from './table.mjs';
 import { createWorkspace } from './workspace.mjs';
 import { findTools } from './yardsticks/tools.mjs';
 
@@ -40,9 +40,9 @@ if (tools.curl.missing !== undefined) fail(`${tools.curl.missing}: every upload 
 buildNative();
 
 const begun = describeMachine();
-const workspace = createWorkspace(2.5 * Math.max(options.largeBytes, options.growthBytes));
-/** @type {Context} */
-const context = { options, workspace, tools, figures: {} };
+/** @type {import('./plots.mjs').Figures} */
+const figures = {};
+const neededBytes = 2.2 * Math.max(options.largeBytes, options.growthBytes);
 say(`${begun.cpu}, ${begun.cores} cores, Node ${begun.node}, load ${begun.loadAverage.toFixed(2)}; simulated device`);
 for (const [name, { version, missing }] of Object.entries(tools))
   say(`  ${name}: ${missing ? `MISSING: ${missing}` : version}`);
@@ -51,13 +51,18 @@ const rows = [];
 const failed = {};
 for (const name of chosen) {
   const started = performance.now();
+  const workspace = createWorkspace(neededBytes);
   try {
-    rows.push(...(await paths[name](context)));
-    say(`${name}: ${((performance.now() - started) / 1000).toFixed(0)} s`);
+    const measured = await paths[name]({ options, workspace, tools, figures });
+    rows.push(...measured);
+    say(`\n${name}, ${((performance.now() - started) / 1000).toFixed(0)} s`);
+    for (const row of measured) say(`  ${summary(row)}`);
   } catch (error) {
     failed[name] = error.message;
     say(`${name}: FAILED: ${error.stack}`);
     endServers();
+  } finally {
+    workspace.remove();
   }
 }
 
@@ -70,9 +75,9 @@ const report = {
   tools,
   rows: rows.map((row) => ({ ...row, result: result(row), verdict: verdict(row) })),
   failed,
-  figures: context.figures,
+  figures,
 };
 mkdirSync(dirname(options.out), { recursive: true });
 writeFileSync(options.out, `${JSON.stringify(report, undefined, 2)}\n`);
-say(`written: ${[options.out, ...(options.plots ? writePlots(context.figures) : [])].join(', ')}`);
+say(`written: ${[options.out, ...(options.plots ? writePlots(figures) : [])].join(', ')}`);
 process.exit(Object.keys(failed).length === 0 ? 0 : 1);

@@ -33,6 +33,12 @@ function line(row) {
   ];
 }
 
+/** A row in a few words, said as soon as it is known. @param {Row} row */
+export function summary(row) {
+  const [path, yardstick, product, , outcome, , , said] = line(row);
+  return `${path}${yardstick && ` / ${yardstick}`}: ${outcome || product}, ${said}`;
+}
+
 /** @param {import('./row.mjs').Series | undefined} series */
 function series(series) {
   if (series === undefined) return '';

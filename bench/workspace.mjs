@@ -1,27 +1,29 @@
 import { existsSync, mkdirSync, mkdtempSync, rmSync, statfsSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { freemem, tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /**
  * A place for model files and simulated memory: tmpfs where there is room, else the temporary directory and its page
- * cache. Removed when the process ends.
- * @typedef {{ directory: string, models: string, make: (name: string) => string }} Workspace
+ * cache. Removed when the process ends, if not before.
+ * @typedef {{ directory: string, models: string, make: (name: string) => string, remove: () => void }} Workspace
  * @param {number} neededBytes @returns {Workspace}
  */
 export function createWorkspace(neededBytes) {
   const directory = mkdtempSync(join(hasRoom('/dev/shm', neededBytes) ? '/dev/shm' : tmpdir(), 'vram-bench-'));
-  process.once('exit', () => rmSync(directory, { recursive: true, force: true, maxRetries: 3 }));
-  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(130));
+  const remove = () => rmSync(directory, { recursive: true, force: true, maxRetries: 3 });
+  process.once('exit', remove);
   const make = (name) => {
     const path = join(directory, name);
     mkdirSync(path, { recursive: true });
     return path;
   };
-  return { directory, models: make('models'), make };
+  return { directory, models: make('models'), make, remove };
 }
+
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(130));
 
 function hasRoom(path, bytes) {
   if (!existsSync(path)) return false;
   const { bavail, bsize } = statfsSync(path);
-  return bavail * bsize > bytes;
+  return Math.min(bavail * bsize, freemem()) > bytes;
 }

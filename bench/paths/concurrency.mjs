@@ -4,6 +4,7 @@ import { median } from '../statistics.mjs';
 import { Worker } from '../worker.mjs';
 
 const counts = [1, 2, 4, 8];
+const rounds = 3;
 
 /** Several commits at once: the bytes of all of them over the time until the last is sealed. @param {import('../bench.mjs').Context} context */
 export async function concurrency({ options, workspace }) {
@@ -22,7 +23,7 @@ export async function concurrency({ options, workspace }) {
   for (const kind of ['upload', 'file']) {
     const seconds = counts.map(() => []);
     await runAtOnce(kind, counts.at(-1)); // the warm-up round
-    for (let round = 0; round < options.rounds; round++) {
+    for (let round = 0; round < Math.min(rounds, options.rounds); round++) {
       for (const [index, count] of counts.entries()) seconds[index].push(await runAtOnce(kind, count));
     }
     const rates = counts.map((count, index) => rate(count * bytes, seconds[index]));

@@ -21,8 +21,9 @@ export async function growth({ options, workspace, figures }) {
   for (let bytes = smallestBytes; bytes <= options.growthBytes; bytes *= 2) sizes.push(bytes);
   const seconds = Object.fromEntries([...Object.keys(commits), verify].map((name) => [name, sizes.map(() => [])]));
   const measure = async (bytes, index) => {
+    const content = freshContent(workspace.models, 'growth', bytes);
     for (const [name, commit] of Object.entries(commits)) {
-      seconds[name][index].push(await commit(freshContent(workspace.models, 'growth', bytes)));
+      seconds[name][index].push(await commit(content));
       if (name === Object.keys(commits).at(-1)) {
         const { seconds: took, report } = await worker.verify('growth');
         assert.equal(report.verified, true);
