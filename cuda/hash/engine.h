@@ -17,6 +17,8 @@ struct HashEngine {
   void (*compress)(uint32_t *state, const uint8_t *data, size_t chunks);
   /** Hashes `count` whole blocks, each a message of its own, 32 bytes of digest a block. */
   void (*hash_whole_blocks)(const uint8_t *blocks, uint64_t count, uint8_t *digests);
+  /** Both at once over the same bytes: they are part of one message, and each block is a message of its own too. */
+  void (*compress_and_hash_blocks)(uint32_t *state, const uint8_t *blocks, uint64_t count, uint8_t *digests);
 };
 
 /** FIPS 180-4, section 5.3.3 (initial state), section 4.2.2 (round constants). */

@@ -47,6 +47,16 @@ void Sha256::update(const void *data, size_t bytes) {
   if (rest != 0) std::memcpy(tail_, input + chunks * kChunkBytes, rest);
 }
 
+void Sha256::update_and_hash_blocks(const uint8_t *blocks, uint64_t count, uint8_t *digests) {
+  if (total_bytes_ % kChunkBytes != 0) {
+    update(blocks, count * kBlockBytes);
+    best_engine().hash_whole_blocks(blocks, count, digests);
+    return;
+  }
+  total_bytes_ += count * kBlockBytes;
+  best_engine().compress_and_hash_blocks(state_, blocks, count, digests);
+}
+
 void Sha256::finish(uint8_t *digest) {
   uint8_t padding[2 * kChunkBytes] = {};
   const size_t held = total_bytes_ % kChunkBytes;

@@ -17,6 +17,11 @@ class Sha256 {
  public:
   Sha256();
   void update(const void *data, size_t bytes);
+  /**
+   * Feeds whole 4096-byte blocks, and hashes each of them by itself as hash_blocks does, in one pass: the message
+   * schedule of a chunk is the same for both, and the two chains of rounds fill each other's gaps.
+   */
+  void update_and_hash_blocks(const uint8_t *blocks, uint64_t count, uint8_t *digests);
   /** Writes the 32-byte digest; the object must not be used after it. */
   void finish(uint8_t *digest);
 

@@ -63,10 +63,15 @@ void hash_whole_blocks(const uint8_t *blocks, uint64_t count, uint8_t *digests) 
   }
 }
 
+void compress_and_hash_blocks(uint32_t *state, const uint8_t *blocks, uint64_t count, uint8_t *digests) {
+  compress(state, blocks, count * kBlockBytes / kChunkBytes);
+  hash_whole_blocks(blocks, count, digests);
+}
+
 }  // namespace
 
 const HashEngine &portable_engine() {
-  static const HashEngine engine = {compress, hash_whole_blocks};
+  static const HashEngine engine = {compress, hash_whole_blocks, compress_and_hash_blocks};
   return engine;
 }
 

@@ -34,13 +34,34 @@ VRAM_SHA_INLINE void store_state(const State &state, uint32_t *words) {
   _mm_storeu_si128(reinterpret_cast<__m128i *>(words + 4), _mm_alignr_epi8(dchg, feba, 8));
 }
 
+/** The next four words of a message schedule: words t to t+3 replace words t-16 to t-13. */
+VRAM_SHA_INLINE void next_words(__m128i (&words)[4], int quad) {
+  const __m128i newest = words[(quad + 3) % 4];
+  const __m128i seven_back = _mm_alignr_epi8(newest, words[(quad + 2) % 4], 4);
+  const __m128i partial = _mm_sha256msg1_epu32(words[quad % 4], words[(quad + 1) % 4]);
+  words[quad % 4] = _mm_sha256msg2_epu32(_mm_add_epi32(partial, seven_back), newest);
+}
+
+VRAM_SHA_INLINE __m128i load_words(const uint8_t *chunk, int quad) {
+  const __m128i byte_order = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
+  return _mm_shuffle_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i *>(chunk + 16 * quad)), byte_order);
+}
+
+VRAM_SHA_INLINE void four_rounds(State &state, __m128i sum) {
+  state.cdgh = _mm_sha256rnds2_epu32(state.cdgh, state.abef, sum);
+  state.abef = _mm_sha256rnds2_epu32(state.abef, state.cdgh, _mm_shuffle_epi32(sum, 0x0e));
+}
+
+VRAM_SHA_INLINE State plus(const State &a, const State &b) {
+  return {_mm_add_epi32(a.abef, b.abef), _mm_add_epi32(a.cdgh, b.cdgh)};
+}
+
 /**
  * One chunk of each of kLanes messages. SHA256RNDS2 waits for itself for several cycles, so that one message leaves the
  * unit idle most of the time; rounds of independent messages fill the gaps.
  */
 template <int kLanes>
 VRAM_SHA_INLINE void compress_lanes(State (&states)[kLanes], const uint8_t *const (&chunks)[kLanes]) {
-  const __m128i byte_order = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
   State working[kLanes];
   __m128i schedule[kLanes][4];
 #pragma GCC unroll 4
@@ -53,25 +74,35 @@ VRAM_SHA_INLINE void compress_lanes(State (&states)[kLanes], const uint8_t *cons
     for (int lane = 0; lane < kLanes; ++lane) {
       __m128i(&words)[4] = schedule[lane];
       if (quad < 4) {
-        const auto *source = reinterpret_cast<const __m128i *>(chunks[lane] + 16 * quad);
-        words[quad] = _mm_shuffle_epi8(_mm_loadu_si128(source), byte_order);
+        words[quad] = load_words(chunks[lane], quad);
       } else {
-        const __m128i newest = words[(quad + 3) % 4];
-        const __m128i seven_back = _mm_alignr_epi8(newest, words[(quad + 2) % 4], 4);
-        const __m128i partial = _mm_sha256msg1_epu32(words[quad % 4], words[(quad + 1) % 4]);
-        words[quad % 4] = _mm_sha256msg2_epu32(_mm_add_epi32(partial, seven_back), newest);
+        next_words(words, quad);
       }
-      const __m128i sum = _mm_add_epi32(words[quad % 4], constants);
-      State &state = working[lane];
-      state.cdgh = _mm_sha256rnds2_epu32(state.cdgh, state.abef, sum);
-      state.abef = _mm_sha256rnds2_epu32(state.abef, state.cdgh, _mm_shuffle_epi32(sum, 0x0e));
+      four_rounds(working[lane], _mm_add_epi32(words[quad % 4], constants));
     }
   }
 #pragma GCC unroll 4
-  for (int lane = 0; lane < kLanes; ++lane) {
-    states[lane].abef = _mm_add_epi32(states[lane].abef, working[lane].abef);
-    states[lane].cdgh = _mm_add_epi32(states[lane].cdgh, working[lane].cdgh);
+  for (int lane = 0; lane < kLanes; ++lane) states[lane] = plus(states[lane], working[lane]);
+}
+
+/** The same chunk of two messages: one schedule, two chains of rounds. */
+VRAM_SHA_INLINE void compress_shared(State &first, State &second, const uint8_t *chunk) {
+  State a = first, b = second;
+  __m128i words[4];
+#pragma GCC unroll 16
+  for (int quad = 0; quad < 16; ++quad) {
+    const __m128i constants = _mm_loadu_si128(reinterpret_cast<const __m128i *>(kRoundConstants + 4 * quad));
+    if (quad < 4) {
+      words[quad] = load_words(chunk, quad);
+    } else {
+      next_words(words, quad);
+    }
+    const __m128i sum = _mm_add_epi32(words[quad % 4], constants);
+    four_rounds(a, sum);
+    four_rounds(b, sum);
   }
+  first = plus(first, a);
+  second = plus(second, b);
 }
 
 VRAM_SHA_TARGET void compress(uint32_t *state, const uint8_t *data, size_t chunks) {
@@ -110,6 +141,23 @@ void hash_whole_blocks(const uint8_t *blocks, uint64_t count, uint8_t *digests) 
   for (; i < count; ++i) hash_lanes<1>(blocks + i * kBlockBytes, digests + i * kDigestBytes);
 }
 
+VRAM_SHA_TARGET void compress_and_hash_blocks(uint32_t *state, const uint8_t *blocks, uint64_t count,
+                                              uint8_t *digests) {
+  State message = load_state(state);
+  for (uint64_t i = 0; i < count; ++i, blocks += kBlockBytes, digests += kDigestBytes) {
+    State own[1] = {load_state(kInitialState)};
+    for (size_t offset = 0; offset < kBlockBytes; offset += kChunkBytes) {
+      compress_shared(message, own[0], blocks + offset);
+    }
+    const uint8_t *const padding[1] = {kBlockPadding};
+    compress_lanes<1>(own, padding);
+    uint32_t words[8];
+    store_state(own[0], words);
+    store_digest(words, digests);
+  }
+  store_state(message, state);
+}
+
 bool cpu_has_sha() {
   unsigned a = 0, b = 0, c = 0, d = 0;
   constexpr unsigned kSsse3 = 1u << 9, kSse41 = 1u << 19, kSha = 1u << 29;
@@ -120,7 +168,7 @@ bool cpu_has_sha() {
 }  // namespace
 
 const HashEngine *x86_engine() {
-  static const HashEngine engine = {compress, hash_whole_blocks};
+  static const HashEngine engine = {compress, hash_whole_blocks, compress_and_hash_blocks};
   static const bool usable = cpu_has_sha();
   return usable ? &engine : nullptr;
 }

@@ -94,8 +94,12 @@ vram_status Load::take(const uint8_t *data, uint64_t bytes) {
 }
 
 vram_status Load::digest(const uint8_t *data, uint64_t bytes) try {
-  if ((flags_ & VRAM_LOAD_FLAT) != 0) flat_.update(data, bytes);
-  if ((flags_ & VRAM_LOAD_TREE) != 0) tree_.update(data, bytes);
+  Sha256 *const flat = (flags_ & VRAM_LOAD_FLAT) != 0 ? &flat_ : nullptr;
+  if ((flags_ & VRAM_LOAD_TREE) != 0) {
+    tree_.update(data, bytes, flat);
+  } else if (flat != nullptr) {
+    flat->update(data, bytes);
+  }
   return VRAM_OK;
 } catch (const std::bad_alloc &) {
   return VRAM_HOST_OUT_OF_MEMORY;

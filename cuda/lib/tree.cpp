@@ -41,27 +41,35 @@ void fold_groups(const uint8_t *group_hashes, uint64_t bytes, uint8_t *out_diges
   digest_descriptor(hashes, bytes, out_digest);
 }
 
-void TreeHasher::update(const uint8_t *data, uint64_t bytes) {
+void TreeHasher::update(const uint8_t *data, uint64_t bytes, Sha256 *message) {
   const uint64_t held = total_bytes_ % kBlockBytes;
   total_bytes_ += bytes;
   if (held != 0) {
     const uint64_t taken = std::min(kBlockBytes - held, bytes);
     std::memcpy(block_ + held, data, taken);
+    if (message != nullptr) message->update(data, taken);
     if (held + taken < kBlockBytes) return;
-    add_blocks(block_, kBlockBytes);
+    add_blocks(block_, kBlockBytes, nullptr);
     data += taken;
     bytes -= taken;
   }
   const uint64_t rest = bytes % kBlockBytes;
-  add_blocks(data, bytes - rest);
-  if (rest != 0) std::memcpy(block_, data + (bytes - rest), rest);
+  add_blocks(data, bytes - rest, message);
+  if (rest == 0) return;
+  std::memcpy(block_, data + (bytes - rest), rest);
+  if (message != nullptr) message->update(data + (bytes - rest), rest);
 }
 
-void TreeHasher::add_blocks(const uint8_t *data, uint64_t bytes) {
+void TreeHasher::add_blocks(const uint8_t *data, uint64_t bytes, Sha256 *message) {
   while (bytes != 0) {
     if (leaf_count_ == kGroupBlocks) close_group();
     const uint64_t taken = std::min((kGroupBlocks - leaf_count_) * kBlockBytes, bytes);
-    hash_blocks(data, taken, leaves_ + leaf_count_ * kDigestBytes);
+    uint8_t *const leaves = leaves_ + leaf_count_ * kDigestBytes;
+    if (message != nullptr) {
+      message->update_and_hash_blocks(data, taken / kBlockBytes, leaves);
+    } else {
+      hash_blocks(data, taken, leaves);
+    }
     leaf_count_ += block_count(taken);
     data += taken;
     bytes -= taken;
@@ -76,7 +84,7 @@ void TreeHasher::close_group() {
 }
 
 void TreeHasher::finish(uint8_t *out_digest) {
-  add_blocks(block_, total_bytes_ % kBlockBytes);
+  add_blocks(block_, total_bytes_ % kBlockBytes, nullptr);
   // A tree of one block has no level above it: the block's own hash is the root.
   if (total_bytes_ > 0 && total_bytes_ <= kBlockBytes) {
     groups_.assign(leaves_, leaves_ + kDigestBytes);

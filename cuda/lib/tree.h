@@ -26,12 +26,14 @@ void fold_groups(const uint8_t *group_hashes, uint64_t bytes, uint8_t *out_diges
  */
 class TreeHasher {
  public:
-  void update(const uint8_t *data, uint64_t bytes);
+  void update(const uint8_t *data, uint64_t bytes) { update(data, bytes, nullptr); }
+  /** The same, and feeds the bytes to `message` in the same pass. */
+  void update(const uint8_t *data, uint64_t bytes, Sha256 *message);
   /** Writes the fs-verity digest; the object must not be used after it. */
   void finish(uint8_t *out_digest);
 
  private:
-  void add_blocks(const uint8_t *data, uint64_t bytes);
+  void add_blocks(const uint8_t *data, uint64_t bytes, Sha256 *message);
   void close_group();
 
   uint64_t total_bytes_ = 0;

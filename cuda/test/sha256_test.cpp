@@ -63,6 +63,31 @@ TEST("the CPU's SHA instructions and portable code agree, on messages and on any
   fast.compress(a, data.data(), 9);
   portable.compress(b, data.data(), 9);
   CHECK(std::memcmp(a, b, sizeof(a)) == 0);
+  uint8_t c[3 * vram::kDigestBytes], d[sizeof(c)];
+  fast.compress_and_hash_blocks(a, data.data() + 1, 3, c);
+  portable.compress_and_hash_blocks(b, data.data() + 1, 3, d);
+  CHECK(std::memcmp(a, b, sizeof(a)) == 0 && std::memcmp(c, d, sizeof(c)) == 0);
+}
+
+TEST("blocks hashed in the same pass as their message give the digests of both") {
+  const std::vector<uint8_t> data = content(9 * vram::kBlockBytes + 70);
+  // Ahead of the blocks: nothing, whole chunks of the message, and part of one.
+  for (const size_t ahead : {size_t{0}, size_t{64}, size_t{70}}) {
+    for (uint64_t blocks = 0; blocks <= 9; ++blocks) {
+      const size_t bytes = blocks * vram::kBlockBytes;
+      std::vector<uint8_t> a(blocks * vram::kDigestBytes), b(a.size());
+      vram::Sha256 together, apart;
+      together.update(data.data(), ahead);
+      together.update_and_hash_blocks(data.data() + ahead, blocks, a.data());
+      apart.update(data.data(), ahead + bytes);
+      vram::hash_blocks(data.data() + ahead, bytes, b.data());
+      uint8_t digest[vram::kDigestBytes], expected[vram::kDigestBytes];
+      together.finish(digest);
+      apart.finish(expected);
+      CHECK(a == b);
+      CHECK(std::memcmp(digest, expected, sizeof(digest)) == 0);
+    }
+  }
 }
 
 TEST("a short last block is hashed as if zeros followed") {
