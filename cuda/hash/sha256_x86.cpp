@@ -98,8 +98,12 @@ VRAM_SHA_INLINE void compress_shared(State &first, State &second, const uint8_t 
       next_words(words, quad);
     }
     const __m128i sum = _mm_add_epi32(words[quad % 4], constants);
-    four_rounds(a, sum);
-    four_rounds(b, sum);
+    // Turn by turn: each step of one chain is under way while the other's waits.
+    const __m128i upper = _mm_shuffle_epi32(sum, 0x0e);
+    a.cdgh = _mm_sha256rnds2_epu32(a.cdgh, a.abef, sum);
+    b.cdgh = _mm_sha256rnds2_epu32(b.cdgh, b.abef, sum);
+    a.abef = _mm_sha256rnds2_epu32(a.abef, a.cdgh, upper);
+    b.abef = _mm_sha256rnds2_epu32(b.abef, b.cdgh, upper);
   }
   first = plus(first, a);
   second = plus(second, b);
