@@ -62,7 +62,10 @@ export class Intake {
 
   /** Takes all bytes from an open file. */
   file(descriptor: number): Promise<void> {
-    return this.#guard(() => this.#running().file(descriptor));
+    return this.#guard(async () => {
+      await this.#running().file(descriptor);
+      this.signal.throwIfAborted();
+    });
   }
 
   /** All bytes were written: proves and seals the shard, or throws with everything undone. */

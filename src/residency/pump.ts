@@ -19,6 +19,7 @@ export class Pump {
   #received = 0;
   #inFlight: Promise<void> = Promise.resolve();
   #busy = false;
+  #closed = false;
 
   constructor(load: Load, slots: readonly Slot[], totalBytes: number, progress: (receivedBytes: number) => void) {
     this.#load = load;
@@ -42,9 +43,9 @@ export class Pump {
     return this.#drain(chunk, taken);
   }
 
-  /** Reads the whole load from an open file, natively. */
+  /** Reads the whole load from an open file, natively; stops early where the pump is closed meanwhile. */
   async file(descriptor: number): Promise<void> {
-    while (this.#received < this.#totalBytes) {
+    while (this.#received < this.#totalBytes && !this.#closed) {
       const bytes = Math.min(fileSliceBytes, this.#totalBytes - this.#received);
       this.#inFlight = this.#load.file(descriptor, this.#received, bytes, this.#slots);
       await this.#inFlight;
@@ -65,6 +66,7 @@ export class Pump {
 
   /** Waits until no native call touches the slots any more, then gives the load up. */
   async close(): Promise<void> {
+    this.#closed = true;
     await this.#inFlight.catch(() => undefined);
     await this.#load.close();
   }

@@ -99,8 +99,12 @@ export class Residency {
     return admit(this.#inventory, request, () => this.observer);
   }
 
-  /** Commits a file below the model directory; its length is the shard's. */
-  async commitFile(request: Omit<CommitRequest, 'vramBytes'>, path: string): Promise<CommitResult> {
+  /** Commits a file below the model directory; its length is the shard's. `signal` gives the commit up. */
+  async commitFile(
+    request: Omit<CommitRequest, 'vramBytes'>,
+    path: string,
+    signal?: AbortSignal,
+  ): Promise<CommitResult> {
     void this.#inventory.driver;
     const { modelDir } = this.#inventory.options;
     if (modelDir === undefined) throw new WorkerError('INVALID_PARAMS', 'this worker has no model directory');
@@ -110,6 +114,7 @@ export class Residency {
       const admission = this.admit({ ...request, vramBytes: file.bytes });
       if (admission.kind === 'standing') return admission.result;
       const { intake } = admission;
+      signal?.addEventListener('abort', () => void intake.abort(signal.reason));
       await intake.start();
       try {
         await intake.file(file.descriptor);

@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { ErrorCode } from '../../errors.js';
 import type { CommitResult } from '../../residency/commit.js';
+import { departure } from '../departure.js';
 import { Commit, CommitBody, type CommitFields } from '../schemas/commit.js';
 import { NoQuery, refTo } from '../schemas/common.js';
 import { type RouteOptions, reading, typed } from '../typed.js';
@@ -65,7 +66,10 @@ export async function commitRoutes(app: FastifyInstance, { residency }: RouteOpt
       config: { errors: commitErrors },
       preHandler: claims.before,
     },
-    async (request, reply) =>
-      sendCommit(reply, await residency.commitFile(claims.of(request), request.body.source.path), residency),
+    async (request, reply) => {
+      const { path } = request.body.source;
+      const result = await residency.commitFile(claims.of(request), path, departure(reply));
+      return sendCommit(reply, result, residency);
+    },
   );
 }

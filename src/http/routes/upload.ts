@@ -1,8 +1,8 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { WorkerError } from '../../errors.js';
 import type { CommitResult } from '../../residency/commit.js';
 import type { Intake } from '../../residency/intake.js';
+import { departure, keepWaiting } from '../departure.js';
 import { sendContinue } from '../listener.js';
 import { type UploadQuery, uploadQuery } from '../schemas/commit.js';
 import { type RouteOptions, reading } from '../typed.js';
@@ -61,19 +61,15 @@ async function receive(
   vramBytes: number,
   idleSeconds: number,
 ): Promise<CommitResult> {
-  const onClose = (): void => {
-    if (!reply.raw.writableFinished) void intake.abort(new WorkerError('LENGTH_MISMATCH', 'The client left'));
-  };
-  reply.raw.once('close', onClose);
+  const left = departure(reply);
+  left.addEventListener('abort', () => void intake.abort(left.reason));
   try {
-    await intake.start();
+    await keepWaiting(reply, intake.start());
     sendContinue(request.raw, reply.raw);
     await pump(request.raw, intake, vramBytes, idleSeconds);
     return await intake.finish();
   } catch (error) {
     await intake.abort(error);
     throw error;
-  } finally {
-    reply.raw.off('close', onClose);
   }
 }

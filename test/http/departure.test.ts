@@ -1,0 +1,69 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { patternBytes } from '../support/bytes.js';
+import { availableBytes, get, mebibyte, remove, upload } from '../support/requests.js';
+import { onSimulator, simulator } from '../support/simulator.js';
+import { startWorker, type TestWorker } from '../support/worker.js';
+import { head, RawClient } from './raw.js';
+
+const bytes = patternBytes(8 * mebibyte);
+const put = (id: string, declared = bytes.length) =>
+  head(`PUT /v1/commit?shard_id=${id}&model_ref=m`, { 'Content-Length': declared });
+
+async function until(condition: () => Promise<boolean>): Promise<void> {
+  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 20));
+}
+
+const isGone = (worker: TestWorker, id: string) => async () =>
+  (await get(worker, `/v1/shards/${id}`)).statusCode === 404;
+const isHere = (worker: TestWorker, id: string) => async () =>
+  (await get(worker, `/v1/shards/${id}`)).statusCode === 200;
+
+t.test('a client that leaves while its commit waits for a slot leaves nothing behind', async (t) => {
+  const worker = await startWorker(t, { listen: true, env: { WORKER_COMMIT_SLOTS: '1' } });
+  const before = await availableBytes(worker);
+  const first = new RawClient(worker.url).send(put('first')).send(bytes.subarray(0, mebibyte));
+  await until(isHere(worker, 'first'));
+  const second = new RawClient(worker.url).send(put('second')).send(bytes);
+  await until(isHere(worker, 'second'));
+  await second.until(/^HTTP\/1\.1 102 Processing/);
+  second.leave();
+  await until(isGone(worker, 'second'));
+  t.equal((await get(worker, '/v1/shards/first')).json().state, 'receiving', 'the other goes on');
+  first.send(bytes.subarray(mebibyte));
+  t.match(await first.until(/"handle"/), /201 Created/);
+  await remove(worker, '/v1/shards/first');
+  t.same(await availableBytes(worker), before);
+  first.leave();
+});
+
+t.test('a client that leaves in mid-body leaves nothing behind, wherever it was', async (t) => {
+  const worker = await startWorker(t, { listen: true });
+  const before = await availableBytes(worker);
+  for (const sent of [0, 1, mebibyte - 1, mebibyte, 3 * mebibyte + 7, bytes.length - 1]) {
+    const client = new RawClient(worker.url).send(put('a')).send(bytes.subarray(0, sent));
+    await until(isHere(worker, 'a'));
+    client.leave();
+    await until(isGone(worker, 'a'));
+    t.same(await availableBytes(worker), before, `after ${sent} bytes`);
+  }
+  t.equal((await upload(worker, 'a', bytes)).statusCode, 201, 'the same client may come again');
+});
+
+t.test('a client that leaves during a commit by reference leaves nothing behind', onSimulator, async (t) => {
+  const directory = t.testdir({});
+  writeFileSync(join(directory, 'model'), bytes);
+  const worker = await startWorker(t, { listen: true, env: { WORKER_MODEL_DIR: directory } });
+  const before = await availableBytes(worker);
+  const body = JSON.stringify({ shard_id: 'a', model_ref: 'm', source: { type: 'file', path: 'model' } });
+  simulator.latencyUs(100_000);
+  t.teardown(() => simulator.reset());
+  const headers = { 'Content-Type': 'application/json', 'Content-Length': body.length };
+  const client = new RawClient(worker.url).send(head('POST /v1/commit', headers)).send(body);
+  await until(isHere(worker, 'a'));
+  client.leave();
+  await until(isGone(worker, 'a'));
+  simulator.latencyUs(0);
+  t.same(await availableBytes(worker), before);
+});
