@@ -6,49 +6,47 @@ import { type Slot, slotBytes } from '../vram/staging.js';
 const fileSliceBytes = 64 * 1024 * 1024;
 
 /**
- * Moves bytes through two staging slots into a load: one is filled while the other is digested and copied. Memory does
- * not grow with the shard.
+ * Moves bytes through a few staging slots into a load: some are filled while one is digested and copied. Memory does not
+ * grow with the shard.
  */
 export class Pump {
   readonly #load: Load;
   readonly #totalBytes: number;
   readonly #slots: readonly Slot[];
   readonly #progress: (receivedBytes: number) => void;
-  #current = 0;
+  readonly #free: Slot[];
+  /** Slots on their way into the load, in order; each settles when its slot is free again. */
+  readonly #pushes: Promise<void>[] = [];
+  #last: Promise<void> = Promise.resolve();
+  #current: Slot | undefined;
   #filled = 0;
   #received = 0;
-  #inFlight: Promise<void> = Promise.resolve();
-  #busy = false;
   #closed = false;
 
   constructor(load: Load, slots: readonly Slot[], totalBytes: number, progress: (receivedBytes: number) => void) {
     this.#load = load;
     this.#slots = slots;
+    this.#free = [...slots];
     this.#totalBytes = totalBytes;
     this.#progress = progress;
   }
 
   /**
-   * Takes a chunk; its bytes are copied before a promise, if any, resolves. A promise asks the caller to wait.
+   * Takes a chunk; its bytes are copied before it returns or, where a promise asks the caller to wait, before that resolves.
    * @throws WorkerError LENGTH_MISMATCH when more comes than was declared, and the driver's errors
    */
   write(chunk: Uint8Array): Promise<void> | undefined {
     this.#count(chunk.length);
-    const taken = this.#fill(chunk);
-    if (this.#filled < slotBytes) return undefined;
-    if (taken === chunk.length && !this.#busy) {
-      this.#push();
-      return undefined;
-    }
-    return this.#drain(chunk, taken);
+    const taken = this.#fill(chunk, 0);
+    return taken === chunk.length ? undefined : this.#fillRest(chunk, taken);
   }
 
   /** Reads the whole load from an open file, natively; stops early where the pump is closed meanwhile. */
   async file(descriptor: number): Promise<void> {
     while (this.#received < this.#totalBytes && !this.#closed) {
       const bytes = Math.min(fileSliceBytes, this.#totalBytes - this.#received);
-      this.#inFlight = this.#load.file(descriptor, this.#received, bytes, this.#slots);
-      await this.#inFlight;
+      this.#last = this.#load.file(descriptor, this.#received, bytes, this.#slots);
+      await this.#last;
       this.#count(bytes);
     }
   }
@@ -58,46 +56,55 @@ export class Pump {
     if (this.#received !== this.#totalBytes) {
       throw new WorkerError('LENGTH_MISMATCH', `${this.#received} bytes came, ${this.#totalBytes} were declared`);
     }
-    await this.#inFlight;
-    if (this.#filled > 0) this.#push();
-    await this.#inFlight;
+    if (this.#current !== undefined) this.#push(this.#current);
+    await this.#last;
     return this.#load.finish();
   }
 
   /** Waits until no native call touches the slots any more, then gives the load up. */
   async close(): Promise<void> {
     this.#closed = true;
-    await this.#inFlight.catch(() => undefined);
+    await this.#last.catch(() => undefined);
     await this.#load.close();
   }
 
-  async #drain(chunk: Uint8Array, offset: number): Promise<void> {
+  async #fillRest(chunk: Uint8Array, offset: number): Promise<void> {
     let taken = offset;
-    while (this.#filled === slotBytes) {
-      await this.#inFlight;
-      this.#push();
-      taken += this.#fill(chunk.subarray(taken));
+    while (taken < chunk.length) {
+      await this.#pushes[0];
+      taken = this.#fill(chunk, taken);
     }
   }
 
-  #fill(chunk: Uint8Array): number {
-    const slot = this.#slots[this.#current];
-    const taken = Math.min(chunk.length, slotBytes - this.#filled);
-    slot?.bytes.set(taken === chunk.length ? chunk : chunk.subarray(0, taken), this.#filled);
-    this.#filled += taken;
+  /** Copies from `offset` on as long as there are slots; returns how far it came. */
+  #fill(chunk: Uint8Array, offset: number): number {
+    let taken = offset;
+    while (taken < chunk.length) {
+      this.#current ??= this.#free.pop();
+      const slot = this.#current;
+      if (slot === undefined) break;
+      const part = chunk.subarray(taken, taken + slotBytes - this.#filled);
+      slot.bytes.set(part, this.#filled);
+      this.#filled += part.length;
+      taken += part.length;
+      if (this.#filled === slotBytes) this.#push(slot);
+    }
     return taken;
   }
 
-  #push(): void {
-    const slot = this.#slots[this.#current];
-    if (slot === undefined) throw new RangeError('a pump without slots');
-    this.#busy = true;
-    this.#inFlight = this.#load.push(slot, this.#filled).then(() => {
-      this.#busy = false;
-    });
-    this.#inFlight.catch(() => undefined);
-    this.#current = (this.#current + 1) % this.#slots.length;
+  /** Sends a slot after those before it. Once one has failed, none after it is sent, and all fail alike. */
+  #push(slot: Slot): void {
+    const bytes = this.#filled;
+    this.#current = undefined;
     this.#filled = 0;
+    this.#last = this.#last
+      .then(() => this.#load.push(slot, bytes))
+      .then(() => {
+        this.#pushes.shift();
+        this.#free.push(slot);
+      });
+    this.#last.catch(() => undefined);
+    this.#pushes.push(this.#last);
   }
 
   #count(bytes: number): void {
