@@ -1,6 +1,6 @@
 /**
- * The two ways to compute SHA-256 that the library has, and the choice between them. Internal to cuda/hash, and open to
- * the tests, which hold the two equal.
+ * The ways to compute SHA-256 that the library has, and the choice between them. Internal to cuda/hash, and open to
+ * the tests, which hold them equal.
  */
 #pragma once
 
@@ -44,6 +44,9 @@ const HashEngine &portable_engine();
 
 /** Uses the SHA extensions of x86; null where this CPU lacks them. */
 const HashEngine *x86_engine();
+
+/** The same, and sixteen blocks at once by AVX-512; null where this CPU lacks either. */
+const HashEngine *avx512_engine();
 
 /** The fastest of them here; decided once. */
 const HashEngine &best_engine();
