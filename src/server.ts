@@ -13,6 +13,12 @@ const lostDevice = 70;
 /** Exit status when the deadline cut the shutdown short. EX_TEMPFAIL of sysexits.h. */
 const late = 75;
 
+/** Exit status when the driver would not wipe the memory. EX_OSERR of sysexits.h. */
+const unwiped = 71;
+
+/** How much of what is then left connections may take. */
+const connectionShare = 0.5;
+
 /** How much of the drain time commits may take before those still receiving are told to go. */
 const commitShare = 0.8;
 
@@ -37,7 +43,7 @@ export async function serve({ simulate }: { simulate: boolean }): Promise<void> 
     await residency.start();
   } catch (error) {
     await closeGracefully(app, 0);
-    throw explain(error);
+    throw explain(error, simulate);
   }
   if (residency.simulated)
     logger.warn({ driver: residency.driver }, 'this worker holds no weights in GPU memory: its device is simulated');
@@ -64,16 +70,23 @@ async function shutDown({ app, config, residency, logger, signal }: Running): Pr
   const commitDeadline = performance.now() + config.drainSeconds * 1000 * commitShare;
   while (residency.commitsUnderWay > 0 && performance.now() < commitDeadline) await sleep(20);
   await residency.abortCommits();
-  await closeGracefully(app, Math.max(0, deadline - performance.now()));
-  await residency.stop();
+  // The memory does not wait for connections: one that stands idle must not keep weights from being wiped.
+  const wiped = residency.stop().then(
+    () => true,
+    (error: unknown) => {
+      logger.fatal({ err: error }, 'the memory could not be wiped');
+      return false;
+    },
+  );
+  await closeGracefully(app, Math.max(0, deadline - performance.now()) * connectionShare);
+  if (!(await wiped)) process.exit(unwiped);
   logger.info('stopped');
   process.exit(0);
 }
 
 /** Says what to do where there is no GPU: the worker keeps shards in VRAM or not at all. */
-function explain(error: unknown): unknown {
+function explain(error: unknown, simulate: boolean): unknown {
   if (!(error instanceof Error)) return error;
-  return new Error(`no usable GPU: ${error.message}. The worker needs one; --simulate runs it without.`, {
-    cause: error,
-  });
+  const hint = simulate ? '' : ' The worker needs one; --simulate runs it without.';
+  return new Error(`no usable GPU: ${error.message}.${hint}`, { cause: error });
 }

@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
 import { patternBytes } from './support/bytes.js';
@@ -102,6 +103,32 @@ t.test('SIGTERM: an upload that does not finish in time gets an answer', async (
   const chunks = await response.toArray();
   t.match(JSON.parse(Buffer.concat(chunks).toString()), { code: 'DRAINING', retriable: true });
   t.equal(await worker.exited, 0);
+});
+
+t.test('SIGTERM: no connection that stands idle keeps the memory from being wiped', async (t) => {
+  const memory = temporaryDirectory(t);
+  const worker = await startProcess(t, temporaryDirectory(t), { WORKER_DRAIN_SECONDS: '4', CUDA_SIM_DIR: memory });
+  const shard = patternBytes(5000);
+  const headers = { authorization: worker.authorization };
+  await fetch(`${worker.url}/v1/commit?shard_id=a&model_ref=m`, { method: 'PUT', headers, body: shard });
+  const lies = () => readFileSync(join(memory, 'gpu0-memory.vram')).includes(shard);
+  t.ok(lies());
+  const silent = connect(Number(new URL(worker.url).port), '127.0.0.1');
+  silent.on('error', () => undefined);
+  await once(silent, 'connect');
+  worker.child.kill('SIGTERM');
+  t.equal(await worker.exited, 0);
+  t.notOk(lies());
+});
+
+t.test('SIGTERM: memory that can not be wiped is no clean end', async (t) => {
+  const faults = { CUDA_SIM_FAULTS: 'cuMemsetD8Async:1+=999', WORKER_DRAIN_SECONDS: '10' };
+  const worker = await startProcess(t, temporaryDirectory(t), faults);
+  const headers = { authorization: worker.authorization };
+  const body = patternBytes(5000);
+  await fetch(`${worker.url}/v1/commit?shard_id=a&model_ref=m`, { method: 'PUT', headers, body });
+  worker.child.kill('SIGTERM');
+  t.equal(await worker.exited, 71);
 });
 
 t.test('kill -9 in mid-commit: the next start is clean, and no earlier handle is current', async (t) => {
