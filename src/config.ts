@@ -88,6 +88,8 @@ export function loadConfig(environment: NodeJS.ProcessEnv, options: { simulate: 
   const apiTokenFile = tokenFile(get('WORKER_API_TOKEN_FILE'), environment.CREDENTIALS_DIRECTORY, options);
   const apiToken = readToken('WORKER_API_TOKEN_FILE', apiTokenFile);
   const readTokenFile = get('WORKER_READ_TOKEN_FILE');
+  const pollerToken = readTokenFile === undefined ? undefined : readToken('WORKER_READ_TOKEN_FILE', readTokenFile);
+  if (pollerToken?.equals(apiToken)) throw new ConfigError('WORKER_READ_TOKEN_FILE holds the API token');
   const sealKeyFile = get('WORKER_SEAL_KEY_FILE');
   const workerId = get('WORKER_ID') ?? hostname();
   if (!/^[A-Za-z0-9._:-]{1,128}$/.test(workerId)) {
@@ -105,7 +107,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv, options: { simulate: 
     logLevel,
     apiToken,
     apiTokenFile,
-    readToken: readTokenFile === undefined ? undefined : readToken('WORKER_READ_TOKEN_FILE', readTokenFile),
+    readToken: pollerToken,
     sealSecret: sealKeyFile === undefined ? apiToken : readSecret('WORKER_SEAL_KEY_FILE', sealKeyFile),
     modelDir: existing('WORKER_MODEL_DIR', 'directory'),
     maxModelBytes: integer('WORKER_MAX_MODEL_BYTES', 100 * gibibyte, 1, Number.MAX_SAFE_INTEGER),

@@ -108,6 +108,14 @@ t.test('a secret that is short, readable by others, or no token is refused, and 
   }
 });
 
+t.test('the token for pollers is another one than the token', async (t) => {
+  const [file, same, other] = [secretFile(t), secretFile(t), secretFile(t, secret.toUpperCase())];
+  const attempt = () => load({ WORKER_API_TOKEN_FILE: file, WORKER_READ_TOKEN_FILE: same });
+  t.throws(attempt, { message: /WORKER_READ_TOKEN_FILE/ });
+  const config = load({ WORKER_API_TOKEN_FILE: file, WORKER_READ_TOKEN_FILE: other });
+  t.same(config.readToken, Buffer.from(secret.toUpperCase()));
+});
+
 t.test('without a token file: the credential of systemd, else with a simulated GPU one is made', async (t) => {
   const directory = t.testdir({ credentials: { 'worker-token': secret } });
   const credentials = join(directory, 'credentials');

@@ -152,12 +152,14 @@ function receive(
 
 /** A retry whose bytes must be read to know whether they are the same: digested on the host, put nowhere. */
 function compare(inventory: Inventory, standing: ShardRecord, request: CommitRequest): IntakePurpose {
+  // Where the seal has no flat digest, one that the client expects can only be held against what comes now.
+  const flat = request.expectedDigest !== undefined && standing.seal?.digest === null;
   return {
     totalBytes: request.vramBytes,
-    open: async () => inventory.driver.hostLoad(request.vramBytes, { flat: false, tree: true }),
+    open: async () => inventory.driver.hostLoad(request.vramBytes, { flat, tree: true }),
     progress: () => undefined,
     complete: async (received) => {
-      const same = received.tree === standing.seal?.treeDigest;
+      const same = received.tree === standing.seal?.treeDigest && (!flat || received.flat === request.expectedDigest);
       if (standing.state !== 'sealed' || inventory.shards.get(request.shardId) !== standing || !same) {
         throw refusalOf(standing);
       }

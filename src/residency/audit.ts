@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { closeSync, fdatasyncSync, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, fdatasyncSync, fstatSync, ftruncateSync, openSync, readSync, statSync, writeSync } from 'node:fs';
 import { WorkerError } from '../errors.js';
 
 export type AuditEvent =
@@ -88,7 +88,8 @@ export class AuditLog {
   }
 
   #open(path: string): number {
-    if (this.#descriptor !== undefined) return this.#descriptor;
+    if (this.#descriptor !== undefined && isStill(this.#descriptor, path)) return this.#descriptor;
+    this.close();
     const descriptor = openSync(path, 'a+', 0o600);
     this.#descriptor = descriptor;
     const tail = readTail(descriptor);
@@ -102,6 +103,12 @@ export class AuditLog {
     if (typeof parsed === 'object' && parsed !== null && 'seq' in parsed) this.#seq = Number(parsed.seq);
     return descriptor;
   }
+}
+
+/** Whether the open file is the one at its path: somebody may have moved it away. */
+function isStill(descriptor: number, path: string): boolean {
+  const [open, named] = [fstatSync(descriptor), statSync(path, { throwIfNoEntry: false })];
+  return open.ino === named?.ino && open.dev === named.dev;
 }
 
 /** All of the line, or none of it. */

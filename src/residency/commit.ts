@@ -51,6 +51,6 @@ export function likeness(record: ShardRecord, request: CommitRequest): Likeness 
   const { expectedDigest, expectedTreeDigest } = request;
   if (expectedTreeDigest !== undefined && expectedTreeDigest !== seal.treeDigest) return 'other';
   if (expectedDigest !== undefined && seal.digest !== null && expectedDigest !== seal.digest) return 'other';
-  const proven = expectedTreeDigest !== undefined || (expectedDigest !== undefined && seal.digest !== null);
-  return proven ? 'same' : 'unknown';
+  if (expectedDigest !== undefined) return seal.digest === null ? 'unknown' : 'same';
+  return expectedTreeDigest === undefined ? 'unknown' : 'same';
 }

@@ -158,6 +158,16 @@ export class Inventory {
     }
   }
 
+  /** The last entry of this process. */
+  noteStop(): void {
+    try {
+      this.audit.append('WorkerStopped', 'info', { boot_id: this.worker.bootId });
+    } catch {
+      // The log itself has said that it can't be written.
+    }
+    this.audit.close();
+  }
+
   async #free(record: ShardRecord): Promise<void> {
     await record.verification?.catch(() => undefined);
     for (let attempt = 1; record.allocation !== undefined; attempt++) {

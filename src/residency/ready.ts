@@ -73,7 +73,10 @@ export function readyReport({ worker, state, records, obstacles }: ReadyFacts, q
 function modelsOf(records: readonly ShardRecord[]): ModelReadiness[] {
   return [...new Set(records.map((record) => record.identity.modelRef))].map((modelRef) => {
     const shards = records.filter((record) => record.identity.modelRef === modelRef);
-    const totalShards = Math.max(...shards.map((record) => record.identity.totalShards));
+    // What only arrives does not say how many shards a model has while others are sealed.
+    const sealed = shards.filter((record) => record.state === 'sealed');
+    const totals = (sealed.length > 0 ? sealed : shards).map((record) => record.identity.totalShards);
+    const totalShards = Math.max(...totals);
     const resident = new Set(
       shards
         .filter((record) => record.state === 'sealed' && record.identity.totalShards === totalShards)

@@ -27,6 +27,7 @@ interface Reservation {
   /** By the monotonic clock: a step of the wall clock expires nothing. */
   deadlineMs: number;
   expiresAtMs: number;
+  ttlSeconds: number;
 }
 
 /** A part of a reservation, taken by a commit. */
@@ -69,16 +70,27 @@ export class Reservations {
       throw error;
     }
     const reservationId = randomUUID();
-    const reservation: Reservation = { reservationId, modelRef, parts, state: 'held', deadlineMs: 0, expiresAtMs: 0 };
+    const reservation: Reservation = {
+      reservationId,
+      modelRef,
+      parts,
+      state: 'held',
+      deadlineMs: 0,
+      expiresAtMs: 0,
+      ttlSeconds,
+    };
     this.#extend(reservation, ttlSeconds);
     this.#held.set(reservationId, reservation);
     return snapshot(reservation);
   }
 
-  /** @throws WorkerError NOT_FOUND, RESERVATION_EXPIRED */
-  renew(reservationId: string, ttlSeconds: number): ReservationSnapshot {
+  /**
+   * Holds it for so long from now, by default as long as it was made for; never shorter than it holds already.
+   * @throws WorkerError NOT_FOUND, RESERVATION_EXPIRED
+   */
+  renew(reservationId: string, ttlSeconds?: number): ReservationSnapshot {
     const reservation = this.#find(reservationId);
-    this.#extend(reservation, ttlSeconds);
+    this.#extend(reservation, ttlSeconds ?? reservation.ttlSeconds);
     return snapshot(reservation);
   }
 
@@ -144,7 +156,9 @@ export class Reservations {
   }
 
   #extend(reservation: Reservation, ttlSeconds: number): void {
-    reservation.deadlineMs = this.#monotonicMs() + ttlSeconds * 1000;
+    const deadlineMs = this.#monotonicMs() + ttlSeconds * 1000;
+    if (deadlineMs <= reservation.deadlineMs) return;
+    reservation.deadlineMs = deadlineMs;
     reservation.expiresAtMs = Date.now() + ttlSeconds * 1000;
   }
 }

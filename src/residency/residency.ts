@@ -85,7 +85,7 @@ export class Residency {
   }
 
   /** @throws WorkerError NOT_FOUND, RESERVATION_EXPIRED */
-  renewReservation(reservationId: string, ttlSeconds: number): ReservationSnapshot {
+  renewReservation(reservationId: string, ttlSeconds?: number): ReservationSnapshot {
     return this.#inventory.reservations.renew(reservationId, ttlSeconds);
   }
 
@@ -165,9 +165,10 @@ export class Residency {
   /** Attests what is here; verifies first what is older than the query allows. */
   async ready(query: ReadyQuery): Promise<ReadyReport> {
     const { worker, shards } = this.#inventory;
-    if (query.maxAgeSeconds !== undefined) await this.#verifications.refresh(query.modelRef, query.maxAgeSeconds);
-    const records = shards.ofModel(query.modelRef);
-    return readyReport({ worker, state: this.state, records, obstacles: this.#inventory.obstacles() }, query);
+    const { modelRef, maxAgeSeconds } = query;
+    const unverified = maxAgeSeconds === undefined ? [] : await this.#verifications.refresh(modelRef, maxAgeSeconds);
+    const obstacles = [...this.#inventory.obstacles(), ...unverified];
+    return readyReport({ worker, state: this.state, records: shards.ofModel(modelRef), obstacles }, query);
   }
 
   /** Whether a handle is authentic and the one that stands now. */
@@ -216,7 +217,7 @@ export class Residency {
     await Promise.allSettled([...this.#inventory.intakes].map((intake) => intake.abort(reason)));
   }
 
-  /** Wipes and frees everything, and lets the devices go. */
+  /** Wipes and frees everything, and lets the devices go. @throws VramError when something could not be wiped */
   async stop(): Promise<void> {
     const inventory = this.#inventory;
     clearInterval(this.#sweeper);
@@ -225,12 +226,12 @@ export class Residency {
     inventory.changed();
     if (!started) return;
     await this.abortCommits();
-    await Promise.allSettled(inventory.shards.all().map((record) => inventory.discard(record)));
-    await inventory.driver.close().catch((error: unknown) => inventory.notice(error));
-    try {
-      inventory.audit.append('WorkerStopped', 'info', { boot_id: inventory.worker.bootId });
-    } finally {
-      inventory.audit.close();
-    }
+    const discarded = inventory.shards.all().map((record) => {
+      inventory.attempt('VramDeallocated', 'info', record, { vram_bytes: record.vramBytes });
+      return inventory.discard(record);
+    });
+    await Promise.allSettled(discarded);
+    await inventory.driver.close();
+    inventory.noteStop();
   }
 }

@@ -27,7 +27,7 @@ export async function sealShard(
 ): Promise<Seal> {
   const { allocation, identity, memory, vramBytes } = record;
   if (allocation === undefined) throw new WorkerError('INTERNAL', 'a shard without memory can not be sealed');
-  if (request.expectedDigest !== undefined && received.flat !== null && received.flat !== request.expectedDigest) {
+  if (request.expectedDigest !== undefined && received.flat !== request.expectedDigest) {
     throw new WorkerError('DIGEST_MISMATCH', `the bytes have digest ${received.flat}, not the expected one`);
   }
   await allocation.seal();

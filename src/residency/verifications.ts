@@ -3,7 +3,7 @@ import { outcomeOf } from './admission.js';
 import type { Inventory } from './inventory.js';
 import type { Seal, ShardRecord } from './record.js';
 import { type VerifyReport, verifyShard } from './verification.js';
-import type { ResidencyObserver } from './worker.js';
+import type { Reason, ResidencyObserver } from './worker.js';
 
 /** Runs verifications and draws the consequences. Those of one shard at one time share one run. */
 export class Verifications {
@@ -25,21 +25,27 @@ export class Verifications {
     return record.verification;
   }
 
-  /** Verifies the sealed shards of a model, or of all, whose last verification is older. Never rejects. */
-  async refresh(modelRef: string | undefined, maxAgeSeconds: number): Promise<void> {
+  /**
+   * Verifies the sealed shards of a model, or of all, whose last verification is older. Never rejects: a shard that could
+   * not be verified is a reason not to be ready.
+   */
+  async refresh(modelRef: string | undefined, maxAgeSeconds: number): Promise<Reason[]> {
     const before = performance.now() - maxAgeSeconds * 1000;
-    const old = this.#inventory.shards
-      .ofModel(modelRef)
-      .filter(({ phase }) => phase.state === 'sealed' && phase.seal.lastVerifiedMonotonicMs < before);
+    const isOld = ({ phase }: ShardRecord) => phase.state === 'sealed' && phase.seal.lastVerifiedMonotonicMs < before;
+    const old = this.#inventory.shards.ofModel(modelRef).filter(isOld);
     await Promise.allSettled(old.map((record) => this.run(record)));
+    return old.filter(isOld).map(({ identity }) => ({
+      code: 'VERIFICATION_FAILED',
+      detail: `shard ${identity.shardId} could not be verified`,
+    }));
   }
 
   async #verify(record: ShardRecord, seal: Seal): Promise<VerifyReport> {
     const started = performance.now();
     try {
       const report = await verifyShard(record, seal, this.#inventory.worker.key);
-      if (report.verified) this.#confirm(record, seal);
-      else this.#condemn(record, seal, report);
+      if (!report.verified) this.#condemn(record, seal, report);
+      else if (record.phase.state === 'sealed') this.#confirm(record, seal);
       const outcome = report.verified ? 'ok' : 'SEAL_VERIFICATION_FAILED';
       this.#observer().verified(outcome, record.vramBytes, (performance.now() - started) / 1000);
       return report;

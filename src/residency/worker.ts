@@ -35,7 +35,14 @@ export class WorkerIdentity {
 
 /** One thing that stands in the way of being ready. */
 export interface Reason {
-  readonly code: ErrorCode | 'NO_MODEL_READY' | 'MODEL_NOT_RESIDENT' | 'SHARD_CORRUPT' | 'LOADING' | 'STOPPED';
+  readonly code:
+    | ErrorCode
+    | 'NO_MODEL_READY'
+    | 'MODEL_NOT_RESIDENT'
+    | 'SHARD_CORRUPT'
+    | 'VERIFICATION_FAILED'
+    | 'LOADING'
+    | 'STOPPED';
   readonly detail: string;
 }
 

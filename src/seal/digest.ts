@@ -15,6 +15,10 @@ export function parseDigest(text: string, field: string): Digest {
   return `sha256:${hex.toLowerCase()}`;
 }
 
+/** Whether a value is a digest as we write it. */
+export const isDigest = (value: unknown): value is Digest =>
+  typeof value === 'string' && /^sha256:[0-9a-f]{64}$/.test(value);
+
 /** The digest of 32 raw bytes. */
 export function digestOf(bytes: Uint8Array): Digest {
   return `sha256:${Buffer.from(bytes).toString('hex')}`;

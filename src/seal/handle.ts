@@ -1,4 +1,4 @@
-import type { Digest } from './digest.js';
+import { type Digest, isDigest } from './digest.js';
 import { type JwsFault, signJws, verifyJws } from './jws.js';
 import type { SealKey } from './key.js';
 
@@ -46,14 +46,25 @@ export function verifyHandle(handle: string, key: SealKey): HandleCheck {
   return isHandleClaims(verdict.claims) ? { ok: true, claims: verdict.claims } : { ok: false, reason: 'malformed' };
 }
 
-const textClaims = ['iss', 'boot_id', 'jti', 'shard_id', 'model_ref', 'gpu_uuid', 'tree_digest', 'sealed_at'] as const;
+const textClaims = ['iss', 'boot_id', 'jti', 'shard_id', 'model_ref', 'gpu_uuid', 'sealed_at'] as const;
 const numberClaims = ['iat', 'shard_index', 'total_shards', 'gpu_device', 'vram_bytes'] as const;
 
+const otherClaims: Readonly<Record<string, (value: unknown) => boolean>> = {
+  digest: (value) => value === null || isDigest(value),
+  tree_digest: isDigest,
+  expected: (value) => ['sha256', 'tree', 'both', 'none'].some((word) => word === value),
+  driver: (value) => ['cuda', 'simulated', 'override'].some((word) => word === value),
+  simulated: (value) => typeof value === 'boolean',
+};
+
+/** Exactly the claims above: another version's handle is not ours to interpret. */
 function isHandleClaims(claims: object): claims is HandleClaims {
   const values = new Map<string, unknown>(Object.entries(claims));
+  const known = textClaims.length + numberClaims.length + Object.keys(otherClaims).length;
   return (
+    values.size === known &&
     textClaims.every((name) => typeof values.get(name) === 'string') &&
-    numberClaims.every((name) => Number.isSafeInteger(values.get(name))) &&
-    typeof values.get('simulated') === 'boolean'
+    numberClaims.every((name) => Number.isSafeInteger(values.get(name)) && Number(values.get(name)) >= 0) &&
+    Object.entries(otherClaims).every(([name, holds]) => holds(values.get(name)))
   );
 }

@@ -65,10 +65,15 @@ type NameOf<P> = P extends `${infer Name}(${string}` ? Name : never;
 /** Every function of the C ABI that the worker uses. `vram_read` and `vram_write` are not among them: on purpose. */
 export type NativeName = NameOf<(typeof prototypes)[number]>;
 
+/** Calls on pool threads at one time: koffi throws at the 257th, and there are fewer threads than this anyway. */
+const maxRunning = 64;
+
 /** libvram, loaded: calls by name that return or throw. Arguments are those of `cuda/include/vram.h`. */
 export class Library {
   readonly #functions = new Map<string, KoffiFunction>();
   readonly #statusName: KoffiFunction;
+  readonly #waiting: (() => void)[] = [];
+  #running = 0;
 
   constructor(path: string) {
     const library = koffi.load(path);
@@ -87,7 +92,19 @@ export class Library {
    * Calls on a pool thread. koffi does not keep Buffer arguments alive, so the closure that settles the promise does.
    * Rejects with VramError.
    */
-  run(name: NativeName, ...args: unknown[]): Promise<void> {
+  async run(name: NativeName, ...args: unknown[]): Promise<void> {
+    if (this.#running >= maxRunning) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    else this.#running++;
+    try {
+      await this.#start(name, args);
+    } finally {
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#running--;
+      else next();
+    }
+  }
+
+  #start(name: NativeName, args: unknown[]): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#function(name).async(...args, (error: unknown, result: number) => {
         const kept = args;

@@ -102,6 +102,19 @@ t.test('the same commit again is a safe retry; another one under its id is a con
   t.equal((await get(worker, '/v1/shards/a')).json().state, 'sealed', 'it stands');
 });
 
+t.test('no digest that was never computed is claimed, nor taken for the same', async (t) => {
+  const worker = await startWorker(t);
+  const expected_tree_digest = referenceTreeDigest(bytes);
+  const treeOnly = { expected_tree_digest, flat_digest: 'false' };
+  const both = await upload(worker, 'a', bytes, { ...treeOnly, expected_digest: sha256(other) });
+  t.match(both.json(), { status: 400, code: 'INVALID_PARAMS' });
+  t.equal((await upload(worker, 'a', bytes, treeOnly)).json().shard.digest, null);
+  for (const query of [{ expected_digest: sha256(other) }, { expected_digest: sha256(other), expected_tree_digest }]) {
+    t.match((await upload(worker, 'a', bytes, query)).json(), { status: 409, code: 'SHARD_CONFLICT' });
+  }
+  t.equal((await upload(worker, 'a', bytes, { expected_digest: sha256(bytes) })).statusCode, 200);
+});
+
 t.test('a shard is committed from a file of the model directory, and from nowhere else', async (t) => {
   const outside = t.testdir({ secret: 'secret' });
   const directory = join(outside, 'models');

@@ -88,6 +88,20 @@ t.test('each lie about the memory is refused, at the commit and at a verificatio
   }
 });
 
+t.test('a shard that could not be verified in time is a reason not to be ready', onSimulator, async (t) => {
+  const worker = await startWorker(t);
+  await upload(worker, 'a', bytes);
+  await new Promise((resolve) => setTimeout(resolve, 1100));
+  simulator.faults(`cuLaunchKernel:1+=${unknown}`);
+  const refused = await get(worker, '/v1/ready?max_age_seconds=1&nonce=n');
+  t.equal(refused.statusCode, 503);
+  t.match(refused.json(), { ready: false, reasons: [{ code: 'VERIFICATION_FAILED' }] });
+  const [, payload = ''] = refused.json().attestation.split('.');
+  t.match(JSON.parse(Buffer.from(payload, 'base64url').toString()), { ready: false });
+  simulator.faults('');
+  t.equal((await get(worker, '/v1/ready?max_age_seconds=1')).statusCode, 200);
+});
+
 t.test('a lost context ends the worker', onSimulator, async (t) => {
   let lost: Error | undefined;
   const worker = await startWorker(t, {

@@ -101,6 +101,8 @@ t.test('a reservation holds its memory until it is used, dropped or expired', on
   const id = reservation.reservation_id;
   const renewed = await post(worker, `/v1/reservations/${id}/renew`, { ttl_seconds: 600 });
   t.ok(Date.parse(renewed.json().expires_at) > Date.parse(reservation.expires_at), 'it lasts longer now');
+  const again = await post(worker, `/v1/reservations/${id}/renew`);
+  t.equal(again.json().expires_at, renewed.json().expires_at, 'and is never cut short');
   const query = { reservation_id: id };
   t.match((await upload(worker, 'a', patternBytes(5), { ...query, model_ref: 'no' })).json(), {
     code: 'SHARD_CONFLICT',

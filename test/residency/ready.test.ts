@@ -1,3 +1,4 @@
+import { request } from 'node:http';
 import { compactVerify } from 'jose';
 import t from 'tap';
 import { deriveSealKey } from '../../src/seal/key.js';
@@ -48,6 +49,21 @@ t.test('each model is ready on its own, when all its shards are here', async (t)
   t.equal((await get(worker, '/v1/ready?model_ref=A')).statusCode, 200);
   await remove(worker, '/v1/shards/a1');
   t.equal((await get(worker, '/v1/ready?model_ref=A')).statusCode, 503);
+});
+
+t.test('a shard that only arrives takes nothing from a model that is ready', async (t) => {
+  const worker = await startWorker(t, { listen: true });
+  await upload(worker, 'a', bytes);
+  const url = `${worker.url}/v1/commit?shard_id=b&model_ref=model&total_shards=1024`;
+  const headers = { authorization: `Bearer ${worker.token}`, 'content-length': 1000 };
+  const arriving = request(url, { method: 'PUT', headers });
+  arriving.on('error', () => undefined);
+  arriving.flushHeaders();
+  while ((await get(worker, '/v1/shards/b')).statusCode !== 200) await new Promise(setImmediate);
+  const ready = await get(worker, '/v1/ready?model_ref=model');
+  t.equal(ready.statusCode, 200);
+  t.match(ready.json().models, [{ ready: true, total_shards: 1, resident_shards: 1 }]);
+  arriving.destroy();
 });
 
 t.test('a nonce brings an attestation of just this answer', async (t) => {

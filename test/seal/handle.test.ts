@@ -71,6 +71,8 @@ t.test('each way to alter a handle is told apart', async (t) => {
     ['another kid', resigned({ ...ours, kid: '0000000000000000' }), 'unknown_key'],
     ['claims that are no object', resigned(ours, 'x'), 'malformed'],
     ['claims that lack one', resigned(ours, { ...claims, jti: undefined }), 'malformed'],
+    ['claims with one more', resigned(ours, { ...claims, exp: 1 }), 'malformed'],
+    ['claims with a word that is none', resigned(ours, { ...claims, driver: 'opencl' }), 'malformed'],
     ['cut signature', handle.slice(0, -1), 'signature'],
     ['padded signature', `${handle}A`, 'signature'],
     ['other claims', `${header}.${encode({ ...claims, vram_bytes: 1 })}.${signature}`, 'signature'],

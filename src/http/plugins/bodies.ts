@@ -31,7 +31,7 @@ export const bodies = fp(async (app: FastifyInstance) => {
   });
 
   app.addHook('preValidation', (request, _reply, done) => {
-    if (request.routeOptions.config.bodyOptional === true) request.body ??= {};
+    if (request.routeOptions.config.bodyOptional === true && request.body === undefined) request.body = {};
     done(isDecodable(request.raw.url ?? '') ? undefined : invalid('The query cannot be read'));
   });
 });

@@ -29,7 +29,7 @@ export function noRoute(request: FastifyRequest): WorkerError {
 export const refusals = fp(async (app: FastifyInstance) => {
   app.setErrorHandler((error, request, reply) => {
     const refusal = refusalOf(error);
-    if (meanings[refusal.code].status >= 500) request.log.error({ err: refusal.cause ?? refusal }, refusal.message);
+    if (meanings[refusal.code].status === 500) request.log.error({ err: refusal.cause ?? refusal }, refusal.message);
     const problem = problemOf(refusal, request.id);
     request.errorCode = refusal.code;
     reply.code(problem.status).headers(problemHeaders(problem)).send(JSON.stringify(problem));

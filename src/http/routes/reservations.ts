@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import { NoQuery, refTo } from '../schemas/common.js';
 import { RenewBody, Reservation, reservationParams } from '../schemas/plan.js';
 import { type RouteOptions, typed } from '../typed.js';
-import { defaultTtlSeconds, reservationView } from '../views/plan.js';
+import { reservationView } from '../views/plan.js';
 import { answer, nothing } from './answer.js';
 
 /** `/v1/reservations/{id}`: keeps reserved memory longer, or gives it back. */
@@ -21,8 +21,7 @@ export async function reservationRoutes(app: FastifyInstance, { residency }: Rou
       },
       config: { bodyOptional: true, errors: ['NOT_FOUND', 'RESERVATION_EXPIRED'] },
     },
-    async ({ params, body }) =>
-      reservationView(residency.renewReservation(params.id, body.ttl_seconds ?? defaultTtlSeconds)),
+    async ({ params, body }) => reservationView(residency.renewReservation(params.id, body.ttl_seconds)),
   );
 
   typed(app).delete(

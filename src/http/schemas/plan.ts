@@ -100,7 +100,7 @@ export type PlanView = Static<typeof Plan>;
 export const RenewBody = component(
   'RenewRequest',
   { ttl_seconds: Type.Optional(TtlSeconds) },
-  'How much longer; 60 seconds where it is not said.',
+  'How long from now; where it is not said, as long as it was made for. Never shortens.',
 );
 
 export const reservationParams = closed({

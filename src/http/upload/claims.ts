@@ -17,6 +17,9 @@ export function claimsOf(fields: Omit<CommitFields, 'source'>): Claims {
   if (!flatDigest && fields.expected_tree_digest === undefined) {
     throw invalid('flat_digest can be false only together with expected_tree_digest');
   }
+  if (!flatDigest && fields.expected_digest !== undefined) {
+    throw invalid('flat_digest=false leaves nothing to hold expected_digest against');
+  }
   return {
     shardId: fields.shard_id,
     modelRef: fields.model_ref,

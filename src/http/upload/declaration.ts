@@ -21,6 +21,7 @@ export function declarationOf(query: UploadQuery, headers: IncomingHttpHeaders):
   if (claims.expectedDigest !== undefined && claims.expectedDigest !== received) {
     throw invalid('expected_digest and Repr-Digest differ');
   }
+  if (!claims.flatDigest) throw invalid('flat_digest=false leaves nothing to hold Repr-Digest against');
   return { ...claims, vramBytes, expectedDigest: received };
 }
 
