@@ -5,6 +5,7 @@
  *
  *  - Returns a vram_status. VRAM_OK is 0; VRAM_DRIVER_ERROR_BASE + n says that the CUDA driver answered CUresult n.
  *    On anything but VRAM_OK nothing was written through an out pointer, and nothing has changed unless it says so.
+ *    A load that failed for a reason of the driver's, a file's or the host's memory stays failed: only closing it helps.
  *  - Arguments are checked in this order: null pointers, then the handle, then lengths, ranges and state.
  *  - Any thread may call any function at any time; each sets the device's context itself.
  *  - Sizes and offsets are bytes. No sum of them may pass 2^64: VRAM_OVERFLOW.

@@ -62,8 +62,11 @@ export const auth = fp(async (app: FastifyInstance, { credentials, onFailure }: 
   app.decorateRequest('role', undefined);
   app.addHook('onRequest', (request, _reply, done) => {
     const { access } = request.routeOptions.config;
-    if (access === 'public') return done();
     const token = bearer.exec(request.headers.authorization ?? '')?.[1];
+    if (access === 'public') {
+      request.role = token === undefined ? undefined : roleOf(sha256(token));
+      return done();
+    }
     if (token === undefined) return void fail(request, 'none').catch(done);
     const digest = sha256(token);
     request.tokenFingerprint = digest.toString('hex', 0, 8);

@@ -1,9 +1,10 @@
 import type { FastifyInstance } from 'fastify';
+import { WorkerError } from '../../errors.js';
 import { matches, ReadyCache } from '../ready_cache.js';
 import { Readiness, type ReadyFields, readyQuery } from '../schemas/ready.js';
 import { type RouteOptions, reading } from '../typed.js';
 import { given, readInteger } from '../wire.js';
-import { answer } from './answer.js';
+import { answer, nothing } from './answer.js';
 
 const maxAgeLimit = 1_000_000_000;
 
@@ -25,6 +26,7 @@ export async function readyRoutes(app: FastifyInstance, { residency, config }: R
         querystring: readyQuery,
         response: {
           200: answer(Readiness, 'At least one model is ready and nothing stands in the way.'),
+          304: nothing('The answer that `If-None-Match` names stands.'),
           503: answer(Readiness, 'Not ready; each thing in the way is a reason.'),
         },
         ...(config.readyPublic ? { security: [] } : {}),
@@ -39,6 +41,9 @@ export async function readyRoutes(app: FastifyInstance, { residency, config }: R
     },
     async (request, reply) => {
       const { model_ref: modelRef, handles, nonce } = request.query;
+      if (maxAge.of(request) !== undefined && request.role === undefined) {
+        throw new WorkerError('AUTH_FAILED', 'max_age_seconds makes the device work: it takes a token here too');
+      }
       const query = {
         withHandles: handles !== 'false',
         ...given({ modelRef, nonce, maxAgeSeconds: maxAge.of(request) }),

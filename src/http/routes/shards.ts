@@ -61,7 +61,7 @@ export async function shardRoutes(app: FastifyInstance, { residency }: RouteOpti
       },
       config: {
         bodyOptional: true,
-        errors: ['NOT_FOUND', 'SHARD_BUSY', 'CUDA_ERROR', 'STARTING'],
+        errors: ['NOT_FOUND', 'SHARD_BUSY', 'CUDA_ERROR', 'STARTING', 'AUDIT_UNAVAILABLE'],
       },
     },
     async ({ params }) => verificationView(await residency.verify(params.shard_id)),

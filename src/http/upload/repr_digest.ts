@@ -1,7 +1,8 @@
 import { type Digest, digestOf } from '../../seal/digest.js';
 import { invalid } from '../refusal.js';
 
-const member = /^([a-z*][a-z0-9_.*-]*)=:([A-Za-z0-9+/]*={0,2}):$/;
+/** A member of the dictionary; parameters behind it say nothing to us. */
+const member = /^([a-z*][a-z0-9_.*-]*)=:([A-Za-z0-9+/]*={0,2}):(?:; *[a-z*][a-z0-9_.*-]*(?:=[^,;"]*)?)*$/;
 
 /**
  * The SHA-256 of a `Repr-Digest` header (RFC 9530 §3): a dictionary of algorithms and byte sequences (RFC 8941 §3.2,

@@ -39,6 +39,9 @@ t.test('what is open is open, and nothing else', async (t) => {
 t.test('ready can be made public; the rest stays closed', async (t) => {
   const { app } = await startWorker(t, { env: { WORKER_READY_PUBLIC: 'on' } });
   t.equal((await app.inject('/v1/ready')).statusCode, 503);
+  t.equal((await app.inject('/v1/ready?max_age_seconds=1')).statusCode, 401, 'verifying is work, and not for all');
+  const authorization = `Bearer ${token}`;
+  t.equal((await app.inject({ url: '/v1/ready?max_age_seconds=1', headers: { authorization } })).statusCode, 503);
   t.equal((await app.inject('/v1/devices')).statusCode, 401);
 });
 

@@ -10,6 +10,7 @@ t.test('the SHA-256 is found among other algorithms', async (t) => {
   t.equal(reprDigest(`sha-256=:${base64}:`), expected);
   t.equal(reprDigest(`sha-512=:AAAA:, sha-256=:${base64}:,md5=:AA==:`), expected);
   t.equal(reprDigest(`sha-256=:${base64}:, sha-256=:${base64}:`), expected, 'said twice is said once');
+  t.equal(reprDigest(`sha-256=:${base64}:;x=1; y`), expected, 'parameters say nothing to us');
 });
 
 t.test('algorithms that we do not know are passed over', async (t) => {
