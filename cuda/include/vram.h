@@ -5,7 +5,8 @@
  *
  *  - Returns a vram_status. VRAM_OK is 0; VRAM_DRIVER_ERROR_BASE + n says that the CUDA driver answered CUresult n.
  *    On anything but VRAM_OK nothing was written through an out pointer, and nothing has changed unless it says so.
- *    A load that failed for a reason of the driver's, a file's or the host's memory stays failed: only closing it helps.
+ *    A load that failed for a reason of the driver's, a file's or the host's memory stays failed: only closing it
+ * helps.
  *  - Arguments are checked in this order: null pointers, then the handle, then lengths, ranges and state.
  *  - Any thread may call any function at any time; each sets the device's context itself.
  *  - Sizes and offsets are bytes. No sum of them may pass 2^64: VRAM_OVERFLOW.
@@ -13,10 +14,10 @@
  *    VRAM_STALE_HANDLE, any other number VRAM_BAD_HANDLE. No device pointer ever leaves the library.
  *  - No C++ exception passes this boundary.
  *
- * Digests are those of fs-verity (SHA-256, blocks of 4096 bytes, no salt; Linux Documentation/filesystems/fsverity.rst).
- * A *group* is 128 blocks, 512 KiB: the run of bytes under one hash of the tree's second level. The device computes one
- * hash a group; only these leave it. The last group may be short. A shard of one block has the block's own hash as its
- * single group hash, as the tree has no second level then.
+ * Digests are those of fs-verity (SHA-256, blocks of 4096 bytes, no salt; Linux
+ * Documentation/filesystems/fsverity.rst). A *group* is 128 blocks, 512 KiB: the run of bytes under one hash of the
+ * tree's second level. The device computes one hash a group; only these leave it. The last group may be short. A shard
+ * of one block has the block's own hash as its single group hash, as the tree has no second level then.
  */
 #ifndef VRAM_H
 #define VRAM_H
@@ -172,9 +173,9 @@ VRAM_API vram_status vram_digest(uint64_t allocation, uint64_t offset, uint64_t 
                                  uint64_t out_bytes);
 
 /**
- * Makes the memory writable, overwrites it with zeros, unmaps it, gives it back. VRAM_OK for an allocation that is freed
- * already. When the driver fails on the way the handle stays good, and another call goes on where this one stopped.
- * VRAM_BUSY while a load is open on it.
+ * Makes the memory writable, overwrites it with zeros, unmaps it, gives it back. VRAM_OK for an allocation that is
+ * freed already. When the driver fails on the way the handle stays good, and another call goes on where this one
+ * stopped. VRAM_BUSY while a load is open on it.
  */
 VRAM_API vram_status vram_free(uint64_t allocation);
 
@@ -189,8 +190,9 @@ typedef struct {
 } vram_load_result;
 
 /**
- * Opens a load: bytes arrive in order, are digested on the host as flags say, and copied to the start of the allocation,
- * of which the load expects exactly vram_allocation_info.bytes. One load an allocation at a time: VRAM_BUSY.
+ * Opens a load: bytes arrive in order, are digested on the host as flags say, and copied to the start of the
+ * allocation, of which the load expects exactly vram_allocation_info.bytes. One load an allocation at a time:
+ * VRAM_BUSY.
  */
 VRAM_API vram_status vram_load_open(uint64_t allocation, uint32_t flags, uint64_t *out_load);
 
@@ -204,13 +206,14 @@ VRAM_API vram_status vram_load_open_host(uint64_t driver, uint64_t bytes, uint32
 VRAM_API vram_status vram_load_push(uint64_t load, uint32_t slot, uint64_t bytes);
 
 /**
- * The next `bytes` bytes are read from an open file at file_offset, through slot_count staging slots that the caller owns
- * during the call. Reading, digesting and copying overlap. The file descriptor stays the caller's.
+ * The next `bytes` bytes are read from an open file at file_offset, through slot_count staging slots that the caller
+ * owns during the call. Reading, digesting and copying overlap. The file descriptor stays the caller's.
  */
 VRAM_API vram_status vram_load_file(uint64_t load, int32_t file, uint64_t file_offset, uint64_t bytes,
                                     const uint32_t *slots, uint32_t slot_count);
 
-/** Waits until every byte is on the device, and writes the host's digests. VRAM_LOAD_INCOMPLETE if bytes are missing. */
+/** Waits until every byte is on the device, and writes the host's digests. VRAM_LOAD_INCOMPLETE if bytes are missing.
+ */
 VRAM_API vram_status vram_load_finish(uint64_t load, vram_load_result *out_result);
 
 /** Waits for copies under way, then gives the load up. VRAM_OK for one that is closed already. */
