@@ -1,19 +1,7 @@
 import type { ErrorCode } from '../errors.js';
-import type { DeviceMemory, DeviceSnapshot } from './memory.js';
-import type { ReservationSnapshot } from './reservation.js';
+import type { DeviceMemory } from './memory.js';
 
 export type ShardLayout = 'single' | 'tensor_parallel';
-
-export interface PlanRequest {
-  readonly modelRef: string;
-  /** Each shard's exact length, by shard index. */
-  readonly shardBytes: readonly number[];
-  readonly layout: ShardLayout;
-  /** Only these devices are considered. */
-  readonly gpuDevices?: readonly number[];
-  /** Holds the memory for so long; without it nothing is held. */
-  readonly reserveForSeconds?: number;
-}
 
 export interface PlannedShard {
   readonly shardIndex: number;
@@ -27,15 +15,6 @@ export interface PlanRefusal {
   readonly detail: string;
   readonly neededBytes: number;
   readonly availableBytes: number;
-}
-
-export interface PlanReport {
-  readonly feasible: boolean;
-  readonly vramRequiredBytes: number;
-  readonly shardPlan: readonly PlannedShard[];
-  readonly devices: readonly DeviceSnapshot[];
-  readonly reservation: ReservationSnapshot | null;
-  readonly reason: PlanRefusal | null;
 }
 
 export type Placement =

@@ -1,5 +1,27 @@
 import type { Inventory } from './inventory.js';
-import { type PlanReport, type PlanRequest, place, requiredBytes } from './plan.js';
+import type { DeviceSnapshot } from './memory.js';
+import { type PlannedShard, type PlanRefusal, place, requiredBytes, type ShardLayout } from './plan.js';
+import type { ReservationSnapshot } from './reservation.js';
+
+export interface PlanRequest {
+  readonly modelRef: string;
+  /** Each shard's exact length, by shard index. */
+  readonly shardBytes: readonly number[];
+  readonly layout: ShardLayout;
+  /** Only these devices are considered. */
+  readonly gpuDevices?: readonly number[];
+  /** Holds the memory for so long; without it nothing is held. */
+  readonly reserveForSeconds?: number;
+}
+
+export interface PlanReport {
+  readonly feasible: boolean;
+  readonly vramRequiredBytes: number;
+  readonly shardPlan: readonly PlannedShard[];
+  readonly devices: readonly DeviceSnapshot[];
+  readonly reservation: ReservationSnapshot | null;
+  readonly reason: PlanRefusal | null;
+}
 
 /** Decides where a model fits, and reserves the memory in the same step if that is asked. @throws WorkerError */
 export function plan(inventory: Inventory, request: PlanRequest): PlanReport {

@@ -1,8 +1,7 @@
 import type { Digest } from '../seal/digest.js';
 import type { Allocation } from '../vram/allocation.js';
 import type { DeviceMemory } from './memory.js';
-import type { ByteRange, ShardIdentity, ShardSnapshot, ShardState } from './shard.js';
-import type { VerifyReport } from './verification.js';
+import type { ByteRange, ShardIdentity, ShardSnapshot, ShardState, VerifyReport } from './shard.js';
 
 /** What was sealed: fixed but for the time of the last verification. */
 export interface Seal {

@@ -8,15 +8,13 @@ import { slotsPerCommit } from './intake.js';
 import { Inventory } from './inventory.js';
 import type { DeviceSnapshot } from './memory.js';
 import type { ResidencyOptions } from './options.js';
-import type { PlanReport, PlanRequest } from './plan.js';
-import { plan } from './planning.js';
+import { type PlanReport, type PlanRequest, plan } from './planning.js';
 import { type ReadyQuery, type ReadyReport, readyReport } from './ready.js';
 import type { ReservationSnapshot } from './reservation.js';
-import type { ShardSnapshot } from './shard.js';
+import type { ShardSnapshot, VerifyReport } from './shard.js';
 import type { ShardFilter, ShardPage } from './shards.js';
 import { type ResidencyStats, statsOf } from './stats.js';
 import { type HandleVerdict, judge } from './verdict.js';
-import type { VerifyReport } from './verification.js';
 import { Verifications } from './verifications.js';
 import { type DriverKind, type Reason, type ResidencyObserver, WorkerIdentity, type WorkerState } from './worker.js';
 

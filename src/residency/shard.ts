@@ -31,3 +31,13 @@ export interface ShardSnapshot extends ShardIdentity {
   readonly lastVerifiedAtMs: number | null;
   readonly corruptRanges: readonly ByteRange[];
 }
+
+/** What a verification found. `bytes` were digested on the device in `durationMs`. */
+export interface VerifyReport {
+  readonly shardId: string;
+  readonly verified: boolean;
+  readonly checks: { readonly signature: boolean; readonly residency: boolean; readonly treeDigest: boolean };
+  readonly bytes: number;
+  readonly durationMs: number;
+  readonly corruptRanges: readonly ByteRange[];
+}

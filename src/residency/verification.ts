@@ -3,17 +3,7 @@ import type { SealKey } from '../seal/key.js';
 import { VramError } from '../vram/status.js';
 import { groupBytes, hashBytes } from '../vram/tree.js';
 import type { Seal, ShardRecord } from './record.js';
-import type { ByteRange } from './shard.js';
-
-/** What a verification found. `bytes` were digested on the device in `durationMs`. */
-export interface VerifyReport {
-  readonly shardId: string;
-  readonly verified: boolean;
-  readonly checks: { readonly signature: boolean; readonly residency: boolean; readonly treeDigest: boolean };
-  readonly bytes: number;
-  readonly durationMs: number;
-  readonly corruptRanges: readonly ByteRange[];
-}
+import type { ByteRange, VerifyReport } from './shard.js';
 
 /**
  * Checks a sealed shard anew: its handle, where the driver says the memory is and who may touch it, and the digest of

@@ -2,7 +2,8 @@ import { WorkerError } from '../errors.js';
 import { outcomeOf } from './admission.js';
 import type { Inventory } from './inventory.js';
 import type { Seal, ShardRecord } from './record.js';
-import { type VerifyReport, verifyShard } from './verification.js';
+import type { VerifyReport } from './shard.js';
+import { verifyShard } from './verification.js';
 import type { Reason, ResidencyObserver } from './worker.js';
 
 /** Runs verifications and draws the consequences. Those of one shard at one time share one run. */

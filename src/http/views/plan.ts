@@ -1,5 +1,6 @@
 import type { DeviceSnapshot } from '../../residency/memory.js';
-import { type PlanReport, type PlanRequest, splitModel } from '../../residency/plan.js';
+import { splitModel } from '../../residency/plan.js';
+import type { PlanReport, PlanRequest } from '../../residency/planning.js';
 import type { ReservationSnapshot } from '../../residency/reservation.js';
 import { invalid } from '../refusal.js';
 import type { DeviceView } from '../schemas/device.js';

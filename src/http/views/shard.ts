@@ -1,5 +1,4 @@
-import type { ByteRange, ShardSnapshot } from '../../residency/shard.js';
-import type { VerifyReport } from '../../residency/verification.js';
+import type { ByteRange, ShardSnapshot, VerifyReport } from '../../residency/shard.js';
 import type { DriverKind } from '../../residency/worker.js';
 import type { ShardView, VerificationView } from '../schemas/shard.js';
 import { instantOrNull } from '../wire.js';
