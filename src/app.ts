@@ -18,7 +18,6 @@ import type { Residency } from './residency/residency.js';
 export interface AppOptions {
   readonly residency: Residency;
   readonly config: Config;
-  readonly apiToken: Uint8Array;
   readonly logger: FastifyBaseLogger;
 }
 
@@ -26,7 +25,7 @@ export interface AppOptions {
  * Puts the HTTP worker together. It is ready for `listen` or `inject`; the residency is started and stopped by its
  * owner.
  */
-export async function buildApp({ residency, config, apiToken, logger }: AppOptions): Promise<FastifyInstance> {
+export async function buildApp({ residency, config, logger }: AppOptions): Promise<FastifyInstance> {
   const app: FastifyInstance = fastify({
     serverFactory: (handler) => createListener(handler),
     clientErrorHandler: answerClientError,
@@ -52,7 +51,7 @@ export async function buildApp({ residency, config, apiToken, logger }: AppOptio
   await app.register(metrics, { residency });
 
   await app.register(probeRoutes, { residency, config });
-  await app.register(v1, { prefix: '/v1', residency, config, apiToken });
+  await app.register(v1, { prefix: '/v1', residency, config });
   await app.ready();
   return app;
 }

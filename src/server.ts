@@ -37,7 +37,7 @@ export async function serve({ simulate }: { simulate: boolean }): Promise<void> 
       setImmediate(() => process.exit(lostDevice));
     },
   });
-  const app = await buildApp({ residency, config, apiToken: config.apiToken, logger });
+  const app = await buildApp({ residency, config, logger });
   const address = await app.listen({ host: config.bindHost, port: config.bindPort });
   try {
     await residency.start();

@@ -12,18 +12,14 @@ import { shardRoutes } from './routes/shards.js';
 import { uploadRoutes } from './routes/upload.js';
 import type { RouteOptions } from './typed.js';
 
-export interface ApiOptions extends RouteOptions {
-  readonly apiToken: Uint8Array;
-}
-
 /**
  * Everything under `/v1`: who may come in, how often, and the routes. A path that is not there asks for a token too.
  */
-export async function v1(app: FastifyInstance, { residency, config, apiToken }: ApiOptions): Promise<void> {
+export async function v1(app: FastifyInstance, { residency, config }: RouteOptions): Promise<void> {
   await app.register(rateLimits, { requestsPerSecond: config.requestsPerSecond });
   await app.register(auth, {
     credentials: [
-      { token: apiToken, role: 'operator' },
+      { token: config.apiToken, role: 'operator' },
       ...(config.readToken === undefined ? [] : [{ token: config.readToken, role: 'reader' as const }]),
     ],
     onFailure: (fingerprint, address) => residency.authFailed(fingerprint, address),

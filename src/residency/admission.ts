@@ -27,7 +27,7 @@ interface Taken {
  * in the queue. Nothing awaits in here, so no other request can come between a decision and what it takes.
  */
 export function admit(inventory: Inventory, request: CommitRequest, observer: () => ResidencyObserver): Admission {
-  void inventory.driver;
+  inventory.requireStarted();
   const standing = inventory.shards.get(request.shardId);
   const like: Likeness = standing?.state === 'sealed' ? likeness(standing, request) : 'other';
   if (request.gpuDevice !== undefined) inventory.device(request.gpuDevice);

@@ -61,15 +61,19 @@ export class AuditLog {
     }
   }
 
+  /** Writes what has come to pass whether it can be written or not; a failure shows in `writable`. */
+  note(event: AuditEvent, severity: AuditSeverity, fields: Readonly<Record<string, unknown>>): void {
+    try {
+      this.append(event, severity, fields);
+    } catch {
+      // append has said so already, to everyone who asks whether the log is writable.
+    }
+  }
+
   /** After a failure: tries to write again, so that a log that has room again is used again. */
   probe(): boolean {
-    if (this.#writable) return true;
-    try {
-      this.append('AuditRecovered', 'warning', {});
-    } catch {
-      return false;
-    }
-    return true;
+    if (!this.#writable) this.note('AuditRecovered', 'warning', {});
+    return this.#writable;
   }
 
   close(): void {

@@ -89,13 +89,22 @@ export class Inventory {
 
   /** Refuses new work while devices come up, while draining, and while the audit log can't be written. */
   requireOpen(): void {
-    if (this.state === 'starting') void this.driver;
+    this.requireStarted();
     if (this.state === 'draining' || this.state === 'stopped') {
       throw new WorkerError('DRAINING', 'the worker is shutting down', { retryAfterMs: 5000 });
     }
-    if (!this.audit.probe()) {
-      throw new WorkerError('AUDIT_UNAVAILABLE', 'the audit log cannot be written', { retryAfterMs: 1000 });
-    }
+    this.requireAudit();
+  }
+
+  /** @throws WorkerError STARTING */
+  requireStarted(): void {
+    void this.driver;
+  }
+
+  /** @throws WorkerError AUDIT_UNAVAILABLE */
+  requireAudit(): void {
+    if (this.audit.probe()) return;
+    throw new WorkerError('AUDIT_UNAVAILABLE', 'the audit log cannot be written', { retryAfterMs: 1000 });
   }
 
   /** What keeps the worker itself, whatever shards it has, from being ready. */
@@ -151,20 +160,12 @@ export class Inventory {
     fields: Readonly<Record<string, unknown>> = {},
   ): void {
     const { shardId, modelRef } = record.identity;
-    try {
-      this.audit.append(event, severity, { shard_id: shardId, model_ref: modelRef, ...fields });
-    } catch {
-      // The log itself has said that it can't be written.
-    }
+    this.audit.note(event, severity, { shard_id: shardId, model_ref: modelRef, ...fields });
   }
 
   /** The last entry of this process. */
   noteStop(): void {
-    try {
-      this.audit.append('WorkerStopped', 'info', { boot_id: this.worker.bootId });
-    } catch {
-      // The log itself has said that it can't be written.
-    }
+    this.audit.note('WorkerStopped', 'info', { boot_id: this.worker.bootId });
     this.audit.close();
   }
 

@@ -25,7 +25,7 @@ export interface PlanReport {
 
 /** Decides where a model fits, and reserves the memory in the same step if that is asked. @throws WorkerError */
 export function plan(inventory: Inventory, request: PlanRequest): PlanReport {
-  void inventory.driver;
+  inventory.requireStarted();
   const { reservations, options } = inventory;
   const { modelRef, shardBytes, layout, reserveForSeconds } = request;
   reservations.sweep();

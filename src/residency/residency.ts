@@ -53,11 +53,8 @@ export class Residency {
       throw error;
     }
     const fields = { worker_id: worker.workerId, boot_id: worker.bootId, driver: worker.driver };
-    try {
-      audit.append('WorkerStarted', 'info', fields);
-    } catch {
-      // It is no reason not to start: until the log can be written, every mutation is refused and ready says why.
-    }
+    // A log that can't be written is no reason not to start: until it can, every mutation is refused and ready says why.
+    audit.note('WorkerStarted', 'info', fields);
   }
 
   get state(): WorkerState {
@@ -103,7 +100,7 @@ export class Residency {
     path: string,
     signal?: AbortSignal,
   ): Promise<CommitResult> {
-    void this.#inventory.driver;
+    this.#inventory.requireStarted();
     const { modelDir } = this.#inventory.options;
     if (modelDir === undefined) throw new WorkerError('INVALID_PARAMS', 'this worker has no model directory');
     const file = openBeneath(modelDir, path);
@@ -129,33 +126,31 @@ export class Residency {
 
   /** @throws WorkerError NOT_FOUND */
   shard(shardId: string): ShardSnapshot {
-    void this.#inventory.driver;
+    this.#inventory.requireStarted();
     return this.#inventory.shards.require(shardId).snapshot();
   }
 
   shards(filter: ShardFilter): ShardPage {
-    void this.#inventory.driver;
+    this.#inventory.requireStarted();
     return this.#inventory.shards.page(filter);
   }
 
   /** Digests the shard's bytes on the device now. @throws WorkerError NOT_FOUND, SHARD_BUSY, CUDA_ERROR */
   async verify(shardId: string): Promise<VerifyReport> {
-    void this.#inventory.driver;
+    this.#inventory.requireStarted();
     return this.#verifications.run(this.#inventory.shards.require(shardId));
   }
 
   /** Wipes and frees a shard; waits for a verification under way. @throws WorkerError NOT_FOUND, SHARD_BUSY, CUDA_ERROR */
   async release(shardId: string): Promise<void> {
-    void this.#inventory.driver;
+    this.#inventory.requireStarted();
     const record = this.#inventory.shards.require(shardId);
     const { phase } = record;
     const stuck = phase.state === 'releasing' && phase.attempt === null;
     if (record.seal === undefined && !stuck) {
       throw new WorkerError('SHARD_BUSY', `the shard is ${record.state}`, { retryAfterMs: 1000 });
     }
-    if (!this.#inventory.audit.probe()) {
-      throw new WorkerError('AUDIT_UNAVAILABLE', 'the audit log cannot be written', { retryAfterMs: 1000 });
-    }
+    this.#inventory.requireAudit();
     this.#inventory.require('VramDeallocated', record, { vram_bytes: record.vramBytes });
     await this.#inventory.discard(record);
   }
@@ -175,7 +170,7 @@ export class Residency {
   }
 
   devices(): DeviceSnapshot[] {
-    void this.#inventory.driver;
+    this.#inventory.requireStarted();
     return [...this.#inventory.devices.values()].map((device) => device.snapshot());
   }
 
@@ -191,12 +186,8 @@ export class Residency {
 
   /** Somebody came without the right token; only a fingerprint of what they brought is kept. */
   authFailed(fingerprint: string, remoteAddress: string): void {
-    try {
-      const fields = { token_fingerprint: fingerprint, remote_address: remoteAddress };
-      this.#inventory.audit.append('AuthFailed', 'warning', fields);
-    } catch {
-      // The log itself has said that it can't be written.
-    }
+    const fields = { token_fingerprint: fingerprint, remote_address: remoteAddress };
+    this.#inventory.audit.note('AuthFailed', 'warning', fields);
   }
 
   /** From here on nothing new is admitted and `ready` is false; what is under way goes on. */

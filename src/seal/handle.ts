@@ -3,10 +3,12 @@ import { type JwsFault, signJws, verifyJws } from './jws.js';
 import type { SealKey } from './key.js';
 
 /** Which driver held the memory: NVIDIA's, the simulator, or a library that the operator named. */
-export type DriverKind = 'cuda' | 'simulated' | 'override';
+export const driverKinds = ['cuda', 'simulated', 'override'] as const;
+export type DriverKind = (typeof driverKinds)[number];
 
 /** Which digests the client asked to be held to. */
-export type Expectation = 'sha256' | 'tree' | 'both' | 'none';
+export const expectations = ['sha256', 'tree', 'both', 'none'] as const;
+export type Expectation = (typeof expectations)[number];
 
 /** What a shard handle states. Named as they stand in the signature; times are seconds since the epoch. */
 export interface HandleClaims {
@@ -52,8 +54,8 @@ const numberClaims = ['iat', 'shard_index', 'total_shards', 'gpu_device', 'vram_
 const otherClaims: Readonly<Record<string, (value: unknown) => boolean>> = {
   digest: (value) => value === null || isDigest(value),
   tree_digest: isDigest,
-  expected: (value) => ['sha256', 'tree', 'both', 'none'].some((word) => word === value),
-  driver: (value) => ['cuda', 'simulated', 'override'].some((word) => word === value),
+  expected: (value) => expectations.some((word) => word === value),
+  driver: (value) => driverKinds.some((word) => word === value),
   simulated: (value) => typeof value === 'boolean',
 };
 

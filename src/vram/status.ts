@@ -10,12 +10,7 @@ export const status = {
   loadOverrun: 16,
   loadIncomplete: 17,
   fileTooShort: 18,
-  fileError: 19,
   policyViolation: 20,
-  unsupportedDevice: 21,
-  driverNotFound: 22,
-  driverIncomplete: 23,
-  kernelsNotFound: 24,
   driverErrorBase: 10000,
 } as const;
 

@@ -53,7 +53,7 @@ export async function startWorker(t: Test, options: WorkerOptions = {}): Promise
   });
   const write = options.log ?? (() => undefined);
   const logger = pino({ level: options.log ? 'trace' : 'silent' }, { write });
-  const app = await buildApp({ residency, config, apiToken: config.apiToken, logger });
+  const app = await buildApp({ residency, config, logger });
   if (options.start ?? true) await residency.start();
   const url = options.listen ? await app.listen({ host: '127.0.0.1', port: 0 }) : '';
 

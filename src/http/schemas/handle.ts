@@ -1,4 +1,5 @@
 import Type, { type Static } from 'typebox';
+import { expectations } from '../../seal/handle.js';
 import {
   component,
   Digest,
@@ -37,7 +38,7 @@ export const HandleClaims = component(
     vram_bytes: Length("The shard's exact length."),
     digest: NullableDigest,
     tree_digest: Digest,
-    expected: oneOf(['sha256', 'tree', 'both', 'none'], 'Which digests the client held the bytes to.'),
+    expected: oneOf(expectations, 'Which digests the client held the bytes to.'),
     sealed_at: Instant('When it was sealed.'),
     driver: Driver,
     simulated: Type.Boolean(),

@@ -1,5 +1,6 @@
 import Type, { type Static } from 'typebox';
 import { shardStates } from '../../residency/shard.js';
+import { driverKinds } from '../../seal/handle.js';
 import {
   Bytes,
   closed,
@@ -17,8 +18,7 @@ import {
   TotalShards,
 } from './common.js';
 
-export const drivers = ['cuda', 'simulated', 'override'] as const;
-export const Driver = oneOf(drivers, 'Which driver holds the memory; only `cuda` is a real GPU.');
+export const Driver = oneOf(driverKinds, 'Which driver holds the memory; only `cuda` is a real GPU.');
 
 export const CorruptRange = component(
   'CorruptRange',
