@@ -152,6 +152,22 @@ std::optional<AddressSpace::Pin> AddressSpace::pin(int device, uint64_t address,
   return pin;
 }
 
+std::vector<Run> AddressSpace::Pin::runs(uint64_t address, uint64_t bytes) const {
+  std::vector<Run> runs;
+  const uint64_t end = address + bytes;
+  for (const auto &mapping : mappings_) {
+    uint8_t *const view = mapping->allocation->device().memory->view();
+    uint64_t start = mapping->address;
+    for (const Extent &extent : mapping->allocation->extents()) {
+      const uint64_t first = std::max(address, start);
+      const uint64_t last = std::min({end, start + extent.bytes, mapping->address + mapping->bytes});
+      if (first < last) runs.push_back({view + extent.offset + (first - start), last - first});
+      start += extent.bytes;
+    }
+  }
+  return runs;
+}
+
 void AddressSpace::unpin(const Mappings &mappings) {
   const std::lock_guard<std::mutex> lock(mutex_);
   for (const auto &mapping : mappings) --mapping->pins;

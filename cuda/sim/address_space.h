@@ -25,11 +25,20 @@ struct Mapping {
   unsigned pins = 0;                   /* operations under way */
 };
 
+/** A part of a range of addresses where the device's own view of its memory has it. */
+struct Run {
+  uint8_t *bytes;
+  uint64_t length;
+};
+
 class AddressSpace {
  public:
   /** Keeps mappings as they are while it lives. */
   class Pin {
    public:
+    /** The memory behind a part of what is pinned, in order. Each page of it costs a fault once, not once a mapping. */
+    std::vector<Run> runs(uint64_t address, uint64_t bytes) const;
+
     Pin() = default;
     Pin(Pin &&other) noexcept : space_(other.space_), mappings_(std::move(other.mappings_)) { other.mappings_.clear(); }
     Pin &operator=(Pin &&) = delete;

@@ -30,21 +30,47 @@ bool is_host_range(const void *address, size_t bytes) {
 cu::Result copy_in(Device &device, cu::DevicePtr destination, const void *source, size_t bytes) {
   const auto pin = simulator().address_space().pin(device.ordinal, destination, bytes, cu::kAccessReadWrite);
   if (!pin) return cu::kIllegalAddress;
-  std::memcpy(reinterpret_cast<void *>(destination), source, bytes);
+  const auto *next = static_cast<const uint8_t *>(source);
+  for (const Run &run : pin->runs(destination, bytes)) {
+    std::memcpy(run.bytes, next, run.length);
+    next += run.length;
+  }
   return cu::kSuccess;
 }
 
 cu::Result copy_out(Device &device, void *destination, cu::DevicePtr source, size_t bytes) {
   const auto pin = simulator().address_space().pin(device.ordinal, source, bytes, cu::kAccessRead);
   if (!pin) return cu::kIllegalAddress;
-  std::memcpy(destination, reinterpret_cast<const void *>(source), bytes);
+  auto *next = static_cast<uint8_t *>(destination);
+  for (const Run &run : pin->runs(source, bytes)) {
+    std::memcpy(next, run.bytes, run.length);
+    next += run.length;
+  }
   return cu::kSuccess;
+}
+
+/** Where the device's own view has what a kernel knows by its address. */
+struct View {
+  uint64_t address;
+  uint64_t seen_at;
+};
+
+Arguments through(const std::vector<View> &views, Arguments arguments) {
+  for (uint64_t &value : arguments.values) {
+    for (const View &view : views) {
+      if (value != view.address) continue;
+      value = view.seen_at;
+      break;
+    }
+  }
+  return arguments;
 }
 
 cu::Result run_kernel(Device &device, const Kernel &kernel, const Arguments &arguments, Dimensions grid) {
   Range ranges[kMaxRanges];
   const size_t count = kernel.ranges(arguments, grid.x, ranges);
   std::vector<AddressSpace::Pin> pins;
+  std::vector<View> views;
   for (size_t i = 0; i < count; ++i) {
     const Range &range = ranges[i];
     if (range.bytes == 0) continue;
@@ -52,11 +78,14 @@ cu::Result run_kernel(Device &device, const Kernel &kernel, const Arguments &arg
     auto pin = simulator().address_space().pin(device.ordinal, range.address, range.bytes,
                                                range.writes ? cu::kAccessReadWrite : cu::kAccessRead);
     if (!pin) return cu::kIllegalAddress;
+    const std::vector<Run> runs = pin->runs(range.address, range.bytes);
+    // One that lies in pieces is whole at its addresses alone.
+    if (runs.size() == 1) views.push_back({range.address, reinterpret_cast<uint64_t>(runs.front().bytes)});
     pins.push_back(std::move(*pin));
   }
   const FastKernel fast = simulator().engine() == Engine::kFast ? find_fast_kernel(kernel.name) : nullptr;
   if (fast != nullptr) {
-    fast(arguments, grid.x);
+    fast(through(views, arguments), grid.x);
     return cu::kSuccess;
   }
   return kernel.run(arguments, grid) ? cu::kSuccess : cu::kLaunchFailed;
@@ -119,7 +148,7 @@ cu::Result cuMemsetD8Async(cu::DevicePtr destination, unsigned char value, size_
     stream->submit([=, &device] {
       const auto pin = simulator().address_space().pin(device.ordinal, destination, bytes, cu::kAccessReadWrite);
       if (!pin) return cu::kIllegalAddress;
-      std::memset(reinterpret_cast<void *>(destination), value, bytes);
+      for (const Run &run : pin->runs(destination, bytes)) std::memset(run.bytes, value, run.length);
       return cu::kSuccess;
     });
     return cu::kSuccess;

@@ -53,10 +53,18 @@ std::unique_ptr<PhysicalMemory> PhysicalMemory::open(int ordinal, uint64_t capac
     *out_error = path + ": " + (locked ? "in use by another simulator" : std::strerror(errno));
     return nullptr;
   }
-  return std::unique_ptr<PhysicalMemory>(new PhysicalMemory(file, on_disk, capacity_bytes));
+  void *view = mmap(nullptr, capacity_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, file, 0);
+  if (view == MAP_FAILED) {
+    *out_error = path + ": " + std::strerror(errno);
+    close(file);
+    return nullptr;
+  }
+  auto *const memory = new PhysicalMemory(file, on_disk, capacity_bytes, static_cast<uint8_t *>(view));
+  return std::unique_ptr<PhysicalMemory>(memory);
 }
 
 PhysicalMemory::~PhysicalMemory() {
+  munmap(view_, capacity_bytes_);
   close(file_);
 }
 

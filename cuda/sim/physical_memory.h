@@ -43,6 +43,8 @@ class PhysicalMemory {
   void give_back(const std::vector<Extent> &extents);
 
   int file() const { return file_; }
+  /** All of it, as the device's own engines see it: at a place of the file, no address of any context. */
+  uint8_t *view() const { return view_; }
   uint64_t capacity_bytes() const { return capacity_bytes_; }
   uint64_t free_bytes() const;
 
@@ -50,13 +52,14 @@ class PhysicalMemory {
   bool is_whole() const;
 
  private:
-  PhysicalMemory(int file, bool on_disk, uint64_t capacity_bytes)
-      : file_(file), on_disk_(on_disk), capacity_bytes_(capacity_bytes) {}
+  PhysicalMemory(int file, bool on_disk, uint64_t capacity_bytes, uint8_t *view)
+      : file_(file), on_disk_(on_disk), capacity_bytes_(capacity_bytes), view_(view) {}
   bool grow(uint64_t bytes);
 
   const int file_;
   const bool on_disk_;
   const uint64_t capacity_bytes_;
+  uint8_t *const view_;
   mutable std::mutex mutex_;
   uint64_t file_bytes_ = 0;
   uint64_t taken_bytes_ = 0;
