@@ -5,8 +5,8 @@
  *
  *  - Returns a vram_status. VRAM_OK is 0; VRAM_DRIVER_ERROR_BASE + n says that the CUDA driver answered CUresult n.
  *    On anything but VRAM_OK nothing was written through an out pointer, and nothing has changed unless it says so.
- *    A load that failed for a reason of the driver's, a file's or the host's memory stays failed: only closing it
- * helps.
+ *    A load that failed for a reason of the driver's, a file's, a socket's or the host's memory stays failed: only
+ *    closing it helps.
  *  - Arguments are checked in this order: null pointers, then the handle, then lengths, ranges and state.
  *  - Any thread may call any function at any time; each sets the device's context itself.
  *  - Sizes and offsets are bytes. No sum of them may pass 2^64: VRAM_OVERFLOW.
@@ -64,6 +64,7 @@ enum {
   VRAM_DRIVER_INCOMPLETE = 23,  /* the driver library lacks a function */
   VRAM_KERNELS_NOT_FOUND = 24,  /* the kernel module can't be read */
   VRAM_INTERNAL = 25,           /* a defect of this library */
+  VRAM_SOCKET_CLOSED = 26,      /* the sender closed the connection, or it broke */
   VRAM_DRIVER_ERROR_BASE = 10000
 };
 
@@ -211,6 +212,15 @@ VRAM_API vram_status vram_load_push(uint64_t load, uint32_t slot, uint64_t bytes
  */
 VRAM_API vram_status vram_load_file(uint64_t load, int32_t file, uint64_t file_offset, uint64_t bytes,
                                     const uint32_t *slots, uint32_t slot_count);
+
+/**
+ * The next bytes are received from a connected stream socket, up to `bytes` of them, as vram_load_file reads them from
+ * a file. Returns when all have come, or when the socket has not filled a slot within wait_ms of waiting for it;
+ * out_received says how many came. VRAM_SOCKET_CLOSED where none came and none will. The descriptor stays the
+ * caller's, and nobody else reads from it meanwhile.
+ */
+VRAM_API vram_status vram_load_socket(uint64_t load, int32_t socket, uint64_t bytes, uint32_t wait_ms,
+                                      const uint32_t *slots, uint32_t slot_count, uint64_t *out_received);
 
 /** Waits until every byte is on the device, and writes the host's digests. VRAM_LOAD_INCOMPLETE if bytes are missing.
  */

@@ -2,7 +2,7 @@
 
 #include <new>
 
-#include "file_reader.h"
+#include "read_ahead.h"
 
 namespace vram {
 
@@ -60,19 +60,39 @@ vram_status Load::load_file(int file, uint64_t file_offset, uint64_t bytes, cons
   if (bytes == 0 || slots.empty()) return VRAM_ZERO_LENGTH;
   uint64_t file_end = 0;
   if (__builtin_add_overflow(file_offset, bytes, &file_end)) return VRAM_OVERFLOW;
+  FileSource source(file, file_offset);
+  uint64_t all_bytes = 0;
+  return take_from(source, bytes, slots, &all_bytes);
+}
+
+vram_status Load::load_socket(int socket, uint64_t bytes, uint32_t wait_ms, const std::vector<uint32_t> &slots,
+                              uint64_t *out_received) {
+  if (bytes == 0 || slots.empty()) return VRAM_ZERO_LENGTH;
+  if (wait_ms > INT32_MAX) return VRAM_OUT_OF_BOUNDS;
+  SocketSource source(socket, wait_ms);
+  return take_from(source, bytes, slots, out_received);
+}
+
+vram_status Load::take_from(Source &source, uint64_t bytes, const std::vector<uint32_t> &slots,
+                            uint64_t *out_received) {
   VRAM_TRY(check_slots(slots));
   Lock lock;
   VRAM_TRY(enter(&lock));
   VRAM_TRY(check_room(bytes));
-  return failure_ = read_and_take(file, file_offset, bytes, slots);
+  const uint64_t before_bytes = received_bytes_;
+  failure_ = read_and_take(source, bytes, slots);
+  if (failure_ == VRAM_OK) *out_received = received_bytes_ - before_bytes;
+  return failure_;
 }
 
-vram_status Load::read_and_take(int file, uint64_t file_offset, uint64_t bytes, const std::vector<uint32_t> &slots) {
+vram_status Load::read_and_take(Source &source, uint64_t bytes, const std::vector<uint32_t> &slots) {
   std::vector<uint8_t *> buffers;
   for (const uint32_t slot : slots) buffers.push_back(driver_->slot(slot));
-  FileReader reader(file, file_offset, bytes, std::move(buffers));
+  // Pieces end where slots of the whole shard would, so that they are made of whole blocks, whatever came before.
+  const uint64_t first_bytes = VRAM_STAGING_SLOT_BYTES - received_bytes_ % VRAM_STAGING_SLOT_BYTES;
+  ReadAhead reader(source, bytes, first_bytes, std::move(buffers));
   for (;;) {
-    FileReader::Piece piece = {};
+    ReadAhead::Piece piece = {};
     VRAM_TRY(reader.next(&piece));
     if (piece.bytes == 0) return VRAM_OK;
     VRAM_TRY(take(piece.data, piece.bytes));

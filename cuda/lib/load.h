@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "allocation.h"
+#include "source.h"
 #include "tree.h"
 #include "upload.h"
 
@@ -23,6 +24,8 @@ class Load {
   vram_status open();
   vram_status push(uint32_t slot, uint64_t bytes);
   vram_status load_file(int file, uint64_t file_offset, uint64_t bytes, const std::vector<uint32_t> &slots);
+  vram_status load_socket(int socket, uint64_t bytes, uint32_t wait_ms, const std::vector<uint32_t> &slots,
+                          uint64_t *out_received);
   vram_status finish(vram_load_result *out_result);
 
   /** See vram_load_close. VRAM_OK again once it is closed. */
@@ -36,7 +39,8 @@ class Load {
   vram_status enter(Lock *out_lock);
   vram_status check_room(uint64_t bytes) const;
   vram_status check_slots(const std::vector<uint32_t> &slots) const;
-  vram_status read_and_take(int file, uint64_t file_offset, uint64_t bytes, const std::vector<uint32_t> &slots);
+  vram_status take_from(Source &source, uint64_t bytes, const std::vector<uint32_t> &slots, uint64_t *out_received);
+  vram_status read_and_take(Source &source, uint64_t bytes, const std::vector<uint32_t> &slots);
   vram_status take(const uint8_t *data, uint64_t bytes);
   vram_status digest(const uint8_t *data, uint64_t bytes);
 

@@ -1,21 +1,15 @@
-#include "file_reader.h"
-
-#include <unistd.h>
+#include "read_ahead.h"
 
 #include <algorithm>
-#include <cerrno>
 
 namespace vram {
-namespace {
 
-constexpr uint64_t kPieceBytes = VRAM_STAGING_SLOT_BYTES;
+ReadAhead::ReadAhead(Source &source, uint64_t bytes, uint64_t first_bytes, std::vector<uint8_t *> slots)
+    : source_(source), bytes_(bytes), first_bytes_(first_bytes), slots_(std::move(slots)), thread_([this] {
+        read_all();
+      }) {}
 
-}  // namespace
-
-FileReader::FileReader(int file, uint64_t offset, uint64_t bytes, std::vector<uint8_t *> slots)
-    : file_(file), offset_(offset), bytes_(bytes), slots_(std::move(slots)), thread_([this] { read_all(); }) {}
-
-FileReader::~FileReader() {
+ReadAhead::~ReadAhead() {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     stopped_ = true;
@@ -24,54 +18,43 @@ FileReader::~FileReader() {
   thread_.join();
 }
 
-uint64_t FileReader::piece_bytes(uint64_t piece) const {
-  return std::min(kPieceBytes, bytes_ - piece * kPieceBytes);
-}
-
-void FileReader::read_all() {
-  const uint64_t pieces = bytes_ / kPieceBytes + (bytes_ % kPieceBytes != 0);
-  for (uint64_t piece = 0; piece < pieces; ++piece) {
-    {
-      std::unique_lock<std::mutex> lock(mutex_);
-      changed_.wait(lock, [&] { return stopped_ || piece - given_back_ < slots_.size(); });
-      if (stopped_) return;
-    }
-    const vram_status status = fill(slots_[piece % slots_.size()], offset_ + piece * kPieceBytes, piece_bytes(piece));
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      status_ = status;
-      if (status == VRAM_OK) ++filled_;
-    }
+void ReadAhead::read_all() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  uint64_t done = 0;
+  for (size_t piece = 0; done < bytes_ && status_ == VRAM_OK && !ended_; ++piece) {
+    changed_.wait(lock, [&] { return stopped_ || held_ < slots_.size(); });
+    if (stopped_) return;
+    ++held_;
+    lock.unlock();
+    uint8_t *const slot = slots_[piece % slots_.size()];
+    const uint64_t wanted = std::min(piece == 0 ? first_bytes_ : VRAM_STAGING_SLOT_BYTES, bytes_ - done);
+    uint64_t got = 0;
+    const vram_status status = source_.read(slot, wanted, &got);
+    lock.lock();
+    status_ = status;
+    ended_ = got < wanted;
+    if (status == VRAM_OK && got != 0) filled_.push_back({slot, got});
+    done += got;
     changed_.notify_all();
-    if (status != VRAM_OK) return;
   }
+  ended_ = true;
+  changed_.notify_all();
 }
 
-vram_status FileReader::fill(uint8_t *slot, uint64_t offset, uint64_t bytes) const {
-  for (uint64_t done = 0; done < bytes;) {
-    const ssize_t got = pread(file_, slot + done, bytes - done, static_cast<off_t>(offset + done));
-    if (got == 0) return VRAM_FILE_TOO_SHORT;
-    if (got < 0 && errno != EINTR) return VRAM_FILE_ERROR;
-    if (got > 0) done += static_cast<uint64_t>(got);
-  }
-  return VRAM_OK;
-}
-
-vram_status FileReader::next(Piece *out_piece) {
+vram_status ReadAhead::next(Piece *out_piece) {
   *out_piece = {nullptr, 0};
   std::unique_lock<std::mutex> lock(mutex_);
-  if (taken_ * kPieceBytes >= bytes_) return VRAM_OK;
-  changed_.wait(lock, [&] { return filled_ > taken_ || status_ != VRAM_OK; });
-  if (filled_ == taken_) return status_;
-  *out_piece = {slots_[taken_ % slots_.size()], piece_bytes(taken_)};
-  ++taken_;
+  changed_.wait(lock, [&] { return !filled_.empty() || ended_ || status_ != VRAM_OK; });
+  if (filled_.empty()) return status_;
+  *out_piece = filled_.front();
+  filled_.pop_front();
   return VRAM_OK;
 }
 
-void FileReader::give_back() {
+void ReadAhead::give_back() {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    ++given_back_;
+    --held_;
   }
   changed_.notify_all();
 }

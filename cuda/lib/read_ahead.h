@@ -1,31 +1,35 @@
-/** Reads a run of a file into slots, ahead of whoever uses them, on a thread of its own. */
+/** Reads a run of a source into slots, ahead of whoever uses them, on a thread of its own. */
 #pragma once
 
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <mutex>
 #include <thread>
 #include <vector>
 
-#include "../include/vram.h"
+#include "source.h"
 
 namespace vram {
 
-class FileReader {
+class ReadAhead {
  public:
   struct Piece {
     const uint8_t *data;
     uint64_t bytes;  // 0: the run has ended
   };
 
-  /** Starts reading. The slots are VRAM_STAGING_SLOT_BYTES each, at least one, all different. */
-  FileReader(int file, uint64_t offset, uint64_t bytes, std::vector<uint8_t *> slots);
+  /**
+   * Starts reading. The slots are VRAM_STAGING_SLOT_BYTES each, at least one, all different. The first piece is at most
+   * `first_bytes` long, the others fill a slot, the last excepted.
+   */
+  ReadAhead(Source &source, uint64_t bytes, uint64_t first_bytes, std::vector<uint8_t *> slots);
   /** Stops reading and waits for the thread. */
-  ~FileReader();
-  FileReader(const FileReader &) = delete;
-  FileReader &operator=(const FileReader &) = delete;
+  ~ReadAhead();
+  ReadAhead(const ReadAhead &) = delete;
+  ReadAhead &operator=(const ReadAhead &) = delete;
 
-  /** The next piece in order, when it has been read. VRAM_FILE_TOO_SHORT, VRAM_FILE_ERROR where it can't be. */
+  /** The next piece in order, when it has been read; what the source fails with. */
   vram_status next(Piece *out_piece);
 
   /** Gives the slot of the oldest piece that is still held back to the reader. */
@@ -33,21 +37,18 @@ class FileReader {
 
  private:
   void read_all();
-  vram_status fill(uint8_t *slot, uint64_t offset, uint64_t bytes) const;
-  uint64_t piece_bytes(uint64_t piece) const;
 
-  const int file_;
-  const uint64_t offset_;
+  Source &source_;
   const uint64_t bytes_;
+  const uint64_t first_bytes_;
   const std::vector<uint8_t *> slots_;
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  // Counts of pieces: given_back_ <= taken_ <= filled_ <= given_back_ + slots.
-  uint64_t filled_ = 0;
-  uint64_t taken_ = 0;
-  uint64_t given_back_ = 0;
+  std::deque<Piece> filled_;  // read, and not yet taken
+  uint64_t held_ = 0;         // slots that are being read into, filled, or taken and not given back
   vram_status status_ = VRAM_OK;
+  bool ended_ = false;
   bool stopped_ = false;
   std::thread thread_;  // last: it uses all the others
 };

@@ -52,6 +52,7 @@ const char *status_name(vram_status status) {
     NAME(VRAM_DRIVER_INCOMPLETE)
     NAME(VRAM_KERNELS_NOT_FOUND)
     NAME(VRAM_INTERNAL)
+    NAME(VRAM_SOCKET_CLOSED)
 #undef NAME
     default:
       return status > VRAM_DRIVER_ERROR_BASE ? driver_status_name(status - VRAM_DRIVER_ERROR_BASE) : "VRAM_UNKNOWN";

@@ -242,6 +242,14 @@ vram_status vram_load_file(uint64_t load, int32_t file, uint64_t file_offset, ui
   });
 }
 
+vram_status vram_load_socket(uint64_t load, int32_t socket, uint64_t bytes, uint32_t wait_ms, const uint32_t *slots,
+                             uint32_t slot_count, uint64_t *out_received) {
+  if (slots == nullptr || out_received == nullptr) return VRAM_NULL_ARGUMENT;
+  return with(loads(), load, [&](const auto &object) {
+    return object->load_socket(socket, bytes, wait_ms, {slots, slots + slot_count}, out_received);
+  });
+}
+
 vram_status vram_load_finish(uint64_t load, vram_load_result *out_result) {
   if (out_result == nullptr) return VRAM_NULL_ARGUMENT;
   return with(loads(), load, [&](const auto &object) { return object->finish(out_result); });

@@ -1,8 +1,10 @@
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <cstring>
+#include <thread>
 #include <vector>
 
 #include "content.h"
@@ -30,7 +32,40 @@ class File {
   std::FILE *file_;
 };
 
+/** Two ends of a connection; what is written to one comes out of the other. */
+class Connection {
+ public:
+  Connection() { REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends_) == 0); }
+  ~Connection() {
+    hang_up();
+    (void)close(ends_[1]);
+  }
+  Connection(const Connection &) = delete;
+  Connection &operator=(const Connection &) = delete;
+
+  int receiver() const { return ends_[1]; }
+  void send(const uint8_t *data, uint64_t bytes) const {
+    for (uint64_t done = 0; done < bytes;) {
+      const ssize_t sent = ::send(ends_[0], data + done, bytes - done, MSG_NOSIGNAL);
+      REQUIRE(sent > 0);
+      done += static_cast<uint64_t>(sent);
+    }
+  }
+  void hang_up() {
+    if (ends_[0] >= 0) (void)close(ends_[0]);
+    ends_[0] = -1;
+  }
+
+ private:
+  int ends_[2] = {-1, -1};
+};
+
 const std::vector<uint32_t> kThreeSlots = {5, 1, 6};
+
+vram_status load_socket(uint64_t load, const Connection &connection, uint64_t bytes, uint64_t *out_received) {
+  constexpr uint32_t kWaitMs = 20;
+  return vram_load_socket(load, connection.receiver(), bytes, kWaitMs, kThreeSlots.data(), 3, out_received);
+}
 
 vram_status load_file(uint64_t load, const File &file, uint64_t offset, uint64_t bytes,
                       const std::vector<uint32_t> &slots) {
@@ -131,6 +166,53 @@ TEST("a file that ends early, or can't be read, fails the load for good") {
   CHECK_STATUS(VRAM_FILE_ERROR, vram_load_file(load, directory, 0, bytes, kThreeSlots.data(), 3));
   CHECK_STATUS(VRAM_FILE_ERROR, load_file(load, file, UINT64_MAX - bytes, bytes, kThreeSlots));
   close(directory);
+}
+
+TEST("a socket is received from for as long as it brings something, and no further than asked") {
+  const Session session;
+  const std::vector<uint8_t> data = content(4 * kMiB + 99);
+  vram_load_result expected = {}, result = {};
+  (void)session.load(0, data, &expected);
+  const uint64_t allocation = session.alloc(0, data.size());
+  const uint64_t load = session.open_load(allocation);
+  const Connection connection;
+  uint64_t received = 0;
+  REQUIRE_OK(load_socket(load, connection, data.size(), &received));
+  CHECK(received == 0);
+  connection.send(data.data(), 1000);
+  REQUIRE_OK(load_socket(load, connection, data.size(), &received));
+  CHECK(received == 1000);
+
+  std::thread sender([&] { connection.send(data.data() + 1000, data.size() - 1000); });
+  for (uint64_t done = 1000; done < data.size(); done += received) {
+    REQUIRE_OK(load_socket(load, connection, data.size() - done, &received));
+  }
+  sender.join();
+  REQUIRE_OK(vram_load_finish(load, &result));
+  CHECK(std::memcmp(&result, &expected, sizeof(result)) == 0);
+  REQUIRE_OK(vram_load_close(load));
+  CHECK(session.read(allocation, 0, data.size()) == data);
+
+  const uint64_t part = session.open_load(session.alloc(0, data.size()));
+  connection.send(data.data(), 1000);
+  REQUIRE_OK(load_socket(part, connection, 999, &received));
+  CHECK(received == 999);
+}
+
+TEST("a connection that ends has its last bytes taken, and then fails the load for good") {
+  const Session session;
+  const std::vector<uint8_t> data = content(500);
+  const uint64_t load = session.open_load(session.alloc(0, kMiB));
+  Connection connection;
+  connection.send(data.data(), data.size());
+  connection.hang_up();
+  uint64_t received = 0;
+  REQUIRE_OK(load_socket(load, connection, kMiB, &received));
+  CHECK(received == data.size());
+  CHECK_STATUS(VRAM_SOCKET_CLOSED, load_socket(load, connection, kMiB - received, &received));
+  CHECK_STATUS(VRAM_SOCKET_CLOSED, vram_load_push(load, 0, 1));
+  CHECK(received == data.size());
+  CHECK_STATUS(VRAM_OK, vram_load_close(load));
 }
 
 TEST("a load is finished when it has all its bytes, no sooner, and takes no more") {

@@ -1,0 +1,60 @@
+#include "source.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+
+namespace vram {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+int milliseconds_until(Clock::time_point end) {
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - Clock::now()).count();
+  return static_cast<int>(std::max<decltype(left)>(left, 0));
+}
+
+}  // namespace
+
+vram_status FileSource::read(uint8_t *slot, uint64_t bytes, uint64_t *out_read) {
+  for (uint64_t done = 0; done < bytes;) {
+    const ssize_t got = pread(file_, slot + done, bytes - done, static_cast<off_t>(offset_));
+    if (got == 0) return VRAM_FILE_TOO_SHORT;
+    if (got < 0 && errno != EINTR) return VRAM_FILE_ERROR;
+    if (got < 0) continue;
+    done += static_cast<uint64_t>(got);
+    offset_ += static_cast<uint64_t>(got);
+  }
+  *out_read = bytes;
+  return VRAM_OK;
+}
+
+vram_status SocketSource::read(uint8_t *slot, uint64_t bytes, uint64_t *out_read) {
+  // The time is for the whole read, so that a byte now and then does not stretch it.
+  const Clock::time_point end = Clock::now() + std::chrono::milliseconds(wait_ms_);
+  uint64_t done = 0;
+  while (done < bytes) {
+    const ssize_t got = recv(socket_, slot + done, bytes - done, MSG_DONTWAIT);
+    if (got > 0) {
+      done += static_cast<uint64_t>(got);
+      continue;
+    }
+    if (got < 0 && errno == EINTR) continue;
+    const bool empty = got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+    // What came before the end is handed on; the next read tells of it.
+    if (!empty && done == 0) return VRAM_SOCKET_CLOSED;
+    if (!empty) break;
+    pollfd readable = {socket_, POLLIN, 0};
+    const int ready = poll(&readable, 1, milliseconds_until(end));
+    if (ready == 0) break;
+    if (ready < 0 && errno != EINTR) return VRAM_SOCKET_CLOSED;
+  }
+  *out_read = done;
+  return VRAM_OK;
+}
+
+}  // namespace vram
