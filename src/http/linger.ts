@@ -5,9 +5,16 @@ import { Readable } from 'node:stream';
 const drainMs = 2000;
 const drainBytes = 64 * 1024 * 1024;
 
+const taken = new WeakSet<IncomingMessage>();
+
+/** All of a request's body has been taken, also where Node does not know. */
+export function markTaken(request: IncomingMessage): void {
+  taken.add(request);
+}
+
 /** Whether a request has a body of which something may still be on its way. */
 export function unread(request: IncomingMessage): boolean {
-  if (request.complete || request.readableEnded) return false;
+  if (request.complete || request.readableEnded || taken.has(request)) return false;
   return request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0;
 }
 

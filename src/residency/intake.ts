@@ -60,6 +60,11 @@ export class Intake {
     return this.#running().write(chunk);
   }
 
+  /** Takes the next bytes from a connected socket, natively, while they keep coming; how many came. As `write`. */
+  receive(descriptor: number): Promise<number> {
+    return this.#running().receive(descriptor);
+  }
+
   /** Takes all bytes from an open file. */
   file(descriptor: number): Promise<void> {
     return this.#guard(async () => {

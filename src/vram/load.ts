@@ -16,6 +16,9 @@ export interface LoadResult {
 /** `VRAM_LOAD_FLAT`, `VRAM_LOAD_TREE` */
 export const loadFlags = (digests: LoadDigests): number => (digests.flat ? 1 : 0) | (digests.tree ? 2 : 0);
 
+/** A sender that fills no slot in this time is waited for elsewhere than on a thread of the pool. */
+const dryMs = 5;
+
 /** Bytes on their way in, in order: digested on the host as they pass, and copied to the device if the load has one. */
 export class Load {
   readonly #library: Library;
@@ -37,6 +40,18 @@ export class Load {
   file(descriptor: number, offset: number, bytes: number, slots: readonly Slot[]): Promise<void> {
     const indexes = Uint32Array.from(slots, (slot) => slot.index);
     return this.#library.run('vram_load_file', this.#handle, descriptor, offset, bytes, indexes, indexes.length);
+  }
+
+  /**
+   * The next bytes are received from a connected socket while they keep coming, at most `bytes` of them; how many came.
+   * The slots are free again when this resolves. @throws VramError LENGTH_MISMATCH when the sender has left
+   */
+  async socket(descriptor: number, bytes: number, slots: readonly Slot[]): Promise<number> {
+    const indexes = Uint32Array.from(slots, (slot) => slot.index);
+    const received = [0];
+    const { length } = indexes;
+    await this.#library.run('vram_load_socket', this.#handle, descriptor, bytes, dryMs, indexes, length, received);
+    return Number(received[0]);
   }
 
   /** Waits for the last copy. @throws VramError LENGTH_MISMATCH when bytes are missing. */

@@ -11,6 +11,7 @@ export const status = {
   loadIncomplete: 17,
   fileTooShort: 18,
   policyViolation: 20,
+  socketClosed: 26,
   driverErrorBase: 10000,
 } as const;
 
@@ -22,6 +23,7 @@ const codes = new Map<number, ErrorCode>([
   [status.loadOverrun, 'LENGTH_MISMATCH'],
   [status.loadIncomplete, 'LENGTH_MISMATCH'],
   [status.fileTooShort, 'LENGTH_MISMATCH'],
+  [status.socketClosed, 'LENGTH_MISMATCH'],
   [status.policyViolation, 'POLICY_VIOLATION'],
 ]);
 

@@ -3,9 +3,11 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { CommitResult } from '../../residency/commit.js';
 import type { Intake } from '../../residency/intake.js';
 import { departure, keepWaiting } from '../departure.js';
+import { markTaken } from '../linger.js';
 import { sendContinue } from '../listener.js';
 import { type UploadQuery, uploadQuery } from '../schemas/commit.js';
 import { type RouteOptions, reading } from '../typed.js';
+import { bypassOf, wasBypassed } from '../upload/bypass.js';
 import { declarationOf } from '../upload/declaration.js';
 import { pump } from '../upload/pump.js';
 import { commitAnswers, commitErrors, sendCommit } from './commit.js';
@@ -66,7 +68,10 @@ async function receive(
   try {
     await keepWaiting(reply, intake.start());
     sendContinue(request.raw, reply.raw);
-    await pump(request.raw, intake, vramBytes, idleSeconds);
+    const bypass = bypassOf(request.raw, (descriptor) => intake.receive(descriptor));
+    await pump(request.raw, intake, vramBytes, idleSeconds, bypass);
+    markTaken(request.raw);
+    if (wasBypassed(request.raw)) reply.header('connection', 'close');
     return await intake.finish();
   } catch (error) {
     await intake.abort(error);

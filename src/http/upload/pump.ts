@@ -10,13 +10,24 @@ export interface Sink {
   readonly signal: AbortSignal;
 }
 
+/** A sender that gives so much at once, with so much to come, is quicker read past Node. */
+const fastChunkBytes = 32 * 1024;
+const longRestBytes = 1024 * 1024;
+
 /**
  * Moves a request's body into a sink, as fast as the sink takes it, holding no more than what the socket has just
- * given. The source is left paused where it fails: whoever answers decides what becomes of the rest.
+ * given. Where there is a `bypass`, it moves what comes fast past the source, and says how much that was. The source is
+ * left paused where it fails: whoever answers decides what becomes of the rest.
  * @throws WorkerError LENGTH_MISMATCH where the body ends early, goes on too long or its sender leaves; UPLOAD_TIMEOUT
  * where it stalls; what the sink throws, or ends with
  */
-export function pump(source: Readable, sink: Sink, declaredBytes: number, idleSeconds: number): Promise<void> {
+export function pump(
+  source: Readable,
+  sink: Sink,
+  declaredBytes: number,
+  idleSeconds: number,
+  bypass?: () => Promise<number>,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     const watchdog = new Watchdog(idleSeconds, (detail) => fail(new WorkerError('UPLOAD_TIMEOUT', detail)));
     const stop = (): void => {
@@ -31,23 +42,39 @@ export function pump(source: Readable, sink: Sink, declaredBytes: number, idleSe
     };
     const mismatch = (what: string): WorkerError =>
       new WorkerError('LENGTH_MISMATCH', `${what} ${watchdog.bytes} of ${declaredBytes} bytes`);
+    let bypassed = false;
     const take = (chunk: Buffer): void => {
-      watchdog.bytes += chunk.length;
+      // A source that was passed by does not know where its body ends.
+      const part = bypassed ? chunk.subarray(0, declaredBytes - watchdog.bytes) : chunk;
+      watchdog.bytes += part.length;
       try {
         if (watchdog.bytes > declaredBytes) throw mismatch('The body goes on after');
-        const room = sink.write(chunk);
+        const room = sink.write(part);
+        const isFast = part.length >= fastChunkBytes && declaredBytes - watchdog.bytes >= longRestBytes;
         if (room !== undefined) hold(room);
+        else if (isFast && bypass !== undefined) hold(passBy(bypass));
+        else endIfWhole();
       } catch (error) {
         fail(error);
       }
+    };
+    const passBy = async (move: () => Promise<number>): Promise<void> => {
+      const bytes = await move();
+      bypassed ||= bytes > 0;
+      watchdog.bytes += bytes;
     };
     const hold = (room: Promise<void>): void => {
       source.pause();
       watchdog.held = true;
       room.then(() => {
         watchdog.held = false;
-        source.resume();
+        if (!endIfWhole()) source.resume();
       }, fail);
+    };
+    const endIfWhole = (): boolean => {
+      const whole = bypassed && watchdog.bytes === declaredBytes;
+      if (whole) end();
+      return whole;
     };
     const end = (): void => {
       if (watchdog.bytes < declaredBytes) {

@@ -1,0 +1,40 @@
+import { closeSync } from 'node:fs';
+import koffi from 'koffi';
+import type { Load } from './load.js';
+import type { Slot } from './staging.js';
+
+/** Connections read natively at one time: each holds a thread of the pool, which has others to serve. */
+const mostAtOnce = 4;
+let atOnce = 0;
+
+const duplicate = koffi.load(null).func('int dup(int descriptor)');
+
+/**
+ * A connection whose bytes go straight into staging memory. It has a descriptor of its own, which stays good, and never
+ * becomes another connection's, when the one it was made of is closed.
+ */
+export class HeldSocket {
+  readonly #descriptor: number;
+
+  private constructor(descriptor: number) {
+    this.#descriptor = descriptor;
+    atOnce++;
+  }
+
+  /** Undefined where enough connections are read natively already, or the process has no descriptor left. */
+  static hold(descriptor: number): HeldSocket | undefined {
+    if (atOnce >= mostAtOnce) return undefined;
+    const own = Number(duplicate(descriptor));
+    return own < 0 ? undefined : new HeldSocket(own);
+  }
+
+  /** Takes up to `bytes` bytes into a load while they keep coming; how many came. @throws VramError LENGTH_MISMATCH */
+  receive(load: Load, bytes: number, slots: readonly Slot[]): Promise<number> {
+    return load.socket(this.#descriptor, bytes, slots);
+  }
+
+  close(): void {
+    atOnce--;
+    closeSync(this.#descriptor);
+  }
+}

@@ -1,0 +1,74 @@
+import t from 'tap';
+import { patternBytes } from '../../support/bytes.js';
+import { availableBytes, get, mebibyte, remove, sha256 } from '../../support/requests.js';
+import { startWorker } from '../../support/worker.js';
+import { head, RawClient } from '../raw.js';
+
+const bytes = patternBytes(5 * mebibyte + 77);
+const digest = sha256(bytes);
+const put = (id: string, headers: Record<string, string | number> = { 'Content-Length': bytes.length }) =>
+  head(`PUT /v1/commit?shard_id=${id}&model_ref=m&vram_bytes=${bytes.length}&expected_digest=${digest}`, headers);
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+t.test('a body that comes fast is read past Node, whole, and its connection closes after the answer', async (t) => {
+  const worker = await startWorker(t, { listen: true });
+  const answer = await new RawClient(worker.url).send(put('fast')).send(bytes).whole();
+  t.match(answer, /^HTTP\/1\.1 201 Created/);
+  t.match(answer, /\r\nconnection: close\r\n/i, 'which is how it shows');
+});
+
+t.test('a body is whole wherever its sender pauses', async (t) => {
+  const worker = await startWorker(t, { listen: true });
+  for (const first of [1, 65_536, mebibyte - 1, mebibyte, 2 * mebibyte, bytes.length - mebibyte, bytes.length - 1]) {
+    const client = new RawClient(worker.url).send(put('paused')).send(bytes.subarray(0, first));
+    await pause(20);
+    const answer = await client.send(bytes.subarray(first)).until(/"handle"/);
+    t.match(answer, /^HTTP\/1\.1 201 Created/, `a pause after ${first} bytes`);
+    await remove(worker, '/v1/shards/paused');
+    client.leave();
+  }
+});
+
+t.test('more fast bodies at once than are read past Node are all whole', async (t) => {
+  const worker = await startWorker(t, { listen: true, env: { CUDA_SIM_DEVICES: '64MiB,64MiB' } });
+  const answers = Array.from({ length: 12 }, (_, index) =>
+    new RawClient(worker.url)
+      .send(put(`s-${index}`))
+      .send(bytes)
+      .until(/"handle"/),
+  );
+  for (const answer of await Promise.all(answers)) t.match(answer, /^HTTP\/1\.1 201 Created/);
+});
+
+t.test('a request that follows a fast body on its connection is not carried out', async (t) => {
+  const worker = await startWorker(t, { listen: true });
+  const next = head('DELETE /v1/shards/first');
+  const answer = await new RawClient(worker.url)
+    .send(put('first'))
+    .send(Buffer.concat([bytes, Buffer.from(next)]))
+    .whole();
+  t.match(answer, /^HTTP\/1\.1 201 Created/);
+  t.notMatch(answer, /HTTP\/1\.1 204/);
+  t.equal((await get(worker, '/v1/shards/first')).statusCode, 200);
+});
+
+t.test('a sender that stops half way is told so, and leaves nothing behind', async (t) => {
+  const worker = await startWorker(t, { listen: true, env: { WORKER_UPLOAD_IDLE_SECONDS: '1' } });
+  const before = await availableBytes(worker);
+  const client = new RawClient(worker.url).send(put('half')).send(bytes.subarray(0, 3 * mebibyte));
+  t.match(await client.whole(), /^HTTP\/1\.1 408 .*UPLOAD_TIMEOUT/s);
+  t.same(await availableBytes(worker), before);
+});
+
+t.test('a chunked body goes through Node, and its connection stays', async (t) => {
+  const worker = await startWorker(t, { listen: true });
+  const client = new RawClient(worker.url).send(put('chunked', { 'Transfer-Encoding': 'chunked' }));
+  client
+    .send(`${bytes.length.toString(16)}\r\n`)
+    .send(bytes)
+    .send('\r\n0\r\n\r\n');
+  const answer = await client.until(/"handle"/);
+  t.match(answer, /^HTTP\/1\.1 201 Created/);
+  t.notMatch(answer, /\r\nconnection: close\r\n/i);
+  client.leave();
+});
