@@ -1,6 +1,7 @@
 /**
- * Sixteen 4096-byte blocks at once with AVX-512: lane i of every register belongs to block i. Hashes more bytes a
- * second than the SHA instructions do, and only where there are many blocks: a lone message is theirs.
+ * Sixteen 4096-byte blocks at once with AVX-512: lane i of every register belongs to block i. Its rounds wait for each
+ * other and leave the units of the SHA extensions idle, so that work of theirs goes on beside: more blocks, or the long
+ * message that the blocks are part of. A lone message is for the SHA extensions alone.
  */
 #include "engine.h"
 #include "sha256.h"
@@ -11,9 +12,11 @@
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 
-#include <immintrin.h>
+#include <utility>
 
-#define VRAM_AVX512_TARGET __attribute__((target("avx512f,avx512bw")))
+#include "sha_ni.h"
+
+#define VRAM_AVX512_TARGET __attribute__((target("avx512f,avx512bw,sha,sse4.1,ssse3")))
 #define VRAM_AVX512_INLINE VRAM_AVX512_TARGET __attribute__((always_inline)) inline
 
 namespace vram {
@@ -49,26 +52,46 @@ VRAM_AVX512_INLINE __m512i sigma1(__m512i x) {
   return xor3(_mm512_ror_epi32(x, 17), _mm512_ror_epi32(x, 19), _mm512_srli_epi32(x, 10));
 }
 
-/** Folds one chunk of each lane into the lanes' states. The schedule is a ring of 16 words, used up on the way. */
-VRAM_AVX512_INLINE void compress_lanes(__m512i (&state)[8], __m512i (&schedule)[16]) {
-  // Round t finds the letter a in register (64 - t) % 8, b in the next, and so on: nothing is moved.
+/**
+ * Round first + i of the lanes, whose letters a to h rotate through v: a is in register (16 - i) % 8, b in the next
+ * one. The schedule is a ring of 16 words, used up on the way. `beside` does a round's worth of its own work first.
+ */
+template <int i, bool kFirst, typename Beside>
+VRAM_AVX512_INLINE void round(__m512i (&v)[8], __m512i (&schedule)[16], const uint32_t *constants, Beside &beside) {
+  beside.template at_round<i>();
+  __m512i &word = schedule[i];
+  if constexpr (!kFirst) {
+    word = add(add(word, schedule[(i + 9) % 16]), add(sigma0(schedule[(i + 1) % 16]), sigma1(schedule[(i + 14) % 16])));
+  }
+  const __m512i a = v[(16 - i) % 8], b = v[(17 - i) % 8], c = v[(18 - i) % 8], e = v[(20 - i) % 8];
+  const __m512i f = v[(21 - i) % 8], g = v[(22 - i) % 8];
+  __m512i &d = v[(19 - i) % 8], &h = v[(23 - i) % 8];
+  const __m512i constant = _mm512_set1_epi32(static_cast<int>(constants[i]));
+  const __m512i t1 = add(add(h, add(word, constant)), add(sum1(e), choice(e, f, g)));
+  d = add(d, t1);
+  h = add(t1, add(sum0(a), majority(a, b, c)));
+  // Keeps the compiler from moving the two kinds of work apart, and from computing the whole schedule first.
+  asm volatile("" : "+v"(d), "+v"(h), "+v"(word));
+}
+
+template <bool kFirst, typename Beside, int... i>
+VRAM_AVX512_INLINE void sixteen_rounds(__m512i (&v)[8], __m512i (&schedule)[16], const uint32_t *constants,
+                                       Beside &beside, std::integer_sequence<int, i...>) {
+  (round<i, kFirst>(v, schedule, constants, beside), ...);
+  beside.after_sixteen();
+}
+
+/** Folds one chunk of each lane into the lanes' states. All 64 rounds in a row would not fit the instruction cache. */
+template <typename Beside>
+VRAM_AVX512_INLINE void compress_lanes(__m512i (&state)[8], __m512i (&schedule)[16], Beside &beside) {
+  constexpr auto kSixteen = std::make_integer_sequence<int, 16>();
   __m512i v[8];
 #pragma GCC unroll 8
   for (int i = 0; i < 8; ++i) v[i] = state[i];
-#pragma GCC unroll 64
-  for (int t = 0; t < 64; ++t) {
-    __m512i &word = schedule[t % 16];
-    if (t >= 16) {
-      word =
-          add(add(word, schedule[(t + 9) % 16]), add(sigma0(schedule[(t + 1) % 16]), sigma1(schedule[(t + 14) % 16])));
-    }
-    const __m512i a = v[(64 - t) % 8], b = v[(65 - t) % 8], c = v[(66 - t) % 8], e = v[(68 - t) % 8];
-    const __m512i f = v[(69 - t) % 8], g = v[(70 - t) % 8];
-    __m512i &d = v[(67 - t) % 8], &h = v[(71 - t) % 8];
-    const __m512i constant = _mm512_set1_epi32(static_cast<int>(kRoundConstants[t]));
-    const __m512i t1 = add(add(h, add(word, constant)), add(sum1(e), choice(e, f, g)));
-    d = add(d, t1);
-    h = add(t1, add(sum0(a), majority(a, b, c)));
+  sixteen_rounds<true>(v, schedule, kRoundConstants, beside, kSixteen);
+#pragma GCC unroll 1
+  for (int first = 16; first < 64; first += 16) {
+    sixteen_rounds<false>(v, schedule, kRoundConstants + first, beside, kSixteen);
   }
 #pragma GCC unroll 8
   for (int i = 0; i < 8; ++i) state[i] = add(state[i], v[i]);
@@ -110,7 +133,93 @@ VRAM_AVX512_INLINE __m512i swap_bytes(__m512i words) {
   return _mm512_shuffle_epi8(words, _mm512_broadcast_i32x4(order));
 }
 
-VRAM_AVX512_TARGET void hash_sixteen(const uint8_t *blocks, uint8_t *digests) {
+/** Four rounds of one message's chunk by the SHA extensions; the first of the sixteen loads the state, the last adds.
+ */
+template <int quad>
+VRAM_AVX512_INLINE void four_rounds_of(sha_ni::State &state, sha_ni::State &working, __m128i (&words)[4],
+                                       const uint8_t *chunk) {
+  if constexpr (quad == 0) working = state;
+  sha_ni::schedule_words(words, chunk, quad);
+  sha_ni::four_rounds(working, _mm_add_epi32(words[quad % 4], sha_ni::round_constants(quad)));
+  asm volatile("" : "+x"(working.abef), "+x"(working.cdgh), "+x"(words[quad % 4]));
+  if constexpr (quad == 15) state = sha_ni::plus(state, working);
+}
+
+/** What goes on beside the lanes. In the time of sixteen rounds of theirs, */
+struct Nothing {
+  template <int i>
+  VRAM_AVX512_INLINE void at_round() {}
+  VRAM_AVX512_INLINE void after_sixteen() {}
+};
+
+/** … four chunks of one long message, */
+class LongMessage {
+ public:
+  VRAM_AVX512_INLINE LongMessage(const uint32_t *state, const uint8_t *data)
+      : state_(sha_ni::load_state(state)), data_(data) {}
+  VRAM_AVX512_INLINE void store(uint32_t *state) const { sha_ni::store_state(state_, state); }
+
+  template <int i>
+  VRAM_AVX512_INLINE void at_round() {
+    const uint8_t *const chunk = data_ + i / 4 * kChunkBytes;
+    four_rounds_of<i % 4 * 4>(state_, working_, words_, chunk);
+    four_rounds_of<i % 4 * 4 + 1>(state_, working_, words_, chunk);
+    four_rounds_of<i % 4 * 4 + 2>(state_, working_, words_, chunk);
+    four_rounds_of<i % 4 * 4 + 3>(state_, working_, words_, chunk);
+  }
+  VRAM_AVX512_INLINE void after_sixteen() { data_ += 4 * kChunkBytes; }
+
+ private:
+  sha_ni::State state_, working_;
+  __m128i words_[4];
+  const uint8_t *data_;
+};
+
+/** … or a chunk of each of two blocks: kBlocksBeside of them in the time of the lanes' sixteen. */
+class BlockPairs {
+ public:
+  VRAM_AVX512_INLINE BlockPairs(const uint8_t *blocks, uint8_t *digests) : data_(blocks), digests_(digests) { begin(); }
+
+  template <int quad>
+  VRAM_AVX512_INLINE void at_round() {
+    four_rounds_of<quad>(states_[0], working_[0], words_[0], data_);
+    four_rounds_of<quad>(states_[1], working_[1], words_[1], data_ + kBlockBytes);
+  }
+  VRAM_AVX512_INLINE void after_sixteen() {
+    data_ += kChunkBytes;
+    if (++chunks_ == kBlockBytes / kChunkBytes) end();
+  }
+
+ private:
+  VRAM_AVX512_INLINE void begin() {
+    chunks_ = 0;
+    states_[0] = states_[1] = sha_ni::load_state(kInitialState);
+  }
+  VRAM_AVX512_INLINE void end() {
+    const uint8_t *const paddings[2] = {kBlockPadding, kBlockPadding};
+    sha_ni::compress_lanes<2>(states_, paddings);
+    for (const sha_ni::State &state : states_) {
+      uint32_t words[8];
+      sha_ni::store_state(state, words);
+      store_digest(words, digests_);
+      digests_ += kDigestBytes;
+    }
+    data_ += kBlockBytes;
+    begin();
+  }
+
+  sha_ni::State states_[2], working_[2];
+  __m128i words_[2][4];
+  const uint8_t *data_;
+  uint8_t *digests_;
+  size_t chunks_ = 0;
+};
+
+constexpr int kBlocksBeside = 8;
+
+template <typename Beside>
+VRAM_AVX512_INLINE void hash_sixteen(const uint8_t *blocks, uint8_t *digests, Beside &beside) {
+  Nothing nothing;
   __m512i state[8], words[16];
   for (int i = 0; i < 8; ++i) state[i] = _mm512_set1_epi32(static_cast<int>(kInitialState[i]));
   for (size_t offset = 0; offset < kBlockBytes; offset += kChunkBytes) {
@@ -118,12 +227,12 @@ VRAM_AVX512_TARGET void hash_sixteen(const uint8_t *blocks, uint8_t *digests) {
       words[lane] = swap_bytes(_mm512_loadu_si512(blocks + lane * kBlockBytes + offset));
     }
     transpose(words);
-    compress_lanes(state, words);
+    compress_lanes(state, words, beside);
   }
   for (int i = 1; i < 15; ++i) words[i] = _mm512_setzero_si512();
   words[0] = _mm512_set1_epi32(static_cast<int>(0x80000000u));
   words[15] = _mm512_set1_epi32(static_cast<int>(kBlockBytes * 8));
-  compress_lanes(state, words);
+  compress_lanes(state, words, nothing);
 
   for (int i = 0; i < 8; ++i) words[i] = swap_bytes(state[i]);
   for (int i = 8; i < 16; ++i) words[i] = _mm512_setzero_si512();
@@ -134,18 +243,36 @@ VRAM_AVX512_TARGET void hash_sixteen(const uint8_t *blocks, uint8_t *digests) {
   }
 }
 
-void hash_whole_blocks(const uint8_t *blocks, uint64_t count, uint8_t *digests) {
+VRAM_AVX512_TARGET void hash_whole_blocks(const uint8_t *blocks, uint64_t count, uint8_t *digests) {
+  uint64_t i = 0;
+  for (; i + kLanes + kBlocksBeside <= count; i += kLanes + kBlocksBeside) {
+    BlockPairs pairs(blocks + (i + kLanes) * kBlockBytes, digests + (i + kLanes) * kDigestBytes);
+    hash_sixteen(blocks + i * kBlockBytes, digests + i * kDigestBytes, pairs);
+  }
+  Nothing nothing;
+  for (; i + kLanes <= count; i += kLanes) {
+    hash_sixteen(blocks + i * kBlockBytes, digests + i * kDigestBytes, nothing);
+  }
+  x86_engine()->hash_whole_blocks(blocks + i * kBlockBytes, count - i, digests + i * kDigestBytes);
+}
+
+VRAM_AVX512_TARGET void compress_and_hash_blocks(uint32_t *state, const uint8_t *blocks, uint64_t count,
+                                                 uint8_t *digests) {
   const uint64_t in_lanes = count / kLanes * kLanes;
-  for (uint64_t i = 0; i < in_lanes; i += kLanes) hash_sixteen(blocks + i * kBlockBytes, digests + i * kDigestBytes);
-  const uint64_t rest = count - in_lanes;
-  x86_engine()->hash_whole_blocks(blocks + in_lanes * kBlockBytes, rest, digests + in_lanes * kDigestBytes);
+  for (uint64_t i = 0; i < in_lanes; i += kLanes) {
+    LongMessage message(state, blocks + i * kBlockBytes);
+    hash_sixteen(blocks + i * kBlockBytes, digests + i * kDigestBytes, message);
+    message.store(state);
+  }
+  x86_engine()->compress_and_hash_blocks(state, blocks + in_lanes * kBlockBytes, count - in_lanes,
+                                         digests + in_lanes * kDigestBytes);
 }
 
 }  // namespace
 
 const HashEngine *avx512_engine() {
   if (x86_engine() == nullptr || __builtin_cpu_supports("avx512bw") == 0) return nullptr;
-  static const HashEngine engine = {x86_engine()->compress, hash_whole_blocks, x86_engine()->compress_and_hash_blocks};
+  static const HashEngine engine = {x86_engine()->compress, hash_whole_blocks, compress_and_hash_blocks};
   return &engine;
 }
 
