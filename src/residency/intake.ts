@@ -6,7 +6,7 @@ import { Pump } from './pump.js';
 import type { Turn } from './turns.js';
 
 /** Staging slots that one commit uses: one is filled while the other is on its way. */
-export const slotsPerCommit = 2;
+export const slotsPerCommit = 4;
 
 /** What an intake's bytes are for: a new shard, or the comparison with one that is here. */
 export interface IntakePurpose {
