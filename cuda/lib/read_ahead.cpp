@@ -1,5 +1,7 @@
 #include "read_ahead.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 
 namespace vram {
@@ -19,6 +21,10 @@ ReadAhead::~ReadAhead() {
 }
 
 void ReadAhead::read_all() {
+  // It is woken often and briefly: as a batch it takes no CPU from the thread that digests, which would rather not be
+  // stopped.
+  const sched_param batch = {};
+  (void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &batch);
   std::unique_lock<std::mutex> lock(mutex_);
   uint64_t done = 0;
   for (size_t piece = 0; done < bytes_ && status_ == VRAM_OK && !ended_; ++piece) {
