@@ -38,6 +38,8 @@ export async function buildApp({ residency, config, logger }: AppOptions): Promi
     routerOptions: { maxParamLength: 1024 },
     schemaErrorFormatter: schemaError,
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false } },
+    // Compiling a serializer for every answer costs more at start than they would ever save.
+    schemaController: { compilersFactory: { buildSerializer: () => () => JSON.stringify } },
   });
   app.addConstraintStrategy(media);
   for (const component of components) app.addSchema(component);

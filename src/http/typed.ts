@@ -19,8 +19,9 @@ export const typed = (app: FastifyInstance) => app.withTypeProvider<TypeBoxTypeP
 export function reading<Request extends object, T>(read: (request: Request) => T) {
   const kept = new WeakMap<Request, { readonly value: T }>();
   return {
-    before: async (request: Request): Promise<void> => {
+    before: (request: Request, _reply: unknown, done: (error?: Error) => void): void => {
       kept.set(request, { value: read(request) });
+      done();
     },
     of: (request: Request): T => (kept.get(request) ?? { value: read(request) }).value,
   };

@@ -1,7 +1,7 @@
 import { type ErrorCode, WorkerError } from '../../errors.js';
 import { meanings, problemOf } from '../problem.js';
-import { refTo } from '../schemas/common.js';
 import { Problem } from '../schemas/problem.js';
+import { refTo } from '../schemas/ref.js';
 
 const requestId = '6f1c2d3e-4a5b-4c6d-8e7f-901234567890';
 const sizes = { neededBytes: 16062087168, availableBytes: 8589934592 };

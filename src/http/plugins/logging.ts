@@ -42,6 +42,7 @@ export function requestLogger(
 
 /** Gives every answer its ids, and every request one line at its end. */
 export const logging = fp(async (app: FastifyInstance) => {
+  const verbose = app.log.level === 'debug' || app.log.level === 'trace';
   app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id);
     reply.header('x-correlation-id', correlationIdOf(request.raw, request.id));
@@ -49,6 +50,7 @@ export const logging = fp(async (app: FastifyInstance) => {
   });
   app.addHook('onResponse', (request, reply, done) => {
     const level = request.routeOptions.config.quiet === true ? 'debug' : 'info';
+    if (level === 'debug' && !verbose) return done();
     request.log[level](
       {
         req: request,

@@ -1,7 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import Type from 'typebox';
 import type { Residency } from '../../residency/residency.js';
 import { NoQuery } from '../schemas/common.js';
 
@@ -92,7 +91,9 @@ export const metrics = fp(async (app: FastifyInstance, { residency }: { residenc
         tags: ['probes'],
         security: [],
         querystring: NoQuery,
-        response: { 200: { description: 'Text exposition.', content: { 'text/plain': { schema: Type.String() } } } },
+        response: {
+          200: { description: 'Text exposition.', content: { 'text/plain': { schema: { type: 'string' } } } },
+        },
       },
       config: { access: 'public', quiet: true },
     },

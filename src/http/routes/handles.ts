@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify';
-import { NoQuery, refTo } from '../schemas/common.js';
+import { NoQuery } from '../schemas/common.js';
 import { HandleBody, HandleVerdict } from '../schemas/handle.js';
+import { refTo } from '../schemas/ref.js';
 import { type RouteOptions, typed } from '../typed.js';
 import { answer } from './answer.js';
 

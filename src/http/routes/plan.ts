@@ -1,7 +1,8 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { forbidden } from '../plugins/auth.js';
-import { NoQuery, refTo } from '../schemas/common.js';
+import { NoQuery } from '../schemas/common.js';
 import { Plan, PlanBody, type PlanFields } from '../schemas/plan.js';
+import { refTo } from '../schemas/ref.js';
 import { type RouteOptions, reading, typed } from '../typed.js';
 import { planRequest, planView } from '../views/plan.js';
 import { answer } from './answer.js';

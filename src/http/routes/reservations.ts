@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify';
-import { NoQuery, refTo } from '../schemas/common.js';
+import { NoQuery } from '../schemas/common.js';
 import { RenewBody, Reservation, reservationParams } from '../schemas/plan.js';
+import { refTo } from '../schemas/ref.js';
 import { type RouteOptions, typed } from '../typed.js';
 import { reservationView } from '../views/plan.js';
 import { answer, nothing } from './answer.js';

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
-import { NoQuery, refTo } from '../schemas/common.js';
+import { NoQuery } from '../schemas/common.js';
+import { refTo } from '../schemas/ref.js';
 import { EmptyBody, Shard, ShardList, shardParams, shardsQuery, Verification } from '../schemas/shard.js';
 import { type RouteOptions, reading, typed } from '../typed.js';
 import { shardView, verificationView } from '../views/shard.js';

@@ -1,21 +1,17 @@
 import Type, { type Static } from 'typebox';
 import {
-  closed,
-  component,
   ExpectedDigest,
   ExpectedTreeDigest,
   FilePath,
   GpuDevice,
   ModelRef,
-  oneOf,
-  QueryBoolean,
-  QueryInteger,
   ReservationId,
-  refTo,
   ShardId,
   ShardIndex,
   TotalShards,
 } from './common.js';
+import { closed, component, oneOf, QueryBoolean, QueryInteger } from './make.js';
+import { refTo } from './ref.js';
 import { Shard } from './shard.js';
 
 const flatDigest =

@@ -1,5 +1,7 @@
 import Type, { type Static } from 'typebox';
-import { Bytes, component, GpuDevice, refTo } from './common.js';
+import { GpuDevice } from './common.js';
+import { Bytes, component } from './make.js';
+import { refTo } from './ref.js';
 
 export const Device = component(
   'Device',

@@ -1,19 +1,8 @@
 import Type, { type Static } from 'typebox';
 import { expectations } from '../../seal/handle.js';
-import {
-  component,
-  Digest,
-  GpuDevice,
-  Instant,
-  Length,
-  ModelRef,
-  NullableDigest,
-  nullableRefTo,
-  oneOf,
-  ShardId,
-  ShardIndex,
-  TotalShards,
-} from './common.js';
+import { Digest, GpuDevice, ModelRef, NullableDigest, ShardId, ShardIndex, TotalShards } from './common.js';
+import { component, Instant, Length, oneOf } from './make.js';
+import { nullableRefTo } from './ref.js';
 import { Driver } from './shard.js';
 
 export const HandleBody = component(

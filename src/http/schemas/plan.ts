@@ -1,21 +1,9 @@
 import Type, { type Static } from 'typebox';
-import {
-  Bytes,
-  closed,
-  component,
-  GpuDevice,
-  Instant,
-  Length,
-  ModelRef,
-  maxShards,
-  nullableRefTo,
-  oneOf,
-  ReservationId,
-  refTo,
-  ShardIndex,
-  TotalShards,
-} from './common.js';
+import { GpuDevice, ModelRef, ReservationId, ShardIndex, TotalShards } from './common.js';
 import { Device } from './device.js';
+import { maxShards } from './limits.js';
+import { Bytes, closed, component, Instant, Length, oneOf } from './make.js';
+import { nullableRefTo, refTo } from './ref.js';
 
 const TtlSeconds = Type.Integer({ minimum: 1, maximum: 3600, description: 'How long the memory is held.' });
 

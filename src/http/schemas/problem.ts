@@ -1,6 +1,6 @@
 import Type, { type Static } from 'typebox';
 import { errorCodes } from '../../errors.js';
-import { Bytes, component, oneOf } from './common.js';
+import { Bytes, component, oneOf } from './make.js';
 
 export const Problem = component(
   'Problem',

@@ -1,16 +1,7 @@
 import Type, { type Static } from 'typebox';
-import {
-  closed,
-  component,
-  ModelRef,
-  Nonce,
-  oneOf,
-  QueryBoolean,
-  QueryInteger,
-  Reason,
-  refTo,
-  TotalShards,
-} from './common.js';
+import { ModelRef, Nonce, Reason, TotalShards } from './common.js';
+import { closed, component, oneOf, QueryBoolean, QueryInteger } from './make.js';
+import { refTo } from './ref.js';
 import { Driver, Shard } from './shard.js';
 
 export const ModelReadiness = component(

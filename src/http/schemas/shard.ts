@@ -1,22 +1,9 @@
 import Type, { type Static } from 'typebox';
 import { shardStates } from '../../residency/shard.js';
 import { driverKinds } from '../../seal/handle.js';
-import {
-  Bytes,
-  closed,
-  component,
-  GpuDevice,
-  Length,
-  ModelRef,
-  NullableDigest,
-  NullableInstant,
-  oneOf,
-  QueryInteger,
-  refTo,
-  ShardId,
-  ShardIndex,
-  TotalShards,
-} from './common.js';
+import { GpuDevice, ModelRef, NullableDigest, ShardId, ShardIndex, TotalShards } from './common.js';
+import { Bytes, closed, component, Length, NullableInstant, oneOf, QueryInteger } from './make.js';
+import { refTo } from './ref.js';
 
 export const Driver = oneOf(driverKinds, 'Which driver holds the memory; only `cuda` is a real GPU.');
 

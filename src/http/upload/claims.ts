@@ -2,7 +2,7 @@ import type { CommitRequest } from '../../residency/commit.js';
 import { type Digest, parseDigest } from '../../seal/digest.js';
 import { invalid } from '../refusal.js';
 import type { CommitFields, UploadQuery } from '../schemas/commit.js';
-import { maxBytes, maxShards } from '../schemas/common.js';
+import { maxBytes, maxShards } from '../schemas/limits.js';
 import { given, readInteger } from '../wire.js';
 
 /** What a client says about its shard, whichever way the bytes come. */

@@ -3,7 +3,7 @@ import { WorkerError } from '../../errors.js';
 import type { CommitRequest } from '../../residency/commit.js';
 import { invalid } from '../refusal.js';
 import type { UploadQuery } from '../schemas/commit.js';
-import { maxBytes } from '../schemas/common.js';
+import { maxBytes } from '../schemas/limits.js';
 import { readInteger } from '../wire.js';
 import { claimsOfQuery, lengthOfQuery } from './claims.js';
 import { reprDigest } from './repr_digest.js';

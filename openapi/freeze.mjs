@@ -1,0 +1,14 @@
+// Run after tsc: has each built module of schemas hold them as plain JSON. They are constants, and building them anew at
+// every start would load all of TypeBox, which costs more than Fastify.
+import { readdirSync, writeFileSync } from 'node:fs';
+
+const directory = new URL('../dist/http/schemas/', import.meta.url);
+
+const modules = readdirSync(directory).filter((name) => name.endsWith('.js'));
+const built = await Promise.all(modules.map(async (name) => [name, await import(new URL(name, directory).href)]));
+for (const [name, exported] of built) {
+  const entries = Object.entries(exported);
+  if (entries.length === 0 || entries.some(([, value]) => typeof value === 'function')) continue;
+  const lines = entries.map(([key, value]) => `export const ${key} = ${JSON.stringify(value)};\n`);
+  writeFileSync(new URL(name, directory), lines.join(''));
+}
