@@ -24,11 +24,13 @@ function device() {
 
 interface Held {
   readonly claim: Claim;
+  /** What the driver gives of it. */
+  readonly givenBytes: number;
   settled: boolean;
 }
 
 const step = fc.record({
-  action: fc.constantFrom('claim', 'settle', 'drop', 'reserve', 'unreserve', 'take'),
+  action: fc.constantFrom('claim', 'settle', 'shrink', 'drop', 'reserve', 'unreserve', 'take'),
   bytes: fc.integer({ min: 1, max: capacityBytes + 1 }),
   pick: fc.nat(),
 });
@@ -45,7 +47,7 @@ t.test('whatever happens, what is claimed and reserved never passes what there i
         const part = reserved[pick % Math.max(1, reserved.length)];
         const fits = mapped <= memory.availableBytes;
         try {
-          if (action === 'claim') claims.push({ claim: memory.claim(bytes), settled: false });
+          if (action === 'claim') claims.push({ claim: memory.claim(bytes), givenBytes: mapped, settled: false });
           if (action === 'reserve') {
             memory.reserve(mapped);
             reserved.push(mapped);
@@ -55,13 +57,14 @@ t.test('whatever happens, what is claimed and reserved never passes what there i
           if (fits) return false;
         }
         if (action === 'settle' && held !== undefined && !held.settled) {
-          allocate(held.claim.bytes);
+          allocate(held.givenBytes);
           held.claim.settle();
           held.settled = true;
         }
+        if (action === 'shrink' && held?.settled) held.claim.shrink();
         if (action === 'drop' && held !== undefined) {
           held.claim.unsettle();
-          if (held.settled) allocate(-held.claim.bytes);
+          if (held.settled) allocate(-held.givenBytes);
           held.claim.drop();
           claims.splice(claims.indexOf(held), 1);
         }
@@ -70,7 +73,7 @@ t.test('whatever happens, what is claimed and reserved never passes what there i
           reserved.splice(reserved.indexOf(part), 1);
         }
         if (action === 'take' && part !== undefined) {
-          claims.push({ claim: memory.claim(1, part), settled: false });
+          claims.push({ claim: memory.claim(1, part), givenBytes: granularityBytes, settled: false });
           reserved.splice(reserved.indexOf(part), 1);
         }
         const sum = (numbers: readonly number[]) => numbers.reduce((total, number) => total + number, 0);
