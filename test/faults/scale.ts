@@ -11,3 +11,9 @@ export function scale(short: number, full: number): number {
   if (!(part > 0 && part <= 1)) throw new RangeError('FAULTS_SCALE is a number above 0 and at most 1');
   return Math.max(1, Math.ceil(full * part));
 }
+
+/** The seed that a failed run printed, given back by `FAULTS_SEED`; else fast-check draws one. */
+export function seeded(): { readonly seed?: number } {
+  const text = process.env.FAULTS_SEED;
+  return text === undefined ? {} : { seed: Number(text) };
+}
