@@ -66,7 +66,8 @@ export class DeviceMemory {
 
   /** What an allocation of so many bytes takes. */
   mappedBytes(bytes: number): number {
-    return Math.ceil(bytes / this.#last.granularityBytes) * this.#last.granularityBytes;
+    const mapped = Math.ceil(bytes / this.#last.granularityBytes) * this.#last.granularityBytes;
+    return Math.min(mapped, Number.MAX_SAFE_INTEGER);
   }
 
   /**
