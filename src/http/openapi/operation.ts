@@ -47,12 +47,13 @@ function errorsOf(
   body: FastifyContextConfig['body'],
   { errors = [], rateLimit, access }: FastifyContextConfig,
 ): ErrorCode[] {
-  const codes: ErrorCode[] = ['INVALID_PARAMS'];
+  const codes: ErrorCode[] = ['INVALID_PARAMS', 'UNSUPPORTED_MEDIA_TYPE'];
   if (!url.startsWith('/v1')) return [...codes, ...errors];
   if (access !== 'public') codes.push('AUTH_FAILED');
   if (access === undefined) codes.push('FORBIDDEN');
-  if (body !== 'none') codes.push('UPLOAD_TIMEOUT', 'UNSUPPORTED_MEDIA_TYPE');
-  if (rateLimit !== false) codes.push('RATE_LIMITED');
+  if (body !== 'none') codes.push('UPLOAD_TIMEOUT');
+  // Failed authentications are limited where requests are not.
+  if (rateLimit !== false || access !== 'public') codes.push('RATE_LIMITED');
   return [...codes, ...errors, 'INTERNAL'];
 }
 
