@@ -13,6 +13,9 @@ export interface Content {
   readonly tree: string;
 }
 
+/** They differ in the first byte. */
+const seeds = [1, 0x5bd1e995];
+
 const key = (bytes: number, content: number): string => `${bytes}-${content}`;
 
 /** Every content that a history may commit, digested once by the reference, and written below `directory`. */
@@ -21,7 +24,7 @@ export function writeContents(directory: string): (bytes: number, content: numbe
   const contents = new Map<string, Content>();
   for (const length of lengths) {
     for (const content of [0, 1]) {
-      const bytes = patternBytes(length, content + 1);
+      const bytes = patternBytes(length, seeds[content]);
       const file = key(length, content);
       writeFileSync(join(directory, file), bytes);
       const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
