@@ -13,11 +13,11 @@ export class OpenUpload {
   readonly #admitted: Promise<boolean>;
   readonly #request: ClientRequest;
 
-  constructor(url: string, query: Readonly<Record<string, string>>, bytes: number) {
+  constructor(url: string, query: Readonly<Record<string, string>>, bytes: number, authorization = `Bearer ${token}`) {
     this.#request = request(`${url}/v1/commit?${new URLSearchParams(query)}`, {
       method: 'PUT',
       agent: false,
-      headers: { authorization: `Bearer ${token}`, expect: '100-continue', 'content-length': bytes },
+      headers: { authorization, expect: '100-continue', 'content-length': bytes },
     });
     this.heard = new Promise((resolve) => {
       this.#request.once('error', () => resolve({ status: 0, body: '' }));
