@@ -9,6 +9,7 @@ import { type FuzzedAnswer, faultOf } from './fuzz/answers.js';
 import { type Operation, operationOf } from './fuzz/document.js';
 import { type FuzzedRequest, fuzzedRequest } from './fuzz/requests.js';
 import { scale, seeded } from './scale.js';
+import { unlessShed } from './shed.js';
 
 // Read by the simulator when the first worker starts.
 process.env.CUDA_SIM_DEVICES = '22MiB,18MiB';
@@ -54,12 +55,16 @@ async function ask({ aim, learn }: Target, drawn: FuzzedRequest, send: Send, see
   const { headers, payload } = drawn;
   const operation = operationOf(drawn.operation);
   const authorization = { good: `Bearer ${token}`, bad: 'Bearer wrong', none: undefined }[drawn.token];
-  const answer = await send({
+  const sent = {
     method: operation.method,
     url: aim(drawn.url),
     headers: { ...headers, ...(authorization === undefined ? {} : { authorization }) },
     payload: payload === undefined ? undefined : aim(payload),
-  });
+  };
+  const answer = await unlessShed(
+    () => send(sent),
+    ({ body }) => body,
+  );
   seen.set(answer.status, (seen.get(answer.status) ?? 0) + 1);
   const fault = faultOf(operation, answer);
   if (fault !== '') throw new Error(`${operation.name} → ${answer.status}: ${fault}\n${answer.body}`);

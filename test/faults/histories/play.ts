@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import type { InjectOptions } from 'fastify';
+import { unlessShed } from '../shed.js';
 import type { Answer, Wish } from './model.js';
 import { OpenUpload } from './open_upload.js';
 import { mappedBytes } from './reservations.js';
@@ -143,17 +144,19 @@ function sealed(world: World, heard: Heard, wish: Wish): void {
 async function open(world: World, wish: Wish): Promise<void> {
   if (world.open.length === mostOpen) return;
   const { bytes } = world.content(wish.bytes, wish.content);
-  const upload = new OpenUpload(world.worker.url, queryOf(world, wish), bytes.length);
-  const admitted = await upload.admitted();
+  const start = async () => {
+    const upload = new OpenUpload(world.worker.url, queryOf(world, wish), bytes.length);
+    return { upload, refusal: (await upload.admitted()) ? undefined : await upload.heard };
+  };
+  const { upload, refusal } = await unlessShed(start, (started) => started.refusal?.body ?? '');
+  const admitted = refusal === undefined;
   const admission = world.model.admit(wish);
   if ('refused' in admission || 'standing' in admission) {
     assert.ok(!admitted, 'the worker asked for a body that the model does not want');
-    const { status, body } = await upload.heard;
-    const heard = { status, json: JSON.parse(body) };
+    const heard = { status: refusal.status, json: JSON.parse(refusal.body) };
     return 'refused' in admission ? agrees(heard, admission.refused) : stands(world, heard, wish);
   }
-  const heard = admitted ? '' : JSON.stringify(await upload.heard);
-  assert.ok(admitted, `the worker refused a body that the model wants: ${heard}`);
+  assert.ok(admitted, `the worker refused a body that the model wants: ${refusal?.body}`);
   upload.send(bytes.subarray(0, bytes.length >> 1));
   const compares = 'compares' in admission;
   world.open.push({ upload, wish, shard: compares ? admission.compares : admission.shard, compares });
