@@ -43,7 +43,7 @@ export class DeviceMemory {
   readonly #figures: () => DeviceFigures;
   #last: DeviceFigures;
   /** Free bytes as they would be if nothing were claimed. */
-  #baseBytes: number;
+  #baseBytes = 0;
   #claimedBytes = 0;
   #settledBytes = 0;
   #reservedBytes = 0;
@@ -53,7 +53,6 @@ export class DeviceMemory {
     this.gpuDevice = gpuDevice;
     this.#figures = figures;
     this.#last = figures();
-    this.#baseBytes = this.#last.freeBytes;
   }
 
   get uuid(): string {
