@@ -1,7 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
-import { Agent, request } from 'node:http';
+import { request } from 'node:http';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { patternBytes } from '../support/bytes.js';
@@ -10,6 +10,7 @@ import { mebibyte } from '../support/requests.js';
 import { onSimulator } from '../support/simulator.js';
 import { token } from '../support/worker.js';
 import { scale } from './scale.js';
+import { unlessShed } from './shed.js';
 
 interface Figures {
   readonly ownBytes: number;
@@ -48,19 +49,21 @@ async function told<T>(child: ChildProcess): Promise<T> {
   return message;
 }
 
-const agent = new Agent({ keepAlive: true });
+interface Answer {
+  readonly status: number;
+  readonly body: string;
+}
 
-/** Sends a request to the worker and resolves with the status of its answer. */
-function send(
-  method: string,
-  url: string,
-  headers: Record<string, string | number>,
-  body?: Uint8Array,
-): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const all = { authorization: `Bearer ${token}`, ...headers };
-    const sending = request(url, { method, agent, headers: all }, (answer) => {
-      answer.resume().once('end', () => resolve(answer.statusCode ?? 0));
+/** Sends a request to the worker, on a connection of its own. */
+function send(method: string, url: string, headers: Record<string, string | number>, body?: Uint8Array) {
+  return new Promise<Answer>((resolve, reject) => {
+    const all = { authorization: `Bearer ${token}`, connection: 'close', ...headers };
+    const sending = request(url, { method, agent: false, headers: all }, (answer) => {
+      let text = '';
+      answer.setEncoding('utf8').on('data', (chunk: string) => {
+        text += chunk;
+      });
+      answer.once('end', () => resolve({ status: answer.statusCode ?? 0, body: text }));
     });
     sending.once('error', reject).end(body);
   });
@@ -81,19 +84,21 @@ t.test(
   onSimulator,
   async (t) => {
     const { url, figures } = await startWorker(t);
-    t.teardown(() => agent.destroy());
     const commits = scale(40, 5000);
     const upload = `${url}/v1/commit?shard_id=a&model_ref=m`;
     const fields = { shard_id: 'a', model_ref: 'm', source: { type: 'file', path: 'shard' } };
     const reference = Buffer.from(JSON.stringify(fields));
+    const expect = async (status: number, ...asked: Parameters<typeof send>) => {
+      const answer = await unlessShed(
+        () => send(...asked),
+        ({ body }) => body,
+      );
+      if (answer.status !== status) t.fail(`${asked[0]} ${asked[1]} was answered ${answer.status}: ${answer.body}`);
+    };
     const cycle = async (index: number) => {
-      const committed =
-        index % 2 === 0
-          ? await send('PUT', upload, { 'content-length': bytes.length }, bytes)
-          : await send('POST', `${url}/v1/commit`, { 'content-type': 'application/json' }, reference);
-      if (committed !== 201) t.fail(`commit ${index} was answered ${committed}`);
-      const released = await send('DELETE', `${url}/v1/shards/a`, {});
-      if (released !== 204) t.fail(`release ${index} was answered ${released}`);
+      if (index % 2 === 0) await expect(201, 'PUT', upload, { 'content-length': bytes.length }, bytes);
+      else await expect(201, 'POST', `${url}/v1/commit`, { 'content-type': 'application/json' }, reference);
+      await expect(204, 'DELETE', `${url}/v1/shards/a`, {});
     };
 
     // Caches fill, code is compiled: what is taken once is no leak.
