@@ -102,7 +102,7 @@ t.test(
     };
 
     // Caches fill, code is compiled: what is taken once is no leak.
-    for (let index = 0; index < 20; index++) await cycle(index);
+    for (let index = 0; index < 10; index++) await cycle(index);
     const samples = [await figures()];
     for (let index = 1; index <= commits; index++) {
       await cycle(index);
