@@ -128,7 +128,7 @@ function receive(
       const { jti, digest, treeDigest } = seal;
       inventory.require('VramSealed', record, { jti, digest, tree_digest: treeDigest, vram_bytes: vramBytes });
       sealed = true;
-      claim.shrink(vramBytes);
+      claim.shrink();
       record.phase = { state: 'sealed', seal };
       inventory.changed();
       return resultOf(record, true);

@@ -24,7 +24,7 @@ export class Inventory {
   readonly options: ResidencyOptions;
   readonly audit: AuditLog;
   readonly shards = new Shards();
-  readonly reservations = new Reservations();
+  readonly reservations: Reservations;
   readonly turns: Turns;
   readonly devices = new Map<number, DeviceMemory>();
   /** Commits on their way in. */
@@ -38,6 +38,7 @@ export class Inventory {
     this.worker = worker;
     this.options = options;
     this.audit = new AuditLog(options.auditLog, () => this.changed());
+    this.reservations = new Reservations(options.monotonicMs);
     this.turns = new Turns(options.commitSlots, options.commitSlots * waitingPerSlot);
   }
 

@@ -28,8 +28,8 @@ export interface Claim {
   settle(): void;
   /** The driver is about to take it back. */
   unsettle(): void;
-  /** Keeps only what the shard takes, once it is sealed. */
-  shrink(bytes: number): void;
+  /** Keeps only what the driver gives, once the shard is sealed: no failure can give a larger reserved part back now. */
+  shrink(): void;
   /** Nothing is held any more. */
   drop(): void;
 }
@@ -43,7 +43,7 @@ export class DeviceMemory {
   readonly #figures: () => DeviceFigures;
   #last: DeviceFigures;
   /** Free bytes as they would be if nothing were claimed. */
-  #baseBytes: number;
+  #baseBytes = 0;
   #claimedBytes = 0;
   #settledBytes = 0;
   #reservedBytes = 0;
@@ -53,7 +53,6 @@ export class DeviceMemory {
     this.gpuDevice = gpuDevice;
     this.#figures = figures;
     this.#last = figures();
-    this.#baseBytes = this.#last.freeBytes;
   }
 
   get uuid(): string {
@@ -66,7 +65,8 @@ export class DeviceMemory {
 
   /** What an allocation of so many bytes takes. */
   mappedBytes(bytes: number): number {
-    return Math.ceil(bytes / this.#last.granularityBytes) * this.#last.granularityBytes;
+    const mapped = Math.ceil(bytes / this.#last.granularityBytes) * this.#last.granularityBytes;
+    return Math.min(mapped, Number.MAX_SAFE_INTEGER);
   }
 
   /**
@@ -74,11 +74,12 @@ export class DeviceMemory {
    * @throws WorkerError VRAM_OOM
    */
   claim(bytes: number, fromReservedBytes = 0): Claim {
-    const mapped = Math.max(this.mappedBytes(bytes), fromReservedBytes);
+    const given = this.mappedBytes(bytes);
+    const mapped = Math.max(given, fromReservedBytes);
     this.#require(mapped - fromReservedBytes, mapped);
     this.#reservedBytes -= fromReservedBytes;
     this.#claimedBytes += mapped;
-    return this.#open(mapped);
+    return this.#open(mapped, given);
   }
 
   /** Sets mapped bytes aside. @throws WorkerError VRAM_OOM */
@@ -124,7 +125,8 @@ export class DeviceMemory {
     return Math.max(0, this.#baseBytes - this.#claimedBytes);
   }
 
-  #open(mapped: number): Claim {
+  /** `given` is what the driver gives of the claim, and so all that its figure ever shows of it. */
+  #open(mapped: number, given: number): Claim {
     let held = mapped;
     let settled = false;
     this.#moving++;
@@ -132,7 +134,7 @@ export class DeviceMemory {
       if (settled === to) return;
       settled = to;
       this.#moving += to ? -1 : 1;
-      this.#settledBytes += to ? held : -held;
+      this.#settledBytes += to ? given : -given;
     };
     return {
       get bytes() {
@@ -140,11 +142,9 @@ export class DeviceMemory {
       },
       settle: () => settle(true),
       unsettle: () => settle(false),
-      shrink: (bytes) => {
-        const kept = this.mappedBytes(bytes);
-        this.#claimedBytes -= held - kept;
-        if (settled) this.#settledBytes -= held - kept;
-        held = kept;
+      shrink: () => {
+        this.#claimedBytes -= held - given;
+        held = given;
       },
       drop: () => {
         if (held === 0) return;

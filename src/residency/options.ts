@@ -17,6 +17,8 @@ export interface ResidencyOptions {
   /** Where commits by reference read; undefined: they are refused. */
   readonly modelDir: string | undefined;
   readonly auditLog: string | undefined;
+  /** The clock that reservations go by, in milliseconds; the process's monotonic one where it is not given. */
+  readonly monotonicMs?: () => number;
   /** Told once when a device's context is lost: only a new process helps. */
   readonly onLost: (error: Error) => void;
 }

@@ -58,10 +58,11 @@ export function place(shardBytes: readonly number[], layout: ShardLayout, device
   return { fits: true, shards: shards.sort((a, b) => a.shardIndex - b.shardIndex) };
 }
 
-/** What all shards take once each is rounded up to the device's granularity. */
+/** What all shards take once each is rounded up to the device's granularity; at most what JSON says exactly, 2^53 - 1. */
 export function requiredBytes(shardBytes: readonly number[], devices: readonly DeviceMemory[]): number {
   const [device] = devices;
-  return shardBytes.reduce((sum, bytes) => sum + (device?.mappedBytes(bytes) ?? bytes), 0);
+  const bytes = shardBytes.reduce((sum, bytes) => sum + (device?.mappedBytes(bytes) ?? bytes), 0);
+  return Math.min(bytes, Number.MAX_SAFE_INTEGER);
 }
 
 function refusal(shardBytes: readonly number[], layout: ShardLayout, devices: readonly DeviceMemory[]): PlanRefusal {

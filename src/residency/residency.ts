@@ -171,6 +171,7 @@ export class Residency {
 
   devices(): DeviceSnapshot[] {
     this.#inventory.requireStarted();
+    this.#inventory.reservations.sweep();
     return [...this.#inventory.devices.values()].map((device) => device.snapshot());
   }
 
@@ -181,6 +182,7 @@ export class Residency {
   }
 
   stats(): ResidencyStats {
+    this.#inventory.reservations.sweep();
     return statsOf(this.#inventory);
   }
 

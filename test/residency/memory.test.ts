@@ -24,11 +24,13 @@ function device() {
 
 interface Held {
   readonly claim: Claim;
+  /** What the driver gives of it. */
+  readonly givenBytes: number;
   settled: boolean;
 }
 
 const step = fc.record({
-  action: fc.constantFrom('claim', 'settle', 'drop', 'reserve', 'unreserve', 'take'),
+  action: fc.constantFrom('claim', 'settle', 'shrink', 'drop', 'reserve', 'unreserve', 'take'),
   bytes: fc.integer({ min: 1, max: capacityBytes + 1 }),
   pick: fc.nat(),
 });
@@ -45,7 +47,7 @@ t.test('whatever happens, what is claimed and reserved never passes what there i
         const part = reserved[pick % Math.max(1, reserved.length)];
         const fits = mapped <= memory.availableBytes;
         try {
-          if (action === 'claim') claims.push({ claim: memory.claim(bytes), settled: false });
+          if (action === 'claim') claims.push({ claim: memory.claim(bytes), givenBytes: mapped, settled: false });
           if (action === 'reserve') {
             memory.reserve(mapped);
             reserved.push(mapped);
@@ -55,13 +57,14 @@ t.test('whatever happens, what is claimed and reserved never passes what there i
           if (fits) return false;
         }
         if (action === 'settle' && held !== undefined && !held.settled) {
-          allocate(held.claim.bytes);
+          allocate(held.givenBytes);
           held.claim.settle();
           held.settled = true;
         }
+        if (action === 'shrink' && held?.settled) held.claim.shrink();
         if (action === 'drop' && held !== undefined) {
           held.claim.unsettle();
-          if (held.settled) allocate(-held.claim.bytes);
+          if (held.settled) allocate(-held.givenBytes);
           held.claim.drop();
           claims.splice(claims.indexOf(held), 1);
         }
@@ -70,7 +73,7 @@ t.test('whatever happens, what is claimed and reserved never passes what there i
           reserved.splice(reserved.indexOf(part), 1);
         }
         if (action === 'take' && part !== undefined) {
-          claims.push({ claim: memory.claim(1, part), settled: false });
+          claims.push({ claim: memory.claim(1, part), givenBytes: granularityBytes, settled: false });
           reserved.splice(reserved.indexOf(part), 1);
         }
         const sum = (numbers: readonly number[]) => numbers.reduce((total, number) => total + number, 0);
@@ -94,4 +97,97 @@ t.test('other processes on the device are seen while nothing is on its way', asy
   t.equal(memory.availableBytes, 11 * granularityBytes, 'an allocation on its way is not counted twice');
   claim.settle();
   t.equal(memory.availableBytes, 11 * granularityBytes);
+});
+
+t.test('a claim takes exactly what is there, and says what is missing of more', async (t) => {
+  const { memory } = device();
+  memory.reserve(4 * granularityBytes);
+  const needed = { neededBytes: 13 * granularityBytes, availableBytes: 12 * granularityBytes };
+  t.throws(() => memory.claim(12 * granularityBytes + 1), { code: 'VRAM_OOM', sizes: needed, retryAfterMs: 1000 });
+  const claim = memory.claim(12 * granularityBytes);
+  t.equal(memory.availableBytes, 0);
+  t.throws(() => memory.reserve(1), { code: 'VRAM_OOM' });
+  claim.drop();
+  claim.drop();
+  t.equal(memory.availableBytes, 12 * granularityBytes, 'dropping twice gives back once');
+});
+
+t.test('a larger shard takes the rest of what its part has not from what is available', async (t) => {
+  const { memory, allocate } = device();
+  memory.reserve(4 * granularityBytes);
+  memory.reserve(10 * granularityBytes);
+  t.throws(() => memory.claim(7 * granularityBytes, 4 * granularityBytes), { code: 'VRAM_OOM' });
+  const claim = memory.claim(6 * granularityBytes, 4 * granularityBytes);
+  t.equal(claim.bytes, 6 * granularityBytes);
+  t.match(memory.snapshot(), { reservedBytes: 10 * granularityBytes, availableBytes: 0 });
+  claim.drop();
+  const smaller = memory.claim(1, 4 * granularityBytes);
+  t.equal(smaller.bytes, 4 * granularityBytes, 'a smaller one holds all of its part until it is sealed');
+  allocate(granularityBytes);
+  smaller.settle();
+  smaller.shrink();
+  t.equal(smaller.bytes, granularityBytes);
+  t.equal(memory.availableBytes, 9 * granularityBytes);
+  smaller.unsettle();
+  allocate(-granularityBytes);
+  smaller.unsettle();
+  smaller.drop();
+  t.equal(memory.availableBytes, 10 * granularityBytes);
+});
+
+t.test('what others take beyond what is reserved leaves nothing available, and never less', async (t) => {
+  const { memory, allocate } = device();
+  memory.reserve(4 * granularityBytes);
+  allocate(14 * granularityBytes);
+  t.match(memory.snapshot(), { freeBytes: 2 * granularityBytes, availableBytes: 0 });
+  const { memory: other, allocate: take } = device();
+  const claim = other.claim(16 * granularityBytes);
+  take(16 * granularityBytes);
+  claim.settle();
+  take(granularityBytes);
+  t.equal(other.snapshot().freeBytes, 0);
+});
+
+t.test('a shard takes whole granules, and says so exactly up to 2^53 - 1', async (t) => {
+  const { memory } = device();
+  t.same(
+    [1, granularityBytes, granularityBytes + 1].map((bytes) => memory.mappedBytes(bytes) / granularityBytes),
+    [1, 1, 2],
+  );
+  t.equal(memory.mappedBytes(Number.MAX_SAFE_INTEGER), Number.MAX_SAFE_INTEGER);
+});
+
+t.test('what others take is seen while nothing is on its way, and only then', async (t) => {
+  const { memory, allocate } = device();
+  const granules = () => memory.availableBytes / granularityBytes;
+  t.equal(memory.gpuDevice, 0);
+  const claim = memory.claim(1);
+  allocate(2 * granularityBytes);
+  t.equal(granules(), 15, 'an allocation on its way can not be told from what others take');
+  allocate(granularityBytes);
+  claim.settle();
+  claim.settle();
+  t.equal(granules(), 13, 'once it is settled it can');
+  allocate(granularityBytes);
+  t.equal(granules(), 12);
+
+  claim.unsettle();
+  claim.unsettle();
+  allocate(granularityBytes);
+  t.equal(granules(), 12, 'nor can one that is given back');
+  allocate(-granularityBytes);
+  claim.drop();
+  claim.drop();
+  t.equal(granules(), 16 - 4, 'once it is gone it can');
+  allocate(granularityBytes);
+  t.equal(granules(), 11);
+
+  const settled = memory.claim(1);
+  allocate(granularityBytes);
+  settled.settle();
+  allocate(-granularityBytes);
+  settled.drop();
+  t.equal(granules(), 11, 'one that was dropped as it was is settled no more');
+  allocate(granularityBytes);
+  t.equal(granules(), 10);
 });

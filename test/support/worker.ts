@@ -32,12 +32,14 @@ export interface WorkerOptions {
   /** Leaves the devices down. */
   readonly start?: boolean;
   readonly onLost?: (error: Error) => void;
+  /** The clock that reservations go by. */
+  readonly monotonicMs?: () => number;
   /** Where log lines go; by default nowhere. */
   readonly log?: (line: string) => void;
 }
 
 /** The whole worker over the simulated driver, in this process; stopped when the test ends. */
-export async function startWorker(t: Test, options: WorkerOptions = {}): Promise<TestWorker> {
+export async function startWorker(t: Pick<Test, 'teardown'>, options: WorkerOptions = {}): Promise<TestWorker> {
   const directory = mkdtempSync(join(tmpdir(), 'vram-worker-'));
   const tokenFile = join(directory, 'token');
   writeFileSync(tokenFile, `${token}\n`, { mode: 0o600 });
@@ -50,6 +52,7 @@ export async function startWorker(t: Test, options: WorkerOptions = {}): Promise
     driverPath,
     kernelsPath,
     onLost: options.onLost ?? (() => undefined),
+    ...(options.monotonicMs === undefined ? {} : { monotonicMs: options.monotonicMs }),
   });
   const write = options.log ?? (() => undefined);
   const logger = pino({ level: options.log ? 'trace' : 'silent' }, { write });

@@ -4,7 +4,7 @@ import type { ErrorCode } from '../../errors.js';
 import { examples } from '../examples.js';
 import { uploadQuery } from '../schemas/commit.js';
 import { ModelRef, ShardId } from '../schemas/common.js';
-import { problemResponses } from './problems.js';
+import { problemResponses, shedding } from './problems.js';
 
 type Transform = NonNullable<FastifyDynamicSwaggerOptions['transform']>;
 
@@ -26,13 +26,12 @@ const optionalUploadQuery = {
 export const describeRoute: Transform = ({ schema, url, route: { config = {}, method } }) => {
   if (schema === undefined || schema.hide === true) return { schema: { ...schema, hide: true }, url };
   const { operationId = '', response } = schema;
-  const described: FastifySchema = {
-    ...schema,
-    response: {
-      ...withExamples(response, operationId),
-      ...problemResponses(errorsOf(url, method === 'GET' ? 'none' : config.body, config)),
-    },
+  const answers: Record<string, object> = {
+    ...withExamples(response, operationId),
+    ...problemResponses(errorsOf(url, method === 'GET' ? 'none' : config.body, config)),
   };
+  if (url.startsWith('/v1')) answers['503'] = shedding(answers['503']);
+  const described: FastifySchema = { ...schema, response: answers };
   if (config.body === 'bytes') described.body = { content: shardBytes };
   if (operationId === 'commit') {
     described.querystring = optionalUploadQuery;
@@ -47,12 +46,13 @@ function errorsOf(
   body: FastifyContextConfig['body'],
   { errors = [], rateLimit, access }: FastifyContextConfig,
 ): ErrorCode[] {
-  const codes: ErrorCode[] = ['INVALID_PARAMS'];
+  const codes: ErrorCode[] = ['INVALID_PARAMS', 'UNSUPPORTED_MEDIA_TYPE'];
   if (!url.startsWith('/v1')) return [...codes, ...errors];
   if (access !== 'public') codes.push('AUTH_FAILED');
   if (access === undefined) codes.push('FORBIDDEN');
-  if (body !== 'none') codes.push('UPLOAD_TIMEOUT', 'UNSUPPORTED_MEDIA_TYPE');
-  if (rateLimit !== false) codes.push('RATE_LIMITED');
+  if (body !== 'none') codes.push('UPLOAD_TIMEOUT');
+  // Failed authentications are limited where requests are not.
+  if (rateLimit !== false || access !== 'public') codes.push('RATE_LIMITED');
   return [...codes, ...errors, 'INTERNAL'];
 }
 

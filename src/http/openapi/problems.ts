@@ -1,9 +1,10 @@
 import { type ErrorCode, WorkerError } from '../../errors.js';
-import { meanings, problemOf } from '../problem.js';
+import { meanings, Overloaded, problemOf } from '../problem.js';
 import { Problem } from '../schemas/problem.js';
 import { refTo } from '../schemas/ref.js';
 
 const requestId = '6f1c2d3e-4a5b-4c6d-8e7f-901234567890';
+const retryAfter = { 'Retry-After': { type: 'integer', description: 'Seconds.' } };
 const sizes = { neededBytes: 16062087168, availableBytes: 8589934592 };
 
 /** The error responses of a route, by status, with an example for each code. */
@@ -16,10 +17,29 @@ export function problemResponses(codes: readonly ErrorCode[]): Record<string, ob
   return Object.fromEntries([...byStatus].map(([status, group]) => [String(status), responseOf(status, group)]));
 }
 
+interface Described {
+  readonly description?: string;
+  readonly content?: Readonly<Record<string, object>>;
+}
+
+/** What a route answers with 503, and that it is also what everything is answered with while the worker sheds load. */
+export function shedding(standing: Described = {}): object {
+  const type = 'application/problem+json';
+  const problem = standing.content?.[type] as { examples?: object } | undefined;
+  const examples = { ...problem?.examples, INTERNAL: { value: problemOf(new Overloaded(), requestId) } };
+  return {
+    // A poller of `ready` is told when to come back where the worker is too busy, not where no model is ready.
+    ...(standing.content === undefined || problem !== undefined ? { headers: retryAfter } : {}),
+    ...standing,
+    description: `${standing.description ?? ''} \`INTERNAL\`: The worker is overloaded.`.trim(),
+    content: { ...standing.content, [type]: { schema: refTo(Problem), examples } },
+  };
+}
+
 function responseOf(status: number, codes: readonly ErrorCode[]): object {
   const headers = {
     ...(status === 401 ? { 'WWW-Authenticate': { type: 'string', description: 'Bearer' } } : {}),
-    ...(status === 429 || status === 503 ? { 'Retry-After': { type: 'integer', description: 'Seconds.' } } : {}),
+    ...(status === 429 || status === 503 ? retryAfter : {}),
   };
   return {
     description: codes.map((code) => `\`${code}\`: ${meanings[code].title}.`).join(' '),

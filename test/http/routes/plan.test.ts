@@ -82,6 +82,17 @@ t.test('a model beyond the limit does not fit either', async (t) => {
   t.match(answer.json(), { feasible: false, reason: { code: 'MODEL_TOO_LARGE' } });
 });
 
+t.test('no size is more than JSON says exactly, whatever rounding adds', async (t) => {
+  const largest = Number.MAX_SAFE_INTEGER;
+  const worker = await startWorker(t, { env: { WORKER_MAX_MODEL_BYTES: String(largest) } });
+  const plan = (await post(worker, '/v1/plan', { ...model, model_bytes: largest })).json();
+  t.match(plan, { feasible: false, vram_required: largest, reason: { needed_bytes: largest } });
+  const query = { shard_id: 'a', model_ref: 'm', vram_bytes: String(largest) };
+  const headers = { 'transfer-encoding': 'chunked', 'content-type': 'application/octet-stream' };
+  const commit = await worker.inject({ method: 'PUT', url: '/v1/commit', query, headers });
+  t.match(commit.json(), { code: 'VRAM_OOM', needed_bytes: largest });
+});
+
 t.test('a reservation is renewed and given back by its id', async (t) => {
   const worker = await startWorker(t);
   const { reservation } = (await post(worker, '/v1/plan', { ...model, reserve: true, ttl_seconds: 10 })).json();

@@ -1,0 +1,66 @@
+import { readFileSync } from 'node:fs';
+
+/** As much of JSON Schema as our own document uses. */
+export interface Schema {
+  readonly $ref?: string;
+  readonly type?: string | readonly string[];
+  readonly enum?: readonly unknown[];
+  readonly pattern?: string;
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly items?: Schema;
+  readonly minItems?: number;
+  readonly properties?: Readonly<Record<string, Schema>>;
+  readonly required?: readonly string[];
+}
+
+export interface Parameter {
+  readonly in: 'path' | 'query';
+  readonly name: string;
+  readonly required?: boolean;
+  readonly schema: Schema;
+}
+
+export interface Answer {
+  readonly headers?: Readonly<Record<string, unknown>>;
+  readonly content?: Readonly<Record<string, { readonly schema: Schema }>>;
+}
+
+export interface Operation {
+  /** Method and path: what it is called in requests, so that a failure prints short. */
+  readonly name: string;
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  readonly path: string;
+  readonly parameters: readonly Parameter[];
+  readonly content: Readonly<Record<string, { readonly schema: Schema }>>;
+  readonly responses: Readonly<Record<string, Answer>>;
+}
+
+/** The committed document: what we promise, and so what the fuzzer draws from and judges by. */
+export const document = JSON.parse(readFileSync(new URL('../../../openapi/openapi.json', import.meta.url), 'utf8'));
+
+export const operations: readonly Operation[] = Object.entries(document.paths).flatMap(([path, methods]) =>
+  // biome-ignore lint/suspicious/noExplicitAny: the document is ours; other tests hold its form.
+  Object.entries(methods as Record<string, any>).map(([method, operation]) => ({
+    name: `${method.toUpperCase()} ${path}`,
+    method: method.toUpperCase() as Operation['method'],
+    path,
+    parameters: operation.parameters ?? [],
+    content: operation.requestBody?.content ?? {},
+    responses: operation.responses,
+  })),
+);
+
+const byName = new Map(operations.map((operation) => [operation.name, operation]));
+
+export function operationOf(name: string): Operation {
+  const found = byName.get(name);
+  if (found === undefined) throw new RangeError(`the document has no ${name}`);
+  return found;
+}
+
+/** A schema with its reference followed. */
+export function resolve(schema: Schema): Schema {
+  const name = schema.$ref?.split('/').at(-1);
+  return name === undefined ? schema : document.components.schemas[name];
+}

@@ -1,0 +1,40 @@
+// Forked by leaks.test.ts: a whole worker on a port of its own, which tells its parent what it holds.
+import { readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import koffi from 'koffi';
+import { pino } from 'pino';
+import { buildApp } from '../../../dist/app.js';
+import { loadConfig } from '../../../dist/config.js';
+import { nativePaths } from '../../../dist/native.js';
+import { Residency } from '../../../dist/residency/residency.js';
+
+const simulator = koffi.load(fileURLToPath(new URL('../../../cuda/build/libcuda_sim.so', import.meta.url)));
+const live = simulator.func('uint64_t cuSimLive(const char *creator)');
+
+const config = loadConfig(process.env, { simulate: true, directory: process.cwd() });
+const lost = (error) => {
+  throw error;
+};
+const residency = new Residency({ ...config, ...nativePaths(config), onLost: lost });
+const app = await buildApp({ residency, config, logger: pino({ level: 'silent' }) });
+await residency.start();
+
+/** What the kernel counts as this process's own: the simulated devices' memory is shared, and counted apart. */
+async function figures() {
+  for (let round = 0; round < 3; round++) {
+    globalThis.gc();
+    await new Promise(setImmediate);
+  }
+  const status = readFileSync('/proc/self/status', 'utf8');
+  const kibibytes = (name) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]);
+  return {
+    ownBytes: (kibibytes('VmRSS') - kibibytes('RssShmem')) * 1024,
+    descriptors: readdirSync('/proc/self/fd').length,
+    handles: Number(live('*')),
+    threads: readdirSync('/proc/self/task').length,
+  };
+}
+
+process.on('message', async () => process.send(await figures()));
+process.on('disconnect', () => process.exit());
+process.send(await app.listen({ host: '127.0.0.1', port: 0 }));

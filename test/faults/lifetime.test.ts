@@ -1,0 +1,77 @@
+import { execFile, execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { onSimulator } from '../support/simulator.js';
+import { scale } from './scale.js';
+
+const root = join(import.meta.dirname, '../..');
+const native = join(root, 'cuda/build/asan');
+const runtime = execFileSync('gcc', ['-print-file-name=libasan.so']).toString().trim();
+
+/** Lets go of a call's arguments as soon as it is under way: `Library` keeps them until native code has returned. */
+const unpinned = {
+  file: 'vram/library.js',
+  changes: [
+    ['return kept.length;\n            });', 'return kept.length;\n            });\n            args.length = 0;'],
+  ],
+};
+
+interface Churned {
+  readonly status: number | string;
+  readonly output: string;
+  readonly errors: string;
+}
+
+/** A worker under AddressSanitizer, whose device is slow and whose native calls queue, for so many seconds. */
+function churn(t: Test, seconds: number, mutant: object = {}): Promise<Churned> {
+  const script = join(import.meta.dirname, 'lifetime/churn.mjs');
+  const hook = join(import.meta.dirname, '../mutants/register.mjs');
+  const env = {
+    PATH: process.env.PATH,
+    LD_PRELOAD: runtime,
+    ASAN_OPTIONS: 'detect_leaks=0',
+    CUDA_SIM_DEVICES: '128MiB,128MiB',
+    CUDA_SIM_ENGINE: 'fast',
+    CUDA_SIM_LATENCY_US: '2000',
+    UV_THREADPOOL_SIZE: '2',
+    MUTANT: JSON.stringify(mutant),
+  };
+  const args = ['--expose-gc', '--import', hook, script, native, String(seconds)];
+  return new Promise((resolve) => {
+    const child = execFile(process.execPath, args, { env, maxBuffer: 2 ** 26 }, (error, output, errors) =>
+      resolve({ status: error === null ? 0 : (error.code ?? error.signal ?? 'unknown'), output, errors }),
+    );
+    t.teardown(() => void child.kill('SIGKILL'));
+  });
+}
+
+const missing = runtime.startsWith('/') ? onSimulator : { skip: 'this compiler has no AddressSanitizer' };
+// The first run builds libvram and the simulator anew.
+t.setTimeout(1_800_000);
+
+t.before(() => {
+  if ('skip' in missing) return;
+  const make = ['--silent', '-C', 'cuda', '-j2', 'BUILD=build/asan', 'SANITIZE=address,undefined', 'all'];
+  execFileSync('make', make, { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] });
+});
+
+t.test(
+  'native code uses no memory that garbage collection has taken, however slow the device is',
+  missing,
+  async (t) => {
+    const seconds = scale(4, 600);
+    const { status, output, errors } = await churn(t, seconds);
+    t.equal(status, 0, errors.slice(0, 4000));
+    t.notMatch(errors, /Sanitizer|runtime error/);
+    const cycles = Number(/cycles (\d+)/.exec(output)?.[1]);
+    t.ok(cycles > 0, 'shards were committed, verified and released');
+    t.comment(`figure: sanitizer reports 0 of 0 in ${seconds} s and ${cycles} commits`);
+  },
+);
+
+t.test('the same run finds a binding that does not keep what it lends', missing, async (t) => {
+  const { status, errors } = await churn(t, 60, unpinned);
+  t.not(status, 0, 'the mutant fails');
+  t.match(errors, /AddressSanitizer: heap-use-after-free/);
+  t.comment('figure: mutants without pinning found 1 of 1');
+});

@@ -1,0 +1,65 @@
+// Run by lifetime.test.ts under AddressSanitizer: commits, verifies and releases for so many seconds, while garbage is
+// collected as often as it can be. Whatever native code still reads or writes by then must still be there.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { loadConfig } from '../../../dist/config.js';
+import { Residency } from '../../../dist/residency/residency.js';
+
+const [native, seconds] = process.argv.slice(2);
+const mebibyte = 1024 * 1024;
+const lengths = [1, 4096, mebibyte, 3 * mebibyte + 5, 6 * mebibyte];
+const directory = mkdtempSync(join(tmpdir(), 'vram-lifetime-'));
+for (const length of lengths) writeFileSync(join(directory, `${length}`), Buffer.alloc(length, 7));
+
+const tokenFile = join(directory, 'token');
+writeFileSync(tokenFile, 't'.repeat(32), { mode: 0o600 });
+const env = { WORKER_API_TOKEN_FILE: tokenFile, WORKER_MODEL_DIR: directory, WORKER_COMMIT_SLOTS: '16' };
+const residency = new Residency({
+  ...loadConfig({ ...env, WORKER_MAX_MODEL_BYTES: `${64 * mebibyte}` }, { simulate: true, directory }),
+  driverKind: 'simulated',
+  libraryPath: join(native, 'libvram.so'),
+  driverPath: join(native, 'libcuda_sim.so'),
+  kernelsPath: join(native, 'vram_kernels.sim'),
+  onLost: (error) => {
+    throw error;
+  },
+});
+await residency.start();
+
+const ends = performance.now() + Number(seconds) * 1000;
+let cycles = 0;
+
+/** Frees what nothing refers to any more, and takes the freed memory again at once. */
+let churned = [];
+function churn() {
+  globalThis.gc({ type: cycles % 4 === 0 ? 'major' : 'minor' });
+  churned = Array.from({ length: 64 }, (_, index) => new Uint8Array(8 << (index % 12)));
+  if (performance.now() < ends) setImmediate(churn);
+}
+
+async function upload(identity, bytes, expected) {
+  const { intake } = residency.admit({ ...identity, vramBytes: bytes, flatDigest: true, ...expected });
+  await intake.start();
+  for (let sent = 0; sent < bytes; sent += 65536) await intake.write(Buffer.alloc(Math.min(65536, bytes - sent), 7));
+  return intake.finish();
+}
+
+async function client(index) {
+  for (let turn = 0; performance.now() < ends; turn++) {
+    const bytes = lengths[turn % lengths.length];
+    const identity = { shardId: `s-${index}`, modelRef: 'm', shardIndex: 0, totalShards: 1 };
+    if (turn % 3 === 0) await upload(identity, bytes, {});
+    else await residency.commitFile({ ...identity, flatDigest: true }, `${bytes}`);
+    if (turn % 7 === 0) await upload(identity, bytes, {});
+    if (!(await residency.verify(identity.shardId)).verified) throw new Error('a shard that nobody touched is damaged');
+    await residency.release(identity.shardId);
+    cycles++;
+  }
+}
+
+churn();
+await Promise.all(Array.from({ length: 16 }, (_, index) => client(index)));
+await residency.stop();
+rmSync(directory, { recursive: true });
+console.log(`cycles ${cycles}, and ${churned.length} pieces of garbage`);

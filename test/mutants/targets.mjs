@@ -1,0 +1,17 @@
+/**
+ * The files that decide what is true, and the tests that have to notice when one of them decides otherwise: the quick
+ * ones first, since the first that fails ends the run of a mutant.
+ */
+const handles = ['test/seal/handle.test.ts', 'test/seal/key.test.ts', 'test/residency/handles.test.ts'];
+const accounts = ['test/residency/memory.test.ts', 'test/residency/reservation.test.ts'];
+
+export const targets = {
+  'src/seal/jws.ts': handles,
+  'src/seal/handle.ts': handles,
+  'src/seal/key.ts': handles,
+  'src/residency/verdict.ts': ['test/residency/handles.test.ts'],
+  'src/http/plugins/auth.ts': ['test/http/plugins/auth.test.ts'],
+  'src/residency/memory.ts': accounts,
+  'src/residency/reservation.ts': accounts,
+  'src/residency/audit.ts': ['test/residency/audit.test.ts'],
+};
