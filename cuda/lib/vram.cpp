@@ -5,6 +5,7 @@
 #include <new>
 #include <system_error>
 
+#include "call_clock.h"
 #include "handles.h"
 #include "load.h"
 
@@ -114,6 +115,10 @@ const char *vram_status_name(vram_status status) {
 
 uint32_t vram_abi_version(void) {
   return VRAM_ABI_VERSION;
+}
+
+uint64_t vram_oldest_driver_call(void) {
+  return oldest_driver_call();
 }
 
 vram_status vram_open(const vram_options *options, uint64_t *out_driver) {
