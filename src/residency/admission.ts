@@ -156,7 +156,7 @@ function compare(inventory: Inventory, standing: ShardRecord, request: CommitReq
   const flat = request.expectedDigest !== undefined && standing.seal?.digest === null;
   return {
     totalBytes: request.vramBytes,
-    open: async () => inventory.driver.hostLoad(request.vramBytes, { flat, tree: true }),
+    open: () => inventory.driver.hostLoad(request.vramBytes, { flat, tree: true }),
     progress: () => undefined,
     complete: async (received) => {
       const same = received.tree === standing.seal?.treeDigest && (!flat || received.flat === request.expectedDigest);

@@ -36,11 +36,11 @@ export interface Claim {
 
 /**
  * The accounts of one device. Decisions are made on these, not on the driver's figure, which lags behind allocations on
- * their way; while none is, the driver's figure corrects them, since other processes may use the device too.
+ * their way; while none is, `refresh` corrects them by it, since other processes may use the device too.
  */
 export class DeviceMemory {
   readonly gpuDevice: number;
-  readonly #figures: () => DeviceFigures;
+  readonly #ask: () => Promise<DeviceFigures>;
   #last: DeviceFigures;
   /** Free bytes as they would be if nothing were claimed. */
   #baseBytes: number;
@@ -48,12 +48,24 @@ export class DeviceMemory {
   #settledBytes = 0;
   #reservedBytes = 0;
   #moving = 0;
+  /** Grows with everything that moves memory. */
+  #moves = 0;
 
-  constructor(gpuDevice: number, figures: () => DeviceFigures) {
+  /** `figures` are the driver's while nothing is claimed; `ask` asks it anew. */
+  constructor(gpuDevice: number, figures: DeviceFigures, ask: () => Promise<DeviceFigures>) {
     this.gpuDevice = gpuDevice;
-    this.#figures = figures;
-    this.#last = figures();
-    this.#baseBytes = this.#last.freeBytes;
+    this.#ask = ask;
+    this.#last = figures;
+    this.#baseBytes = figures.freeBytes;
+  }
+
+  /** Asks the driver. Its answer counts where nothing moved meanwhile. Rejects with the driver's errors. */
+  async refresh(): Promise<void> {
+    const moves = this.#moves;
+    const figures = await this.#ask();
+    if (this.#moving > 0 || this.#moves !== moves) return;
+    this.#last = figures;
+    this.#baseBytes = figures.freeBytes + this.#settledBytes;
   }
 
   get uuid(): string {
@@ -117,10 +129,6 @@ export class DeviceMemory {
   }
 
   #freeBytes(): number {
-    if (this.#moving === 0) {
-      this.#last = this.#figures();
-      this.#baseBytes = this.#last.freeBytes + this.#settledBytes;
-    }
     return Math.max(0, this.#baseBytes - this.#claimedBytes);
   }
 
@@ -128,9 +136,11 @@ export class DeviceMemory {
     let held = mapped;
     let settled = false;
     this.#moving++;
+    this.#moves++;
     const settle = (to: boolean) => {
       if (settled === to) return;
       settled = to;
+      this.#moves++;
       this.#moving += to ? -1 : 1;
       this.#settledBytes += to ? held : -held;
     };
@@ -142,6 +152,7 @@ export class DeviceMemory {
       unsettle: () => settle(false),
       shrink: (bytes) => {
         const kept = this.mappedBytes(bytes);
+        this.#moves++;
         this.#claimedBytes -= held - kept;
         if (settled) this.#settledBytes -= held - kept;
         held = kept;

@@ -12,11 +12,14 @@ export interface ResidencyOptions {
   readonly kernelsPath: DriverOptions['kernelsPath'];
   readonly maxModelBytes: number;
   readonly commitSlots: number;
+  /** Admitted commits that may wait for a slot. */
+  readonly commitQueue: number;
+  readonly driverTimeoutSeconds: DriverOptions['driverTimeoutSeconds'];
   /** Devices to use; undefined: all. */
   readonly gpuDevices: readonly number[] | undefined;
   /** Where commits by reference read; undefined: they are refused. */
   readonly modelDir: string | undefined;
   readonly auditLog: string | undefined;
-  /** Told once when a device's context is lost: only a new process helps. */
+  /** Told once when the driver is lost, or does not answer any more: only a new process helps. */
   readonly onLost: (error: Error) => void;
 }

@@ -33,9 +33,9 @@ export class Allocation {
     this.#turn = turn;
   }
 
-  load(digests: LoadDigests): Load {
+  async load(digests: LoadDigests): Promise<Load> {
     const out = [0];
-    this.#library.call('vram_load_open', this.#handle, loadFlags(digests), out);
+    await this.#library.run('vram_load_open', this.#handle, loadFlags(digests), out);
     return new Load(this.#library, Number(out[0]), digests);
   }
 

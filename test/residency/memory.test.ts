@@ -5,9 +5,10 @@ import { type Claim, DeviceMemory } from '../../src/residency/memory.js';
 const granularityBytes = 2 * 1024 * 1024;
 const capacityBytes = 16 * granularityBytes;
 
-/** A device whose free bytes are what its driver has not been made to give. */
+/** A device whose free bytes are what its driver has not been made to give; `answer` lets the driver answer. */
 function device() {
   let allocatedBytes = 0;
+  const answers: (() => void)[] = [];
   const figures = () => ({
     name: 'device',
     uuid: 'GPU-0',
@@ -15,11 +16,19 @@ function device() {
     freeBytes: capacityBytes - allocatedBytes,
     granularityBytes,
   });
-  const memory = new DeviceMemory(0, figures);
+  const ask = () => {
+    const now = figures();
+    return new Promise<typeof now>((resolve) => answers.push(() => resolve(now)));
+  };
+  const memory = new DeviceMemory(0, figures(), ask);
   const allocate = (bytes: number) => {
     allocatedBytes += bytes;
   };
-  return { memory, allocate, allocatedBytes: () => allocatedBytes };
+  const answer = async () => {
+    for (const each of answers.splice(0)) each();
+    await new Promise((resolve) => setImmediate(resolve));
+  };
+  return { memory, allocate, answer, allocatedBytes: () => allocatedBytes };
 }
 
 interface Held {
@@ -28,15 +37,15 @@ interface Held {
 }
 
 const step = fc.record({
-  action: fc.constantFrom('claim', 'settle', 'drop', 'reserve', 'unreserve', 'take'),
+  action: fc.constantFrom('claim', 'settle', 'drop', 'reserve', 'unreserve', 'take', 'ask', 'answer'),
   bytes: fc.integer({ min: 1, max: capacityBytes + 1 }),
   pick: fc.nat(),
 });
 
 t.test('whatever happens, what is claimed and reserved never passes what there is', async (t) => {
-  fc.assert(
-    fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
-      const { memory, allocate, allocatedBytes } = device();
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
+      const { memory, allocate, answer, allocatedBytes } = device();
       const claims: Held[] = [];
       const reserved: number[] = [];
       for (const { action, bytes, pick } of steps) {
@@ -54,6 +63,8 @@ t.test('whatever happens, what is claimed and reserved never passes what there i
         } catch {
           if (fits) return false;
         }
+        if (action === 'ask') void memory.refresh();
+        if (action === 'answer') await answer();
         if (action === 'settle' && held !== undefined && !held.settled) {
           allocate(held.claim.bytes);
           held.claim.settle();
@@ -86,12 +97,22 @@ t.test('whatever happens, what is claimed and reserved never passes what there i
 });
 
 t.test('other processes on the device are seen while nothing is on its way', async (t) => {
-  const { memory, allocate } = device();
+  const { memory, allocate, answer } = device();
+  const refresh = async () => {
+    const refreshed = memory.refresh();
+    await answer();
+    await refreshed;
+  };
   allocate(4 * granularityBytes);
+  await refresh();
   t.equal(memory.availableBytes, 12 * granularityBytes);
   const claim = memory.claim(1);
   allocate(granularityBytes);
+  await refresh();
   t.equal(memory.availableBytes, 11 * granularityBytes, 'an allocation on its way is not counted twice');
   claim.settle();
   t.equal(memory.availableBytes, 11 * granularityBytes);
+  allocate(granularityBytes);
+  await refresh();
+  t.equal(memory.availableBytes, 10 * granularityBytes);
 });
