@@ -1,3 +1,4 @@
+import { WorkerError } from '../errors.js';
 import { VramError } from '../vram/status.js';
 import type { DeviceMemory } from './memory.js';
 
@@ -7,18 +8,18 @@ import type { DeviceMemory } from './memory.js';
  */
 export class Heartbeat {
   readonly #devices: ReadonlyMap<number, DeviceMemory>;
-  readonly #onLost: (error: VramError) => void;
+  readonly #onLost: (error: WorkerError) => void;
   #beating: Promise<void> | undefined;
-  #lost: VramError | undefined;
+  #lost: WorkerError | undefined;
 
   /** `onLost` is told once. */
-  constructor(devices: ReadonlyMap<number, DeviceMemory>, onLost: (error: VramError) => void) {
+  constructor(devices: ReadonlyMap<number, DeviceMemory>, onLost: (error: WorkerError) => void) {
     this.#devices = devices;
     this.#onLost = onLost;
   }
 
-  /** What ended the driver. */
-  get lost(): VramError | undefined {
+  /** What everybody is told once there is no driver any more: the next process may have one. */
+  get lost(): WorkerError | undefined {
     return this.#lost;
   }
 
@@ -29,10 +30,11 @@ export class Heartbeat {
     else void this.beat();
   }
 
-  lose(error: VramError): void {
+  lose(cause: VramError): void {
     if (this.#lost !== undefined) return;
-    this.#lost = error;
-    this.#onLost(error);
+    const detail = `the driver is lost: ${cause.message}`;
+    this.#lost = new WorkerError('CUDA_ERROR', detail, { cause, retriable: true, retryAfterMs: 5000 });
+    this.#onLost(this.#lost);
   }
 
   /** Asks about every device; never rejects. Calls at one time share one. */

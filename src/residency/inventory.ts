@@ -1,6 +1,5 @@
 import { WorkerError } from '../errors.js';
 import type { Driver } from '../vram/driver.js';
-import type { VramError } from '../vram/status.js';
 import { type AuditEvent, AuditLog, type AuditSeverity } from './audit.js';
 import { Heartbeat } from './heartbeat.js';
 import type { Intake } from './intake.js';
@@ -116,7 +115,7 @@ export class Inventory {
     if (state === 'draining') reasons.push({ code: 'DRAINING', detail: 'the worker is shutting down' });
     if (state === 'stopped') reasons.push({ code: 'STOPPED', detail: 'the worker has stopped' });
     const { lost } = this.heartbeat;
-    if (lost !== undefined) reasons.push({ code: lost.code, detail: `the driver is lost: ${lost.message}` });
+    if (lost !== undefined) reasons.push({ code: lost.code, detail: lost.message });
     if (!this.audit.probe()) reasons.push({ code: 'AUDIT_UNAVAILABLE', detail: 'the audit log cannot be written' });
     return reasons;
   }
@@ -144,7 +143,7 @@ export class Inventory {
   }
 
   /** Without a driver nothing here can be kept or taken back: whoever waits is told, and the process must go. */
-  #end(error: VramError): void {
+  #end(error: WorkerError): void {
     this.state = 'stopped';
     this.changed();
     for (const intake of this.intakes) void intake.abort(error);
