@@ -214,7 +214,7 @@ export class Residency {
   /** Ends the commits still on their way in, with DRAINING; those whose bytes have all come are sealed first. */
   async abortCommits(): Promise<void> {
     const reason = new WorkerError('DRAINING', 'the worker is shutting down', { retryAfterMs: 5000 });
-    await Promise.allSettled([...this.#inventory.intakes].map((intake) => intake.abort(reason)));
+    await Promise.allSettled([...this.#inventory.intakes].map((intake) => intake.stop(reason)));
   }
 
   /** Stops without a driver: nothing can be wiped any more. */

@@ -61,10 +61,11 @@ export class Allocation {
     }
   }
 
-  /** One hash per 512 KiB, computed on the device where the bytes lie. */
-  async groupHashes(): Promise<Buffer> {
+  /** One hash per 512 KiB, computed on the device where the bytes lie. `signal` ends it between two runs. */
+  async groupHashes(signal?: AbortSignal): Promise<Buffer> {
     const hashes = Buffer.alloc(groupCount(this.bytes) * hashBytes);
     for (let offset = 0; offset < this.bytes; offset += sliceBytes) {
+      signal?.throwIfAborted();
       const length = Math.min(sliceBytes, this.bytes - offset);
       const start = (offset / groupBytes) * hashBytes;
       const part = hashes.subarray(start, start + groupCount(length) * hashBytes);
