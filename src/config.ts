@@ -28,6 +28,7 @@ export interface Config {
   readonly readyPublic: boolean;
   readonly drainSeconds: number;
   readonly uploadIdleSeconds: number;
+  readonly headersTimeoutSeconds: number;
   readonly requestsPerSecond: number;
 }
 
@@ -55,6 +56,7 @@ const known = [
   'WORKER_READY_PUBLIC',
   'WORKER_DRAIN_SECONDS',
   'WORKER_UPLOAD_IDLE_SECONDS',
+  'WORKER_HEADERS_TIMEOUT_SECONDS',
   'WORKER_REQUESTS_PER_SECOND',
 ] as const;
 type Name = (typeof known)[number];
@@ -125,6 +127,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv, options: { simulate: 
     readyPublic: readyPublic === 'on',
     drainSeconds: integer('WORKER_DRAIN_SECONDS', 30, 0, 3600),
     uploadIdleSeconds: integer('WORKER_UPLOAD_IDLE_SECONDS', 30, 1, 3600),
+    headersTimeoutSeconds: integer('WORKER_HEADERS_TIMEOUT_SECONDS', 15, 1, 300),
     requestsPerSecond: integer('WORKER_REQUESTS_PER_SECOND', 1000, 1, 1_000_000),
   };
 }

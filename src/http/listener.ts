@@ -2,14 +2,14 @@ import { createServer, type IncomingMessage, type RequestListener, type Server, 
 import type { Socket } from 'node:net';
 import { WorkerError } from '../errors.js';
 import { Connections, roomForConnections } from './connections.js';
+import { isTaken } from './linger.js';
 import { problemHeaders, problemOf } from './problem.js';
 import { invalid } from './refusal.js';
+import { wasBypassed } from './upload/bypass.js';
 
 export interface ListenerOptions {
   /** How long the head of a request may take. */
   readonly headersTimeoutMs: number;
-  /** How often Node looks for heads that took too long. */
-  readonly checkIntervalMs: number;
   /** How long a client may leave an answer unread. */
   readonly unreadTimeoutMs: number;
   /** Open at one time; fewer where the limit of open files is lower. */
@@ -18,7 +18,6 @@ export interface ListenerOptions {
 
 const defaults: ListenerOptions = {
   headersTimeoutMs: 15_000,
-  checkIntervalMs: 5_000,
   unreadTimeoutMs: 60_000,
   maxConnections: 4096,
 };
@@ -32,9 +31,12 @@ const answering = new WeakMap<Socket, ServerResponse>();
  * like all others. A client that has said all it has to say may close its half of the connection and still be answered.
  */
 export function createListener(handler: RequestListener, options: Partial<ListenerOptions> = {}): Server {
-  const { headersTimeoutMs, checkIntervalMs, unreadTimeoutMs, maxConnections } = { ...defaults, ...options };
+  const { headersTimeoutMs, unreadTimeoutMs, maxConnections } = { ...defaults, ...options };
   const route: RequestListener = (request, response) => {
     const { socket } = request;
+    const earlier = answering.get(socket);
+    // What follows a body that was read past Node is no request, whatever Node takes it for.
+    if (earlier !== undefined && wasBypassed(earlier.req)) return;
     answering.set(socket, response);
     connections.busy(socket);
     response.once('close', () => {
@@ -46,7 +48,7 @@ export function createListener(handler: RequestListener, options: Partial<Listen
     {
       headersTimeout: headersTimeoutMs,
       requestTimeout: 0,
-      connectionsCheckingInterval: checkIntervalMs,
+      connectionsCheckingInterval: headersTimeoutMs / 4,
       // Asked for where all else of a request's head is, so that its lack is answered as all else is.
       requireHostHeader: false,
     },
@@ -81,7 +83,7 @@ export function sendContinue(request: IncomingMessage, response: ServerResponse)
  */
 export function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
   const response = answering.get(socket);
-  const isRest = response?.req.complete === false;
+  const isRest = response !== undefined && !response.req.complete && !isTaken(response.req);
   if (error.code === 'ECONNRESET' || !socket.writable || (isRest && response.headersSent)) socket.destroy();
   else if (isRest || !isAnswering(socket)) refuse(error, socket);
   else response?.once('finish', () => refuse(error, socket));
@@ -90,6 +92,7 @@ export function answerClientError(error: NodeJS.ErrnoException, socket: Socket):
 const isAnswering = (socket: Socket): boolean => answering.get(socket)?.writableFinished === false;
 
 function refuse(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (!socket.writable) return void socket.destroy();
   const problem = problemOf(clientRefusal(error.code));
   const body = JSON.stringify(problem);
   const headers = {

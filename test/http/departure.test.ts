@@ -84,7 +84,7 @@ t.test('a client that leaves after its last byte, while the shard is proved, get
       // Each operation of the device takes so long that the proof is still under way when the client has gone.
       const received = async () => (await get(worker, '/v1/shards/a')).json().received_bytes === bytes.length;
       await until(received);
-      simulator.latencyUs(300_000);
+      simulator.latencyUs(150_000);
       await until(isSealing);
       await client[manner]();
       await until(isGone(worker, 'a'));

@@ -21,7 +21,7 @@ async function listen(t: Test, handler: RequestListener, options: Partial<Listen
 const hello: RequestListener = (_request, response) => void response.end('{}');
 
 t.test('a head that does not come to its end is answered and let go, and so is one that never begins', async (t) => {
-  const url = await listen(t, hello, { headersTimeoutMs: 100, checkIntervalMs: 20 });
+  const url = await listen(t, hello, { headersTimeoutMs: 100 });
   const slow = new RawClient(url).send(head('GET /').slice(0, -4));
   const heard = await slow.whole();
   t.match(heard, /^HTTP\/1.1 408 /);
