@@ -9,7 +9,7 @@ import { scale } from './scale.js';
 process.env.CUDA_SIM_ENGINE = 'fast';
 
 const bytes = patternBytes(4 * 1024 * 1024);
-const step = 4096 * scale(64, 1);
+const step = 4096 * scale(128, 1);
 const positions = Array.from({ length: bytes.length / step }, (_, index) => index * step);
 const tick = () => new Promise<void>((resolve) => setImmediate(resolve));
 
@@ -34,7 +34,7 @@ async function breakOff(worker: TestWorker, at: number, chunked: boolean, end: (
   end(client);
   while (worker.residency.shards({ limit: 1 }).shards.length > 0) await tick();
   const tookMs = performance.now() - from;
-  await client.closed;
+  await client.leave();
   if (/ 201 /.test(client.heard)) throw new Error(`a handle was issued after ${at} bytes`);
   return tookMs;
 }
