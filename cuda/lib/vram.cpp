@@ -219,9 +219,13 @@ vram_status vram_load_open(uint64_t allocation, uint32_t flags, uint64_t *out_lo
   return with(allocations(), allocation, [&](const std::shared_ptr<Allocation> &object) -> vram_status {
     VRAM_TRY(check_flags(flags));
     const auto load = std::make_shared<Load>(object, flags);
-    VRAM_TRY(load->open());
-    *out_load = loads().issue(load);
-    return VRAM_OK;
+    const vram_status opened = load->open();
+    // What a load that nobody gets can't give back now is tried again by vram_close.
+    if (opened == VRAM_OK || load->close() != VRAM_OK) {
+      const uint64_t handle = loads().issue(load);
+      if (opened == VRAM_OK) *out_load = handle;
+    }
+    return opened;
   });
 }
 

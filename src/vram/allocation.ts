@@ -23,6 +23,7 @@ export class Allocation {
   readonly bytes: number;
   readonly #library: Library;
   readonly #handle: number;
+  #load: Load | undefined;
   /** One digest at a time on a device: the kernels fill it. */
   readonly #turn: <T>(work: () => Promise<T>) => Promise<T>;
 
@@ -36,7 +37,8 @@ export class Allocation {
   async load(digests: LoadDigests): Promise<Load> {
     const out = [0];
     await this.#library.run('vram_load_open', this.#handle, loadFlags(digests), out);
-    return new Load(this.#library, Number(out[0]), digests);
+    this.#load = new Load(this.#library, Number(out[0]), digests);
+    return this.#load;
   }
 
   /** Read-only from here on. */
@@ -82,7 +84,9 @@ export class Allocation {
   }
 
   /** Wipes, then frees. After an error the memory is still held, and another call goes on. */
-  free(): Promise<void> {
+  async free(): Promise<void> {
+    // One that could not be closed when it ended is tried again: as long as it may copy, the memory is not free.
+    await this.#load?.close();
     return this.#library.run('vram_free', this.#handle);
   }
 }
