@@ -1,6 +1,7 @@
 /** The C entries: null pointers first, then the handle, then the object that it names. */
 #include "../include/vram.h"
 
+#include <atomic>
 #include <memory>
 #include <new>
 #include <system_error>
@@ -100,6 +101,24 @@ vram_status close_driver(Driver &driver) {
   return driver.close();
 }
 
+std::atomic<bool> has_orphans{false};
+
+/**
+ * Memory that nobody got, since vram_alloc failed on the way, and that the driver would not take back either: it is
+ * tried again before more is taken, and by vram_close.
+ */
+void free_orphans(const Driver &driver) {
+  if (!has_orphans.exchange(false)) return;
+  for (const auto &[handle, allocation] : allocations().entries()) {
+    if (&allocation->driver() != &driver || !allocation->is_orphan()) continue;
+    if (allocation->free() == VRAM_OK) {
+      allocations().retire(handle);
+    } else {
+      has_orphans = true;
+    }
+  }
+}
+
 vram_status check_flags(uint32_t flags) {
   return (flags & ~(VRAM_LOAD_FLAT | VRAM_LOAD_TREE)) == 0 ? VRAM_OK : VRAM_OUT_OF_BOUNDS;
 }
@@ -171,10 +190,16 @@ vram_status vram_alloc(uint64_t driver, uint32_t device, uint64_t bytes, uint64_
   if (out_allocation == nullptr) return VRAM_NULL_ARGUMENT;
   return with_device(driver, device, [&](const std::shared_ptr<Driver> &owner, Device &object) -> vram_status {
     if (bytes == 0) return VRAM_ZERO_LENGTH;
+    free_orphans(*owner);
     const auto allocation = std::make_shared<Allocation>(owner, object, bytes);
-    VRAM_TRY(allocation->create());
-    *out_allocation = allocations().issue(allocation);
-    return VRAM_OK;
+    const vram_status created = allocation->create();
+    if (created == VRAM_OK) {
+      *out_allocation = allocations().issue(allocation);
+    } else if (allocation->free() != VRAM_OK) {
+      (void)allocations().issue(allocation);
+      has_orphans = true;
+    }
+    return created;
   });
 }
 

@@ -5,7 +5,6 @@ import { Connections, roomForConnections } from './connections.js';
 import { isTaken } from './linger.js';
 import { problemHeaders, problemOf } from './problem.js';
 import { invalid } from './refusal.js';
-import { wasBypassed } from './upload/bypass.js';
 
 export interface ListenerOptions {
   /** How long the head of a request may take. */
@@ -23,26 +22,29 @@ const defaults: ListenerOptions = {
 };
 
 const awaitingContinue = new WeakSet<IncomingMessage>();
+/** The last answer that a connection owes, or owed. */
 const answering = new WeakMap<Socket, ServerResponse>();
+const answered = new WeakSet<ServerResponse>();
 
 /**
  * Node's HTTP server under our rules. An upload may take as long as it moves, so that `requestTimeout` is off and
  * bodies are watched where they are read. Requests that wait for `100 Continue`, or expect something else, are routed
- * like all others. A client that has said all it has to say may close its half of the connection and still be answered.
+ * like all others. Requests of one connection are carried out one after the other, and none behind an answer that closes
+ * it (RFC 9112 §9.3.2, §9.6). A client that has said all it has to say may close its half of the connection and still be answered.
  */
 export function createListener(handler: RequestListener, options: Partial<ListenerOptions> = {}): Server {
   const { headersTimeoutMs, unreadTimeoutMs, maxConnections } = { ...defaults, ...options };
   const route: RequestListener = (request, response) => {
     const { socket } = request;
     const earlier = answering.get(socket);
-    // What follows a body that was read past Node is no request, whatever Node takes it for.
-    if (earlier !== undefined && wasBypassed(earlier.req)) return;
     answering.set(socket, response);
     connections.busy(socket);
     response.once('close', () => {
+      answered.add(response);
       if (answering.get(socket) === response) connections.idle(socket);
     });
-    handler(request, response);
+    if (earlier === undefined || answered.has(earlier)) handler(request, response);
+    else earlier.once('close', () => socket.writable && handler(request, response));
   };
   const server = createServer(
     {
@@ -56,6 +58,8 @@ export function createListener(handler: RequestListener, options: Partial<Listen
   );
   const connections = new Connections(server, Math.min(maxConnections, roomForConnections()));
   server.keepAliveTimeout = 30_000;
+  // Node would pass over headers beyond the 2000th in silence; how large a head may be bounds them too.
+  server.maxHeadersCount = 0;
   // Node's own switch, which its documentation leaves out: with it an end of the client's half is no end of the request.
   Object.assign(server, { httpAllowHalfOpen: true });
   server.setTimeout(unreadTimeoutMs, (socket: Socket) => {
