@@ -53,6 +53,8 @@ function errorsOf(
   if (access === undefined) codes.push('FORBIDDEN');
   if (body !== 'none') codes.push('UPLOAD_TIMEOUT', 'UNSUPPORTED_MEDIA_TYPE');
   if (rateLimit !== false) codes.push('RATE_LIMITED');
+  // What needs the devices to be up needs a driver that lives.
+  if (errors.includes('STARTING')) codes.push('CUDA_ERROR');
   return [...codes, ...errors, 'INTERNAL'];
 }
 
