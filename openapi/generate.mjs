@@ -9,7 +9,7 @@ const file = new URL('openapi.json', import.meta.url);
 // Routes only register here; nothing asks the sealing service for anything, so that an empty one will do.
 const app = await buildApp({
   residency: {},
-  config: { requestsPerSecond: 1, readyPublic: false, apiToken: Buffer.alloc(32) },
+  config: { requestsPerSecond: 1, headersTimeoutSeconds: 1, readyPublic: false, apiToken: Buffer.alloc(32) },
   logger: pino({ level: 'silent' }),
 });
 const document = `${JSON.stringify(app.swagger(), null, 2)}\n`;

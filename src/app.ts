@@ -27,7 +27,7 @@ export interface AppOptions {
  */
 export async function buildApp({ residency, config, logger }: AppOptions): Promise<FastifyInstance> {
   const app: FastifyInstance = fastify({
-    serverFactory: (handler) => createListener(handler),
+    serverFactory: (handler) => createListener(handler, { headersTimeoutMs: config.headersTimeoutSeconds * 1000 }),
     clientErrorHandler: answerClientError,
     frameworkErrors: (_error, request, reply) => reroute(app, request, reply),
     loggerInstance: logger.child({}, { serializers: logSerializers }),

@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { ConfigError } from './config.js';
+import { exitStatus } from './exit.js';
 import { serve } from './server.js';
+import { exitNow } from './vram/exit.js';
 
 const usage = `Usage: vram-worker serve [--simulate]
 
@@ -12,9 +14,6 @@ const usage = `Usage: vram-worker serve [--simulate]
 
 Settings come from the environment; the README lists them.
 `;
-
-/** Exit statuses, as sysexits.h names them: bad usage, bad configuration, no device. */
-const exitStatus = { usage: 64, config: 78, unavailable: 69 } as const;
 
 /** Runs one command line. Sets `process.exitCode`; the process ends when nothing is left to do. */
 export async function main(args: readonly string[]): Promise<void> {
@@ -33,7 +32,9 @@ export async function main(args: readonly string[]): Promise<void> {
     if (error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS')) {
       return fail(exitStatus.usage, `vram-worker: ${error.message}\n\n${usage}`);
     }
-    return fail(exitStatus.unavailable, `vram-worker: ${error instanceof Error ? error.message : String(error)}\n`);
+    fail(exitStatus.unavailable, `vram-worker: ${error instanceof Error ? error.message : String(error)}\n`);
+    // A call of the driver may still be under way, and never return.
+    exitNow(exitStatus.unavailable);
   }
 }
 

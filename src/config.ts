@@ -19,6 +19,8 @@ export interface Config {
   readonly modelDir: string | undefined;
   readonly maxModelBytes: number;
   readonly commitSlots: number;
+  readonly commitQueue: number;
+  readonly driverTimeoutSeconds: number;
   readonly cudaDriver: string | undefined;
   readonly cudaKernels: string | undefined;
   readonly gpuDevices: readonly number[] | undefined;
@@ -26,6 +28,7 @@ export interface Config {
   readonly readyPublic: boolean;
   readonly drainSeconds: number;
   readonly uploadIdleSeconds: number;
+  readonly headersTimeoutSeconds: number;
   readonly requestsPerSecond: number;
 }
 
@@ -44,13 +47,16 @@ const known = [
   'WORKER_MODEL_DIR',
   'WORKER_MAX_MODEL_BYTES',
   'WORKER_COMMIT_SLOTS',
+  'WORKER_COMMIT_QUEUE',
   'WORKER_CUDA_DRIVER',
   'WORKER_CUDA_KERNELS',
+  'WORKER_DRIVER_TIMEOUT_SECONDS',
   'WORKER_GPU_DEVICES',
   'WORKER_AUDIT_LOG',
   'WORKER_READY_PUBLIC',
   'WORKER_DRAIN_SECONDS',
   'WORKER_UPLOAD_IDLE_SECONDS',
+  'WORKER_HEADERS_TIMEOUT_SECONDS',
   'WORKER_REQUESTS_PER_SECOND',
 ] as const;
 type Name = (typeof known)[number];
@@ -112,6 +118,8 @@ export function loadConfig(environment: NodeJS.ProcessEnv, options: { simulate: 
     modelDir: existing('WORKER_MODEL_DIR', 'directory'),
     maxModelBytes: integer('WORKER_MAX_MODEL_BYTES', 100 * gibibyte, 1, Number.MAX_SAFE_INTEGER),
     commitSlots: integer('WORKER_COMMIT_SLOTS', 32, 1, 256),
+    commitQueue: integer('WORKER_COMMIT_QUEUE', 256, 0, 65_536),
+    driverTimeoutSeconds: integer('WORKER_DRIVER_TIMEOUT_SECONDS', 60, 1, 3600),
     cudaDriver: get('WORKER_CUDA_DRIVER'),
     cudaKernels: existing('WORKER_CUDA_KERNELS', 'file'),
     gpuDevices: parseDevices(get('WORKER_GPU_DEVICES')),
@@ -119,6 +127,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv, options: { simulate: 
     readyPublic: readyPublic === 'on',
     drainSeconds: integer('WORKER_DRAIN_SECONDS', 30, 0, 3600),
     uploadIdleSeconds: integer('WORKER_UPLOAD_IDLE_SECONDS', 30, 1, 3600),
+    headersTimeoutSeconds: integer('WORKER_HEADERS_TIMEOUT_SECONDS', 15, 1, 300),
     requestsPerSecond: integer('WORKER_REQUESTS_PER_SECOND', 1000, 1, 1_000_000),
   };
 }

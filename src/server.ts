@@ -3,18 +3,17 @@ import { type Logger, pino } from 'pino';
 import { buildApp } from './app.js';
 import { banner } from './banner.js';
 import { type Config, loadConfig } from './config.js';
+import { exitStatus } from './exit.js';
 import { closeGracefully } from './http/plugins/drain.js';
 import { nativePaths } from './native.js';
 import { Residency } from './residency/residency.js';
+import { exitNow } from './vram/exit.js';
 
-/** Exit status of a worker whose device was lost under it: a supervisor starts a new one. EX_SOFTWARE of sysexits.h. */
-const lostDevice = 70;
+/** How long a worker without a driver goes on answering, so that all who wait and all who poll learn of it. */
+const lastWordsMs = 2000;
 
-/** Exit status when the deadline cut the shutdown short. EX_TEMPFAIL of sysexits.h. */
-const late = 75;
-
-/** Exit status when the driver would not wipe the memory. EX_OSERR of sysexits.h. */
-const unwiped = 71;
+/** How long it may then take to close the connections that are left. */
+const lastAnswersMs = 1000;
 
 /** How much of what is then left connections may take. */
 const connectionShare = 0.5;
@@ -29,12 +28,12 @@ const commitShare = 0.8;
 export async function serve({ simulate }: { simulate: boolean }): Promise<void> {
   const config = loadConfig(process.env, { simulate, directory: process.cwd() });
   const logger = pino({ level: config.logLevel });
-  const residency = new Residency({
+  let up = false;
+  const residency: Residency = new Residency({
     ...config,
     ...nativePaths(config),
     onLost: (error) => {
-      logger.fatal({ err: error }, 'the device is lost: exiting');
-      setImmediate(() => process.exit(lostDevice));
+      if (up) void giveUp({ app, residency, logger }, error);
     },
   });
   const app = await buildApp({ residency, config, logger });
@@ -45,6 +44,7 @@ export async function serve({ simulate }: { simulate: boolean }): Promise<void> 
     await closeGracefully(app, 0);
     throw explain(error, simulate);
   }
+  up = true;
   if (residency.simulated)
     logger.warn({ driver: residency.driver }, 'this worker holds no weights in GPU memory: its device is simulated');
   process.stdout.write(banner(config, address));
@@ -55,17 +55,31 @@ export async function serve({ simulate }: { simulate: boolean }): Promise<void> 
 
 interface Running {
   readonly app: Awaited<ReturnType<typeof buildApp>>;
-  readonly config: Config;
   readonly residency: Residency;
   readonly logger: Logger;
+}
+
+interface ShutDown extends Running {
+  readonly config: Config;
   readonly signal: string;
 }
 
+/** Says for a moment that the driver is lost, to those who wait and to those who ask, and exits whatever still hangs. */
+async function giveUp({ app, residency, logger }: Running, error: Error): Promise<void> {
+  logger.fatal({ err: error }, 'the driver is lost: exiting');
+  const deadlineMs = lastWordsMs + 2 * lastAnswersMs;
+  setTimeout(() => exitNow(exitStatus.lost), deadlineMs);
+  await sleep(lastWordsMs);
+  await closeGracefully(app, lastAnswersMs);
+  residency.abandon();
+  exitNow(exitStatus.lost);
+}
+
 /** Lets commits finish while there is time, answers the rest, wipes the memory, and exits within the deadline. */
-async function shutDown({ app, config, residency, logger, signal }: Running): Promise<void> {
+async function shutDown({ app, config, residency, logger, signal }: ShutDown): Promise<void> {
   const deadline = performance.now() + config.drainSeconds * 1000;
   logger.info({ signal, drain_seconds: config.drainSeconds }, 'draining');
-  setTimeout(() => process.exit(late), config.drainSeconds * 1000).unref();
+  setTimeout(() => exitNow(residency.lost ? exitStatus.lost : exitStatus.late), config.drainSeconds * 1000).unref();
   residency.drain();
   const commitDeadline = performance.now() + config.drainSeconds * 1000 * commitShare;
   while (residency.commitsUnderWay > 0 && performance.now() < commitDeadline) await sleep(20);
@@ -79,9 +93,9 @@ async function shutDown({ app, config, residency, logger, signal }: Running): Pr
     },
   );
   await closeGracefully(app, Math.max(0, deadline - performance.now()) * connectionShare);
-  if (!(await wiped)) process.exit(unwiped);
+  if (!(await wiped)) exitNow(residency.lost ? exitStatus.lost : exitStatus.unwiped);
   logger.info('stopped');
-  process.exit(0);
+  exitNow(0);
 }
 
 /** Says what to do where there is no GPU: the worker keeps shards in VRAM or not at all. */

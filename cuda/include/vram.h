@@ -114,6 +114,12 @@ typedef struct {
 VRAM_API vram_status vram_device_count(uint64_t driver, uint32_t *out_count);
 VRAM_API vram_status vram_device_get_info(uint64_t driver, uint32_t device, vram_device_info *out_info);
 
+/**
+ * When the driver call that has been under way longest, of all threads, began: nanoseconds of the monotonic clock; 0
+ * where none is. A driver that hangs shows as a number that stays. Waits for nothing.
+ */
+VRAM_API uint64_t vram_oldest_driver_call(void);
+
 /* ---- allocations -------------------------------------------------------------------------------------------- */
 
 typedef struct {

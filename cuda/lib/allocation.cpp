@@ -16,7 +16,6 @@ Allocation::Allocation(std::shared_ptr<Driver> driver, Device &device, uint64_t 
       mapping_(driver_->table()) {}
 
 Allocation::~Allocation() {
-  // Only memory that nobody was ever given is still here: vram_alloc failed on the way.
   if (memory_.bytes() != 0) (void)device_.bind();
 }
 
@@ -27,7 +26,12 @@ vram_status Allocation::create() {
   uint64_t mapped_bytes = 0;
   if (__builtin_mul_overflow(granules, granularity, &mapped_bytes)) return VRAM_OVERFLOW;
   VRAM_TRY(device_.bind());
-  return create_mapped(device_.ordinal(), mapped_bytes, memory_, mapping_);
+  const vram_status status = create_mapped(device_.ordinal(), mapped_bytes, memory_, mapping_);
+  if (status != VRAM_OK) {
+    orphan_ = true;
+    stage_ = Stage::kWiped;  // nothing was ever written to it
+  }
+  return status;
 }
 
 vram_status Allocation::get_info(vram_allocation_info *out_info) {

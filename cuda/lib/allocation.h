@@ -30,6 +30,9 @@ class Allocation {
   vram_status begin_load();
   void end_load();
 
+  /** Whether create() failed and something of it is left. */
+  bool is_orphan() const { return orphan_; }
+
   Driver &driver() { return *driver_; }
   const std::shared_ptr<Driver> &shared_driver() const { return driver_; }
   Device &device() { return device_; }
@@ -51,6 +54,7 @@ class Allocation {
   Stage stage_ = Stage::kLive;
   bool sealed_ = false;
   bool loading_ = false;
+  std::atomic<bool> orphan_{false};
   std::atomic<bool> digest_failed_{false};  // a kernel may be reading still
   PhysicalMemory memory_;
   Mapping mapping_;

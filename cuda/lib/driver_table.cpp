@@ -6,9 +6,9 @@ namespace vram {
 namespace {
 
 template <typename Function>
-bool find(void *library, const char *name, Function *&out_function) {
-  out_function = reinterpret_cast<Function *>(dlsym(library, name));
-  return out_function != nullptr;
+bool find(void *library, const char *name, Function &out_function) {
+  out_function.set(reinterpret_cast<typename Function::Pointer>(dlsym(library, name)));
+  return out_function.get() != nullptr;
 }
 
 }  // namespace
@@ -25,7 +25,7 @@ vram_status load_driver_table(const char *path, DriverTable *out_table) {
     dlclose(library);
     return VRAM_DRIVER_INCOMPLETE;
   }
-  name_driver_errors_by(out_table->cuGetErrorName);
+  name_driver_errors_by(out_table->cuGetErrorName.get());
   return VRAM_OK;
 }
 

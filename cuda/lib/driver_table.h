@@ -2,12 +2,34 @@
 #pragma once
 
 #include "../include/cuda_driver.h"
+#include "call_clock.h"
 #include "status.h"
 
 namespace vram {
 
+template <typename Signature>
+class DriverFunction;
+
+/** One function of the driver. Every call of it is under the clock of call_clock.h. */
+template <typename... Parameters>
+class DriverFunction<cu::Result(Parameters...)> {
+ public:
+  using Pointer = cu::Result (*)(Parameters...);
+
+  void set(Pointer pointer) { pointer_ = pointer; }
+  Pointer get() const { return pointer_; }
+
+  cu::Result operator()(Parameters... arguments) const {
+    const DriverCall call;
+    return pointer_(arguments...);
+  }
+
+ private:
+  Pointer pointer_ = nullptr;
+};
+
 struct DriverTable {
-#define FUNCTION(name, parameters) cu::Result(*name) parameters = nullptr;
+#define FUNCTION(name, parameters) DriverFunction<cu::Result parameters> name;
   VRAM_CUDA_FUNCTIONS(FUNCTION)
 #undef FUNCTION
 };

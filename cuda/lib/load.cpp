@@ -142,14 +142,19 @@ vram_status Load::finish(vram_load_result *out_result) {
 vram_status Load::close() {
   const Lock lock(mutex_);
   if (closed_) return VRAM_OK;
-  if (holds_allocation_) {
-    VRAM_TRY(allocation_->device().bind());
-    VRAM_TRY(upload_.release());
-    allocation_->end_load();
-    holds_allocation_ = false;
+  // Whatever becomes of the rest: memory that no copy touches any more is the allocation's to give back.
+  if (upload_.is_idle()) end_claim();
+  if (allocation_ != nullptr) {
+    VRAM_TRY(failure_ = first_failure(allocation_->device().bind(), upload_.release()));
+    end_claim();
   }
   closed_ = true;
   return VRAM_OK;
+}
+
+void Load::end_claim() {
+  if (holds_allocation_) allocation_->end_load();
+  holds_allocation_ = false;
 }
 
 }  // namespace vram

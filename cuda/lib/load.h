@@ -37,6 +37,7 @@ class Load {
   using Lock = std::unique_lock<std::mutex>;
 
   vram_status enter(Lock *out_lock);
+  void end_claim();
   vram_status check_room(uint64_t bytes) const;
   vram_status check_slots(const std::vector<uint32_t> &slots) const;
   vram_status take_from(Source &source, uint64_t bytes, const std::vector<uint32_t> &slots, uint64_t *out_received);

@@ -19,6 +19,9 @@ class Upload {
 
   /** Enqueues one copy; `source` is left alone until finish_copy has returned VRAM_OK. */
   vram_status begin_copy(cu::DevicePtr destination, const uint8_t *source, uint64_t bytes);
+  /** Whether no copy is known to be under way. */
+  bool is_idle() const { return idle_; }
+
   /** Waits for the copies begun so far. */
   vram_status finish_copy();
 

@@ -1,10 +1,12 @@
 /** The C entries: null pointers first, then the handle, then the object that it names. */
 #include "../include/vram.h"
 
+#include <atomic>
 #include <memory>
 #include <new>
 #include <system_error>
 
+#include "call_clock.h"
 #include "handles.h"
 #include "load.h"
 
@@ -99,6 +101,24 @@ vram_status close_driver(Driver &driver) {
   return driver.close();
 }
 
+std::atomic<bool> has_orphans{false};
+
+/**
+ * Memory that nobody got, since vram_alloc failed on the way, and that the driver would not take back either: it is
+ * tried again before more is taken, and by vram_close.
+ */
+void free_orphans(const Driver &driver) {
+  if (!has_orphans.exchange(false)) return;
+  for (const auto &[handle, allocation] : allocations().entries()) {
+    if (&allocation->driver() != &driver || !allocation->is_orphan()) continue;
+    if (allocation->free() == VRAM_OK) {
+      allocations().retire(handle);
+    } else {
+      has_orphans = true;
+    }
+  }
+}
+
 vram_status check_flags(uint32_t flags) {
   return (flags & ~(VRAM_LOAD_FLAT | VRAM_LOAD_TREE)) == 0 ? VRAM_OK : VRAM_OUT_OF_BOUNDS;
 }
@@ -114,6 +134,10 @@ const char *vram_status_name(vram_status status) {
 
 uint32_t vram_abi_version(void) {
   return VRAM_ABI_VERSION;
+}
+
+uint64_t vram_oldest_driver_call(void) {
+  return oldest_driver_call();
 }
 
 vram_status vram_open(const vram_options *options, uint64_t *out_driver) {
@@ -166,10 +190,16 @@ vram_status vram_alloc(uint64_t driver, uint32_t device, uint64_t bytes, uint64_
   if (out_allocation == nullptr) return VRAM_NULL_ARGUMENT;
   return with_device(driver, device, [&](const std::shared_ptr<Driver> &owner, Device &object) -> vram_status {
     if (bytes == 0) return VRAM_ZERO_LENGTH;
+    free_orphans(*owner);
     const auto allocation = std::make_shared<Allocation>(owner, object, bytes);
-    VRAM_TRY(allocation->create());
-    *out_allocation = allocations().issue(allocation);
-    return VRAM_OK;
+    const vram_status created = allocation->create();
+    if (created == VRAM_OK) {
+      *out_allocation = allocations().issue(allocation);
+    } else if (allocation->free() != VRAM_OK) {
+      (void)allocations().issue(allocation);
+      has_orphans = true;
+    }
+    return created;
   });
 }
 
@@ -214,9 +244,13 @@ vram_status vram_load_open(uint64_t allocation, uint32_t flags, uint64_t *out_lo
   return with(allocations(), allocation, [&](const std::shared_ptr<Allocation> &object) -> vram_status {
     VRAM_TRY(check_flags(flags));
     const auto load = std::make_shared<Load>(object, flags);
-    VRAM_TRY(load->open());
-    *out_load = loads().issue(load);
-    return VRAM_OK;
+    const vram_status opened = load->open();
+    // What a load that nobody gets can't give back now is tried again by vram_close.
+    if (opened == VRAM_OK || load->close() != VRAM_OK) {
+      const uint64_t handle = loads().issue(load);
+      if (opened == VRAM_OK) *out_load = handle;
+    }
+    return opened;
   });
 }
 

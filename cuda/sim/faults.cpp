@@ -8,6 +8,7 @@ namespace cuda_sim {
 namespace {
 
 constexpr std::string_view kEveryFunction = "*";
+constexpr std::string_view kHang = "hang";
 
 bool is_function(std::string_view name) {
 #define NAME(function, parameters) #function,
@@ -33,32 +34,46 @@ bool Faults::set(std::string_view text) {
     const bool for_good = !nth.empty() && nth.back() == '+';
     if (for_good) nth.remove_suffix(1);
     const std::optional<uint64_t> number = parse_number(nth);
-    const std::optional<uint64_t> error = parse_number(entry.substr(equals + 1));
-    if (!is_function(function) || !number || *number == 0 || !error || *error == 0 || *error > INT_MAX) return false;
-    rules.push_back({std::string(function), *number, for_good, static_cast<cu::Result>(*error), 0});
+    if (!is_function(function) || !number || *number == 0) return false;
+    Rule rule = {std::string(function), *number, for_good, std::nullopt, 0};
+    if (const std::string_view fault = entry.substr(equals + 1); fault != kHang) {
+      const std::optional<uint64_t> error = parse_number(fault);
+      if (!error || *error == 0 || *error > INT_MAX) return false;
+      rule.error = static_cast<cu::Result>(*error);
+    }
+    rules.push_back(std::move(rule));
   }
   const std::lock_guard<std::mutex> lock(mutex_);
-  rules_ = std::move(rules);
+  replace(std::move(rules));
   return true;
 }
 
 void Faults::reset() {
   const std::lock_guard<std::mutex> lock(mutex_);
-  rules_.clear();
+  replace({});
   calls_.clear();
 }
 
+void Faults::replace(std::vector<Rule> rules) {
+  rules_ = std::move(rules);
+  ++generation_;
+  replaced_.notify_all();
+}
+
 cu::Result Faults::enter(const char *function) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  std::unique_lock<std::mutex> lock(mutex_);
   ++calls_[function];
-  cu::Result result = cu::kSuccess;
+  const Rule *broken = nullptr;
   for (Rule &rule : rules_) {
     if (rule.function != function && rule.function != kEveryFunction) continue;
     ++rule.seen;
     const bool due = rule.for_good ? rule.seen >= rule.nth : rule.seen == rule.nth;
-    if (due && result == cu::kSuccess) result = rule.error;
+    if (due && broken == nullptr) broken = &rule;
   }
-  return result;
+  if (broken == nullptr) return cu::kSuccess;
+  if (broken->error.has_value()) return *broken->error;
+  replaced_.wait(lock, [&, before = generation_] { return generation_ != before; });
+  return cu::kUnknown;
 }
 
 uint64_t Faults::calls(std::string_view function) const {

@@ -1,8 +1,10 @@
-/** Errors on demand: the Nth call of a driver function returns what it is told to, and does nothing else. */
+/** Faults on demand: the Nth call of a driver function returns what it is told to, or never, and does nothing else. */
 #pragma once
 
+#include <condition_variable>
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -16,14 +18,15 @@ class Faults {
  public:
   /**
    * Replaces the rules by "function:N=error,function:N+=error,…": the Nth call from now on fails once, with a `+` it
-   * and every later one. Function `*` counts the calls of all. False for anything else, and nothing has changed.
+   * and every later one. Function `*` counts the calls of all. With `hang` for an error the call does not return while
+   * the rules stand. False for anything else, and nothing has changed. Ends the calls that hang.
    */
   bool set(std::string_view text);
 
-  /** Forgets the rules and the counts of calls. */
+  /** Forgets the rules and the counts of calls. Ends the calls that hang. */
   void reset();
 
-  /** Counts a call of a function; the error that it must return, or kSuccess. */
+  /** Counts a call of a function; the error that it must return, or kSuccess. One that hung failed: kUnknown. */
   cu::Result enter(const char *function);
 
   /** Calls of a function since the last reset; of all functions for "*". */
@@ -34,11 +37,15 @@ class Faults {
     std::string function;
     uint64_t nth;
     bool for_good;
-    cu::Result error;
+    std::optional<cu::Result> error; /* none: the call hangs */
     uint64_t seen;
   };
 
+  void replace(std::vector<Rule> rules);
+
   mutable std::mutex mutex_;
+  std::condition_variable replaced_;
+  uint64_t generation_ = 0; /* of the rules */
   std::vector<Rule> rules_;
   std::unordered_map<std::string, uint64_t> calls_;
 };

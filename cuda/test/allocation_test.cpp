@@ -7,6 +7,26 @@
 
 namespace test {
 
+TEST("memory that vram_alloc can neither give nor take back is free before the next is taken, and at the close") {
+  const Session session;
+  const Simulator simulator;
+  const uint64_t before = session.info(0).free_bytes;
+  for (const char *faults : {"cuMemAddressReserve:1=999,cuMemRelease:1+=999", "cuMemMap:1=999,cuMemAddressFree:1+=999",
+                             "cuMemSetAccess:1=999,cuMemUnmap:1+=999"}) {
+    uint64_t allocation = 0;
+    simulator.set("FAULTS", faults);
+    CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + 999, vram_alloc(session.driver(), 0, kMiB, &allocation));
+    CHECK(session.info(0).free_bytes < before);
+    simulator.set("FAULTS", "");
+    REQUIRE_OK(vram_alloc(session.driver(), 0, kMiB, &allocation));
+    REQUIRE_OK(vram_free(allocation));
+    CHECK(session.info(0).free_bytes == before);
+    simulator.set("FAULTS", faults);
+    CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + 999, vram_alloc(session.driver(), 0, kMiB, &allocation));
+    simulator.set("FAULTS", "");
+  }
+}
+
 TEST("an allocation takes whole granules, is aligned, and is accounted for by the device") {
   const Session session;
   const uint64_t granularity = session.info(0).granularity_bytes;

@@ -37,6 +37,27 @@ bool is_one_of(vram_status status, std::initializer_list<vram_status> allowed) {
 
 }  // namespace
 
+TEST("a driver call that hangs is seen by its time, which stays until it returns") {
+  const Session session;
+  const Simulator simulator;
+  CHECK(vram_oldest_driver_call() == 0);
+  simulator.set("FAULTS", "cuMemGetInfo_v2:1=hang");
+  vram_status status = VRAM_OK;
+  std::thread hanging([&] {
+    vram_device_info info = {};
+    status = vram_device_get_info(session.driver(), 0, &info);
+  });
+  while (simulator.calls("cuMemGetInfo_v2") == 0) std::this_thread::yield();
+  const uint64_t began = vram_oldest_driver_call();
+  CHECK(began != 0);
+  (void)session.info(0);
+  CHECK(vram_oldest_driver_call() == began);
+  simulator.set("FAULTS", "");
+  hanging.join();
+  CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + 999, status);
+  CHECK(vram_oldest_driver_call() == 0);
+}
+
 TEST("shards are loaded, sealed, verified and freed by many threads at once") {
   const Session session;
   const uint32_t devices = session.device_count();

@@ -74,6 +74,25 @@ vram_status load_file(uint64_t load, const File &file, uint64_t offset, uint64_t
 
 }  // namespace
 
+TEST("memory is free again though a load on it could neither be opened nor closed") {
+  const Session session;
+  const Simulator simulator;
+  const uint64_t allocation = session.alloc(0, kMiB);
+  simulator.set("FAULTS", "cuEventCreate:1=999,cuStreamDestroy_v2:1+=999");
+  uint64_t load = 0;
+  CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + 999, vram_load_open(allocation, VRAM_LOAD_TREE, &load));
+  CHECK_STATUS(VRAM_OK, vram_free(allocation));
+
+  const uint64_t other = session.alloc(0, kMiB);
+  simulator.set("FAULTS", "");
+  load = session.open_load(other);
+  simulator.set("FAULTS", "cuStreamDestroy_v2:1=999");
+  CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + 999, vram_load_close(load));
+  CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + 999, vram_load_push(load, 0, 1));
+  CHECK_STATUS(VRAM_OK, vram_free(other));
+  CHECK_STATUS(VRAM_OK, vram_load_close(load));
+}
+
 TEST("pieces of any size make the same digests and the same bytes") {
   const Session session;
   const std::vector<uint8_t> data = content(2 * kMiB + 777);

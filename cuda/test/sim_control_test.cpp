@@ -1,4 +1,6 @@
 /** The simulator's controls: faults, lies, counts, and settings it does not understand. */
+#include <atomic>
+#include <thread>
 #include <vector>
 
 #include "sim_driver.h"
@@ -46,6 +48,32 @@ TEST("sim: the Nth call fails once or for good, and a failed call has no effect"
   for (const cu::AllocationHandle handle : handles) CHECK_CU(cu::kSuccess, driver.cuMemRelease(handle));
   CHECK(driver.calls("*") == handles.size());
   CHECK(driver.live("*") == 0);
+}
+
+TEST("sim: a call that hangs comes back when the rules change, and not before; others go on") {
+  const SimDriver driver{{"DEVICES", "8MiB"}};
+  driver.start();
+  for (const char *next : {"", "cuDeviceGetName:1=2"}) {
+    REQUIRE(driver.set("FAULTS", "cuDeviceGetCount:2=hang") == 0);
+    int count = 0;
+    CHECK_CU(cu::kSuccess, driver.cuDeviceGetCount(&count));
+    std::atomic<bool> returned{false};
+    cu::Result result = cu::kSuccess;
+    const uint64_t calls = driver.calls("cuDeviceGetCount");
+    std::thread hanging([&] {
+      int ignored = 0;
+      result = driver.cuDeviceGetCount(&ignored);
+      returned = true;
+    });
+    while (driver.calls("cuDeviceGetCount") == calls) std::this_thread::yield();
+    CHECK_CU(cu::kSuccess, driver.cuDeviceGetCount(&count));
+    CHECK(!returned);
+    REQUIRE(driver.set("FAULTS", "cuDeviceGetCount:1=sleep") != 0);
+    CHECK(!returned);
+    REQUIRE(driver.set("FAULTS", next) == 0);
+    hanging.join();
+    CHECK_CU(cu::kUnknown, result);
+  }
 }
 
 TEST("sim: every attribute can be made to lie, and none does unasked") {

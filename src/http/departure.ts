@@ -4,27 +4,46 @@ import { WorkerError } from '../errors.js';
 /** How often a client that is kept waiting is written to. */
 const heartbeatMs = 1000;
 
-/** Aborts when the client leaves before its answer is written. */
+/** When a client that has closed its half of the connection is written to: at once, twice more soon, then as above. */
+const soonMs = [0, 10, 40];
+
+/**
+ * Aborts when the client leaves before its answer is written. One that has closed its half of the connection may still
+ * listen, or may be gone: the system says so only once something is written to it.
+ */
 export function departure(reply: FastifyReply): AbortSignal {
   const left = new AbortController();
-  reply.raw.once('close', () => {
-    if (!reply.raw.writableFinished) left.abort(new WorkerError('LENGTH_MISMATCH', 'The client left'));
+  const { raw } = reply;
+  const timers: NodeJS.Timeout[] = [];
+  const probe = () => {
+    for (const ms of soonMs) timers.push(setTimeout(() => beat(reply), ms));
+    timers.push(setInterval(() => beat(reply), heartbeatMs));
+  };
+  const { socket } = raw.req;
+  if (socket.readableEnded) probe();
+  else socket.once('end', probe);
+  raw.once('close', () => {
+    socket.off('end', probe);
+    for (const timer of timers) clearTimeout(timer);
+    if (!raw.writableFinished) left.abort(new WorkerError('LENGTH_MISMATCH', 'The client left'));
   });
   return left.signal;
 }
 
 /**
- * Waits, and tells the client that it does, by `102 Processing` (RFC 2518 §10.1). A connection whose body is not read
- * shows only when it is written to that nobody is there any more.
+ * Waits, and tells the client that it does. A connection whose body is not read shows only when it is written to that
+ * nobody is there any more.
  */
 export async function keepWaiting<T>(reply: FastifyReply, waiting: Promise<T>): Promise<T> {
-  const beat = () => {
-    if (reply.raw.req.httpVersion === '1.1' && !reply.raw.headersSent) reply.raw.writeProcessing();
-  };
-  const heartbeat = setInterval(beat, heartbeatMs);
+  const heartbeat = setInterval(() => beat(reply), heartbeatMs);
   try {
     return await waiting;
   } finally {
     clearInterval(heartbeat);
   }
+}
+
+/** `102 Processing` (RFC 2518 §10.1), which HTTP/1.0 does not know. */
+function beat({ raw }: FastifyReply): void {
+  if (raw.req.httpVersion === '1.1' && !raw.headersSent) raw.writeProcessing();
 }

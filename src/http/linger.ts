@@ -12,6 +12,9 @@ export function markTaken(request: IncomingMessage): void {
   taken.add(request);
 }
 
+/** Whether all of a request's body is known to have been taken. */
+export const isTaken = (request: IncomingMessage): boolean => taken.has(request);
+
 /** Whether a request has a body of which something may still be on its way. */
 export function unread(request: IncomingMessage): boolean {
   if (request.complete || request.readableEnded || taken.has(request)) return false;

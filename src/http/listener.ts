@@ -1,43 +1,70 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { WorkerError } from '../errors.js';
+import { Connections, roomForConnections } from './connections.js';
+import { isTaken } from './linger.js';
 import { problemHeaders, problemOf } from './problem.js';
 import { invalid } from './refusal.js';
 
 export interface ListenerOptions {
   /** How long the head of a request may take. */
   readonly headersTimeoutMs: number;
-  /** How often Node looks for heads that took too long. */
-  readonly checkIntervalMs: number;
+  /** How long a client may leave an answer unread. */
+  readonly unreadTimeoutMs: number;
+  /** Open at one time; fewer where the limit of open files is lower. */
+  readonly maxConnections: number;
 }
 
+const defaults: ListenerOptions = {
+  headersTimeoutMs: 15_000,
+  unreadTimeoutMs: 60_000,
+  maxConnections: 4096,
+};
+
 const awaitingContinue = new WeakSet<IncomingMessage>();
+/** The last answer that a connection owes, or owed. */
 const answering = new WeakMap<Socket, ServerResponse>();
+const answered = new WeakSet<ServerResponse>();
 
 /**
  * Node's HTTP server under our rules. An upload may take as long as it moves, so that `requestTimeout` is off and
  * bodies are watched where they are read. Requests that wait for `100 Continue`, or expect something else, are routed
- * like all others.
+ * like all others. Requests of one connection are carried out one after the other, and none behind an answer that closes
+ * it (RFC 9112 §9.3.2, §9.6). A client that has said all it has to say may close its half of the connection and still be answered.
  */
-export function createListener(
-  handler: RequestListener,
-  { headersTimeoutMs, checkIntervalMs }: ListenerOptions = { headersTimeoutMs: 15_000, checkIntervalMs: 5_000 },
-): Server {
+export function createListener(handler: RequestListener, options: Partial<ListenerOptions> = {}): Server {
+  const { headersTimeoutMs, unreadTimeoutMs, maxConnections } = { ...defaults, ...options };
   const route: RequestListener = (request, response) => {
-    answering.set(request.socket, response);
-    handler(request, response);
+    const { socket } = request;
+    const earlier = answering.get(socket);
+    answering.set(socket, response);
+    connections.busy(socket);
+    response.once('close', () => {
+      answered.add(response);
+      if (answering.get(socket) === response) connections.idle(socket);
+    });
+    if (earlier === undefined || answered.has(earlier)) handler(request, response);
+    else earlier.once('close', () => socket.writable && handler(request, response));
   };
   const server = createServer(
     {
       headersTimeout: headersTimeoutMs,
       requestTimeout: 0,
-      connectionsCheckingInterval: checkIntervalMs,
+      connectionsCheckingInterval: headersTimeoutMs / 4,
       // Asked for where all else of a request's head is, so that its lack is answered as all else is.
       requireHostHeader: false,
     },
     route,
   );
+  const connections = new Connections(server, Math.min(maxConnections, roomForConnections()));
   server.keepAliveTimeout = 30_000;
+  // Node would pass over headers beyond the 2000th in silence; how large a head may be bounds them too.
+  server.maxHeadersCount = 0;
+  // Node's own switch, which its documentation leaves out: with it an end of the client's half is no end of the request.
+  Object.assign(server, { httpAllowHalfOpen: true });
+  server.setTimeout(unreadTimeoutMs, (socket: Socket) => {
+    if (!isAnswering(socket) || socket.writableLength > 0) socket.destroy();
+  });
   server.on('checkContinue', (request, response) => {
     awaitingContinue.add(request);
     route(request, response);
@@ -46,19 +73,30 @@ export function createListener(
   return server;
 }
 
+/** Whether the client sends its body only once it is told to, and was not yet. */
+export const awaitsContinue = (request: IncomingMessage): boolean => awaitingContinue.has(request);
+
 /** Tells a client that waits for it to send its body; once, and only where it waits. */
 export function sendContinue(request: IncomingMessage, response: ServerResponse): void {
   if (awaitingContinue.delete(request)) response.writeContinue();
 }
 
-/** Answers what Node could not read as a request, unless an answer is under way on this connection already. */
+/**
+ * Answers what Node could not read as a request, and ends the connection. What came before it on the same connection is
+ * answered first; where it is the rest of a request whose answer is under way, the connection ends at once.
+ */
 export function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
   const response = answering.get(socket);
-  const busy = response?.headersSent === true && !response.writableFinished;
-  if (error.code === 'ECONNRESET' || !socket.writable || busy) {
-    socket.destroy();
-    return;
-  }
+  const isRest = response !== undefined && !response.req.complete && !isTaken(response.req);
+  if (error.code === 'ECONNRESET' || !socket.writable || (isRest && response.headersSent)) socket.destroy();
+  else if (isRest || !isAnswering(socket)) refuse(error, socket);
+  else response?.once('finish', () => refuse(error, socket));
+}
+
+const isAnswering = (socket: Socket): boolean => answering.get(socket)?.writableFinished === false;
+
+function refuse(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (!socket.writable) return void socket.destroy();
   const problem = problemOf(clientRefusal(error.code));
   const body = JSON.stringify(problem);
   const headers = {

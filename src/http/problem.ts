@@ -1,4 +1,4 @@
-import { type ErrorCode, WorkerError } from '../errors.js';
+import type { ErrorCode, WorkerError } from '../errors.js';
 import type { ProblemView } from './schemas/problem.js';
 
 interface Meaning {
@@ -37,13 +37,6 @@ export const meanings: Readonly<Record<ErrorCode, Meaning>> = {
   AUDIT_UNAVAILABLE: { status: 503, title: 'The audit log cannot be written', retriable: true, retryAfterMs: 5000 },
 };
 
-/** The worker is too busy to take any request: a 503 whatever was asked for. */
-export class Overloaded extends WorkerError {
-  constructor() {
-    super('INTERNAL', 'The worker is overloaded', { retriable: true, retryAfterMs: 1000 });
-  }
-}
-
 /**
  * The RFC 9457 body of an error. `requestId` names the request in the logs; a problem met before any request has none.
  */
@@ -54,7 +47,7 @@ export function problemOf(error: WorkerError, requestId?: string): ProblemView {
   return {
     type: typeOf(error.code),
     title: meaning.title,
-    status: error instanceof Overloaded ? 503 : meaning.status,
+    status: meaning.status,
     detail: error.message,
     instance: requestId === undefined ? 'about:blank' : `urn:uuid:${requestId}`,
     code: error.code,

@@ -121,10 +121,10 @@ function receive(
     progress(receivedBytes: number): void {
       record.receivedBytes = receivedBytes;
     },
-    async complete(received: LoadResult): Promise<CommitResult> {
+    async complete(received: LoadResult, signal: AbortSignal): Promise<CommitResult> {
       record.phase = { state: 'sealing' };
       inventory.changed();
-      const seal = await sealShard(record, request, received, inventory.worker);
+      const seal = await sealShard(record, request, received, inventory.worker, signal);
       const { jti, digest, treeDigest } = seal;
       inventory.require('VramSealed', record, { jti, digest, tree_digest: treeDigest, vram_bytes: vramBytes });
       sealed = true;
@@ -156,7 +156,7 @@ function compare(inventory: Inventory, standing: ShardRecord, request: CommitReq
   const flat = request.expectedDigest !== undefined && standing.seal?.digest === null;
   return {
     totalBytes: request.vramBytes,
-    open: async () => inventory.driver.hostLoad(request.vramBytes, { flat, tree: true }),
+    open: () => inventory.driver.hostLoad(request.vramBytes, { flat, tree: true }),
     progress: () => undefined,
     complete: async (received) => {
       const same = received.tree === standing.seal?.treeDigest && (!flat || received.flat === request.expectedDigest);

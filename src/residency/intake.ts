@@ -13,7 +13,8 @@ export interface IntakePurpose {
   readonly totalBytes: number;
   open(): Promise<Load>;
   progress(receivedBytes: number): void;
-  complete(received: LoadResult): Promise<CommitResult>;
+  /** Takes effect in its last step, and throws the signal's reason where that comes first. */
+  complete(received: LoadResult, signal: AbortSignal): Promise<CommitResult>;
   /** Undoes everything; never rejects. */
   undo(): Promise<void>;
   /** Told once how it ended. */
@@ -42,7 +43,7 @@ export class Intake {
     this.#purpose = purpose;
   }
 
-  /** Aborts, with the reason, as soon as the intake takes no more bytes because something ended it. */
+  /** Aborts, with the reason, as soon as something has ended the intake. */
   get signal(): AbortSignal {
     return this.#ended.signal;
   }
@@ -78,20 +79,26 @@ export class Intake {
     this.#finishing ??= this.#guard(async () => {
       const received = await this.#running().finish();
       await this.#load?.close();
-      const result = await this.#purpose.complete(received);
+      const result = await this.#purpose.complete(received, this.signal);
       this.#settle(undefined);
       return result;
     });
     return this.#finishing;
   }
 
-  /** Gives everything back. Once `finish` was called the shard's fate is decided there. */
+  /** Gives everything back, up to the moment in which `finish` takes effect. */
   async abort(reason: unknown = new WorkerError('INTERNAL', 'the commit was given up')): Promise<void> {
     if (this.#finishing !== undefined) {
+      this.#ended.abort(reason);
       await this.#finishing.catch(() => undefined);
       return;
     }
     await this.#undo(reason);
+  }
+
+  /** Gives everything back unless all bytes have come: then the shard's fate is decided by them. */
+  async stop(reason: unknown): Promise<void> {
+    await (this.#finishing?.catch(() => undefined) ?? this.#undo(reason));
   }
 
   async #guard<T>(work: () => Promise<T>): Promise<T> {

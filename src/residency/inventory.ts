@@ -1,7 +1,7 @@
 import { WorkerError } from '../errors.js';
 import type { Driver } from '../vram/driver.js';
-import { VramError } from '../vram/status.js';
 import { type AuditEvent, AuditLog, type AuditSeverity } from './audit.js';
+import { Heartbeat } from './heartbeat.js';
 import type { Intake } from './intake.js';
 import { DeviceMemory } from './memory.js';
 import type { ResidencyOptions } from './options.js';
@@ -11,9 +11,6 @@ import { Reservations } from './reservation.js';
 import { Shards } from './shards.js';
 import { Turns } from './turns.js';
 import type { Reason, WorkerIdentity, WorkerState } from './worker.js';
-
-/** Admitted commits that may wait, for each slot. */
-const waitingPerSlot = 8;
 
 /** Times that freeing is tried at once before a shard is left in `releasing` for a later DELETE. */
 const freeAttempts = 3;
@@ -31,15 +28,15 @@ export class Inventory {
   readonly intakes = new Set<Intake>();
   state: WorkerState = 'starting';
   #driver: Driver | undefined;
+  readonly heartbeat = new Heartbeat(this.devices, (error) => this.#end(error));
   #revision = 0;
-  #lost = false;
 
   constructor(worker: WorkerIdentity, options: ResidencyOptions) {
     this.worker = worker;
     this.options = options;
     this.audit = new AuditLog(options.auditLog, () => this.changed());
     this.reservations = new Reservations(options.monotonicMs);
-    this.turns = new Turns(options.commitSlots, options.commitSlots * waitingPerSlot);
+    this.turns = new Turns(options.commitSlots, options.commitQueue);
   }
 
   /** Grows with every change that a poller could see. */
@@ -58,11 +55,12 @@ export class Inventory {
   }
 
   /** Takes over an opened driver and the devices of it that the worker uses. @throws WorkerError INVALID_PARAMS */
-  adopt(driver: Driver): void {
+  async adopt(driver: Driver): Promise<void> {
     const all = Array.from({ length: driver.deviceCount }, (_, ordinal) => ordinal);
     for (const ordinal of this.options.gpuDevices ?? all) {
       if (!all.includes(ordinal)) throw new WorkerError('INVALID_PARAMS', `there is no GPU device ${ordinal}`);
-      this.devices.set(ordinal, new DeviceMemory(ordinal, () => driver.device(ordinal)));
+      const figures = await driver.device(ordinal);
+      this.devices.set(ordinal, new DeviceMemory(ordinal, figures, () => driver.device(ordinal)));
     }
     this.#driver = driver;
     this.state = 'ready';
@@ -97,9 +95,10 @@ export class Inventory {
     this.requireAudit();
   }
 
-  /** @throws WorkerError STARTING */
+  /** @throws WorkerError STARTING, and what ended the driver */
   requireStarted(): void {
     void this.driver;
+    if (this.heartbeat.lost !== undefined) throw this.heartbeat.lost;
   }
 
   /** @throws WorkerError AUDIT_UNAVAILABLE */
@@ -116,6 +115,8 @@ export class Inventory {
     if (state === 'loading') reasons.push({ code: 'LOADING', detail: 'shards are being restored' });
     if (state === 'draining') reasons.push({ code: 'DRAINING', detail: 'the worker is shutting down' });
     if (state === 'stopped') reasons.push({ code: 'STOPPED', detail: 'the worker has stopped' });
+    const { lost } = this.heartbeat;
+    if (lost !== undefined) reasons.push({ code: lost.code, detail: lost.message });
     if (!this.audit.probe()) reasons.push({ code: 'AUDIT_UNAVAILABLE', detail: 'the audit log cannot be written' });
     return reasons;
   }
@@ -138,13 +139,16 @@ export class Inventory {
 
   /** Every error of the driver passes here: one that lost the context ends the worker. */
   notice(error: unknown): unknown {
-    if (error instanceof VramError && error.sticky && !this.#lost) {
-      this.#lost = true;
-      this.state = 'stopped';
-      this.changed();
-      this.options.onLost(error);
-    }
+    this.heartbeat.notice(error);
     return error;
+  }
+
+  /** Without a driver nothing here can be kept or taken back: whoever waits is told, and the process must go. */
+  #end(error: WorkerError): void {
+    this.state = 'stopped';
+    this.changed();
+    for (const intake of this.intakes) void intake.abort(error);
+    this.options.onLost(error);
   }
 
   /** Writes what is about to take effect on a shard; without the entry it must not. @throws WorkerError AUDIT_UNAVAILABLE */

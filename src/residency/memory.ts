@@ -36,23 +36,36 @@ export interface Claim {
 
 /**
  * The accounts of one device. Decisions are made on these, not on the driver's figure, which lags behind allocations on
- * their way; while none is, the driver's figure corrects them, since other processes may use the device too.
+ * their way; while none is, `refresh` corrects them by it, since other processes may use the device too.
  */
 export class DeviceMemory {
   readonly gpuDevice: number;
-  readonly #figures: () => DeviceFigures;
+  readonly #ask: () => Promise<DeviceFigures>;
   #last: DeviceFigures;
   /** Free bytes as they would be if nothing were claimed. */
-  #baseBytes = 0;
+  #baseBytes: number;
   #claimedBytes = 0;
   #settledBytes = 0;
   #reservedBytes = 0;
   #moving = 0;
+  /** Grows with everything that moves memory. */
+  #moves = 0;
 
-  constructor(gpuDevice: number, figures: () => DeviceFigures) {
+  /** `figures` are the driver's while nothing is claimed; `ask` asks it anew. */
+  constructor(gpuDevice: number, figures: DeviceFigures, ask: () => Promise<DeviceFigures>) {
     this.gpuDevice = gpuDevice;
-    this.#figures = figures;
-    this.#last = figures();
+    this.#ask = ask;
+    this.#last = figures;
+    this.#baseBytes = figures.freeBytes;
+  }
+
+  /** Asks the driver. Its answer counts where nothing moved meanwhile. Rejects with the driver's errors. */
+  async refresh(): Promise<void> {
+    const moves = this.#moves;
+    const figures = await this.#ask();
+    if (this.#moving > 0 || this.#moves !== moves) return;
+    this.#last = figures;
+    this.#baseBytes = figures.freeBytes + this.#settledBytes;
   }
 
   get uuid(): string {
@@ -118,10 +131,6 @@ export class DeviceMemory {
   }
 
   #freeBytes(): number {
-    if (this.#moving === 0) {
-      this.#last = this.#figures();
-      this.#baseBytes = this.#last.freeBytes + this.#settledBytes;
-    }
     return Math.max(0, this.#baseBytes - this.#claimedBytes);
   }
 
@@ -130,9 +139,11 @@ export class DeviceMemory {
     let held = mapped;
     let settled = false;
     this.#moving++;
+    this.#moves++;
     const settle = (to: boolean) => {
       if (settled === to) return;
       settled = to;
+      this.#moves++;
       this.#moving += to ? -1 : 1;
       this.#settledBytes += to ? given : -given;
     };
@@ -143,6 +154,7 @@ export class DeviceMemory {
       settle: () => settle(true),
       unsettle: () => settle(false),
       shrink: () => {
+        this.#moves++;
         this.#claimedBytes -= held - given;
         held = given;
       },

@@ -12,6 +12,9 @@ export interface ResidencyOptions {
   readonly kernelsPath: DriverOptions['kernelsPath'];
   readonly maxModelBytes: number;
   readonly commitSlots: number;
+  /** Admitted commits that may wait for a slot. */
+  readonly commitQueue: number;
+  readonly driverTimeoutSeconds: DriverOptions['driverTimeoutSeconds'];
   /** Devices to use; undefined: all. */
   readonly gpuDevices: readonly number[] | undefined;
   /** Where commits by reference read; undefined: they are refused. */
@@ -19,6 +22,6 @@ export interface ResidencyOptions {
   readonly auditLog: string | undefined;
   /** The clock that reservations go by, in milliseconds; the process's monotonic one where it is not given. */
   readonly monotonicMs?: () => number;
-  /** Told once when a device's context is lost: only a new process helps. */
+  /** Told once when the driver is lost, or does not answer any more: only a new process helps. */
   readonly onLost: (error: Error) => void;
 }

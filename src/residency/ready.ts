@@ -71,8 +71,13 @@ export function readyReport({ worker, state, records, obstacles }: ReadyFacts, q
 
 /** A model is ready when each of its shard indexes has a sealed shard; one that still loads holds no other back. */
 function modelsOf(records: readonly ShardRecord[]): ModelReadiness[] {
-  return [...new Set(records.map((record) => record.identity.modelRef))].map((modelRef) => {
-    const shards = records.filter((record) => record.identity.modelRef === modelRef);
+  const byModel = new Map<string, ShardRecord[]>();
+  for (const record of records) {
+    const shards = byModel.get(record.identity.modelRef);
+    if (shards === undefined) byModel.set(record.identity.modelRef, [record]);
+    else shards.push(record);
+  }
+  return [...byModel].map(([modelRef, shards]) => {
     // What only arrives does not say how many shards a model has while others are sealed.
     const sealed = shards.filter((record) => record.state === 'sealed');
     const totals = (sealed.length > 0 ? sealed : shards).map((record) => record.identity.totalShards);

@@ -35,7 +35,10 @@ export class Residency {
     const worker = new WorkerIdentity(options.workerId, options.driverKind, key);
     this.#inventory = new Inventory(worker, options);
     this.#verifications = new Verifications(this.#inventory, () => this.observer);
-    this.#sweeper = setInterval(() => this.#inventory.reservations.sweep(), 1000).unref();
+    this.#sweeper = setInterval(() => {
+      this.#inventory.reservations.sweep();
+      void this.#inventory.heartbeat.beat();
+    }, 1000).unref();
   }
 
   /** Brings the devices up. Until it resolves every request is refused with STARTING. @throws VramError */
@@ -45,9 +48,10 @@ export class Residency {
       ...options,
       maxAllocationBytes: options.maxModelBytes,
       stagingSlots: options.commitSlots * slotsPerCommit,
+      onHang: (error) => this.#inventory.heartbeat.lose(error),
     });
     try {
-      this.#inventory.adopt(driver);
+      await this.#inventory.adopt(driver);
     } catch (error) {
       await driver.close();
       throw error;
@@ -59,6 +63,11 @@ export class Residency {
 
   get state(): WorkerState {
     return this.#inventory.state;
+  }
+
+  /** Whether the driver is lost: only a new process helps. */
+  get lost(): boolean {
+    return this.#inventory.heartbeat.lost !== undefined;
   }
 
   get driver(): DriverKind {
@@ -157,11 +166,13 @@ export class Residency {
 
   /** Attests what is here; verifies first what is older than the query allows. */
   async ready(query: ReadyQuery): Promise<ReadyReport> {
-    const { worker, shards } = this.#inventory;
+    const { worker, shards, heartbeat } = this.#inventory;
     const { modelRef, maxAgeSeconds } = query;
     const unverified = maxAgeSeconds === undefined ? [] : await this.#verifications.refresh(modelRef, maxAgeSeconds);
     const obstacles = [...this.#inventory.obstacles(), ...unverified];
-    return readyReport({ worker, state: this.state, records: shards.ofModel(modelRef), obstacles }, query);
+    // What lay in a device that is lost is resident no more.
+    const records = heartbeat.lost === undefined ? shards.ofModel(modelRef) : [];
+    return readyReport({ worker, state: this.state, records, obstacles }, query);
   }
 
   /** Whether a handle is authentic and the one that stands now. */
@@ -205,7 +216,13 @@ export class Residency {
   /** Ends the commits still on their way in, with DRAINING; those whose bytes have all come are sealed first. */
   async abortCommits(): Promise<void> {
     const reason = new WorkerError('DRAINING', 'the worker is shutting down', { retryAfterMs: 5000 });
-    await Promise.allSettled([...this.#inventory.intakes].map((intake) => intake.abort(reason)));
+    await Promise.allSettled([...this.#inventory.intakes].map((intake) => intake.stop(reason)));
+  }
+
+  /** Stops without a driver: nothing can be wiped any more. */
+  abandon(): void {
+    clearInterval(this.#sweeper);
+    this.#inventory.noteStop();
   }
 
   /** Wipes and frees everything, and lets the devices go. @throws VramError when something could not be wiped */
@@ -222,7 +239,10 @@ export class Residency {
       return inventory.discard(record);
     });
     await Promise.allSettled(discarded);
-    await inventory.driver.close();
-    inventory.noteStop();
+    try {
+      await inventory.driver.close();
+    } finally {
+      inventory.noteStop();
+    }
   }
 }

@@ -16,23 +16,27 @@ export async function openShard(record: ShardRecord, request: CommitRequest, dri
 /**
  * Proves and seals a shard whose bytes have all come, in this order: the bytes are the expected ones; the memory is made
  * read-only; it is the right device's own; the device's digest of it is the expected one, or the host's of what came.
- * What is digested is memory that nothing can write any more.
- * @throws WorkerError DIGEST_MISMATCH, POLICY_VIOLATION, SEAL_VERIFICATION_FAILED, and the driver's errors
+ * What is digested is memory that nothing can write any more. Until it is signed `signal` can end it.
+ * @throws what the signal says, WorkerError DIGEST_MISMATCH, POLICY_VIOLATION, SEAL_VERIFICATION_FAILED, and the driver's errors
  */
 export async function sealShard(
   record: ShardRecord,
   request: CommitRequest,
   received: LoadResult,
   worker: WorkerIdentity,
+  signal: AbortSignal,
 ): Promise<Seal> {
   const { allocation, identity, memory, vramBytes } = record;
   if (allocation === undefined) throw new WorkerError('INTERNAL', 'a shard without memory can not be sealed');
   if (request.expectedDigest !== undefined && received.flat !== request.expectedDigest) {
     throw new WorkerError('DIGEST_MISMATCH', `the bytes have digest ${received.flat}, not the expected one`);
   }
+  signal.throwIfAborted();
   await allocation.seal();
+  signal.throwIfAborted();
   await allocation.attest();
-  const groupHashes = await allocation.groupHashes();
+  const groupHashes = await allocation.groupHashes(signal);
+  signal.throwIfAborted();
   const treeDigest = allocation.treeDigest(groupHashes);
   if (request.expectedTreeDigest !== undefined && treeDigest !== request.expectedTreeDigest) {
     throw new WorkerError('DIGEST_MISMATCH', `the bytes have tree digest ${treeDigest}, not the expected one`);

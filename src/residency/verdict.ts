@@ -9,8 +9,10 @@ export interface HandleVerdict {
   readonly claims: HandleClaims | null;
 }
 
+type Judged = Pick<Inventory, 'worker' | 'shards' | 'heartbeat'>;
+
 /** A handle is valid only if it is, byte for byte, the one that stands for its shard, and the shard is sealed. */
-export function judge(handle: string, { worker, shards }: Pick<Inventory, 'worker' | 'shards'>): HandleVerdict {
+export function judge(handle: string, { worker, shards, heartbeat }: Judged): HandleVerdict {
   const check = verifyHandle(handle, worker.key);
   if (!check.ok) return { valid: false, reason: check.reason, claims: null };
   const { claims } = check;
@@ -19,6 +21,6 @@ export function judge(handle: string, { worker, shards }: Pick<Inventory, 'worke
   const record = shards.get(claims.shard_id);
   if (record === undefined) return invalid('unknown_shard');
   if (record.seal !== undefined && record.seal.handle !== handle) return invalid('superseded');
-  if (record.state !== 'sealed') return invalid('not_sealed');
+  if (record.state !== 'sealed' || heartbeat.lost !== undefined) return invalid('not_sealed');
   return { valid: true, reason: null, claims };
 }

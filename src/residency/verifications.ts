@@ -6,6 +6,9 @@ import type { VerifyReport } from './shard.js';
 import { verifyShard } from './verification.js';
 import type { Reason, ResidencyObserver } from './worker.js';
 
+/** Shards that one refresh verifies at a time: a commit that comes in between waits for so many, not for all. */
+const runsAtOnce = 4;
+
 /** Runs verifications and draws the consequences. Those of one shard at one time share one run. */
 export class Verifications {
   readonly #inventory: Inventory;
@@ -34,7 +37,11 @@ export class Verifications {
     const before = performance.now() - maxAgeSeconds * 1000;
     const isOld = ({ phase }: ShardRecord) => phase.state === 'sealed' && phase.seal.lastVerifiedMonotonicMs < before;
     const old = this.#inventory.shards.ofModel(modelRef).filter(isOld);
-    await Promise.allSettled(old.map((record) => this.run(record)));
+    const next = old.values();
+    const runs = Array.from({ length: runsAtOnce }, async () => {
+      for (const record of next) await this.run(record).catch(() => undefined);
+    });
+    await Promise.all(runs);
     return old.filter(isOld).map(({ identity }) => ({
       code: 'VERIFICATION_FAILED',
       detail: `shard ${identity.shardId} could not be verified`,

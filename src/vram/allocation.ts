@@ -23,6 +23,7 @@ export class Allocation {
   readonly bytes: number;
   readonly #library: Library;
   readonly #handle: number;
+  #load: Load | undefined;
   /** One digest at a time on a device: the kernels fill it. */
   readonly #turn: <T>(work: () => Promise<T>) => Promise<T>;
 
@@ -33,10 +34,11 @@ export class Allocation {
     this.#turn = turn;
   }
 
-  load(digests: LoadDigests): Load {
+  async load(digests: LoadDigests): Promise<Load> {
     const out = [0];
-    this.#library.call('vram_load_open', this.#handle, loadFlags(digests), out);
-    return new Load(this.#library, Number(out[0]), digests);
+    await this.#library.run('vram_load_open', this.#handle, loadFlags(digests), out);
+    this.#load = new Load(this.#library, Number(out[0]), digests);
+    return this.#load;
   }
 
   /** Read-only from here on. */
@@ -61,10 +63,11 @@ export class Allocation {
     }
   }
 
-  /** One hash per 512 KiB, computed on the device where the bytes lie. */
-  async groupHashes(): Promise<Buffer> {
+  /** One hash per 512 KiB, computed on the device where the bytes lie. `signal` ends it between two runs. */
+  async groupHashes(signal?: AbortSignal): Promise<Buffer> {
     const hashes = Buffer.alloc(groupCount(this.bytes) * hashBytes);
     for (let offset = 0; offset < this.bytes; offset += sliceBytes) {
+      signal?.throwIfAborted();
       const length = Math.min(sliceBytes, this.bytes - offset);
       const start = (offset / groupBytes) * hashBytes;
       const part = hashes.subarray(start, start + groupCount(length) * hashBytes);
@@ -81,7 +84,9 @@ export class Allocation {
   }
 
   /** Wipes, then frees. After an error the memory is still held, and another call goes on. */
-  free(): Promise<void> {
+  async free(): Promise<void> {
+    // One that could not be closed when it ended is tried again: as long as it may copy, the memory is not free.
+    await this.#load?.close();
     return this.#library.run('vram_free', this.#handle);
   }
 }

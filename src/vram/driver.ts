@@ -1,9 +1,9 @@
 import { Allocation } from './allocation.js';
-import { Library, type NativeDeviceInfo } from './library.js';
+import { Library, type LibraryOptions, type NativeDeviceInfo } from './library.js';
 import { Load, type LoadDigests, loadFlags } from './load.js';
 import { Staging } from './staging.js';
 
-export interface DriverOptions {
+export interface DriverOptions extends LibraryOptions {
   readonly libraryPath: string;
   readonly driverPath: string;
   readonly kernelsPath: string;
@@ -42,9 +42,9 @@ export class Driver {
 
   /** Loads the driver and the kernels, takes every device's context, pins the staging ring. @throws VramError */
   static async open(options: DriverOptions): Promise<Driver> {
-    const library = new Library(options.libraryPath);
+    const library = new Library(options.libraryPath, options);
     const out = [0];
-    await library.run(
+    const opened = library.run(
       'vram_open',
       {
         driver_path: options.driverPath,
@@ -55,12 +55,17 @@ export class Driver {
       },
       out,
     );
+    await opened.catch((error: unknown) => {
+      library.close();
+      throw error;
+    });
     return new Driver(library, Number(out[0]));
   }
 
-  device(ordinal: number): DeviceInfo {
+  /** Asks the driver about a device. @throws VramError */
+  async device(ordinal: number): Promise<DeviceInfo> {
     const info: Partial<NativeDeviceInfo> = {};
-    this.#library.call('vram_device_get_info', this.#handle, ordinal, info);
+    await this.#library.run('vram_device_get_info', this.#handle, ordinal, info);
     const hex = Buffer.from(info.uuid ?? []).toString('hex');
     return {
       name: info.name ?? '',
@@ -79,15 +84,16 @@ export class Driver {
   }
 
   /** A load that digests on the host and takes nothing of a device. */
-  hostLoad(bytes: number, digests: LoadDigests): Load {
+  async hostLoad(bytes: number, digests: LoadDigests): Promise<Load> {
     const out = [0];
-    this.#library.call('vram_load_open_host', this.#handle, bytes, loadFlags(digests), out);
+    await this.#library.run('vram_load_open_host', this.#handle, bytes, loadFlags(digests), out);
     return new Load(this.#library, Number(out[0]), digests);
   }
 
   /** Wipes and frees whatever is left, and lets the contexts go. */
-  close(): Promise<void> {
-    return this.#library.run('vram_close', this.#handle);
+  async close(): Promise<void> {
+    await this.#library.run('vram_close', this.#handle);
+    this.#library.close();
   }
 
   #takeTurn<T>(ordinal: number, work: () => Promise<T>): Promise<T> {

@@ -1,5 +1,6 @@
 import koffi, { type LibraryHandle } from 'koffi';
-import { errorOf, status } from './status.js';
+import { HangWatch } from './hang_watch.js';
+import { errorOf, status, unanswered, type VramError } from './status.js';
 
 type KoffiFunction = ReturnType<LibraryHandle['func']>;
 
@@ -69,55 +70,82 @@ export type NativeName = NameOf<(typeof prototypes)[number]>;
 /** Calls on pool threads at one time: koffi throws at the 257th, and there are fewer threads than this anyway. */
 const maxRunning = 64;
 
+export interface LibraryOptions {
+  /** A driver call that lasts longer never returns. */
+  readonly driverTimeoutSeconds: number;
+  /** Told once when there was such a call. */
+  readonly onHang: (error: VramError) => void;
+}
+
+/** A call that somebody waits for. */
+interface Call {
+  readonly name: NativeName;
+  /** koffi does not keep Buffer arguments alive: as long as the call may touch them, this does. */
+  readonly args: unknown[];
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
 /** libvram, loaded: calls by name that return or throw. Arguments are those of `cuda/include/vram.h`. */
 export class Library {
   readonly #functions = new Map<string, KoffiFunction>();
   readonly #statusName: KoffiFunction;
-  readonly #waiting: (() => void)[] = [];
-  #running = 0;
+  readonly #waiting: Call[] = [];
+  readonly #running = new Set<Call>();
+  readonly #watch: HangWatch;
+  #hung: VramError | undefined;
 
-  constructor(path: string) {
+  constructor(path: string, { driverTimeoutSeconds, onHang }: LibraryOptions) {
     const library = koffi.load(path);
     this.#statusName = library.func('const char *vram_status_name(int32_t status)');
     for (const prototype of prototypes) {
       this.#functions.set(prototype.slice(0, prototype.indexOf('(')), library.func(`int32_t ${prototype}`));
     }
+    const oldest = library.func('uint64_t vram_oldest_driver_call()');
+    this.#watch = new HangWatch(oldest, driverTimeoutSeconds * 1000, () => {
+      const error = unanswered(driverTimeoutSeconds);
+      this.#hung = error;
+      for (const call of [...this.#running, ...this.#waiting.splice(0)]) call.reject(error);
+      onHang(error);
+    });
   }
 
-  /** Calls on this thread: for what takes microseconds. @throws VramError */
+  /** Calls on this thread: for what takes microseconds and never enters the driver. @throws VramError */
   call(name: NativeName, ...args: unknown[]): void {
     this.#check(name, this.#function(name)(...args));
   }
 
   /**
-   * Calls on a pool thread. koffi does not keep Buffer arguments alive, so the closure that settles the promise does.
-   * Rejects with VramError.
+   * Calls on a pool thread. Rejects with VramError: also where the driver hangs, and then the call may still be under
+   * way, and goes on using what it was given.
    */
-  async run(name: NativeName, ...args: unknown[]): Promise<void> {
-    if (this.#running >= maxRunning) await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    else this.#running++;
-    try {
-      await this.#start(name, args);
-    } finally {
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#running--;
-      else next();
-    }
+  run(name: NativeName, ...args: unknown[]): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const call = { name, args, resolve, reject };
+      if (this.#hung !== undefined) reject(this.#hung);
+      else if (this.#running.size >= maxRunning) this.#waiting.push(call);
+      else this.#start(call);
+    });
   }
 
-  #start(name: NativeName, args: unknown[]): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#function(name).async(...args, (error: unknown, result: number) => {
-        const kept = args;
-        try {
-          if (error) throw error;
-          this.#check(name, result);
-          resolve();
-        } catch (reason) {
-          reject(reason);
-        }
-        return kept.length;
-      });
+  /** Nothing is called any more. */
+  close(): void {
+    this.#watch.stop();
+  }
+
+  #start(call: Call): void {
+    this.#running.add(call);
+    this.#function(call.name).async(...call.args, (error: unknown, result: number) => {
+      this.#running.delete(call);
+      const next = this.#waiting.shift();
+      if (next !== undefined) this.#start(next);
+      try {
+        if (error) throw error;
+        this.#check(call.name, result);
+        call.resolve();
+      } catch (reason) {
+        call.reject(reason);
+      }
     });
   }
 

@@ -24,6 +24,7 @@ export class Load {
   readonly #library: Library;
   readonly #handle: number;
   readonly #digests: LoadDigests;
+  #closed = false;
 
   constructor(library: Library, handle: number, digests: LoadDigests) {
     this.#library = library;
@@ -62,8 +63,10 @@ export class Load {
     return { flat: digest(this.#digests.flat, result.flat), tree: digest(this.#digests.tree, result.tree) };
   }
 
-  /** Gives the load up; harmless when it is closed. */
-  close(): Promise<void> {
-    return this.#library.run('vram_load_close', this.#handle);
+  /** Gives the load up; harmless when it is closed. After an error another call goes on. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    await this.#library.run('vram_load_close', this.#handle);
+    this.#closed = true;
   }
 }

@@ -28,26 +28,40 @@ const codes = new Map<number, ErrorCode>([
 ]);
 
 /**
- * Driver errors after which the context is lost and every later call fails: only a new process helps
- * (CUDA driver API reference, CUresult: "the process must be terminated and relaunched", and ECC).
+ * Driver errors after which every later call fails and only a new process helps (CUDA driver API reference, CUresult):
+ * the context is lost to a fault of a kernel, of memory or of a link; the device, the driver or its daemon is gone.
  */
-const stickyResults = new Set([214, 700, 702, 714, 715, 716, 717, 718, 719, 720]);
+const stickyResults = new Set([
+  ...[214, 220, 226, 700, 702, 710, 714, 715, 716, 717, 718, 719, 720],
+  ...[4, 46, 100, 101, 201, 709, 805, 806, 810],
+]);
+
+/** Stands for a status where the driver gave none, since it never came back. */
+const noAnswer = -1;
 
 /** A native call that did not succeed, with the status it gave. */
 export class VramError extends WorkerError {
   readonly status: number;
 
   constructor(code: ErrorCode, message: string, nativeStatus: number) {
-    super(code, message);
+    // A device that is lost is one that the next process may have again.
+    super(code, message, isSticky(nativeStatus) ? { retriable: true, retryAfterMs: 5000 } : {});
     this.name = 'VramError';
     this.status = nativeStatus;
   }
 
   /** Whether the device's context is lost with this error. */
   get sticky(): boolean {
-    return stickyResults.has(this.status - status.driverErrorBase);
+    return isSticky(this.status);
   }
 }
+
+const isSticky = (nativeStatus: number): boolean =>
+  nativeStatus === noAnswer || stickyResults.has(nativeStatus - status.driverErrorBase);
+
+/** The error of everything that waits for a driver that does not answer, and of all that asks it later. */
+export const unanswered = (seconds: number): VramError =>
+  new VramError('CUDA_ERROR', `the driver did not answer for ${seconds} seconds`, noAnswer);
 
 /** The error that says what a native status means; `name` is what `vram_status_name` calls it. */
 export function errorOf(nativeStatus: number, name: string, action: string): VramError {

@@ -67,3 +67,52 @@ t.test('a client that leaves during a commit by reference leaves nothing behind'
   simulator.latencyUs(0);
   t.same(await availableBytes(worker), before);
 });
+
+t.test('a client that leaves after its last byte, while the shard is proved, gets no shard', onSimulator, async (t) => {
+  const directory = t.testdir({});
+  writeFileSync(join(directory, 'model'), bytes);
+  const worker = await startWorker(t, { listen: true, env: { WORKER_MODEL_DIR: directory } });
+  const before = await availableBytes(worker);
+  t.teardown(() => simulator.reset());
+  const body = JSON.stringify({ shard_id: 'a', model_ref: 'm', source: { type: 'file', path: 'model' } });
+  const headers = { 'Content-Type': 'application/json', 'Content-Length': body.length };
+  const requests = [put('a') + bytes.toString('latin1'), head('POST /v1/commit', headers) + body];
+  const isSealing = async () => (await get(worker, '/v1/shards/a')).json().state === 'sealing';
+  for (const request of requests) {
+    for (const manner of ['leave', 'reset'] as const) {
+      const client = new RawClient(worker.url).send(Buffer.from(request, 'latin1'));
+      // Each operation of the device takes so long that the proof is still under way when the client has gone.
+      const received = async () => (await get(worker, '/v1/shards/a')).json().received_bytes === bytes.length;
+      await until(received);
+      simulator.latencyUs(150_000);
+      await until(isSealing);
+      await client[manner]();
+      await until(isGone(worker, 'a'));
+      simulator.latencyUs(0);
+      t.same(await availableBytes(worker), before, `${request.slice(0, 4)} ${manner}`);
+    }
+  }
+});
+
+t.test('a client that has said all and closes its half of the connection reads its answer', onSimulator, async (t) => {
+  const worker = await startWorker(t, { listen: true });
+  simulator.latencyUs(20_000);
+  t.teardown(() => simulator.reset());
+  const client = new RawClient(worker.url).send(put('a')).send(bytes).finish();
+  t.match(await client.whole(), /HTTP\/1\.1 201 Created.*"handle"/s);
+  simulator.latencyUs(0);
+  t.equal((await get(worker, '/v1/shards/a')).json().state, 'sealed');
+  const short = new RawClient(worker.url).send(head('GET /v1/ready')).finish();
+  t.match(await short.whole(), /^HTTP\/1\.1 200 OK.*"ready":true/s);
+});
+
+t.test('a client that closes its half of the connection in mid-body leaves nothing behind', async (t) => {
+  const worker = await startWorker(t, { listen: true });
+  const before = await availableBytes(worker);
+  for (const sent of [0, 1, mebibyte, bytes.length - 1]) {
+    const client = new RawClient(worker.url).send(put('a')).send(bytes.subarray(0, sent)).finish();
+    t.notMatch(await client.whole(), / 201 /);
+    await until(isGone(worker, 'a'));
+    t.same(await availableBytes(worker), before, `after ${sent} bytes`);
+  }
+});

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { type ErrorCode, errorCodes, WorkerError } from '../../src/errors.js';
-import { meanings, Overloaded, problemHeaders, problemOf } from '../../src/http/problem.js';
+import { meanings, problemHeaders, problemOf } from '../../src/http/problem.js';
 
 const contract: Record<ErrorCode, readonly [status: number, retriable: boolean]> = {
   INVALID_PARAMS: [400, false],
@@ -59,8 +59,4 @@ t.test('each status brings its headers', async (t) => {
     t.equal('retry-after' in headersOf(code), waits, `${code} ${waits ? 'has' : 'has no'} Retry-After`);
     t.match(headersOf(code)['content-type'], /^application\/problem\+json/);
   }
-});
-
-t.test('an overloaded worker is unavailable, not broken', async (t) => {
-  t.match(problemOf(new Overloaded()), { status: 503, retriable: true, retry_after_ms: 1000 });
 });

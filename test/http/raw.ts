@@ -15,7 +15,9 @@ export class RawClient {
   #heard = '';
 
   constructor(url: string) {
-    this.#socket = connect({ host: '127.0.0.1', port: Number(new URL(url).port), noDelay: true });
+    const port = Number(new URL(url).port);
+    this.#socket = connect({ host: '127.0.0.1', port, noDelay: true, allowHalfOpen: true });
+    this.#socket.once('end', () => this.#socket.end());
     this.#socket.setEncoding('latin1');
     this.#socket.on('data', (text: string) => {
       this.#heard += text;
@@ -61,8 +63,32 @@ export class RawClient {
     return this.#heard;
   }
 
+  /** Closes our half of the connection once all is sent, and goes on listening. */
+  finish(): this {
+    this.#socket.end();
+    return this;
+  }
+
+  /** Hears nothing from now on: what the other side says piles up. */
+  deafen(): this {
+    this.#socket.pause();
+    return this;
+  }
+
+  /** Hears again. */
+  resume(): this {
+    this.#socket.resume();
+    return this;
+  }
+
   leave(): Promise<void> {
     this.#socket.destroy();
+    return this.closed;
+  }
+
+  /** Leaves by a reset: what was sent may never arrive. */
+  reset(): Promise<void> {
+    this.#socket.resetAndDestroy();
     return this.closed;
   }
 }

@@ -61,3 +61,15 @@ t.test('requests that are pipelined behind a refused one are not served', async 
   const heard = await client.whole();
   t.equal(heard.match(/HTTP\/1\.1 \d/g)?.length, 1);
 });
+
+t.test('what follows a commit and can not be read is answered after it, not in its place', async (t) => {
+  const { url, inject } = await startWorker(t, { listen: true });
+  const bytes = Buffer.alloc(500_000, 1);
+  const client = new RawClient(url)
+    .send(head('PUT /v1/commit?shard_id=a&model_ref=m', { 'Content-Length': bytes.length }))
+    .send(bytes)
+    .send('NO HTTP AT ALL\r\n\r\n');
+  const statuses = (await client.whole()).match(/(?<=HTTP\/1\.1 )(?!102)\d+/g);
+  t.same(statuses, ['201', '400']);
+  t.equal((await inject({ url: '/v1/shards/a' })).json().state, 'sealed');
+});

@@ -5,9 +5,10 @@ import { type Claim, DeviceMemory } from '../../src/residency/memory.js';
 const granularityBytes = 2 * 1024 * 1024;
 const capacityBytes = 16 * granularityBytes;
 
-/** A device whose free bytes are what its driver has not been made to give. */
+/** A device whose free bytes are what its driver has not been made to give; `answer` lets the driver answer. */
 function device() {
   let allocatedBytes = 0;
+  const answers: (() => void)[] = [];
   const figures = () => ({
     name: 'device',
     uuid: 'GPU-0',
@@ -15,11 +16,24 @@ function device() {
     freeBytes: capacityBytes - allocatedBytes,
     granularityBytes,
   });
-  const memory = new DeviceMemory(0, figures);
+  const ask = () => {
+    const now = figures();
+    return new Promise<typeof now>((resolve) => answers.push(() => resolve(now)));
+  };
+  const memory = new DeviceMemory(0, figures(), ask);
   const allocate = (bytes: number) => {
     allocatedBytes += bytes;
   };
-  return { memory, allocate, allocatedBytes: () => allocatedBytes };
+  const answer = async () => {
+    for (const each of answers.splice(0)) each();
+    await new Promise((resolve) => setImmediate(resolve));
+  };
+  const refresh = async () => {
+    const refreshed = memory.refresh();
+    await answer();
+    await refreshed;
+  };
+  return { memory, allocate, answer, refresh, allocatedBytes: () => allocatedBytes };
 }
 
 interface Held {
@@ -30,15 +44,15 @@ interface Held {
 }
 
 const step = fc.record({
-  action: fc.constantFrom('claim', 'settle', 'shrink', 'drop', 'reserve', 'unreserve', 'take'),
+  action: fc.constantFrom('claim', 'settle', 'shrink', 'drop', 'reserve', 'unreserve', 'take', 'ask', 'answer'),
   bytes: fc.integer({ min: 1, max: capacityBytes + 1 }),
   pick: fc.nat(),
 });
 
 t.test('whatever happens, what is claimed and reserved never passes what there is', async (t) => {
-  fc.assert(
-    fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
-      const { memory, allocate, allocatedBytes } = device();
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
+      const { memory, allocate, answer, allocatedBytes } = device();
       const claims: Held[] = [];
       const reserved: number[] = [];
       for (const { action, bytes, pick } of steps) {
@@ -56,6 +70,8 @@ t.test('whatever happens, what is claimed and reserved never passes what there i
         } catch {
           if (fits) return false;
         }
+        if (action === 'ask') void memory.refresh();
+        if (action === 'answer') await answer();
         if (action === 'settle' && held !== undefined && !held.settled) {
           allocate(held.givenBytes);
           held.claim.settle();
@@ -89,14 +105,19 @@ t.test('whatever happens, what is claimed and reserved never passes what there i
 });
 
 t.test('other processes on the device are seen while nothing is on its way', async (t) => {
-  const { memory, allocate } = device();
+  const { memory, allocate, refresh } = device();
   allocate(4 * granularityBytes);
+  await refresh();
   t.equal(memory.availableBytes, 12 * granularityBytes);
   const claim = memory.claim(1);
   allocate(granularityBytes);
+  await refresh();
   t.equal(memory.availableBytes, 11 * granularityBytes, 'an allocation on its way is not counted twice');
   claim.settle();
   t.equal(memory.availableBytes, 11 * granularityBytes);
+  allocate(granularityBytes);
+  await refresh();
+  t.equal(memory.availableBytes, 10 * granularityBytes);
 });
 
 t.test('a claim takes exactly what is there, and says what is missing of more', async (t) => {
@@ -136,15 +157,17 @@ t.test('a larger shard takes the rest of what its part has not from what is avai
 });
 
 t.test('what others take beyond what is reserved leaves nothing available, and never less', async (t) => {
-  const { memory, allocate } = device();
+  const { memory, allocate, refresh } = device();
   memory.reserve(4 * granularityBytes);
   allocate(14 * granularityBytes);
+  await refresh();
   t.match(memory.snapshot(), { freeBytes: 2 * granularityBytes, availableBytes: 0 });
-  const { memory: other, allocate: take } = device();
+  const { memory: other, allocate: take, refresh: ask } = device();
   const claim = other.claim(16 * granularityBytes);
   take(16 * granularityBytes);
   claim.settle();
   take(granularityBytes);
+  await ask();
   t.equal(other.snapshot().freeBytes, 0);
 });
 
@@ -158,36 +181,39 @@ t.test('a shard takes whole granules, and says so exactly up to 2^53 - 1', async
 });
 
 t.test('what others take is seen while nothing is on its way, and only then', async (t) => {
-  const { memory, allocate } = device();
-  const granules = () => memory.availableBytes / granularityBytes;
+  const { memory, allocate, refresh } = device();
+  const granules = async () => {
+    await refresh();
+    return memory.availableBytes / granularityBytes;
+  };
   t.equal(memory.gpuDevice, 0);
   const claim = memory.claim(1);
   allocate(2 * granularityBytes);
-  t.equal(granules(), 15, 'an allocation on its way can not be told from what others take');
+  t.equal(await granules(), 15, 'an allocation on its way can not be told from what others take');
   allocate(granularityBytes);
   claim.settle();
   claim.settle();
-  t.equal(granules(), 13, 'once it is settled it can');
+  t.equal(await granules(), 13, 'once it is settled it can');
   allocate(granularityBytes);
-  t.equal(granules(), 12);
+  t.equal(await granules(), 12);
 
   claim.unsettle();
   claim.unsettle();
   allocate(granularityBytes);
-  t.equal(granules(), 12, 'nor can one that is given back');
+  t.equal(await granules(), 12, 'nor can one that is given back');
   allocate(-granularityBytes);
   claim.drop();
   claim.drop();
-  t.equal(granules(), 16 - 4, 'once it is gone it can');
+  t.equal(await granules(), 16 - 4, 'once it is gone it can');
   allocate(granularityBytes);
-  t.equal(granules(), 11);
+  t.equal(await granules(), 11);
 
   const settled = memory.claim(1);
   allocate(granularityBytes);
   settled.settle();
   allocate(-granularityBytes);
   settled.drop();
-  t.equal(granules(), 11, 'one that was dropped as it was is settled no more');
+  t.equal(await granules(), 11, 'one that was dropped as it was is settled no more');
   allocate(granularityBytes);
-  t.equal(granules(), 10);
+  t.equal(await granules(), 10);
 });

@@ -21,7 +21,7 @@ const identity = { shardId: 'a', modelRef: 'm', shardIndex: 0, totalShards: 2 };
 /** Reservations of one device of 8 granules, by a clock in the test's hands. */
 function start() {
   const clock = { ms: 5000 };
-  const memory = new DeviceMemory(0, () => figures);
+  const memory = new DeviceMemory(0, figures, async () => figures);
   const devices = new Map([[0, memory]]);
   const reservations = new Reservations(() => clock.ms);
   const hold = (granules: number[], seconds: number) =>

@@ -4,7 +4,7 @@ import type { ErrorCode } from '../../errors.js';
 import { examples } from '../examples.js';
 import { uploadQuery } from '../schemas/commit.js';
 import { ModelRef, ShardId } from '../schemas/common.js';
-import { problemResponses, shedding } from './problems.js';
+import { problemResponses } from './problems.js';
 
 type Transform = NonNullable<FastifyDynamicSwaggerOptions['transform']>;
 
@@ -30,7 +30,6 @@ export const describeRoute: Transform = ({ schema, url, route: { config = {}, me
     ...withExamples(response, operationId),
     ...problemResponses(errorsOf(url, method === 'GET' ? 'none' : config.body, config)),
   };
-  if (url.startsWith('/v1')) answers['503'] = shedding(answers['503']);
   const described: FastifySchema = { ...schema, response: answers };
   if (config.body === 'bytes') described.body = { content: shardBytes };
   if (operationId === 'commit') {
@@ -53,6 +52,8 @@ function errorsOf(
   if (body !== 'none') codes.push('UPLOAD_TIMEOUT');
   // Failed authentications are limited where requests are not.
   if (rateLimit !== false || access !== 'public') codes.push('RATE_LIMITED');
+  // What needs the devices to be up needs a driver that lives.
+  if (errors.includes('STARTING')) codes.push('CUDA_ERROR');
   return [...codes, ...errors, 'INTERNAL'];
 }
 

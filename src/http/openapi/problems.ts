@@ -1,5 +1,5 @@
 import { type ErrorCode, WorkerError } from '../../errors.js';
-import { meanings, Overloaded, problemOf } from '../problem.js';
+import { meanings, problemOf } from '../problem.js';
 import { Problem } from '../schemas/problem.js';
 import { refTo } from '../schemas/ref.js';
 
@@ -15,25 +15,6 @@ export function problemResponses(codes: readonly ErrorCode[]): Record<string, ob
     byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
   }
   return Object.fromEntries([...byStatus].map(([status, group]) => [String(status), responseOf(status, group)]));
-}
-
-interface Described {
-  readonly description?: string;
-  readonly content?: Readonly<Record<string, object>>;
-}
-
-/** What a route answers with 503, and that it is also what everything is answered with while the worker sheds load. */
-export function shedding(standing: Described = {}): object {
-  const type = 'application/problem+json';
-  const problem = standing.content?.[type] as { examples?: object } | undefined;
-  const examples = { ...problem?.examples, INTERNAL: { value: problemOf(new Overloaded(), requestId) } };
-  return {
-    // A poller of `ready` is told when to come back where the worker is too busy, not where no model is ready.
-    ...(standing.content === undefined || problem !== undefined ? { headers: retryAfter } : {}),
-    ...standing,
-    description: `${standing.description ?? ''} \`INTERNAL\`: The worker is overloaded.`.trim(),
-    content: { ...standing.content, [type]: { schema: refTo(Problem), examples } },
-  };
 }
 
 function responseOf(status: number, codes: readonly ErrorCode[]): object {

@@ -52,15 +52,37 @@ function refusalOfHead({ raw, headers, routeOptions }: FastifyRequest): WorkerEr
   if (body === undefined && sends && raw.method !== 'GET' && type !== 'application/json') {
     return unsupported('The body comes as application/json');
   }
+  if (raw.httpVersion !== '1.1' && raw.httpVersion !== '1.0') return invalid('This is HTTP/1.1');
   const coding = headers['transfer-encoding'];
+  if (coding !== undefined && raw.httpVersion === '1.0') return invalid('HTTP/1.0 knows no transfer codings');
   if (coding !== undefined && coding.toLowerCase() !== 'chunked') return invalid('The only transfer coding is chunked');
   if (headers.expect !== undefined && headers.expect.toLowerCase() !== '100-continue') {
     return invalid('The only expectation is 100-continue');
   }
-  if (headers.host === undefined && raw.httpVersion === '1.1') return invalid('A request names its Host');
+  const names = refusalOfNames(raw);
+  if (names !== undefined) return names;
   if (body === 'none' && sends) return invalid('This route takes no body');
   if (body === undefined && Number(headers['content-length'] ?? 0) > maxJsonBytes) return tooLong();
   return undefined;
+}
+
+/** A host and perhaps a port (RFC 9110 §7.2, RFC 3986 §3.2.2), without anything that a proxy could read otherwise. */
+const hostAndPort = /^(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+;=%-]*)(?::[0-9]*)?$/;
+
+/** Headers of which Node would take the first, and somebody before us perhaps the last. */
+const single = new Set(['host', 'authorization', 'content-type', 'content-encoding', 'expect']);
+
+/** What no two readers may read otherwise stands once; a Host is one (RFC 9112 §3.2). */
+function refusalOfNames({ rawHeaders, headers: { host }, httpVersion }: IncomingMessage): WorkerError | undefined {
+  const seen = new Set<string>();
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index]?.toLowerCase() ?? '';
+    if (!single.has(name)) continue;
+    if (seen.has(name)) return invalid(`A request has one ${name} header`);
+    seen.add(name);
+  }
+  if (host === undefined) return httpVersion === '1.1' ? invalid('A request names its Host') : undefined;
+  return hostAndPort.test(host) ? undefined : invalid('The Host is none');
 }
 
 /** All of a JSON body, within its limits of size and time. */

@@ -3,10 +3,10 @@ import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
 import type { WorkerState } from '../../residency/worker.js';
 
-/** While the worker drains, each answer asks its client to go elsewhere. */
+/** While the worker drains, and once it has stopped, each answer asks its client to go elsewhere. */
 export const drain = fp(async (app: FastifyInstance, { state }: { state: () => WorkerState }) => {
   app.addHook('onRequest', (_request, reply, done) => {
-    if (state() === 'draining') reply.header('connection', 'close');
+    if (['draining', 'stopped'].includes(state())) reply.header('connection', 'close');
     done();
   });
 });

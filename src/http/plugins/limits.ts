@@ -3,7 +3,6 @@ import underPressure from '@fastify/under-pressure';
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
 import { WorkerError } from '../../errors.js';
-import { Overloaded } from '../problem.js';
 import { RateWindows } from '../rate_window.js';
 
 export interface RateOptions {
@@ -33,7 +32,10 @@ export const rateLimits = fp(async (app: FastifyInstance, { requestsPerSecond }:
   });
 });
 
-/** Sheds load when the event loop or the heap is far beyond what they are in any healthy state. */
+/**
+ * Sheds load when the event loop or the heap is far beyond what they are in any healthy state: for everybody together, as
+ * the rate limit does for each. Routes that opt out of that are answered here too.
+ */
 export const pressure = fp(
   async (app: FastifyInstance, { maxEventLoopDelayMs = 5000, maxHeapBytes = 3 * 2 ** 30 }: PressureOptions) => {
     await app.register(underPressure, {
@@ -41,8 +43,9 @@ export const pressure = fp(
       maxHeapUsedBytes: maxHeapBytes,
       // An infinite delay is the plugin's word for no sample at all: the machine did not let the process run, or it has
       // just started.
-      pressureHandler: (_request, _reply, _type, value) => {
-        if (value !== Number.POSITIVE_INFINITY) throw new Overloaded();
+      pressureHandler: (request, _reply, _type, value) => {
+        if (value === Number.POSITIVE_INFINITY || request.routeOptions.config.rateLimit === false) return;
+        throw new WorkerError('RATE_LIMITED', 'The worker is overloaded', { retryAfterMs: 1000 });
       },
     });
   },

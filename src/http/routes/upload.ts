@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { WorkerError } from '../../errors.js';
 import type { CommitResult } from '../../residency/commit.js';
 import type { Intake } from '../../residency/intake.js';
 import { departure, keepWaiting } from '../departure.js';
@@ -10,6 +11,7 @@ import { type RouteOptions, reading } from '../typed.js';
 import { bypassOf, wasBypassed } from '../upload/bypass.js';
 import { declarationOf } from '../upload/declaration.js';
 import { pump } from '../upload/pump.js';
+import { WaitingWatchdog } from '../upload/watchdog.js';
 import { commitAnswers, commitErrors, sendCommit } from './commit.js';
 
 /**
@@ -66,7 +68,10 @@ async function receive(
   const left = departure(reply);
   left.addEventListener('abort', () => void intake.abort(left.reason));
   try {
-    await keepWaiting(reply, intake.start());
+    const watchdog = new WaitingWatchdog(request.raw, idleSeconds, (detail) => {
+      void intake.abort(new WorkerError('UPLOAD_TIMEOUT', detail));
+    });
+    await keepWaiting(reply, intake.start()).finally(() => watchdog.stop());
     sendContinue(request.raw, reply.raw);
     const bypass = bypassOf(request.raw, (descriptor) => intake.receive(descriptor));
     await pump(request.raw, intake, vramBytes, idleSeconds, bypass);

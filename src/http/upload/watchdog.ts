@@ -1,3 +1,6 @@
+import type { IncomingMessage } from 'node:http';
+import { awaitsContinue } from '../listener.js';
+
 /** Below this a client only holds a slot: 1 KiB a second. */
 const leastBytesPerSecond = 1024;
 
@@ -31,7 +34,11 @@ export class Watchdog {
     clearInterval(this.#timer);
   }
 
+  /** Called before each look, for bodies whose bytes nobody counts as they come. */
+  protected measure(): void {}
+
   #look(periodMs: number): string | undefined {
+    this.measure();
     const arrived = this.bytes - this.#seenBytes;
     this.#seenBytes = this.bytes;
     if (this.held) return undefined;
@@ -44,5 +51,24 @@ export class Watchdog {
     this.#windowMs = 0;
     this.#windowBytes = 0;
     return enough ? undefined : `The body came slower than ${leastBytesPerSecond} bytes a second`;
+  }
+}
+
+/**
+ * Watches a body that is not read yet, by what has arrived of it unasked: Node takes so much in, and then holds the
+ * client back. One that waits for `100 Continue` owes nothing.
+ */
+export class WaitingWatchdog extends Watchdog {
+  readonly #source: IncomingMessage;
+
+  constructor(source: IncomingMessage, idleSeconds: number, onStall: (detail: string) => void) {
+    super(idleSeconds, onStall);
+    this.#source = source;
+  }
+
+  protected override measure(): void {
+    const { readableLength, readableHighWaterMark, complete } = this.#source;
+    this.bytes = readableLength;
+    this.held = complete || readableLength >= readableHighWaterMark || awaitsContinue(this.#source);
   }
 }

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { patternBytes } from '../../support/bytes.js';
-import { availableBytes, get, mebibyte, remove, sha256 } from '../../support/requests.js';
+import { availableBytes, get, mebibyte, remove, sha256, upload } from '../../support/requests.js';
+import { onSimulator, simulator } from '../../support/simulator.js';
 import { startWorker } from '../../support/worker.js';
 import { head, RawClient } from '../raw.js';
 
@@ -50,6 +51,29 @@ t.test('a request that follows a fast body on its connection is not carried out'
   t.match(answer, /^HTTP\/1\.1 201 Created/);
   t.notMatch(answer, /HTTP\/1\.1 204/);
   t.equal((await get(worker, '/v1/shards/first')).statusCode, 200);
+});
+
+t.test('nor is one that hides behind as many bytes as Node still waits for', onSimulator, async (t) => {
+  const worker = await startWorker(t, { listen: true });
+  t.teardown(() => simulator.reset());
+  for (const first of [65_536 + 10, 65_536 + 8000, bytes.length]) {
+    await upload(worker, 'victim', bytes);
+    const client = new RawClient(worker.url).send(put('first')).send(bytes.subarray(0, first));
+    // Small pieces go through Node, which waits for as many bytes more as it did not see.
+    for (let at = first; at < bytes.length; at += 20_000) {
+      await pause(1);
+      client.send(bytes.subarray(at, at + 20_000));
+    }
+    simulator.latencyUs(50_000);
+    // A parser passes over the empty lines before a request.
+    client.send(Buffer.alloc(first + 2, '\r\n')).send(head('DELETE /v1/shards/victim'));
+    await client.whole();
+    simulator.latencyUs(0);
+    t.match(client.heard, /HTTP\/1\.1 201 Created/);
+    t.notMatch(client.heard, /HTTP\/1\.1 204/);
+    t.equal((await get(worker, '/v1/shards/victim')).json().state, 'sealed');
+    await remove(worker, '/v1/shards/first');
+  }
 });
 
 t.test('a sender that stops half way is told so, and leaves nothing behind', async (t) => {

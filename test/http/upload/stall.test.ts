@@ -77,3 +77,54 @@ t.test('a client that leaves before its turn comes leaves the queue', async (t) 
   await first.leave();
   await untilEmpty(worker, available);
 });
+
+t.test('one that trickles or is silent while it waits for a slot is ended there', async (t) => {
+  const worker = await startWorker(t, { listen: true, env: { ...env, WORKER_COMMIT_SLOTS: '1' } });
+  const bytes = patternBytes(200_000);
+  const put = (id: string) => head(`PUT /v1/commit?shard_id=${id}&model_ref=m`, { 'Content-Length': bytes.length });
+  const first = new RawClient(worker.url).send(put('first'));
+  let at = 0;
+  const flow = setInterval(() => {
+    first.send(bytes.subarray(at, at + 1000));
+    at += 1000;
+  }, 50);
+  t.teardown(() => clearInterval(flow));
+  while ((await get(worker, '/v1/shards')).json().shards.length === 0) await sleep(5);
+
+  const silent = new RawClient(worker.url).send(put('silent'));
+  const trickling = new RawClient(worker.url).send(put('trickling'));
+  const trickle = setInterval(() => trickling.send('x'), 50);
+  t.teardown(() => clearInterval(trickle));
+  const honest = new RawClient(worker.url).send(put('honest')).send(bytes);
+  t.match(lastBody(await silent.until(/\}$/)), { code: 'UPLOAD_TIMEOUT', detail: /No byte/ });
+  t.match(lastBody(await trickling.until(/\}$/)), { code: 'UPLOAD_TIMEOUT', detail: /slower/ });
+  clearInterval(trickle);
+
+  const { shards } = (await get(worker, '/v1/shards')).json();
+  t.same(
+    shards.map(({ shard_id }: { shard_id: string }) => shard_id),
+    ['first', 'honest'],
+    'one that sends, and one that is held back, stay',
+  );
+  clearInterval(flow);
+  first.send(bytes.subarray(at));
+  t.match(await first.until(/\}\}$/), / 201 /);
+  t.match(await honest.until(/\}\}$/), / 201 /);
+  for (const client of [first, silent, trickling, honest]) await client.leave();
+});
+
+t.test('commits beyond slots and queue are told to come again, and leave nothing', async (t) => {
+  const limits = { WORKER_COMMIT_SLOTS: '1', WORKER_COMMIT_QUEUE: '2' };
+  const worker = await startWorker(t, { listen: true, env: limits });
+  const before = await availableBytes(worker);
+  const put = (id: string) => head(`PUT /v1/commit?shard_id=${id}&model_ref=m`, { 'Content-Length': 10 });
+  const clients = ['a', 'b', 'c'].map((id) => new RawClient(worker.url).send(put(id)));
+  while ((await get(worker, '/v1/shards')).json().shards.length < 3) await sleep(5);
+  const fourth = new RawClient(worker.url).send(put('d')).send(patternBytes(10));
+  const heard = await fourth.until(/\}$/);
+  t.match(heard, /^HTTP\/1\.1 429 .*retry-after: 1\r\n/is);
+  t.match(lastBody(heard), { code: 'TOO_MANY_COMMITS', retriable: true });
+  t.equal((await get(worker, '/v1/shards/d')).statusCode, 404);
+  for (const client of [...clients, fourth]) await client.leave();
+  await untilEmpty(worker, before);
+});

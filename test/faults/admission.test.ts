@@ -1,0 +1,54 @@
+import t from 'tap';
+import { head, lastBody, RawClient } from '../http/raw.js';
+import { patternBytes } from '../support/bytes.js';
+import { availableBytes, get, remove, upload } from '../support/requests.js';
+import { onSimulator, simulator } from '../support/simulator.js';
+import { startWorker } from '../support/worker.js';
+import { scale } from './scale.js';
+
+// Read by the simulator when the first worker starts.
+process.env.CUDA_SIM_DEVICES = '64MiB';
+process.env.CUDA_SIM_ENGINE = 'fast';
+
+const granule = 2 * 1024 * 1024;
+const shardBytes = 3 * granule;
+const room = 8;
+const clients = 32;
+
+t.test('of commits that come at once, as many are taken as there is room for', onSimulator, async (t) => {
+  const worker = await startWorker(t, { listen: true });
+  const [free = 0] = await availableBytes(worker);
+  const filler = free - room * shardBytes;
+  t.equal((await upload(worker, 'filler', patternBytes(filler))).statusCode, 201);
+  const before = await availableBytes(worker);
+  const live = simulator.live('cuMemCreate');
+  const rounds = scale(2, 50);
+  let exact = 0;
+  let read = 0;
+  for (let round = 0; round < rounds; round++) {
+    const heard = await Promise.all(
+      Array.from({ length: clients }, (_, index) => {
+        const target = `PUT /v1/commit?shard_id=s-${index}&model_ref=m-${round}`;
+        const client = new RawClient(worker.url).send(head(target, { 'Content-Length': shardBytes }));
+        void client.send(patternBytes(shardBytes, index + 1));
+        return client.until(/\r\n\r\n\{.*\}$/s).finally(() => client.leave());
+      }),
+    );
+    read += heard.length;
+    const taken = heard.filter((answer) => / 201 Created/.test(answer));
+    const refused = heard.filter((answer) => / 507 /.test(answer)).map(lastBody);
+    if (taken.length === room && refused.length === clients - room) exact++;
+    for (const problem of refused) t.match(problem, { code: 'VRAM_OOM', retriable: true, needed_bytes: shardBytes });
+    t.same(await availableBytes(worker), [0]);
+    const { shards } = (await get(worker, '/v1/shards')).json();
+    t.equal(shards.length, room + 1);
+    for (const { shard_id } of shards) {
+      if (shard_id !== 'filler') await remove(worker, `/v1/shards/${shard_id}`);
+    }
+    t.same(await availableBytes(worker), before, 'nothing is left after release');
+    t.equal(simulator.live('cuMemCreate'), live);
+  }
+  t.equal(exact, rounds);
+  t.comment(`figure: rounds with exactly ${room} of ${clients} commits taken ${exact} of ${rounds}`);
+  t.comment(`figure: clients that read their answer ${read} of ${rounds * clients}`);
+});

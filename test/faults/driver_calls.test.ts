@@ -1,0 +1,112 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { LightMyRequestResponse } from 'fastify';
+import t, { type Test } from 'tap';
+import { patternBytes } from '../support/bytes.js';
+import { availableBytes, get, post, remove, upload } from '../support/requests.js';
+import { onSimulator, simulator } from '../support/simulator.js';
+import { startWorker, type TestWorker } from '../support/worker.js';
+import { long } from './scale.js';
+
+// Read by the simulator when the first worker starts. Workers whose driver hangs give nothing back.
+process.env.CUDA_SIM_DEVICES = '1GiB';
+process.env.CUDA_SIM_ENGINE = 'fast';
+
+const bytes = patternBytes(600_000);
+const stride = long ? 1 : 7;
+
+/** Each route that may reach the driver. Before each a shard `here` is sealed. */
+const routes: Record<string, (worker: TestWorker) => Promise<LightMyRequestResponse>> = {
+  'PUT commit': (worker) => upload(worker, 'new', bytes),
+  'POST commit, by reference': (worker) =>
+    post(worker, '/v1/commit', { shard_id: 'new', model_ref: 'model', source: { type: 'file', path: 'model' } }),
+  'PUT commit, once more': (worker) => upload(worker, 'here', bytes),
+  'POST verify': (worker) => post(worker, '/v1/shards/here/verify'),
+  'DELETE shard': (worker) => remove(worker, '/v1/shards/here'),
+  'GET ready': (worker) => get(worker, '/v1/ready?max_age_seconds=1'),
+  'GET shards': (worker) => get(worker, '/v1/shards'),
+  'GET devices': (worker) => get(worker, '/v1/devices'),
+  'GET metrics': (worker) => get(worker, '/metrics'),
+  'GET readyz': (worker) => get(worker, '/readyz'),
+  'POST plan': (worker) => post(worker, '/v1/plan', { model_ref: 'm', model_bytes: 9, shard_layout: 'single' }),
+};
+
+/** How a call of the driver may fail. */
+const faults = {
+  once: (nth: number) => `*:${nth}=999`,
+  'for good': (nth: number) => `*:${nth}+=999`,
+  'and takes the context with it': (nth: number) => `*:${nth}=700`,
+} as const;
+
+async function fresh(t: Test): Promise<{ worker: TestWorker; losses: Error[] }> {
+  const directory = t.testdirName;
+  mkdirSync(directory, { recursive: true });
+  writeFileSync(join(directory, 'model'), bytes);
+  const losses: Error[] = [];
+  const onLost = (error: Error) => void losses.push(error);
+  const env = { WORKER_MODEL_DIR: directory, WORKER_DRIVER_TIMEOUT_SECONDS: '1' };
+  const worker = await startWorker(t, { onLost, env });
+  return { worker, losses };
+}
+
+/** Whether an answer is one that a route may give when its driver fails. */
+function isTyped({ statusCode, body }: LightMyRequestResponse): boolean {
+  if (statusCode < 300 || statusCode === 304) return true;
+  return /"code":"(CUDA_ERROR|VERIFICATION_FAILED|STOPPED)"/.test(body);
+}
+
+const live = () => simulator.live('*');
+
+const pause = () => new Promise((resolve) => setTimeout(resolve, 50));
+const freeBytes = (worker: TestWorker) => availableBytes(worker).then(String, () => 'none: the driver is lost');
+
+/** Puts the worker back to where a route starts from. */
+async function settle(worker: TestWorker): Promise<void> {
+  for (const id of ['here', 'new']) await remove(worker, `/v1/shards/${id}`);
+  await upload(worker, 'here', bytes);
+}
+
+for (const [route, ask] of Object.entries(routes)) {
+  t.test(`${route}: whichever call of the driver fails, it is told, and nothing is lost`, onSimulator, async (t) => {
+    const nothing = live();
+    let { worker, losses } = await fresh(t);
+    await settle(worker);
+    const before = await freeBytes(worker);
+    // What was sealed a second ago is old enough for `ready` to look at it again.
+    const age = () => (route === 'GET ready' ? new Promise((resolve) => setTimeout(resolve, 1050)) : undefined);
+    await age();
+    simulator.reset();
+    await ask(worker);
+    // A route that needs no driver is asked once while there is none.
+    const calls = Math.max(1, simulator.calls('*'));
+    await settle(worker);
+
+    let [cases, typed] = [0, 0];
+    for (const [manner, fault] of Object.entries(faults)) {
+      for (let nth = 1; nth <= calls; nth += route === 'GET ready' && !long ? calls : stride) {
+        await age();
+        simulator.faults(fault(nth));
+        const answer = await ask(worker);
+        simulator.reset();
+        cases++;
+        if (isTyped(answer)) typed++;
+        else t.fail(`${manner}, call ${nth}: ${answer.statusCode} ${answer.body}`);
+        await settle(worker);
+        // What the driver took back late is seen when it is asked next, which is every second.
+        while (!worker.residency.lost && (await freeBytes(worker)) !== before) await pause();
+        if (!worker.residency.lost) continue;
+        if (losses.length !== 1) t.equal(losses.length, 1, 'a loss is told once');
+        await worker.stop();
+        if (live() !== nothing) t.equal(live(), nothing, `${manner}, call ${nth}: the driver has all back`);
+        ({ worker, losses } = await fresh(t));
+        await settle(worker);
+      }
+    }
+    await worker.stop();
+    t.equal(live(), nothing, 'the driver has all back');
+    t.equal(typed, cases);
+    t.comment(
+      `figure: ${route}, driver failures answered with a typed error or rightly passed over ${typed} of ${cases}`,
+    );
+  });
+}

@@ -1,0 +1,45 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import t from 'tap';
+import { HangWatch } from '../../src/vram/hang_watch.js';
+
+t.test('a call that stays is found, once; calls that come and go are not', async (t) => {
+  let call = 0;
+  let found = 0;
+  const busy = new HangWatch(
+    () => ++call,
+    40,
+    () => t.fail('each look saw another call'),
+  );
+  const idle = new HangWatch(
+    () => 0,
+    40,
+    () => t.fail('there was no call'),
+  );
+  const hung = new HangWatch(
+    () => 7,
+    40,
+    () => {
+      found++;
+    },
+  );
+  while (found === 0) await sleep(10);
+  await sleep(200);
+  t.equal(found, 1);
+  for (const watch of [busy, idle, hung]) watch.stop();
+});
+
+t.test('time in which the process did not run is not held against a call', async (t) => {
+  let call = 7;
+  const watch = new HangWatch(
+    () => call,
+    800,
+    () => t.fail('the call was under way for one look only'),
+  );
+  await sleep(150);
+  const until = performance.now() + 1500;
+  while (performance.now() < until);
+  call = 0;
+  await sleep(150);
+  watch.stop();
+  t.pass('it was not condemned');
+});
