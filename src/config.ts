@@ -25,6 +25,9 @@ export interface Config {
   readonly auditLog: string | undefined;
   readonly readyPublic: boolean;
   readonly drainSeconds: number;
+  /** 0: sealed shards are verified only when somebody asks. */
+  readonly scrubSeconds: number;
+  readonly scrubBytesPerSecond: number;
   readonly uploadIdleSeconds: number;
   readonly requestsPerSecond: number;
 }
@@ -50,12 +53,15 @@ const known = [
   'WORKER_AUDIT_LOG',
   'WORKER_READY_PUBLIC',
   'WORKER_DRAIN_SECONDS',
+  'WORKER_SCRUB_SECONDS',
+  'WORKER_SCRUB_BYTES_PER_SECOND',
   'WORKER_UPLOAD_IDLE_SECONDS',
   'WORKER_REQUESTS_PER_SECOND',
 ] as const;
 type Name = (typeof known)[number];
 
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
+const mebibyte = 1024 ** 2;
 const gibibyte = 1024 ** 3;
 
 /**
@@ -118,6 +124,8 @@ export function loadConfig(environment: NodeJS.ProcessEnv, options: { simulate: 
     auditLog: get('WORKER_AUDIT_LOG'),
     readyPublic: readyPublic === 'on',
     drainSeconds: integer('WORKER_DRAIN_SECONDS', 30, 0, 3600),
+    scrubSeconds: integer('WORKER_SCRUB_SECONDS', 3600, 0, 2_000_000),
+    scrubBytesPerSecond: integer('WORKER_SCRUB_BYTES_PER_SECOND', gibibyte, mebibyte, Number.MAX_SAFE_INTEGER),
     uploadIdleSeconds: integer('WORKER_UPLOAD_IDLE_SECONDS', 30, 1, 3600),
     requestsPerSecond: integer('WORKER_REQUESTS_PER_SECOND', 1000, 1, 1_000_000),
   };

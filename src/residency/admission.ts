@@ -102,10 +102,11 @@ function receive(
   const started = performance.now();
   const { memory, claim, giveBack } = taken;
   const { vramBytes } = request;
-  const record = new ShardRecord(request, vramBytes, memory, () => {
+  const returnMemory = () => {
     claim.drop();
     if (!sealed) giveBack();
-  });
+  };
+  const record = new ShardRecord(request, vramBytes, memory, returnMemory, request.source);
   let sealed = false;
   let undone = false;
   inventory.shards.add(record);

@@ -11,6 +11,10 @@ export type AuditEvent =
   | 'SealVerified'
   | 'SealVerificationFailed'
   | 'PolicyViolation'
+  | 'RepairStarted'
+  | 'RepairFailed'
+  | 'ScrubPaused'
+  | 'ScrubResumed'
   | 'AuthFailed'
   | 'AuditRecovered';
 

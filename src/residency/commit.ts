@@ -1,6 +1,6 @@
 import type { Digest } from '../seal/digest.js';
 import type { Expectation } from '../seal/handle.js';
-import type { ShardRecord } from './record.js';
+import type { FileSource, ShardRecord } from './record.js';
 import type { ShardIdentity, ShardSnapshot } from './shard.js';
 
 /** A shard that a client wants committed, and what it expects of it. */
@@ -14,6 +14,8 @@ export interface CommitRequest extends ShardIdentity {
   readonly expectedTreeDigest?: Digest;
   /** Whether the serial SHA-256 is computed; only a client that expects a tree digest may do without. */
   readonly flatDigest: boolean;
+  /** The file that it comes from, where it comes by reference. */
+  readonly source?: FileSource;
 }
 
 export interface CommitResult {

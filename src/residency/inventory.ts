@@ -120,20 +120,17 @@ export class Inventory {
     return reasons;
   }
 
-  /** Wipes and frees a shard's memory and forgets it; if the driver refuses, the shard stays, `releasing`. */
-  async discard(record: ShardRecord): Promise<void> {
-    const attempt = this.#free(record);
+  /**
+   * Wipes and frees a shard's memory and forgets it; if the driver refuses, the shard stays, `releasing`. Whoever comes
+   * while that is under way waits for the same.
+   */
+  discard(record: ShardRecord): Promise<void> {
+    const { phase } = record;
+    if (phase.state === 'releasing' && phase.attempt !== null) return phase.attempt;
+    const attempt = this.#discard(record);
     record.phase = { state: 'releasing', attempt };
     this.changed();
-    try {
-      await attempt;
-      this.shards.remove(record);
-    } catch (error) {
-      record.phase = { state: 'releasing', attempt: null };
-      throw this.notice(error);
-    } finally {
-      this.changed();
-    }
+    return attempt;
   }
 
   /** Every error of the driver passes here: one that lost the context ends the worker. */
@@ -170,8 +167,22 @@ export class Inventory {
     this.audit.close();
   }
 
+  async #discard(record: ShardRecord): Promise<void> {
+    try {
+      await this.#free(record);
+      this.shards.remove(record);
+    } catch (error) {
+      record.phase = { state: 'releasing', attempt: null };
+      throw this.notice(error);
+    } finally {
+      this.changed();
+    }
+  }
+
   async #free(record: ShardRecord): Promise<void> {
+    record.pace?.cancel();
     await record.verification?.catch(() => undefined);
+    await record.repair;
     for (let attempt = 1; record.allocation !== undefined; attempt++) {
       try {
         await record.allocation.free();

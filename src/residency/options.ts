@@ -19,6 +19,11 @@ export interface ResidencyOptions {
   readonly auditLog: string | undefined;
   /** The clock that reservations go by, in milliseconds; the process's monotonic one where it is not given. */
   readonly monotonicMs?: () => number;
+  /** How often sealed shards are verified in the background, in seconds; 0: never. */
+  readonly scrubSeconds: number;
+  readonly scrubBytesPerSecond: number;
+  /** Milliseconds to wait after each failed repair of a shard; after the last it is given up. */
+  readonly repairBackoffMs?: readonly number[];
   /** Told once when a device's context is lost: only a new process helps. */
   readonly onLost: (error: Error) => void;
 }

@@ -1,5 +1,6 @@
 import { signJws } from '../seal/jws.js';
 import type { ShardRecord } from './record.js';
+import type { ScrubStatus } from './scrubber.js';
 import type { ShardSnapshot } from './shard.js';
 import type { DriverKind, Reason, WorkerIdentity, WorkerState } from './worker.js';
 
@@ -30,6 +31,9 @@ export interface ReadyReport {
   readonly models: readonly ModelReadiness[];
   readonly handles: readonly { readonly handle: string; readonly shard: ShardSnapshot }[];
   readonly attestation: string | null;
+  readonly scrub: ScrubStatus;
+  /** When the shard was last found right that has waited longest for it; null where none is sealed. */
+  readonly oldestVerifiedAtMs: number | null;
 }
 
 /** What the report is made of: the shards asked about, and what stands in the worker's own way. */
@@ -38,10 +42,11 @@ export interface ReadyFacts {
   readonly state: WorkerState;
   readonly records: readonly ShardRecord[];
   readonly obstacles: readonly Reason[];
+  readonly scrub: ScrubStatus;
 }
 
 /** Says whether at least one model is ready and nothing is wrong, and attests it. Reads what is known; hashes nothing. */
-export function readyReport({ worker, state, records, obstacles }: ReadyFacts, query: ReadyQuery): ReadyReport {
+export function readyReport({ worker, state, records, obstacles, scrub }: ReadyFacts, query: ReadyQuery): ReadyReport {
   const models = modelsOf(records);
   const reasons = [...obstacles, ...corruptShards(records), ...missingModels(models, query.modelRef)];
   const ready = reasons.length === 0;
@@ -66,6 +71,8 @@ export function readyReport({ worker, state, records, obstacles }: ReadyFacts, q
     models,
     handles: query.withHandles ? handles : [],
     attestation: query.nonce === undefined ? null : signJws('vram-attestation+jws', claims, key),
+    scrub,
+    oldestVerifiedAtMs: oldestVerification(records),
   };
 }
 
@@ -87,10 +94,18 @@ function modelsOf(records: readonly ShardRecord[]): ModelReadiness[] {
   });
 }
 
+/** When the sealed shard was verified that has waited longest. */
+export const oldestVerification = (records: readonly ShardRecord[]): number | null =>
+  records.reduce<number | null>((oldest, { phase }) => {
+    if (phase.state !== 'sealed') return oldest;
+    return Math.min(oldest ?? Number.POSITIVE_INFINITY, phase.seal.lastVerifiedAtMs);
+  }, null);
+
 function corruptShards(records: readonly ShardRecord[]): Reason[] {
-  return records
-    .filter((record) => record.state === 'corrupt')
-    .map((record) => ({ code: 'SHARD_CORRUPT', detail: `shard ${record.identity.shardId} failed its verification` }));
+  return records.flatMap(({ identity, phase }) => {
+    if (phase.state !== 'corrupt') return [];
+    return [{ code: 'SHARD_CORRUPT', detail: `shard ${identity.shardId} failed its verification; ${phase.outlook}` }];
+  });
 }
 
 function missingModels(models: readonly ModelReadiness[], modelRef: string | undefined): Reason[] {

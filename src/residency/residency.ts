@@ -1,7 +1,6 @@
 import { WorkerError } from '../errors.js';
 import { deriveSealKey } from '../seal/key.js';
 import { Driver } from '../vram/driver.js';
-import { openBeneath } from '../vram/file.js';
 import { type Admission, admit } from './admission.js';
 import type { CommitRequest, CommitResult } from './commit.js';
 import { slotsPerCommit } from './intake.js';
@@ -10,7 +9,9 @@ import type { DeviceSnapshot } from './memory.js';
 import type { ResidencyOptions } from './options.js';
 import { type PlanReport, type PlanRequest, plan } from './planning.js';
 import { type ReadyQuery, type ReadyReport, readyReport } from './ready.js';
+import { commitFile } from './reference.js';
 import type { ReservationSnapshot } from './reservation.js';
+import { Scrubber } from './scrubber.js';
 import type { ShardSnapshot, VerifyReport } from './shard.js';
 import type { ShardFilter, ShardPage } from './shards.js';
 import { type ResidencyStats, statsOf } from './stats.js';
@@ -18,7 +19,11 @@ import { type HandleVerdict, judge } from './verdict.js';
 import { Verifications } from './verifications.js';
 import { type DriverKind, type Reason, type ResidencyObserver, WorkerIdentity, type WorkerState } from './worker.js';
 
-const silent: ResidencyObserver = { committed: () => undefined, verified: () => undefined };
+const silent: ResidencyObserver = {
+  committed: () => undefined,
+  verified: () => undefined,
+  repaired: () => undefined,
+};
 
 /**
  * The sealing service: puts shards into device memory, proves them, and says what is here. The one door of this floor.
@@ -28,6 +33,7 @@ export class Residency {
   observer: ResidencyObserver = silent;
   readonly #inventory: Inventory;
   readonly #verifications: Verifications;
+  readonly #scrubber: Scrubber;
   readonly #sweeper: NodeJS.Timeout;
 
   constructor(options: ResidencyOptions) {
@@ -35,6 +41,7 @@ export class Residency {
     const worker = new WorkerIdentity(options.workerId, options.driverKind, key);
     this.#inventory = new Inventory(worker, options);
     this.#verifications = new Verifications(this.#inventory, () => this.observer);
+    this.#scrubber = new Scrubber(this.#inventory, this.#verifications);
     this.#sweeper = setInterval(() => this.#inventory.reservations.sweep(), 1000).unref();
   }
 
@@ -55,6 +62,7 @@ export class Residency {
     const fields = { worker_id: worker.workerId, boot_id: worker.bootId, driver: worker.driver };
     // A log that can't be written is no reason not to start: until it can, every mutation is refused and ready says why.
     audit.note('WorkerStarted', 'info', fields);
+    this.#scrubber.start();
   }
 
   get state(): WorkerState {
@@ -95,33 +103,8 @@ export class Residency {
   }
 
   /** Commits a file below the model directory; its length is the shard's. `signal` gives the commit up. */
-  async commitFile(
-    request: Omit<CommitRequest, 'vramBytes'>,
-    path: string,
-    signal?: AbortSignal,
-  ): Promise<CommitResult> {
-    this.#inventory.requireStarted();
-    const { modelDir } = this.#inventory.options;
-    if (modelDir === undefined) throw new WorkerError('INVALID_PARAMS', 'this worker has no model directory');
-    const file = openBeneath(modelDir, path);
-    try {
-      if (file.bytes === 0) throw new WorkerError('INVALID_PARAMS', 'the file is empty');
-      const admission = this.admit({ ...request, vramBytes: file.bytes });
-      if (admission.kind === 'standing') return admission.result;
-      const { intake } = admission;
-      signal?.addEventListener('abort', () => void intake.abort(signal.reason));
-      await intake.start();
-      try {
-        await intake.file(file.descriptor);
-        file.requireUnchanged();
-      } catch (error) {
-        await intake.abort(error);
-        throw error;
-      }
-      return await intake.finish();
-    } finally {
-      file.close();
-    }
+  commitFile(request: Omit<CommitRequest, 'vramBytes'>, path: string, signal?: AbortSignal): Promise<CommitResult> {
+    return commitFile(this.#inventory, request, path, () => this.observer, signal);
   }
 
   /** @throws WorkerError NOT_FOUND */
@@ -161,7 +144,8 @@ export class Residency {
     const { modelRef, maxAgeSeconds } = query;
     const unverified = maxAgeSeconds === undefined ? [] : await this.#verifications.refresh(modelRef, maxAgeSeconds);
     const obstacles = [...this.#inventory.obstacles(), ...unverified];
-    return readyReport({ worker, state: this.state, records: shards.ofModel(modelRef), obstacles }, query);
+    const { status: scrub } = this.#scrubber;
+    return readyReport({ worker, state: this.state, records: shards.ofModel(modelRef), obstacles, scrub }, query);
   }
 
   /** Whether a handle is authentic and the one that stands now. */
@@ -183,7 +167,7 @@ export class Residency {
 
   stats(): ResidencyStats {
     this.#inventory.reservations.sweep();
-    return statsOf(this.#inventory);
+    return statsOf(this.#inventory, this.#scrubber.status);
   }
 
   /** Somebody came without the right token; only a fingerprint of what they brought is kept. */
@@ -192,10 +176,17 @@ export class Residency {
     this.#inventory.audit.note('AuthFailed', 'warning', fields);
   }
 
+  /** Stops verifying in the background, or goes on with it. What somebody asks for is verified all the same. */
+  pauseScrub(paused: boolean): void {
+    if (paused) this.#scrubber.pause();
+    else this.#scrubber.resume();
+  }
+
   /** From here on nothing new is admitted and `ready` is false; what is under way goes on. */
   drain(): void {
     if (this.state !== 'stopped') this.#inventory.state = 'draining';
     this.#inventory.changed();
+    this.#scrubber.stop();
   }
 
   get commitsUnderWay(): number {
@@ -212,13 +203,17 @@ export class Residency {
   async stop(): Promise<void> {
     const inventory = this.#inventory;
     clearInterval(this.#sweeper);
+    this.#scrubber.stop();
     const started = inventory.state !== 'starting';
     inventory.state = 'stopped';
     inventory.changed();
     if (!started) return;
     await this.abortCommits();
     const discarded = inventory.shards.all().map((record) => {
-      inventory.attempt('VramDeallocated', 'info', record, { vram_bytes: record.vramBytes });
+      // One that is being released, or could not be, was written down when that began.
+      if (record.state !== 'releasing') {
+        inventory.attempt('VramDeallocated', 'info', record, { vram_bytes: record.vramBytes });
+      }
       return inventory.discard(record);
     });
     await Promise.allSettled(discarded);

@@ -50,4 +50,5 @@ export interface Reason {
 export interface ResidencyObserver {
   committed(outcome: ErrorCode | 'ok', bytes: number, seconds: number): void;
   verified(outcome: ErrorCode | 'ok', bytes: number, seconds: number): void;
+  repaired(outcome: ErrorCode | 'ok'): void;
 }
