@@ -7,7 +7,7 @@ import { groupBytes } from '../vram/tree.js';
 const pollMs = 25;
 
 /** So long a slice lets others go first; then it goes too, or a busy worker would never look at what it has. */
-const yieldLimitMs = 10_000;
+const defaultYieldLimitMs = 10_000;
 
 /** How many bytes a second all scrubbing together may read. */
 export class Budget {
@@ -35,10 +35,12 @@ export type Traffic = 'free' | 'busy' | 'paused';
 export class ScrubPace implements Pace {
   readonly #budget: Budget;
   readonly #traffic: () => Traffic;
+  readonly #yieldLimitMs: number;
   readonly #woken = new AbortController();
   #hurried = false;
 
-  constructor(budget: Budget, traffic: () => Traffic) {
+  constructor(budget: Budget, traffic: () => Traffic, yieldLimitMs = defaultYieldLimitMs) {
+    this.#yieldLimitMs = yieldLimitMs;
     this.#budget = budget;
     this.#traffic = traffic;
   }
@@ -68,7 +70,7 @@ export class ScrubPace implements Pace {
   async next(bytes: number): Promise<void> {
     for (let yieldedMs = 0; !this.#woken.signal.aborted; ) {
       const traffic = this.#traffic();
-      const yields = traffic === 'paused' || (traffic === 'busy' && yieldedMs < yieldLimitMs);
+      const yields = traffic === 'paused' || (traffic === 'busy' && yieldedMs < this.#yieldLimitMs);
       const waitMs = Math.max(this.#budget.waitMs, yields ? pollMs : 0);
       if (waitMs === 0) break;
       if (traffic === 'busy') yieldedMs += waitMs;
