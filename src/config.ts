@@ -23,6 +23,8 @@ export interface Config {
   readonly cudaKernels: string | undefined;
   readonly gpuDevices: readonly number[] | undefined;
   readonly auditLog: string | undefined;
+  /** The list of shards that a restart is to bring back. */
+  readonly manifest: string | undefined;
   readonly readyPublic: boolean;
   readonly drainSeconds: number;
   /** 0: sealed shards are verified only when somebody asks. */
@@ -51,6 +53,7 @@ const known = [
   'WORKER_CUDA_KERNELS',
   'WORKER_GPU_DEVICES',
   'WORKER_AUDIT_LOG',
+  'WORKER_MANIFEST',
   'WORKER_READY_PUBLIC',
   'WORKER_DRAIN_SECONDS',
   'WORKER_SCRUB_SECONDS',
@@ -122,6 +125,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv, options: { simulate: 
     cudaKernels: existing('WORKER_CUDA_KERNELS', 'file'),
     gpuDevices: parseDevices(get('WORKER_GPU_DEVICES')),
     auditLog: get('WORKER_AUDIT_LOG'),
+    manifest: get('WORKER_MANIFEST'),
     readyPublic: readyPublic === 'on',
     drainSeconds: integer('WORKER_DRAIN_SECONDS', 30, 0, 3600),
     scrubSeconds: integer('WORKER_SCRUB_SECONDS', 3600, 0, 2_000_000),

@@ -15,6 +15,8 @@ export type AuditEvent =
   | 'RepairFailed'
   | 'ScrubPaused'
   | 'ScrubResumed'
+  | 'ShardLost'
+  | 'ShardForgotten'
   | 'AuthFailed'
   | 'AuditRecovered';
 

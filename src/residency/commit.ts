@@ -16,6 +16,8 @@ export interface CommitRequest extends ShardIdentity {
   readonly flatDigest: boolean;
   /** The file that it comes from, where it comes by reference. */
   readonly source?: FileSource;
+  /** What the handle is to say that its client expected; default: what is expected here. */
+  readonly expected?: Expectation;
 }
 
 export interface CommitResult {
@@ -26,6 +28,7 @@ export interface CommitResult {
 }
 
 export function expectationOf(request: CommitRequest): Expectation {
+  if (request.expected !== undefined) return request.expected;
   if (request.expectedDigest !== undefined) return request.expectedTreeDigest === undefined ? 'sha256' : 'both';
   return request.expectedTreeDigest === undefined ? 'none' : 'tree';
 }

@@ -3,6 +3,7 @@ import type { Driver } from '../vram/driver.js';
 import { VramError } from '../vram/status.js';
 import { type AuditEvent, AuditLog, type AuditSeverity } from './audit.js';
 import type { Intake } from './intake.js';
+import { Ledger } from './ledger.js';
 import { DeviceMemory } from './memory.js';
 import type { ResidencyOptions } from './options.js';
 import { roomiest } from './plan.js';
@@ -27,12 +28,13 @@ export class Inventory {
   readonly reservations: Reservations;
   readonly turns: Turns;
   readonly devices = new Map<number, DeviceMemory>();
+  readonly ledger = new Ledger();
   /** Commits on their way in. */
   readonly intakes = new Set<Intake>();
   state: WorkerState = 'starting';
   #driver: Driver | undefined;
   #revision = 0;
-  #lost = false;
+  #contextLost = false;
 
   constructor(worker: WorkerIdentity, options: ResidencyOptions) {
     this.worker = worker;
@@ -113,11 +115,16 @@ export class Inventory {
     const { state } = this;
     const reasons: Reason[] = [];
     if (state === 'starting') reasons.push({ code: 'STARTING', detail: 'the devices are not up yet' });
-    if (state === 'loading') reasons.push({ code: 'LOADING', detail: 'shards are being restored' });
+    if (state === 'loading') reasons.push({ code: 'LOADING', detail: restored(this.ledger.restoring) });
     if (state === 'draining') reasons.push({ code: 'DRAINING', detail: 'the worker is shutting down' });
     if (state === 'stopped') reasons.push({ code: 'STOPPED', detail: 'the worker has stopped' });
     if (!this.audit.probe()) reasons.push({ code: 'AUDIT_UNAVAILABLE', detail: 'the audit log cannot be written' });
     return reasons;
+  }
+
+  /** Tells the operator what nobody asked for. */
+  log(level: 'info' | 'error', message: string, fields: Readonly<Record<string, unknown>>): void {
+    this.options.log?.(level, message, fields);
   }
 
   /**
@@ -135,8 +142,8 @@ export class Inventory {
 
   /** Every error of the driver passes here: one that lost the context ends the worker. */
   notice(error: unknown): unknown {
-    if (error instanceof VramError && error.sticky && !this.#lost) {
-      this.#lost = true;
+    if (error instanceof VramError && error.sticky && !this.#contextLost) {
+      this.#contextLost = true;
       this.state = 'stopped';
       this.changed();
       this.options.onLost(error);
@@ -194,3 +201,5 @@ export class Inventory {
     record.returnMemory();
   }
 }
+
+const restored = ({ total, done }: Ledger['restoring']): string => `${done} of ${total} shards are restored`;

@@ -24,6 +24,10 @@ export interface ResidencyOptions {
   readonly scrubBytesPerSecond: number;
   /** Milliseconds to wait after each failed repair of a shard; after the last it is given up. */
   readonly repairBackoffMs?: readonly number[];
+  /** Where the shards are listed that a later process is to have again; undefined: nowhere. */
+  readonly manifest: string | undefined;
+  /** Where is told what nobody asked for. */
+  readonly log?: (level: 'info' | 'error', message: string, fields: Readonly<Record<string, unknown>>) => void;
   /** Told once when a device's context is lost: only a new process helps. */
   readonly onLost: (error: Error) => void;
 }

@@ -10,7 +10,9 @@ import type { ResidencyOptions } from './options.js';
 import { type PlanReport, type PlanRequest, plan } from './planning.js';
 import { type ReadyQuery, type ReadyReport, readyReport } from './ready.js';
 import { commitFile } from './reference.js';
+import { release } from './release.js';
 import type { ReservationSnapshot } from './reservation.js';
+import type { Restart } from './restart.js';
 import { Scrubber } from './scrubber.js';
 import type { ShardSnapshot, VerifyReport } from './shard.js';
 import type { ShardFilter, ShardPage } from './shards.js';
@@ -35,6 +37,7 @@ export class Residency {
   readonly #verifications: Verifications;
   readonly #scrubber: Scrubber;
   readonly #sweeper: NodeJS.Timeout;
+  #restart: Restart | undefined;
 
   constructor(options: ResidencyOptions) {
     const key = deriveSealKey(options.sealSecret, options.workerId);
@@ -45,13 +48,21 @@ export class Residency {
     this.#sweeper = setInterval(() => this.#inventory.reservations.sweep(), 1000).unref();
   }
 
-  /** Brings the devices up. Until it resolves every request is refused with STARTING. @throws VramError */
+  /**
+   * Brings the devices up. Until it resolves every request is refused with STARTING; shards of an earlier process are
+   * restored afterwards. @throws ManifestError, VramError
+   */
   async start(): Promise<void> {
     const { options, audit, worker } = this.#inventory;
+    if (options.manifest !== undefined) {
+      const { openRestart } = await import('./restart.js');
+      this.#restart = openRestart(options.manifest, this.#inventory, () => this.observer);
+    }
+    const slots = options.commitSlots + (this.#restart?.slots ?? 0);
     const driver = await Driver.open({
       ...options,
       maxAllocationBytes: options.maxModelBytes,
-      stagingSlots: options.commitSlots * slotsPerCommit,
+      stagingSlots: slots * slotsPerCommit,
     });
     try {
       this.#inventory.adopt(driver);
@@ -62,6 +73,7 @@ export class Residency {
     const fields = { worker_id: worker.workerId, boot_id: worker.bootId, driver: worker.driver };
     // A log that can't be written is no reason not to start: until it can, every mutation is refused and ready says why.
     audit.note('WorkerStarted', 'info', fields);
+    this.#restart?.begin();
     this.#scrubber.start();
   }
 
@@ -124,28 +136,20 @@ export class Residency {
     return this.#verifications.run(this.#inventory.shards.require(shardId));
   }
 
-  /** Wipes and frees a shard; waits for a verification under way. @throws WorkerError NOT_FOUND, SHARD_BUSY, CUDA_ERROR */
-  async release(shardId: string): Promise<void> {
-    this.#inventory.requireStarted();
-    const record = this.#inventory.shards.require(shardId);
-    const { phase } = record;
-    const stuck = phase.state === 'releasing' && phase.attempt === null;
-    if (record.seal === undefined && !stuck) {
-      throw new WorkerError('SHARD_BUSY', `the shard is ${record.state}`, { retryAfterMs: 1000 });
-    }
-    this.#inventory.requireAudit();
-    this.#inventory.require('VramDeallocated', record, { vram_bytes: record.vramBytes });
-    await this.#inventory.discard(record);
+  /** Wipes and frees a shard, or forgets a lost one. @throws WorkerError NOT_FOUND, SHARD_BUSY, CUDA_ERROR */
+  release(shardId: string): Promise<void> {
+    return release(this.#inventory, shardId);
   }
 
   /** Attests what is here; verifies first what is older than the query allows. */
   async ready(query: ReadyQuery): Promise<ReadyReport> {
-    const { worker, shards } = this.#inventory;
+    const { worker, shards, ledger } = this.#inventory;
     const { modelRef, maxAgeSeconds } = query;
     const unverified = maxAgeSeconds === undefined ? [] : await this.#verifications.refresh(modelRef, maxAgeSeconds);
     const obstacles = [...this.#inventory.obstacles(), ...unverified];
     const { status: scrub } = this.#scrubber;
-    return readyReport({ worker, state: this.state, records: shards.ofModel(modelRef), obstacles, scrub }, query);
+    const lost = [...ledger.lost.values()].filter((shard) => modelRef === undefined || shard.modelRef === modelRef);
+    return readyReport({ worker, state: this.state, records: shards.ofModel(modelRef), obstacles, lost, scrub }, query);
   }
 
   /** Whether a handle is authentic and the one that stands now. */
@@ -162,6 +166,9 @@ export class Residency {
   /** Whether the worker can be given work; an empty one can. */
   health(): { readonly ok: boolean; readonly reasons: readonly Reason[] } {
     const reasons = this.#inventory.obstacles();
+    if (!this.#inventory.ledger.writable) {
+      reasons.push({ code: 'AUDIT_UNAVAILABLE', detail: 'the manifest cannot be written' });
+    }
     return { ok: reasons.length === 0, reasons };
   }
 
@@ -187,6 +194,7 @@ export class Residency {
     if (this.state !== 'stopped') this.#inventory.state = 'draining';
     this.#inventory.changed();
     this.#scrubber.stop();
+    this.#restart?.stop();
   }
 
   get commitsUnderWay(): number {
@@ -204,6 +212,7 @@ export class Residency {
     const inventory = this.#inventory;
     clearInterval(this.#sweeper);
     this.#scrubber.stop();
+    this.#restart?.stop();
     const started = inventory.state !== 'starting';
     inventory.state = 'stopped';
     inventory.changed();

@@ -40,6 +40,7 @@ export interface Reason {
     | 'NO_MODEL_READY'
     | 'MODEL_NOT_RESIDENT'
     | 'SHARD_CORRUPT'
+    | 'SHARD_LOST'
     | 'VERIFICATION_FAILED'
     | 'LOADING'
     | 'STOPPED';
