@@ -8,12 +8,17 @@ import type { ResidencyObserver } from './worker.js';
 /** Waits after failed repairs of one shard. When they are used up the shard stays corrupt: its hardware may be bad. */
 const defaultBackoffMs = [1000, 5000, 25_000];
 
+/** Shards that are repaired at one time: a device that loses many at once leaves threads to others. */
+const repairSlots = 2;
+
 /** Repairs corrupt shards in the background, where they came by reference, and gives up on those that stay corrupt. */
 export class Repairs {
   readonly #inventory: Inventory;
   readonly #observer: () => ResidencyObserver;
   readonly #backoffMs: readonly number[];
   readonly #failures = new WeakMap<ShardRecord, number>();
+  readonly #waiting = new Set<ShardRecord>();
+  #running = 0;
 
   constructor(inventory: Inventory, observer: () => ResidencyObserver) {
     this.#inventory = inventory;
@@ -34,9 +39,22 @@ export class Repairs {
     if (source === undefined || phase.state !== 'corrupt' || state === 'draining' || state === 'stopped') return;
     // A verification under way offers the shard once more when it has ended.
     if (record.repair !== undefined || record.verification !== undefined) return;
+    if (this.#running === repairSlots) return void this.#waiting.add(record);
+    this.#running++;
     record.repair = this.#attempt(record, source).finally(() => {
       record.repair = undefined;
+      this.#running--;
+      this.#next();
     });
+  }
+
+  #next(): void {
+    const [record] = this.#waiting;
+    if (record === undefined) return;
+    this.#waiting.delete(record);
+    this.offer(record);
+    // One that needs no repair any more leaves its place to the next.
+    if (record.repair === undefined) this.#next();
   }
 
   async #attempt(record: ShardRecord, source: FileSource): Promise<void> {

@@ -32,7 +32,7 @@ export interface ShardSnapshot extends ShardIdentity {
   readonly corruptRanges: readonly ByteRange[];
 }
 
-/** Why a shard is not verified; `corrupt`: its bytes are right now, but it was found damaged and not repaired since. */
+/** Why a shard is not verified, the first that holds; `corrupt`: its bytes are right now, but it was found damaged and not repaired since. */
 export const verifyFaults = ['signature', 'residency', 'damaged', 'corrupt'] as const;
 export type VerifyFault = (typeof verifyFaults)[number];
 

@@ -4,7 +4,7 @@ import type { Pace } from '../vram/allocation.js';
 import { VramError } from '../vram/status.js';
 import { groupBytes, hashBytes } from '../vram/tree.js';
 import type { Seal, ShardRecord } from './record.js';
-import type { ByteRange, VerifyReport } from './shard.js';
+import { type ByteRange, type VerifyReport, verifyFaults } from './shard.js';
 
 /**
  * Checks a sealed shard anew: its handle, where the driver says the memory is and who may touch it, and the digest of
@@ -19,16 +19,8 @@ export async function verifyShard(record: ShardRecord, seal: Seal, key: SealKey,
   const corruptRanges = damage(seal.groupHashes, hashes, vramBytes);
   const treeDigest = corruptRanges.length === 0 && allocation?.treeDigest(hashes) === seal.treeDigest;
   // Once corrupt, a shard is not what its handle says until it is repaired, however well it reads now.
-  const earlier = record.phase.state === 'corrupt';
-  const reason = !signature
-    ? 'signature'
-    : !residency
-      ? 'residency'
-      : !treeDigest
-        ? 'damaged'
-        : earlier
-          ? 'corrupt'
-          : null;
+  const holds = { signature, residency, damaged: treeDigest, corrupt: record.phase.state !== 'corrupt' };
+  const reason = verifyFaults.find((fault) => !holds[fault]) ?? null;
   return {
     shardId: identity.shardId,
     verified: reason === null,

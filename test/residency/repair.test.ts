@@ -239,3 +239,18 @@ t.test('a shard that is released while it is repaired is gone, and its memory is
   t.equal(simulator.live('*'), live - 3, 'pages, addresses and their mapping of one shard less');
   t.not((await availableBytes(worker))[0], before[0]);
 });
+
+t.test('many shards that are damaged at once are all repaired', onSimulator, async (t) => {
+  const { worker, models } = await withFile(t);
+  const ids = Array.from({ length: 7 }, (_, index) => `many-${index}`);
+  const contents = ids.map((_, index) => patternBytes(5000, index + 10));
+  for (const [index, id] of ids.entries()) {
+    const path = `${id}.bin`;
+    writeFileSync(join(models, path), contents[index] ?? '');
+    await post(worker, '/v1/commit', { shard_id: id, model_ref: 'm', gpu_device: 1, source: { type: 'file', path } });
+  }
+  for (const content of contents) damage(content, 1, 4500);
+  await Promise.all(ids.map((id) => post(worker, `/v1/shards/${id}/verify`)));
+  await until(() => ids.every((id) => worker.residency.shard(id).state === 'sealed'));
+  t.ok(contents.every((content) => lies(1, content)));
+});
