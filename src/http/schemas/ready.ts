@@ -45,7 +45,10 @@ export const Readiness = component(
     boot_id: Type.String({ description: 'New with every process: memory dies with it.' }),
     driver: Driver,
     nccl_group_id: Type.Null(),
-    reasons: Type.Array(refTo(Reason)),
+    reasons: Type.Array(refTo(Reason), {
+      description:
+        'Each thing in the way. `SHARD_LOST` is in the way of its own model alone, and may stand beside `ready`.',
+    }),
     models: Type.Array(refTo(ModelReadiness)),
     handles: Type.Array(refTo(StandingHandle)),
     scrub: refTo(Scrub),
