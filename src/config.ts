@@ -64,7 +64,6 @@ const known = [
 type Name = (typeof known)[number];
 
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
-const mebibyte = 1024 ** 2;
 const gibibyte = 1024 ** 3;
 
 /**
@@ -129,7 +128,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv, options: { simulate: 
     readyPublic: readyPublic === 'on',
     drainSeconds: integer('WORKER_DRAIN_SECONDS', 30, 0, 3600),
     scrubSeconds: integer('WORKER_SCRUB_SECONDS', 3600, 0, 2_000_000),
-    scrubBytesPerSecond: integer('WORKER_SCRUB_BYTES_PER_SECOND', gibibyte, mebibyte, Number.MAX_SAFE_INTEGER),
+    scrubBytesPerSecond: integer('WORKER_SCRUB_BYTES_PER_SECOND', gibibyte, 1, Number.MAX_SAFE_INTEGER),
     uploadIdleSeconds: integer('WORKER_UPLOAD_IDLE_SECONDS', 30, 1, 3600),
     requestsPerSecond: integer('WORKER_REQUESTS_PER_SECOND', 1000, 1, 1_000_000),
   };

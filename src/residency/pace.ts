@@ -9,6 +9,9 @@ const pollMs = 25;
 /** So long a slice lets others go first; then it goes too, or a busy worker would never look at what it has. */
 const defaultYieldLimitMs = 10_000;
 
+/** A timer can't wait for ever, which a tiny budget may ask for. */
+const longestWaitMs = 60_000;
+
 /** How many bytes a second all scrubbing together may read. */
 export class Budget {
   readonly bytesPerSecond: number;
@@ -18,9 +21,9 @@ export class Budget {
     this.bytesPerSecond = bytesPerSecond;
   }
 
-  /** Milliseconds until more may be taken. */
+  /** Milliseconds until more may be taken, or until it is worth asking again. */
   get waitMs(): number {
-    return Math.max(0, this.#spentUntilMs - performance.now());
+    return Math.min(longestWaitMs, Math.max(0, this.#spentUntilMs - performance.now()));
   }
 
   take(bytes: number): void {

@@ -42,7 +42,7 @@ const loaded = (worker: TestWorker) => until(() => worker.residency.state !== 'l
 const ready = async (worker: TestWorker) => (await get(worker, '/v1/ready')).json();
 const claims = (handle: string) => JSON.parse(Buffer.from(handle.split('.')[1] ?? '', 'base64url').toString());
 
-t.test('what came by reference is here again after a restart, sealed anew', async (t) => {
+t.test('what came by reference is here again after a restart, sealed anew', onSimulator, async (t) => {
   const { start, shards, manifest, events } = place(t);
   const first = await start();
   const more = { gpu_device: 1, shard_index: 1, total_shards: 2, expected_digest: sha256(contents.a) };
@@ -100,7 +100,7 @@ t.test('while it loads, ready says how far it is, and commits are taken', onSimu
   t.equal((await get(second, '/v1/ready')).statusCode, 200);
 });
 
-t.test('shards that a restart brings back have their memory before anybody else', async (t) => {
+t.test('shards that a restart brings back have their memory before anybody else', onSimulator, async (t) => {
   const { start, models } = place(t);
   writeFileSync(join(models, 'big'), patternBytes(40 * 1024 * 1024));
   const first = await start();

@@ -21,6 +21,9 @@ t.test('a budget that is spent is waited for, and never saved up', async (t) => 
   t.ok(budget.waitMs > 0 && budget.waitMs <= 500);
   budget.take(mebibyte);
   t.ok(budget.waitMs > 500 && budget.waitMs <= 1500, 'what is taken too early is waited for later');
+  const tiny = new Budget(1);
+  tiny.take(2 ** 40);
+  t.equal(tiny.waitMs, 60_000, 'no longer than a timer can');
 });
 
 t.test('a slice is no longer than a second of the budget, and a multiple of a group', async (t) => {
