@@ -31,6 +31,21 @@ export class Budget {
   }
 }
 
+/** So long after the last byte of a commit more are expected. */
+const quietMs = 250;
+
+/** Whether a count that only somebody's work changes has changed lately. */
+export class Activity {
+  #count = 0;
+  #changedMs = Number.NEGATIVE_INFINITY;
+
+  look(count: number, nowMs = performance.now()): boolean {
+    if (count !== this.#count) this.#changedMs = nowMs;
+    this.#count = count;
+    return nowMs - this.#changedMs < quietMs;
+  }
+}
+
 /** Who else wants the device: nobody, somebody who goes first, or it is not to be used at all. */
 export type Traffic = 'free' | 'busy' | 'paused';
 

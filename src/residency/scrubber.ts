@@ -1,8 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Inventory } from './inventory.js';
-import { Budget, ScrubPace, type Traffic } from './pace.js';
+import { Activity, Budget, ScrubPace, type Traffic } from './pace.js';
 import type { ShardRecord } from './record.js';
 import type { Verifications } from './verifications.js';
+
+/** How often a pass that is due looks whether it is paused still. */
+const pausePollMs = 100;
 
 export const scrubStates = ['off', 'waiting', 'running', 'paused'] as const;
 
@@ -40,7 +43,7 @@ export class Scrubber {
   #verifiedBytes = 0;
   #failures = 0;
   #lastPassFinishedAtMs: number | null = null;
-  #lastReceivedBytes = 0;
+  readonly #receiving = new Activity();
 
   constructor(inventory: Inventory, verifications: Verifications) {
     this.#inventory = inventory;
@@ -96,6 +99,7 @@ export class Scrubber {
     let restMs = this.#periodSeconds * 1000;
     while (!signal.aborted) {
       await rest(restMs);
+      while (this.#paused && !signal.aborted) await rest(pausePollMs);
       const started = performance.now();
       await this.#pass(started, signal).catch((error: unknown) => this.#inventory.notice(error));
       restMs = Math.max(0, started + this.#periodSeconds * 1000 - performance.now());
@@ -146,9 +150,8 @@ export class Scrubber {
     if (this.#paused) return 'paused';
     const records = this.#inventory.shards.all();
     const receivedBytes = records.reduce((sum, record) => sum + record.receivedBytes, 0);
-    const moved = receivedBytes !== this.#lastReceivedBytes;
-    this.#lastReceivedBytes = receivedBytes;
+    const receiving = this.#receiving.look(receivedBytes);
     const sealing = records.some((record) => record.state === 'sealing');
-    return moved || sealing || this.#verifications.requested > 0 ? 'busy' : 'free';
+    return receiving || sealing || this.#verifications.requested > 0 ? 'busy' : 'free';
   }
 }

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { Budget, ScrubPace, type Traffic } from '../../src/residency/pace.js';
+import { Activity, Budget, ScrubPace, type Traffic } from '../../src/residency/pace.js';
 
 const mebibyte = 1024 * 1024;
 
@@ -31,6 +31,15 @@ t.test('a slice is no longer than a second of the budget, and a multiple of a gr
   t.equal(slice(1024 ** 4), 256 * mebibyte);
   t.equal(slice(3 * mebibyte + 5), 3 * mebibyte);
   t.equal(slice(1), mebibyte / 2);
+});
+
+t.test('commits are at work while their bytes come in, and a moment longer', async (t) => {
+  const activity = new Activity();
+  t.notOk(activity.look(0, 0));
+  t.ok(activity.look(5, 1000));
+  t.ok(activity.look(5, 1200));
+  t.notOk(activity.look(5, 1300));
+  t.ok(activity.look(4, 1400), 'one that is gone leaves a change, too');
 });
 
 t.test('a slice lets others go first', async (t) => {
