@@ -25,8 +25,13 @@ export interface Config {
   readonly cudaKernels: string | undefined;
   readonly gpuDevices: readonly number[] | undefined;
   readonly auditLog: string | undefined;
+  /** The list of shards that a restart is to bring back. */
+  readonly manifest: string | undefined;
   readonly readyPublic: boolean;
   readonly drainSeconds: number;
+  /** 0: sealed shards are verified only when somebody asks. */
+  readonly scrubSeconds: number;
+  readonly scrubBytesPerSecond: number;
   readonly uploadIdleSeconds: number;
   readonly headersTimeoutSeconds: number;
   readonly requestsPerSecond: number;
@@ -53,8 +58,11 @@ const known = [
   'WORKER_DRIVER_TIMEOUT_SECONDS',
   'WORKER_GPU_DEVICES',
   'WORKER_AUDIT_LOG',
+  'WORKER_MANIFEST',
   'WORKER_READY_PUBLIC',
   'WORKER_DRAIN_SECONDS',
+  'WORKER_SCRUB_SECONDS',
+  'WORKER_SCRUB_BYTES_PER_SECOND',
   'WORKER_UPLOAD_IDLE_SECONDS',
   'WORKER_HEADERS_TIMEOUT_SECONDS',
   'WORKER_REQUESTS_PER_SECOND',
@@ -124,8 +132,11 @@ export function loadConfig(environment: NodeJS.ProcessEnv, options: { simulate: 
     cudaKernels: existing('WORKER_CUDA_KERNELS', 'file'),
     gpuDevices: parseDevices(get('WORKER_GPU_DEVICES')),
     auditLog: get('WORKER_AUDIT_LOG'),
+    manifest: get('WORKER_MANIFEST'),
     readyPublic: readyPublic === 'on',
     drainSeconds: integer('WORKER_DRAIN_SECONDS', 30, 0, 3600),
+    scrubSeconds: integer('WORKER_SCRUB_SECONDS', 3600, 0, 2_000_000),
+    scrubBytesPerSecond: integer('WORKER_SCRUB_BYTES_PER_SECOND', gibibyte, 1, Number.MAX_SAFE_INTEGER),
     uploadIdleSeconds: integer('WORKER_UPLOAD_IDLE_SECONDS', 30, 1, 3600),
     headersTimeoutSeconds: integer('WORKER_HEADERS_TIMEOUT_SECONDS', 15, 1, 300),
     requestsPerSecond: integer('WORKER_REQUESTS_PER_SECOND', 1000, 1, 1_000_000),

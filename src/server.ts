@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Logger, pino } from 'pino';
 import { buildApp } from './app.js';
 import { banner } from './banner.js';
-import { type Config, loadConfig } from './config.js';
+import { type Config, ConfigError, loadConfig } from './config.js';
 import { exitStatus } from './exit.js';
 import { closeGracefully } from './http/plugins/drain.js';
 import { nativePaths } from './native.js';
@@ -23,7 +23,7 @@ const commitShare = 0.8;
 
 /**
  * Runs the worker until SIGTERM or SIGINT: listens at once, so that `livez` answers while the devices come up.
- * @throws ConfigError for settings that can't be, VramError where there is no usable GPU
+ * @throws ConfigError for settings and a manifest that can't be, VramError where there is no usable GPU
  */
 export async function serve({ simulate }: { simulate: boolean }): Promise<void> {
   const config = loadConfig(process.env, { simulate, directory: process.cwd() });
@@ -32,10 +32,12 @@ export async function serve({ simulate }: { simulate: boolean }): Promise<void> 
   const residency: Residency = new Residency({
     ...config,
     ...nativePaths(config),
+    log: (level, message, fields) => logger[level](fields, message),
     onLost: (error) => {
       if (up) void giveUp({ app, residency, logger }, error);
     },
   });
+  pauseOnSignal(residency, logger);
   const app = await buildApp({ residency, config, logger });
   const address = await app.listen({ host: config.bindHost, port: config.bindPort });
   try {
@@ -51,6 +53,16 @@ export async function serve({ simulate }: { simulate: boolean }): Promise<void> 
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.once(signal, () => void shutDown({ app, config, residency, logger, signal }));
   }
+}
+
+/** SIGUSR2 pauses the background verification, and the next one lets it go on. */
+function pauseOnSignal(residency: Residency, logger: Logger): void {
+  let paused = false;
+  process.on('SIGUSR2', () => {
+    paused = !paused;
+    residency.pauseScrub(paused);
+    logger.warn({ paused }, 'the background verification is paused, or goes on');
+  });
 }
 
 interface Running {
@@ -101,6 +113,7 @@ async function shutDown({ app, config, residency, logger, signal }: ShutDown): P
 /** Says what to do where there is no GPU: the worker keeps shards in VRAM or not at all. */
 function explain(error: unknown, simulate: boolean): unknown {
   if (!(error instanceof Error)) return error;
+  if (error.name === 'ManifestError') return new ConfigError(error.message);
   const hint = simulate ? '' : ' The worker needs one; --simulate runs it without.';
   return new Error(`no usable GPU: ${error.message}.${hint}`, { cause: error });
 }

@@ -34,6 +34,9 @@ t.test('defaults', async (t) => {
     gpuDevices: undefined,
     readyPublic: false,
     drainSeconds: 30,
+    scrubSeconds: 3600,
+    scrubBytesPerSecond: 1024 ** 3,
+    manifest: undefined,
   });
 });
 
@@ -49,6 +52,9 @@ t.test('every setting is read', async (t) => {
     WORKER_ID: 'gpu-7',
     WORKER_GPU_DEVICES: '1,3',
     WORKER_READY_PUBLIC: 'on',
+    WORKER_SCRUB_SECONDS: '0',
+    WORKER_SCRUB_BYTES_PER_SECOND: '1048576',
+    WORKER_MANIFEST: 'manifest.json',
     WORKER_MAX_MODEL_BYTES: '9007199254740991',
   });
   t.match(config, {
@@ -59,6 +65,9 @@ t.test('every setting is read', async (t) => {
     modelDir: join(directory, 'models'),
     gpuDevices: [1, 3],
     readyPublic: true,
+    scrubSeconds: 0,
+    scrubBytesPerSecond: 1024 ** 2,
+    manifest: 'manifest.json',
     maxModelBytes: Number.MAX_SAFE_INTEGER,
   });
 });
@@ -85,6 +94,9 @@ t.test('what can not be is refused, and the setting is named', async (t) => {
     ['WORKER_GPU_DEVICES', 'all'],
     ['WORKER_READY_PUBLIC', 'yes'],
     ['WORKER_DRAIN_SECONDS', '99999'],
+    ['WORKER_SCRUB_SECONDS', '-1'],
+    ['WORKER_SCRUB_SECONDS', '2000001'],
+    ['WORKER_SCRUB_BYTES_PER_SECOND', '0'],
     ['WORKER_SEAL_KEY_FILE', '/nonexistent'],
   ];
   for (const [name, value] of wrong) {

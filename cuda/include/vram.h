@@ -65,6 +65,7 @@ enum {
   VRAM_KERNELS_NOT_FOUND = 24,  /* the kernel module can't be read */
   VRAM_INTERNAL = 25,           /* a defect of this library */
   VRAM_SOCKET_CLOSED = 26,      /* the sender closed the connection, or it broke */
+  VRAM_FILE_DIFFERS = 27,       /* the file's bytes are not those that belong there */
   VRAM_DRIVER_ERROR_BASE = 10000
 };
 
@@ -145,7 +146,7 @@ VRAM_API vram_status vram_write(uint64_t allocation, uint64_t offset, const void
 VRAM_API vram_status vram_read(uint64_t allocation, uint64_t offset, void *destination, uint64_t bytes);
 
 /** Maps the memory read-only for its device. Once sealed, an allocation stays so until it is freed: a second call is
- *  VRAM_SEALED. VRAM_BUSY while a load is open on it. */
+ *  VRAM_SEALED. VRAM_BUSY while a load is open on it. Nothing but vram_repair and vram_free makes it writable again. */
 VRAM_API vram_status vram_seal(uint64_t allocation);
 
 /** Bits of vram_residency.violations. */
@@ -178,6 +179,20 @@ VRAM_API vram_status vram_attest(uint64_t allocation, vram_residency *out_reside
  */
 VRAM_API vram_status vram_digest(uint64_t allocation, uint64_t offset, uint64_t bytes, uint8_t *out_hashes,
                                  uint64_t out_bytes);
+
+/**
+ * Writes [offset, offset + bytes) of sealed memory once more, with the bytes at the same offset of an open file. The
+ * range is one that vram_digest takes. `hashes` has the hash of each of its groups: a group of the file that has
+ * another is not written, VRAM_FILE_DIFFERS, so sealed memory only ever gets the bytes that belong there. The memory is
+ * writable from the first write until the call returns; nothing else uses the allocation meanwhile.
+ *
+ * On a failure groups before the failed one may have been written. The memory is read-only again, unless the driver
+ * refuses that too: then the allocation is not sealed any more, as vram_attest and vram_allocation_info say, until
+ * vram_seal succeeds. VRAM_NOT_SEALED for such an allocation, and for one that never was. The descriptor stays the
+ * caller's.
+ */
+VRAM_API vram_status vram_repair(uint64_t allocation, int32_t file, uint64_t offset, uint64_t bytes,
+                                 const uint8_t *hashes, uint64_t hashes_bytes);
 
 /**
  * Makes the memory writable, overwrites it with zeros, unmaps it, gives it back. VRAM_OK for an allocation that is

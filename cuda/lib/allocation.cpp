@@ -1,8 +1,10 @@
 #include "allocation.h"
 
+#include <algorithm>
 #include <cstring>
 #include <vector>
 
+#include "original.h"
 #include "residency.h"
 #include "tree.h"
 
@@ -60,7 +62,9 @@ vram_status Allocation::write(uint64_t offset, const uint8_t *source, uint64_t b
   if (bytes == 0) return VRAM_OK;
   VRAM_TRY(device_.bind());
   const std::lock_guard<std::mutex> lane(device_.copy_lane().mutex());
-  return device_.copy_lane().copy_in(mapping_.address() + offset, source, bytes);
+  const vram_status status = device_.copy_lane().copy_in(mapping_.address() + offset, source, bytes);
+  if (status != VRAM_OK) write_failed_ = true;
+  return status;
 }
 
 vram_status Allocation::read(uint64_t offset, uint8_t *destination, uint64_t bytes) {
@@ -80,6 +84,16 @@ vram_status Allocation::seal() {
   if (loading_) return VRAM_BUSY;
   if (sealed_) return VRAM_SEALED;
   VRAM_TRY(device_.bind());
+  return protect();
+}
+
+/** A copy that nobody could wait for is waited for first: memory that turns read-only under it costs the context. */
+vram_status Allocation::protect() {
+  if (write_failed_) {
+    const std::lock_guard<std::mutex> lane(device_.copy_lane().mutex());
+    VRAM_TRY(device_.copy_lane().settle());
+  }
+  write_failed_ = false;
   VRAM_TRY(mapping_.set_access(cu::kAccessRead));
   sealed_ = true;
   return VRAM_OK;
@@ -118,6 +132,36 @@ vram_status Allocation::digest(uint64_t offset, uint64_t bytes, uint8_t *out_has
   if (status != VRAM_OK) digest_failed_ = true;
   VRAM_TRY(status);
   std::memcpy(out_hashes, hashes.data(), hashes.size());
+  return VRAM_OK;
+}
+
+vram_status Allocation::repair(int file, uint64_t offset, uint64_t bytes, const uint8_t *hashes,
+                               uint64_t hashes_bytes) {
+  const Gate::Exclusive exclusive = gate_.close();
+  VRAM_TRY(check_live());
+  VRAM_TRY(check_digest(offset, bytes, hashes_bytes));
+  if (!sealed_) return VRAM_NOT_SEALED;
+  VRAM_TRY(device_.bind());
+  const vram_status restored = restore(file, offset, bytes, hashes);
+  return sealed_ ? restored : first_failure(restored, protect());
+}
+
+/** Memory that may be writable is never called sealed: `sealed_` falls before the driver is asked. */
+vram_status Allocation::restore(int file, uint64_t offset, uint64_t bytes, const uint8_t *hashes) {
+  Original original(file, bytes_ <= kBlockBytes);
+  for (uint64_t done = 0; done < bytes; done += kGroupBytes) {
+    const uint64_t piece = std::min(bytes - done, kGroupBytes);
+    VRAM_TRY(original.read(offset + done, piece, hashes + done / kGroupBytes * kDigestBytes));
+    if (sealed_) {
+      sealed_ = false;
+      VRAM_TRY(mapping_.set_access(cu::kAccessReadWrite));
+    }
+    const std::lock_guard<std::mutex> lane(device_.copy_lane().mutex());
+    const cu::DevicePtr destination = mapping_.address() + offset + done;
+    const vram_status copied = device_.copy_lane().copy_in(destination, original.group(), piece);
+    if (copied != VRAM_OK) write_failed_ = true;
+    VRAM_TRY(copied);
+  }
   return VRAM_OK;
 }
 

@@ -23,6 +23,9 @@ class Allocation {
   vram_status attest(vram_residency *out_residency);
   vram_status digest(uint64_t offset, uint64_t bytes, uint8_t *out_hashes, uint64_t out_bytes);
 
+  /** See vram_repair. */
+  vram_status repair(int file, uint64_t offset, uint64_t bytes, const uint8_t *hashes, uint64_t hashes_bytes);
+
   /** See vram_free. VRAM_OK again once all is given back. */
   vram_status free();
 
@@ -45,6 +48,8 @@ class Allocation {
   vram_status check_live() const { return stage_ == Stage::kLive ? VRAM_OK : VRAM_STALE_HANDLE; }
   vram_status check_range(uint64_t offset, uint64_t bytes) const;
   vram_status check_digest(uint64_t offset, uint64_t bytes, uint64_t out_bytes) const;
+  vram_status restore(int file, uint64_t offset, uint64_t bytes, const uint8_t *hashes);
+  vram_status protect();
   vram_status wipe();
 
   const std::shared_ptr<Driver> driver_;
@@ -56,6 +61,7 @@ class Allocation {
   bool loading_ = false;
   std::atomic<bool> orphan_{false};
   std::atomic<bool> digest_failed_{false};  // a kernel may be reading still
+  std::atomic<bool> write_failed_{false};   // a copy may be writing still
   PhysicalMemory memory_;
   Mapping mapping_;
 };

@@ -53,6 +53,7 @@ const char *status_name(vram_status status) {
     NAME(VRAM_KERNELS_NOT_FOUND)
     NAME(VRAM_INTERNAL)
     NAME(VRAM_SOCKET_CLOSED)
+    NAME(VRAM_FILE_DIFFERS)
 #undef NAME
     default:
       return status > VRAM_DRIVER_ERROR_BASE ? driver_status_name(status - VRAM_DRIVER_ERROR_BASE) : "VRAM_UNKNOWN";

@@ -24,6 +24,13 @@ void digest_descriptor(const uint8_t *root, uint64_t bytes, uint8_t *out_digest)
 
 }  // namespace
 
+void hash_group(const uint8_t *data, uint64_t bytes, bool one_block, uint8_t *out_hash) {
+  if (one_block) return hash_blocks(data, bytes, out_hash);
+  uint8_t leaves[kGroupBlocks * kDigestBytes];
+  hash_blocks(data, bytes, leaves);
+  hash_blocks(leaves, block_count(bytes) * kDigestBytes, out_hash);
+}
+
 void fold_groups(const uint8_t *group_hashes, uint64_t bytes, uint8_t *out_digest) {
   const uint8_t no_root[kDigestBytes] = {};
   if (bytes == 0) return digest_descriptor(no_root, 0, out_digest);

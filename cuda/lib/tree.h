@@ -19,6 +19,12 @@ inline uint64_t group_count(uint64_t bytes) {
   return bytes / kGroupBytes + (bytes % kGroupBytes != 0);
 }
 
+/**
+ * The hash of one group: of `bytes` bytes, at most kGroupBytes. Where `one_block` says that the shard is no longer than
+ * a block, the block's own hash stands for the group's.
+ */
+void hash_group(const uint8_t *data, uint64_t bytes, bool one_block, uint8_t *out_hash);
+
 /** Folds group_count(bytes) group hashes into the fs-verity digest, 32 bytes. */
 void fold_groups(const uint8_t *group_hashes, uint64_t bytes, uint8_t *out_digest);
 

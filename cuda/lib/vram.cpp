@@ -235,6 +235,13 @@ vram_status vram_digest(uint64_t allocation, uint64_t offset, uint64_t bytes, ui
               [&](const auto &object) { return object->digest(offset, bytes, out_hashes, out_bytes); });
 }
 
+vram_status vram_repair(uint64_t allocation, int32_t file, uint64_t offset, uint64_t bytes, const uint8_t *hashes,
+                        uint64_t hashes_bytes) {
+  if (hashes == nullptr) return VRAM_NULL_ARGUMENT;
+  return with(allocations(), allocation,
+              [&](const auto &object) { return object->repair(file, offset, bytes, hashes, hashes_bytes); });
+}
+
 vram_status vram_free(uint64_t allocation) {
   return give_up(allocations(), allocation, [](Allocation &object) { return object.free(); });
 }

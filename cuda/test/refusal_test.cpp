@@ -51,6 +51,7 @@ TEST("no function takes a null pointer") {
       REFUSAL(VRAM_NULL_ARGUMENT, vram_read(allocation, 0, nullptr, 1)),
       REFUSAL(VRAM_NULL_ARGUMENT, vram_attest(allocation, nullptr)),
       REFUSAL(VRAM_NULL_ARGUMENT, vram_digest(allocation, 0, 1, nullptr, 32)),
+      REFUSAL(VRAM_NULL_ARGUMENT, vram_repair(allocation, 0, 0, 100, nullptr, 32)),
       REFUSAL(VRAM_NULL_ARGUMENT, vram_load_open(allocation, 0, nullptr)),
       REFUSAL(VRAM_NULL_ARGUMENT, vram_load_open_host(driver, 1, 0, nullptr)),
       REFUSAL(VRAM_NULL_ARGUMENT, vram_load_file(load, 0, 0, 1, nullptr, 1)),
@@ -98,6 +99,7 @@ TEST("a handle that was never issued, one of another kind, and one of something 
       [&](uint64_t h) { return vram_seal(h); },
       [&](uint64_t h) { return vram_attest(h, &residency); },
       [&](uint64_t h) { return vram_digest(h, 0, 100, bytes, 32); },
+      [&](uint64_t h) { return vram_repair(h, 0, 0, 100, bytes, 32); },
       [&](uint64_t h) { return vram_load_open(h, 0, &out); },
   };
   const std::vector<Call> of_load = {

@@ -75,6 +75,15 @@ const ready: ReadinessView = {
   reasons: [],
   models: [{ model_ref: modelRef, ready: true, total_shards: 1, resident_shards: 1 }],
   handles: [{ handle, shard }],
+  scrub: {
+    state: 'waiting',
+    period_seconds: 3600,
+    bytes_per_second: 1073741824,
+    shards_done: 1,
+    shards_total: 1,
+    last_pass_finished_at: shard.last_verified_at,
+    oldest_verified_at: shard.last_verified_at,
+  },
   attestation: null,
 };
 
@@ -91,6 +100,7 @@ const shards: ShardListView = { shards: [shard], next_cursor: null };
 const verification: VerificationView = {
   shard_id: 'llama-0',
   verified: true,
+  reason: null,
   checks: { signature: true, residency: true, tree_digest: true },
   bytes: 723869,
   duration_ms: 3,

@@ -26,7 +26,12 @@ interface Taken {
  * Decides a commit at once: refuses in the order 400, 404/410, 413, 409, 507, 429, 503, or takes the memory and a place
  * in the queue. Nothing awaits in here, so no other request can come between a decision and what it takes.
  */
-export function admit(inventory: Inventory, request: CommitRequest, observer: () => ResidencyObserver): Admission {
+export function admit(
+  inventory: Inventory,
+  request: CommitRequest,
+  observer: () => ResidencyObserver,
+  turns = inventory.turns,
+): Admission {
   inventory.requireStarted();
   const standing = inventory.shards.get(request.shardId);
   const like: Likeness = standing?.state === 'sealed' ? likeness(standing, request) : 'other';
@@ -43,7 +48,7 @@ export function admit(inventory: Inventory, request: CommitRequest, observer: ()
 
   const taken = takeMemory(inventory, request);
   try {
-    const turn = inventory.turns.enter();
+    const turn = turns.enter();
     try {
       inventory.requireOpen();
     } catch (error) {
@@ -102,10 +107,11 @@ function receive(
   const started = performance.now();
   const { memory, claim, giveBack } = taken;
   const { vramBytes } = request;
-  const record = new ShardRecord(request, vramBytes, memory, () => {
+  const returnMemory = () => {
     claim.drop();
     if (!sealed) giveBack();
-  });
+  };
+  const record = new ShardRecord(request, vramBytes, memory, returnMemory, request.source);
   let sealed = false;
   let undone = false;
   inventory.shards.add(record);
@@ -127,6 +133,7 @@ function receive(
       const seal = await sealShard(record, request, received, inventory.worker, signal);
       const { jti, digest, treeDigest } = seal;
       inventory.require('VramSealed', record, { jti, digest, tree_digest: treeDigest, vram_bytes: vramBytes });
+      inventory.ledger.remember(record, seal);
       sealed = true;
       claim.shrink();
       record.phase = { state: 'sealed', seal };

@@ -11,6 +11,12 @@ export type AuditEvent =
   | 'SealVerified'
   | 'SealVerificationFailed'
   | 'PolicyViolation'
+  | 'RepairStarted'
+  | 'RepairFailed'
+  | 'ScrubPaused'
+  | 'ScrubResumed'
+  | 'ShardLost'
+  | 'ShardForgotten'
   | 'AuthFailed'
   | 'AuditRecovered';
 

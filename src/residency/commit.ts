@@ -1,6 +1,6 @@
 import type { Digest } from '../seal/digest.js';
 import type { Expectation } from '../seal/handle.js';
-import type { ShardRecord } from './record.js';
+import type { FileSource, ShardRecord } from './record.js';
 import type { ShardIdentity, ShardSnapshot } from './shard.js';
 
 /** A shard that a client wants committed, and what it expects of it. */
@@ -14,6 +14,10 @@ export interface CommitRequest extends ShardIdentity {
   readonly expectedTreeDigest?: Digest;
   /** Whether the serial SHA-256 is computed; only a client that expects a tree digest may do without. */
   readonly flatDigest: boolean;
+  /** The file that it comes from, where it comes by reference. */
+  readonly source?: FileSource;
+  /** What the handle is to say that its client expected; default: what is expected here. */
+  readonly expected?: Expectation;
 }
 
 export interface CommitResult {
@@ -24,6 +28,7 @@ export interface CommitResult {
 }
 
 export function expectationOf(request: CommitRequest): Expectation {
+  if (request.expected !== undefined) return request.expected;
   if (request.expectedDigest !== undefined) return request.expectedTreeDigest === undefined ? 'sha256' : 'both';
   return request.expectedTreeDigest === undefined ? 'none' : 'tree';
 }

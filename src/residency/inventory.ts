@@ -3,6 +3,7 @@ import type { Driver } from '../vram/driver.js';
 import { type AuditEvent, AuditLog, type AuditSeverity } from './audit.js';
 import { Heartbeat } from './heartbeat.js';
 import type { Intake } from './intake.js';
+import { Ledger } from './ledger.js';
 import { DeviceMemory } from './memory.js';
 import type { ResidencyOptions } from './options.js';
 import { roomiest } from './plan.js';
@@ -24,6 +25,7 @@ export class Inventory {
   readonly reservations: Reservations;
   readonly turns: Turns;
   readonly devices = new Map<number, DeviceMemory>();
+  readonly ledger = new Ledger();
   /** Commits on their way in. */
   readonly intakes = new Set<Intake>();
   state: WorkerState = 'starting';
@@ -112,7 +114,7 @@ export class Inventory {
     const { state } = this;
     const reasons: Reason[] = [];
     if (state === 'starting') reasons.push({ code: 'STARTING', detail: 'the devices are not up yet' });
-    if (state === 'loading') reasons.push({ code: 'LOADING', detail: 'shards are being restored' });
+    if (state === 'loading') reasons.push({ code: 'LOADING', detail: restored(this.ledger.restoring) });
     if (state === 'draining') reasons.push({ code: 'DRAINING', detail: 'the worker is shutting down' });
     if (state === 'stopped') reasons.push({ code: 'STOPPED', detail: 'the worker has stopped' });
     const { lost } = this.heartbeat;
@@ -121,20 +123,22 @@ export class Inventory {
     return reasons;
   }
 
-  /** Wipes and frees a shard's memory and forgets it; if the driver refuses, the shard stays, `releasing`. */
-  async discard(record: ShardRecord): Promise<void> {
-    const attempt = this.#free(record);
+  /** Tells the operator what nobody asked for. */
+  log(level: 'info' | 'error', message: string, fields: Readonly<Record<string, unknown>>): void {
+    this.options.log?.(level, message, fields);
+  }
+
+  /**
+   * Wipes and frees a shard's memory and forgets it; if the driver refuses, the shard stays, `releasing`. Whoever comes
+   * while that is under way waits for the same.
+   */
+  discard(record: ShardRecord): Promise<void> {
+    const { phase } = record;
+    if (phase.state === 'releasing' && phase.attempt !== null) return phase.attempt;
+    const attempt = this.#discard(record);
     record.phase = { state: 'releasing', attempt };
     this.changed();
-    try {
-      await attempt;
-      this.shards.remove(record);
-    } catch (error) {
-      record.phase = { state: 'releasing', attempt: null };
-      throw this.notice(error);
-    } finally {
-      this.changed();
-    }
+    return attempt;
   }
 
   /** Every error of the driver passes here: one that lost the context ends the worker. */
@@ -174,8 +178,22 @@ export class Inventory {
     this.audit.close();
   }
 
+  async #discard(record: ShardRecord): Promise<void> {
+    try {
+      await this.#free(record);
+      this.shards.remove(record);
+    } catch (error) {
+      record.phase = { state: 'releasing', attempt: null };
+      throw this.notice(error);
+    } finally {
+      this.changed();
+    }
+  }
+
   async #free(record: ShardRecord): Promise<void> {
+    record.pace?.cancel();
     await record.verification?.catch(() => undefined);
+    await record.repair;
     for (let attempt = 1; record.allocation !== undefined; attempt++) {
       try {
         await record.allocation.free();
@@ -187,3 +205,5 @@ export class Inventory {
     record.returnMemory();
   }
 }
+
+const restored = ({ total, done }: Ledger['restoring']): string => `${done} of ${total} shards are restored`;

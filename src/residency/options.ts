@@ -22,6 +22,15 @@ export interface ResidencyOptions {
   readonly auditLog: string | undefined;
   /** The clock that reservations go by, in milliseconds; the process's monotonic one where it is not given. */
   readonly monotonicMs?: () => number;
+  /** How often sealed shards are verified in the background, in seconds; 0: never. */
+  readonly scrubSeconds: number;
+  readonly scrubBytesPerSecond: number;
+  /** Milliseconds to wait after each failed repair of a shard; after the last it is given up. */
+  readonly repairBackoffMs?: readonly number[];
+  /** Where the shards are listed that a later process is to have again; undefined: nowhere. */
+  readonly manifest: string | undefined;
+  /** Where is told what nobody asked for. */
+  readonly log?: (level: 'info' | 'error', message: string, fields: Readonly<Record<string, unknown>>) => void;
   /** Told once when the driver is lost, or does not answer any more: only a new process helps. */
   readonly onLost: (error: Error) => void;
 }

@@ -1,5 +1,7 @@
 import { signJws } from '../seal/jws.js';
+import type { LostShard } from './ledger.js';
 import type { ShardRecord } from './record.js';
+import type { ScrubStatus } from './scrubber.js';
 import type { ShardSnapshot } from './shard.js';
 import type { DriverKind, Reason, WorkerIdentity, WorkerState } from './worker.js';
 
@@ -30,6 +32,9 @@ export interface ReadyReport {
   readonly models: readonly ModelReadiness[];
   readonly handles: readonly { readonly handle: string; readonly shard: ShardSnapshot }[];
   readonly attestation: string | null;
+  readonly scrub: ScrubStatus;
+  /** When the shard was last found right that has waited longest for it; null where none is sealed. */
+  readonly oldestVerifiedAtMs: number | null;
 }
 
 /** What the report is made of: the shards asked about, and what stands in the worker's own way. */
@@ -38,13 +43,19 @@ export interface ReadyFacts {
   readonly state: WorkerState;
   readonly records: readonly ShardRecord[];
   readonly obstacles: readonly Reason[];
+  /** Shards that a restart could not bring back. */
+  readonly lost: readonly LostShard[];
+  readonly scrub: ScrubStatus;
 }
 
 /** Says whether at least one model is ready and nothing is wrong, and attests it. Reads what is known; hashes nothing. */
-export function readyReport({ worker, state, records, obstacles }: ReadyFacts, query: ReadyQuery): ReadyReport {
-  const models = modelsOf(records);
-  const reasons = [...obstacles, ...corruptShards(records), ...missingModels(models, query.modelRef)];
-  const ready = reasons.length === 0;
+export function readyReport(
+  { worker, state, records, obstacles, lost, scrub }: ReadyFacts,
+  query: ReadyQuery,
+): ReadyReport {
+  const models = [...modelsOf(records), ...lostModels(records, lost)];
+  const blocking = [...obstacles, ...corruptShards(records), ...missingModels(models, query.modelRef)];
+  const ready = blocking.length === 0;
   const sealed = records.flatMap((record) =>
     record.phase.state === 'sealed' ? [{ record, seal: record.phase.seal }] : [],
   );
@@ -62,10 +73,13 @@ export function readyReport({ worker, state, records, obstacles }: ReadyFacts, q
     workerId,
     bootId,
     driver,
-    reasons,
+    // What is lost is in its own model's way alone, and is said in any case.
+    reasons: [...blocking, ...lostShards(lost)],
     models,
     handles: query.withHandles ? handles : [],
     attestation: query.nonce === undefined ? null : signJws('vram-attestation+jws', claims, key),
+    scrub,
+    oldestVerifiedAtMs: oldestVerification(records),
   };
 }
 
@@ -92,10 +106,34 @@ function modelsOf(records: readonly ShardRecord[]): ModelReadiness[] {
   });
 }
 
+/** When the sealed shard was verified that has waited longest. */
+export const oldestVerification = (records: readonly ShardRecord[]): number | null =>
+  records.reduce<number | null>((oldest, { phase }) => {
+    if (phase.state !== 'sealed') return oldest;
+    return Math.min(oldest ?? Number.POSITIVE_INFINITY, phase.seal.lastVerifiedAtMs);
+  }, null);
+
 function corruptShards(records: readonly ShardRecord[]): Reason[] {
-  return records
-    .filter((record) => record.state === 'corrupt')
-    .map((record) => ({ code: 'SHARD_CORRUPT', detail: `shard ${record.identity.shardId} failed its verification` }));
+  return records.flatMap(({ identity, phase }) => {
+    if (phase.state !== 'corrupt') return [];
+    return [{ code: 'SHARD_CORRUPT', detail: `shard ${identity.shardId} failed its verification; ${phase.outlook}` }];
+  });
+}
+
+function lostShards(lost: readonly LostShard[]): Reason[] {
+  return lost.map(({ shardId, modelRef, detail }) => ({
+    code: 'SHARD_LOST',
+    detail: `shard ${shardId} of ${modelRef} is lost: ${detail}`,
+  }));
+}
+
+/** Models of which nothing but the loss is known. */
+function lostModels(records: readonly ShardRecord[], lost: readonly LostShard[]): ModelReadiness[] {
+  const here = new Set(records.map(({ identity }) => identity.modelRef));
+  const gone = new Map(lost.map(({ modelRef, totalShards }) => [modelRef, totalShards]));
+  return [...gone]
+    .filter(([modelRef]) => !here.has(modelRef))
+    .map(([modelRef, totalShards]) => ({ modelRef, ready: false, totalShards, residentShards: 0 }));
 }
 
 function missingModels(models: readonly ModelReadiness[], modelRef: string | undefined): Reason[] {

@@ -1,26 +1,40 @@
 import type { Digest } from '../seal/digest.js';
+import type { Expectation } from '../seal/handle.js';
 import type { Allocation } from '../vram/allocation.js';
 import type { DeviceMemory } from './memory.js';
+import type { ScrubPace } from './pace.js';
 import type { ByteRange, ShardIdentity, ShardSnapshot, ShardState, VerifyReport } from './shard.js';
 
-/** What was sealed: fixed but for the time of the last verification. */
-export interface Seal {
-  readonly handle: string;
-  readonly jti: string;
+/** What was proven of a shard's bytes when they were sealed. */
+export interface Proof {
   readonly digest: Digest | null;
   readonly treeDigest: Digest;
   /** One hash per 512 KiB, so that a failed verification can say where. */
   readonly groupHashes: Buffer;
+  /** What the client held the bytes to. */
+  readonly expected: Expectation;
+}
+
+/** What was sealed: fixed but for the time of the last verification. */
+export interface Seal extends Proof {
+  readonly handle: string;
+  readonly jti: string;
   readonly sealedAtMs: number;
   lastVerifiedAtMs: number;
   /** The same moment by the clock that never steps. */
   lastVerifiedMonotonicMs: number;
 }
 
+/** A file below the model directory that a shard came from. */
+export interface FileSource {
+  readonly path: string;
+}
+
+/** Where a shard is in its life; `outlook` says what becomes of a corrupt one. */
 type Phase =
   | { readonly state: 'receiving' | 'sealing' }
   | { readonly state: 'sealed'; readonly seal: Seal }
-  | { readonly state: 'corrupt'; readonly seal: Seal; readonly ranges: readonly ByteRange[] }
+  | { readonly state: 'corrupt'; readonly seal: Seal; readonly ranges: readonly ByteRange[]; readonly outlook: string }
   | { readonly state: 'releasing'; readonly attempt: Promise<void> | null };
 
 /** One shard of this worker while it lives here: what it is, where it lies, and what is being done to it. */
@@ -30,17 +44,36 @@ export class ShardRecord {
   readonly memory: DeviceMemory;
   receivedBytes = 0;
   allocation: Allocation | undefined;
-  /** Frees the accounts once the memory is the device's again. */
-  readonly returnMemory: () => void;
-  /** The verification under way, which later ones join. */
+  /** Where its bytes can be had once more; undefined for an upload. */
+  readonly source: FileSource | undefined;
+  /** The verification under way, which later ones join; its pace where it is the scrubber's. */
   verification: Promise<VerifyReport> | undefined;
+  pace: ScrubPace | undefined;
+  /** The repair under way. */
+  repair: Promise<void> | undefined;
   phase: Phase = { state: 'receiving' };
 
-  constructor(identity: ShardIdentity, vramBytes: number, memory: DeviceMemory, returnMemory: () => void) {
+  #returnMemory: (() => void) | undefined;
+
+  /** `returnMemory` frees the accounts once the memory is the device's again. */
+  constructor(
+    identity: ShardIdentity,
+    vramBytes: number,
+    memory: DeviceMemory,
+    returnMemory: () => void,
+    source?: FileSource,
+  ) {
     this.identity = identity;
     this.vramBytes = vramBytes;
     this.memory = memory;
-    this.returnMemory = returnMemory;
+    this.#returnMemory = returnMemory;
+    this.source = source;
+  }
+
+  /** The memory is the device's again. Counts once, however often it is said. */
+  returnMemory(): void {
+    this.#returnMemory?.();
+    this.#returnMemory = undefined;
   }
 
   get state(): ShardState {

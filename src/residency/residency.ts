@@ -1,7 +1,6 @@
 import { WorkerError } from '../errors.js';
 import { deriveSealKey } from '../seal/key.js';
 import { Driver } from '../vram/driver.js';
-import { openBeneath } from '../vram/file.js';
 import { type Admission, admit } from './admission.js';
 import type { CommitRequest, CommitResult } from './commit.js';
 import { slotsPerCommit } from './intake.js';
@@ -10,7 +9,11 @@ import type { DeviceSnapshot } from './memory.js';
 import type { ResidencyOptions } from './options.js';
 import { type PlanReport, type PlanRequest, plan } from './planning.js';
 import { type ReadyQuery, type ReadyReport, readyReport } from './ready.js';
+import { commitFile } from './reference.js';
+import { release } from './release.js';
 import type { ReservationSnapshot } from './reservation.js';
+import type { Restart } from './restart.js';
+import { Scrubber } from './scrubber.js';
 import type { ShardSnapshot, VerifyReport } from './shard.js';
 import type { ShardFilter, ShardPage } from './shards.js';
 import { type ResidencyStats, statsOf } from './stats.js';
@@ -18,7 +21,11 @@ import { type HandleVerdict, judge } from './verdict.js';
 import { Verifications } from './verifications.js';
 import { type DriverKind, type Reason, type ResidencyObserver, WorkerIdentity, type WorkerState } from './worker.js';
 
-const silent: ResidencyObserver = { committed: () => undefined, verified: () => undefined };
+const silent: ResidencyObserver = {
+  committed: () => undefined,
+  verified: () => undefined,
+  repaired: () => undefined,
+};
 
 /**
  * The sealing service: puts shards into device memory, proves them, and says what is here. The one door of this floor.
@@ -28,26 +35,37 @@ export class Residency {
   observer: ResidencyObserver = silent;
   readonly #inventory: Inventory;
   readonly #verifications: Verifications;
+  readonly #scrubber: Scrubber;
   readonly #sweeper: NodeJS.Timeout;
+  #restart: Restart | undefined;
 
   constructor(options: ResidencyOptions) {
     const key = deriveSealKey(options.sealSecret, options.workerId);
     const worker = new WorkerIdentity(options.workerId, options.driverKind, key);
     this.#inventory = new Inventory(worker, options);
     this.#verifications = new Verifications(this.#inventory, () => this.observer);
+    this.#scrubber = new Scrubber(this.#inventory, this.#verifications);
     this.#sweeper = setInterval(() => {
       this.#inventory.reservations.sweep();
       void this.#inventory.heartbeat.beat();
     }, 1000).unref();
   }
 
-  /** Brings the devices up. Until it resolves every request is refused with STARTING. @throws VramError */
+  /**
+   * Brings the devices up. Until it resolves every request is refused with STARTING; shards of an earlier process are
+   * restored afterwards. @throws ManifestError, VramError
+   */
   async start(): Promise<void> {
     const { options, audit, worker } = this.#inventory;
+    if (options.manifest !== undefined) {
+      const { openRestart } = await import('./restart.js');
+      this.#restart = openRestart(options.manifest, this.#inventory, () => this.observer);
+    }
+    const slots = options.commitSlots + (this.#restart?.slots ?? 0);
     const driver = await Driver.open({
       ...options,
       maxAllocationBytes: options.maxModelBytes,
-      stagingSlots: options.commitSlots * slotsPerCommit,
+      stagingSlots: slots * slotsPerCommit,
       onHang: (error) => this.#inventory.heartbeat.lose(error),
     });
     try {
@@ -59,6 +77,8 @@ export class Residency {
     const fields = { worker_id: worker.workerId, boot_id: worker.bootId, driver: worker.driver };
     // A log that can't be written is no reason not to start: until it can, every mutation is refused and ready says why.
     audit.note('WorkerStarted', 'info', fields);
+    this.#restart?.begin();
+    this.#scrubber.start();
   }
 
   get state(): WorkerState {
@@ -104,33 +124,8 @@ export class Residency {
   }
 
   /** Commits a file below the model directory; its length is the shard's. `signal` gives the commit up. */
-  async commitFile(
-    request: Omit<CommitRequest, 'vramBytes'>,
-    path: string,
-    signal?: AbortSignal,
-  ): Promise<CommitResult> {
-    this.#inventory.requireStarted();
-    const { modelDir } = this.#inventory.options;
-    if (modelDir === undefined) throw new WorkerError('INVALID_PARAMS', 'this worker has no model directory');
-    const file = openBeneath(modelDir, path);
-    try {
-      if (file.bytes === 0) throw new WorkerError('INVALID_PARAMS', 'the file is empty');
-      const admission = this.admit({ ...request, vramBytes: file.bytes });
-      if (admission.kind === 'standing') return admission.result;
-      const { intake } = admission;
-      signal?.addEventListener('abort', () => void intake.abort(signal.reason));
-      await intake.start();
-      try {
-        await intake.file(file.descriptor);
-        file.requireUnchanged();
-      } catch (error) {
-        await intake.abort(error);
-        throw error;
-      }
-      return await intake.finish();
-    } finally {
-      file.close();
-    }
+  commitFile(request: Omit<CommitRequest, 'vramBytes'>, path: string, signal?: AbortSignal): Promise<CommitResult> {
+    return commitFile(this.#inventory, request, path, () => this.observer, signal);
   }
 
   /** @throws WorkerError NOT_FOUND */
@@ -150,29 +145,22 @@ export class Residency {
     return this.#verifications.run(this.#inventory.shards.require(shardId));
   }
 
-  /** Wipes and frees a shard; waits for a verification under way. @throws WorkerError NOT_FOUND, SHARD_BUSY, CUDA_ERROR */
-  async release(shardId: string): Promise<void> {
-    this.#inventory.requireStarted();
-    const record = this.#inventory.shards.require(shardId);
-    const { phase } = record;
-    const stuck = phase.state === 'releasing' && phase.attempt === null;
-    if (record.seal === undefined && !stuck) {
-      throw new WorkerError('SHARD_BUSY', `the shard is ${record.state}`, { retryAfterMs: 1000 });
-    }
-    this.#inventory.requireAudit();
-    this.#inventory.require('VramDeallocated', record, { vram_bytes: record.vramBytes });
-    await this.#inventory.discard(record);
+  /** Wipes and frees a shard, or forgets a lost one. @throws WorkerError NOT_FOUND, SHARD_BUSY, CUDA_ERROR */
+  release(shardId: string): Promise<void> {
+    return release(this.#inventory, shardId);
   }
 
   /** Attests what is here; verifies first what is older than the query allows. */
   async ready(query: ReadyQuery): Promise<ReadyReport> {
-    const { worker, shards, heartbeat } = this.#inventory;
+    const { worker, shards, ledger, heartbeat } = this.#inventory;
     const { modelRef, maxAgeSeconds } = query;
     const unverified = maxAgeSeconds === undefined ? [] : await this.#verifications.refresh(modelRef, maxAgeSeconds);
     const obstacles = [...this.#inventory.obstacles(), ...unverified];
+    const { status: scrub } = this.#scrubber;
+    const lost = [...ledger.lost.values()].filter((shard) => modelRef === undefined || shard.modelRef === modelRef);
     // What lay in a device that is lost is resident no more.
     const records = heartbeat.lost === undefined ? shards.ofModel(modelRef) : [];
-    return readyReport({ worker, state: this.state, records, obstacles }, query);
+    return readyReport({ worker, state: this.state, records, obstacles, lost, scrub }, query);
   }
 
   /** Whether a handle is authentic and the one that stands now. */
@@ -189,12 +177,15 @@ export class Residency {
   /** Whether the worker can be given work; an empty one can. */
   health(): { readonly ok: boolean; readonly reasons: readonly Reason[] } {
     const reasons = this.#inventory.obstacles();
+    if (!this.#inventory.ledger.writable) {
+      reasons.push({ code: 'AUDIT_UNAVAILABLE', detail: 'the manifest cannot be written' });
+    }
     return { ok: reasons.length === 0, reasons };
   }
 
   stats(): ResidencyStats {
     this.#inventory.reservations.sweep();
-    return statsOf(this.#inventory);
+    return statsOf(this.#inventory, this.#scrubber.status);
   }
 
   /** Somebody came without the right token; only a fingerprint of what they brought is kept. */
@@ -203,10 +194,18 @@ export class Residency {
     this.#inventory.audit.note('AuthFailed', 'warning', fields);
   }
 
+  /** Stops verifying in the background, or goes on with it. What somebody asks for is verified all the same. */
+  pauseScrub(paused: boolean): void {
+    if (paused) this.#scrubber.pause();
+    else this.#scrubber.resume();
+  }
+
   /** From here on nothing new is admitted and `ready` is false; what is under way goes on. */
   drain(): void {
     if (this.state !== 'stopped') this.#inventory.state = 'draining';
     this.#inventory.changed();
+    this.#scrubber.stop();
+    this.#restart?.stop();
   }
 
   get commitsUnderWay(): number {
@@ -229,13 +228,18 @@ export class Residency {
   async stop(): Promise<void> {
     const inventory = this.#inventory;
     clearInterval(this.#sweeper);
+    this.#scrubber.stop();
+    this.#restart?.stop();
     const started = inventory.state !== 'starting';
     inventory.state = 'stopped';
     inventory.changed();
     if (!started) return;
     await this.abortCommits();
     const discarded = inventory.shards.all().map((record) => {
-      inventory.attempt('VramDeallocated', 'info', record, { vram_bytes: record.vramBytes });
+      // One that is being released, or could not be, was written down when that began.
+      if (record.state !== 'releasing') {
+        inventory.attempt('VramDeallocated', 'info', record, { vram_bytes: record.vramBytes });
+      }
       return inventory.discard(record);
     });
     await Promise.allSettled(discarded);

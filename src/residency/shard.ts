@@ -32,10 +32,15 @@ export interface ShardSnapshot extends ShardIdentity {
   readonly corruptRanges: readonly ByteRange[];
 }
 
+/** Why a shard is not verified, the first that holds; `corrupt`: its bytes are right now, but it was found damaged and not repaired since. */
+export const verifyFaults = ['signature', 'residency', 'damaged', 'corrupt'] as const;
+export type VerifyFault = (typeof verifyFaults)[number];
+
 /** What a verification found. `bytes` were digested on the device in `durationMs`. */
 export interface VerifyReport {
   readonly shardId: string;
   readonly verified: boolean;
+  readonly reason: VerifyFault | null;
   readonly checks: { readonly signature: boolean; readonly residency: boolean; readonly treeDigest: boolean };
   readonly bytes: number;
   readonly durationMs: number;

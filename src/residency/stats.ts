@@ -1,4 +1,6 @@
 import type { Inventory } from './inventory.js';
+import { oldestVerification } from './ready.js';
+import type { ScrubStatus } from './scrubber.js';
 import type { ShardState } from './shard.js';
 
 /** Live figures for metrics. Bytes are per device: taken, held by reservations, and what is left of both. */
@@ -10,9 +12,14 @@ export interface ResidencyStats {
   }[];
   readonly shardsByState: Readonly<Record<ShardState, number>>;
   readonly commitsWaiting: number;
+  readonly scrub: ScrubStatus;
+  readonly oldestVerifiedAtMs: number | null;
 }
 
-export function statsOf({ devices, shards, turns }: Pick<Inventory, 'devices' | 'shards' | 'turns'>): ResidencyStats {
+export function statsOf(
+  { devices, shards, turns }: Pick<Inventory, 'devices' | 'shards' | 'turns'>,
+  scrub: ScrubStatus,
+): ResidencyStats {
   const bytesByDeviceAndState = [...devices.values()].flatMap((device) => {
     const { gpuDevice, totalBytes, freeBytes, reservedBytes } = device.snapshot();
     return [
@@ -21,5 +28,11 @@ export function statsOf({ devices, shards, turns }: Pick<Inventory, 'devices' | 
       { gpuDevice, state: 'free', bytes: freeBytes - reservedBytes } as const,
     ];
   });
-  return { bytesByDeviceAndState, shardsByState: shards.countByState(), commitsWaiting: turns.waiting };
+  return {
+    bytesByDeviceAndState,
+    shardsByState: shards.countByState(),
+    commitsWaiting: turns.waiting,
+    scrub,
+    oldestVerifiedAtMs: oldestVerification(shards.all()),
+  };
 }

@@ -1,25 +1,30 @@
 import { verifyHandle } from '../seal/handle.js';
 import type { SealKey } from '../seal/key.js';
+import type { Pace } from '../vram/allocation.js';
 import { VramError } from '../vram/status.js';
 import { groupBytes, hashBytes } from '../vram/tree.js';
 import type { Seal, ShardRecord } from './record.js';
-import type { ByteRange, VerifyReport } from './shard.js';
+import { type ByteRange, type VerifyReport, verifyFaults } from './shard.js';
 
 /**
  * Checks a sealed shard anew: its handle, where the driver says the memory is and who may touch it, and the digest of
  * the bytes where they lie. Finding damage is an answer, not an error. @throws VramError when the driver fails
  */
-export async function verifyShard(record: ShardRecord, seal: Seal, key: SealKey): Promise<VerifyReport> {
+export async function verifyShard(record: ShardRecord, seal: Seal, key: SealKey, pace?: Pace): Promise<VerifyReport> {
   const started = performance.now();
   const { allocation, identity, vramBytes } = record;
   const signature = verifyHandle(seal.handle, key).ok;
   const residency = allocation !== undefined && (await isResident(() => allocation.attest()));
-  const hashes = (await allocation?.groupHashes()) ?? Buffer.alloc(0);
+  const hashes = (await allocation?.groupHashes(pace)) ?? Buffer.alloc(0);
   const corruptRanges = damage(seal.groupHashes, hashes, vramBytes);
   const treeDigest = corruptRanges.length === 0 && allocation?.treeDigest(hashes) === seal.treeDigest;
+  // Once corrupt, a shard is not what its handle says until it is repaired, however well it reads now.
+  const holds = { signature, residency, damaged: treeDigest, corrupt: record.phase.state !== 'corrupt' };
+  const reason = verifyFaults.find((fault) => !holds[fault]) ?? null;
   return {
     shardId: identity.shardId,
-    verified: signature && residency && treeDigest,
+    verified: reason === null,
+    reason,
     checks: { signature, residency, treeDigest },
     bytes: vramBytes,
     durationMs: Math.ceil(performance.now() - started),

@@ -1,7 +1,9 @@
 import { WorkerError } from '../errors.js';
 import { outcomeOf } from './admission.js';
 import type { Inventory } from './inventory.js';
+import type { ScrubPace } from './pace.js';
 import type { Seal, ShardRecord } from './record.js';
+import { Repairs } from './repairs.js';
 import type { VerifyReport } from './shard.js';
 import { verifyShard } from './verification.js';
 import type { Reason, ResidencyObserver } from './worker.js';
@@ -13,20 +15,38 @@ const runsAtOnce = 4;
 export class Verifications {
   readonly #inventory: Inventory;
   readonly #observer: () => ResidencyObserver;
+  readonly #repairs: Repairs;
+  #requested = 0;
 
   constructor(inventory: Inventory, observer: () => ResidencyObserver) {
     this.#inventory = inventory;
     this.#observer = observer;
+    this.#repairs = new Repairs(inventory, observer);
   }
 
-  /** @throws WorkerError SHARD_BUSY, AUDIT_UNAVAILABLE, and the driver's errors */
+  /** Verifications that somebody waits for. */
+  get requested(): number {
+    return this.#requested;
+  }
+
+  /**
+   * Verifies now; waits for a repair under way first. A shard that is found damaged is repaired afterwards, where it can
+   * be. @throws WorkerError SHARD_BUSY, AUDIT_UNAVAILABLE, and the driver's errors
+   */
   async run(record: ShardRecord): Promise<VerifyReport> {
-    const { seal } = record;
-    if (seal === undefined) throw new WorkerError('SHARD_BUSY', `the shard is ${record.state}`, { retryAfterMs: 1000 });
-    record.verification ??= this.#verify(record, seal).finally(() => {
-      record.verification = undefined;
-    });
-    return record.verification;
+    this.#requested++;
+    try {
+      if (record.repair !== undefined) await record.repair;
+      record.pace?.hurry();
+      return await this.#join(record, undefined);
+    } finally {
+      this.#requested--;
+    }
+  }
+
+  /** The same, for nobody in particular: behind everybody else. @throws like `run` */
+  scrub(record: ShardRecord, pace: ScrubPace): Promise<VerifyReport> {
+    return this.#join(record, pace);
   }
 
   /**
@@ -48,16 +68,33 @@ export class Verifications {
     }));
   }
 
-  async #verify(record: ShardRecord, seal: Seal): Promise<VerifyReport> {
+  #join(record: ShardRecord, pace: ScrubPace | undefined): Promise<VerifyReport> {
+    if (record.verification !== undefined) return record.verification;
+    const { seal } = record;
+    if (seal === undefined) throw new WorkerError('SHARD_BUSY', `the shard is ${record.state}`, { retryAfterMs: 1000 });
+    const run = this.#verify(record, seal, pace).finally(() => {
+      record.verification = undefined;
+      record.pace = undefined;
+    });
+    record.pace = pace;
+    record.verification = run;
+    const repair = ({ checks }: VerifyReport) => (checks.signature ? this.#repairs.offer(record) : undefined);
+    run.then(repair, () => undefined);
+    return run;
+  }
+
+  async #verify(record: ShardRecord, seal: Seal, pace: ScrubPace | undefined): Promise<VerifyReport> {
     const started = performance.now();
     try {
-      const report = await verifyShard(record, seal, this.#inventory.worker.key);
-      if (!report.verified) this.#condemn(record, seal, report);
-      else if (record.phase.state === 'sealed') this.#confirm(record, seal);
+      const report = await verifyShard(record, seal, this.#inventory.worker.key, pace);
+      // The handle may have been signed anew meanwhile: what was found is true of the seal that stands now.
+      if (!report.verified) this.#condemn(record, record.seal ?? seal, report);
+      else if (record.phase.state === 'sealed') this.#confirm(record, record.phase.seal);
       const outcome = report.verified ? 'ok' : 'SEAL_VERIFICATION_FAILED';
       this.#observer().verified(outcome, record.vramBytes, (performance.now() - started) / 1000);
       return report;
     } catch (error) {
+      if (pace?.cancelled) throw error;
       this.#observer().verified(outcomeOf(error), record.vramBytes, (performance.now() - started) / 1000);
       throw this.#inventory.notice(error);
     }
@@ -70,11 +107,17 @@ export class Verifications {
     this.#inventory.changed();
   }
 
-  /** Damage is acted on whether it can be written down or not. Once corrupt, a shard stays so until it is released. */
+  /**
+   * Damage is acted on whether it can be written down or not. Once corrupt, a shard stays so until it is repaired or
+   * released; one that reads well again keeps the ranges that were found first.
+   */
   #condemn(record: ShardRecord, seal: Seal, report: VerifyReport): void {
-    const ranges = report.corruptRanges;
-    if (record.phase.state === 'sealed' || record.phase.state === 'corrupt') {
-      record.phase = { state: 'corrupt', seal, ranges };
+    const { phase } = record;
+    if (report.reason === 'corrupt') return;
+    const known = phase.state === 'corrupt' ? phase.ranges : [];
+    const ranges = report.corruptRanges.length > 0 ? report.corruptRanges : known;
+    if (phase.state === 'sealed' || phase.state === 'corrupt') {
+      record.phase = { state: 'corrupt', seal, ranges, outlook: this.#repairs.outlook(record) };
     }
     if (!report.checks.residency) this.#inventory.attempt('PolicyViolation', 'critical', record, { jti: seal.jti });
     this.#inventory.attempt('SealVerificationFailed', 'critical', record, { jti: seal.jti, corrupt_ranges: ranges });

@@ -40,6 +40,7 @@ export interface Reason {
     | 'NO_MODEL_READY'
     | 'MODEL_NOT_RESIDENT'
     | 'SHARD_CORRUPT'
+    | 'SHARD_LOST'
     | 'VERIFICATION_FAILED'
     | 'LOADING'
     | 'STOPPED';
@@ -50,4 +51,5 @@ export interface Reason {
 export interface ResidencyObserver {
   committed(outcome: ErrorCode | 'ok', bytes: number, seconds: number): void;
   verified(outcome: ErrorCode | 'ok', bytes: number, seconds: number): void;
+  repaired(outcome: ErrorCode | 'ok'): void;
 }

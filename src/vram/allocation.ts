@@ -5,7 +5,18 @@ import { status, VramError } from './status.js';
 import { groupBytes, groupCount, hashBytes } from './tree.js';
 
 /** Bytes digested by one native call: long enough to fill a device, short enough to give others their turn. */
-const sliceBytes = 256 * 1024 * 1024;
+export const sliceBytes = 256 * 1024 * 1024;
+
+/** Bytes that one native call repairs: it has the memory to itself meanwhile. */
+const repairSliceBytes = 64 * 1024 * 1024;
+
+/** Makes a digest wait its turn: asked before each slice, which may have up to `sliceBytes`, a multiple of a group. */
+export interface Pace {
+  readonly sliceBytes: number;
+  next(bytes: number): Promise<void>;
+}
+
+const unpaced: Pace = { sliceBytes, next: async () => undefined };
 
 const violationNames = [
   'memory type is not DEVICE',
@@ -46,31 +57,33 @@ export class Allocation {
     return this.#library.run('vram_seal', this.#handle);
   }
 
-  /** Asks the driver where the memory is and who may touch it. @throws VramError POLICY_VIOLATION, saying in what. */
+  /**
+   * Asks the driver where sealed memory is and who may touch it. @throws VramError POLICY_VIOLATION, saying in what; that
+   * it is not sealed is a violation too.
+   */
   async attest(): Promise<void> {
-    const report: { violations?: number } = {};
+    const report: { violations?: number; sealed?: number } = {};
     try {
       await this.#library.run('vram_attest', this.#handle, report);
     } catch (error) {
       if (!(error instanceof VramError) || error.status !== status.policyViolation) throw error;
-      const violations = report.violations ?? 0;
-      const named = violationNames.filter((_, bit) => violations & (1 << bit));
-      throw new VramError(
-        'POLICY_VIOLATION',
-        `the memory is not what a seal promises: ${named.join(', ')}`,
-        error.status,
-      );
     }
+    const violations = report.violations ?? 0;
+    const named: string[] = violationNames.filter((_, bit) => violations & (1 << bit));
+    if (report.sealed !== 1) named.push('not sealed');
+    if (named.length === 0) return;
+    const detail = `the memory is not what a seal promises: ${named.join(', ')}`;
+    throw new VramError('POLICY_VIOLATION', detail, status.policyViolation);
   }
 
   /** One hash per 512 KiB, computed on the device where the bytes lie. `signal` ends it between two runs. */
-  async groupHashes(signal?: AbortSignal): Promise<Buffer> {
+  async groupHashes(pace: Pace = unpaced, signal?: AbortSignal): Promise<Buffer> {
     const hashes = Buffer.alloc(groupCount(this.bytes) * hashBytes);
-    for (let offset = 0; offset < this.bytes; offset += sliceBytes) {
+    for (let offset = 0, length = 0; offset < this.bytes; offset += length) {
       signal?.throwIfAborted();
-      const length = Math.min(sliceBytes, this.bytes - offset);
-      const start = (offset / groupBytes) * hashBytes;
-      const part = hashes.subarray(start, start + groupCount(length) * hashBytes);
+      length = Math.min(pace.sliceBytes, this.bytes - offset);
+      await pace.next(length);
+      const part = hashesOf(hashes, offset, length);
       await this.#turn(() => this.#library.run('vram_digest', this.#handle, offset, length, part, part.length));
     }
     return hashes;
@@ -83,10 +96,40 @@ export class Allocation {
     return digestOf(digest);
   }
 
+  /**
+   * Writes damaged bytes of sealed memory once more, from an open file; nothing but bytes with the given group hashes is
+   * written. `goOn` is asked before each slice. The memory is sealed again when this settles, unless the driver refuses.
+   * @throws VramError DIGEST_MISMATCH where the file has other bytes, and the driver's errors
+   */
+  async repair(descriptor: number, offset: number, length: number, hashes: Buffer, goOn: () => void): Promise<void> {
+    const end = offset + length;
+    for (let from = offset; from < end; from += repairSliceBytes) {
+      goOn();
+      const bytes = Math.min(repairSliceBytes, end - from);
+      const part = hashesOf(hashes, from, bytes);
+      await this.#library.run('vram_repair', this.#handle, descriptor, from, bytes, part, part.length);
+    }
+  }
+
+  /** Makes the memory read-only where an earlier repair could not. */
+  async sealAgain(): Promise<void> {
+    try {
+      await this.seal();
+    } catch (error) {
+      if (!(error instanceof VramError) || error.status !== status.sealed) throw error;
+    }
+  }
+
   /** Wipes, then frees. After an error the memory is still held, and another call goes on. */
   async free(): Promise<void> {
     // One that could not be closed when it ended is tried again: as long as it may copy, the memory is not free.
     await this.#load?.close();
     return this.#library.run('vram_free', this.#handle);
   }
+}
+
+/** The hashes of the groups from `offset` on, for `length` bytes. */
+function hashesOf(hashes: Buffer, offset: number, length: number): Buffer {
+  const start = (offset / groupBytes) * hashBytes;
+  return hashes.subarray(start, start + groupCount(length) * hashBytes);
 }

@@ -52,6 +52,7 @@ const prototypes = [
   'vram_seal(uint64_t allocation)',
   'vram_attest(uint64_t allocation, _Out_ vram_residency *residency)',
   'vram_digest(uint64_t allocation, uint64_t offset, uint64_t bytes, uint8_t *hashes, uint64_t hashes_bytes)',
+  'vram_repair(uint64_t allocation, int32_t file, uint64_t offset, uint64_t bytes, const uint8_t *hashes, uint64_t size)',
   'vram_free(uint64_t allocation)',
   'vram_load_open(uint64_t allocation, uint32_t flags, _Out_ uint64_t *load)',
   'vram_load_open_host(uint64_t driver, uint64_t bytes, uint32_t flags, _Out_ uint64_t *load)',

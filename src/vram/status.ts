@@ -7,11 +7,13 @@ export const status = {
   tooLarge: 8,
   outOfMemory: 11,
   hostOutOfMemory: 12,
+  sealed: 13,
   loadOverrun: 16,
   loadIncomplete: 17,
   fileTooShort: 18,
   policyViolation: 20,
   socketClosed: 26,
+  fileDiffers: 27,
   driverErrorBase: 10000,
 } as const;
 
@@ -25,6 +27,7 @@ const codes = new Map<number, ErrorCode>([
   [status.fileTooShort, 'LENGTH_MISMATCH'],
   [status.socketClosed, 'LENGTH_MISMATCH'],
   [status.policyViolation, 'POLICY_VIOLATION'],
+  [status.fileDiffers, 'DIGEST_MISMATCH'],
 ]);
 
 /**

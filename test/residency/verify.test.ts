@@ -1,42 +1,19 @@
 import { once } from 'node:events';
-import { openSync, readFileSync, readSync, statSync, writeSync } from 'node:fs';
 import { request } from 'node:http';
-import { join } from 'node:path';
 import t from 'tap';
 import { referenceTreeDigest } from '../../src/seal/tree.js';
 import { patternBytes } from '../support/bytes.js';
+import { damage, lies } from '../support/damage.js';
 import { get, mebibyte, post, remove, upload } from '../support/requests.js';
 import { onSimulator, simulator } from '../support/simulator.js';
+import { until } from '../support/until.js';
 import { startWorker } from '../support/worker.js';
 
 // Read by the simulator when the first worker starts.
-const directory = t.testdir({});
-process.env.CUDA_SIM_DIR = directory;
+process.env.CUDA_SIM_DIR = t.testdir({});
 
 const groupBytes = 512 * 1024;
 const bytes = patternBytes(3 * mebibyte + 5);
-
-const memoryOf = (gpuDevice: number) => join(directory, `gpu${gpuDevice}-memory.vram`);
-
-/** Whether bytes lie in the memory of a simulated device. */
-const lies = (gpuDevice: number, part: Buffer) => readFileSync(memoryOf(gpuDevice)).includes(part);
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 10));
-}
-
-/** Flips one bit of a shard, from outside: where its bytes lie in the simulated device's file. */
-function damage(shard: Buffer, gpuDevice: number, ...offsets: readonly number[]): void {
-  const path = memoryOf(gpuDevice);
-  const start = readFileSync(path).indexOf(shard.subarray(0, 4096));
-  if (start < 0 || start + shard.length > statSync(path).size) throw new Error('the shard is not in the file');
-  const file = openSync(path, 'r+');
-  const byte = Buffer.alloc(1);
-  for (const offset of offsets) {
-    readSync(file, byte, 0, 1, start + offset);
-    writeSync(file, Buffer.of(byte.readUInt8() ^ 0x10), 0, 1, start + offset);
-  }
-}
 
 t.test('a flipped bit is found, and where: from the first byte to the last', onSimulator, async (t) => {
   const worker = await startWorker(t);
@@ -70,6 +47,30 @@ t.test('a flipped bit is found, and where: from the first byte to the last', onS
     t.match((await upload(worker, id, bytes)).json(), { status: 409, code: 'SHARD_CONFLICT' });
     t.equal((await remove(worker, `/v1/shards/${id}`)).statusCode, 204);
   }
+});
+
+t.test('a shard that was found damaged stays corrupt, however well it reads later', onSimulator, async (t) => {
+  const worker = await startWorker(t);
+  await upload(worker, 'a', bytes);
+  damage(bytes, 0, 4096);
+  t.match((await post(worker, '/v1/shards/a/verify')).json(), { verified: false, reason: 'damaged' });
+  damage(bytes, 0, 4096);
+  const healed = (await post(worker, '/v1/shards/a/verify')).json();
+  t.match(healed, {
+    verified: false,
+    reason: 'corrupt',
+    checks: { signature: true, residency: true, tree_digest: true },
+  });
+  t.match((await get(worker, '/v1/shards/a')).json(), { state: 'corrupt', corrupt_ranges: [{ offset: 0 }] });
+  const { reasons } = (await get(worker, '/v1/ready')).json();
+  t.match(
+    reasons,
+    [{ code: 'SHARD_CORRUPT', detail: /came as an upload/ }, {}],
+    'and ready says that nobody repairs it',
+  );
+  t.equal((await remove(worker, '/v1/shards/a')).statusCode, 204);
+  await upload(worker, 'a', bytes);
+  t.match((await post(worker, '/v1/shards/a/verify')).json(), { verified: true, reason: null });
 });
 
 t.test('ready verifies first what is older than it is asked to trust', onSimulator, async (t) => {

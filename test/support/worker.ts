@@ -6,6 +6,7 @@ import { pino } from 'pino';
 import type { Test } from 'tap';
 import { buildApp } from '../../src/app.js';
 import { type Config, loadConfig } from '../../src/config.js';
+import type { ResidencyOptions } from '../../src/residency/options.js';
 import { Residency } from '../../src/residency/residency.js';
 import { driverPath, kernelsPath, nativeDirectory } from './simulator.js';
 
@@ -34,6 +35,8 @@ export interface WorkerOptions {
   readonly onLost?: (error: Error) => void;
   /** The clock that reservations go by. */
   readonly monotonicMs?: () => number;
+  /** What the sealing service is made with, beside the settings. */
+  readonly residency?: Partial<ResidencyOptions>;
   /** Where log lines go; by default nowhere. */
   readonly log?: (line: string) => void;
 }
@@ -53,6 +56,7 @@ export async function startWorker(t: Pick<Test, 'teardown'>, options: WorkerOpti
     kernelsPath,
     onLost: options.onLost ?? (() => undefined),
     ...(options.monotonicMs === undefined ? {} : { monotonicMs: options.monotonicMs }),
+    ...options.residency,
   });
   const write = options.log ?? (() => undefined);
   const logger = pino({ level: options.log ? 'trace' : 'silent' }, { write });

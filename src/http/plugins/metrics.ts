@@ -3,6 +3,7 @@ import fp from 'fastify-plugin';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { Residency } from '../../residency/residency.js';
 import { NoQuery } from '../schemas/common.js';
+import { scrubMetrics } from '../scrub_metrics.js';
 
 const seconds = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300, 1800];
 
@@ -39,6 +40,13 @@ export const metrics = fp(async (app: FastifyInstance, { residency }: { residenc
       this.set(residency.stats().commitsWaiting);
     },
   });
+  scrubMetrics(registers, residency);
+  const repairs = new Counter({
+    name: 'vram_repairs_total',
+    help: 'Repairs of corrupt shards from their files, by outcome',
+    labelNames: ['outcome'],
+    registers,
+  });
   const failures = new Counter({
     name: 'vram_failures_total',
     help: 'Failures by operation and error code',
@@ -69,6 +77,9 @@ export const metrics = fp(async (app: FastifyInstance, { residency }: { residenc
       if (outcome === 'ok') verifyBytes.inc(bytes);
       // A shard found corrupt is an answer, not an error of the request: it is counted here.
       if (outcome === 'SEAL_VERIFICATION_FAILED') failures.inc({ operation: 'verifyShard', code: outcome });
+    },
+    repaired(outcome) {
+      repairs.inc({ outcome });
     },
   };
 

@@ -56,7 +56,9 @@ export async function shardRoutes(app: FastifyInstance, { residency }: RouteOpti
         ...one,
         operationId: 'verifyShard',
         summary: "Digest the device's bytes now",
-        description: 'Calls for one shard at one time share one run. A shard that fails becomes `corrupt`.',
+        description:
+          'Calls for one shard at one time share one run. A shard that fails becomes `corrupt`, and is so until it is ' +
+          'repaired, which begins by itself where it came from a file, or released.',
         body: refTo(EmptyBody),
         response: { 200: answer(Verification, 'What was found.') },
       },
@@ -75,6 +77,7 @@ export async function shardRoutes(app: FastifyInstance, { residency }: RouteOpti
         ...one,
         operationId: 'releaseShard',
         summary: 'Wipe a shard and free its memory',
+        description: 'A shard that was lost in a restart is forgotten.',
         response: { 204: nothing('Wiped and freed.') },
       },
       config: { body: 'none', errors: ['NOT_FOUND', 'SHARD_BUSY', 'CUDA_ERROR', 'STARTING', 'AUDIT_UNAVAILABLE'] },

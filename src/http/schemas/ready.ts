@@ -1,6 +1,7 @@
 import Type, { type Static } from 'typebox';
+import { scrubStates } from '../../residency/scrubber.js';
 import { ModelRef, Nonce, Reason, TotalShards } from './common.js';
-import { closed, component, oneOf, QueryBoolean, QueryInteger } from './make.js';
+import { Bytes, closed, component, NullableInstant, oneOf, QueryBoolean, QueryInteger } from './make.js';
 import { refTo } from './ref.js';
 import { Driver, Shard } from './shard.js';
 
@@ -21,6 +22,20 @@ export const StandingHandle = component(
   'A handle that stands, and its shard.',
 );
 
+export const Scrub = component(
+  'Scrub',
+  {
+    state: oneOf(scrubStates, 'What it does now; `paused` and `off` verify nothing by themselves.'),
+    period_seconds: Type.Integer({ minimum: 0, description: 'How often each shard is verified without being asked.' }),
+    bytes_per_second: Bytes('How fast at most.'),
+    shards_done: Type.Integer({ minimum: 0, description: 'Of the pass under way, or of the last one.' }),
+    shards_total: Type.Integer({ minimum: 0 }),
+    last_pass_finished_at: NullableInstant('When all shards had last had their turn.'),
+    oldest_verified_at: NullableInstant('The last verification of the sealed shard that has waited longest.'),
+  },
+  'How far the background verification is.',
+);
+
 export const Readiness = component(
   'Readiness',
   {
@@ -30,9 +45,13 @@ export const Readiness = component(
     boot_id: Type.String({ description: 'New with every process: memory dies with it.' }),
     driver: Driver,
     nccl_group_id: Type.Null(),
-    reasons: Type.Array(refTo(Reason)),
+    reasons: Type.Array(refTo(Reason), {
+      description:
+        'Each thing in the way. `SHARD_LOST` is in the way of its own model alone, and may stand beside `ready`.',
+    }),
     models: Type.Array(refTo(ModelReadiness)),
     handles: Type.Array(refTo(StandingHandle)),
+    scrub: refTo(Scrub),
     attestation: Type.Unsafe<string | null>({
       type: ['string', 'null'],
       description: 'With `nonce`: a compact JWS, so that the answer can be neither replayed nor forged.',

@@ -1,5 +1,5 @@
 import Type, { type Static } from 'typebox';
-import { shardStates } from '../../residency/shard.js';
+import { shardStates, type VerifyFault, verifyFaults } from '../../residency/shard.js';
 import { driverKinds } from '../../seal/handle.js';
 import { GpuDevice, ModelRef, NullableDigest, ShardId, ShardIndex, TotalShards } from './common.js';
 import { Bytes, closed, component, Length, NullableInstant, oneOf, QueryInteger } from './make.js';
@@ -56,6 +56,13 @@ export const Verification = component(
   {
     shard_id: ShardId,
     verified: Type.Boolean(),
+    reason: Type.Unsafe<VerifyFault | null>({
+      type: ['string', 'null'],
+      enum: [...verifyFaults, null],
+      description:
+        'Why it is not verified. `corrupt`: the bytes are right now, but were found damaged before, and the shard was ' +
+        'neither repaired nor released since.',
+    }),
     checks: closed({
       signature: Type.Boolean({ description: 'The handle still carries our signature.' }),
       residency: Type.Boolean({ description: "The memory is the right GPU's own and read-only." }),

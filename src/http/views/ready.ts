@@ -1,5 +1,6 @@
 import type { ReadyReport } from '../../residency/ready.js';
 import type { ReadinessView } from '../schemas/ready.js';
+import { instantOrNull } from '../wire.js';
 import { type Holder, shardView } from './shard.js';
 
 export const readinessView = (report: ReadyReport, holder: Holder): ReadinessView => ({
@@ -17,5 +18,14 @@ export const readinessView = (report: ReadyReport, holder: Holder): ReadinessVie
     resident_shards: model.residentShards,
   })),
   handles: report.handles.map(({ handle, shard }) => ({ handle, shard: shardView(shard, holder) })),
+  scrub: {
+    state: report.scrub.state,
+    period_seconds: report.scrub.periodSeconds,
+    bytes_per_second: report.scrub.bytesPerSecond,
+    shards_done: report.scrub.shardsDone,
+    shards_total: report.scrub.shardsTotal,
+    last_pass_finished_at: instantOrNull(report.scrub.lastPassFinishedAtMs),
+    oldest_verified_at: instantOrNull(report.oldestVerifiedAtMs),
+  },
   attestation: report.attestation,
 });

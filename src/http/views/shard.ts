@@ -32,6 +32,7 @@ export const shardView = (shard: ShardSnapshot, { driver, simulated }: Holder): 
 export const verificationView = (report: VerifyReport): VerificationView => ({
   shard_id: report.shardId,
   verified: report.verified,
+  reason: report.reason,
   checks: {
     signature: report.checks.signature,
     residency: report.checks.residency,

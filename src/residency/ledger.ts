@@ -1,0 +1,40 @@
+import type { Manifest, ManifestEntry } from './manifest.js';
+import type { Seal, ShardRecord } from './record.js';
+
+/** A shard that was here before a restart, and why it is not any more. */
+export interface LostShard extends ManifestEntry {
+  readonly detail: string;
+}
+
+/** What outlives the process: the shards that the next one is to have again, and those that this one could not have. */
+export class Ledger {
+  /** Undefined where nothing outlives the process. */
+  manifest: Manifest | undefined;
+  /** By id, until somebody commits or releases them. */
+  readonly lost = new Map<string, LostShard>();
+  /** How many shards of the process before are to be restored, and how many of them are, or are lost. */
+  restoring = { total: 0, done: 0 };
+
+  /** Lists a shard for the next process, before anybody is told that it is sealed. @throws WorkerError AUDIT_UNAVAILABLE */
+  remember(record: ShardRecord, seal: Seal): void {
+    this.manifest?.put(record, seal);
+    this.lost.delete(record.identity.shardId);
+  }
+
+  /** Takes a shard off the list, unless `write` throws. @throws WorkerError AUDIT_UNAVAILABLE, and what `write` throws */
+  forget(shardId: string, write: () => void): void {
+    const entry = this.manifest?.remove(shardId);
+    try {
+      write();
+    } catch (error) {
+      if (entry !== undefined) this.manifest?.putBack(entry);
+      throw error;
+    }
+    this.lost.delete(shardId);
+  }
+
+  /** Whether what is to outlive the process can be written. */
+  get writable(): boolean {
+    return this.manifest?.probe() ?? true;
+  }
+}

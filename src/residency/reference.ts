@@ -1,0 +1,44 @@
+import { WorkerError } from '../errors.js';
+import type { ModelFile } from '../vram/file.js';
+import { admit } from './admission.js';
+import type { CommitRequest, CommitResult } from './commit.js';
+import type { Intake } from './intake.js';
+import type { Inventory } from './inventory.js';
+import { openSource } from './repair.js';
+import type { ResidencyObserver } from './worker.js';
+
+/** Commits a file below the model directory; its length is the shard's. `signal` gives the commit up. */
+export async function commitFile(
+  inventory: Inventory,
+  request: Omit<CommitRequest, 'vramBytes'>,
+  path: string,
+  observer: () => ResidencyObserver,
+  signal?: AbortSignal,
+): Promise<CommitResult> {
+  inventory.requireStarted();
+  const source = { path };
+  const file = openSource(inventory, source);
+  try {
+    if (file.bytes === 0) throw new WorkerError('INVALID_PARAMS', 'the file is empty');
+    const admission = admit(inventory, { ...request, source, vramBytes: file.bytes }, observer);
+    if (admission.kind === 'standing') return admission.result;
+    const { intake } = admission;
+    signal?.addEventListener('abort', () => void intake.abort(signal.reason));
+    await intake.start();
+    return await takeFile(intake, file);
+  } finally {
+    file.close();
+  }
+}
+
+/** Brings a whole file in, and seals it; a file that changes meanwhile is refused. */
+export async function takeFile(intake: Intake, file: ModelFile): Promise<CommitResult> {
+  try {
+    await intake.file(file.descriptor);
+    file.requireUnchanged();
+  } catch (error) {
+    await intake.abort(error);
+    throw error;
+  }
+  return intake.finish();
+}
