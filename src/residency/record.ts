@@ -1,16 +1,23 @@
 import type { Digest } from '../seal/digest.js';
+import type { Expectation } from '../seal/handle.js';
 import type { Allocation } from '../vram/allocation.js';
 import type { DeviceMemory } from './memory.js';
 import type { ByteRange, ShardIdentity, ShardSnapshot, ShardState, VerifyReport } from './shard.js';
 
-/** What was sealed: fixed but for the time of the last verification. */
-export interface Seal {
-  readonly handle: string;
-  readonly jti: string;
+/** What was proven of a shard's bytes when they were sealed. */
+export interface Proof {
   readonly digest: Digest | null;
   readonly treeDigest: Digest;
   /** One hash per 512 KiB, so that a failed verification can say where. */
   readonly groupHashes: Buffer;
+  /** What the client held the bytes to. */
+  readonly expected: Expectation;
+}
+
+/** What was sealed: fixed but for the time of the last verification. */
+export interface Seal extends Proof {
+  readonly handle: string;
+  readonly jti: string;
   readonly sealedAtMs: number;
   lastVerifiedAtMs: number;
   /** The same moment by the clock that never steps. */

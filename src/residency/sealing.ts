@@ -1,9 +1,9 @@
-import { randomUUID } from 'node:crypto';
 import { WorkerError } from '../errors.js';
 import type { Driver } from '../vram/driver.js';
 import type { Load, LoadResult } from '../vram/load.js';
 import { type CommitRequest, expectationOf } from './commit.js';
 import type { Seal, ShardRecord } from './record.js';
+import { issueSeal } from './reseal.js';
 import type { WorkerIdentity } from './worker.js';
 
 /** Takes the device memory of an admitted shard, and a load into it. The claim on the accounts is settled by it. */
@@ -25,7 +25,7 @@ export async function sealShard(
   received: LoadResult,
   worker: WorkerIdentity,
 ): Promise<Seal> {
-  const { allocation, identity, memory, vramBytes } = record;
+  const { allocation } = record;
   if (allocation === undefined) throw new WorkerError('INTERNAL', 'a shard without memory can not be sealed');
   if (request.expectedDigest !== undefined && received.flat !== request.expectedDigest) {
     throw new WorkerError('DIGEST_MISMATCH', `the bytes have digest ${received.flat}, not the expected one`);
@@ -40,32 +40,6 @@ export async function sealShard(
   if (received.tree !== null && treeDigest !== received.tree) {
     throw new WorkerError('SEAL_VERIFICATION_FAILED', 'the bytes on the device are not the bytes that were received');
   }
-
-  const jti = randomUUID();
-  const sealedAtMs = Date.now();
-  const handle = worker.sign({
-    jti,
-    iat: Math.floor(sealedAtMs / 1000),
-    shard_id: identity.shardId,
-    model_ref: identity.modelRef,
-    shard_index: identity.shardIndex,
-    total_shards: identity.totalShards,
-    gpu_device: memory.gpuDevice,
-    gpu_uuid: memory.uuid,
-    vram_bytes: vramBytes,
-    digest: received.flat,
-    tree_digest: treeDigest,
-    expected: expectationOf(request),
-    sealed_at: new Date(sealedAtMs).toISOString(),
-  });
-  return {
-    handle,
-    jti,
-    digest: received.flat,
-    treeDigest,
-    groupHashes,
-    sealedAtMs,
-    lastVerifiedAtMs: sealedAtMs,
-    lastVerifiedMonotonicMs: performance.now(),
-  };
+  const { flat: digest } = received;
+  return issueSeal(record, { digest, treeDigest, groupHashes, expected: expectationOf(request) }, worker);
 }

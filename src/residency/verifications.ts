@@ -45,8 +45,9 @@ export class Verifications {
     const started = performance.now();
     try {
       const report = await verifyShard(record, seal, this.#inventory.worker.key);
-      if (!report.verified) this.#condemn(record, seal, report);
-      else if (record.phase.state === 'sealed') this.#confirm(record, seal);
+      // The handle may have been signed anew meanwhile: what was found is true of the seal that stands now.
+      if (!report.verified) this.#condemn(record, record.seal ?? seal, report);
+      else if (record.phase.state === 'sealed') this.#confirm(record, record.phase.seal);
       const outcome = report.verified ? 'ok' : 'SEAL_VERIFICATION_FAILED';
       this.#observer().verified(outcome, record.vramBytes, (performance.now() - started) / 1000);
       return report;

@@ -15,6 +15,8 @@ export interface HandleClaims {
   readonly iss: string;
   readonly boot_id: string;
   readonly jti: string;
+  /** The `jti` of the handle that this one took the place of, where there was one. */
+  readonly prev?: string;
   readonly iat: number;
   readonly shard_id: string;
   readonly model_ref: string;
@@ -59,12 +61,13 @@ const otherClaims: Readonly<Record<string, (value: unknown) => boolean>> = {
   simulated: (value) => typeof value === 'boolean',
 };
 
-/** Exactly the claims above: another version's handle is not ours to interpret. */
+/** Exactly the claims above, `prev` alone may be missing: another version's handle is not ours to interpret. */
 function isHandleClaims(claims: object): claims is HandleClaims {
   const values = new Map<string, unknown>(Object.entries(claims));
   const known = textClaims.length + numberClaims.length + Object.keys(otherClaims).length;
   return (
-    values.size === known &&
+    values.size === known + (values.has('prev') ? 1 : 0) &&
+    (!values.has('prev') || typeof values.get('prev') === 'string') &&
     textClaims.every((name) => typeof values.get(name) === 'string') &&
     numberClaims.every((name) => Number.isSafeInteger(values.get(name)) && Number(values.get(name)) >= 0) &&
     Object.entries(otherClaims).every(([name, holds]) => holds(values.get(name)))

@@ -43,6 +43,11 @@ t.test('a handle verifies, and says what was signed', async (t) => {
   t.same(verifyHandle(handle, key), { ok: true, claims });
 });
 
+t.test('a handle may name the one that it took the place of', async (t) => {
+  const next = { ...claims, prev: claims.jti };
+  t.same(verifyHandle(signHandle(next, key), key), { ok: true, claims: next });
+});
+
 t.test('jose verifies what we sign, and we verify what jose signs', async (t) => {
   const { payload: seen, protectedHeader } = await compactVerify(handle, key.secret);
   t.same(JSON.parse(Buffer.from(seen).toString('utf8')), claims);
@@ -72,6 +77,8 @@ t.test('each way to alter a handle is told apart', async (t) => {
     ['claims that are no object', resigned(ours, 'x'), 'malformed'],
     ['claims that lack one', resigned(ours, { ...claims, jti: undefined }), 'malformed'],
     ['claims with one more', resigned(ours, { ...claims, exp: 1 }), 'malformed'],
+    ['claims with a predecessor that is no name', resigned(ours, { ...claims, prev: 7 }), 'malformed'],
+    ['claims with one more, and a predecessor', resigned(ours, { ...claims, prev: 'x', exp: 1 }), 'malformed'],
     ['claims with a word that is none', resigned(ours, { ...claims, driver: 'opencl' }), 'malformed'],
     ['cut signature', handle.slice(0, -1), 'signature'],
     ['padded signature', `${handle}A`, 'signature'],

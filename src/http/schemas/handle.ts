@@ -17,6 +17,7 @@ export const HandleClaims = component(
     iss: Type.String({ description: 'The worker.' }),
     boot_id: Type.String(),
     jti: Type.String(),
+    prev: Type.Optional(Type.String({ description: 'The `jti` of the handle that this one took the place of.' })),
     iat: Type.Integer(),
     shard_id: ShardId,
     model_ref: ModelRef,
