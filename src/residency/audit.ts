@@ -12,6 +12,8 @@ export type AuditEvent =
   | 'SealVerificationFailed'
   | 'PolicyViolation'
   | 'AuthFailed'
+  | 'SealKeyRotated'
+  | 'TokenReplaced'
   | 'AuditRecovered';
 
 export type AuditSeverity = 'info' | 'warning' | 'critical';

@@ -1,5 +1,5 @@
 import { WorkerError } from '../errors.js';
-import { deriveSealKey } from '../seal/key.js';
+import { sealKeyOf } from '../seal/key.js';
 import { Driver } from '../vram/driver.js';
 import { openBeneath } from '../vram/file.js';
 import { type Admission, admit } from './admission.js';
@@ -11,6 +11,7 @@ import type { ResidencyOptions } from './options.js';
 import { type PlanReport, type PlanRequest, plan } from './planning.js';
 import { type ReadyQuery, type ReadyReport, readyReport } from './ready.js';
 import type { ReservationSnapshot } from './reservation.js';
+import { Rotation } from './rotation.js';
 import type { ShardSnapshot, VerifyReport } from './shard.js';
 import type { ShardFilter, ShardPage } from './shards.js';
 import { type ResidencyStats, statsOf } from './stats.js';
@@ -26,16 +27,22 @@ const silent: ResidencyObserver = { committed: () => undefined, verified: () => 
  */
 export class Residency {
   observer: ResidencyObserver = silent;
+  /** The key that signs, and how another takes its place. */
+  readonly sealKey: Rotation;
   readonly #inventory: Inventory;
   readonly #verifications: Verifications;
   readonly #sweeper: NodeJS.Timeout;
 
   constructor(options: ResidencyOptions) {
-    const key = deriveSealKey(options.sealSecret, options.workerId);
+    const key = sealKeyOf(options.sealAlgorithm, options.sealSecret, options.workerId);
     const worker = new WorkerIdentity(options.workerId, options.driverKind, key);
     this.#inventory = new Inventory(worker, options);
+    this.sealKey = new Rotation(this.#inventory);
     this.#verifications = new Verifications(this.#inventory, () => this.observer);
-    this.#sweeper = setInterval(() => this.#inventory.reservations.sweep(), 1000).unref();
+    this.#sweeper = setInterval(() => {
+      this.#inventory.reservations.sweep();
+      this.sealKey.sweep();
+    }, 1000).unref();
   }
 
   /** Brings the devices up. Until it resolves every request is refused with STARTING. @throws VramError */
@@ -184,6 +191,11 @@ export class Residency {
   stats(): ResidencyStats {
     this.#inventory.reservations.sweep();
     return statsOf(this.#inventory);
+  }
+
+  /** A token was replaced; the one before it opens nothing any more. */
+  tokenReplaced(role: string): void {
+    this.#inventory.audit.note('TokenReplaced', 'warning', { role });
   }
 
   /** Somebody came without the right token; only a fingerprint of what they brought is kept. */

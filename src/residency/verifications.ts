@@ -44,7 +44,7 @@ export class Verifications {
   async #verify(record: ShardRecord, seal: Seal): Promise<VerifyReport> {
     const started = performance.now();
     try {
-      const report = await verifyShard(record, seal, this.#inventory.worker.key);
+      const report = await verifyShard(record, seal, this.#inventory.worker.keys.own);
       // The handle may have been signed anew meanwhile: what was found is true of the seal that stands now.
       if (!report.verified) this.#condemn(record, record.seal ?? seal, report);
       else if (record.phase.state === 'sealed') this.#confirm(record, record.phase.seal);
