@@ -1,11 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Logger, pino } from 'pino';
+import type { Logger } from 'pino';
 import { buildApp } from './app.js';
 import { banner } from './banner.js';
 import { type Config, loadConfig } from './config.js';
+import type { FileWatch } from './file_watch.js';
+import { Credentials, credentialsOf } from './http/credentials.js';
 import { closeGracefully } from './http/plugins/drain.js';
+import { TlsListeners } from './http/tls.js';
+import { createLogger } from './logger.js';
 import { nativePaths } from './native.js';
+import { reloadOnChange } from './reload.js';
 import { Residency } from './residency/residency.js';
+import { wipe } from './secrets.js';
+import { readTls } from './tls.js';
+import { forbidCoreDumps } from './vram/process.js';
 
 /** Exit status of a worker whose device was lost under it: a supervisor starts a new one. EX_SOFTWARE of sysexits.h. */
 const lostDevice = 70;
@@ -27,8 +35,10 @@ const commitShare = 0.8;
  * @throws ConfigError for settings that can't be, VramError where there is no usable GPU
  */
 export async function serve({ simulate }: { simulate: boolean }): Promise<void> {
+  const coreless = forbidCoreDumps();
   const config = loadConfig(process.env, { simulate, directory: process.cwd() });
-  const logger = pino({ level: config.logLevel });
+  const logger = createLogger(config.logLevel);
+  if (!coreless) logger.warn('core dumps could not be switched off: one would hold the keys');
   const residency = new Residency({
     ...config,
     ...nativePaths(config),
@@ -37,7 +47,16 @@ export async function serve({ simulate }: { simulate: boolean }): Promise<void> 
       setImmediate(() => process.exit(lostDevice));
     },
   });
-  const app = await buildApp({ residency, config, logger });
+  const credentials = new Credentials(credentialsOf(config));
+  const tls = config.tls === undefined ? undefined : new TlsListeners(readTls(config.tls));
+  // What was made from them is enough from here on.
+  wipe(config.apiToken, config.readToken, config.sealSecret);
+  process.once('exit', () => {
+    residency.sealKey.wipe();
+    tls?.wipe();
+  });
+  const watch = reloadOnChange({ config, residency, credentials, tls, logger });
+  const app = await buildApp({ residency, config, logger, credentials, tls });
   const address = await app.listen({ host: config.bindHost, port: config.bindPort });
   try {
     await residency.start();
@@ -49,7 +68,7 @@ export async function serve({ simulate }: { simulate: boolean }): Promise<void> 
     logger.warn({ driver: residency.driver }, 'this worker holds no weights in GPU memory: its device is simulated');
   process.stdout.write(banner(config, address));
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.once(signal, () => void shutDown({ app, config, residency, logger, signal }));
+    process.once(signal, () => void shutDown({ app, config, residency, logger, watch, signal }));
   }
 }
 
@@ -58,15 +77,17 @@ interface Running {
   readonly config: Config;
   readonly residency: Residency;
   readonly logger: Logger;
+  readonly watch: FileWatch;
   readonly signal: string;
 }
 
 /** Lets commits finish while there is time, answers the rest, wipes the memory, and exits within the deadline. */
-async function shutDown({ app, config, residency, logger, signal }: Running): Promise<void> {
+async function shutDown({ app, config, residency, logger, watch, signal }: Running): Promise<void> {
   const deadline = performance.now() + config.drainSeconds * 1000;
   logger.info({ signal, drain_seconds: config.drainSeconds }, 'draining');
   setTimeout(() => process.exit(late), config.drainSeconds * 1000).unref();
   residency.drain();
+  watch.close();
   const commitDeadline = performance.now() + config.drainSeconds * 1000 * commitShare;
   while (residency.commitsUnderWay > 0 && performance.now() < commitDeadline) await sleep(20);
   await residency.abortCommits();

@@ -1,14 +1,27 @@
-import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerOptions,
+  type ServerResponse,
+} from 'node:http';
 import type { Socket } from 'node:net';
 import { WorkerError } from '../errors.js';
 import { problemHeaders, problemOf } from './problem.js';
 import { invalid } from './refusal.js';
+import { isFailedHandshake } from './tls.js';
+
+/** Makes a server of Node's: a plain one, or one that speaks TLS. */
+export type Listener = (options: ServerOptions, handler: RequestListener) => Server;
 
 export interface ListenerOptions {
   /** How long the head of a request may take. */
-  readonly headersTimeoutMs: number;
+  readonly headersTimeoutMs?: number;
   /** How often Node looks for heads that took too long. */
-  readonly checkIntervalMs: number;
+  readonly checkIntervalMs?: number;
+  /** Plain HTTP where it is not given. */
+  readonly create?: Listener;
 }
 
 const awaitingContinue = new WeakSet<IncomingMessage>();
@@ -21,13 +34,13 @@ const answering = new WeakMap<Socket, ServerResponse>();
  */
 export function createListener(
   handler: RequestListener,
-  { headersTimeoutMs, checkIntervalMs }: ListenerOptions = { headersTimeoutMs: 15_000, checkIntervalMs: 5_000 },
+  { headersTimeoutMs = 15_000, checkIntervalMs = 5_000, create = createServer }: ListenerOptions = {},
 ): Server {
   const route: RequestListener = (request, response) => {
     answering.set(request.socket, response);
     handler(request, response);
   };
-  const server = createServer(
+  const server = create(
     {
       headersTimeout: headersTimeoutMs,
       requestTimeout: 0,
@@ -55,7 +68,7 @@ export function sendContinue(request: IncomingMessage, response: ServerResponse)
 export function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
   const response = answering.get(socket);
   const busy = response?.headersSent === true && !response.writableFinished;
-  if (error.code === 'ECONNRESET' || !socket.writable || busy) {
+  if (error.code === 'ECONNRESET' || !socket.writable || busy || isFailedHandshake(socket)) {
     socket.destroy();
     return;
   }

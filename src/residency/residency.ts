@@ -165,8 +165,9 @@ export class Residency {
   /** Attests what is here; verifies first what is older than the query allows. */
   async ready(query: ReadyQuery): Promise<ReadyReport> {
     const { worker, shards } = this.#inventory;
-    const { modelRef, maxAgeSeconds } = query;
-    const unverified = maxAgeSeconds === undefined ? [] : await this.#verifications.refresh(modelRef, maxAgeSeconds);
+    const { modelRef, maxAgeSeconds, sparing } = query;
+    const unverified =
+      maxAgeSeconds === undefined ? [] : await this.#verifications.refresh(modelRef, maxAgeSeconds, sparing);
     const obstacles = [...this.#inventory.obstacles(), ...unverified];
     return readyReport({ worker, state: this.state, records: shards.ofModel(modelRef), obstacles }, query);
   }

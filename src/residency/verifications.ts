@@ -6,10 +6,14 @@ import type { VerifyReport } from './shard.js';
 import { verifyShard } from './verification.js';
 import type { Reason, ResidencyObserver } from './worker.js';
 
+/** Those who may start little work may have old shards verified once in so long. */
+const sparingIntervalMs = 60_000;
+
 /** Runs verifications and draws the consequences. Those of one shard at one time share one run. */
 export class Verifications {
   readonly #inventory: Inventory;
   readonly #observer: () => ResidencyObserver;
+  #sparedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(inventory: Inventory, observer: () => ResidencyObserver) {
     this.#inventory = inventory;
@@ -28,17 +32,28 @@ export class Verifications {
 
   /**
    * Verifies the sealed shards of a model, or of all, whose last verification is older. Never rejects: a shard that could
-   * not be verified is a reason not to be ready.
+   * not be verified is a reason not to be ready. A sparing call starts at most one such round a minute, joins what runs
+   * already, and otherwise leaves the shards as old as they say they are.
    */
-  async refresh(modelRef: string | undefined, maxAgeSeconds: number): Promise<Reason[]> {
+  async refresh(modelRef: string | undefined, maxAgeSeconds: number, sparing = false): Promise<Reason[]> {
     const before = performance.now() - maxAgeSeconds * 1000;
     const isOld = ({ phase }: ShardRecord) => phase.state === 'sealed' && phase.seal.lastVerifiedMonotonicMs < before;
-    const old = this.#inventory.shards.ofModel(modelRef).filter(isOld);
+    const allOld = this.#inventory.shards.ofModel(modelRef).filter(isOld);
+    const old = sparing && !this.#spare(allOld) ? allOld.filter(({ verification }) => verification) : allOld;
     await Promise.allSettled(old.map((record) => this.run(record)));
     return old.filter(isOld).map(({ identity }) => ({
       code: 'VERIFICATION_FAILED',
       detail: `shard ${identity.shardId} could not be verified`,
     }));
+  }
+
+  /** Whether a round may be started now; one that would start nothing is not counted. */
+  #spare(old: readonly ShardRecord[]): boolean {
+    if (old.every(({ verification }) => verification !== undefined)) return true;
+    const nowMs = performance.now();
+    if (nowMs < this.#sparedAtMs + sparingIntervalMs) return false;
+    this.#sparedAtMs = nowMs;
+    return true;
   }
 
   async #verify(record: ShardRecord, seal: Seal): Promise<VerifyReport> {

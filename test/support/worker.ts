@@ -2,10 +2,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify';
-import { pino } from 'pino';
 import type { Test } from 'tap';
 import { buildApp } from '../../src/app.js';
 import { type Config, loadConfig } from '../../src/config.js';
+import { createLogger } from '../../src/logger.js';
 import { Residency } from '../../src/residency/residency.js';
 import { driverPath, kernelsPath, nativeDirectory } from './simulator.js';
 
@@ -55,7 +55,7 @@ export async function startWorker(t: Pick<Test, 'teardown'>, options: WorkerOpti
     ...(options.monotonicMs === undefined ? {} : { monotonicMs: options.monotonicMs }),
   });
   const write = options.log ?? (() => undefined);
-  const logger = pino({ level: options.log ? 'trace' : 'silent' }, { write });
+  const logger = createLogger(options.log ? 'trace' : 'silent', { write });
   const app = await buildApp({ residency, config, logger });
   if (options.start ?? true) await residency.start();
   const url = options.listen ? await app.listen({ host: '127.0.0.1', port: 0 }) : '';
