@@ -158,8 +158,11 @@ function tlsFiles(path: (name: Name) => string | undefined): TlsFiles | undefine
   const keyFile = path('WORKER_TLS_KEY_FILE');
   const clientCaFile = path('WORKER_TLS_CLIENT_CA_FILE');
   if (certFile === undefined && keyFile === undefined && clientCaFile === undefined) return undefined;
-  if (certFile === undefined) throw new ConfigError('WORKER_TLS_CERT_FILE is not set, but others of WORKER_TLS_ are');
-  if (keyFile === undefined) throw new ConfigError('WORKER_TLS_KEY_FILE is not set, but others of WORKER_TLS_ are');
+  if (certFile === undefined || keyFile === undefined) {
+    throw new ConfigError(
+      'WORKER_TLS_CERT_FILE and WORKER_TLS_KEY_FILE go together, WORKER_TLS_CLIENT_CA_FILE with them',
+    );
+  }
   const files = { certFile, keyFile, clientCaFile };
   wipe(readTls(files).key);
   return files;

@@ -6,7 +6,7 @@ export function createLogger(level: string, destination?: DestinationStream): Lo
   const options = {
     level,
     serializers: logSerializers,
-    formatters: { log: allowed, bindings: allowed },
+    formatters: { log: allowed },
   };
   return destination === undefined ? pino(options) : pino(options, destination);
 }

@@ -1,4 +1,5 @@
-import { createSecureContext, type SecureContextOptions } from 'node:tls';
+import { X509Certificate } from 'node:crypto';
+import { createSecureContext } from 'node:tls';
 import { ConfigError } from './config_error.js';
 import type { TlsIdentity } from './http/tls.js';
 import { readBytes, readPrivate, wipe } from './secrets.js';
@@ -13,16 +14,18 @@ export interface TlsFiles {
 /** @throws ConfigError saying which file is wrong, or that certificate and key do not belong together */
 export function readTls({ certFile, keyFile, clientCaFile }: TlsFiles): TlsIdentity {
   const cert = readBytes('WORKER_TLS_CERT_FILE', certFile);
-  demand('WORKER_TLS_CERT_FILE', 'no certificate in PEM', { cert });
+  demand('WORKER_TLS_CERT_FILE', 'no certificate in PEM', () => createSecureContext({ ca: [], cert }));
   const ca = clientCaFile === undefined ? undefined : readBytes('WORKER_TLS_CLIENT_CA_FILE', clientCaFile);
-  if (ca !== undefined) {
-    // OpenSSL takes a file without any certificate for one with none to add.
-    const pem = ca.includes('-----BEGIN ') ? ca : '-';
-    demand('WORKER_TLS_CLIENT_CA_FILE', 'no certificate in PEM', { ca: pem });
-  }
+  // OpenSSL takes a file of CAs in which it finds none for one that adds none.
+  demand(
+    'WORKER_TLS_CLIENT_CA_FILE',
+    'no certificate in PEM',
+    () => ca === undefined || new X509Certificate(pemOf(ca)),
+  );
   const key = readPrivate('WORKER_TLS_KEY_FILE', keyFile);
   try {
-    demand('WORKER_TLS_KEY_FILE', "no private key in PEM that is the certificate's", { cert, key });
+    const pair = { ca: [], cert, key };
+    demand('WORKER_TLS_KEY_FILE', "no private key in PEM that is the certificate's", () => createSecureContext(pair));
   } catch (error) {
     wipe(key);
     throw error;
@@ -30,10 +33,15 @@ export function readTls({ certFile, keyFile, clientCaFile }: TlsFiles): TlsIdent
   return { cert, key, ...(ca === undefined ? {} : { ca }) };
 }
 
-function demand(name: string, what: string, parts: SecureContextOptions): void {
+/** X509Certificate would take DER too, which a server does not. */
+function pemOf(bytes: Buffer): Buffer {
+  const start = bytes.indexOf('-----BEGIN CERTIFICATE-----');
+  return start === -1 ? Buffer.alloc(0) : bytes.subarray(start);
+}
+
+function demand(name: string, what: string, attempt: () => unknown): void {
   try {
-    // An empty list of CAs keeps OpenSSL from reading all that it knows.
-    createSecureContext({ ca: [], ...parts });
+    attempt();
   } catch {
     throw new ConfigError(`${name}: ${what}`);
   }

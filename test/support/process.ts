@@ -57,12 +57,13 @@ export async function startProcess(t: Test, directory: string, env: NodeJS.Proce
   });
   const url = await new Promise<string>((resolve, reject) => {
     const look = () => {
-      const address = /docs +(http:\S+)\/docs/.exec(output())?.[1];
+      const address = /docs +(https?:\S+)\/docs/.exec(output())?.[1];
       if (address !== undefined) resolve(address);
     };
     child.stdout?.on('data', look);
     void exited.then((status) => reject(new Error(`the worker ended with ${status}: ${errors()}`)));
   });
-  const authorization = `Bearer ${readFileSync(join(directory, '.worker', 'token'), 'utf8').trim()}`;
+  const tokenFile = env.WORKER_API_TOKEN_FILE ?? join(directory, '.worker', 'token');
+  const authorization = `Bearer ${readFileSync(tokenFile, 'utf8').trim()}`;
   return { child, url, directory, authorization, output, exited };
 }

@@ -14,12 +14,8 @@ export function correlationIdOf(request: Pick<IncomingMessage, 'headers'>, reque
   return typeof header === 'string' && given.test(header) ? header : requestId;
 }
 
-/** The fields that a log line may have, besides level, time and message. What is not named here is not logged. */
+/** The fields that a log line may have, besides those of its logger. What is not named here is not logged. */
 export const logFields: ReadonlySet<string> = new Set([
-  'pid',
-  'hostname',
-  'request_id',
-  'correlation_id',
   'req',
   'res',
   'err',
