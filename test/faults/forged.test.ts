@@ -1,3 +1,4 @@
+import type { LightMyRequestResponse } from 'fastify';
 import t, { type Test } from 'tap';
 import { deriveSealKey, type SharedKey } from '../../src/seal/key.js';
 import { patternBytes } from '../support/bytes.js';
@@ -61,12 +62,22 @@ function attack(worker: TestWorker, target: Target, count: number, random: Rando
   return { accepted, reasons };
 }
 
+/** Asks until there is an answer: a machine that stood still has the worker shed load for a moment. */
+async function ask(worker: TestWorker, handle: string): Promise<LightMyRequestResponse> {
+  for (;;) {
+    const answer = await post(worker, '/v1/handles/verify', { handle });
+    if (answer.statusCode !== 503) return answer;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
 async function attackOverHttp(worker: TestWorker, target: Target, count: number, random: Random): Promise<string[]> {
   const accepted: string[] = [];
   for (let round = 0; round < count; round++) {
     const { name, text: handle } = draw(round, target, random);
-    const answer = await post(worker, '/v1/handles/verify', { handle });
-    if (answer.statusCode !== 400 && answer.json().valid !== false) accepted.push(`${name}: ${handle}`);
+    const answer = await ask(worker, handle);
+    const refused = answer.statusCode === 400 || (answer.statusCode === 200 && answer.json().valid === false);
+    if (!refused) accepted.push(`${answer.statusCode} ${name}: ${handle}`);
   }
   return accepted;
 }

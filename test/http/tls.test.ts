@@ -6,6 +6,7 @@ import { closeGracefully } from '../../src/http/plugins/drain.js';
 import { readTls } from '../../src/tls.js';
 import { patternBytes } from '../support/bytes.js';
 import { Authority, type Certificate } from '../support/certificates.js';
+import { sha256 } from '../support/requests.js';
 import { startWorker } from '../support/worker.js';
 import { head, lastBody, RawClient } from './raw.js';
 
@@ -97,6 +98,15 @@ t.test('uploads are told to go on, or refused before a byte is sent', async (t) 
   t.notMatch(heard, /100 Continue/);
   t.equal(lastBody(heard).code, 'INVALID_PARAMS');
   await refused.leave();
+});
+
+t.test('a long upload arrives whole: what reads past Node does not read past TLS', async (t) => {
+  const { url, trust } = await startTls(t);
+  const long = patternBytes(16 * mebibyte);
+  const target = `PUT /v1/commit?shard_id=long&model_ref=m&expected_digest=${sha256(long)}`;
+  const client = new RawClient(url, trust).send(head(target, { 'Content-Length': long.length })).send(long);
+  t.match(await client.until(/"handle".*\}$/), / 201 Created/);
+  await client.leave();
 });
 
 t.test('who does not wait reads why it is refused; a hostile body is not read to its end', async (t) => {
