@@ -11,5 +11,10 @@ export function createLogger(level: string, destination?: DestinationStream): Lo
   return destination === undefined ? pino(options) : pino(options, destination);
 }
 
-const allowed = (fields: Record<string, unknown>): Record<string, unknown> =>
-  Object.fromEntries(Object.entries(fields).filter(([name]) => logFields.has(name)));
+/** Says which fields it left out, so that whoever logs a new one notices. */
+function allowed(fields: Record<string, unknown>): Record<string, unknown> {
+  const entries = Object.entries(fields);
+  const leftOut = entries.filter(([name]) => !logFields.has(name)).map(([name]) => name);
+  if (leftOut.length === 0) return fields;
+  return { ...Object.fromEntries(entries.filter(([name]) => logFields.has(name))), left_out: leftOut };
+}
