@@ -1,5 +1,6 @@
 import Type, { type Static } from 'typebox';
-import { component, oneOf, refTo } from './common.js';
+import { component, oneOf } from './make.js';
+import { refTo } from './ref.js';
 
 export const Jwk = component(
   'Jwk',
