@@ -1,17 +1,20 @@
 import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import type { Config } from './config.js';
+import { Credentials, credentialsOf } from './http/credentials.js';
 import { answerClientError, createListener } from './http/listener.js';
 import { media } from './http/media.js';
 import { bodies } from './http/plugins/bodies.js';
 import { drain } from './http/plugins/drain.js';
 import { headers } from './http/plugins/headers.js';
-import { logging, logSerializers, newRequestId, requestLogger } from './http/plugins/logging.js';
+import { logging, newRequestId, requestLogger } from './http/plugins/logging.js';
 import { metrics } from './http/plugins/metrics.js';
 import { openapi } from './http/plugins/openapi.js';
 import { refusals, reroute } from './http/plugins/refusals.js';
 import { schemaError } from './http/refusal.js';
+import { keyRoutes } from './http/routes/keys.js';
 import { probeRoutes } from './http/routes/probes.js';
 import { components } from './http/schemas/index.js';
+import type { TlsListeners } from './http/tls.js';
 import { v1 } from './http/v1.js';
 import type { Residency } from './residency/residency.js';
 
@@ -19,18 +22,30 @@ export interface AppOptions {
   readonly residency: Residency;
   readonly config: Config;
   readonly logger: FastifyBaseLogger;
+  /** Who may come in; by default those with the tokens of the configuration. */
+  readonly credentials?: Credentials;
+  /** Speaks TLS where it is given. */
+  readonly tls?: TlsListeners | undefined;
 }
 
 /**
  * Puts the HTTP worker together. It is ready for `listen` or `inject`; the residency is started and stopped by its
  * owner.
  */
-export async function buildApp({ residency, config, logger }: AppOptions): Promise<FastifyInstance> {
+export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
+  const { residency, config, logger, tls } = options;
+  const credentials = options.credentials ?? new Credentials(credentialsOf(config));
   const app: FastifyInstance = fastify({
-    serverFactory: (handler) => createListener(handler, { headersTimeoutMs: config.headersTimeoutSeconds * 1000 }),
+    serverFactory: (handler) =>
+      createListener(handler, {
+        headersTimeoutMs: config.headersTimeoutSeconds * 1000,
+        ...(tls === undefined ? {} : { create: tls.create }),
+      }),
+    // Fastify makes no server of its own; it says in the addresses that it gives what is spoken there.
+    ...(tls === undefined ? {} : ({ https: {} } as object)),
     clientErrorHandler: answerClientError,
     frameworkErrors: (_error, request, reply) => reroute(app, request, reply),
-    loggerInstance: logger.child({}, { serializers: logSerializers }),
+    loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
     childLoggerFactory: requestLogger,
     genReqId: newRequestId,
@@ -53,7 +68,8 @@ export async function buildApp({ residency, config, logger }: AppOptions): Promi
   await app.register(metrics, { residency });
 
   await app.register(probeRoutes, { residency, config });
-  await app.register(v1, { prefix: '/v1', residency, config });
+  await app.register(keyRoutes, { residency });
+  await app.register(v1, { prefix: '/v1', residency, config, credentials });
   await app.ready();
   return app;
 }

@@ -3,7 +3,7 @@ import type { Config } from './config.js';
 /** What a person who starts the worker by hand wants to know: where it is, how to ask it, and how to try it. */
 export function banner(config: Config, address: string): string {
   const token = `$(cat ${config.apiTokenFile})`;
-  const authorized = `curl -sS -w '\\n' -H "Authorization: Bearer ${token}"`;
+  const authorized = `curl -sS${tlsOptions(config)} -w '\\n' -H "Authorization: Bearer ${token}"`;
   return `
   vram-residency ${config.workerId} at ${address}${config.simulate ? ', on a SIMULATED GPU' : ''}
   token   ${config.apiTokenFile}
@@ -14,4 +14,9 @@ export function banner(config: Config, address: string): string {
   What is here?       ${authorized} ${address}/v1/ready
 
 `;
+}
+
+function tlsOptions({ tls }: Config): string {
+  if (tls === undefined) return '';
+  return ` --cacert ${tls.certFile}${tls.clientCaFile === undefined ? '' : ' --cert CLIENT.crt --key CLIENT.key'}`;
 }

@@ -1,21 +1,26 @@
-import { randomBytes } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { join, resolve } from 'node:path';
-import { minimumSecretBytes } from './seal/key.js';
+import { resolve } from 'node:path';
+import { ConfigError } from './config_error.js';
+import { sealAlgorithms } from './seal/key.js';
+import { readSealSecret, readTokens, type SecretFiles, type Tokens, tokenFile, wipe } from './secrets.js';
+import { readTls, type TlsFiles } from './tls.js';
+
+export { ConfigError };
 
 /** Every setting of the worker, validated. Sizes in bytes, times in seconds. */
-export interface Config {
+export interface Config extends SecretFiles, Tokens {
   readonly simulate: boolean;
   readonly bindHost: string;
   readonly bindPort: number;
   readonly workerId: string;
   readonly logLevel: string;
-  readonly apiToken: Buffer;
-  readonly apiTokenFile: string;
-  /** A second token, for those who poll: it may look, and change nothing. */
-  readonly readToken: Buffer | undefined;
+  /** What the seal key is made from. */
   readonly sealSecret: Buffer;
+  /** How long a seal key that was replaced still verifies. */
+  readonly keyGraceSeconds: number;
+  /** Undefined: plain HTTP. */
+  readonly tls: TlsFiles | undefined;
   readonly modelDir: string | undefined;
   readonly maxModelBytes: number;
   readonly commitSlots: number;
@@ -37,16 +42,16 @@ export interface Config {
   readonly requestsPerSecond: number;
 }
 
-/** A setting that is wrong. The message names it, and never its value where that may be a secret. */
-export class ConfigError extends Error {
-  override readonly name = 'ConfigError';
-}
-
 const known = [
   'WORKER_BIND_ADDR',
   'WORKER_API_TOKEN_FILE',
   'WORKER_READ_TOKEN_FILE',
+  'WORKER_SEAL_ALG',
   'WORKER_SEAL_KEY_FILE',
+  'WORKER_KEY_GRACE_SECONDS',
+  'WORKER_TLS_CERT_FILE',
+  'WORKER_TLS_KEY_FILE',
+  'WORKER_TLS_CLIENT_CA_FILE',
   'WORKER_ID',
   'WORKER_LOG_LEVEL',
   'WORKER_MODEL_DIR',
@@ -90,6 +95,10 @@ export function loadConfig(environment: NodeJS.ProcessEnv, options: { simulate: 
     if (value >= minimum && value <= maximum) return value;
     throw new ConfigError(`${name} is not an integer from ${minimum} to ${maximum}`);
   };
+  const path = (name: Name): string | undefined => {
+    const text = get(name);
+    return text === undefined ? undefined : resolve(text);
+  };
   const existing = (name: Name, kind: 'file' | 'directory'): string | undefined => {
     const path = get(name);
     if (path === undefined) return undefined;
@@ -99,12 +108,14 @@ export function loadConfig(environment: NodeJS.ProcessEnv, options: { simulate: 
   };
 
   const { host, port } = parseAddress(get('WORKER_BIND_ADDR') ?? '127.0.0.1:8001');
-  const apiTokenFile = tokenFile(get('WORKER_API_TOKEN_FILE'), environment.CREDENTIALS_DIRECTORY, options);
-  const apiToken = readToken('WORKER_API_TOKEN_FILE', apiTokenFile);
-  const readTokenFile = get('WORKER_READ_TOKEN_FILE');
-  const pollerToken = readTokenFile === undefined ? undefined : readToken('WORKER_READ_TOKEN_FILE', readTokenFile);
-  if (pollerToken?.equals(apiToken)) throw new ConfigError('WORKER_READ_TOKEN_FILE holds the API token');
-  const sealKeyFile = get('WORKER_SEAL_KEY_FILE');
+  const sealAlgorithm = sealAlgorithms.find((word) => word === (get('WORKER_SEAL_ALG') ?? 'HS256'));
+  if (sealAlgorithm === undefined) throw new ConfigError(`WORKER_SEAL_ALG is none of ${sealAlgorithms.join(', ')}`);
+  const secretFiles: SecretFiles = {
+    apiTokenFile: tokenFile(get('WORKER_API_TOKEN_FILE'), environment.CREDENTIALS_DIRECTORY, options),
+    readTokenFile: path('WORKER_READ_TOKEN_FILE'),
+    sealKeyFile: path('WORKER_SEAL_KEY_FILE'),
+    sealAlgorithm,
+  };
   const workerId = get('WORKER_ID') ?? hostname();
   if (!/^[A-Za-z0-9._:-]{1,128}$/.test(workerId)) {
     throw new ConfigError('WORKER_ID is not 1 to 128 characters of A-Z a-z 0-9 . _ : -');
@@ -119,10 +130,11 @@ export function loadConfig(environment: NodeJS.ProcessEnv, options: { simulate: 
     bindPort: port,
     workerId,
     logLevel,
-    apiToken,
-    apiTokenFile,
-    readToken: pollerToken,
-    sealSecret: sealKeyFile === undefined ? apiToken : readSecret('WORKER_SEAL_KEY_FILE', sealKeyFile),
+    ...secretFiles,
+    ...readTokens(secretFiles),
+    sealSecret: readSealSecret(secretFiles),
+    keyGraceSeconds: integer('WORKER_KEY_GRACE_SECONDS', 3600, 0, 604_800),
+    tls: tlsFiles(path),
     modelDir: existing('WORKER_MODEL_DIR', 'directory'),
     maxModelBytes: integer('WORKER_MAX_MODEL_BYTES', 100 * gibibyte, 1, Number.MAX_SAFE_INTEGER),
     commitSlots: integer('WORKER_COMMIT_SLOTS', 32, 1, 256),
@@ -160,38 +172,18 @@ function parseDevices(text: string | undefined): number[] | undefined {
   return ordinals;
 }
 
-/** The file named, else systemd's credential, else with a simulated GPU one that is made here. */
-function tokenFile(
-  named: string | undefined,
-  credentials: string | undefined,
-  options: { simulate: boolean; directory: string },
-): string {
-  if (named !== undefined) return resolve(named);
-  if (credentials !== undefined && existsSync(join(credentials, 'worker-token')))
-    return join(credentials, 'worker-token');
-  if (!options.simulate) throw new ConfigError('WORKER_API_TOKEN_FILE is not set');
-  const directory = join(options.directory, '.worker');
-  const path = join(directory, 'token');
-  if (existsSync(path)) return path;
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
-  writeFileSync(path, `${randomBytes(32).toString('hex')}\n`, { mode: 0o600, flag: 'wx' });
-  chmodSync(path, 0o600);
-  return path;
-}
-
-function readToken(name: Name, path: string): Buffer {
-  const token = readSecret(name, path);
-  if (/^[A-Za-z0-9\-._~+/]+=*$/.test(token.toString('latin1'))) return token;
-  throw new ConfigError(`${name}: a bearer token is made of A-Z a-z 0-9 - . _ ~ + / (RFC 6750)`);
-}
-
-/** The bytes of a secret's file, without one trailing newline. */
-function readSecret(name: Name, path: string): Buffer {
-  const stat = statSync(path, { throwIfNoEntry: false });
-  if (!stat?.isFile()) throw new ConfigError(`${name}: there is no such file`);
-  if ((stat.mode & 0o077) !== 0) throw new ConfigError(`${name}: others can read the file; chmod 600 it`);
-  const bytes = readFileSync(path);
-  const secret = bytes.at(-1) === 0x0a ? bytes.subarray(0, -1) : bytes;
-  if (secret.length >= minimumSecretBytes) return secret;
-  throw new ConfigError(`${name}: a secret has at least ${minimumSecretBytes} bytes`);
+/** Certificate and key, both or neither; read once here, so that what is wrong with them stops the start. */
+function tlsFiles(path: (name: Name) => string | undefined): TlsFiles | undefined {
+  const certFile = path('WORKER_TLS_CERT_FILE');
+  const keyFile = path('WORKER_TLS_KEY_FILE');
+  const clientCaFile = path('WORKER_TLS_CLIENT_CA_FILE');
+  if (certFile === undefined && keyFile === undefined && clientCaFile === undefined) return undefined;
+  if (certFile === undefined || keyFile === undefined) {
+    throw new ConfigError(
+      'WORKER_TLS_CERT_FILE and WORKER_TLS_KEY_FILE go together, WORKER_TLS_CLIENT_CA_FILE with them',
+    );
+  }
+  const files = { certFile, keyFile, clientCaFile };
+  wipe(readTls(files).key);
+  return files;
 }

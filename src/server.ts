@@ -1,13 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Logger, pino } from 'pino';
+import type { Logger } from 'pino';
 import { buildApp } from './app.js';
 import { banner } from './banner.js';
 import { type Config, ConfigError, loadConfig } from './config.js';
 import { exitStatus } from './exit.js';
+import type { FileWatch } from './file_watch.js';
+import { Credentials, credentialsOf } from './http/credentials.js';
 import { closeGracefully } from './http/plugins/drain.js';
+import { createLogger } from './logger.js';
 import { nativePaths } from './native.js';
+import { reloadOnChange } from './reload.js';
 import { Residency } from './residency/residency.js';
+import { wipe } from './secrets.js';
+import { readTls } from './tls.js';
 import { exitNow } from './vram/exit.js';
+import { forbidCoreDumps } from './vram/process.js';
 
 /** How long a worker without a driver goes on answering, so that all who wait and all who poll learn of it. */
 const lastWordsMs = 2000;
@@ -26,8 +33,10 @@ const commitShare = 0.8;
  * @throws ConfigError for settings and a manifest that can't be, VramError where there is no usable GPU
  */
 export async function serve({ simulate }: { simulate: boolean }): Promise<void> {
+  const coreless = forbidCoreDumps();
   const config = loadConfig(process.env, { simulate, directory: process.cwd() });
-  const logger = pino({ level: config.logLevel });
+  const logger = createLogger(config.logLevel);
+  if (!coreless) logger.warn('core dumps could not be switched off: one would hold the keys');
   let up = false;
   const residency: Residency = new Residency({
     ...config,
@@ -38,7 +47,16 @@ export async function serve({ simulate }: { simulate: boolean }): Promise<void> 
     },
   });
   pauseOnSignal(residency, logger);
-  const app = await buildApp({ residency, config, logger });
+  const credentials = new Credentials(credentialsOf(config));
+  const tls = config.tls && new (await import('./http/tls.js')).TlsListeners(readTls(config.tls));
+  // What was made from them is enough from here on.
+  wipe(config.apiToken, config.readToken, config.sealSecret);
+  process.once('exit', () => {
+    residency.sealKey.wipe();
+    tls?.wipe();
+  });
+  const watch = reloadOnChange({ config, residency, credentials, tls, logger });
+  const app = await buildApp({ residency, config, logger, credentials, tls });
   const address = await app.listen({ host: config.bindHost, port: config.bindPort });
   try {
     await residency.start();
@@ -51,7 +69,7 @@ export async function serve({ simulate }: { simulate: boolean }): Promise<void> 
     logger.warn({ driver: residency.driver }, 'this worker holds no weights in GPU memory: its device is simulated');
   process.stdout.write(banner(config, address));
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.once(signal, () => void shutDown({ app, config, residency, logger, signal }));
+    process.once(signal, () => void shutDown({ app, config, residency, logger, watch, signal }));
   }
 }
 
@@ -73,6 +91,7 @@ interface Running {
 
 interface ShutDown extends Running {
   readonly config: Config;
+  readonly watch: FileWatch;
   readonly signal: string;
 }
 
@@ -88,11 +107,12 @@ async function giveUp({ app, residency, logger }: Running, error: Error): Promis
 }
 
 /** Lets commits finish while there is time, answers the rest, wipes the memory, and exits within the deadline. */
-async function shutDown({ app, config, residency, logger, signal }: ShutDown): Promise<void> {
+async function shutDown({ app, config, residency, logger, watch, signal }: ShutDown): Promise<void> {
   const deadline = performance.now() + config.drainSeconds * 1000;
   logger.info({ signal, drain_seconds: config.drainSeconds }, 'draining');
   setTimeout(() => exitNow(residency.lost ? exitStatus.lost : exitStatus.late), config.drainSeconds * 1000).unref();
   residency.drain();
+  watch.close();
   const commitDeadline = performance.now() + config.drainSeconds * 1000 * commitShare;
   while (residency.commitsUnderWay > 0 && performance.now() < commitDeadline) await sleep(20);
   await residency.abortCommits();

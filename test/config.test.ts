@@ -3,6 +3,8 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { type Config, ConfigError, loadConfig } from '../src/config.js';
+import { Authority } from './support/certificates.js';
+import { secretFile as keyFile, newPrivateKey } from './support/key_files.js';
 import { temporaryDirectory } from './support/process.js';
 
 const secret = '0123456789abcdef0123456789abcdef';
@@ -98,6 +100,14 @@ t.test('what can not be is refused, and the setting is named', async (t) => {
     ['WORKER_SCRUB_SECONDS', '2000001'],
     ['WORKER_SCRUB_BYTES_PER_SECOND', '0'],
     ['WORKER_SEAL_KEY_FILE', '/nonexistent'],
+    ['WORKER_SEAL_ALG', 'none'],
+    ['WORKER_SEAL_ALG', 'hs256'],
+    ['WORKER_KEY_GRACE_SECONDS', '604801'],
+    ['WORKER_KEY_GRACE_SECONDS', '-1'],
+    ['WORKER_READ_TOKEN_FILE', '/nonexistent'],
+    ['WORKER_TLS_CERT_FILE', '/nonexistent'],
+    ['WORKER_TLS_KEY_FILE', '/nonexistent'],
+    ['WORKER_TLS_CLIENT_CA_FILE', '/nonexistent'],
   ];
   for (const [name, value] of wrong) {
     const attempt = () => load({ WORKER_API_TOKEN_FILE: file, [name]: value });
@@ -112,6 +122,8 @@ t.test('a secret that is short, readable by others, or no token is refused, and 
     [secretFile(t, secret, 0o640), /others can read/],
     [secretFile(t, secret, 0o604), /others can read/],
     [secretFile(t, `${secret} ${secret}`), /bearer token/],
+    [secretFile(t, `${secret}=${secret}`), /bearer token/],
+    [secretFile(t, '='.repeat(40)), /bearer token/],
   ] as const;
   for (const [file, reason] of files) {
     try {
@@ -144,4 +156,53 @@ t.test('without a token file: the credential of systemd, else with a simulated G
   t.equal(statSync(join(directory, '.worker', 'token')).mode & 0o777, 0o600);
   t.equal(readFileSync(join(directory, '.worker', 'token'), 'utf8').trim(), made.apiToken.toString());
   t.same(loadConfig({}, { simulate: true, directory }).apiToken, made.apiToken, 'the next start takes the same');
+});
+
+t.test('Ed25519 needs a private key of its own in PKCS#8, whatever its last byte is', async (t) => {
+  const file = secretFile(t);
+  const load25519 = (more: NodeJS.ProcessEnv) =>
+    load({ WORKER_API_TOKEN_FILE: file, WORKER_SEAL_ALG: 'Ed25519', ...more });
+  t.throws(() => load25519({}), { name: 'ConfigError', message: /WORKER_SEAL_KEY_FILE is not set/ });
+  t.throws(() => load25519({ WORKER_SEAL_KEY_FILE: file }), { name: 'ConfigError', message: /no Ed25519 private key/ });
+  const der = newPrivateKey('der');
+  der[der.length - 1] = 0x0a;
+  for (const key of [newPrivateKey('pem'), der]) {
+    const path = keyFile(t, key);
+    t.match(load25519({ WORKER_SEAL_KEY_FILE: path }), { sealSecret: key, sealAlgorithm: 'Ed25519' });
+    chmodSync(path, 0o640);
+    t.throws(() => load25519({ WORKER_SEAL_KEY_FILE: path }), { message: /others can read/ });
+  }
+});
+
+t.test('TLS: certificate and key, both or neither, that belong together', async (t) => {
+  const authority = new Authority(t);
+  const [one, two] = [authority.issue('one'), authority.issue('two')];
+  const file = secretFile(t);
+  const loadTls = (cert: string | undefined, key: string | undefined, ca?: string) =>
+    load({
+      WORKER_API_TOKEN_FILE: file,
+      WORKER_TLS_CERT_FILE: cert,
+      WORKER_TLS_KEY_FILE: key,
+      WORKER_TLS_CLIENT_CA_FILE: ca,
+    });
+  t.equal(loadTls(undefined, undefined).tls, undefined);
+  const { certFile, keyFile: key } = one;
+  t.same(loadTls(certFile, key).tls, { certFile, keyFile: key, clientCaFile: undefined });
+  t.ok(loadTls(certFile, key, authority.certificate.certFile).tls?.clientCaFile);
+  type Files = readonly [string | undefined, string | undefined, string?];
+  const wrong: readonly (readonly [Files, RegExp])[] = [
+    [[certFile, undefined], /WORKER_TLS_KEY_FILE go together/],
+    [[undefined, key], /WORKER_TLS_CERT_FILE and .* go together/],
+    [[undefined, undefined, certFile], /WORKER_TLS_CLIENT_CA_FILE with them/],
+    [[certFile, two.keyFile], /WORKER_TLS_KEY_FILE: no private key in PEM that is the certificate's/],
+    [[certFile, certFile], /WORKER_TLS_KEY_FILE/],
+    [[file, key], /WORKER_TLS_CERT_FILE: no certificate/],
+    [[certFile, key, file], /WORKER_TLS_CLIENT_CA_FILE: no certificate/],
+    [[certFile, key, key], /WORKER_TLS_CLIENT_CA_FILE: no certificate/],
+  ];
+  for (const [[cert, key, ca], reason] of wrong) {
+    t.throws(() => loadTls(cert, key, ca), { name: 'ConfigError', message: reason }, String(reason));
+  }
+  chmodSync(key, 0o644);
+  t.throws(() => loadTls(certFile, key), { message: /WORKER_TLS_KEY_FILE: others can read/ });
 });

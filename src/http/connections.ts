@@ -18,6 +18,8 @@ export class Connections {
   constructor(server: Server, limit: number) {
     this.#limit = limit;
     server.on('connection', (socket) => this.#add(socket));
+    // Requests come by the socket that speaks TLS; what was counted is the one under it.
+    server.on('secureConnection', (socket: Socket) => this.#replace(Reflect.get(socket, '_parent'), socket));
   }
 
   /** A request has come on the connection. */
@@ -28,6 +30,12 @@ export class Connections {
   /** The connection has no request under way any more. */
   idle(socket: Socket): void {
     if (!socket.destroyed) this.#idle.add(socket);
+  }
+
+  #replace(raw: unknown, secure: Socket): void {
+    this.#idle.delete(raw as Socket);
+    this.#idle.add(secure);
+    secure.once('close', () => this.#idle.delete(secure));
   }
 
   #add(socket: Socket): void {

@@ -1,6 +1,7 @@
 import type { CommitFields, CommitView } from './schemas/commit.js';
 import type { DeviceView } from './schemas/device.js';
 import type { HandleVerdictView } from './schemas/handle.js';
+import type { JwkSetView } from './schemas/keys.js';
 import type { PlanFields, PlanView, ReservationView } from './schemas/plan.js';
 import type { HealthView, ReadinessView } from './schemas/ready.js';
 import type { ShardListView, ShardView, VerificationView } from './schemas/shard.js';
@@ -131,6 +132,20 @@ const verdict: HandleVerdictView = {
   },
 };
 
+/** The key pair of RFC 8037, appendix A. */
+const publicKeys: JwkSetView = {
+  keys: [
+    {
+      kty: 'OKP',
+      crv: 'Ed25519',
+      x: '11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo',
+      kid: 'kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k',
+      use: 'sig',
+      alg: 'EdDSA',
+    },
+  ],
+};
+
 const healthy: HealthView = { ready: true, reasons: [] };
 const unhealthy: HealthView = { ready: false, reasons: [{ code: 'DRAINING', detail: 'The worker is shutting down' }] };
 
@@ -152,6 +167,7 @@ export const examples: Readonly<Record<string, OperationExamples>> = {
   verifyShard: { request: {}, responses: { 200: verification } },
   verifyHandle: { request: { handle }, responses: { 200: verdict } },
   ready: { responses: { 200: ready, 503: notReady } },
+  publicKeys: { responses: { 200: publicKeys } },
   livez: { responses: { 200: { status: 'ok' } } },
   readyz: { responses: { 200: healthy, 503: unhealthy } },
   metrics: { responses: { 200: '# TYPE vram_commits_waiting gauge\nvram_commits_waiting 0\n' } },

@@ -1,10 +1,21 @@
-import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerOptions,
+  type ServerResponse,
+} from 'node:http';
 import type { Socket } from 'node:net';
 import { WorkerError } from '../errors.js';
 import { Connections, roomForConnections } from './connections.js';
+import { isFailedHandshake } from './handshake.js';
 import { isTaken } from './linger.js';
 import { problemHeaders, problemOf } from './problem.js';
 import { invalid } from './refusal.js';
+
+/** Makes a server of Node's: a plain one, or one that speaks TLS. */
+export type Listener = (options: ServerOptions, handler: RequestListener) => Server;
 
 export interface ListenerOptions {
   /** How long the head of a request may take. */
@@ -13,12 +24,15 @@ export interface ListenerOptions {
   readonly unreadTimeoutMs: number;
   /** Open at one time; fewer where the limit of open files is lower. */
   readonly maxConnections: number;
+  /** Makes the server; plain HTTP where it is not given. */
+  readonly create: Listener;
 }
 
 const defaults: ListenerOptions = {
   headersTimeoutMs: 15_000,
   unreadTimeoutMs: 60_000,
   maxConnections: 4096,
+  create: createServer,
 };
 
 const awaitingContinue = new WeakSet<IncomingMessage>();
@@ -33,7 +47,7 @@ const answered = new WeakSet<ServerResponse>();
  * it (RFC 9112 §9.3.2, §9.6). A client that has said all it has to say may close its half of the connection and still be answered.
  */
 export function createListener(handler: RequestListener, options: Partial<ListenerOptions> = {}): Server {
-  const { headersTimeoutMs, unreadTimeoutMs, maxConnections } = { ...defaults, ...options };
+  const { headersTimeoutMs, unreadTimeoutMs, maxConnections, create } = { ...defaults, ...options };
   const route: RequestListener = (request, response) => {
     const { socket } = request;
     const earlier = answering.get(socket);
@@ -46,7 +60,7 @@ export function createListener(handler: RequestListener, options: Partial<Listen
     if (earlier === undefined || answered.has(earlier)) handler(request, response);
     else earlier.once('close', () => socket.writable && handler(request, response));
   };
-  const server = createServer(
+  const server = create(
     {
       headersTimeout: headersTimeoutMs,
       requestTimeout: 0,
@@ -88,7 +102,8 @@ export function sendContinue(request: IncomingMessage, response: ServerResponse)
 export function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
   const response = answering.get(socket);
   const isRest = response !== undefined && !response.req.complete && !isTaken(response.req);
-  if (error.code === 'ECONNRESET' || !socket.writable || (isRest && response.headersSent)) socket.destroy();
+  const isGone = error.code === 'ECONNRESET' || !socket.writable || isFailedHandshake(socket);
+  if (isGone || (isRest && response.headersSent)) socket.destroy();
   else if (isRest || !isAnswering(socket)) refuse(error, socket);
   else response?.once('finish', () => refuse(error, socket));
 }

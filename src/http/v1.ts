@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify';
+import type { Credentials } from './credentials.js';
 import { auth } from './plugins/auth.js';
 import { pressure, rateLimits } from './plugins/limits.js';
 import { noRoute } from './plugins/refusals.js';
@@ -15,13 +16,13 @@ import type { RouteOptions } from './typed.js';
 /**
  * Everything under `/v1`: who may come in, how often, and the routes. A path that is not there asks for a token too.
  */
-export async function v1(app: FastifyInstance, { residency, config }: RouteOptions): Promise<void> {
+export async function v1(
+  app: FastifyInstance,
+  { residency, config, credentials }: RouteOptions & { readonly credentials: Credentials },
+): Promise<void> {
   await app.register(rateLimits, { requestsPerSecond: config.requestsPerSecond });
   await app.register(auth, {
-    credentials: [
-      { token: config.apiToken, role: 'operator' },
-      ...(config.readToken === undefined ? [] : [{ token: config.readToken, role: 'reader' as const }]),
-    ],
+    credentials,
     onFailure: (fingerprint, address) => residency.authFailed(fingerprint, address),
   });
   await app.register(pressure, {});

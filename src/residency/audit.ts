@@ -18,6 +18,8 @@ export type AuditEvent =
   | 'ShardLost'
   | 'ShardForgotten'
   | 'AuthFailed'
+  | 'SealKeyRotated'
+  | 'TokenReplaced'
   | 'AuditRecovered';
 
 export type AuditSeverity = 'info' | 'warning' | 'critical';

@@ -1,11 +1,15 @@
 import type { DriverKind } from '../seal/handle.js';
+import type { SealAlgorithm } from '../seal/key.js';
 import type { DriverOptions } from '../vram/driver.js';
 
 /** What the sealing service is made with; every value is validated already. */
 export interface ResidencyOptions {
   readonly workerId: string;
-  /** The bytes that the seal key is derived from. */
+  /** The bytes that the seal key is derived from, or that hold it; not kept. */
   readonly sealSecret: Uint8Array;
+  readonly sealAlgorithm: SealAlgorithm;
+  /** How long a seal key that was replaced still verifies. */
+  readonly keyGraceSeconds: number;
   readonly driverKind: DriverKind;
   readonly libraryPath: DriverOptions['libraryPath'];
   readonly driverPath: DriverOptions['driverPath'];

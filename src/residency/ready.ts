@@ -11,6 +11,8 @@ export interface ReadyQuery {
   readonly withHandles: boolean;
   /** Shards whose last verification is older are verified first. */
   readonly maxAgeSeconds?: number;
+  /** Asked for by one who may start little work: beyond that, what is known is said as it is. */
+  readonly sparing?: boolean;
   /** Asks for a signed attestation that can not be replayed. */
   readonly nonce?: string;
 }

@@ -15,10 +15,20 @@ export interface Proof {
   readonly expected: Expectation;
 }
 
+/** A handle that was signed with a key of before, and stands beside the current one for a while. */
+export interface FormerHandle {
+  readonly handle: string;
+  /** By the clock that never steps. */
+  readonly untilMs: number;
+}
+
 /** What was sealed: fixed but for the time of the last verification. */
 export interface Seal extends Proof {
   readonly handle: string;
   readonly jti: string;
+  /** The key that the handle is signed with. */
+  readonly kid: string;
+  readonly former: readonly FormerHandle[];
   readonly sealedAtMs: number;
   lastVerifiedAtMs: number;
   /** The same moment by the clock that never steps. */

@@ -1,25 +1,30 @@
 import { randomUUID } from 'node:crypto';
 import { WorkerError } from '../errors.js';
 import type { Inventory } from './inventory.js';
-import type { Proof, Seal, ShardRecord } from './record.js';
+import type { FormerHandle, Proof, Seal, ShardRecord } from './record.js';
 import type { WorkerIdentity } from './worker.js';
 
 /** Signs a handle for a shard whose bytes were proven just now. `prev` is the seal that it takes the place of. */
 export function issueSeal(record: ShardRecord, proof: Proof, worker: WorkerIdentity, prev?: Seal): Seal {
   const now = Date.now();
   const times = { sealedAtMs: now, lastVerifiedAtMs: now, lastVerifiedMonotonicMs: performance.now() };
-  return sign(record, { ...proof, ...times }, worker, prev);
+  return sign(record, { ...proof, ...times, former: [] }, worker, prev);
 }
 
 /**
  * Gives a sealed shard a new handle, signed with the key that the worker has now: same bytes, same times, a new `jti`,
- * and `prev`, which names the old one. The old handle is superseded.
+ * and `prev`, which names the old one. The old handle is superseded, unless `former` lets it stand for a while.
  * @throws WorkerError SHARD_BUSY when the shard is not sealed, AUDIT_UNAVAILABLE; then the old handle stands
  */
-export function reseal(record: ShardRecord, inventory: Pick<Inventory, 'worker' | 'require' | 'changed'>): void {
+export function reseal(
+  record: ShardRecord,
+  inventory: Pick<Inventory, 'worker' | 'require' | 'changed'>,
+  former: readonly FormerHandle[] = [],
+): void {
   const { phase } = record;
   if (phase.state !== 'sealed') throw new WorkerError('SHARD_BUSY', `the shard is ${phase.state}`);
-  replaceSeal(record, sign(record, phase.seal, inventory.worker, phase.seal), phase.seal, inventory);
+  const seal = sign(record, { ...phase.seal, former }, inventory.worker, phase.seal);
+  replaceSeal(record, seal, phase.seal, inventory);
 }
 
 /** Lets one seal take another's place, on the audit log first. @throws WorkerError AUDIT_UNAVAILABLE */
@@ -36,7 +41,7 @@ export function replaceSeal(
   inventory.changed();
 }
 
-type Sealed = Omit<Seal, 'handle' | 'jti'>;
+type Sealed = Omit<Seal, 'handle' | 'jti' | 'kid'>;
 
 function sign(record: ShardRecord, sealed: Sealed, worker: WorkerIdentity, prev: Seal | undefined): Seal {
   const { identity, memory, vramBytes } = record;
@@ -57,5 +62,5 @@ function sign(record: ShardRecord, sealed: Sealed, worker: WorkerIdentity, prev:
     expected: sealed.expected,
     sealed_at: new Date(sealed.sealedAtMs).toISOString(),
   });
-  return { ...sealed, handle, jti };
+  return { ...sealed, handle, jti, kid: worker.key.kid };
 }

@@ -1,5 +1,5 @@
 import { WorkerError } from '../errors.js';
-import { deriveSealKey } from '../seal/key.js';
+import { sealKeyOf } from '../seal/key.js';
 import { Driver } from '../vram/driver.js';
 import { type Admission, admit } from './admission.js';
 import type { CommitRequest, CommitResult } from './commit.js';
@@ -13,6 +13,7 @@ import { commitFile } from './reference.js';
 import { release } from './release.js';
 import type { ReservationSnapshot } from './reservation.js';
 import type { Restart } from './restart.js';
+import { Rotation } from './rotation.js';
 import { Scrubber } from './scrubber.js';
 import type { ShardSnapshot, VerifyReport } from './shard.js';
 import type { ShardFilter, ShardPage } from './shards.js';
@@ -33,6 +34,8 @@ const silent: ResidencyObserver = {
  */
 export class Residency {
   observer: ResidencyObserver = silent;
+  /** The key that signs, and how another takes its place. */
+  readonly sealKey: Rotation;
   readonly #inventory: Inventory;
   readonly #verifications: Verifications;
   readonly #scrubber: Scrubber;
@@ -40,14 +43,16 @@ export class Residency {
   #restart: Restart | undefined;
 
   constructor(options: ResidencyOptions) {
-    const key = deriveSealKey(options.sealSecret, options.workerId);
+    const key = sealKeyOf(options.sealAlgorithm, options.sealSecret, options.workerId);
     const worker = new WorkerIdentity(options.workerId, options.driverKind, key);
     this.#inventory = new Inventory(worker, options);
+    this.sealKey = new Rotation(this.#inventory);
     this.#verifications = new Verifications(this.#inventory, () => this.observer);
     this.#scrubber = new Scrubber(this.#inventory, this.#verifications);
     this.#sweeper = setInterval(() => {
       this.#inventory.reservations.sweep();
       void this.#inventory.heartbeat.beat();
+      this.sealKey.sweep();
     }, 1000).unref();
   }
 
@@ -153,8 +158,9 @@ export class Residency {
   /** Attests what is here; verifies first what is older than the query allows. */
   async ready(query: ReadyQuery): Promise<ReadyReport> {
     const { worker, shards, ledger, heartbeat } = this.#inventory;
-    const { modelRef, maxAgeSeconds } = query;
-    const unverified = maxAgeSeconds === undefined ? [] : await this.#verifications.refresh(modelRef, maxAgeSeconds);
+    const { modelRef, maxAgeSeconds, sparing } = query;
+    const unverified =
+      maxAgeSeconds === undefined ? [] : await this.#verifications.refresh(modelRef, maxAgeSeconds, sparing);
     const obstacles = [...this.#inventory.obstacles(), ...unverified];
     const { status: scrub } = this.#scrubber;
     const lost = [...ledger.lost.values()].filter((shard) => modelRef === undefined || shard.modelRef === modelRef);
@@ -186,6 +192,11 @@ export class Residency {
   stats(): ResidencyStats {
     this.#inventory.reservations.sweep();
     return statsOf(this.#inventory, this.#scrubber.status);
+  }
+
+  /** A token was replaced; the one before it opens nothing any more. */
+  tokenReplaced(role: string): void {
+    this.#inventory.audit.note('TokenReplaced', 'warning', { role });
   }
 
   /** Somebody came without the right token; only a fingerprint of what they brought is kept. */

@@ -1,5 +1,5 @@
 import { verifyHandle } from '../seal/handle.js';
-import type { SealKey } from '../seal/key.js';
+import type { KeySource } from '../seal/jws.js';
 import type { Pace } from '../vram/allocation.js';
 import { VramError } from '../vram/status.js';
 import { groupBytes, hashBytes } from '../vram/tree.js';
@@ -10,10 +10,15 @@ import { type ByteRange, type VerifyReport, verifyFaults } from './shard.js';
  * Checks a sealed shard anew: its handle, where the driver says the memory is and who may touch it, and the digest of
  * the bytes where they lie. Finding damage is an answer, not an error. @throws VramError when the driver fails
  */
-export async function verifyShard(record: ShardRecord, seal: Seal, key: SealKey, pace?: Pace): Promise<VerifyReport> {
+export async function verifyShard(
+  record: ShardRecord,
+  seal: Seal,
+  keys: KeySource,
+  pace?: Pace,
+): Promise<VerifyReport> {
   const started = performance.now();
   const { allocation, identity, vramBytes } = record;
-  const signature = verifyHandle(seal.handle, key).ok;
+  const signature = verifyHandle(seal.handle, keys).ok;
   const residency = allocation !== undefined && (await isResident(() => allocation.attest()));
   const hashes = (await allocation?.groupHashes(pace)) ?? Buffer.alloc(0);
   const corruptRanges = damage(seal.groupHashes, hashes, vramBytes);

@@ -10,6 +10,8 @@ import type { Reason, ResidencyObserver } from './worker.js';
 
 /** Shards that one refresh verifies at a time: a commit that comes in between waits for so many, not for all. */
 const runsAtOnce = 4;
+/** Those who may start little work may have old shards verified once in so long. */
+const sparingIntervalMs = 60_000;
 
 /** Runs verifications and draws the consequences. Those of one shard at one time share one run. */
 export class Verifications {
@@ -17,6 +19,7 @@ export class Verifications {
   readonly #observer: () => ResidencyObserver;
   readonly #repairs: Repairs;
   #requested = 0;
+  #sparedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(inventory: Inventory, observer: () => ResidencyObserver) {
     this.#inventory = inventory;
@@ -51,12 +54,14 @@ export class Verifications {
 
   /**
    * Verifies the sealed shards of a model, or of all, whose last verification is older. Never rejects: a shard that could
-   * not be verified is a reason not to be ready.
+   * not be verified is a reason not to be ready. A sparing call starts at most one such round a minute, joins what runs
+   * already, and otherwise leaves the shards as old as they say they are.
    */
-  async refresh(modelRef: string | undefined, maxAgeSeconds: number): Promise<Reason[]> {
+  async refresh(modelRef: string | undefined, maxAgeSeconds: number, sparing = false): Promise<Reason[]> {
     const before = performance.now() - maxAgeSeconds * 1000;
     const isOld = ({ phase }: ShardRecord) => phase.state === 'sealed' && phase.seal.lastVerifiedMonotonicMs < before;
-    const old = this.#inventory.shards.ofModel(modelRef).filter(isOld);
+    const allOld = this.#inventory.shards.ofModel(modelRef).filter(isOld);
+    const old = sparing && !this.#spare(allOld) ? allOld.filter(({ verification }) => verification) : allOld;
     const next = old.values();
     const runs = Array.from({ length: runsAtOnce }, async () => {
       for (const record of next) await this.run(record).catch(() => undefined);
@@ -66,6 +71,15 @@ export class Verifications {
       code: 'VERIFICATION_FAILED',
       detail: `shard ${identity.shardId} could not be verified`,
     }));
+  }
+
+  /** Whether a round may be started now; one that would start nothing is not counted. */
+  #spare(old: readonly ShardRecord[]): boolean {
+    if (old.every(({ verification }) => verification !== undefined)) return true;
+    const nowMs = performance.now();
+    if (nowMs < this.#sparedAtMs + sparingIntervalMs) return false;
+    this.#sparedAtMs = nowMs;
+    return true;
   }
 
   #join(record: ShardRecord, pace: ScrubPace | undefined): Promise<VerifyReport> {
@@ -86,7 +100,7 @@ export class Verifications {
   async #verify(record: ShardRecord, seal: Seal, pace: ScrubPace | undefined): Promise<VerifyReport> {
     const started = performance.now();
     try {
-      const report = await verifyShard(record, seal, this.#inventory.worker.key, pace);
+      const report = await verifyShard(record, seal, this.#inventory.worker.keys.own, pace);
       // The handle may have been signed anew meanwhile: what was found is true of the seal that stands now.
       if (!report.verified) this.#condemn(record, record.seal ?? seal, report);
       else if (record.phase.state === 'sealed') this.#confirm(record, record.phase.seal);

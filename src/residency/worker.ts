@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { ErrorCode } from '../errors.js';
 import { type DriverKind, type HandleClaims, signHandle } from '../seal/handle.js';
 import type { SealKey } from '../seal/key.js';
+import { KeyRing } from './keyring.js';
 
 /** starting: devices come up; loading: shards are restored; ready; draining: no new work; stopped. */
 export type WorkerState = 'starting' | 'loading' | 'ready' | 'draining' | 'stopped';
@@ -13,12 +14,17 @@ export class WorkerIdentity {
   readonly workerId: string;
   readonly bootId = randomUUID();
   readonly driver: DriverKind;
-  readonly key: SealKey;
+  readonly keys: KeyRing;
 
   constructor(workerId: string, driver: DriverKind, key: SealKey) {
     this.workerId = workerId;
     this.driver = driver;
-    this.key = key;
+    this.keys = new KeyRing(key);
+  }
+
+  /** The key that signs now. */
+  get key(): SealKey {
+    return this.keys.current;
   }
 
   /** False only where NVIDIA's own driver holds the memory. */

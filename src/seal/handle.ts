@@ -1,5 +1,5 @@
 import { type Digest, isDigest } from './digest.js';
-import { type JwsFault, signJws, verifyJws } from './jws.js';
+import { type JwsFault, type KeySource, signJws, verifyJws } from './jws.js';
 import type { SealKey } from './key.js';
 
 /** Which driver held the memory: NVIDIA's, the simulator, or a library that the operator named. */
@@ -41,11 +41,11 @@ export type HandleCheck =
 export const signHandle = (claims: HandleClaims, key: SealKey): string => signJws('vram-seal+jws', claims, key);
 
 /**
- * Whether a string is a handle that was signed with this key. Whether it is still current is the worker's to say.
- * Only this worker signs with the key, and only claims of the type above.
+ * Whether a string is a handle that was signed with this key, or with one of these. Whether it is still current is the
+ * worker's to say.
  */
-export function verifyHandle(handle: string, key: SealKey): HandleCheck {
-  const verdict = verifyJws('vram-seal+jws', handle, key);
+export function verifyHandle(handle: string, keys: KeySource): HandleCheck {
+  const verdict = verifyJws('vram-seal+jws', handle, keys);
   if (!verdict.ok) return verdict;
   return isHandleClaims(verdict.claims) ? { ok: true, claims: verdict.claims } : { ok: false, reason: 'malformed' };
 }

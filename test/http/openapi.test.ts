@@ -52,6 +52,7 @@ t.test('every route of the contract is in it', async (t) => {
   t.same(operations.map(({ name }) => name).sort(), [
     'DELETE /v1/reservations/{id}',
     'DELETE /v1/shards/{shard_id}',
+    'GET /.well-known/jwks.json',
     'GET /livez',
     'GET /metrics',
     'GET /readyz',

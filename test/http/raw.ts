@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net';
+import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import { token } from '../support/worker.js';
 
 /** The head of a request with our token, as text. A header that is undefined is left out. */
@@ -14,9 +15,10 @@ export class RawClient {
   readonly #socket: Socket;
   #heard = '';
 
-  constructor(url: string) {
-    const port = Number(new URL(url).port);
-    this.#socket = connect({ host: '127.0.0.1', port, noDelay: true, allowHalfOpen: true });
+  /** Speaks TLS to an `https:` address: `tls` says whom it trusts, and who it is. */
+  constructor(url: string, tls: ConnectionOptions = {}) {
+    const to = { host: '127.0.0.1', port: Number(new URL(url).port), noDelay: true, allowHalfOpen: true };
+    this.#socket = url.startsWith('https:') ? connectTls({ ...to, ...tls }) : connect(to);
     this.#socket.once('end', () => this.#socket.end());
     this.#socket.setEncoding('latin1');
     this.#socket.on('data', (text: string) => {

@@ -1,34 +1,14 @@
-import { createHmac, randomUUID } from 'node:crypto';
+import { createHmac } from 'node:crypto';
 import fc from 'fast-check';
 import { CompactSign, compactVerify } from 'jose';
 import t from 'tap';
-import { digestOf } from '../../src/seal/digest.js';
-import { type HandleClaims, signHandle, verifyHandle } from '../../src/seal/handle.js';
+import { signHandle, verifyHandle } from '../../src/seal/handle.js';
 import { signJws, verifyJws } from '../../src/seal/jws.js';
 import { deriveSealKey } from '../../src/seal/key.js';
+import { handleClaims as claims } from '../support/claims.js';
 
 const secret = Buffer.from('a secret of at least thirty-two bytes');
 const key = deriveSealKey(secret, 'worker-1');
-
-const claims: HandleClaims = {
-  iss: 'worker-1',
-  boot_id: randomUUID(),
-  jti: randomUUID(),
-  iat: 1_700_000_000,
-  shard_id: 'llama-0',
-  model_ref: 'hf:org/name@rev',
-  shard_index: 0,
-  total_shards: 1,
-  gpu_device: 0,
-  gpu_uuid: 'GPU-00000000-0000-0000-0000-000000000000',
-  vram_bytes: 723_869,
-  digest: digestOf(Buffer.alloc(32)),
-  tree_digest: digestOf(Buffer.alloc(32, 1)),
-  expected: 'both',
-  sealed_at: '2026-01-01T00:00:00.000Z',
-  driver: 'simulated',
-  simulated: true,
-};
 
 const handle = signHandle(claims, key);
 const [header = '', payload = '', signature = ''] = handle.split('.');

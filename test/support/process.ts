@@ -13,6 +13,7 @@ export interface WorkerProcess {
   readonly authorization: string;
   /** What it has written to standard output so far. */
   readonly output: () => string;
+  readonly errors: () => string;
   /** Resolves with the exit status, or the signal's name. */
   readonly exited: Promise<number | string | null>;
 }
@@ -24,10 +25,17 @@ interface Run {
   readonly exited: Promise<number | string | null>;
 }
 
-/** Runs the command as a person would, in a directory of its own. */
-export function run(t: Test, directory: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Run {
+/** Runs the command as a person would, in a directory of its own; `through` is a command that runs it in turn. */
+export function run(
+  t: Test,
+  directory: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+  through: readonly string[] = [],
+): Run {
   const base = { PATH: process.env.PATH, CUDA_SIM_DEVICES: '256MiB,256MiB', CUDA_SIM_ENGINE: 'fast' };
-  const child = spawn(process.execPath, [main, ...args], { cwd: directory, env: { ...base, ...env } });
+  const [command = process.execPath, ...rest] = [...through, process.execPath, main, ...args];
+  const child = spawn(command, rest, { cwd: directory, env: { ...base, ...env }, stdio: 'pipe' });
   let output = '';
   let errors = '';
   child.stdout.on('data', (chunk: Buffer) => {
@@ -50,19 +58,23 @@ export function temporaryDirectory(t: Test): string {
 }
 
 /** A worker process on a simulated GPU and a free port; resolves when it is up. */
-export async function startProcess(t: Test, directory: string, env: NodeJS.ProcessEnv = {}): Promise<WorkerProcess> {
-  const { child, output, errors, exited } = run(t, directory, ['serve', '--simulate'], {
-    WORKER_BIND_ADDR: '127.0.0.1:0',
-    ...env,
-  });
+export async function startProcess(
+  t: Test,
+  directory: string,
+  env: NodeJS.ProcessEnv = {},
+  through: readonly string[] = [],
+): Promise<WorkerProcess> {
+  const settings = { WORKER_BIND_ADDR: '127.0.0.1:0', ...env };
+  const { child, output, errors, exited } = run(t, directory, ['serve', '--simulate'], settings, through);
   const url = await new Promise<string>((resolve, reject) => {
     const look = () => {
-      const address = /docs +(http:\S+)\/docs/.exec(output())?.[1];
+      const address = /docs +(https?:\S+)\/docs/.exec(output())?.[1];
       if (address !== undefined) resolve(address);
     };
     child.stdout?.on('data', look);
     void exited.then((status) => reject(new Error(`the worker ended with ${status}: ${errors()}`)));
   });
-  const authorization = `Bearer ${readFileSync(join(directory, '.worker', 'token'), 'utf8').trim()}`;
-  return { child, url, directory, authorization, output, exited };
+  const tokenFile = env.WORKER_API_TOKEN_FILE ?? join(directory, '.worker', 'token');
+  const authorization = `Bearer ${readFileSync(tokenFile, 'utf8').trim()}`;
+  return { child, url, directory, authorization, output, errors, exited };
 }

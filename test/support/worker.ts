@@ -2,12 +2,14 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify';
-import { pino } from 'pino';
 import type { Test } from 'tap';
 import { buildApp } from '../../src/app.js';
 import { type Config, loadConfig } from '../../src/config.js';
+import { TlsListeners } from '../../src/http/tls.js';
+import { createLogger } from '../../src/logger.js';
 import type { ResidencyOptions } from '../../src/residency/options.js';
 import { Residency } from '../../src/residency/residency.js';
+import { readTls } from '../../src/tls.js';
 import { driverPath, kernelsPath, nativeDirectory } from './simulator.js';
 
 /** A bearer token that stands in for the operator's. */
@@ -17,7 +19,8 @@ export interface TestWorker {
   readonly app: FastifyInstance;
   readonly residency: Residency;
   readonly config: Config;
-  /** `http://127.0.0.1:port` where it listens, else empty. */
+  readonly tls: TlsListeners | undefined;
+  /** `http://127.0.0.1:port`, or `https:`, where it listens, else empty. */
   readonly url: string;
   readonly directory: string;
   readonly token: string;
@@ -59,8 +62,9 @@ export async function startWorker(t: Pick<Test, 'teardown'>, options: WorkerOpti
     ...options.residency,
   });
   const write = options.log ?? (() => undefined);
-  const logger = pino({ level: options.log ? 'trace' : 'silent' }, { write });
-  const app = await buildApp({ residency, config, logger });
+  const logger = createLogger(options.log ? 'trace' : 'silent', { write });
+  const tls = config.tls === undefined ? undefined : new TlsListeners(readTls(config.tls));
+  const app = await buildApp({ residency, config, logger, tls });
   if (options.start ?? true) await residency.start();
   const url = options.listen ? await app.listen({ host: '127.0.0.1', port: 0 }) : '';
 
@@ -80,5 +84,5 @@ export async function startWorker(t: Pick<Test, 'teardown'>, options: WorkerOpti
   t.teardown(stop);
   const inject = (request: InjectOptions) =>
     app.inject({ ...request, headers: { authorization: `Bearer ${token}`, ...request.headers } });
-  return { app, residency, config, url, directory, token, inject, stop };
+  return { app, residency, config, tls, url, directory, token, inject, stop };
 }

@@ -1,18 +1,10 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { WorkerError } from '../../errors.js';
-
-/** What a token may do: everything, or look only. */
-export type Role = 'operator' | 'reader';
-
-export interface Credential {
-  readonly token: Uint8Array;
-  readonly role: Role;
-}
+import { type Credentials, digestOfToken, type Role } from '../credentials.js';
 
 export interface AuthOptions {
-  readonly credentials: readonly Credential[];
+  readonly credentials: Credentials;
   /** Called for each failure that is not itself too many. `fingerprint` names the token without giving it away. */
   readonly onFailure: (fingerprint: string, remoteAddress: string) => void;
 }
@@ -31,15 +23,13 @@ export const forbidden = (): WorkerError => new WorkerError('FORBIDDEN', 'This t
 
 const failuresPerSecond = 10;
 const bearer = /^bearer +([A-Za-z0-9\-._~+/]+=*) *$/i;
-const sha256 = (bytes: Uint8Array | string): Buffer => createHash('sha256').update(bytes).digest();
 
 /**
- * Bearer tokens (RFC 6750). Tokens are compared as SHA-256 digests in constant time, each with all that are known. A
+ * Bearer tokens (RFC 6750), looked at when the head of a request is there: one whose token is replaced later goes on. A
  * route says whom it lets in by its `access`; one that says nothing lets in operators alone. Needs the rate limit to be
  * registered before it.
  */
 export const auth = fp(async (app: FastifyInstance, { credentials, onFailure }: AuthOptions) => {
-  const known = credentials.map(({ token, role }) => ({ digest: sha256(token), role }));
   const failures = app.createRateLimit({
     max: failuresPerSecond,
     timeWindow: 1000,
@@ -55,22 +45,19 @@ export const auth = fp(async (app: FastifyInstance, { credentials, onFailure }: 
     throw new WorkerError('AUTH_FAILED', 'The Authorization header holds no valid bearer token');
   };
 
-  const roleOf = (digest: Buffer): Role | undefined =>
-    known.reduce<Role | undefined>((found, one) => (timingSafeEqual(one.digest, digest) ? one.role : found), undefined);
-
   app.decorateRequest('tokenFingerprint', '');
   app.decorateRequest('role', undefined);
   app.addHook('onRequest', (request, _reply, done) => {
     const { access } = request.routeOptions.config;
     const token = bearer.exec(request.headers.authorization ?? '')?.[1];
     if (access === 'public') {
-      request.role = token === undefined ? undefined : roleOf(sha256(token));
+      request.role = token === undefined ? undefined : credentials.roleOf(digestOfToken(token));
       return done();
     }
     if (token === undefined) return void fail(request, 'none').catch(done);
-    const digest = sha256(token);
+    const digest = digestOfToken(token);
     request.tokenFingerprint = digest.toString('hex', 0, 8);
-    const role = roleOf(digest);
+    const role = credentials.roleOf(digest);
     if (role === undefined) return void fail(request, request.tokenFingerprint).catch(done);
     request.role = role;
     const allowed = role === 'operator' || access === 'read' || request.is404;

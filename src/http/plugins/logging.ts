@@ -14,7 +14,25 @@ export function correlationIdOf(request: Pick<IncomingMessage, 'headers'>, reque
   return typeof header === 'string' && given.test(header) ? header : requestId;
 }
 
-/** What may stand in a log line, by allow-list: no header, no query, no body. For the logger that the process makes. */
+/** The fields that a log line may have, besides those of its logger. What is not named here is not logged. */
+export const logFields: ReadonlySet<string> = new Set([
+  'req',
+  'res',
+  'err',
+  'code',
+  'duration_ms',
+  'finished',
+  'signal',
+  'drain_seconds',
+  'driver',
+  'files',
+  'paused',
+  'shard_id',
+  'model_ref',
+  'detail',
+]);
+
+/** What may stand in those that are objects: no header, no query, no body. */
 export const logSerializers = {
   req: (request: FastifyRequest) => ({
     method: request.method,

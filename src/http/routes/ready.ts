@@ -46,6 +46,7 @@ export async function readyRoutes(app: FastifyInstance, { residency, config }: R
       }
       const query = {
         withHandles: handles !== 'false',
+        sparing: request.role !== 'operator',
         ...given({ modelRef, nonce, maxAgeSeconds: maxAge.of(request) }),
       };
       const { status, body, etag } = await cache.answer(query);

@@ -2,6 +2,7 @@ import { Commit, CommitBody } from './commit.js';
 import { Reason } from './common.js';
 import { Device, DeviceList } from './device.js';
 import { HandleBody, HandleClaims, HandleVerdict } from './handle.js';
+import { Jwk, JwkSet } from './keys.js';
 import { Plan, PlanBody, PlannedShard, PlanRefusal, RenewBody, Reservation } from './plan.js';
 import { Problem } from './problem.js';
 import { Health, Liveness, ModelReadiness, Readiness, Scrub, StandingHandle } from './ready.js';
@@ -35,6 +36,8 @@ export const components = [
   HandleBody,
   HandleClaims,
   HandleVerdict,
+  Jwk,
+  JwkSet,
 ];
 
 /** Bodies that a request may leave out. */

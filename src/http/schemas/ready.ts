@@ -65,7 +65,10 @@ export const readyQuery = closed({
   model_ref: Type.Optional(ModelRef),
   handles: Type.Optional(QueryBoolean('False leaves the handles out.')),
   max_age_seconds: Type.Optional(
-    QueryInteger('At least 1: shards whose last verification is older are verified again first.'),
+    QueryInteger(
+      'At least 1: shards whose last verification is older are verified again first. For the read-only token at most ' +
+        'once a minute; otherwise the answer is what is known, and `last_verified_at` says how old that is.',
+    ),
   ),
   nonce: Type.Optional(Nonce),
 });

@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fastify, { type InjectOptions } from 'fastify';
 import t from 'tap';
+import { Credentials } from '../../../src/http/credentials.js';
 import { auth } from '../../../src/http/plugins/auth.js';
 import { rateLimits } from '../../../src/http/plugins/limits.js';
 import { refusals } from '../../../src/http/plugins/refusals.js';
@@ -68,10 +69,10 @@ async function withReader(failures: string[]) {
   await app.register(refusals);
   await app.register(rateLimits, { requestsPerSecond: 1000 });
   await app.register(auth, {
-    credentials: [
+    credentials: new Credentials([
       { token: Buffer.from('operator-token'), role: 'operator' },
       { token: Buffer.from('reader-token'), role: 'reader' },
-    ],
+    ]),
     onFailure: (fingerprint, address) => failures.push(`${fingerprint} ${address}`),
   });
   app.get('/look', { config: { access: 'read' } }, async () => 'seen');

@@ -1,4 +1,5 @@
 import t from 'tap';
+import { createLogger } from '../../../src/logger.js';
 import { startWorker, token } from '../../support/worker.js';
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
@@ -46,4 +47,21 @@ t.test('no log line holds a header, a query, a body or a token', async (t) => {
   t.ok(lines.length >= 5);
   t.notMatch(lines.join(''), secret);
   t.notMatch(lines.join(''), token);
+});
+
+t.test('a field that is not named in the list is not logged, whoever logs it', async (t) => {
+  const lines: string[] = [];
+  const logger = createLogger('trace', { write: (line: string) => void lines.push(line) });
+  const child = logger.child({ request_id: 'r' });
+  child.info({ driver: 'cuda', authorization: 'never-in-a-log', headers: { a: 'never-in-a-log' } }, 'up');
+  child.error({ err: Object.assign(new Error('failed'), { secret: 'never-in-a-log' }) }, 'down');
+  t.equal(lines.length, 2);
+  t.match(JSON.parse(lines[0] ?? ''), {
+    request_id: 'r',
+    driver: 'cuda',
+    left_out: ['authorization', 'headers'],
+    msg: 'up',
+  });
+  t.match(JSON.parse(lines[1] ?? ''), { err: { type: 'Error', message: 'failed' }, msg: 'down' });
+  t.notMatch(lines.join(''), 'never-in-a-log');
 });

@@ -1,0 +1,20 @@
+import { type DestinationStream, type Logger, pino } from 'pino';
+import { logFields, logSerializers } from './http/plugins/logging.js';
+
+/** The process's logger. A field that `logFields` does not name is left out, whoever logs it. */
+export function createLogger(level: string, destination?: DestinationStream): Logger {
+  const options = {
+    level,
+    serializers: logSerializers,
+    formatters: { log: allowed },
+  };
+  return destination === undefined ? pino(options) : pino(options, destination);
+}
+
+/** Says which fields it left out, so that whoever logs a new one notices. */
+function allowed(fields: Record<string, unknown>): Record<string, unknown> {
+  const entries = Object.entries(fields);
+  const leftOut = entries.filter(([name]) => !logFields.has(name)).map(([name]) => name);
+  if (leftOut.length === 0) return fields;
+  return { ...Object.fromEntries(entries.filter(([name]) => logFields.has(name))), left_out: leftOut };
+}

@@ -1,0 +1,70 @@
+import type { Logger } from 'pino';
+import type { Config } from './config.js';
+import { type FileGroup, FileWatch } from './file_watch.js';
+import { type Credentials, credentialsOf } from './http/credentials.js';
+import type { TlsListeners } from './http/tls.js';
+import type { Residency } from './residency/residency.js';
+import { readSealSecret, readTokens, wipe } from './secrets.js';
+import { readTls } from './tls.js';
+
+/** What is made from secrets and can be made anew while the worker runs. */
+export interface Reloadable {
+  readonly config: Config;
+  readonly residency: Residency;
+  readonly credentials: Credentials;
+  readonly tls: TlsListeners | undefined;
+  readonly logger: Logger;
+}
+
+/**
+ * Takes tokens, seal key and certificates anew when their files change, and all of them at SIGHUP. What can't be taken
+ * is logged, and what was there stays.
+ */
+export function reloadOnChange(reloadable: Reloadable): FileWatch {
+  const { logger } = reloadable;
+  const watch = new FileWatch(groupsOf(reloadable), {
+    taken: (name) => logger.warn({ files: name }, 'replaced'),
+    refused: (name, error) => logger.error({ files: name, err: error }, 'not replaced: the one before it stays'),
+  });
+  process.on('SIGHUP', () => {
+    logger.info({ signal: 'SIGHUP' }, 'reading secrets and certificates');
+    watch.now();
+  });
+  return watch;
+}
+
+function groupsOf({ config, residency, credentials, tls }: Reloadable): FileGroup[] {
+  const { apiTokenFile, readTokenFile, sealKeyFile, tls: tlsFiles } = config;
+  const tokens: FileGroup = {
+    name: 'tokens',
+    paths: present(apiTokenFile, readTokenFile),
+    take: () => {
+      const { apiToken, readToken } = readTokens(config);
+      const changed = credentials.replace(credentialsOf({ apiToken, readToken }));
+      wipe(apiToken, readToken);
+      for (const role of changed) residency.tokenReplaced(role);
+      return changed.length > 0;
+    },
+  };
+  const sealKey: FileGroup = {
+    name: 'seal key',
+    paths: [sealKeyFile ?? apiTokenFile],
+    take: () => {
+      const secret = readSealSecret(config);
+      try {
+        return residency.sealKey.rotate(secret);
+      } finally {
+        wipe(secret);
+      }
+    },
+  };
+  if (tls === undefined || tlsFiles === undefined) return [tokens, sealKey];
+  const certificates: FileGroup = {
+    name: 'certificates',
+    paths: present(tlsFiles.certFile, tlsFiles.keyFile, tlsFiles.clientCaFile),
+    take: () => tls.replace(readTls(tlsFiles)),
+  };
+  return [tokens, sealKey, certificates];
+}
+
+const present = (...paths: readonly (string | undefined)[]): string[] => paths.filter((path) => path !== undefined);

@@ -1,0 +1,73 @@
+import { jwkOf, type PublicJwk } from '../seal/jwk.js';
+import { type SealKey, wipeKey } from '../seal/key.js';
+
+interface FormerKey {
+  readonly key: SealKey;
+  /** By the clock that never steps. */
+  readonly untilMs: number;
+}
+
+/** So many keys of before are kept at once, whatever the grace: a file that flaps must not fill the memory. */
+const maxFormer = 8;
+
+/** The key that signs, and those that signed before and still verify for a while. */
+export class KeyRing {
+  #current: SealKey;
+  #former: readonly FormerKey[] = [];
+
+  constructor(key: SealKey) {
+    this.#current = key;
+  }
+
+  get current(): SealKey {
+    return this.#current;
+  }
+
+  /** The key of this name, if it still verifies what others bring. */
+  readonly find = (kid: string): SealKey | undefined =>
+    kid === this.#current.kid ? this.#current : this.#valid().find(({ key }) => key.kid === kid)?.key;
+
+  /** The key of this name, also one that is kept for a handle of ours alone. */
+  readonly own = (kid: string): SealKey | undefined =>
+    kid === this.#current.kid ? this.#current : this.#former.find(({ key }) => key.kid === kid)?.key;
+
+  /** Until when the key of this name verifies, by `performance.now()`; 0 where it does not. */
+  untilMs(kid: string): number {
+    return this.#former.find(({ key }) => key.kid === kid)?.untilMs ?? 0;
+  }
+
+  /** Signs with another key from here on; the one before it verifies until `untilMs` of `performance.now()`. */
+  rotate(next: SealKey, untilMs: number): void {
+    const former = [{ key: this.#current, untilMs }, ...this.#former.filter(({ key }) => key.kid !== next.kid)];
+    this.#current = next;
+    this.#keep(former.slice(0, maxFormer));
+  }
+
+  /** Forgets the keys whose time has passed, but for those that a handle of ours is still signed with. */
+  sweep(inUse: (kid: string) => boolean): void {
+    if (this.#former.length === 0) return;
+    const nowMs = performance.now();
+    this.#keep(this.#former.filter(({ key, untilMs }) => nowMs < untilMs || inUse(key.kid)));
+  }
+
+  /** What verifiers who must not be able to sign may have; nothing of a key that signs as it verifies. */
+  published(): PublicJwk[] {
+    const keys = [this.#current, ...this.#valid().map(({ key }) => key)];
+    return keys.flatMap((key) => (key.alg === 'EdDSA' ? [jwkOf(key)] : []));
+  }
+
+  /** Overwrites all keys. Nothing can be signed or verified afterwards. */
+  wipe(): void {
+    for (const key of [this.#current, ...this.#former.map((former) => former.key)]) wipeKey(key);
+  }
+
+  #valid(): readonly FormerKey[] {
+    const nowMs = performance.now();
+    return this.#former.filter(({ untilMs }) => nowMs < untilMs);
+  }
+
+  #keep(former: readonly FormerKey[]): void {
+    for (const gone of this.#former) if (!former.some(({ key }) => key === gone.key)) wipeKey(gone.key);
+    this.#former = former;
+  }
+}

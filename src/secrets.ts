@@ -1,0 +1,113 @@
+import { randomBytes } from 'node:crypto';
+import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { ConfigError } from './config_error.js';
+import { minimumSecretBytes, type SealAlgorithm, sealKeyOf } from './seal/key.js';
+
+/** Where the secrets lie. The paths are fixed while the process lives; what they hold may be replaced. */
+export interface SecretFiles {
+  readonly apiTokenFile: string;
+  readonly readTokenFile: string | undefined;
+  readonly sealKeyFile: string | undefined;
+  readonly sealAlgorithm: SealAlgorithm;
+}
+
+export interface Tokens {
+  readonly apiToken: Buffer;
+  /** A second token, for those who poll: it may look, and change nothing. */
+  readonly readToken: Buffer | undefined;
+}
+
+/** Both tokens as their files have them now. @throws ConfigError */
+export function readTokens({ apiTokenFile, readTokenFile }: SecretFiles): Tokens {
+  const apiToken = readToken('WORKER_API_TOKEN_FILE', apiTokenFile);
+  const readOnly = readTokenFile === undefined ? undefined : readToken('WORKER_READ_TOKEN_FILE', readTokenFile);
+  if (readOnly?.equals(apiToken)) throw new ConfigError('WORKER_READ_TOKEN_FILE holds the API token');
+  return { apiToken, readToken: readOnly };
+}
+
+/**
+ * What the seal key is made from, as its file has it now: the bytes of a secret, by default the API token, or a private
+ * key in PKCS#8. @throws ConfigError
+ */
+export function readSealSecret({ apiTokenFile, sealKeyFile, sealAlgorithm }: SecretFiles): Buffer {
+  if (sealAlgorithm === 'HS256') {
+    if (sealKeyFile === undefined) return readToken('WORKER_API_TOKEN_FILE', apiTokenFile);
+    return readSecret('WORKER_SEAL_KEY_FILE', sealKeyFile);
+  }
+  if (sealKeyFile === undefined)
+    throw new ConfigError('WORKER_SEAL_KEY_FILE is not set: Ed25519 needs a key of its own');
+  const bytes = readPrivate('WORKER_SEAL_KEY_FILE', sealKeyFile);
+  try {
+    sealKeyOf(sealAlgorithm, bytes, '');
+    return bytes;
+  } catch {
+    bytes.fill(0);
+    throw new ConfigError('WORKER_SEAL_KEY_FILE: this is no Ed25519 private key in PKCS#8, PEM or DER');
+  }
+}
+
+/** Overwrites buffers that held secrets. */
+export function wipe(...buffers: readonly (Buffer | undefined)[]): void {
+  for (const buffer of buffers) buffer?.fill(0);
+}
+
+/** The bytes of a secret's file, without one trailing newline. `name` is what an error calls it. @throws ConfigError */
+export function readSecret(name: string, path: string): Buffer {
+  const bytes = readPrivate(name, path);
+  const secret = bytes.at(-1) === 0x0a ? bytes.subarray(0, -1) : bytes;
+  if (secret.length >= minimumSecretBytes) return secret;
+  throw new ConfigError(`${name}: a secret has at least ${minimumSecretBytes} bytes`);
+}
+
+/** The bytes of a file that nobody else can read. @throws ConfigError */
+export function readPrivate(name: string, path: string): Buffer {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (!stat?.isFile()) throw new ConfigError(`${name}: there is no such file`);
+  if ((stat.mode & 0o077) !== 0) throw new ConfigError(`${name}: others can read the file; chmod 600 it`);
+  return readBytes(name, path);
+}
+
+/** @throws ConfigError */
+export function readBytes(name: string, path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (cause) {
+    throw new ConfigError(`${name}: the file cannot be read`, { cause });
+  }
+}
+
+/** The token's file: the one named, else systemd's credential, else with a simulated GPU one that is made here. */
+export function tokenFile(
+  named: string | undefined,
+  credentials: string | undefined,
+  options: { simulate: boolean; directory: string },
+): string {
+  if (named !== undefined) return resolve(named);
+  if (credentials !== undefined && existsSync(join(credentials, 'worker-token')))
+    return join(credentials, 'worker-token');
+  if (!options.simulate) throw new ConfigError('WORKER_API_TOKEN_FILE is not set');
+  const directory = join(options.directory, '.worker');
+  const path = join(directory, 'token');
+  if (existsSync(path)) return path;
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  writeFileSync(path, `${randomBytes(32).toString('hex')}\n`, { mode: 0o600, flag: 'wx' });
+  chmodSync(path, 0o600);
+  return path;
+}
+
+function readToken(name: string, path: string): Buffer {
+  const token = readSecret(name, path);
+  if (isBearer(token)) return token;
+  throw new ConfigError(`${name}: a bearer token is made of A-Z a-z 0-9 - . _ ~ + / (RFC 6750)`);
+}
+
+/** `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`. Read as bytes: a string could not be wiped. */
+function isBearer(token: Buffer): boolean {
+  const padding = token.indexOf('=');
+  const body = padding === -1 ? token : token.subarray(0, padding);
+  return body.length > 0 && body.every(isTokenByte) && token.subarray(body.length).every((byte) => byte === 0x3d);
+}
+
+const tokenBytes = new Set(Buffer.from('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/'));
+const isTokenByte = (byte: number): boolean => tokenBytes.has(byte);

@@ -1,0 +1,53 @@
+import t from 'tap';
+import { patternBytes } from '../../support/bytes.js';
+import { secretFile } from '../../support/key_files.js';
+import { upload } from '../../support/requests.js';
+import { startWorker } from '../../support/worker.js';
+
+const reader = 'reader-token-0123456789abcdef0123456789';
+
+t.test('the read-only token has old shards verified once a minute, and is told what is known in between', async (t) => {
+  const worker = await startWorker(t, { env: { WORKER_READ_TOKEN_FILE: secretFile(t, reader) } });
+  const verified: string[] = [];
+  worker.residency.observer = {
+    committed: () => undefined,
+    repaired: () => undefined,
+    verified: (outcome) => void verified.push(outcome),
+  };
+  const now = performance.now.bind(performance);
+  let laterMs = 0;
+  t.intercept(performance, 'now', { value: () => now() + laterMs, configurable: true });
+  const ask = async (bearer: string, query = 'max_age_seconds=5') => {
+    const headers = { authorization: `Bearer ${bearer}` };
+    const answer = await worker.app.inject({ url: `/v1/ready?${query}`, headers });
+    return answer.json();
+  };
+  await upload(worker, 'a', patternBytes(10));
+  await upload(worker, 'b', patternBytes(20), { model_ref: 'other' });
+
+  await ask(reader, 'max_age_seconds=5&model_ref=model');
+  t.equal(verified.length, 0, 'nothing is old, and nothing is counted');
+  laterMs = 10_000;
+  t.match(await ask(reader), { ready: true });
+  t.equal(verified.length, 2, 'one round verifies all that is old');
+  laterMs = 20_000;
+  const [known, again] = [await ask(reader), await ask(reader, 'max_age_seconds=5&model_ref=other')];
+  t.match(
+    [known, again],
+    [
+      { ready: true, reasons: [] },
+      { ready: true, reasons: [] },
+    ],
+    'no error, and no refusal',
+  );
+  t.match(known.handles[0].shard, { last_verified_at: String });
+  t.equal(verified.length, 2);
+  await ask(worker.token);
+  t.equal(verified.length, 4, 'the operator is not held back');
+  laterMs = 69_000;
+  await ask(reader);
+  t.equal(verified.length, 4);
+  laterMs = 71_000;
+  await Promise.all([ask(reader), ask(reader), ask(reader)]);
+  t.equal(verified.length, 6, 'a minute later: one round, whoever joins it');
+});

@@ -1,0 +1,218 @@
+import { readFileSync, symlinkSync, unlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { WorkerError } from '../../src/errors.js';
+import { KeyRing } from '../../src/residency/keyring.js';
+import { DeviceMemory } from '../../src/residency/memory.js';
+import { ShardRecord } from '../../src/residency/record.js';
+import { issueSeal } from '../../src/residency/reseal.js';
+import { Rotation } from '../../src/residency/rotation.js';
+import { WorkerIdentity } from '../../src/residency/worker.js';
+import { digestOf } from '../../src/seal/digest.js';
+import { verifyHandle } from '../../src/seal/handle.js';
+import { verifyJws } from '../../src/seal/jws.js';
+import { deriveSealKey } from '../../src/seal/key.js';
+import { patternBytes } from '../support/bytes.js';
+import { newPrivateKey, signingWithEd25519 } from '../support/key_files.js';
+import { get, post, remove, upload } from '../support/requests.js';
+import { simulator } from '../support/simulator.js';
+import { startWorker, type TestWorker, token } from '../support/worker.js';
+
+const a = patternBytes(5000);
+const first = Buffer.from(token);
+const second = Buffer.from('another-secret-0123456789abcdef012345');
+const third = Buffer.from('a-third-secret-0123456789abcdef0123456');
+
+const judge = async (worker: TestWorker, handle: string) =>
+  (await post(worker, '/v1/handles/verify', { handle })).json();
+const handleOf = async (worker: TestWorker): Promise<string> =>
+  (await get(worker, '/v1/ready')).json().handles[0].handle;
+const claimsOf = (handle: string) => JSON.parse(Buffer.from(handle.split('.')[1] ?? '', 'base64url').toString());
+const kidOf = (handle: string) => JSON.parse(Buffer.from(handle.split('.')[0] ?? '', 'base64url').toString()).kid;
+
+t.test('another seal key: handles are signed anew, those of before stay valid for the grace', async (t) => {
+  const worker = await startWorker(t);
+  const { handle: old } = (await upload(worker, 'a', a)).json();
+  const before = (await get(worker, '/v1/ready')).headers.etag;
+
+  t.equal(worker.residency.sealKey.rotate(second), true);
+  const current = await handleOf(worker);
+  t.equal(kidOf(current), deriveSealKey(second, 'worker-1').kid);
+  const { jti, prev, iat, ...rest } = claimsOf(current);
+  const { jti: oldJti, iat: oldIat, ...oldRest } = claimsOf(old);
+  t.equal(prev, oldJti, 'it names the one before it');
+  t.not(jti, oldJti);
+  t.ok(iat >= oldIat);
+  t.same(rest, oldRest, 'and states the same');
+  t.not((await get(worker, '/v1/ready')).headers.etag, before, 'pollers see it');
+
+  t.match(await judge(worker, old), { valid: true, reason: null, claims: { jti: oldJti } });
+  t.match(await judge(worker, current), { valid: true, reason: null });
+  const retry = (await upload(worker, 'a', a)).json();
+  t.equal(retry.handle, current, 'a retry is given the current one');
+  t.match((await post(worker, '/v1/shards/a/verify')).json(), { verified: true, checks: { signature: true } });
+  const { attestation } = (await get(worker, '/v1/ready?nonce=n')).json();
+  const attested = verifyJws('vram-attestation+jws', attestation, deriveSealKey(second, 'worker-1'));
+  t.match(attested, { ok: true, claims: { nonce: 'n', shards: [{ jti }] } });
+
+  await remove(worker, '/v1/shards/a');
+  for (const handle of [old, current]) t.match(await judge(worker, handle), { valid: false, reason: 'unknown_shard' });
+  await upload(worker, 'a', a);
+  for (const handle of [old, current]) t.match(await judge(worker, handle), { valid: false, reason: 'superseded' });
+});
+
+t.test('without a grace the handles of before are refused at once', async (t) => {
+  const worker = await startWorker(t, { env: { WORKER_KEY_GRACE_SECONDS: '0' } });
+  const { handle } = (await upload(worker, 'a', a)).json();
+  worker.residency.sealKey.rotate(second);
+  t.same(await judge(worker, handle), { valid: false, reason: 'unknown_key', claims: null });
+  t.match(await judge(worker, await handleOf(worker)), { valid: true });
+});
+
+t.test('when the grace is over, whatever the clock on the wall says, the key of before is unknown', async (t) => {
+  const worker = await startWorker(t, { env: { WORKER_KEY_GRACE_SECONDS: '600' } });
+  const { handle: old } = (await upload(worker, 'a', a)).json();
+  worker.residency.sealKey.rotate(second);
+  const current = await handleOf(worker);
+  const now = performance.now.bind(performance);
+  const today = Date.now.bind(Date);
+  let laterMs = 0;
+  let wallMs = 0;
+  t.intercept(performance, 'now', { value: () => now() + laterMs, configurable: true });
+  t.intercept(Date, 'now', { value: () => today() + wallMs, configurable: true });
+  for (const days of [-30, 30]) {
+    wallMs = days * 86_400_000;
+    t.match(await judge(worker, old), { valid: true }, `the clock is ${days} days off`);
+  }
+  laterMs = 599_000;
+  t.match(await judge(worker, old), { valid: true });
+  laterMs = 601_000;
+  t.same(await judge(worker, old), { valid: false, reason: 'unknown_key', claims: null });
+  worker.residency.sealKey.sweep();
+  t.same(await judge(worker, old), { valid: false, reason: 'unknown_key', claims: null });
+  t.match(await judge(worker, current), { valid: true });
+});
+
+t.test('a key that comes back, and one after another', async (t) => {
+  const worker = await startWorker(t);
+  const { handle: one } = (await upload(worker, 'a', a)).json();
+  const { sealKey } = worker.residency;
+  t.equal(sealKey.rotate(first), false, 'it signs already');
+  t.equal(await handleOf(worker), one, 'and nothing is signed anew');
+  sealKey.rotate(second);
+  const two = await handleOf(worker);
+  sealKey.rotate(third);
+  const three = await handleOf(worker);
+  sealKey.rotate(first);
+  const four = await handleOf(worker);
+  t.equal(kidOf(four), kidOf(one));
+  t.not(four, one);
+  t.same(
+    [two, three, four].map((handle) => claimsOf(handle).prev),
+    [one, two, three].map((handle) => claimsOf(handle).jti),
+  );
+  for (const handle of [one, two, three, four]) t.match(await judge(worker, handle), { valid: true, reason: null });
+
+  for (let round = 0; round < 12; round++) sealKey.rotate(Buffer.alloc(40, `round ${round} `));
+  t.same(await judge(worker, two), { valid: false, reason: 'unknown_key', claims: null }, 'of many, the oldest go');
+});
+
+t.test('a damaged shard gets no new handle', async (t) => {
+  const worker = await startWorker(t);
+  const { handle } = (await upload(worker, 'a', a)).json();
+  simulator.lies('memory_type=1');
+  t.teardown(() => simulator.reset());
+  await post(worker, '/v1/shards/a/verify');
+  worker.residency.sealKey.rotate(second);
+  t.match(await judge(worker, handle), { valid: false, reason: 'not_sealed' });
+  t.match((await post(worker, '/v1/shards/a/verify')).json(), { checks: { signature: true, residency: false } });
+});
+
+t.test('what can not be written down does not happen: the key and the handles stay until it can', async (t) => {
+  const log = join(t.testdir({}), 'audit.jsonl');
+  const worker = await startWorker(t, { env: { WORKER_AUDIT_LOG: log } });
+  const { handle } = (await upload(worker, 'a', a)).json();
+  unlinkSync(log);
+  symlinkSync('/dev/full', log);
+  t.throws(() => worker.residency.sealKey.rotate(second), { code: 'AUDIT_UNAVAILABLE' });
+  t.match(await judge(worker, handle), { valid: true });
+  t.equal((await get(worker, '/v1/ready')).json().handles[0].handle, handle);
+  unlinkSync(log);
+  t.equal(worker.residency.sealKey.rotate(second), true);
+  const lines = readFileSync(log, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  t.match(
+    lines.filter(({ event }) => event === 'SealKeyRotated' || event === 'VramSealed'),
+    [
+      { event: 'SealKeyRotated', kid: deriveSealKey(second, 'worker-1').kid, previous_kid: kidOf(handle) },
+      { event: 'VramSealed', shard_id: 'a', prev: claimsOf(handle).jti },
+    ],
+  );
+});
+
+t.test('handles that could not be written down follow when they can be, and their key stays until then', async (t) => {
+  const worker = new WorkerIdentity('worker-1', 'simulated', deriveSealKey(first, 'worker-1'));
+  const figures = { name: 'device', uuid: 'GPU-0', totalBytes: 8, freeBytes: 8, granularityBytes: 1 };
+  const identity = { shardId: 'a', modelRef: 'm', shardIndex: 0, totalShards: 1 };
+  const record = new ShardRecord(identity, 5, new DeviceMemory(0, figures, async () => figures), () => undefined);
+  const proof = { digest: null, treeDigest: digestOf(Buffer.alloc(32)), groupHashes: Buffer.alloc(32) };
+  const seal = issueSeal(record, { ...proof, expected: 'none' }, worker);
+  record.phase = { state: 'sealed', seal };
+  let writable = false;
+  const inventory = {
+    worker,
+    options: { workerId: 'worker-1', sealAlgorithm: 'HS256', keyGraceSeconds: 0 },
+    shards: { all: () => [record] },
+    audit: { append: () => undefined },
+    require: () => {
+      if (!writable) throw new WorkerError('AUDIT_UNAVAILABLE', 'full');
+    },
+    changed: () => undefined,
+  };
+  const rotation = new Rotation(inventory as never);
+  rotation.rotate(second);
+  rotation.sweep();
+  t.equal(record.seal?.handle, seal.handle);
+  t.equal(worker.keys.find(seal.kid), undefined, 'the key of before verifies nothing that others bring');
+  t.equal(verifyHandle(seal.handle, worker.keys.own).ok, true, 'but our own handle is still sound');
+  writable = true;
+  rotation.sweep();
+  t.equal(record.seal?.kid, worker.key.kid);
+  t.equal(worker.keys.own(seal.kid), undefined, 'then it is gone');
+});
+
+t.test('a key that is gone is overwritten, and at the end all are', async (t) => {
+  const [one, two] = [deriveSealKey(first, 'w'), deriveSealKey(second, 'w')];
+  const ring = new KeyRing(one);
+  ring.rotate(two, performance.now() + 60_000);
+  ring.sweep(() => false);
+  t.notOk(one.secret.equals(Buffer.alloc(32)), 'within its grace it is kept');
+  ring.rotate(deriveSealKey(third, 'w'), 0);
+  ring.sweep(() => false);
+  t.ok(two.secret.equals(Buffer.alloc(32)));
+  ring.wipe();
+  t.ok(one.secret.equals(Buffer.alloc(32)));
+  t.ok(ring.current.alg === 'HS256' && ring.current.secret.equals(Buffer.alloc(32)));
+});
+
+t.test('a private key that workers share: what another of them signed is not of this one', async (t) => {
+  const env = signingWithEd25519(t);
+  const worker = await startWorker(t, { env });
+  const { handle } = (await upload(worker, 'a', a)).json();
+  const other = await startWorker(t, { env: { ...env, WORKER_ID: 'worker-2' } });
+  await upload(other, 'a', a);
+  t.same(await judge(other, handle), { valid: false, reason: 'unknown_key', claims: null });
+  t.match(await judge(worker, handle), { valid: true });
+});
+
+t.test('a private key is rotated like a secret', async (t) => {
+  const worker = await startWorker(t, { env: signingWithEd25519(t) });
+  const { handle } = (await upload(worker, 'a', a)).json();
+  t.throws(() => worker.residency.sealKey.rotate(second), { name: 'TypeError' });
+  worker.residency.sealKey.rotate(newPrivateKey('der'));
+  const current = await handleOf(worker);
+  t.not(kidOf(current), kidOf(handle));
+  for (const one of [handle, current]) t.match(await judge(worker, one), { valid: true });
+});

@@ -1,0 +1,172 @@
+import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { Agent, get } from 'node:https';
+import { join } from 'node:path';
+import type { TLSSocket } from 'node:tls';
+import t from 'tap';
+import { patternBytes } from '../support/bytes.js';
+import { Authority, type Certificate } from '../support/certificates.js';
+import { newPrivateKey } from '../support/key_files.js';
+import { startProcess, temporaryDirectory, type WorkerProcess } from '../support/process.js';
+
+const [first, second, third] = ['first', 'second', 'third'].map((word) => `${word}-token-0123456789abcdef0123456789`);
+const reader = 'reader-token-0123456789abcdef0123456789';
+
+/** Replaces a file as configuration tools do: the new one is whole before it has the name. */
+function replace(path: string, content: string | Uint8Array, mode = 0o600): void {
+  writeFileSync(`${path}.new`, content, { mode });
+  renameSync(`${path}.new`, path);
+}
+
+/** What the answers asked for here have in common. */
+interface Body {
+  readonly handles: readonly { readonly handle: string }[];
+  readonly keys: readonly object[];
+  readonly valid: boolean;
+  readonly reason: string | null;
+}
+
+async function ask(worker: WorkerProcess, token: string | undefined, path = '/v1/devices') {
+  const answer = await fetch(worker.url + path, { headers: { authorization: `Bearer ${token}` } });
+  return { status: answer.status, body: (await answer.json()) as Body };
+}
+
+async function standing(worker: WorkerProcess, token: string | undefined): Promise<string | undefined> {
+  return (await ask(worker, token, '/v1/ready')).body.handles[0]?.handle;
+}
+
+async function judge(worker: WorkerProcess, token: string | undefined, handle: string | undefined): Promise<Body> {
+  const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+  const body = JSON.stringify({ handle });
+  return (await fetch(`${worker.url}/v1/handles/verify`, { method: 'POST', headers, body })).json() as Promise<Body>;
+}
+
+async function commit(worker: WorkerProcess, token: string | undefined): Promise<string> {
+  const answer = await fetch(`${worker.url}/v1/commit?shard_id=a&model_ref=m`, {
+    method: 'PUT',
+    headers: { authorization: `Bearer ${token}` },
+    body: patternBytes(5000),
+  });
+  return ((await answer.json()) as { handle: string }).handle;
+}
+
+/** Resolves when it is so; the test's own limit ends what never is. */
+async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 50));
+}
+
+const opens = (worker: WorkerProcess, token: string | undefined) => async () =>
+  (await ask(worker, token)).status === 200;
+
+t.test('a token that is replaced opens at once, the one before it no more; handles of before stay valid', async (t) => {
+  const directory = temporaryDirectory(t);
+  // As Kubernetes mounts secrets: the name is a link through a link, which is what changes.
+  for (const [name, token] of [
+    ['one', first],
+    ['two', second],
+  ] as const) {
+    mkdirSync(join(directory, name));
+    writeFileSync(join(directory, name, 'token'), `${token}\n`, { mode: 0o600 });
+  }
+  symlinkSync('one', join(directory, 'data'));
+  const file = join(directory, 'token');
+  symlinkSync('data/token', file);
+  const worker = await startProcess(t, directory, { WORKER_API_TOKEN_FILE: file });
+  const handle = await commit(worker, first);
+
+  symlinkSync('two', join(directory, 'data.new'));
+  renameSync(join(directory, 'data.new'), join(directory, 'data'));
+  await until(opens(worker, second));
+  t.equal((await ask(worker, first)).status, 401);
+  await until(async () => (await standing(worker, second)) !== handle);
+  const current = await standing(worker, second);
+  for (const one of [handle, current]) t.match(await judge(worker, second, one), { valid: true });
+  t.equal(await commit(worker, second), current, 'a retry is given the one that stands');
+  for (const token of [first, second]) t.notMatch(worker.output(), String(token));
+});
+
+t.test(
+  'SIGHUP takes everything anew; what is no secret is refused, and the worker goes on with what it has',
+  async (t) => {
+    const directory = temporaryDirectory(t);
+    const [token, read, seal] = ['token', 'read', 'seal'].map((name) => join(directory, name)) as [
+      string,
+      string,
+      string,
+    ];
+    writeFileSync(token, String(first), { mode: 0o600 });
+    writeFileSync(read, reader, { mode: 0o600 });
+    writeFileSync(seal, newPrivateKey(), { mode: 0o600 });
+    const worker = await startProcess(t, directory, {
+      WORKER_API_TOKEN_FILE: token,
+      WORKER_READ_TOKEN_FILE: read,
+      WORKER_SEAL_ALG: 'Ed25519',
+      WORKER_SEAL_KEY_FILE: seal,
+      WORKER_KEY_GRACE_SECONDS: '0',
+    });
+    const handle = await commit(worker, first);
+    const refusals = () => worker.output().match(/not replaced/g)?.length ?? 0;
+    const bad: readonly (readonly [string, string, number?])[] = [
+      [token, ''],
+      [token, 'short'],
+      [token, `${second} ${second}`],
+      [token, String(second), 0o644],
+      [token, reader],
+      [seal, 'x'.repeat(100)],
+      [seal, String(newPrivateKey()).replace('PRIVATE', 'PUBLIC')],
+    ];
+    for (const [path, content, mode] of bad) {
+      const before = refusals();
+      replace(path, content, mode);
+      worker.child.kill('SIGHUP');
+      await until(() => refusals() > before);
+      t.equal((await ask(worker, first)).status, 200, 'the token stays');
+      t.equal((await ask(worker, reader)).status, 200);
+      t.match(await judge(worker, first, handle), { valid: true }, 'and so does the key');
+      rmSync(path);
+      if (path === token) replace(token, String(first));
+    }
+    replace(seal, newPrivateKey('der'));
+    replace(token, String(third));
+    worker.child.kill('SIGHUP');
+    await until(opens(worker, third));
+    await until(async () => (await judge(worker, third, handle)).reason === 'unknown_key');
+    t.equal((await ask(worker, first)).status, 401);
+    t.equal((await ask(worker, reader)).status, 200);
+    t.equal((await ask(worker, third, '/.well-known/jwks.json')).body.keys.length, 1);
+    for (const secret of [first, third, reader, 'x'.repeat(100)]) t.notMatch(worker.output(), String(secret));
+    worker.child.kill('SIGTERM');
+    t.equal(await worker.exited, 0);
+  },
+);
+
+t.test('SIGHUP takes other certificates; a key of another one is refused', async (t) => {
+  const authority = new Authority(t);
+  const [one, two] = [authority.issue('one'), authority.issue('two')];
+  const directory = temporaryDirectory(t);
+  const [certFile, keyFile] = [join(directory, 'tls.crt'), join(directory, 'tls.key')];
+  const put = ({ cert }: Pick<Certificate, 'cert'>, { key }: Pick<Certificate, 'key'>) => {
+    replace(certFile, cert);
+    replace(keyFile, key);
+  };
+  put(one, one);
+  const worker = await startProcess(t, directory, { WORKER_TLS_CERT_FILE: certFile, WORKER_TLS_KEY_FILE: keyFile });
+  const served = () =>
+    new Promise<string>((resolve, reject) => {
+      const agent = new Agent({ ca: authority.certificate.cert });
+      get(`${worker.url}/livez`, { agent }, (answer) => {
+        resolve(String((answer.socket as TLSSocket).getPeerCertificate().subject.CN));
+        answer.resume();
+      }).once('error', reject);
+    });
+  t.equal(await served(), 'one');
+  t.match(worker.output(), new RegExp(`curl -sS --cacert ${certFile}`), 'the lines to paste know of it');
+  put(two, one);
+  worker.child.kill('SIGHUP');
+  await until(() => worker.output().includes('WORKER_TLS_KEY_FILE'));
+  t.equal(await served(), 'one');
+  put(two, two);
+  worker.child.kill('SIGHUP');
+  await until(async () => (await served()) === 'two');
+  worker.child.kill('SIGTERM');
+  t.equal(await worker.exited, 0);
+});
