@@ -1,42 +1,58 @@
 import { readFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
+import { type Command, InputError, UsageError } from './commands/command.js';
 import { ConfigError } from './config.js';
 import { exitStatus } from './exit.js';
-import { serve } from './server.js';
-import { exitNow } from './vram/exit.js';
+
+/** Each command by its words, loaded only when it is asked for. */
+const commands: Readonly<Record<string, () => Promise<Command>>> = {
+  serve: async () => (await import('./commands/serve.js')).serveCommand,
+  'audit verify': async () => (await import('./commands/audit_verify.js')).auditVerify,
+};
 
 const usage = `Usage: vram-worker serve [--simulate]
+       vram-worker audit verify FILE... [--checkpoint FILE] [--key-file FILE]
 
-  serve        answers on WORKER_BIND_ADDR (127.0.0.1:8001) until SIGTERM
-  --simulate   with a simulated GPU, in host memory
-  --help       this text
-  --version    the version
+  serve         answers on WORKER_BIND_ADDR (127.0.0.1:8001) until SIGTERM
+  --simulate    with a simulated GPU, in host memory
+
+  audit verify  checks an audit log: exit status 0 whole, 1 tampered, 3 with a torn last line
+  --checkpoint  a file of checkpoints that were kept elsewhere, to hold the log against
+  --key-file    the seal secret's file: the checkpoints' signatures are checked too
+
+  --help        this text
+  --version     the version
 
 Settings come from the environment; the README lists them.
 `;
 
 /** Runs one command line. Sets `process.exitCode`; the process ends when nothing is left to do. */
 export async function main(args: readonly string[]): Promise<void> {
+  if (args.includes('--help')) return void process.stdout.write(usage);
+  if (args.includes('--version')) return void process.stdout.write(`${version()}\n`);
+  for (const [name, load] of Object.entries(commands)) {
+    const words = name.split(' ');
+    if (words.every((word, index) => args[index] === word)) return run(load, args.slice(words.length));
+  }
+  fail(exitStatus.usage, usage);
+}
+
+async function run(load: () => Promise<Command>, args: readonly string[]): Promise<void> {
   try {
-    const { values, positionals } = parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: { simulate: { type: 'boolean' }, help: { type: 'boolean' }, version: { type: 'boolean' } },
-    });
-    if (values.help) return void process.stdout.write(usage);
-    if (values.version) return void process.stdout.write(`${version()}\n`);
-    if (positionals.length !== 1 || positionals[0] !== 'serve') return fail(exitStatus.usage, usage);
-    await serve({ simulate: values.simulate ?? false });
+    const command = await load();
+    process.exitCode = await command(args);
   } catch (error) {
-    if (error instanceof ConfigError) return fail(exitStatus.config, `vram-worker: ${error.message}\n`);
-    if (error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS')) {
-      return fail(exitStatus.usage, `vram-worker: ${error.message}\n\n${usage}`);
-    }
-    fail(exitStatus.unavailable, `vram-worker: ${error instanceof Error ? error.message : String(error)}\n`);
+    const message = `vram-worker: ${error instanceof Error ? error.message : String(error)}\n`;
+    if (error instanceof ConfigError) return fail(exitStatus.config, message);
+    if (error instanceof InputError) return fail(exitStatus.noInput, message);
+    if (error instanceof UsageError || isParseError(error)) return fail(exitStatus.usage, `${message}\n${usage}`);
+    fail(exitStatus.unavailable, message);
     // A call of the driver may still be under way, and never return.
-    exitNow(exitStatus.unavailable);
+    (await import('./vram/exit.js')).exitNow(exitStatus.unavailable);
   }
 }
+
+const isParseError = (error: unknown): boolean =>
+  error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS');
 
 function fail(status: number, text: string): void {
   process.stderr.write(text);

@@ -25,6 +25,7 @@ export interface Config {
   readonly cudaKernels: string | undefined;
   readonly gpuDevices: readonly number[] | undefined;
   readonly auditLog: string | undefined;
+  readonly auditMaxBytes: number;
   readonly readyPublic: boolean;
   readonly drainSeconds: number;
   readonly uploadIdleSeconds: number;
@@ -53,6 +54,7 @@ const known = [
   'WORKER_DRIVER_TIMEOUT_SECONDS',
   'WORKER_GPU_DEVICES',
   'WORKER_AUDIT_LOG',
+  'WORKER_AUDIT_MAX_BYTES',
   'WORKER_READY_PUBLIC',
   'WORKER_DRAIN_SECONDS',
   'WORKER_UPLOAD_IDLE_SECONDS',
@@ -62,6 +64,7 @@ const known = [
 type Name = (typeof known)[number];
 
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
+const mebibyte = 1024 ** 2;
 const gibibyte = 1024 ** 3;
 
 /**
@@ -124,6 +127,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv, options: { simulate: 
     cudaKernels: existing('WORKER_CUDA_KERNELS', 'file'),
     gpuDevices: parseDevices(get('WORKER_GPU_DEVICES')),
     auditLog: get('WORKER_AUDIT_LOG'),
+    auditMaxBytes: integer('WORKER_AUDIT_MAX_BYTES', 64 * mebibyte, 4096, Number.MAX_SAFE_INTEGER),
     readyPublic: readyPublic === 'on',
     drainSeconds: integer('WORKER_DRAIN_SECONDS', 30, 0, 3600),
     uploadIdleSeconds: integer('WORKER_UPLOAD_IDLE_SECONDS', 30, 1, 3600),

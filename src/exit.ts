@@ -2,6 +2,8 @@
 export const exitStatus = {
   /** EX_USAGE: a command line that is none. */
   usage: 64,
+  /** EX_NOINPUT: a file that a command was to read can not be. */
+  noInput: 66,
   /** EX_UNAVAILABLE: no usable GPU at start. */
   unavailable: 69,
   /** EX_SOFTWARE: the GPU, its context or its driver was lost. A supervisor starts a new process. */

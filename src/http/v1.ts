@@ -22,7 +22,7 @@ export async function v1(app: FastifyInstance, { residency, config }: RouteOptio
       { token: config.apiToken, role: 'operator' },
       ...(config.readToken === undefined ? [] : [{ token: config.readToken, role: 'reader' as const }]),
     ],
-    onFailure: (fingerprint, address) => residency.authFailed(fingerprint, address),
+    onFailure: (fingerprint, request) => residency.authFailed(fingerprint, request.ip, request.id),
   });
   await app.register(pressure, {});
   app.addHook('onRequest', (_request, reply, done) => {

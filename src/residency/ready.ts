@@ -1,4 +1,5 @@
 import { signJws } from '../seal/jws.js';
+import type { Origin } from './origin.js';
 import type { ShardRecord } from './record.js';
 import type { ShardSnapshot } from './shard.js';
 import type { DriverKind, Reason, WorkerIdentity, WorkerState } from './worker.js';
@@ -9,6 +10,8 @@ export interface ReadyQuery {
   readonly withHandles: boolean;
   /** Shards whose last verification is older are verified first. */
   readonly maxAgeSeconds?: number;
+  /** Who asks for that. */
+  readonly origin: Origin;
   /** Asks for a signed attestation that can not be replayed. */
   readonly nonce?: string;
 }

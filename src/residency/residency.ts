@@ -8,6 +8,7 @@ import { slotsPerCommit } from './intake.js';
 import { Inventory } from './inventory.js';
 import type { DeviceSnapshot } from './memory.js';
 import type { ResidencyOptions } from './options.js';
+import type { Origin } from './origin.js';
 import { type PlanReport, type PlanRequest, plan } from './planning.js';
 import { type ReadyQuery, type ReadyReport, readyReport } from './ready.js';
 import type { ReservationSnapshot } from './reservation.js';
@@ -35,15 +36,13 @@ export class Residency {
     const worker = new WorkerIdentity(options.workerId, options.driverKind, key);
     this.#inventory = new Inventory(worker, options);
     this.#verifications = new Verifications(this.#inventory, () => this.observer);
-    this.#sweeper = setInterval(() => {
-      this.#inventory.reservations.sweep();
-      void this.#inventory.heartbeat.beat();
-    }, 1000).unref();
+    this.#sweeper = setInterval(() => this.#inventory.sweep(), 1000).unref();
   }
 
   /** Brings the devices up. Until it resolves every request is refused with STARTING. @throws VramError */
   async start(): Promise<void> {
     const { options, audit, worker } = this.#inventory;
+    await audit.open();
     const driver = await Driver.open({
       ...options,
       maxAllocationBytes: options.maxModelBytes,
@@ -88,25 +87,30 @@ export class Residency {
     return plan(this.#inventory, request);
   }
 
-  /** @throws WorkerError NOT_FOUND, RESERVATION_EXPIRED */
+  /** @throws WorkerError NOT_FOUND, RESERVATION_EXPIRED, AUDIT_UNAVAILABLE */
   renewReservation(reservationId: string, ttlSeconds?: number): ReservationSnapshot {
+    this.#inventory.reservations.require(reservationId);
+    this.#inventory.requireAudit();
     return this.#inventory.reservations.renew(reservationId, ttlSeconds);
   }
 
-  /** @throws WorkerError NOT_FOUND, RESERVATION_EXPIRED */
+  /** @throws WorkerError NOT_FOUND, RESERVATION_EXPIRED, AUDIT_UNAVAILABLE */
   dropReservation(reservationId: string): void {
+    this.#inventory.reservations.require(reservationId);
+    this.#inventory.requireAudit();
     this.#inventory.reservations.drop(reservationId);
   }
 
   /** Decides a commit whose bytes the caller brings. See `admit`. */
-  admit(request: CommitRequest): Admission {
-    return admit(this.#inventory, request, () => this.observer);
+  admit(request: CommitRequest, origin: Origin): Admission {
+    return admit(this.#inventory, request, () => this.observer, origin);
   }
 
   /** Commits a file below the model directory; its length is the shard's. `signal` gives the commit up. */
   async commitFile(
     request: Omit<CommitRequest, 'vramBytes'>,
     path: string,
+    origin: Origin,
     signal?: AbortSignal,
   ): Promise<CommitResult> {
     this.#inventory.requireStarted();
@@ -115,7 +119,7 @@ export class Residency {
     const file = openBeneath(modelDir, path);
     try {
       if (file.bytes === 0) throw new WorkerError('INVALID_PARAMS', 'the file is empty');
-      const admission = this.admit({ ...request, vramBytes: file.bytes });
+      const admission = this.admit({ ...request, vramBytes: file.bytes }, origin);
       if (admission.kind === 'standing') return admission.result;
       const { intake } = admission;
       signal?.addEventListener('abort', () => void intake.abort(signal.reason));
@@ -144,14 +148,17 @@ export class Residency {
     return this.#inventory.shards.page(filter);
   }
 
-  /** Digests the shard's bytes on the device now. @throws WorkerError NOT_FOUND, SHARD_BUSY, CUDA_ERROR */
-  async verify(shardId: string): Promise<VerifyReport> {
+  /** Digests the shard's bytes on the device now. @throws WorkerError NOT_FOUND, SHARD_BUSY, CUDA_ERROR, AUDIT_UNAVAILABLE */
+  async verify(shardId: string, origin: Origin): Promise<VerifyReport> {
     this.#inventory.requireStarted();
-    return this.#verifications.run(this.#inventory.shards.require(shardId));
+    return this.#verifications.run(this.#inventory.shards.require(shardId), origin);
   }
 
-  /** Wipes and frees a shard; waits for a verification under way. @throws WorkerError NOT_FOUND, SHARD_BUSY, CUDA_ERROR */
-  async release(shardId: string): Promise<void> {
+  /**
+   * Wipes and frees a shard; waits for a verification under way.
+   * @throws WorkerError NOT_FOUND, SHARD_BUSY, CUDA_ERROR, AUDIT_UNAVAILABLE
+   */
+  async release(shardId: string, origin: Origin): Promise<void> {
     this.#inventory.requireStarted();
     const record = this.#inventory.shards.require(shardId);
     const { phase } = record;
@@ -160,15 +167,16 @@ export class Residency {
       throw new WorkerError('SHARD_BUSY', `the shard is ${record.state}`, { retryAfterMs: 1000 });
     }
     this.#inventory.requireAudit();
-    this.#inventory.require('VramDeallocated', record, { vram_bytes: record.vramBytes });
+    this.#inventory.require('VramDeallocated', record, { reason: 'released' }, origin);
     await this.#inventory.discard(record);
   }
 
   /** Attests what is here; verifies first what is older than the query allows. */
   async ready(query: ReadyQuery): Promise<ReadyReport> {
     const { worker, shards, heartbeat } = this.#inventory;
-    const { modelRef, maxAgeSeconds } = query;
-    const unverified = maxAgeSeconds === undefined ? [] : await this.#verifications.refresh(modelRef, maxAgeSeconds);
+    const { modelRef, maxAgeSeconds, origin } = query;
+    const unverified =
+      maxAgeSeconds === undefined ? [] : await this.#verifications.refresh(modelRef, maxAgeSeconds, origin);
     const obstacles = [...this.#inventory.obstacles(), ...unverified];
     // What lay in a device that is lost is resident no more.
     const records = heartbeat.lost === undefined ? shards.ofModel(modelRef) : [];
@@ -198,9 +206,8 @@ export class Residency {
   }
 
   /** Somebody came without the right token; only a fingerprint of what they brought is kept. */
-  authFailed(fingerprint: string, remoteAddress: string): void {
-    const fields = { token_fingerprint: fingerprint, remote_address: remoteAddress };
-    this.#inventory.audit.note('AuthFailed', 'warning', fields);
+  authFailed(fingerprint: string, remoteAddress: string, requestId: string): void {
+    this.#inventory.failures.add(fingerprint, remoteAddress, requestId);
   }
 
   /** From here on nothing new is admitted and `ready` is false; what is under way goes on. */
@@ -235,7 +242,7 @@ export class Residency {
     if (!started) return;
     await this.abortCommits();
     const discarded = inventory.shards.all().map((record) => {
-      inventory.attempt('VramDeallocated', 'info', record, { vram_bytes: record.vramBytes });
+      inventory.attempt('VramDeallocated', 'info', record, { reason: 'stopped' });
       return inventory.discard(record);
     });
     await Promise.allSettled(discarded);

@@ -13,13 +13,13 @@ export interface Credential {
 
 export interface AuthOptions {
   readonly credentials: readonly Credential[];
-  /** Called for each failure that is not itself too many. `fingerprint` names the token without giving it away. */
-  readonly onFailure: (fingerprint: string, remoteAddress: string) => void;
+  /** Called for each failure. `fingerprint` names the token without giving it away. */
+  readonly onFailure: (fingerprint: string, request: FastifyRequest) => void;
 }
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Names the caller's token in limits; empty on open routes. */
+    /** Names the caller's token in limits and in the audit log; empty where there is none. */
     tokenFingerprint: string;
     /** What the caller's token may do; undefined on open routes. */
     role: Role | undefined;
@@ -47,16 +47,22 @@ export const auth = fp(async (app: FastifyInstance, { credentials, onFailure }: 
   });
 
   const fail = async (request: FastifyRequest, fingerprint: string): Promise<never> => {
+    onFailure(fingerprint, request);
     const limit = await failures(request);
     if (!limit.isAllowed && limit.isExceeded) {
       throw new WorkerError('RATE_LIMITED', 'Too many failed authentications', { retryAfterMs: limit.ttl });
     }
-    onFailure(fingerprint, request.ip);
     throw new WorkerError('AUTH_FAILED', 'The Authorization header holds no valid bearer token');
   };
 
   const roleOf = (digest: Buffer): Role | undefined =>
     known.reduce<Role | undefined>((found, one) => (timingSafeEqual(one.digest, digest) ? one.role : found), undefined);
+
+  const identify = (request: FastifyRequest, token: string): Role | undefined => {
+    const digest = sha256(token);
+    request.tokenFingerprint = digest.toString('hex', 0, 8);
+    return roleOf(digest);
+  };
 
   app.decorateRequest('tokenFingerprint', '');
   app.decorateRequest('role', undefined);
@@ -64,13 +70,11 @@ export const auth = fp(async (app: FastifyInstance, { credentials, onFailure }: 
     const { access } = request.routeOptions.config;
     const token = bearer.exec(request.headers.authorization ?? '')?.[1];
     if (access === 'public') {
-      request.role = token === undefined ? undefined : roleOf(sha256(token));
+      if (token !== undefined) request.role = identify(request, token);
       return done();
     }
     if (token === undefined) return void fail(request, 'none').catch(done);
-    const digest = sha256(token);
-    request.tokenFingerprint = digest.toString('hex', 0, 8);
-    const role = roleOf(digest);
+    const role = identify(request, token);
     if (role === undefined) return void fail(request, request.tokenFingerprint).catch(done);
     request.role = role;
     const allowed = role === 'operator' || access === 'read' || request.is404;
