@@ -30,7 +30,7 @@ export const auditVerify: Command = async (args) => {
     process.stdout.write(`${describe(verdict, keysOf !== undefined)}\n`);
     return statuses[verdict.kind];
   } catch (error) {
-    throw error instanceof Error && 'code' in error && 'path' in error ? new InputError(error.message) : error;
+    throw error instanceof Error && 'syscall' in error ? new InputError(error.message) : error;
   }
 };
 
