@@ -54,12 +54,26 @@ const release = (id: number): Mutation => ({
   event: 'VramDeallocated',
   send: (worker) => ask(worker, 'DELETE', `/v1/shards/s${id}`),
 });
-const reserve: Mutation = { event: null, send: (worker) => ask(worker, 'POST', '/v1/plan', plan) };
+/** Holds memory, or gives back what it held before. */
+function reserveOrDrop(): Mutation {
+  let held: string | undefined;
+  const send = async (worker: WorkerProcess) => {
+    if (held !== undefined) {
+      const dropped = await ask(worker, 'DELETE', `/v1/reservations/${held}`);
+      if (dropped.status === 204) held = undefined;
+      return dropped;
+    }
+    const made = await ask(worker, 'POST', '/v1/plan', plan);
+    if (made.status === 200) held = (made.json.reservation as { reservation_id: string }).reservation_id;
+    return made;
+  };
+  return { event: null, send };
+}
 
 /** What is done next, at random but the same in every run. */
 function mutations(count: number): Mutation[] {
   const id = fc.nat(5);
-  const any = fc.oneof(id.map(commit), id.map(verify), id.map(release), fc.constant(reserve));
+  const any = fc.oneof(id.map(commit), id.map(verify), id.map(release), fc.constant(reserveOrDrop()));
   return fc.sample(any, { numRuns: count, seed: 4 });
 }
 
@@ -73,7 +87,8 @@ async function unlogged(
   const answer = await send(worker);
   if (answer.status === 503) {
     if (answer.json.code !== 'AUDIT_UNAVAILABLE') return new Error(JSON.stringify(answer.json));
-    return before === (await stateOf(worker)) ? 'refused' : new Error(`refused, yet done: ${before}`);
+    const now = await stateOf(worker);
+    return before === now ? 'refused' : new Error(`refused, yet done: ${before} became ${now}`);
   }
   if (answer.status >= 500) return new Error(JSON.stringify(answer));
   if (event === null || (![201, 204].includes(answer.status) && answer.json.verified !== true)) return 'no';
