@@ -108,14 +108,23 @@ async function undisturbed(
   disturb: (index: number) => void,
 ): Promise<void> {
   let refused = 0;
+  let lost = 0;
   for (const [index, mutation] of mutations(attempts).entries()) {
     disturb(index);
-    const outcome = await unlogged(worker, log, mutation);
+    // On a machine so busy that an answer waits for seconds, its connection may be gone: that proves nothing.
+    const outcome = await unlogged(worker, log, mutation).catch((error: unknown) => {
+      if (!(error instanceof TypeError)) throw error;
+      lost++;
+      return 'no' as const;
+    });
     if (outcome instanceof Error) throw outcome;
     if (outcome === 'refused') refused++;
   }
   t.ok(refused > 0, `${refused} were refused`);
-  t.comment(`figure: mutations without an unlogged effect, ${name} ${attempts} of ${attempts} (${refused} refused)`);
+  t.ok(lost < attempts / 10, `${lost} were lost`);
+  t.comment(
+    `figure: mutations without an unlogged effect, ${name} ${attempts - lost} of ${attempts - lost} (${refused} refused)`,
+  );
 }
 
 /** A file system of its own, so small that it can be filled; undefined where this user may not mount one. */
