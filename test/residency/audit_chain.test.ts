@@ -164,6 +164,26 @@ t.test('forged lines, well chained, put in between are found at the first of the
   });
 });
 
+t.test('of more than 255 forged lines put in, checkpoints and all, the end is found', async (t) => {
+  const lines = logOf(t, 5);
+  const path = join(temporaryDirectory(t), 'copy.log');
+  const putIn = (count: number) => {
+    const forged = lines.slice(0, 2);
+    while (forged.length < 2 + count) {
+      const previous = sha256(forged.at(-1) ?? '');
+      const seq = forged.length + 1;
+      const claims = { iss: 'worker-1', reason: 'interval', sequence: seq - 1, hash: previous };
+      const checkpoint = `e30.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.c2ln`;
+      const change = seq % 256 === 0 ? { event: 'AuditCheckpoint', checkpoint } : { shard_id: 'forged' };
+      forged.push(forge(lines[1] ?? '', { seq, previous, ...change }));
+    }
+    return judge(path, textOf([...forged, ...lines.slice(2)]));
+  };
+  t.match(putIn(1), { kind: 'tampered', seq: 3, line: 4 });
+  t.match(putIn(255), { kind: 'tampered', seq: 3, line: 258 });
+  t.match(putIn(256), { kind: 'tampered', seq: 259, line: 259 });
+});
+
 t.test('two lines that changed places are found at the first', async (t) => {
   alwaysFound(t, (lines, at, other) => {
     const [from, to] = [Math.min(at, other), Math.max(at, other)];
@@ -189,6 +209,19 @@ t.test('a line that follows another one is found, where the next one follows it'
     lines[at + 1] = forge(lines[at + 1] ?? '', { previous: sha256(lines[at] ?? '') });
     return at === 0 ? 1 : at;
   });
+});
+
+t.test('of two lines that do not fit the one behind tells which', async (t) => {
+  const lines = logOf(t, 5);
+  const path = join(temporaryDirectory(t), 'copy.log');
+  const alien = (line: string) => forge(line, { previous: 'f'.repeat(64) });
+  const [first = '', second = '', third = ''] = lines;
+  t.match(judge(path, textOf([alien(first), ...lines.slice(1)])), { kind: 'tampered', seq: 1 });
+  t.match(judge(path, textOf([alien(first)])), { kind: 'tampered', seq: 1 });
+  t.match(judge(path, textOf(lines.toSpliced(2, 0, alien(third)))), { kind: 'tampered', seq: 3 }, 'one was put in');
+  const other = forge(second, { shard_id: 'another' });
+  t.match(judge(path, textOf(lines.with(1, other))), { kind: 'tampered', seq: 2 }, 'one was changed');
+  t.match(judge(path, textOf([first, other, third])), { kind: 'tampered', seq: 2 }, 'with nothing behind');
 });
 
 t.test('what is missing at the end is found against a kept checkpoint, torn or not', async (t) => {

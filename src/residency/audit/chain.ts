@@ -67,7 +67,7 @@ export class Chain {
     if (this.#recent.has(entry.hash)) {
       return { seq: expected, detail: `is missing: entry ${entry.seq} stands in its place, a second time` };
     }
-    if (follows !== undefined && follows.seq < end.seq && entry.seq === follows.seq + 1) {
+    if (follows !== undefined && entry.seq === follows.seq + 1) {
       return { seq: entry.seq, detail: 'is there twice: one was put in' };
     }
     if (entry.seq !== expected) return { seq: expected, detail: `is missing: entry ${entry.seq} stands in its place` };
@@ -108,8 +108,8 @@ export class Chain {
 
   #remember({ seq, hash }: Link): void {
     this.#recent.set(hash, { seq, hash });
-    const [oldest] = this.#recent.keys();
-    if (this.#recent.size > rememberedLinks && oldest !== undefined) this.#recent.delete(oldest);
+    const [oldest = ''] = this.#recent.keys();
+    if (this.#recent.size > rememberedLinks) this.#recent.delete(oldest);
   }
 
   /** What kept checkpoints say of entries before the first that is here. */
