@@ -211,6 +211,26 @@ t.test('a line that follows another one is found, where the next one follows it'
   });
 });
 
+t.test('a line with a checksum that holds is no entry yet', async (t) => {
+  const lines = logOf(t, 5).slice(0, -1);
+  const path = join(temporaryDirectory(t), 'copy.log');
+  for (const change of [{ seq: '5' }, { seq: 5.5 }, { previous: 7 }, { event: 7 }, { event: undefined }]) {
+    const last = forge(lines.at(-1) ?? '', change);
+    t.match(judge(path, textOf(lines.with(-1, last))), { kind: 'tampered', seq: 5 }, JSON.stringify(change));
+  }
+});
+
+t.test('only a checkpoint states something; only the last file may be torn', async (t) => {
+  const lines = logOf(t, 5).slice(0, -1);
+  const path = join(temporaryDirectory(t), 'copy.log');
+  const talkative = rechain(lines.with(2, forge(lines[2] ?? '', { checkpoint: 'e30.e30.e30' })), 2);
+  t.match(judge(path, textOf(talkative)), { kind: 'whole' });
+  const second = `${path}.2`;
+  writeFileSync(path, textOf(lines.slice(0, 3)).slice(0, -1));
+  writeFileSync(second, textOf(lines.slice(3)));
+  t.match(verifyLog([path, second], { kept: new Map() }), { kind: 'tampered', seq: 3, file: path, line: 3 });
+});
+
 t.test('of two lines that do not fit the one behind tells which', async (t) => {
   const lines = logOf(t, 5);
   const path = join(temporaryDirectory(t), 'copy.log');
@@ -286,8 +306,11 @@ t.test('a checkpoint is signed, states what stands before it, and stands where i
   };
   t.equal(JSON.parse(lines[at] ?? '').event, 'AuditCheckpoint');
   t.match(judge(path, textOf(stating({ iat: 1 }))), { kind: 'whole' }, 'nobody looked at the signature');
-  t.match(judge(path, textOf(stating({ iat: 1 })), { signed: true }), { kind: 'tampered', seq: 256 });
-  t.match(judge(path, textOf(stating({ iss: 'worker-2' })), { signed: true }), { kind: 'tampered', seq: 256 });
+  const unsigned = { kind: 'tampered', seq: 256, detail: /\(signature\)$/ };
+  t.match(judge(path, textOf(stating({ iat: 1 })), { signed: true }), unsigned);
+  const unknown = { kind: 'tampered', seq: 256, detail: /\(unknown_key\)$/ };
+  t.match(judge(path, textOf(stating({ iss: 'worker-2' })), { signed: true }), unknown);
+  t.match(judge(path, textOf(stating({ reason: 'whim' }))), { kind: 'tampered', seq: 256 });
   t.match(judge(path, textOf(stating({ sequence: 254 }))), { kind: 'tampered', seq: 256 });
   t.match(judge(path, textOf(stating({ hash: 'f'.repeat(64) }))), { kind: 'tampered', seq: 255 });
   t.match(judge(path, textOf(stating({ hash: 1 }))), { kind: 'tampered', seq: 256 });

@@ -76,14 +76,7 @@ function decode(payload: string): unknown {
 }
 
 function isCheckpointClaims(claims: unknown): claims is CheckpointClaims {
-  if (typeof claims !== 'object' || claims === null) return false;
-  const { iss, sequence, hash, reason } = {
-    iss: undefined,
-    sequence: undefined,
-    hash: undefined,
-    reason: undefined,
-    ...claims,
-  };
+  const { iss, sequence, hash, reason }: Partial<Record<keyof CheckpointClaims, unknown>> = Object(claims);
   return (
     typeof iss === 'string' &&
     Number.isSafeInteger(sequence) &&

@@ -66,8 +66,7 @@ export const sha256 = (bytes: Uint8Array | string): string => createHash('sha256
 
 function parse(line: Buffer): AuditFields | undefined {
   try {
-    const value: unknown = JSON.parse(line.toString('utf8'));
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : undefined;
+    return Object(JSON.parse(line.toString('utf8')));
   } catch {
     return undefined;
   }

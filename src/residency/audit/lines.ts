@@ -40,7 +40,7 @@ function* piecesOf(path: string): Generator<Pick<Line, 'bytes' | 'ended'>> {
         start = end + 1;
       }
       // Of a line that is too long to be an entry its beginning says so.
-      rest = text.subarray(start, start + maxLineBytes + 1);
+      rest = text.subarray(start, start + maxLineBytes);
     }
     if (rest.length > 0) yield { bytes: rest, ended: false };
   } finally {
