@@ -128,6 +128,12 @@ export class Inventory {
     throw new WorkerError('AUDIT_UNAVAILABLE', 'the audit log cannot be written', { retryAfterMs: 1000 });
   }
 
+  /** A reservation that may be changed now. @throws WorkerError NOT_FOUND, RESERVATION_EXPIRED, AUDIT_UNAVAILABLE */
+  requireReservation(reservationId: string): void {
+    this.reservations.require(reservationId);
+    this.requireAudit();
+  }
+
   /** What keeps the worker itself, whatever shards it has, from being ready. */
   obstacles(): Reason[] {
     const { state } = this;

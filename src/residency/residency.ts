@@ -89,15 +89,13 @@ export class Residency {
 
   /** @throws WorkerError NOT_FOUND, RESERVATION_EXPIRED, AUDIT_UNAVAILABLE */
   renewReservation(reservationId: string, ttlSeconds?: number): ReservationSnapshot {
-    this.#inventory.reservations.require(reservationId);
-    this.#inventory.requireAudit();
+    this.#inventory.requireReservation(reservationId);
     return this.#inventory.reservations.renew(reservationId, ttlSeconds);
   }
 
   /** @throws WorkerError NOT_FOUND, RESERVATION_EXPIRED, AUDIT_UNAVAILABLE */
   dropReservation(reservationId: string): void {
-    this.#inventory.reservations.require(reservationId);
-    this.#inventory.requireAudit();
+    this.#inventory.requireReservation(reservationId);
     this.#inventory.reservations.drop(reservationId);
   }
 
@@ -154,10 +152,7 @@ export class Residency {
     return this.#verifications.run(this.#inventory.shards.require(shardId), origin);
   }
 
-  /**
-   * Wipes and frees a shard; waits for a verification under way.
-   * @throws WorkerError NOT_FOUND, SHARD_BUSY, CUDA_ERROR, AUDIT_UNAVAILABLE
-   */
+  /** Wipes and frees; waits for a verification. @throws WorkerError NOT_FOUND, SHARD_BUSY, CUDA_ERROR, AUDIT_UNAVAILABLE */
   async release(shardId: string, origin: Origin): Promise<void> {
     this.#inventory.requireStarted();
     const record = this.#inventory.shards.require(shardId);
