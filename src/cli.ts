@@ -7,11 +7,13 @@ import { exitStatus } from './exit.js';
 const commands: Readonly<Record<string, () => Promise<Command>>> = {
   serve: async () => (await import('./commands/serve.js')).serveCommand,
   'handle verify': async () => (await import('./commands/handle_verify.js')).handleVerify,
+  'audit verify': async () => (await import('./commands/audit_verify.js')).auditVerify,
 };
 
 const usage = `Usage: vram-worker serve [--simulate]
        vram-worker handle verify HANDLE --secret-file FILE --worker-id ID
        vram-worker handle verify HANDLE --jwks FILE [--worker-id ID]
+       vram-worker audit verify FILE... [--checkpoint FILE] [--key-file FILE]
 
   serve          answers on WORKER_BIND_ADDR (127.0.0.1:8001) until SIGTERM
   --simulate     with a simulated GPU, in host memory
@@ -21,6 +23,10 @@ const usage = `Usage: vram-worker serve [--simulate]
   --secret-file  the secret that the worker signs from
   --jwks         its public keys, as /.well-known/jwks.json gives them
   --worker-id    the worker's WORKER_ID
+
+  audit verify   checks an audit log: exit status 0 whole, 1 tampered, 3 with a torn last line
+  --checkpoint   a file of checkpoints that were kept elsewhere, to hold the log against
+  --key-file     the seal secret's file: the checkpoints' signatures are checked too
 
   --help         this text
   --version      the version

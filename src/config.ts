@@ -30,6 +30,7 @@ export interface Config extends SecretFiles, Tokens {
   readonly cudaKernels: string | undefined;
   readonly gpuDevices: readonly number[] | undefined;
   readonly auditLog: string | undefined;
+  readonly auditMaxBytes: number;
   /** The list of shards that a restart is to bring back. */
   readonly manifest: string | undefined;
   readonly readyPublic: boolean;
@@ -63,6 +64,7 @@ const known = [
   'WORKER_DRIVER_TIMEOUT_SECONDS',
   'WORKER_GPU_DEVICES',
   'WORKER_AUDIT_LOG',
+  'WORKER_AUDIT_MAX_BYTES',
   'WORKER_MANIFEST',
   'WORKER_READY_PUBLIC',
   'WORKER_DRAIN_SECONDS',
@@ -75,6 +77,7 @@ const known = [
 type Name = (typeof known)[number];
 
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
+const mebibyte = 1024 ** 2;
 const gibibyte = 1024 ** 3;
 
 /**
@@ -144,6 +147,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv, options: { simulate: 
     cudaKernels: existing('WORKER_CUDA_KERNELS', 'file'),
     gpuDevices: parseDevices(get('WORKER_GPU_DEVICES')),
     auditLog: get('WORKER_AUDIT_LOG'),
+    auditMaxBytes: integer('WORKER_AUDIT_MAX_BYTES', 64 * mebibyte, 4096, Number.MAX_SAFE_INTEGER),
     manifest: get('WORKER_MANIFEST'),
     readyPublic: readyPublic === 'on',
     drainSeconds: integer('WORKER_DRAIN_SECONDS', 30, 0, 3600),

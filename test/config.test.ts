@@ -39,6 +39,8 @@ t.test('defaults', async (t) => {
     scrubSeconds: 3600,
     scrubBytesPerSecond: 1024 ** 3,
     manifest: undefined,
+    auditLog: undefined,
+    auditMaxBytes: 64 * 1024 ** 2,
   });
 });
 
@@ -94,6 +96,8 @@ t.test('what can not be is refused, and the setting is named', async (t) => {
     ['WORKER_CUDA_KERNELS', '/nonexistent'],
     ['WORKER_GPU_DEVICES', '0,0'],
     ['WORKER_GPU_DEVICES', 'all'],
+    ['WORKER_AUDIT_MAX_BYTES', '4095'],
+    ['WORKER_AUDIT_MAX_BYTES', '64MiB'],
     ['WORKER_READY_PUBLIC', 'yes'],
     ['WORKER_DRAIN_SECONDS', '99999'],
     ['WORKER_SCRUB_SECONDS', '-1'],

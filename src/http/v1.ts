@@ -23,7 +23,7 @@ export async function v1(
   await app.register(rateLimits, { requestsPerSecond: config.requestsPerSecond });
   await app.register(auth, {
     credentials,
-    onFailure: (fingerprint, address) => residency.authFailed(fingerprint, address),
+    onFailure: (fingerprint, request) => residency.authFailed(fingerprint, request.ip, request.id),
   });
   await app.register(pressure, {});
   app.addHook('onRequest', (_request, reply, done) => {

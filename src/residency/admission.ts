@@ -1,9 +1,11 @@
-import { WorkerError } from '../errors.js';
+import { type ErrorCode, WorkerError } from '../errors.js';
 import type { Load, LoadResult } from '../vram/load.js';
+import type { AuditEvent, AuditFields } from './audit/event.js';
 import { type CommitRequest, type CommitResult, type Likeness, likeness } from './commit.js';
 import { Intake, type IntakePurpose } from './intake.js';
 import type { Inventory } from './inventory.js';
 import type { Claim, DeviceMemory } from './memory.js';
+import type { Origin } from './origin.js';
 import { ShardRecord } from './record.js';
 import { openShard, sealShard } from './sealing.js';
 import type { Turn } from './turns.js';
@@ -30,6 +32,7 @@ export function admit(
   inventory: Inventory,
   request: CommitRequest,
   observer: () => ResidencyObserver,
+  origin: Origin,
   turns = inventory.turns,
 ): Admission {
   inventory.requireStarted();
@@ -56,7 +59,7 @@ export function admit(
       turn.leave();
       throw error;
     }
-    return begin(inventory, turn, receive(inventory, request, taken, observer));
+    return begin(inventory, turn, receive(inventory, request, taken, observer, origin));
   } catch (error) {
     taken.giveBack();
     throw error;
@@ -97,12 +100,24 @@ function takeMemory(inventory: Inventory, request: CommitRequest): Taken {
   return { memory: inventory.device(reserved), claim, giveBack };
 }
 
+/** Refusals that say something of the memory, or of the driver, and not of the client. */
+const violations = new Map<ErrorCode, AuditEvent>([
+  ['POLICY_VIOLATION', 'PolicyViolation'],
+  ['SEAL_VERIFICATION_FAILED', 'SealVerificationFailed'],
+]);
+
+const expectedOf = ({ expectedDigest, expectedTreeDigest }: CommitRequest): AuditFields => ({
+  expected_digest: expectedDigest ?? null,
+  expected_tree_digest: expectedTreeDigest ?? null,
+});
+
 /** A new shard: present from now on, `receiving`. */
 function receive(
   inventory: Inventory,
   request: CommitRequest,
   taken: Taken,
   observer: () => ResidencyObserver,
+  origin: Origin,
 ): IntakePurpose {
   const started = performance.now();
   const { memory, claim, giveBack } = taken;
@@ -112,6 +127,7 @@ function receive(
     if (!sealed) giveBack();
   };
   const record = new ShardRecord(request, vramBytes, memory, returnMemory, request.source);
+  let allocated = false;
   let sealed = false;
   let undone = false;
   inventory.shards.add(record);
@@ -119,7 +135,8 @@ function receive(
   return {
     totalBytes: vramBytes,
     async open(): Promise<Load> {
-      inventory.require('VramAllocated', record, { gpu_device: memory.gpuDevice, vram_bytes: vramBytes });
+      inventory.require('VramAllocated', record, expectedOf(request), origin);
+      allocated = true;
       const load = await openShard(record, request, inventory.driver);
       claim.settle();
       return load;
@@ -132,7 +149,7 @@ function receive(
       inventory.changed();
       const seal = await sealShard(record, request, received, inventory.worker, signal);
       const { jti, digest, treeDigest } = seal;
-      inventory.require('VramSealed', record, { jti, digest, tree_digest: treeDigest, vram_bytes: vramBytes });
+      inventory.require('VramSealed', record, { jti, digest, tree_digest: treeDigest }, origin);
       inventory.ledger.remember(record, seal);
       sealed = true;
       claim.shrink();
@@ -140,18 +157,17 @@ function receive(
       inventory.changed();
       return resultOf(record, true);
     },
-    async undo(): Promise<void> {
+    async undo(error: unknown): Promise<void> {
       undone = true;
       claim.unsettle();
-      if (record.allocation !== undefined) inventory.attempt('VramDeallocated', 'info', record);
+      if (allocated) inventory.attempt('VramDeallocated', 'info', record, { reason: outcomeOf(error) }, origin);
       // A driver that can not free leaves the shard `releasing`, where it is seen and can be released again.
       await inventory.discard(record).catch(() => undefined);
     },
     ended(error: unknown): void {
       if (undone) inventory.notice(error);
-      if (error instanceof WorkerError && error.code === 'POLICY_VIOLATION') {
-        inventory.attempt('PolicyViolation', 'critical', record, { detail: error.message });
-      }
+      const event = error instanceof WorkerError ? violations.get(error.code) : undefined;
+      if (event !== undefined) inventory.attempt(event, 'critical', record, { detail: String(error) }, origin);
       observer().committed(outcomeOf(error), vramBytes, (performance.now() - started) / 1000);
     },
   };

@@ -15,8 +15,8 @@ export interface IntakePurpose {
   progress(receivedBytes: number): void;
   /** Takes effect in its last step, and throws the signal's reason where that comes first. */
   complete(received: LoadResult, signal: AbortSignal): Promise<CommitResult>;
-  /** Undoes everything; never rejects. */
-  undo(): Promise<void>;
+  /** Undoes everything, for this reason; never rejects. */
+  undo(error: unknown): Promise<void>;
   /** Told once how it ended. */
   ended(error: unknown): void;
 }
@@ -124,7 +124,7 @@ export class Intake {
       this.#turn.cancel(error);
       await this.#opening?.catch(() => undefined);
       await this.#pump?.close().catch(() => undefined);
-      await this.#purpose.undo();
+      await this.#purpose.undo(error);
       this.#settle(error);
     })();
     return this.#ending;

@@ -1,11 +1,14 @@
 import { WorkerError } from '../errors.js';
 import type { Driver } from '../vram/driver.js';
-import { type AuditEvent, AuditLog, type AuditSeverity } from './audit.js';
+import { Audit } from './audit/audit.js';
+import type { AuditEvent, AuditFields, AuditSeverity } from './audit/event.js';
+import { AuthFailures } from './audit/failures.js';
 import { Heartbeat } from './heartbeat.js';
 import type { Intake } from './intake.js';
 import { Ledger } from './ledger.js';
 import { DeviceMemory } from './memory.js';
 import type { ResidencyOptions } from './options.js';
+import { byWorker, type Origin } from './origin.js';
 import { roomiest } from './plan.js';
 import type { ShardRecord } from './record.js';
 import { Reservations } from './reservation.js';
@@ -20,7 +23,8 @@ const freeAttempts = 3;
 export class Inventory {
   readonly worker: WorkerIdentity;
   readonly options: ResidencyOptions;
-  readonly audit: AuditLog;
+  readonly audit: Audit;
+  readonly failures: AuthFailures;
   readonly shards = new Shards();
   readonly reservations: Reservations;
   readonly turns: Turns;
@@ -36,7 +40,16 @@ export class Inventory {
   constructor(worker: WorkerIdentity, options: ResidencyOptions) {
     this.worker = worker;
     this.options = options;
-    this.audit = new AuditLog(options.auditLog, () => this.changed());
+    this.audit = new Audit({
+      path: options.auditLog,
+      maxBytes: options.auditMaxBytes,
+      worker,
+      changed: () => this.changed(),
+    });
+    this.failures = new AuthFailures({
+      write: (entry, requestId) =>
+        this.audit.note('AuthFailed', 'warning', { ...entry }, { actor: 'unauthenticated', requestId }),
+    });
     this.reservations = new Reservations(options.monotonicMs);
     this.turns = new Turns(options.commitSlots, options.commitQueue);
   }
@@ -97,6 +110,14 @@ export class Inventory {
     this.requireAudit();
   }
 
+  /** What is to be looked at every second. */
+  sweep(): void {
+    this.reservations.sweep();
+    this.failures.sweep();
+    this.audit.watch();
+    void this.heartbeat.beat();
+  }
+
   /** @throws WorkerError STARTING, and what ended the driver */
   requireStarted(): void {
     void this.driver;
@@ -107,6 +128,12 @@ export class Inventory {
   requireAudit(): void {
     if (this.audit.probe()) return;
     throw new WorkerError('AUDIT_UNAVAILABLE', 'the audit log cannot be written', { retryAfterMs: 1000 });
+  }
+
+  /** A reservation that may be changed now. @throws WorkerError NOT_FOUND, RESERVATION_EXPIRED, AUDIT_UNAVAILABLE */
+  requireReservation(reservationId: string): void {
+    this.reservations.require(reservationId);
+    this.requireAudit();
   }
 
   /** What keeps the worker itself, whatever shards it has, from being ready. */
@@ -156,9 +183,8 @@ export class Inventory {
   }
 
   /** Writes what is about to take effect on a shard; without the entry it must not. @throws WorkerError AUDIT_UNAVAILABLE */
-  require(event: AuditEvent, record: ShardRecord, fields: Readonly<Record<string, unknown>> = {}): void {
-    const { shardId, modelRef } = record.identity;
-    this.audit.append(event, 'info', { shard_id: shardId, model_ref: modelRef, ...fields });
+  require(event: AuditEvent, record: ShardRecord, fields: AuditFields = {}, origin: Origin = byWorker): void {
+    this.audit.append(event, 'info', { ...fieldsOf(record), ...fields }, origin);
   }
 
   /** Writes what has come to pass whether it can be written or not; a failure shows in `audit.writable`. */
@@ -166,14 +192,15 @@ export class Inventory {
     event: AuditEvent,
     severity: AuditSeverity,
     record: ShardRecord,
-    fields: Readonly<Record<string, unknown>> = {},
+    fields: AuditFields = {},
+    origin: Origin = byWorker,
   ): void {
-    const { shardId, modelRef } = record.identity;
-    this.audit.note(event, severity, { shard_id: shardId, model_ref: modelRef, ...fields });
+    this.audit.note(event, severity, { ...fieldsOf(record), ...fields }, origin);
   }
 
   /** The last entry of this process. */
   noteStop(): void {
+    this.failures.flush();
     this.audit.note('WorkerStopped', 'info', { boot_id: this.worker.bootId });
     this.audit.close();
   }
@@ -207,3 +234,15 @@ export class Inventory {
 }
 
 const restored = ({ total, done }: Ledger['restoring']): string => `${done} of ${total} shards are restored`;
+/** What every entry on a shard says of it. */
+function fieldsOf({ identity, memory, vramBytes, seal }: ShardRecord): AuditFields {
+  return {
+    shard_id: identity.shardId,
+    digest: seal?.digest ?? null,
+    tree_digest: seal?.treeDigest ?? null,
+    model_ref: identity.modelRef,
+    gpu_device: memory.gpuDevice,
+    vram_bytes: vramBytes,
+    ...(seal === undefined ? {} : { jti: seal.jti }),
+  };
+}

@@ -24,6 +24,8 @@ export interface ResidencyOptions {
   /** Where commits by reference read; undefined: they are refused. */
   readonly modelDir: string | undefined;
   readonly auditLog: string | undefined;
+  /** An audit log's file that would grow beyond is put aside, and a new one goes on. */
+  readonly auditMaxBytes: number;
   /** The clock that reservations go by, in milliseconds; the process's monotonic one where it is not given. */
   readonly monotonicMs?: () => number;
   /** How often sealed shards are verified in the background, in seconds; 0: never. */

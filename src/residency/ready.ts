@@ -1,5 +1,7 @@
 import { signJws } from '../seal/jws.js';
+import type { Inventory } from './inventory.js';
 import type { LostShard } from './ledger.js';
+import type { Origin } from './origin.js';
 import type { ShardRecord } from './record.js';
 import type { ScrubStatus } from './scrubber.js';
 import type { ShardSnapshot } from './shard.js';
@@ -13,6 +15,8 @@ export interface ReadyQuery {
   readonly maxAgeSeconds?: number;
   /** Asked for by one who may start little work: beyond that, what is known is said as it is. */
   readonly sparing?: boolean;
+  /** Who asks for that. */
+  readonly origin: Origin;
   /** Asks for a signed attestation that can not be replayed. */
   readonly nonce?: string;
 }
@@ -48,6 +52,21 @@ export interface ReadyFacts {
   /** Shards that a restart could not bring back. */
   readonly lost: readonly LostShard[];
   readonly scrub: ScrubStatus;
+}
+
+/** What is known now; `unverified` stands in the way beside what does anyway. */
+export function readyFacts(
+  inventory: Inventory,
+  modelRef: string | undefined,
+  unverified: readonly Reason[],
+  scrub: ScrubStatus,
+): ReadyFacts {
+  const { worker, state, shards, ledger, heartbeat } = inventory;
+  const obstacles = [...inventory.obstacles(), ...unverified];
+  const lost = [...ledger.lost.values()].filter((shard) => modelRef === undefined || shard.modelRef === modelRef);
+  // What lay in a device that is lost is resident no more.
+  const records = heartbeat.lost === undefined ? shards.ofModel(modelRef) : [];
+  return { worker, state, records, obstacles, lost, scrub };
 }
 
 /** Says whether at least one model is ready and nothing is wrong, and attests it. Reads what is known; hashes nothing. */

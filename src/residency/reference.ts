@@ -4,6 +4,7 @@ import { admit } from './admission.js';
 import type { CommitRequest, CommitResult } from './commit.js';
 import type { Intake } from './intake.js';
 import type { Inventory } from './inventory.js';
+import type { Origin } from './origin.js';
 import { openSource } from './repair.js';
 import type { ResidencyObserver } from './worker.js';
 
@@ -13,6 +14,7 @@ export async function commitFile(
   request: Omit<CommitRequest, 'vramBytes'>,
   path: string,
   observer: () => ResidencyObserver,
+  origin: Origin,
   signal?: AbortSignal,
 ): Promise<CommitResult> {
   inventory.requireStarted();
@@ -20,7 +22,7 @@ export async function commitFile(
   const file = openSource(inventory, source);
   try {
     if (file.bytes === 0) throw new WorkerError('INVALID_PARAMS', 'the file is empty');
-    const admission = admit(inventory, { ...request, source, vramBytes: file.bytes }, observer);
+    const admission = admit(inventory, { ...request, source, vramBytes: file.bytes }, observer, origin);
     if (admission.kind === 'standing') return admission.result;
     const { intake } = admission;
     signal?.addEventListener('abort', () => void intake.abort(signal.reason));

@@ -7,10 +7,11 @@ import { slotsPerCommit } from './intake.js';
 import { Inventory } from './inventory.js';
 import type { DeviceSnapshot } from './memory.js';
 import type { ResidencyOptions } from './options.js';
+import type { Origin } from './origin.js';
 import { type PlanReport, type PlanRequest, plan } from './planning.js';
-import { type ReadyQuery, type ReadyReport, readyReport } from './ready.js';
+import { type ReadyQuery, type ReadyReport, readyFacts, readyReport } from './ready.js';
 import { commitFile } from './reference.js';
-import { release } from './release.js';
+import { release, releaseAll } from './release.js';
 import type { ReservationSnapshot } from './reservation.js';
 import type { Restart } from './restart.js';
 import { Rotation } from './rotation.js';
@@ -20,13 +21,14 @@ import type { ShardFilter, ShardPage } from './shards.js';
 import { type ResidencyStats, statsOf } from './stats.js';
 import { type HandleVerdict, judge } from './verdict.js';
 import { Verifications } from './verifications.js';
-import { type DriverKind, type Reason, type ResidencyObserver, WorkerIdentity, type WorkerState } from './worker.js';
-
-const silent: ResidencyObserver = {
-  committed: () => undefined,
-  verified: () => undefined,
-  repaired: () => undefined,
-};
+import {
+  type DriverKind,
+  type Reason,
+  type ResidencyObserver,
+  silent,
+  WorkerIdentity,
+  type WorkerState,
+} from './worker.js';
 
 /**
  * The sealing service: puts shards into device memory, proves them, and says what is here. The one door of this floor.
@@ -50,8 +52,7 @@ export class Residency {
     this.#verifications = new Verifications(this.#inventory, () => this.observer);
     this.#scrubber = new Scrubber(this.#inventory, this.#verifications);
     this.#sweeper = setInterval(() => {
-      this.#inventory.reservations.sweep();
-      void this.#inventory.heartbeat.beat();
+      this.#inventory.sweep();
       this.sealKey.sweep();
     }, 1000).unref();
   }
@@ -62,6 +63,7 @@ export class Residency {
    */
   async start(): Promise<void> {
     const { options, audit, worker } = this.#inventory;
+    await audit.open();
     if (options.manifest !== undefined) {
       const { openRestart } = await import('./restart.js');
       this.#restart = openRestart(options.manifest, this.#inventory, () => this.observer);
@@ -113,24 +115,31 @@ export class Residency {
     return plan(this.#inventory, request);
   }
 
-  /** @throws WorkerError NOT_FOUND, RESERVATION_EXPIRED */
+  /** @throws WorkerError NOT_FOUND, RESERVATION_EXPIRED, AUDIT_UNAVAILABLE */
   renewReservation(reservationId: string, ttlSeconds?: number): ReservationSnapshot {
+    this.#inventory.requireReservation(reservationId);
     return this.#inventory.reservations.renew(reservationId, ttlSeconds);
   }
 
-  /** @throws WorkerError NOT_FOUND, RESERVATION_EXPIRED */
+  /** @throws WorkerError NOT_FOUND, RESERVATION_EXPIRED, AUDIT_UNAVAILABLE */
   dropReservation(reservationId: string): void {
+    this.#inventory.requireReservation(reservationId);
     this.#inventory.reservations.drop(reservationId);
   }
 
   /** Decides a commit whose bytes the caller brings. See `admit`. */
-  admit(request: CommitRequest): Admission {
-    return admit(this.#inventory, request, () => this.observer);
+  admit(request: CommitRequest, origin: Origin): Admission {
+    return admit(this.#inventory, request, () => this.observer, origin);
   }
 
   /** Commits a file below the model directory; its length is the shard's. `signal` gives the commit up. */
-  commitFile(request: Omit<CommitRequest, 'vramBytes'>, path: string, signal?: AbortSignal): Promise<CommitResult> {
-    return commitFile(this.#inventory, request, path, () => this.observer, signal);
+  commitFile(
+    request: Omit<CommitRequest, 'vramBytes'>,
+    path: string,
+    origin: Origin,
+    signal?: AbortSignal,
+  ): Promise<CommitResult> {
+    return commitFile(this.#inventory, request, path, () => this.observer, origin, signal);
   }
 
   /** @throws WorkerError NOT_FOUND */
@@ -144,29 +153,26 @@ export class Residency {
     return this.#inventory.shards.page(filter);
   }
 
-  /** Digests the shard's bytes on the device now. @throws WorkerError NOT_FOUND, SHARD_BUSY, CUDA_ERROR */
-  async verify(shardId: string): Promise<VerifyReport> {
+  /** Digests the shard's bytes on the device now. @throws WorkerError NOT_FOUND, SHARD_BUSY, CUDA_ERROR, AUDIT_UNAVAILABLE */
+  async verify(shardId: string, origin: Origin): Promise<VerifyReport> {
     this.#inventory.requireStarted();
-    return this.#verifications.run(this.#inventory.shards.require(shardId));
+    return this.#verifications.run(this.#inventory.shards.require(shardId), origin);
   }
 
-  /** Wipes and frees a shard, or forgets a lost one. @throws WorkerError NOT_FOUND, SHARD_BUSY, CUDA_ERROR */
-  release(shardId: string): Promise<void> {
-    return release(this.#inventory, shardId);
+  /**
+   * Wipes and frees a shard, or forgets a lost one; waits for a verification.
+   * @throws WorkerError NOT_FOUND, SHARD_BUSY, CUDA_ERROR, AUDIT_UNAVAILABLE
+   */
+  release(shardId: string, origin: Origin): Promise<void> {
+    return release(this.#inventory, shardId, origin);
   }
 
   /** Attests what is here; verifies first what is older than the query allows. */
   async ready(query: ReadyQuery): Promise<ReadyReport> {
-    const { worker, shards, ledger, heartbeat } = this.#inventory;
-    const { modelRef, maxAgeSeconds, sparing } = query;
+    const { modelRef, maxAgeSeconds } = query;
     const unverified =
-      maxAgeSeconds === undefined ? [] : await this.#verifications.refresh(modelRef, maxAgeSeconds, sparing);
-    const obstacles = [...this.#inventory.obstacles(), ...unverified];
-    const { status: scrub } = this.#scrubber;
-    const lost = [...ledger.lost.values()].filter((shard) => modelRef === undefined || shard.modelRef === modelRef);
-    // What lay in a device that is lost is resident no more.
-    const records = heartbeat.lost === undefined ? shards.ofModel(modelRef) : [];
-    return readyReport({ worker, state: this.state, records, obstacles, lost, scrub }, query);
+      maxAgeSeconds === undefined ? [] : await this.#verifications.refresh(modelRef, maxAgeSeconds, query);
+    return readyReport(readyFacts(this.#inventory, modelRef, unverified, this.#scrubber.status), query);
   }
 
   /** Whether a handle is authentic and the one that stands now. */
@@ -200,9 +206,8 @@ export class Residency {
   }
 
   /** Somebody came without the right token; only a fingerprint of what they brought is kept. */
-  authFailed(fingerprint: string, remoteAddress: string): void {
-    const fields = { token_fingerprint: fingerprint, remote_address: remoteAddress };
-    this.#inventory.audit.note('AuthFailed', 'warning', fields);
+  authFailed(fingerprint: string, remoteAddress: string, requestId: string): void {
+    this.#inventory.failures.add(fingerprint, remoteAddress, requestId);
   }
 
   /** Stops verifying in the background, or goes on with it. What somebody asks for is verified all the same. */
@@ -246,18 +251,6 @@ export class Residency {
     inventory.changed();
     if (!started) return;
     await this.abortCommits();
-    const discarded = inventory.shards.all().map((record) => {
-      // One that is being released, or could not be, was written down when that began.
-      if (record.state !== 'releasing') {
-        inventory.attempt('VramDeallocated', 'info', record, { vram_bytes: record.vramBytes });
-      }
-      return inventory.discard(record);
-    });
-    await Promise.allSettled(discarded);
-    try {
-      await inventory.driver.close();
-    } finally {
-      inventory.noteStop();
-    }
+    await releaseAll(inventory);
   }
 }

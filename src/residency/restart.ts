@@ -5,6 +5,7 @@ import type { CommitRequest } from './commit.js';
 import type { Intake } from './intake.js';
 import type { Inventory } from './inventory.js';
 import { Manifest, type ManifestEntry } from './manifest.js';
+import { byWorker } from './origin.js';
 import { takeFile } from './reference.js';
 import { openSource } from './repair.js';
 import { Turns } from './turns.js';
@@ -95,7 +96,7 @@ export class Restart {
     const flat = digest === null ? { flatDigest: false } : { flatDigest: true, expectedDigest: digest };
     const source = { path };
     const request: CommitRequest = { ...entry, ...flat, expectedTreeDigest: treeDigest, expected, source };
-    const admission = admit(this.#inventory, request, this.#observer, this.#turns);
+    const admission = admit(this.#inventory, request, this.#observer, byWorker, this.#turns);
     if (admission.kind === 'standing') return;
     const { intake } = admission;
     this.#intakes.add(intake);

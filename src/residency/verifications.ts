@@ -1,7 +1,9 @@
 import { WorkerError } from '../errors.js';
 import { outcomeOf } from './admission.js';
 import type { Inventory } from './inventory.js';
+import { byWorker, type Origin } from './origin.js';
 import type { ScrubPace } from './pace.js';
+import type { ReadyQuery } from './ready.js';
 import type { Seal, ShardRecord } from './record.js';
 import { Repairs } from './repairs.js';
 import type { VerifyReport } from './shard.js';
@@ -12,6 +14,9 @@ import type { Reason, ResidencyObserver } from './worker.js';
 const runsAtOnce = 4;
 /** Those who may start little work may have old shards verified once in so long. */
 const sparingIntervalMs = 60_000;
+
+/** So many damaged ranges stand in one entry of the audit log; the count tells of all. */
+const maxToldRanges = 256;
 
 /** Runs verifications and draws the consequences. Those of one shard at one time share one run. */
 export class Verifications {
@@ -36,12 +41,12 @@ export class Verifications {
    * Verifies now; waits for a repair under way first. A shard that is found damaged is repaired afterwards, where it can
    * be. @throws WorkerError SHARD_BUSY, AUDIT_UNAVAILABLE, and the driver's errors
    */
-  async run(record: ShardRecord): Promise<VerifyReport> {
+  async run(record: ShardRecord, origin: Origin): Promise<VerifyReport> {
     this.#requested++;
     try {
       if (record.repair !== undefined) await record.repair;
       record.pace?.hurry();
-      return await this.#join(record, undefined);
+      return await this.#join(record, origin);
     } finally {
       this.#requested--;
     }
@@ -49,7 +54,7 @@ export class Verifications {
 
   /** The same, for nobody in particular: behind everybody else. @throws like `run` */
   scrub(record: ShardRecord, pace: ScrubPace): Promise<VerifyReport> {
-    return this.#join(record, pace);
+    return this.#join(record, byWorker, pace);
   }
 
   /**
@@ -57,14 +62,18 @@ export class Verifications {
    * not be verified is a reason not to be ready. A sparing call starts at most one such round a minute, joins what runs
    * already, and otherwise leaves the shards as old as they say they are.
    */
-  async refresh(modelRef: string | undefined, maxAgeSeconds: number, sparing = false): Promise<Reason[]> {
+  async refresh(
+    modelRef: string | undefined,
+    maxAgeSeconds: number,
+    { origin, sparing = false }: Pick<ReadyQuery, 'origin' | 'sparing'>,
+  ): Promise<Reason[]> {
     const before = performance.now() - maxAgeSeconds * 1000;
     const isOld = ({ phase }: ShardRecord) => phase.state === 'sealed' && phase.seal.lastVerifiedMonotonicMs < before;
     const allOld = this.#inventory.shards.ofModel(modelRef).filter(isOld);
     const old = sparing && !this.#spare(allOld) ? allOld.filter(({ verification }) => verification) : allOld;
     const next = old.values();
     const runs = Array.from({ length: runsAtOnce }, async () => {
-      for (const record of next) await this.run(record).catch(() => undefined);
+      for (const record of next) await this.run(record, origin).catch(() => undefined);
     });
     await Promise.all(runs);
     return old.filter(isOld).map(({ identity }) => ({
@@ -82,11 +91,11 @@ export class Verifications {
     return true;
   }
 
-  #join(record: ShardRecord, pace: ScrubPace | undefined): Promise<VerifyReport> {
+  #join(record: ShardRecord, origin: Origin, pace?: ScrubPace): Promise<VerifyReport> {
     if (record.verification !== undefined) return record.verification;
     const { seal } = record;
     if (seal === undefined) throw new WorkerError('SHARD_BUSY', `the shard is ${record.state}`, { retryAfterMs: 1000 });
-    const run = this.#verify(record, seal, pace).finally(() => {
+    const run = this.#verify(record, seal, origin, pace).finally(() => {
       record.verification = undefined;
       record.pace = undefined;
     });
@@ -97,13 +106,13 @@ export class Verifications {
     return run;
   }
 
-  async #verify(record: ShardRecord, seal: Seal, pace: ScrubPace | undefined): Promise<VerifyReport> {
+  async #verify(record: ShardRecord, seal: Seal, origin: Origin, pace?: ScrubPace): Promise<VerifyReport> {
     const started = performance.now();
     try {
       const report = await verifyShard(record, seal, this.#inventory.worker.keys.own, pace);
       // The handle may have been signed anew meanwhile: what was found is true of the seal that stands now.
-      if (!report.verified) this.#condemn(record, record.seal ?? seal, report);
-      else if (record.phase.state === 'sealed') this.#confirm(record, record.phase.seal);
+      if (!report.verified) this.#condemn(record, record.seal ?? seal, report, origin);
+      else if (record.phase.state === 'sealed') this.#confirm(record, record.phase.seal, origin);
       const outcome = report.verified ? 'ok' : 'SEAL_VERIFICATION_FAILED';
       this.#observer().verified(outcome, record.vramBytes, (performance.now() - started) / 1000);
       return report;
@@ -114,8 +123,8 @@ export class Verifications {
     }
   }
 
-  #confirm(record: ShardRecord, seal: Seal): void {
-    this.#inventory.require('SealVerified', record, { jti: seal.jti, tree_digest: seal.treeDigest });
+  #confirm(record: ShardRecord, seal: Seal, origin: Origin): void {
+    this.#inventory.require('SealVerified', record, {}, origin);
     seal.lastVerifiedAtMs = Date.now();
     seal.lastVerifiedMonotonicMs = performance.now();
     this.#inventory.changed();
@@ -125,7 +134,7 @@ export class Verifications {
    * Damage is acted on whether it can be written down or not. Once corrupt, a shard stays so until it is repaired or
    * released; one that reads well again keeps the ranges that were found first.
    */
-  #condemn(record: ShardRecord, seal: Seal, report: VerifyReport): void {
+  #condemn(record: ShardRecord, seal: Seal, report: VerifyReport, origin: Origin): void {
     const { phase } = record;
     if (report.reason === 'corrupt') return;
     const known = phase.state === 'corrupt' ? phase.ranges : [];
@@ -133,8 +142,9 @@ export class Verifications {
     if (phase.state === 'sealed' || phase.state === 'corrupt') {
       record.phase = { state: 'corrupt', seal, ranges, outlook: this.#repairs.outlook(record) };
     }
-    if (!report.checks.residency) this.#inventory.attempt('PolicyViolation', 'critical', record, { jti: seal.jti });
-    this.#inventory.attempt('SealVerificationFailed', 'critical', record, { jti: seal.jti, corrupt_ranges: ranges });
+    if (!report.checks.residency) this.#inventory.attempt('PolicyViolation', 'critical', record, {}, origin);
+    const found = { corrupt_ranges: ranges.slice(0, maxToldRanges), corrupt_range_count: ranges.length };
+    this.#inventory.attempt('SealVerificationFailed', 'critical', record, found, origin);
     this.#inventory.changed();
   }
 }

@@ -59,3 +59,10 @@ export interface ResidencyObserver {
   verified(outcome: ErrorCode | 'ok', bytes: number, seconds: number): void;
   repaired(outcome: ErrorCode | 'ok'): void;
 }
+
+/** Told, and says nothing. */
+export const silent: ResidencyObserver = {
+  committed: () => undefined,
+  verified: () => undefined,
+  repaired: () => undefined,
+};

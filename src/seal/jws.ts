@@ -1,8 +1,8 @@
 import { createHmac, sign, timingSafeEqual, verify } from 'node:crypto';
 import type { SealKey, VerifyKey } from './key.js';
 
-/** What a signed string may be: `typ` keeps a handle from passing for an attestation, and the other way round. */
-export type JwsType = 'vram-seal+jws' | 'vram-attestation+jws';
+/** What a signed string may be: `typ` keeps each from passing for another. */
+export type JwsType = 'vram-seal+jws' | 'vram-attestation+jws' | 'vram-audit+jws';
 
 export type JwsFault = 'malformed' | 'unknown_key' | 'signature';
 

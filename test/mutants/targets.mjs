@@ -13,5 +13,11 @@ export const targets = {
   'src/http/plugins/auth.ts': ['test/http/plugins/auth.test.ts'],
   'src/residency/memory.ts': accounts,
   'src/residency/reservation.ts': accounts,
-  'src/residency/audit.ts': ['test/residency/audit.test.ts'],
+  'src/residency/audit/chain.ts': ['test/residency/audit_chain.test.ts'],
+  'src/residency/audit/checkpoint.ts': ['test/residency/audit_chain.test.ts'],
+  'src/residency/audit/entry.ts': ['test/residency/audit_chain.test.ts'],
+  'src/residency/audit/failures.ts': ['test/residency/audit_failures.test.ts'],
+  'src/residency/audit/log.ts': ['test/residency/audit_log.test.ts'],
+  'src/residency/audit/tail.ts': ['test/residency/audit_log.test.ts'],
+  'src/residency/audit/verify.ts': ['test/residency/audit_chain.test.ts'],
 };

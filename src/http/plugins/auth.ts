@@ -5,13 +5,13 @@ import { type Credentials, digestOfToken, type Role } from '../credentials.js';
 
 export interface AuthOptions {
   readonly credentials: Credentials;
-  /** Called for each failure that is not itself too many. `fingerprint` names the token without giving it away. */
-  readonly onFailure: (fingerprint: string, remoteAddress: string) => void;
+  /** Called for each failure. `fingerprint` names the token without giving it away. */
+  readonly onFailure: (fingerprint: string, request: FastifyRequest) => void;
 }
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Names the caller's token in limits; empty on open routes. */
+    /** Names the caller's token in limits and in the audit log; empty where there is none. */
     tokenFingerprint: string;
     /** What the caller's token may do; undefined on open routes. */
     role: Role | undefined;
@@ -37,12 +37,18 @@ export const auth = fp(async (app: FastifyInstance, { credentials, onFailure }: 
   });
 
   const fail = async (request: FastifyRequest, fingerprint: string): Promise<never> => {
+    onFailure(fingerprint, request);
     const limit = await failures(request);
     if (!limit.isAllowed && limit.isExceeded) {
       throw new WorkerError('RATE_LIMITED', 'Too many failed authentications', { retryAfterMs: limit.ttl });
     }
-    onFailure(fingerprint, request.ip);
     throw new WorkerError('AUTH_FAILED', 'The Authorization header holds no valid bearer token');
+  };
+
+  const identify = (request: FastifyRequest, token: string): Role | undefined => {
+    const digest = digestOfToken(token);
+    request.tokenFingerprint = digest.toString('hex', 0, 8);
+    return credentials.roleOf(digest);
   };
 
   app.decorateRequest('tokenFingerprint', '');
@@ -51,13 +57,11 @@ export const auth = fp(async (app: FastifyInstance, { credentials, onFailure }: 
     const { access } = request.routeOptions.config;
     const token = bearer.exec(request.headers.authorization ?? '')?.[1];
     if (access === 'public') {
-      request.role = token === undefined ? undefined : credentials.roleOf(digestOfToken(token));
+      if (token !== undefined) request.role = identify(request, token);
       return done();
     }
     if (token === undefined) return void fail(request, 'none').catch(done);
-    const digest = digestOfToken(token);
-    request.tokenFingerprint = digest.toString('hex', 0, 8);
-    const role = credentials.roleOf(digest);
+    const role = identify(request, token);
     if (role === undefined) return void fail(request, request.tokenFingerprint).catch(done);
     request.role = role;
     const allowed = role === 'operator' || access === 'read' || request.is404;

@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { ErrorCode } from '../../errors.js';
 import type { CommitResult } from '../../residency/commit.js';
 import { departure } from '../departure.js';
+import { originOf } from '../origin.js';
 import { Commit, CommitBody, type CommitFields } from '../schemas/commit.js';
 import { NoQuery } from '../schemas/common.js';
 import { refTo } from '../schemas/ref.js';
@@ -69,7 +70,7 @@ export async function commitRoutes(app: FastifyInstance, { residency }: RouteOpt
     },
     async (request, reply) => {
       const { path } = request.body.source;
-      const result = await residency.commitFile(claims.of(request), path, departure(reply));
+      const result = await residency.commitFile(claims.of(request), path, originOf(request), departure(reply));
       return sendCommit(reply, result, residency);
     },
   );

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { WorkerError } from '../../errors.js';
+import { originOf } from '../origin.js';
 import { matches, ReadyCache } from '../ready_cache.js';
 import { Readiness, type ReadyFields, readyQuery } from '../schemas/ready.js';
 import { type RouteOptions, reading } from '../typed.js';
@@ -47,6 +48,7 @@ export async function readyRoutes(app: FastifyInstance, { residency, config }: R
       const query = {
         withHandles: handles !== 'false',
         sparing: request.role !== 'operator',
+        origin: originOf(request),
         ...given({ modelRef, nonce, maxAgeSeconds: maxAge.of(request) }),
       };
       const { status, body, etag } = await cache.answer(query);

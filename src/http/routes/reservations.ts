@@ -20,7 +20,7 @@ export async function reservationRoutes(app: FastifyInstance, { residency }: Rou
         body: refTo(RenewBody),
         response: { 200: answer(Reservation, 'When it ends now.') },
       },
-      config: { bodyOptional: true, errors: ['NOT_FOUND', 'RESERVATION_EXPIRED'] },
+      config: { bodyOptional: true, errors: ['NOT_FOUND', 'RESERVATION_EXPIRED', 'AUDIT_UNAVAILABLE'] },
     },
     async ({ params, body }) => reservationView(residency.renewReservation(params.id, body.ttl_seconds)),
   );
@@ -34,7 +34,7 @@ export async function reservationRoutes(app: FastifyInstance, { residency }: Rou
         summary: 'Give reserved memory back',
         response: { 204: nothing('The memory is free.') },
       },
-      config: { body: 'none', errors: ['NOT_FOUND', 'RESERVATION_EXPIRED'] },
+      config: { body: 'none', errors: ['NOT_FOUND', 'RESERVATION_EXPIRED', 'AUDIT_UNAVAILABLE'] },
     },
     async ({ params }, reply) => {
       residency.dropReservation(params.id);

@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify';
+import { originOf } from '../origin.js';
 import { NoQuery } from '../schemas/common.js';
 import { refTo } from '../schemas/ref.js';
 import { EmptyBody, Shard, ShardList, shardParams, shardsQuery, Verification } from '../schemas/shard.js';
@@ -67,7 +68,7 @@ export async function shardRoutes(app: FastifyInstance, { residency }: RouteOpti
         errors: ['NOT_FOUND', 'SHARD_BUSY', 'CUDA_ERROR', 'STARTING', 'AUDIT_UNAVAILABLE'],
       },
     },
-    async ({ params }) => verificationView(await residency.verify(params.shard_id)),
+    async (request) => verificationView(await residency.verify(request.params.shard_id, originOf(request))),
   );
 
   typed(app).delete(
@@ -82,8 +83,8 @@ export async function shardRoutes(app: FastifyInstance, { residency }: RouteOpti
       },
       config: { body: 'none', errors: ['NOT_FOUND', 'SHARD_BUSY', 'CUDA_ERROR', 'STARTING', 'AUDIT_UNAVAILABLE'] },
     },
-    async ({ params }, reply) => {
-      await residency.release(params.shard_id);
+    async (request, reply) => {
+      await residency.release(request.params.shard_id, originOf(request));
       return reply.code(204).send(undefined);
     },
   );

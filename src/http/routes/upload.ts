@@ -6,6 +6,7 @@ import type { Intake } from '../../residency/intake.js';
 import { departure, keepWaiting } from '../departure.js';
 import { markTaken } from '../linger.js';
 import { sendContinue } from '../listener.js';
+import { originOf } from '../origin.js';
 import { type UploadQuery, uploadQuery } from '../schemas/commit.js';
 import { type RouteOptions, reading } from '../typed.js';
 import { bypassOf, wasBypassed } from '../upload/bypass.js';
@@ -45,7 +46,7 @@ export async function uploadRoutes(app: FastifyInstance, { residency, config }: 
       reply: FastifyReply,
     ): Promise<FastifyReply> => {
       const declared = declaration.of(request);
-      const admission = residency.admit(declared);
+      const admission = residency.admit(declared, originOf(request));
       if (admission.kind === 'standing') return sendCommit(reply, admission.result, residency);
       const result = await receive(request, reply, admission.intake, declared.vramBytes, config.uploadIdleSeconds);
       return sendCommit(reply, result, residency);

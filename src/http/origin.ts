@@ -1,0 +1,8 @@
+import type { FastifyRequest } from 'fastify';
+import type { Origin } from '../residency/origin.js';
+
+/** Who sent a request, as the audit log names it. */
+export const originOf = ({ role, tokenFingerprint, id }: FastifyRequest): Origin => ({
+  actor: role === undefined ? 'public' : `${role}:${tokenFingerprint}`,
+  requestId: id,
+});

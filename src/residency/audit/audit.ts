@@ -1,0 +1,136 @@
+import { WorkerError } from '../../errors.js';
+import { byWorker, type Origin } from '../origin.js';
+import type { WorkerIdentity } from '../worker.js';
+import type { CheckpointMaker } from './batch.js';
+import type { Happening } from './entry.js';
+import type { AuditEvent, AuditFields, AuditSeverity } from './event.js';
+import type { AuditLog } from './log.js';
+
+export interface AuditOptions {
+  /** Where the log is; undefined: nothing is recorded, and it counts as writable. */
+  readonly path: string | undefined;
+  readonly maxBytes: number;
+  /** In whose name checkpoints are signed. */
+  readonly worker: WorkerIdentity;
+  /** Told whenever `writable` turns. */
+  readonly changed: () => void;
+}
+
+/** So many notes wait for a log that can't be written; of more, the oldest are counted and dropped. */
+const maxWaiting = 256;
+
+/**
+ * What everyone here writes to. An entry is on the disk before the effect that it tells of is visible to anyone; what
+ * came to pass all the same while the log could not be written follows as soon as it can.
+ */
+export class Audit {
+  readonly #options: AuditOptions;
+  #log: AuditLog | undefined;
+  #writable = true;
+  #waiting: Happening[] = [];
+  #dropped = 0;
+
+  constructor(options: AuditOptions) {
+    this.#options = options;
+  }
+
+  /** Until then notes wait. Its code is loaded only where there is a log. */
+  async open(): Promise<void> {
+    const { path, maxBytes, worker } = this.#options;
+    if (path === undefined) return;
+    const [{ AuditLog }, { writeCheckpoint }] = await Promise.all([import('./log.js'), import('./checkpoint.js')]);
+    const checkpoint: CheckpointMaker = (link, reason) => writeCheckpoint(worker, link, reason);
+    this.#log = new AuditLog({ path, maxBytes, checkpoint });
+  }
+
+  /** Whether the last attempt to write, or the last look at the disk, went well. */
+  get writable(): boolean {
+    return this.#writable;
+  }
+
+  /** Writes and syncs one entry. @throws WorkerError AUDIT_UNAVAILABLE, and then no part of it is in the log */
+  append(event: AuditEvent, severity: AuditSeverity, fields: AuditFields, origin: Origin = byWorker): void {
+    if (this.#options.path === undefined) return;
+    this.#write([happening(event, severity, fields, origin)]);
+  }
+
+  /** Writes what has come to pass whether it can be written or not; what can't be written waits. */
+  note(event: AuditEvent, severity: AuditSeverity, fields: AuditFields, origin: Origin = byWorker): void {
+    if (this.#options.path === undefined) return;
+    const entry = happening(event, severity, fields, origin);
+    try {
+      this.#write([entry]);
+    } catch {
+      this.#waiting.push(entry);
+      if (this.#waiting.length > maxWaiting) this.#dropped++;
+      this.#waiting = this.#waiting.slice(-maxWaiting);
+    }
+  }
+
+  /** After a failure: tries to write again, so that a log that has room again is used again. */
+  probe(): boolean {
+    if (this.#writable) return true;
+    try {
+      this.#write([]);
+    } catch {
+      // Whoever asks whether it is writable learns of it.
+    }
+    return this.#writable;
+  }
+
+  /** Looks, without writing, whether it could be written; to be called now and then. */
+  watch(): void {
+    if (!this.probe()) return;
+    try {
+      this.#log?.check();
+    } catch {
+      this.#turn(false);
+    }
+  }
+
+  /** Seals the chain's end, signed, and closes the file. */
+  close(): void {
+    try {
+      if (this.#waiting.length > 0 || !this.#writable) this.#write([]);
+      this.#log?.checkpoint('stop');
+    } catch {
+      // The process ends; the next one finds the log as it is.
+    }
+    this.#log?.close();
+    this.#log = undefined;
+  }
+
+  #write(entries: readonly Happening[]): void {
+    const recovered = this.#writable ? [] : [this.#recovery()];
+    try {
+      if (this.#log === undefined) throw new Error('the audit log is not open');
+      if (!this.#writable) this.#log.check();
+      this.#log.append([...recovered, ...this.#waiting, ...entries]);
+    } catch (cause) {
+      if (this.#log !== undefined) this.#turn(false);
+      throw new WorkerError('AUDIT_UNAVAILABLE', 'the audit log cannot be written', { cause, retryAfterMs: 1000 });
+    }
+    this.#waiting = [];
+    this.#dropped = 0;
+    this.#turn(true);
+  }
+
+  #recovery(): Happening {
+    const fields = { reason: 'outage', late_entries: this.#waiting.length, dropped_entries: this.#dropped };
+    return happening('AuditRecovered', 'warning', fields, byWorker);
+  }
+
+  #turn(writable: boolean): void {
+    if (this.#writable === writable) return;
+    this.#writable = writable;
+    this.#options.changed();
+  }
+}
+
+const happening = (event: AuditEvent, severity: AuditSeverity, fields: AuditFields, origin: Origin): Happening => ({
+  time: new Date().toISOString(),
+  event,
+  severity,
+  origin,
+  fields,
+});

@@ -1,0 +1,54 @@
+import { type CheckpointReason, isDue } from './checkpoint.js';
+import { type Happening, type Link, maxLineBytes, sha256, writeEntry } from './entry.js';
+
+/** Makes the entry that states, signed, where the chain stands. */
+export type CheckpointMaker = (link: Link, reason: CheckpointReason) => Happening;
+
+/** Lines that are written together, each following the one before it. */
+export class Batch {
+  readonly #checkpoint: CheckpointMaker;
+  readonly #lines: Buffer[] = [];
+  readonly #links: Link[] = [];
+  #end: Link;
+
+  /** `unended`: the line before the first is not ended yet. */
+  constructor(start: Link, checkpoint: CheckpointMaker, unended: boolean) {
+    this.#end = start;
+    if (unended) this.#lines.push(newline);
+    this.#checkpoint = checkpoint;
+  }
+
+  /** Where the chain stands once all of it is written. */
+  get end(): Link {
+    return this.#end;
+  }
+
+  /** Where it stands behind each line. */
+  get links(): readonly Link[] {
+    return this.#links;
+  }
+
+  get bytes(): Buffer {
+    return Buffer.concat(this.#lines);
+  }
+
+  /** Adds an entry, and before it the checkpoint that is due. */
+  add(happening: Happening): void {
+    if (isDue(this.#end.seq + 1)) this.checkpoint('interval');
+    this.#push(happening);
+  }
+
+  checkpoint(reason: CheckpointReason): void {
+    this.#push(this.#checkpoint(this.#end, reason));
+  }
+
+  #push(happening: Happening): void {
+    const line = writeEntry(happening, this.#end);
+    if (line.length >= maxLineBytes) throw new Error('an entry is too long for the audit log');
+    this.#lines.push(line, newline);
+    this.#end = { seq: this.#end.seq + 1, hash: sha256(line) };
+    this.#links.push(this.#end);
+  }
+}
+
+const newline = Buffer.from('\n');

@@ -1,0 +1,382 @@
+import {
+  appendFileSync,
+  copyFileSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import t from 'tap';
+import { type Files, systemFiles } from '../../src/residency/audit/files.js';
+import { verifyLog } from '../../src/residency/audit/verify.js';
+import { auditAt, eventsOf, linesOf, logAt, logFiles, readChain, sealed } from '../support/audit.js';
+import { temporaryDirectory } from '../support/process.js';
+
+const verdictOf = (path: string) => verifyLog(logFiles(path), { kept: new Map() });
+
+t.test('a log is for its owner alone, and grows line by line, each on the disk when append returns', async (t) => {
+  const path = join(temporaryDirectory(t), 'audit.log');
+  const calls: string[] = [];
+  const recorded = (name: 'fdatasyncSync' | 'fsyncSync' | 'writeSync') => ({
+    [name]: (...args: never[]) => {
+      calls.push(name);
+      return (systemFiles[name] as (...args: never[]) => unknown)(...args);
+    },
+  });
+  const files: Files = {
+    ...systemFiles,
+    ...recorded('fdatasyncSync'),
+    ...recorded('fsyncSync'),
+    ...recorded('writeSync'),
+  };
+  const log = logAt(path, { files });
+  log.append([sealed('a')]);
+  log.append([sealed('b'), sealed('c')]);
+  t.same(calls, ['fsyncSync', 'writeSync', 'fdatasyncSync', 'writeSync', 'fdatasyncSync']);
+  t.equal(statSync(path).mode & 0o777, 0o600);
+  t.same(
+    readChain(path).map(({ shard_id }) => shard_id),
+    ['a', 'b', 'c'],
+  );
+});
+
+t.test('each 256th entry is a checkpoint, also over restarts and in the midst of a batch', async (t) => {
+  const path = join(temporaryDirectory(t), 'audit.log');
+  for (const count of [1, 253, 1, 1, 3, 600]) {
+    const log = logAt(path);
+    log.append(Array.from({ length: count }, () => sealed('a')));
+    log.close();
+  }
+  const checkpoints = readChain(path).flatMap(({ seq, event }) => (event === 'AuditCheckpoint' ? [seq] : []));
+  t.same(checkpoints, [256, 512, 768]);
+  t.match(verdictOf(path), { kind: 'whole', checkpoints: 3 });
+});
+
+t.test('a file never grows beyond its size: the chain goes on in the next, also after a restart', async (t) => {
+  const path = join(temporaryDirectory(t), 'audit.log');
+  const maxBytes = 5000;
+  for (let restart = 0; restart < 3; restart++) {
+    const log = logAt(path, { maxBytes });
+    for (let index = 0; index < 30; index++) log.append([sealed(`${index}`)]);
+    log.close();
+  }
+  const files = logFiles(path);
+  t.ok(files.length > 5, `${files.length} files`);
+  for (const file of files) t.ok(statSync(file).size <= maxBytes, file);
+  for (const file of files.slice(0, -1)) {
+    const last = JSON.parse(readFileSync(file, 'utf8').trimEnd().split('\n').at(-1) ?? '');
+    t.equal(file, `${path}.${String(last.seq).padStart(12, '0')}`, 'it is named by its last entry');
+  }
+  for (const file of files.slice(1)) {
+    const first = JSON.parse(readFileSync(file, 'utf8').split('\n')[0] ?? '');
+    t.match(first, { event: 'AuditCheckpoint', reason: 'rotation' });
+    t.equal(verifyLog([file], { kept: new Map() }).kind, 'whole', 'it can be checked without those before it');
+  }
+  t.equal(readChain(path).filter(({ event }) => event === 'VramSealed').length, 90);
+  t.match(verdictOf(path), { kind: 'whole', firstSeq: 1 });
+  const gap = files.toSpliced(2, 1);
+  const before =
+    readFileSync(files[1] ?? '', 'utf8')
+      .trimEnd()
+      .split('\n')
+      .at(-1) ?? '';
+  t.match(verifyLog(gap, { kept: new Map() }), { kind: 'tampered', seq: JSON.parse(before).seq + 1, line: 1 });
+});
+
+t.test('a file grows up to its size, and not by a byte more', async (t) => {
+  const directory = temporaryDirectory(t);
+  const lengthOf = (name: string, maxBytes: number) => {
+    const log = logAt(join(directory, name), { maxBytes });
+    log.append([sealed('a')]);
+    log.append([sealed('b')]);
+    log.close();
+    return logFiles(join(directory, name)).length;
+  };
+  lengthOf('probe', 1_000_000);
+  const { size } = statSync(join(directory, 'probe'));
+  t.equal(lengthOf('fits', size), 1);
+  t.equal(lengthOf('full', size - 1), 2);
+});
+
+t.test('whoever moves the file away gets a new one that goes on; a crash in between loses nothing', async (t) => {
+  const path = join(temporaryDirectory(t), 'audit.log');
+  const log = logAt(path);
+  log.append([sealed('a'), sealed('b')]);
+  renameSync(path, `${path}.000000000002`);
+  log.append([sealed('c')]);
+  t.same(eventsOf(path), ['VramSealed', 'VramSealed', 'AuditCheckpoint', 'VramSealed']);
+  log.close();
+  renameSync(path, `${path}.000000000004`);
+  const next = logAt(path);
+  next.append([sealed('d')]);
+  next.close();
+  t.equal(readChain(path).length, 6);
+  writeFileSync(path, '');
+  const last = logAt(path);
+  last.append([sealed('e')]);
+  last.close();
+  t.equal(readChain(path).at(-1)?.seq, 6, 'an empty file is one that was just begun');
+});
+
+t.test('a file that can not be put aside is written on', async (t) => {
+  const path = join(temporaryDirectory(t), 'audit.log');
+  const refuse = () => {
+    throw new Error('EACCES');
+  };
+  const log = logAt(path, { maxBytes: 1000, files: { ...systemFiles, renameSync: refuse } });
+  for (let index = 0; index < 10; index++) log.append([sealed('a')]);
+  t.same(logFiles(path), [path]);
+  t.equal(readChain(path).length, 10);
+  writeFileSync(`${path}.000000000010`, 'somebody else wrote this\n');
+  const other = logAt(path, { maxBytes: 1000 });
+  other.append([sealed('b')]);
+  t.equal(readFileSync(`${path}.000000000010`, 'utf8'), 'somebody else wrote this\n', 'nothing is overwritten');
+});
+
+t.test('wherever a crash cut the last line off, the next start closes it with an entry of its own', async (t) => {
+  const directory = temporaryDirectory(t);
+  const whole = join(directory, 'whole');
+  const log = logAt(whole);
+  log.append([sealed('a')]);
+  const kept = statSync(whole).size;
+  log.append([sealed('b')]);
+  log.close();
+  const path = join(directory, 'audit.log');
+  for (let length = 0; length < statSync(whole).size; length++) {
+    copyFileSync(whole, path);
+    truncateSync(path, length);
+    const next = logAt(path);
+    next.append([sealed('c')]);
+    next.close();
+    const entries = readChain(path);
+    const torn = length - (length < kept ? 0 : kept);
+    const [line] = linesOf(whole).slice(length < kept ? 0 : 1);
+    const told = entries.find(({ event }) => event === 'AuditRecovered');
+    if (torn === 0 || torn === line?.length) {
+      t.equal(told, undefined, `cut to ${length}: only a newline was missing, if anything`);
+    } else {
+      const text = line?.slice(0, torn) ?? '';
+      const expected = { reason: 'torn', torn: { bytes: torn, base64: Buffer.from(text).toString('base64') } };
+      if (told === undefined || !t.match(told, expected, `cut to ${length}`)) break;
+    }
+    t.equal(entries.at(-1)?.shard_id, 'c');
+    t.equal(verdictOf(path).kind, 'whole');
+  }
+});
+
+t.test('an end that no crash leaves behind is not closed but refused, until the file is moved away', async (t) => {
+  const path = join(temporaryDirectory(t), 'audit.log');
+  const ends: readonly ((text: string) => string)[] = [
+    (text) => `${text}\n`,
+    (text) => `${text}x\n`,
+    (text) => `${text.slice(0, -1)}\v`,
+    (text) => text.replace(/VramSealed(?!.*VramSealed)/s, 'VramSeaLed'),
+    (text) => `${text}${'x'.repeat(200_000)}`,
+    (text) => `${'x'.repeat(200_000)}\n${text.slice(0, 10)}`,
+  ];
+  for (const damage of ends) {
+    rmSync(path, { force: true });
+    const log = logAt(path);
+    log.append([sealed('a'), sealed('b')]);
+    log.close();
+    writeFileSync(path, damage(readFileSync(path, 'utf8')));
+    const found = readFileSync(path, 'utf8');
+    const next = logAt(path);
+    t.throws(() => next.append([sealed('c')]));
+    t.throws(() => next.append([sealed('c')]), 'again');
+    t.equal(readFileSync(path, 'utf8'), found, 'nothing was touched');
+    rmSync(path);
+    next.append([sealed('c')]);
+    t.match(readChain(path), [{ shard_id: 'c' }]);
+    next.close();
+  }
+});
+
+t.test('what somebody else did to the file while it was open is noticed before the next entry', async (t) => {
+  const path = join(temporaryDirectory(t), 'audit.log');
+  const log = logAt(path);
+  log.append([sealed('a')]);
+  const one = readFileSync(path);
+  log.append([sealed('b')]);
+  const two = readFileSync(path);
+  for (const text of [one, Buffer.concat([two, one]), Buffer.from('{}\n')]) {
+    writeFileSync(path, text);
+    t.throws(() => log.append([sealed('c')]), 'another end');
+    t.throws(() => log.check());
+    t.same(readFileSync(path), text);
+  }
+  const other = logAt(path.replace('audit', 'other'));
+  other.append([sealed('x'), sealed('y')]);
+  copyFileSync(path.replace('audit', 'other'), path);
+  t.throws(() => log.append([sealed('c')]), 'a log of the same length that is not ours');
+  rmSync(path);
+  writeFileSync(path, two);
+  appendFileSync(path, 'begun by another hand');
+  log.append([sealed('c')]);
+  t.same(eventsOf(path), ['VramSealed', 'VramSealed', 'AuditRecovered', 'VramSealed'], 'the same log in another file');
+});
+
+/** A file system whose calls fail as `fails` says, each time it is asked. A write may then have got half through. */
+function failingFiles(fails: (name: keyof Files) => boolean): Files {
+  const wrapped = Object.entries(systemFiles).map(([name, call]) => [
+    name,
+    (...args: unknown[]) => {
+      if (!fails(name as keyof Files)) return (call as (...args: unknown[]) => unknown)(...args);
+      if (name === 'writeSync') appendHalf(args as [number, Buffer, number]);
+      if (name === 'fdatasyncSync') (call as (...args: unknown[]) => unknown)(...args);
+      throw new Error(`EIO: ${name}`);
+    },
+  ]);
+  return Object.fromEntries(wrapped) as Files;
+}
+
+const appendHalf = ([descriptor, text, from]: [number, Buffer, number]): void => {
+  systemFiles.writeSync(descriptor, text, from, Math.floor((text.length - from) / 2));
+};
+
+t.test('whichever call fails, the log is whole, and what append returned for is in it, in order', async (t) => {
+  const directory = temporaryDirectory(t);
+  let run = 0;
+  const plan = fc.record({
+    failures: fc.array(fc.boolean(), { minLength: 1, maxLength: 80 }),
+    counts: fc.array(fc.integer({ min: 1, max: 3 }), { maxLength: 25 }),
+    maxBytes: fc.constantFrom(1500, 4000, 1_000_000),
+    restartAfter: fc.nat(25),
+  });
+  fc.assert(
+    fc.property(plan, ({ failures, counts, maxBytes, restartAfter }) => {
+      const path = join(directory, `${run++}.log`);
+      let call = 0;
+      const files = failingFiles(() => failures[call++] === true);
+      let log = logAt(path, { maxBytes, files });
+      const done: string[] = [];
+      for (const [index, count] of counts.entries()) {
+        const ids = Array.from({ length: count }, (_, part) => `${index}-${part}`);
+        try {
+          log.append(ids.map(sealed));
+          done.push(...ids);
+        } catch {
+          // It says that nothing was written; whoever asked must not go on.
+        }
+        if (index === restartAfter) log = logAt(path, { maxBytes, files });
+      }
+      call = failures.length;
+      log.append([sealed('end')]);
+      log.close();
+      const ids = readChain(path).flatMap(({ event, shard_id }) => (event === 'VramSealed' ? [String(shard_id)] : []));
+      const expected = [...done, 'end'];
+      // A line that could be neither synced nor taken back is told though nothing came of it; never the other way round.
+      const told = ids.filter((id) => expected.includes(id));
+      const verdict = verdictOf(path);
+      if (verdict.kind === 'whole' && told.join() === expected.join()) return;
+      throw new Error(`${JSON.stringify(verdict)} told ${told} of ${expected}`);
+    }),
+    { numRuns: 500 },
+  );
+});
+
+t.test('when a write fails and can be taken back, nothing of it stays', async (t) => {
+  const path = join(temporaryDirectory(t), 'audit.log');
+  for (const failing of ['writeSync', 'fdatasyncSync'] as const) {
+    rmSync(path, { force: true });
+    let armed = false;
+    const log = logAt(path, { files: failingFiles((name) => armed && name === failing) });
+    log.append([sealed('a')]);
+    const before = readFileSync(path);
+    armed = true;
+    t.throws(() => log.append([sealed('b')]), { message: `EIO: ${failing}` });
+    t.same(readFileSync(path), before);
+    armed = false;
+    log.append([sealed('c')]);
+    t.same(
+      readChain(path).map(({ shard_id }) => shard_id),
+      ['a', 'c'],
+    );
+  }
+});
+
+t.test(
+  'what came to pass while the log was away follows when it is back, and what did not fit is counted',
+  async (t) => {
+    const directory = temporaryDirectory(t);
+    const path = join(directory, 'audit.log');
+    const turns: boolean[] = [];
+    const audit = await auditAt(path, () => void turns.push(audit.writable));
+    audit.append('VramAllocated', 'info', { shard_id: 'a' });
+    renameSync(path, `${path}.away`);
+    writeFileSync(path, 'not a log\n');
+    t.throws(() => audit.append('VramSealed', 'info', { shard_id: 'a' }), {
+      code: 'AUDIT_UNAVAILABLE',
+      retryAfterMs: 1000,
+    });
+    t.notOk(audit.writable);
+    t.notOk(audit.probe());
+    audit.note('VramDeallocated', 'info', { shard_id: 'a' });
+    t.same(turns, [false], 'told once');
+    renameSync(`${path}.away`, path);
+    t.ok(audit.probe());
+    t.same(turns, [false, true]);
+    t.match(readChain(path).slice(1), [
+      { event: 'AuditRecovered', severity: 'warning', reason: 'outage', late_entries: 1, dropped_entries: 0 },
+      { event: 'VramDeallocated', actor: 'worker', request_id: null },
+    ]);
+
+    renameSync(path, `${path}.away`);
+    writeFileSync(path, 'not a log\n');
+    for (let index = 0; index < 300; index++) audit.note('AuthFailed', 'warning', { count: index });
+    renameSync(`${path}.away`, path);
+    audit.append('VramAllocated', 'info', { shard_id: 'b' });
+    const late = readChain(path)
+      .slice(3)
+      .filter(({ event }) => event !== 'AuditCheckpoint');
+    t.match(late[0], { event: 'AuditRecovered', late_entries: 256, dropped_entries: 44 });
+    t.match(late[1], { event: 'AuthFailed', count: 44 }, 'the oldest were dropped');
+    t.match(late.at(-1), { event: 'VramAllocated', shard_id: 'b' });
+    t.equal(late.length, 258);
+  },
+);
+
+t.test('a log that could not be written is seen without a write, and back in use when it can', async (t) => {
+  const path = join(temporaryDirectory(t), 'audit.log');
+  const audit = await auditAt(path);
+  audit.watch();
+  t.ok(audit.writable);
+  audit.append('VramAllocated', 'info', { shard_id: 'a' });
+  appendFileSync(path, 'x\n');
+  audit.watch();
+  t.notOk(audit.writable, 'somebody has written to it');
+  audit.watch();
+  t.notOk(audit.writable);
+  truncateSync(path, statSync(path).size - 2);
+  audit.watch();
+  t.ok(audit.writable);
+  audit.close();
+  audit.close();
+  t.same(eventsOf(path), ['VramAllocated', 'AuditRecovered', 'AuditCheckpoint']);
+  t.match(readChain(path).at(-1), { reason: 'stop' });
+});
+
+t.test('before it is open, and without a path, nothing fails', async (t) => {
+  const path = join(temporaryDirectory(t), 'audit.log');
+  const { Audit } = await import('../../src/residency/audit/audit.js');
+  const { identity } = await import('../support/audit.js');
+  const options = { maxBytes: 1e6, worker: identity, changed: () => undefined };
+  const early = new Audit({ ...options, path });
+  early.note('AuthFailed', 'warning', { count: 1 });
+  t.ok(early.writable);
+  await early.open();
+  early.append('WorkerStarted', 'info', {});
+  early.close();
+  t.same(eventsOf(path), ['AuthFailed', 'WorkerStarted', 'AuditCheckpoint']);
+  const none = new Audit({ ...options, path: undefined });
+  await none.open();
+  none.append('WorkerStarted', 'info', {});
+  none.note('AuthFailed', 'warning', { count: 1 });
+  none.watch();
+  t.ok(none.probe());
+  none.close();
+});

@@ -1,0 +1,86 @@
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { Audit } from '../../src/residency/audit/audit.js';
+import { writeCheckpoint } from '../../src/residency/audit/checkpoint.js';
+import type { Happening } from '../../src/residency/audit/entry.js';
+import { AuditLog, type LogOptions } from '../../src/residency/audit/log.js';
+import { WorkerIdentity } from '../../src/residency/worker.js';
+import { deriveSealKey } from '../../src/seal/key.js';
+
+export const secret = 'seal-secret-0123456789abcdef0123456789';
+export const identity = new WorkerIdentity('worker-1', 'simulated', deriveSealKey(Buffer.from(secret), 'worker-1'));
+
+/** A log of the worker above. */
+export const logAt = (path: string, options: Partial<LogOptions> = {}): AuditLog =>
+  new AuditLog({
+    path,
+    maxBytes: 2 ** 40,
+    checkpoint: (link, reason) => writeCheckpoint(identity, link, reason),
+    ...options,
+  });
+
+/** What the worker writes to, over a log of the worker above. */
+export async function auditAt(path: string, changed = () => undefined): Promise<Audit> {
+  const audit = new Audit({ path, maxBytes: 2 ** 40, worker: identity, changed });
+  await audit.open();
+  return audit;
+}
+
+export const sealed = (shardId: string): Happening => ({
+  time: '2026-01-01T00:00:00.000Z',
+  event: 'VramSealed',
+  severity: 'info',
+  origin: { actor: 'operator:0123456789abcdef', requestId: null },
+  fields: { shard_id: shardId },
+});
+
+/** An entry as a stranger reads it. */
+export interface AuditLine {
+  readonly seq: number;
+  readonly time: string;
+  readonly event: string;
+  readonly severity: string;
+  readonly actor: string;
+  readonly request_id: string | null;
+  readonly shard_id: string | null;
+  readonly digest: string | null;
+  readonly tree_digest: string | null;
+  readonly previous: string;
+  readonly checksum: string;
+  readonly [field: string]: unknown;
+}
+
+/** The files of a log, the oldest first. */
+export function logFiles(path: string): string[] {
+  const aside = readdirSync(dirname(path)).filter((name) => name.startsWith(`${basename(path)}.`));
+  return [...aside.sort().map((name) => join(dirname(path), name)), ...(existsSync(path) ? [path] : [])];
+}
+
+export const linesOf = (path: string): string[] =>
+  logFiles(path).flatMap((file) => readFileSync(file, 'utf8').split('\n').slice(0, -1));
+
+/** The entries of a log, read by the README alone. @throws Error where one does not follow the one before it */
+export function readChain(path: string): AuditLine[] {
+  let previous = '0'.repeat(64);
+  return linesOf(path).map((line, index) => {
+    const entry: AuditLine = JSON.parse(line);
+    if (entry.seq !== index + 1) throw new Error(`entry ${index + 1} is numbered ${entry.seq}`);
+    if (entry.previous !== previous) throw new Error(`entry ${entry.seq} does not follow the one before it`);
+    const [body = ''] = line.split(',"checksum":');
+    if (entry.checksum !== sha256(body)) throw new Error(`entry ${entry.seq} has another checksum`);
+    previous = sha256(line);
+    return entry;
+  });
+}
+
+export const eventsOf = (path: string): string[] => readChain(path).map(({ event }) => event);
+
+/** A line that says something else, with a checksum and a predecessor that fit: what a forger would write. */
+export function forge(line: string, changes: object): string {
+  const { checksum: _, ...entry } = JSON.parse(line);
+  const body = JSON.stringify({ ...entry, ...changes }).slice(0, -1);
+  return `${body},"checksum":"${sha256(body)}"}`;
+}
+
+export const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
