@@ -161,6 +161,7 @@ export class DeviceMemory {
       drop: () => {
         if (held === 0) return;
         settle(false);
+        this.#moves++;
         this.#moving--;
         this.#claimedBytes -= held;
         held = 0;

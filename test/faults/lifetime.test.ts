@@ -12,7 +12,10 @@ const runtime = execFileSync('gcc', ['-print-file-name=libasan.so']).toString().
 const unpinned = {
   file: 'vram/library.js',
   changes: [
-    ['return kept.length;\n            });', 'return kept.length;\n            });\n            args.length = 0;'],
+    [
+      'call.reject(reason);\n            }\n        });',
+      'call.reject(reason);\n            }\n        });\n        call.args.length = 0;',
+    ],
   ],
 };
 

@@ -50,6 +50,7 @@ t.test('pollers are answered while slow clients hold on, and those are all let g
     WORKER_HEADERS_TIMEOUT_SECONDS: String(headSeconds),
     WORKER_UPLOAD_IDLE_SECONDS: String(idleSeconds),
     WORKER_LOG_LEVEL: 'warn',
+    CUDA_SIM_DEVICES: '2GiB,2GiB',
   });
   const { url, authorization } = worker;
   const commit = `${url}/v1/commit?shard_id=steady&model_ref=steady`;
@@ -63,8 +64,8 @@ t.test('pollers are answered while slow clients hold on, and those are all let g
   for (let index = 0; index < slowBodies; index++) {
     const headers = { 'Content-Length': bodyBytes, Authorization: authorization };
     const target = `PUT /v1/commit?shard_id=slow-${index}&model_ref=slow`;
-    // A window of silence or slowness, and then as long as a client may take to read why.
-    clients.push(slow(url, head(target, headers), 'x', idleSeconds * 1.5 + 2));
+    // One may be watched while it waits and again in a slot; then it has as long as a client may take to read why.
+    clients.push(slow(url, head(target, headers), 'x', idleSeconds * 2.5 + 2));
     if (index % 50 === 49) await sleep(10);
   }
 

@@ -10,7 +10,7 @@ function device() {
   let allocatedBytes = 0;
   const answers: (() => void)[] = [];
   const figures = () => ({
-    name: 'device',
+    name: `device with ${allocatedBytes} bytes allocated`,
     uuid: 'GPU-0',
     totalBytes: capacityBytes,
     freeBytes: capacityBytes - allocatedBytes,
@@ -80,6 +80,7 @@ t.test('whatever happens, what is claimed and reserved never passes what there i
         if (action === 'shrink' && held?.settled) held.claim.shrink();
         if (action === 'drop' && held !== undefined) {
           held.claim.unsettle();
+          if (pick % 2 === 0) void memory.refresh();
           if (held.settled) allocate(-held.givenBytes);
           held.claim.drop();
           claims.splice(claims.indexOf(held), 1);
@@ -109,6 +110,7 @@ t.test('other processes on the device are seen while nothing is on its way', asy
   allocate(4 * granularityBytes);
   await refresh();
   t.equal(memory.availableBytes, 12 * granularityBytes);
+  t.match(memory.snapshot().name, `${4 * granularityBytes} bytes`, 'and all else that the driver says anew');
   const claim = memory.claim(1);
   allocate(granularityBytes);
   await refresh();
