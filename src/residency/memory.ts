@@ -48,7 +48,7 @@ export class DeviceMemory {
   #settledBytes = 0;
   #reservedBytes = 0;
   #moving = 0;
-  /** Grows with everything that moves memory. */
+  /** Grows whenever a claim stops being on its way, or starts to be again. */
   #moves = 0;
 
   /** `figures` are the driver's while nothing is claimed; `ask` asks it anew. */
@@ -139,7 +139,6 @@ export class DeviceMemory {
     let held = mapped;
     let settled = false;
     this.#moving++;
-    this.#moves++;
     const settle = (to: boolean) => {
       if (settled === to) return;
       settled = to;
@@ -154,7 +153,6 @@ export class DeviceMemory {
       settle: () => settle(true),
       unsettle: () => settle(false),
       shrink: () => {
-        this.#moves++;
         this.#claimedBytes -= held - given;
         held = given;
       },

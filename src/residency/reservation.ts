@@ -156,10 +156,10 @@ export class Reservations {
   }
 
   #extend(reservation: Reservation, ttlSeconds: number): void {
-    const deadlineMs = this.#monotonicMs() + ttlSeconds * 1000;
-    if (deadlineMs <= reservation.deadlineMs) return;
-    reservation.deadlineMs = deadlineMs;
-    reservation.expiresAtMs = Date.now() + ttlSeconds * 1000;
+    const now = this.#monotonicMs();
+    reservation.deadlineMs = Math.max(reservation.deadlineMs, now + ttlSeconds * 1000);
+    // Said anew each time: the wall clock may have been set.
+    reservation.expiresAtMs = Date.now() + (reservation.deadlineMs - now);
   }
 }
 

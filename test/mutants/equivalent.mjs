@@ -2,4 +2,32 @@
  * Mutants that no test can notice, and why. Each names a line by a part of it, and what becomes of what; one that matches
  * no mutant fails the run, so that the list does not outlive the code.
  */
-export const equivalents = [];
+const jws = 'src/seal/jws.ts';
+const auth = 'src/http/plugins/auth.ts';
+const allOrNone = 'The pattern matches all three parts or none, and a header that is not there decodes to none.';
+const decoration = 'Fastify is told the shape of a request for speed; each request is given both before they are read.';
+
+export const equivalents = [
+  { file: jws, line: 'header === undefined', from: '||', to: '&&', why: allOrNone },
+  {
+    file: jws,
+    line: 'header === undefined',
+    from: 'header === undefined || payload === undefined || signature === undefined',
+    to: 'false',
+    why: allOrNone,
+  },
+  {
+    file: auth,
+    line: "app.decorateRequest('tokenFingerprint', '');",
+    from: "app.decorateRequest('tokenFingerprint', '');",
+    to: ';',
+    why: decoration,
+  },
+  {
+    file: auth,
+    line: "app.decorateRequest('role', undefined);",
+    from: "app.decorateRequest('role', undefined);",
+    to: ';',
+    why: decoration,
+  },
+];

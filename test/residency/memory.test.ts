@@ -136,7 +136,7 @@ t.test('a claim takes exactly what is there, and says what is missing of more', 
 });
 
 t.test('a larger shard takes the rest of what its part has not from what is available', async (t) => {
-  const { memory, allocate } = device();
+  const { memory, allocate, refresh } = device();
   memory.reserve(4 * granularityBytes);
   memory.reserve(10 * granularityBytes);
   t.throws(() => memory.claim(7 * granularityBytes, 4 * granularityBytes), { code: 'VRAM_OOM' });
@@ -150,6 +150,7 @@ t.test('a larger shard takes the rest of what its part has not from what is avai
   smaller.settle();
   smaller.shrink();
   t.equal(smaller.bytes, granularityBytes);
+  await refresh();
   t.equal(memory.availableBytes, 9 * granularityBytes);
   smaller.unsettle();
   allocate(-granularityBytes);
@@ -164,13 +165,15 @@ t.test('what others take beyond what is reserved leaves nothing available, and n
   allocate(14 * granularityBytes);
   await refresh();
   t.match(memory.snapshot(), { freeBytes: 2 * granularityBytes, availableBytes: 0 });
-  const { memory: other, allocate: take, refresh: ask } = device();
-  const claim = other.claim(16 * granularityBytes);
-  take(16 * granularityBytes);
-  claim.settle();
+
+  const { memory: other, allocate: take, refresh: look } = device();
+  other.reserve(4 * granularityBytes);
+  const claim = other.claim(1, 4 * granularityBytes);
   take(granularityBytes);
-  await ask();
-  t.equal(other.snapshot().freeBytes, 0);
+  claim.settle();
+  take(15 * granularityBytes);
+  await look();
+  t.match(other.snapshot(), { freeBytes: 0, availableBytes: 0 });
 });
 
 t.test('a shard takes whole granules, and says so exactly up to 2^53 - 1', async (t) => {
@@ -218,4 +221,26 @@ t.test('what others take is seen while nothing is on its way, and only then', as
   t.equal(await granules(), 11, 'one that was dropped as it was is settled no more');
   allocate(granularityBytes);
   t.equal(await granules(), 10);
+});
+
+t.test('an answer that was given before something moved counts for nothing', async (t) => {
+  const { memory, allocate, answer } = device();
+  const granules = () => memory.availableBytes / granularityBytes;
+  const claim = memory.claim(1);
+  void memory.refresh();
+  allocate(granularityBytes);
+  claim.settle();
+  await answer();
+  t.equal(granules(), 15, 'given before the allocation');
+
+  claim.unsettle();
+  allocate(-granularityBytes);
+  claim.drop();
+  const never = memory.claim(1);
+  allocate(granularityBytes);
+  void memory.refresh();
+  allocate(-granularityBytes);
+  never.drop();
+  await answer();
+  t.equal(granules(), 16, 'given before an allocation that came to nothing was taken back');
 });

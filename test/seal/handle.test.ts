@@ -93,3 +93,33 @@ t.test('the key is bound to the worker and the secret', async (t) => {
     t.same(verifyHandle(handle, { ...other, kid: key.kid }), { ok: false, reason: 'signature' });
   }
 });
+
+t.test('each claim is of its own kind, and none may be missing', async (t) => {
+  const ours = { alg: 'HS256', typ: 'vram-seal+jws', kid: key.kid };
+  const malformed = { ok: false, reason: 'malformed' };
+  const wrong: Record<string, readonly unknown[]> = {
+    text: [7, null, true, ['x']],
+    number: ['1', -1, 1.5, 2 ** 53, null],
+    digest: ['x', 5, `sha256:${'A'.repeat(64)}`],
+    tree_digest: [null, 'x'],
+    expected: ['any', null, 7],
+    driver: ['gpu', null, 7],
+    simulated: ['true', 1, null],
+  };
+  for (const [name, value] of Object.entries(claims)) {
+    for (const other of wrong[name] ?? wrong[typeof value === 'number' ? 'number' : 'text'] ?? []) {
+      const altered = { ...claims, [name]: other };
+      t.same(verifyHandle(resigned(ours, altered), key), malformed, `${name}: ${JSON.stringify(other)}`);
+    }
+    const { [name as keyof typeof claims]: _, ...rest } = claims;
+    t.same(verifyHandle(resigned(ours, { ...rest, another: 'x' }), key), malformed, `another in the place of ${name}`);
+  }
+});
+
+t.test('what is signed is an object, or it is nothing', async (t) => {
+  const ours = { alg: 'HS256', typ: 'vram-attestation+jws', kid: key.kid };
+  for (const body of [['x'], 'x', 7, true, null]) {
+    const verdict = verifyJws('vram-attestation+jws', resigned(ours, body), key);
+    t.same(verdict, { ok: false, reason: 'malformed' }, JSON.stringify(body));
+  }
+});
