@@ -51,10 +51,7 @@ export class Residency {
     this.sealKey = new Rotation(this.#inventory);
     this.#verifications = new Verifications(this.#inventory, () => this.observer);
     this.#scrubber = new Scrubber(this.#inventory, this.#verifications);
-    this.#sweeper = setInterval(() => {
-      this.#inventory.sweep();
-      this.sealKey.sweep();
-    }, 1000).unref();
+    this.#sweeper = setInterval(() => void [this.#inventory.sweep(), this.sealKey.sweep()], 1000).unref();
   }
 
   /**
@@ -212,8 +209,7 @@ export class Residency {
 
   /** Stops verifying in the background, or goes on with it. What somebody asks for is verified all the same. */
   pauseScrub(paused: boolean): void {
-    if (paused) this.#scrubber.pause();
-    else this.#scrubber.resume();
+    this.#scrubber[paused ? 'pause' : 'resume']();
   }
 
   /** From here on nothing new is admitted and `ready` is false; what is under way goes on. */
@@ -244,13 +240,11 @@ export class Residency {
   async stop(): Promise<void> {
     const inventory = this.#inventory;
     clearInterval(this.#sweeper);
-    this.#scrubber.stop();
-    this.#restart?.stop();
     const started = inventory.state !== 'starting';
+    this.drain();
     inventory.state = 'stopped';
     inventory.changed();
-    if (!started) return;
     await this.abortCommits();
-    await releaseAll(inventory);
+    if (started) await releaseAll(inventory);
   }
 }
