@@ -145,7 +145,8 @@ vram_status Load::close() {
   // Whatever becomes of the rest: memory that no copy touches any more is the allocation's to give back.
   if (upload_.is_idle()) end_claim();
   if (allocation_ != nullptr) {
-    VRAM_TRY(failure_ = first_failure(allocation_->device().bind(), upload_.release()));
+    VRAM_TRY(failure_ = allocation_->device().bind());
+    VRAM_TRY(failure_ = upload_.release());
     end_claim();
   }
   closed_ = true;

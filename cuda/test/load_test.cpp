@@ -234,6 +234,12 @@ TEST("a connection that ends has its last bytes taken, and then fails the load f
   CHECK_STATUS(VRAM_OK, vram_load_close(load));
 }
 
+TEST("a load is closed by whichever thread, one that has never called the driver too") {
+  const Session session;
+  const uint64_t load = session.open_load(session.alloc(0, 100));
+  std::thread([&] { CHECK_STATUS(VRAM_OK, vram_load_close(load)); }).join();
+}
+
 TEST("a load is finished when it has all its bytes, no sooner, and takes no more") {
   const Session session;
   const uint64_t load = session.open_load(session.alloc(0, 100));

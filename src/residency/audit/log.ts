@@ -125,7 +125,8 @@ export class AuditLog {
   /** Finds where the chain stands in a file, and cuts off a line that was not written to its end. */
   #adopt(file: AppendFile): void {
     const { last, torn, unended } = readTail(file.descriptor, file.bytes, this.#files);
-    if (this.#head === undefined) this.#head = last ?? this.#lastRotated() ?? genesis;
+    // What has no entry yet, a file that could not be written from the start, is not yet a chain to hold another against.
+    if (this.#head === undefined || this.#head.seq === 0) this.#head = last ?? this.#lastRotated() ?? genesis;
     else if (last !== undefined) this.#head = this.#known(last);
     if (torn.length > 0) {
       file.truncate(file.bytes - torn.length);
