@@ -22,7 +22,10 @@ Load::~Load() {
 
 vram_status Load::open() {
   if (allocation_ == nullptr) return VRAM_OK;
+  // One that may not begin has nothing to close.
+  closed_ = true;
   VRAM_TRY(allocation_->begin_load());
+  closed_ = false;
   holds_allocation_ = true;
   VRAM_TRY(allocation_->device().bind());
   return upload_.create();
