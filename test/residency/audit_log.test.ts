@@ -12,6 +12,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
 import { type Files, systemFiles } from '../../src/residency/audit/files.js';
+import { rotatedFiles } from '../../src/residency/audit/rotation.js';
 import { verifyLog } from '../../src/residency/audit/verify.js';
 import { auditAt, eventsOf, linesOf, logAt, logFiles, readChain, sealed } from '../support/audit.js';
 import { temporaryDirectory } from '../support/process.js';
@@ -21,7 +22,7 @@ const verdictOf = (path: string) => verifyLog(logFiles(path), { kept: new Map() 
 t.test('a log is for its owner alone, and grows line by line, each on the disk when append returns', async (t) => {
   const path = join(temporaryDirectory(t), 'audit.log');
   const calls: string[] = [];
-  const recorded = (name: 'fdatasyncSync' | 'fsyncSync' | 'writeSync') => ({
+  const recorded = (name: 'fdatasyncSync' | 'fsyncSync' | 'openSync' | 'writeSync') => ({
     [name]: (...args: never[]) => {
       calls.push(name);
       return (systemFiles[name] as (...args: never[]) => unknown)(...args);
@@ -31,12 +32,14 @@ t.test('a log is for its owner alone, and grows line by line, each on the disk w
     ...systemFiles,
     ...recorded('fdatasyncSync'),
     ...recorded('fsyncSync'),
+    ...recorded('openSync'),
     ...recorded('writeSync'),
   };
   const log = logAt(path, { files });
   log.append([sealed('a')]);
   log.append([sealed('b'), sealed('c')]);
-  t.same(calls, ['fsyncSync', 'writeSync', 'fdatasyncSync', 'writeSync', 'fdatasyncSync']);
+  const opened = ['openSync', 'openSync', 'fsyncSync'];
+  t.same(calls, [...opened, 'writeSync', 'fdatasyncSync', 'writeSync', 'fdatasyncSync'], 'the file and its directory');
   t.equal(statSync(path).mode & 0o777, 0o600);
   t.same(
     readChain(path).map(({ shard_id }) => shard_id),
@@ -100,6 +103,59 @@ t.test('a file grows up to its size, and not by a byte more', async (t) => {
   const { size } = statSync(join(directory, 'probe'));
   t.equal(lengthOf('fits', size), 1);
   t.equal(lengthOf('full', size - 1), 2);
+});
+
+t.test('an entry that is larger than a file may be stands in it alone', async (t) => {
+  const path = join(temporaryDirectory(t), 'audit.log');
+  const log = logAt(path, { maxBytes: 100 });
+  log.append([sealed('a')]);
+  t.same(logFiles(path), [path]);
+  log.append([sealed('b')]);
+  t.equal(logFiles(path).length, 2);
+  t.equal(verdictOf(path).kind, 'whole');
+});
+
+t.test('a line is ended before its file is put aside', async (t) => {
+  const path = join(temporaryDirectory(t), 'audit.log');
+  const log = logAt(path);
+  log.append([sealed('a')]);
+  log.close();
+  truncateSync(path, statSync(path).size - 1);
+  const next = logAt(path, { maxBytes: 600 });
+  next.append([sealed('b')]);
+  next.append([sealed('c')]);
+  t.equal(logFiles(path).length, 2);
+  t.match(verdictOf(path), { kind: 'whole', lastSeq: 4 });
+});
+
+t.test('an entry is shorter than 64 KiB; a longer one is refused, and nothing of it written', async (t) => {
+  const path = join(temporaryDirectory(t), 'audit.log');
+  const log = logAt(path);
+  log.append([sealed('')]);
+  const bare = statSync(path).size - 1;
+  const long = (bytes: number) => sealed('x'.repeat(bytes - bare));
+  t.throws(() => log.append([long(65_536)]), { message: /too long/ });
+  log.append([long(65_535)]);
+  t.match(verdictOf(path), { kind: 'whole', lastSeq: 2 });
+  log.close();
+  const next = logAt(path);
+  next.append([sealed('b')]);
+  t.match(verdictOf(path), { kind: 'whole', lastSeq: 3 }, 'the next start finds its end');
+});
+
+t.test('a log that has not begun is not closed by a checkpoint', async (t) => {
+  const path = join(temporaryDirectory(t), 'audit.log');
+  const audit = await auditAt(path);
+  audit.close();
+  t.same(linesOf(path), []);
+});
+
+t.test('files that were put aside are taken in the order of their numbers, and no other names', async (t) => {
+  const names = ['b.log.000000000001', 'a.log.1000000000000', 'a.log.000000000300', 'a.log.000000000020', 'a.log.gz'];
+  const sorted = ['/logs/a.log.000000000020', '/logs/a.log.000000000300', '/logs/a.log.1000000000000'];
+  const readdirSync = (() => names) as unknown as Files['readdirSync'];
+  t.same(rotatedFiles('/logs/a.log', { readdirSync }), sorted);
+  t.same(rotatedFiles('/nonexistent/a.log', systemFiles), []);
 });
 
 t.test('whoever moves the file away gets a new one that goes on; a crash in between loses nothing', async (t) => {
@@ -339,6 +395,28 @@ t.test(
     t.equal(late.length, 258);
   },
 );
+
+t.test('what waits for the log is written when it is closed, if it can be', async (t) => {
+  const path = join(temporaryDirectory(t), 'audit.log');
+  const audit = await auditAt(path);
+  audit.append('WorkerStarted', 'info', {});
+  renameSync(path, `${path}.away`);
+  writeFileSync(path, 'not a log\n');
+  audit.note('WorkerStopped', 'info', {});
+  renameSync(`${path}.away`, path);
+  audit.close();
+  t.same(eventsOf(path), ['WorkerStarted', 'AuditRecovered', 'WorkerStopped', 'AuditCheckpoint']);
+});
+
+t.test('so little room that an entry might not fit is none', async (t) => {
+  const path = join(temporaryDirectory(t), 'audit.log');
+  const room = (bytes: number) => {
+    const statfsSync = () => ({ bavail: bytes, bfree: bytes, bsize: 1 });
+    return { ...systemFiles, statfsSync: statfsSync as unknown as Files['statfsSync'] };
+  };
+  t.throws(() => logAt(path, { files: room(4095) }).check(), { message: /full/ });
+  logAt(path, { files: room(4096) }).check();
+});
 
 t.test('a log that could not be written is seen without a write, and back in use when it can', async (t) => {
   const path = join(temporaryDirectory(t), 'audit.log');
