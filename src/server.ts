@@ -67,10 +67,11 @@ export async function serve({ simulate }: { simulate: boolean }): Promise<void> 
   up = true;
   if (residency.simulated)
     logger.warn({ driver: residency.driver }, 'this worker holds no weights in GPU memory: its device is simulated');
-  process.stdout.write(banner(config, address));
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.once(signal, () => void shutDown({ app, config, residency, logger, watch, signal }));
   }
+  // Last: whoever reads it may send a signal at once.
+  process.stdout.write(banner(config, address));
 }
 
 /** SIGUSR2 pauses the background verification, and the next one lets it go on. */
