@@ -30,6 +30,9 @@ interface Reservation {
   ttlSeconds: number;
 }
 
+/** Wall clock and monotonic clock tick at different moments: what is computed from both differs by so much. */
+const clockGrainMs = 2;
+
 /** A part of a reservation, taken by a commit. */
 export interface TakenPart {
   readonly claim: Claim;
@@ -158,8 +161,9 @@ export class Reservations {
   #extend(reservation: Reservation, ttlSeconds: number): void {
     const now = this.#monotonicMs();
     reservation.deadlineMs = Math.max(reservation.deadlineMs, now + ttlSeconds * 1000);
-    // Said anew each time: the wall clock may have been set.
-    reservation.expiresAtMs = Date.now() + (reservation.deadlineMs - now);
+    const expiresAtMs = Date.now() + (reservation.deadlineMs - now);
+    // Said anew where it moved, be it that the wall clock was set; the grain of two clocks is no move.
+    if (Math.abs(expiresAtMs - reservation.expiresAtMs) > clockGrainMs) reservation.expiresAtMs = expiresAtMs;
   }
 }
 
