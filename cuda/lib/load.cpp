@@ -14,6 +14,7 @@ Load::Load(std::shared_ptr<Allocation> allocation, uint32_t flags)
       allocation_(std::move(allocation)),
       bytes_(allocation_->bytes()),
       flags_(flags),
+      closed_(true),
       upload_(driver_->table()) {}
 
 Load::~Load() {
@@ -22,8 +23,6 @@ Load::~Load() {
 
 vram_status Load::open() {
   if (allocation_ == nullptr) return VRAM_OK;
-  // One that may not begin has nothing to close.
-  closed_ = true;
   VRAM_TRY(allocation_->begin_load());
   closed_ = false;
   holds_allocation_ = true;

@@ -53,7 +53,7 @@ class Load {
   std::mutex mutex_;  // held by the one call at work
   uint64_t received_bytes_ = 0;
   vram_status failure_ = VRAM_OK;  // what every later call answers once a step has failed
-  bool closed_ = false;
+  bool closed_ = false;            // into an allocation, true until open() holds it
   bool holds_allocation_ = false;
   Sha256 flat_;
   TreeHasher tree_;
