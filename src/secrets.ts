@@ -55,10 +55,13 @@ export function wipe(...buffers: readonly (Buffer | undefined)[]): void {
 /** The bytes of a secret's file, without one trailing newline. `name` is what an error calls it. @throws ConfigError */
 export function readSecret(name: string, path: string): Buffer {
   const bytes = readPrivate(name, path);
-  const secret = bytes.at(-1) === 0x0a ? bytes.subarray(0, -1) : bytes;
+  const secret = withoutNewline(bytes);
   if (secret.length >= minimumSecretBytes) return secret;
   throw new ConfigError(`${name}: a secret has at least ${minimumSecretBytes} bytes`);
 }
+
+/** A view of the bytes before one trailing newline, which editors add and nobody means. */
+export const withoutNewline = (bytes: Buffer): Buffer => (bytes.at(-1) === 0x0a ? bytes.subarray(0, -1) : bytes);
 
 /** The bytes of a file that nobody else can read. @throws ConfigError */
 export function readPrivate(name: string, path: string): Buffer {

@@ -4,6 +4,7 @@ import { type KeysOf, readCheckpoint, signatureFault } from '../residency/audit/
 import { rotatedFiles } from '../residency/audit/rotation.js';
 import { type AuditVerdict, verifyLog } from '../residency/audit/verify.js';
 import { deriveSealKey } from '../seal/key.js';
+import { withoutNewline } from '../secrets.js';
 import { type Command, InputError, UsageError } from './command.js';
 
 /** Exit statuses of the command. */
@@ -42,10 +43,7 @@ function filesOf(path: string): string[] {
 
 /** The seal key of whichever worker a checkpoint names, from the secrets in these files. */
 function keysFrom(paths: readonly string[]): KeysOf {
-  const secrets = paths.map((path) => {
-    const bytes = readFileSync(path);
-    return bytes.at(-1) === 0x0a ? bytes.subarray(0, -1) : bytes;
-  });
+  const secrets = paths.map((path) => withoutNewline(readFileSync(path)));
   return (iss) => secrets.map((secret) => deriveSealKey(secret, iss));
 }
 

@@ -5,7 +5,7 @@ import type { CommitResult } from './commit.js';
 import { Pump } from './pump.js';
 import type { Turn } from './turns.js';
 
-/** Staging slots that one commit uses: one is filled while the other is on its way. */
+/** Staging slots that one commit uses: some are filled while others are on their way. */
 export const slotsPerCommit = 4;
 
 /** What an intake's bytes are for: a new shard, or the comparison with one that is here. */

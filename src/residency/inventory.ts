@@ -14,7 +14,7 @@ import type { ShardRecord } from './record.js';
 import { Reservations } from './reservation.js';
 import { Shards } from './shards.js';
 import { Turns } from './turns.js';
-import type { Reason, WorkerIdentity, WorkerState } from './worker.js';
+import type { WorkerIdentity, WorkerState } from './worker.js';
 
 /** Times that freeing is tried at once before a shard is left in `releasing` for a later DELETE. */
 const freeAttempts = 3;
@@ -136,20 +136,6 @@ export class Inventory {
     this.requireAudit();
   }
 
-  /** What keeps the worker itself, whatever shards it has, from being ready. */
-  obstacles(): Reason[] {
-    const { state } = this;
-    const reasons: Reason[] = [];
-    if (state === 'starting') reasons.push({ code: 'STARTING', detail: 'the devices are not up yet' });
-    if (state === 'loading') reasons.push({ code: 'LOADING', detail: restored(this.ledger.restoring) });
-    if (state === 'draining') reasons.push({ code: 'DRAINING', detail: 'the worker is shutting down' });
-    if (state === 'stopped') reasons.push({ code: 'STOPPED', detail: 'the worker has stopped' });
-    const { lost } = this.heartbeat;
-    if (lost !== undefined) reasons.push({ code: lost.code, detail: lost.message });
-    if (!this.audit.probe()) reasons.push({ code: 'AUDIT_UNAVAILABLE', detail: 'the audit log cannot be written' });
-    return reasons;
-  }
-
   /** Tells the operator what nobody asked for. */
   log(level: 'info' | 'error', message: string, fields: Readonly<Record<string, unknown>>): void {
     this.options.log?.(level, message, fields);
@@ -233,7 +219,6 @@ export class Inventory {
   }
 }
 
-const restored = ({ total, done }: Ledger['restoring']): string => `${done} of ${total} shards are restored`;
 /** What every entry on a shard says of it. */
 function fieldsOf({ identity, memory, vramBytes, seal }: ShardRecord): AuditFields {
   return {

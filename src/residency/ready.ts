@@ -1,6 +1,7 @@
 import { signJws } from '../seal/jws.js';
 import type { Inventory } from './inventory.js';
 import type { LostShard } from './ledger.js';
+import { obstaclesOf } from './obstacles.js';
 import type { Origin } from './origin.js';
 import type { ShardRecord } from './record.js';
 import type { ScrubStatus } from './scrubber.js';
@@ -62,7 +63,7 @@ export function readyFacts(
   scrub: ScrubStatus,
 ): ReadyFacts {
   const { worker, state, shards, ledger, heartbeat } = inventory;
-  const obstacles = [...inventory.obstacles(), ...unverified];
+  const obstacles = [...obstaclesOf(inventory), ...unverified];
   const lost = [...ledger.lost.values()].filter((shard) => modelRef === undefined || shard.modelRef === modelRef);
   // What lay in a device that is lost is resident no more.
   const records = heartbeat.lost === undefined ? shards.ofModel(modelRef) : [];

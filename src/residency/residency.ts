@@ -6,6 +6,7 @@ import type { CommitRequest, CommitResult } from './commit.js';
 import { slotsPerCommit } from './intake.js';
 import { Inventory } from './inventory.js';
 import type { DeviceSnapshot } from './memory.js';
+import { type Health, healthOf } from './obstacles.js';
 import type { ResidencyOptions } from './options.js';
 import type { Origin } from './origin.js';
 import { type PlanReport, type PlanRequest, plan } from './planning.js';
@@ -21,14 +22,7 @@ import type { ShardFilter, ShardPage } from './shards.js';
 import { type ResidencyStats, statsOf } from './stats.js';
 import { type HandleVerdict, judge } from './verdict.js';
 import { Verifications } from './verifications.js';
-import {
-  type DriverKind,
-  type Reason,
-  type ResidencyObserver,
-  silent,
-  WorkerIdentity,
-  type WorkerState,
-} from './worker.js';
+import { type DriverKind, type ResidencyObserver, silent, WorkerIdentity, type WorkerState } from './worker.js';
 
 /**
  * The sealing service: puts shards into device memory, proves them, and says what is here. The one door of this floor.
@@ -51,7 +45,10 @@ export class Residency {
     this.sealKey = new Rotation(this.#inventory);
     this.#verifications = new Verifications(this.#inventory, () => this.observer);
     this.#scrubber = new Scrubber(this.#inventory, this.#verifications);
-    this.#sweeper = setInterval(() => void [this.#inventory.sweep(), this.sealKey.sweep()], 1000).unref();
+    this.#sweeper = setInterval(() => {
+      this.#inventory.sweep();
+      this.sealKey.sweep();
+    }, 1000).unref();
   }
 
   /**
@@ -184,12 +181,8 @@ export class Residency {
   }
 
   /** Whether the worker can be given work; an empty one can. */
-  health(): { readonly ok: boolean; readonly reasons: readonly Reason[] } {
-    const reasons = this.#inventory.obstacles();
-    if (!this.#inventory.ledger.writable) {
-      reasons.push({ code: 'AUDIT_UNAVAILABLE', detail: 'the manifest cannot be written' });
-    }
-    return { ok: reasons.length === 0, reasons };
+  health(): Health {
+    return healthOf(this.#inventory);
   }
 
   stats(): ResidencyStats {
@@ -209,7 +202,7 @@ export class Residency {
 
   /** Stops verifying in the background, or goes on with it. What somebody asks for is verified all the same. */
   pauseScrub(paused: boolean): void {
-    this.#scrubber[paused ? 'pause' : 'resume']();
+    this.#scrubber.pause(paused);
   }
 
   /** From here on nothing new is admitted and `ready` is false; what is under way goes on. */

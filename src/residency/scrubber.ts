@@ -63,13 +63,12 @@ export class Scrubber {
     for (const record of this.#inventory.shards.all()) record.pace?.cancel();
   }
 
-  /** From the next slice on nothing is read, until `resume`. */
-  pause(): void {
-    this.#turn(true);
-  }
-
-  resume(): void {
-    this.#turn(false);
+  /** From the next slice on nothing is read, until it is told to go on. */
+  pause(paused: boolean): void {
+    if (this.#paused === paused) return;
+    this.#paused = paused;
+    this.#inventory.audit.note(paused ? 'ScrubPaused' : 'ScrubResumed', paused ? 'warning' : 'info', {});
+    this.#inventory.changed();
   }
 
   get status(): ScrubStatus {
@@ -85,13 +84,6 @@ export class Scrubber {
       failures: this.#failures,
       lastPassFinishedAtMs: this.#lastPassFinishedAtMs,
     };
-  }
-
-  #turn(paused: boolean): void {
-    if (this.#paused === paused) return;
-    this.#paused = paused;
-    this.#inventory.audit.note(paused ? 'ScrubPaused' : 'ScrubResumed', paused ? 'warning' : 'info', {});
-    this.#inventory.changed();
   }
 
   async #loop(signal: AbortSignal): Promise<void> {

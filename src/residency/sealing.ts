@@ -1,4 +1,5 @@
 import { WorkerError } from '../errors.js';
+import { until } from '../vram/allocation.js';
 import type { Driver } from '../vram/driver.js';
 import type { Load, LoadResult } from '../vram/load.js';
 import { type CommitRequest, expectationOf } from './commit.js';
@@ -35,7 +36,7 @@ export async function sealShard(
   await allocation.seal();
   signal.throwIfAborted();
   await allocation.attest();
-  const groupHashes = await allocation.groupHashes(undefined, signal);
+  const groupHashes = await allocation.groupHashes(until(signal));
   signal.throwIfAborted();
   const treeDigest = allocation.treeDigest(groupHashes);
   if (request.expectedTreeDigest !== undefined && treeDigest !== request.expectedTreeDigest) {

@@ -12,6 +12,7 @@ import type { Reason, ResidencyObserver } from './worker.js';
 
 /** Shards that one refresh verifies at a time: a commit that comes in between waits for so many, not for all. */
 const runsAtOnce = 4;
+
 /** Those who may start little work may have old shards verified once in so long. */
 const sparingIntervalMs = 60_000;
 

@@ -18,6 +18,9 @@ export interface Pace {
 
 const unpaced: Pace = { sliceBytes, next: async () => undefined };
 
+/** As fast as it goes, until the signal aborts. */
+export const until = (signal: AbortSignal): Pace => ({ sliceBytes, next: async () => signal.throwIfAborted() });
+
 const violationNames = [
   'memory type is not DEVICE',
   'managed memory',
@@ -76,11 +79,10 @@ export class Allocation {
     throw new VramError('POLICY_VIOLATION', detail, status.policyViolation);
   }
 
-  /** One hash per 512 KiB, computed on the device where the bytes lie. `signal` ends it between two runs. */
-  async groupHashes(pace: Pace = unpaced, signal?: AbortSignal): Promise<Buffer> {
+  /** One hash per 512 KiB, computed on the device where the bytes lie. What the pace rejects with ends it. */
+  async groupHashes(pace: Pace = unpaced): Promise<Buffer> {
     const hashes = Buffer.alloc(groupCount(this.bytes) * hashBytes);
     for (let offset = 0, length = 0; offset < this.bytes; offset += length) {
-      signal?.throwIfAborted();
       length = Math.min(pace.sliceBytes, this.bytes - offset);
       await pace.next(length);
       const part = hashesOf(hashes, offset, length);
