@@ -47,7 +47,7 @@ enum {
   VRAM_OVERFLOW = 6,            /* offset + length passes 2^64 */
   VRAM_OUT_OF_BOUNDS = 7,       /* the range does not lie inside the allocation; no such slot, flag or option */
   VRAM_TOO_LARGE = 8,           /* more than vram_options.max_allocation_bytes */
-  VRAM_UNALIGNED = 9,           /* a digest must start on a group's first byte */
+  VRAM_UNALIGNED = 9,           /* a digest starts on a group's first byte, a part has whole groups */
   VRAM_BUFFER_TOO_SMALL = 10,   /* the caller's buffer can't hold the answer */
   VRAM_OUT_OF_MEMORY = 11,      /* the device has no room */
   VRAM_HOST_OUT_OF_MEMORY = 12, /* the host has no room */
@@ -81,6 +81,7 @@ typedef struct {
   const char *driver_path;       /* "libcuda.so.1", or any library with the driver API's names */
   const char *kernels_path;      /* a module that cuModuleLoadData takes: fatbin, cubin, PTX, or the simulator's */
   uint64_t max_allocation_bytes; /* a larger vram_alloc gets VRAM_TOO_LARGE */
+  uint64_t part_bytes;           /* what is sealed at a time while a shard arrives: whole groups, at least one */
   uint32_t staging_slots;        /* slots of VRAM_STAGING_SLOT_BYTES pinned host memory, at least 1 */
   uint32_t reserved;             /* 0 */
 } vram_options;
@@ -145,8 +146,9 @@ VRAM_API vram_status vram_write(uint64_t allocation, uint64_t offset, const void
 /** Copies out, of unsealed memory only: once sealed, weights do not come back. 0 bytes at a valid offset is VRAM_OK. */
 VRAM_API vram_status vram_read(uint64_t allocation, uint64_t offset, void *destination, uint64_t bytes);
 
-/** Maps the memory read-only for its device. Once sealed, an allocation stays so until it is freed: a second call is
- *  VRAM_SEALED. VRAM_BUSY while a load is open on it. Nothing but vram_repair and vram_free makes it writable again. */
+/** Maps what is not read-only yet read-only for its device. Once sealed, an allocation stays so until it is freed: a
+ *  second call is VRAM_SEALED. VRAM_BUSY while a load is open on it. Nothing but vram_repair and vram_free makes it
+ * writable again. */
 VRAM_API vram_status vram_seal(uint64_t allocation);
 
 /** Bits of vram_residency.violations. */
@@ -167,8 +169,9 @@ typedef struct {
 } vram_residency;
 
 /**
- * Asks the driver anew where the memory is and who may touch it, at its first and last byte. VRAM_POLICY_VIOLATION when
- * a promise does not hold; out_residency is then filled too, the one exception to the rule above.
+ * Asks the driver anew where the memory is and who may touch it, at the first and last byte of each part of it.
+ * VRAM_POLICY_VIOLATION when a promise does not hold; out_residency is then filled too, the one exception to the rule
+ * above.
  */
 VRAM_API vram_status vram_attest(uint64_t allocation, vram_residency *out_residency);
 
@@ -242,6 +245,14 @@ VRAM_API vram_status vram_load_file(uint64_t load, int32_t file, uint64_t file_o
  */
 VRAM_API vram_status vram_load_socket(uint64_t load, int32_t socket, uint64_t bytes, uint32_t wait_ms,
                                       const uint32_t *slots, uint32_t slot_count, uint64_t *out_received);
+
+/**
+ * Makes memory that this load has filled read-only while it goes on: from the allocation's start, in the parts in
+ * which it was taken from the device: of vram_options.part_bytes or, where that would make more than 64, longer. The
+ * last of them is left to vram_seal. out_sealed_bytes says how many bytes are sealed now, none of a load that puts its
+ * bytes nowhere: they can be digested beside what comes next.
+ */
+VRAM_API vram_status vram_load_seal(uint64_t load, uint64_t *out_sealed_bytes);
 
 /** Waits until every byte is on the device, and writes the host's digests. VRAM_LOAD_INCOMPLETE if bytes are missing.
  */

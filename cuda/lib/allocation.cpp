@@ -9,6 +9,16 @@
 #include "tree.h"
 
 namespace vram {
+namespace {
+
+// Each part costs a few driver calls whenever the driver's word on the memory is wanted.
+constexpr uint64_t kMostParts = 64;
+
+uint64_t round_up(uint64_t value, uint64_t multiple) {
+  return value / multiple * multiple + (value % multiple != 0 ? multiple : 0);
+}
+
+}  // namespace
 
 Allocation::Allocation(std::shared_ptr<Driver> driver, Device &device, uint64_t bytes)
     : driver_(std::move(driver)),
@@ -18,7 +28,7 @@ Allocation::Allocation(std::shared_ptr<Driver> driver, Device &device, uint64_t 
       mapping_(driver_->table()) {}
 
 Allocation::~Allocation() {
-  if (memory_.bytes() != 0) (void)device_.bind();
+  if (memory_.is_owned()) (void)device_.bind();
 }
 
 vram_status Allocation::create() {
@@ -27,8 +37,10 @@ vram_status Allocation::create() {
   const uint64_t granules = bytes_ / granularity + (bytes_ % granularity != 0);
   uint64_t mapped_bytes = 0;
   if (__builtin_mul_overflow(granules, granularity, &mapped_bytes)) return VRAM_OVERFLOW;
+  const uint64_t even_share = round_up(mapped_bytes / kMostParts + 1, driver_->part_bytes());
+  part_bytes_ = std::min(round_up(even_share, granularity), mapped_bytes);
   VRAM_TRY(device_.bind());
-  const vram_status status = create_mapped(device_.ordinal(), mapped_bytes, memory_, mapping_);
+  const vram_status status = create_mapped(device_.ordinal(), mapped_bytes, part_bytes_, memory_, mapping_);
   if (status != VRAM_OK) {
     orphan_ = true;
     stage_ = Stage::kWiped;  // nothing was ever written to it
@@ -44,7 +56,7 @@ vram_status Allocation::get_info(vram_allocation_info *out_info) {
   out_info->mapped_bytes = mapping_.bytes();
   out_info->alignment_bytes = mapping_.address() & (~mapping_.address() + 1);
   out_info->device = static_cast<uint32_t>(device_.ordinal());
-  out_info->sealed = sealed_ ? 1 : 0;
+  out_info->sealed = is_sealed() ? 1 : 0;
   return VRAM_OK;
 }
 
@@ -54,14 +66,19 @@ vram_status Allocation::check_range(uint64_t offset, uint64_t bytes) const {
   return end <= bytes_ ? VRAM_OK : VRAM_OUT_OF_BOUNDS;
 }
 
+/** Memory that is sealed from the start up to here or beyond is neither written nor read. */
+vram_status Allocation::check_open(uint64_t offset) const {
+  return is_sealed() || offset < sealed_bytes_ ? VRAM_SEALED : VRAM_OK;
+}
+
 vram_status Allocation::write(uint64_t offset, const uint8_t *source, uint64_t bytes) {
   const Gate::Shared shared = gate_.share();
   VRAM_TRY(check_live());
   VRAM_TRY(check_range(offset, bytes));
-  if (sealed_) return VRAM_SEALED;
-  if (bytes == 0) return VRAM_OK;
+  VRAM_TRY(check_open(offset));
   VRAM_TRY(device_.bind());
   const std::lock_guard<std::mutex> lane(device_.copy_lane().mutex());
+  VRAM_TRY(check_open(offset));  // a load may have sealed it meanwhile
   const vram_status status = device_.copy_lane().copy_in(mapping_.address() + offset, source, bytes);
   if (status != VRAM_OK) write_failed_ = true;
   return status;
@@ -71,10 +88,10 @@ vram_status Allocation::read(uint64_t offset, uint8_t *destination, uint64_t byt
   const Gate::Shared shared = gate_.share();
   VRAM_TRY(check_live());
   VRAM_TRY(check_range(offset, bytes));
-  if (sealed_) return VRAM_SEALED;
-  if (bytes == 0) return VRAM_OK;
+  VRAM_TRY(check_open(offset));
   VRAM_TRY(device_.bind());
   const std::lock_guard<std::mutex> lane(device_.copy_lane().mutex());
+  VRAM_TRY(check_open(offset));  // as above
   return device_.copy_lane().copy_out(destination, mapping_.address() + offset, bytes);
 }
 
@@ -82,33 +99,58 @@ vram_status Allocation::seal() {
   const Gate::Exclusive exclusive = gate_.close();
   VRAM_TRY(check_live());
   if (loading_) return VRAM_BUSY;
-  if (sealed_) return VRAM_SEALED;
+  if (is_sealed()) return VRAM_SEALED;
   VRAM_TRY(device_.bind());
-  return protect();
+  return protect(mapping_.bytes());
 }
 
-/** A copy that nobody could wait for is waited for first: memory that turns read-only under it costs the context. */
-vram_status Allocation::protect() {
-  if (write_failed_) {
-    const std::lock_guard<std::mutex> lane(device_.copy_lane().mutex());
-    VRAM_TRY(device_.copy_lane().settle());
+vram_status Allocation::seal_filled(uint64_t filled_bytes, uint64_t *out_sealed_bytes) {
+  const Gate::Shared shared = gate_.share();
+  VRAM_TRY(check_live());
+  const uint64_t until_bytes = std::min(filled_bytes, bytes_ - 1) / part_bytes_ * part_bytes_;
+  if (until_bytes > sealed_bytes_) {
+    VRAM_TRY(device_.bind());
+    VRAM_TRY(protect(until_bytes));
   }
-  write_failed_ = false;
-  VRAM_TRY(mapping_.set_access(cu::kAccessRead));
-  sealed_ = true;
+  *out_sealed_bytes = sealed_bytes_;
   return VRAM_OK;
+}
+
+/**
+ * Makes what is not sealed yet read-only, up to the end of a part. A copy that nobody could wait for is waited for
+ * first: memory that turns read-only under it costs the context.
+ */
+vram_status Allocation::protect(uint64_t until_bytes) {
+  const std::lock_guard<std::mutex> lane(device_.copy_lane().mutex());
+  if (write_failed_) VRAM_TRY(device_.copy_lane().settle());
+  write_failed_ = false;
+  VRAM_TRY(mapping_.set_access(sealed_bytes_, until_bytes - sealed_bytes_, cu::kAccessRead));
+  sealed_bytes_ = std::min(until_bytes, bytes_);
+  return VRAM_OK;
+}
+
+/** Memory that may be writable is never called sealed: that ends before the driver is asked. */
+vram_status Allocation::unprotect() {
+  sealed_bytes_ = 0;
+  return mapping_.set_access(cu::kAccessReadWrite);
 }
 
 vram_status Allocation::attest(vram_residency *out_residency) {
   const Gate::Shared shared = gate_.share();
   VRAM_TRY(check_live());
   VRAM_TRY(device_.bind());
-  const ResidencyClaim claim = {mapping_.address(), bytes_, device_.ordinal(),
-                                static_cast<int>(driver_->device_count()),
-                                sealed_ ? cu::kAccessRead : cu::kAccessReadWrite};
+  const uint64_t sealed_bytes = sealed_bytes_;
+  const int device_count = static_cast<int>(driver_->device_count());
   uint32_t violations = 0;
-  VRAM_TRY(inspect_residency(driver_->table(), claim, memory_, &violations));
-  *out_residency = {violations, sealed_ ? 1u : 0u};
+  for (uint64_t offset = 0; offset < bytes_; offset += part_bytes_) {
+    const cu::AccessFlags access = offset < sealed_bytes ? cu::kAccessRead : cu::kAccessReadWrite;
+    const ResidencyClaim claim = {mapping_.address() + offset, std::min(part_bytes_, bytes_ - offset),
+                                  device_.ordinal(), device_count, access};
+    uint32_t found = 0;
+    VRAM_TRY(inspect_residency(driver_->table(), claim, memory_, &found));
+    violations |= found;
+  }
+  *out_residency = {violations, sealed_bytes == bytes_ ? 1u : 0u};
   return violations == 0 ? VRAM_OK : VRAM_POLICY_VIOLATION;
 }
 
@@ -140,22 +182,18 @@ vram_status Allocation::repair(int file, uint64_t offset, uint64_t bytes, const 
   const Gate::Exclusive exclusive = gate_.close();
   VRAM_TRY(check_live());
   VRAM_TRY(check_digest(offset, bytes, hashes_bytes));
-  if (!sealed_) return VRAM_NOT_SEALED;
+  if (!is_sealed()) return VRAM_NOT_SEALED;
   VRAM_TRY(device_.bind());
   const vram_status restored = restore(file, offset, bytes, hashes);
-  return sealed_ ? restored : first_failure(restored, protect());
+  return is_sealed() ? restored : first_failure(restored, protect(mapping_.bytes()));
 }
 
-/** Memory that may be writable is never called sealed: `sealed_` falls before the driver is asked. */
 vram_status Allocation::restore(int file, uint64_t offset, uint64_t bytes, const uint8_t *hashes) {
   Original original(file, bytes_ <= kBlockBytes);
   for (uint64_t done = 0; done < bytes; done += kGroupBytes) {
     const uint64_t piece = std::min(bytes - done, kGroupBytes);
     VRAM_TRY(original.read(offset + done, piece, hashes + done / kGroupBytes * kDigestBytes));
-    if (sealed_) {
-      sealed_ = false;
-      VRAM_TRY(mapping_.set_access(cu::kAccessReadWrite));
-    }
+    if (is_sealed()) VRAM_TRY(unprotect());
     const std::lock_guard<std::mutex> lane(device_.copy_lane().mutex());
     const cu::DevicePtr destination = mapping_.address() + offset + done;
     const vram_status copied = device_.copy_lane().copy_in(destination, original.group(), piece);
@@ -168,7 +206,7 @@ vram_status Allocation::restore(int file, uint64_t offset, uint64_t bytes, const
 vram_status Allocation::begin_load() {
   const Gate::Exclusive exclusive = gate_.close();
   VRAM_TRY(check_live());
-  if (sealed_) return VRAM_SEALED;
+  if (is_sealed()) return VRAM_SEALED;
   if (loading_) return VRAM_BUSY;
   loading_ = true;
   return VRAM_OK;
@@ -182,7 +220,7 @@ void Allocation::end_load() {
 vram_status Allocation::free() {
   const Gate::Exclusive exclusive = gate_.close();
   if (loading_) return VRAM_BUSY;
-  if (memory_.bytes() == 0) return VRAM_OK;
+  if (!memory_.is_owned()) return VRAM_OK;
   VRAM_TRY(device_.bind());
   if (digest_failed_) VRAM_TRY(device_.digester().settle());
   digest_failed_ = false;

@@ -20,6 +20,8 @@ class Allocation {
   vram_status write(uint64_t offset, const uint8_t *source, uint64_t bytes);
   vram_status read(uint64_t offset, uint8_t *destination, uint64_t bytes);
   vram_status seal();
+  /** See vram_load_seal: seals the parts that lie within the first `filled_bytes`, the last part excepted. */
+  vram_status seal_filled(uint64_t filled_bytes, uint64_t *out_sealed_bytes);
   vram_status attest(vram_residency *out_residency);
   vram_status digest(uint64_t offset, uint64_t bytes, uint8_t *out_hashes, uint64_t out_bytes);
 
@@ -49,7 +51,10 @@ class Allocation {
   vram_status check_range(uint64_t offset, uint64_t bytes) const;
   vram_status check_digest(uint64_t offset, uint64_t bytes, uint64_t out_bytes) const;
   vram_status restore(int file, uint64_t offset, uint64_t bytes, const uint8_t *hashes);
-  vram_status protect();
+  vram_status check_open(uint64_t offset) const;
+  bool is_sealed() const { return sealed_bytes_ == bytes_; }
+  vram_status protect(uint64_t until_bytes);
+  vram_status unprotect();
   vram_status wipe();
 
   const std::shared_ptr<Driver> driver_;
@@ -57,8 +62,9 @@ class Allocation {
   const uint64_t bytes_;
   Gate gate_;  // shared by those who use the memory; closed to change the fields below
   Stage stage_ = Stage::kLive;
-  bool sealed_ = false;
   bool loading_ = false;
+  uint64_t part_bytes_ = 0;
+  std::atomic<uint64_t> sealed_bytes_{0};  // from the start on; grows under the copy lane's lock
   std::atomic<bool> orphan_{false};
   std::atomic<bool> digest_failed_{false};  // a kernel may be reading still
   std::atomic<bool> write_failed_{false};   // a copy may be writing still

@@ -22,7 +22,8 @@ uint64_t round_up(uint64_t value, uint64_t multiple) {
 vram_status Digester::create(int device, uint64_t granularity_bytes, cu::Function kernel) {
   kernel_ = kernel;
   VRAM_TRY(lane_.create(kGroupHashBytes));
-  return create_mapped(device, round_up(kLeafBytes + kGroupHashBytes, granularity_bytes), memory_, scratch_);
+  const uint64_t scratch_bytes = round_up(kLeafBytes + kGroupHashBytes, granularity_bytes);
+  return create_mapped(device, scratch_bytes, scratch_bytes, memory_, scratch_);
 }
 
 vram_status Digester::release() {

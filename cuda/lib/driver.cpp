@@ -20,6 +20,7 @@ vram_status read_kernels(const char *path, std::string *out_image) {
 
 vram_status Driver::open(const vram_options &options) {
   max_allocation_bytes_ = options.max_allocation_bytes;
+  part_bytes_ = options.part_bytes;
   slot_count_ = options.staging_slots;
   VRAM_TRY(load_driver_table(options.driver_path, &table_));
   std::string kernels;

@@ -29,6 +29,7 @@ class Driver {
   uint32_t device_count() const { return static_cast<uint32_t>(devices_.size()); }
   Device &device(uint32_t ordinal) { return *devices_[ordinal]; }
   uint64_t max_allocation_bytes() const { return max_allocation_bytes_; }
+  uint64_t part_bytes() const { return part_bytes_; }
   uint32_t slot_count() const { return slot_count_; }
   uint8_t *slot(uint32_t index) const { return staging_.data() + uint64_t{index} * VRAM_STAGING_SLOT_BYTES; }
 
@@ -39,6 +40,7 @@ class Driver {
   bool open_ = false;
   DriverTable table_;
   uint64_t max_allocation_bytes_ = 0;
+  uint64_t part_bytes_ = 0;
   uint32_t slot_count_ = 0;
   std::vector<std::unique_ptr<Device>> devices_;
   PinnedBuffer staging_;

@@ -127,6 +127,15 @@ vram_status Load::digest(const uint8_t *data, uint64_t bytes) try {
   return VRAM_HOST_OUT_OF_MEMORY;
 }
 
+vram_status Load::seal(uint64_t *out_sealed_bytes) {
+  Lock lock;
+  VRAM_TRY(enter(&lock));
+  uint64_t sealed_bytes = 0;
+  if (allocation_ != nullptr) VRAM_TRY(failure_ = allocation_->seal_filled(received_bytes_, &sealed_bytes));
+  *out_sealed_bytes = sealed_bytes;
+  return VRAM_OK;
+}
+
 vram_status Load::finish(vram_load_result *out_result) {
   Lock lock;
   VRAM_TRY(enter(&lock));

@@ -26,6 +26,7 @@ class Load {
   vram_status load_file(int file, uint64_t file_offset, uint64_t bytes, const std::vector<uint32_t> &slots);
   vram_status load_socket(int socket, uint64_t bytes, uint32_t wait_ms, const std::vector<uint32_t> &slots,
                           uint64_t *out_received);
+  vram_status seal(uint64_t *out_sealed_bytes);
   vram_status finish(vram_load_result *out_result);
 
   /** See vram_load_close. VRAM_OK again once it is closed. */

@@ -1,31 +1,41 @@
 #include "mapping.h"
 
+#include <algorithm>
+
 namespace vram {
 
 vram_status Mapping::create(int device, const PhysicalMemory &memory) {
   device_ = device;
   VRAM_TRY(from_driver(driver_.cuMemAddressReserve(&address_, memory.bytes(), 0, 0, 0), VRAM_OUT_OF_MEMORY));
   bytes_ = memory.bytes();
-  VRAM_TRY(from_driver(driver_.cuMemMap(address_, bytes_, 0, memory.handle(), 0)));
-  mapped_ = true;
+  part_bytes_ = memory.part_bytes();
+  for (const cu::AllocationHandle part : memory.parts()) {
+    const uint64_t offset = mapped_parts_ * part_bytes_;
+    const uint64_t length = std::min(part_bytes_, bytes_ - offset);
+    VRAM_TRY(from_driver(driver_.cuMemMap(address_ + offset, length, 0, part, 0)));
+    ++mapped_parts_;
+  }
   return set_access(cu::kAccessReadWrite);
 }
 
-vram_status Mapping::set_access(cu::AccessFlags access) {
+vram_status Mapping::set_access(uint64_t offset, uint64_t bytes, cu::AccessFlags access) {
   const cu::AccessDesc desc = {{cu::kLocationDevice, device_}, access};
-  return from_driver(driver_.cuMemSetAccess(address_, bytes_, &desc, 1));
+  return from_driver(driver_.cuMemSetAccess(address_ + offset, bytes, &desc, 1));
 }
 
 vram_status Mapping::release() {
-  if (mapped_) VRAM_TRY(from_driver(driver_.cuMemUnmap(address_, bytes_)));
-  mapped_ = false;
+  // A mapping goes as it came: one call may not end two.
+  for (; mapped_parts_ != 0; --mapped_parts_) {
+    const uint64_t offset = (mapped_parts_ - 1) * part_bytes_;
+    VRAM_TRY(from_driver(driver_.cuMemUnmap(address_ + offset, std::min(part_bytes_, bytes_ - offset))));
+  }
   if (bytes_ != 0) VRAM_TRY(from_driver(driver_.cuMemAddressFree(address_, bytes_)));
   bytes_ = 0;
   return VRAM_OK;
 }
 
-vram_status create_mapped(int device, uint64_t bytes, PhysicalMemory &memory, Mapping &mapping) {
-  VRAM_TRY(memory.create(device, bytes));
+vram_status create_mapped(int device, uint64_t bytes, uint64_t part_bytes, PhysicalMemory &memory, Mapping &mapping) {
+  VRAM_TRY(memory.create(device, bytes, part_bytes));
   return mapping.create(device, memory);
 }
 

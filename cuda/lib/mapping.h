@@ -16,7 +16,9 @@ class Mapping {
   vram_status create(int device, const PhysicalMemory &memory);
 
   /** Changes what the device may do: kAccessRead or kAccessReadWrite. */
-  vram_status set_access(cu::AccessFlags access);
+  vram_status set_access(cu::AccessFlags access) { return set_access(0, bytes_, access); }
+  /** The same for a range that is made of whole parts of the memory. */
+  vram_status set_access(uint64_t offset, uint64_t bytes, cu::AccessFlags access);
 
   /** Unmaps and gives the addresses back. On failure it remembers how far it came, and another call goes on there. */
   vram_status release();
@@ -29,10 +31,11 @@ class Mapping {
   int device_ = 0;
   cu::DevicePtr address_ = 0;
   uint64_t bytes_ = 0;  // 0: no address is reserved
-  bool mapped_ = false;
+  uint64_t part_bytes_ = 0;
+  uint64_t mapped_parts_ = 0;
 };
 
 /** Memory and its mapping at one stroke, for callers that need both; what was done is undone by their destructors. */
-vram_status create_mapped(int device, uint64_t bytes, PhysicalMemory &memory, Mapping &mapping);
+vram_status create_mapped(int device, uint64_t bytes, uint64_t part_bytes, PhysicalMemory &memory, Mapping &mapping);
 
 }  // namespace vram

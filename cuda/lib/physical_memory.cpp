@@ -1,5 +1,7 @@
 #include "physical_memory.h"
 
+#include <algorithm>
+
 namespace vram {
 
 cu::AllocationProp PhysicalMemory::properties(int device) {
@@ -9,10 +11,17 @@ cu::AllocationProp PhysicalMemory::properties(int device) {
   return prop;
 }
 
-vram_status PhysicalMemory::create(int device, uint64_t bytes) {
+vram_status PhysicalMemory::create(int device, uint64_t bytes, uint64_t part_bytes) {
   const cu::AllocationProp prop = properties(device);
-  VRAM_TRY(from_driver(driver_.cuMemCreate(&handle_, bytes, &prop, 0), VRAM_OUT_OF_MEMORY));
+  part_bytes_ = part_bytes;
   bytes_ = bytes;
+  parts_.reserve(bytes / part_bytes + 1);
+  for (uint64_t offset = 0; offset < bytes; offset += part_bytes) {
+    cu::AllocationHandle part = 0;
+    const uint64_t length = std::min(part_bytes, bytes - offset);
+    VRAM_TRY(from_driver(driver_.cuMemCreate(&part, length, &prop, 0), VRAM_OUT_OF_MEMORY));
+    parts_.push_back(part);
+  }
   return VRAM_OK;
 }
 
@@ -20,9 +29,7 @@ vram_status PhysicalMemory::release() {
   for (; !owed_references_.empty(); owed_references_.pop_back()) {
     VRAM_TRY(from_driver(driver_.cuMemRelease(owed_references_.back())));
   }
-  if (bytes_ == 0) return VRAM_OK;
-  VRAM_TRY(from_driver(driver_.cuMemRelease(handle_)));
-  bytes_ = 0;
+  for (; !parts_.empty(); parts_.pop_back()) VRAM_TRY(from_driver(driver_.cuMemRelease(parts_.back())));
   return VRAM_OK;
 }
 

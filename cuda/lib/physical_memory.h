@@ -18,10 +18,13 @@ class PhysicalMemory {
   /** What the driver is asked for: pinned pages of that device, which nobody else can be given. */
   static cu::AllocationProp properties(int device);
 
-  /** Takes `bytes`, a multiple of the device's granularity. VRAM_OUT_OF_MEMORY when it has no room. */
-  vram_status create(int device, uint64_t bytes);
+  /**
+   * Takes `bytes` in parts of `part_bytes`, the last of which may be shorter: all multiples of the device's
+   * granularity. VRAM_OUT_OF_MEMORY when it has no room.
+   */
+  vram_status create(int device, uint64_t bytes, uint64_t part_bytes);
 
-  /** Gives the pages back. On failure they are still owned, and another call tries again. */
+  /** Gives the pages back. On failure some are still owned, and another call tries again. */
   vram_status release();
 
   /** Gives back one more reference to the pages, which the driver has retained for a question about them. On failure
@@ -29,13 +32,16 @@ class PhysicalMemory {
    */
   vram_status release_reference(cu::AllocationHandle reference);
 
-  cu::AllocationHandle handle() const { return handle_; }
+  const std::vector<cu::AllocationHandle> &parts() const { return parts_; }
+  uint64_t part_bytes() const { return part_bytes_; }
   uint64_t bytes() const { return bytes_; }
+  bool is_owned() const { return !parts_.empty(); }
 
  private:
   const DriverTable &driver_;
-  cu::AllocationHandle handle_ = 0;
-  uint64_t bytes_ = 0;  // 0: nothing is owned
+  std::vector<cu::AllocationHandle> parts_;
+  uint64_t part_bytes_ = 0;
+  uint64_t bytes_ = 0;
   std::mutex mutex_;
   std::vector<cu::AllocationHandle> owed_references_;
 };

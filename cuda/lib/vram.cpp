@@ -143,8 +143,10 @@ uint64_t vram_oldest_driver_call(void) {
 vram_status vram_open(const vram_options *options, uint64_t *out_driver) {
   if (options == nullptr || out_driver == nullptr) return VRAM_NULL_ARGUMENT;
   if (options->driver_path == nullptr || options->kernels_path == nullptr) return VRAM_NULL_ARGUMENT;
-  if (options->max_allocation_bytes == 0 || options->staging_slots == 0) return VRAM_ZERO_LENGTH;
+  if (options->max_allocation_bytes == 0 || options->part_bytes == 0) return VRAM_ZERO_LENGTH;
+  if (options->staging_slots == 0) return VRAM_ZERO_LENGTH;
   if (options->reserved != 0) return VRAM_OUT_OF_BOUNDS;
+  if (options->part_bytes % VRAM_GROUP_BYTES != 0) return VRAM_UNALIGNED;
   return guarded([&]() -> vram_status {
     const auto driver = std::make_shared<Driver>();
     VRAM_TRY(driver->open(*options));
@@ -289,6 +291,11 @@ vram_status vram_load_socket(uint64_t load, int32_t socket, uint64_t bytes, uint
   return with(loads(), load, [&](const auto &object) {
     return object->load_socket(socket, bytes, wait_ms, {slots, slots + slot_count}, out_received);
   });
+}
+
+vram_status vram_load_seal(uint64_t load, uint64_t *out_sealed_bytes) {
+  if (out_sealed_bytes == nullptr) return VRAM_NULL_ARGUMENT;
+  return with(loads(), load, [&](const auto &object) { return object->seal(out_sealed_bytes); });
 }
 
 vram_status vram_load_finish(uint64_t load, vram_load_result *out_result) {

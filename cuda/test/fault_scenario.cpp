@@ -1,5 +1,6 @@
 #include "fault_scenario.h"
 
+#include <algorithm>
 #include <cstring>
 #include <vector>
 
@@ -16,10 +17,11 @@
 namespace test {
 
 vram_status FaultScenario::live() {
-  constexpr uint64_t kBytes = VRAM_GROUP_BYTES + 5;
+  constexpr uint64_t kBytes = kPartBytes + 5;
+  constexpr uint64_t kGroups = kPartBytes / VRAM_GROUP_BYTES + 1;
   static const std::vector<uint8_t> data = content(kBytes);
   static uint8_t scratch[100];
-  static uint8_t hashes[2 * VRAM_DIGEST_BYTES];
+  static uint8_t hashes[kGroups * VRAM_DIGEST_BYTES];
 
   const vram_options options = default_options();
   STEP(vram_open(&options, &driver_));
@@ -33,8 +35,14 @@ vram_status FaultScenario::live() {
   uint32_t slot_count = 0;
   STEP(vram_staging(driver_, &slots, &slot_count));
   STEP(vram_load_open(allocation_, VRAM_LOAD_FLAT | VRAM_LOAD_TREE, &load_));
-  std::memcpy(slots, data.data(), kBytes);
-  STEP(vram_load_push(load_, 0, kBytes));
+  for (uint64_t done = 0; done < kBytes; done += VRAM_STAGING_SLOT_BYTES) {
+    const uint64_t piece = std::min<uint64_t>(kBytes - done, VRAM_STAGING_SLOT_BYTES);
+    std::memcpy(slots, data.data() + done, piece);
+    STEP(vram_load_push(load_, 0, piece));
+  }
+  uint64_t sealed_bytes = 0;
+  STEP(vram_load_seal(load_, &sealed_bytes));
+  if (sealed_bytes != kPartBytes) return VRAM_INTERNAL;
   vram_load_result result = {};
   STEP(vram_load_finish(load_, &result));
   STEP(vram_load_close(load_));
@@ -45,7 +53,7 @@ vram_status FaultScenario::live() {
   STEP(vram_attest(allocation_, &residency));
   STEP(vram_digest(allocation_, 0, kBytes, hashes, sizeof(hashes)));
   uint8_t digest[VRAM_DIGEST_BYTES];
-  STEP(vram_tree_digest(hashes, 2, kBytes, digest));
+  STEP(vram_tree_digest(hashes, kGroups, kBytes, digest));
   return std::memcmp(digest, result.tree, sizeof(digest)) == 0 ? VRAM_OK : VRAM_INTERNAL;
 }
 

@@ -57,6 +57,7 @@ TEST("no function takes a null pointer") {
       REFUSAL(VRAM_NULL_ARGUMENT, vram_load_file(load, 0, 0, 1, nullptr, 1)),
       REFUSAL(VRAM_NULL_ARGUMENT, vram_load_socket(load, 0, 1, 0, nullptr, 1, &handle)),
       REFUSAL(VRAM_NULL_ARGUMENT, vram_load_socket(load, 0, 1, 0, &count, 1, nullptr)),
+      REFUSAL(VRAM_NULL_ARGUMENT, vram_load_seal(load, nullptr)),
       REFUSAL(VRAM_NULL_ARGUMENT, vram_load_finish(load, nullptr)),
       REFUSAL(VRAM_NULL_ARGUMENT, vram_tree_digest(nullptr, 1, 1, static_cast<uint8_t *>(base))),
       REFUSAL(VRAM_NULL_ARGUMENT, vram_tree_digest(nullptr, 0, 0, nullptr)),
@@ -106,6 +107,7 @@ TEST("a handle that was never issued, one of another kind, and one of something 
       [&](uint64_t h) { return vram_load_push(h, 0, 1); },
       [&](uint64_t h) { return vram_load_file(h, 0, 0, 1, &slot, 1); },
       [&](uint64_t h) { return vram_load_socket(h, 0, 1, 0, &slot, 1, &out); },
+      [&](uint64_t h) { return vram_load_seal(h, &out); },
       [&](uint64_t h) { return vram_load_finish(h, &result); },
   };
   const auto check_kind = [](std::vector<Call> calls, const Call &give_up, uint64_t gone,
@@ -134,13 +136,18 @@ TEST("lengths, ranges and ordinals that make no sense are refused, each with its
   uint8_t hashes[4 * VRAM_DIGEST_BYTES] = {};
   const uint32_t good_slots[] = {0, 1}, same_slots[] = {1, 1}, bad_slots[] = {0, kSlots};
   vram_options no_room = default_options(), no_slots = default_options(), reserved = default_options();
+  vram_options no_part = default_options(), half_a_group = default_options();
+  no_part.part_bytes = 0;
+  half_a_group.part_bytes = VRAM_GROUP_BYTES / 2;
   no_room.max_allocation_bytes = 0;
   no_slots.staging_slots = 0;
   reserved.reserved = 1;
   check({
       REFUSAL(VRAM_ZERO_LENGTH, vram_open(&no_room, &out)),
       REFUSAL(VRAM_ZERO_LENGTH, vram_open(&no_slots, &out)),
+      REFUSAL(VRAM_ZERO_LENGTH, vram_open(&no_part, &out)),
       REFUSAL(VRAM_OUT_OF_BOUNDS, vram_open(&reserved, &out)),
+      REFUSAL(VRAM_UNALIGNED, vram_open(&half_a_group, &out)),
       REFUSAL(VRAM_BAD_DEVICE, vram_alloc(driver, session.device_count(), 1, &out)),
       REFUSAL(VRAM_BAD_DEVICE, vram_alloc(driver, UINT32_MAX, 0, &out)),
       REFUSAL(VRAM_ZERO_LENGTH, vram_alloc(driver, 0, 0, &out)),

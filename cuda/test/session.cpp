@@ -37,7 +37,7 @@ std::string kernels_path() {
 
 vram_options default_options() {
   static const std::string driver = driver_path(), kernels = kernels_path();
-  return {driver.c_str(), kernels.c_str(), 100 * kGiB, kSlots, 0};
+  return {driver.c_str(), kernels.c_str(), 100 * kGiB, kPartBytes, kSlots, 0};
 }
 
 Session::Session() {

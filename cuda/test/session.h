@@ -12,13 +12,14 @@ namespace test {
 constexpr uint64_t kMiB = uint64_t{1} << 20;
 constexpr uint64_t kGiB = uint64_t{1} << 30;
 constexpr uint32_t kSlots = 8;
+constexpr uint64_t kPartBytes = 2 * kMiB;
 
 /** Paths of the driver and the kernels under test: VRAM_TEST_DRIVER, VRAM_TEST_KERNELS, else the
  *  simulator's of the same build. */
 std::string driver_path();
 std::string kernels_path();
 
-/** Options for the driver under test: kSlots staging slots, 100 GiB at most an allocation. */
+/** Options for the driver under test: kSlots staging slots, parts of kPartBytes, 100 GiB at most an allocation. */
 vram_options default_options();
 
 class Session {

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WorkerError } from '../errors.js';
-import { type Pace, sliceBytes } from '../vram/allocation.js';
+import { type Pace, sliceBytes } from '../vram/slices.js';
 import { groupBytes } from '../vram/tree.js';
 
 /** How often a slice that waits for others looks again. */

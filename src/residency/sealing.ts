@@ -1,5 +1,4 @@
 import { WorkerError } from '../errors.js';
-import { until } from '../vram/allocation.js';
 import type { Driver } from '../vram/driver.js';
 import type { Load, LoadResult } from '../vram/load.js';
 import { type CommitRequest, expectationOf } from './commit.js';
@@ -15,9 +14,10 @@ export async function openShard(record: ShardRecord, request: CommitRequest, dri
 }
 
 /**
- * Proves and seals a shard whose bytes have all come, in this order: the bytes are the expected ones; the memory is made
- * read-only; it is the right device's own; the device's digest of it is the expected one, or the host's of what came.
- * What is digested is memory that nothing can write any more. Until it is signed `signal` can end it.
+ * Proves and seals a shard whose bytes have all come, in this order: the bytes are the expected ones; what is not yet
+ * read-only becomes so; the memory is the right device's own; the device's digest of it is the expected one, or the host's
+ * of what came. What is digested, early or now, is memory that nothing can write any more. Until it is signed `signal` can
+ * end it.
  * @throws what the signal says, WorkerError DIGEST_MISMATCH, POLICY_VIOLATION, SEAL_VERIFICATION_FAILED, and the driver's errors
  */
 export async function sealShard(
@@ -36,7 +36,7 @@ export async function sealShard(
   await allocation.seal();
   signal.throwIfAborted();
   await allocation.attest();
-  const groupHashes = await allocation.groupHashes(until(signal));
+  const groupHashes = await allocation.arrivedHashes(signal);
   signal.throwIfAborted();
   const treeDigest = allocation.treeDigest(groupHashes);
   if (request.expectedTreeDigest !== undefined && treeDigest !== request.expectedTreeDigest) {

@@ -1,6 +1,6 @@
 import { verifyHandle } from '../seal/handle.js';
 import type { KeySource } from '../seal/jws.js';
-import type { Pace } from '../vram/allocation.js';
+import type { Pace } from '../vram/slices.js';
 import { VramError } from '../vram/status.js';
 import { groupBytes, hashBytes } from '../vram/tree.js';
 import type { Seal, ShardRecord } from './record.js';

@@ -1,25 +1,13 @@
 import { type Digest, digestOf } from '../seal/digest.js';
+import { Arrival } from './arrival.js';
 import type { Library } from './library.js';
 import { Load, type LoadDigests, loadFlags } from './load.js';
+import { type Pace, unpaced } from './slices.js';
 import { status, VramError } from './status.js';
 import { groupBytes, groupCount, hashBytes } from './tree.js';
 
-/** Bytes digested by one native call: long enough to fill a device, short enough to give others their turn. */
-export const sliceBytes = 256 * 1024 * 1024;
-
 /** Bytes that one native call repairs: it has the memory to itself meanwhile. */
 const repairSliceBytes = 64 * 1024 * 1024;
-
-/** Makes a digest wait its turn: asked before each slice, which may have up to `sliceBytes`, a multiple of a group. */
-export interface Pace {
-  readonly sliceBytes: number;
-  next(bytes: number): Promise<void>;
-}
-
-const unpaced: Pace = { sliceBytes, next: async () => undefined };
-
-/** As fast as it goes, until the signal aborts. */
-export const until = (signal: AbortSignal): Pace => ({ sliceBytes, next: async () => signal.throwIfAborted() });
 
 const violationNames = [
   'memory type is not DEVICE',
@@ -38,6 +26,7 @@ export class Allocation {
   readonly #library: Library;
   readonly #handle: number;
   #load: Load | undefined;
+  readonly #arrival: Arrival;
   /** One digest at a time on a device: the kernels fill it. */
   readonly #turn: <T>(work: () => Promise<T>) => Promise<T>;
 
@@ -46,12 +35,13 @@ export class Allocation {
     this.#handle = handle;
     this.bytes = bytes;
     this.#turn = turn;
+    this.#arrival = new Arrival(bytes, (offset, length, hashes) => this.#digest(offset, length, hashes));
   }
 
   async load(digests: LoadDigests): Promise<Load> {
     const out = [0];
     await this.#library.run('vram_load_open', this.#handle, loadFlags(digests), out);
-    this.#load = new Load(this.#library, Number(out[0]), digests);
+    this.#load = new Load(this.#library, Number(out[0]), digests, (bytes) => this.#arrival.sealed(bytes));
     return this.#load;
   }
 
@@ -85,10 +75,17 @@ export class Allocation {
     for (let offset = 0, length = 0; offset < this.bytes; offset += length) {
       length = Math.min(pace.sliceBytes, this.bytes - offset);
       await pace.next(length);
-      const part = hashesOf(hashes, offset, length);
-      await this.#turn(() => this.#library.run('vram_digest', this.#handle, offset, length, part, part.length));
+      await this.#digest(offset, length, hashes);
     }
     return hashes;
+  }
+
+  /**
+   * The group hashes of memory that has just been loaded and sealed: what was sealed before the rest came is digested
+   * already. The signal ends it.
+   */
+  arrivedHashes(signal: AbortSignal): Promise<Buffer> {
+    return this.#arrival.hashes(signal);
   }
 
   /** The fs-verity digest that these group hashes fold into. */
@@ -124,9 +121,15 @@ export class Allocation {
 
   /** Wipes, then frees. After an error the memory is still held, and another call goes on. */
   async free(): Promise<void> {
+    this.#arrival.stop();
     // One that could not be closed when it ended is tried again: as long as it may copy, the memory is not free.
     await this.#load?.close();
     return this.#library.run('vram_free', this.#handle);
+  }
+
+  #digest(offset: number, length: number, hashes: Buffer): Promise<void> {
+    const part = hashesOf(hashes, offset, length);
+    return this.#turn(() => this.#library.run('vram_digest', this.#handle, offset, length, part, part.length));
   }
 }
 

@@ -1,6 +1,6 @@
 import { Allocation } from './allocation.js';
 import { Library, type LibraryOptions, type NativeDeviceInfo } from './library.js';
-import { Load, type LoadDigests, loadFlags } from './load.js';
+import { Load, type LoadDigests, loadFlags, partBytes } from './load.js';
 import { Staging } from './staging.js';
 
 export interface DriverOptions extends LibraryOptions {
@@ -50,6 +50,7 @@ export class Driver {
         driver_path: options.driverPath,
         kernels_path: options.kernelsPath,
         max_allocation_bytes: options.maxAllocationBytes,
+        part_bytes: partBytes,
         staging_slots: options.stagingSlots,
         reserved: 0,
       },

@@ -25,6 +25,7 @@ koffi.struct('vram_options', {
   driver_path: 'const char *',
   kernels_path: 'const char *',
   max_allocation_bytes: 'uint64_t',
+  part_bytes: 'uint64_t',
   staging_slots: 'uint32_t',
   reserved: 'uint32_t',
 });
@@ -59,6 +60,7 @@ const prototypes = [
   'vram_load_push(uint64_t load, uint32_t slot, uint64_t bytes)',
   'vram_load_file(uint64_t load, int32_t file, uint64_t offset, uint64_t bytes, const uint32_t *slots, uint32_t count)',
   'vram_load_socket(uint64_t load, int32_t socket, uint64_t bytes, uint32_t wait_ms, const uint32_t *slots, uint32_t count, _Out_ uint64_t *received)',
+  'vram_load_seal(uint64_t load, _Out_ uint64_t *sealed_bytes)',
   'vram_load_finish(uint64_t load, _Out_ vram_load_result *result)',
   'vram_load_close(uint64_t load)',
   'vram_tree_digest(const uint8_t *hashes, uint64_t count, uint64_t bytes, uint8_t *digest)',

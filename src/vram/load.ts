@@ -19,28 +19,45 @@ export const loadFlags = (digests: LoadDigests): number => (digests.flat ? 1 : 0
 /** A sender that fills no slot in this time is waited for elsewhere than on a thread of the pool. */
 const dryMs = 5;
 
-/** Bytes on their way in, in order: digested on the host as they pass, and copied to the device if the load has one. */
+/** What is sealed at a time while a shard arrives. */
+export const partBytes = 64 * 1024 * 1024;
+
+/**
+ * Bytes on their way in, in order: digested on the host as they pass, and copied to the device if the load has one. What
+ * is full there is sealed while the rest comes.
+ */
 export class Load {
   readonly #library: Library;
   readonly #handle: number;
   readonly #digests: LoadDigests;
+  readonly #onSealed: (sealedBytes: number) => void;
+  #unsealedBytes = 0;
   #closed = false;
 
-  constructor(library: Library, handle: number, digests: LoadDigests) {
+  /** `onSealed` is told how many bytes, from the first on, nothing can write any more. */
+  constructor(
+    library: Library,
+    handle: number,
+    digests: LoadDigests,
+    onSealed: (sealedBytes: number) => void = () => undefined,
+  ) {
     this.#library = library;
     this.#handle = handle;
     this.#digests = digests;
+    this.#onSealed = onSealed;
   }
 
   /** The next `bytes` bytes are at the start of the slot, which is free again when this resolves. One at a time. */
-  push(slot: Slot, bytes: number): Promise<void> {
-    return this.#library.run('vram_load_push', this.#handle, slot.index, bytes);
+  async push(slot: Slot, bytes: number): Promise<void> {
+    await this.#library.run('vram_load_push', this.#handle, slot.index, bytes);
+    await this.#sealFilled(bytes);
   }
 
   /** The next `bytes` bytes are in an open file at `offset`; the slots are free again when this resolves. */
-  file(descriptor: number, offset: number, bytes: number, slots: readonly Slot[]): Promise<void> {
+  async file(descriptor: number, offset: number, bytes: number, slots: readonly Slot[]): Promise<void> {
     const indexes = Uint32Array.from(slots, (slot) => slot.index);
-    return this.#library.run('vram_load_file', this.#handle, descriptor, offset, bytes, indexes, indexes.length);
+    await this.#library.run('vram_load_file', this.#handle, descriptor, offset, bytes, indexes, indexes.length);
+    await this.#sealFilled(bytes);
   }
 
   /**
@@ -52,6 +69,7 @@ export class Load {
     const received = [0];
     const { length } = indexes;
     await this.#library.run('vram_load_socket', this.#handle, descriptor, bytes, dryMs, indexes, length, received);
+    await this.#sealFilled(Number(received[0]));
     return Number(received[0]);
   }
 
@@ -68,5 +86,14 @@ export class Load {
     if (this.#closed) return;
     await this.#library.run('vram_load_close', this.#handle);
     this.#closed = true;
+  }
+
+  async #sealFilled(newBytes: number): Promise<void> {
+    this.#unsealedBytes += newBytes;
+    if (this.#unsealedBytes < partBytes) return;
+    this.#unsealedBytes %= partBytes;
+    const sealed = [0];
+    await this.#library.run('vram_load_seal', this.#handle, sealed);
+    this.#onSealed(Number(sealed[0]));
   }
 }
