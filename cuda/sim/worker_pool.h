@@ -10,7 +10,7 @@ namespace cuda_sim {
 
 class WorkerPool {
  public:
-  /** Calls task(0) … task(count - 1), in any order, on the caller and the pool; returns when all are done. */
+  /** Calls task(0) … task(count - 1), in any order, on the pool's threads; returns when all are done. */
   void run(uint64_t count, const std::function<void(uint64_t)> &task);
 
  private:
@@ -30,6 +30,7 @@ class WorkerPool {
   std::mutex one_job_at_a_time_;
   Job *job_ = nullptr;
   bool started_ = false;
+  bool short_of_threads_ = false;
 };
 
 /** The process's pool. Its threads are never joined: they wait idle when the process ends. */
