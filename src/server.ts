@@ -12,6 +12,7 @@ import { nativePaths } from './native.js';
 import { reloadOnChange } from './reload.js';
 import { Residency } from './residency/residency.js';
 import { wipe } from './secrets.js';
+import { StopSignals } from './signals.js';
 import { readTls } from './tls.js';
 import { exitNow } from './vram/exit.js';
 import { forbidCoreDumps } from './vram/process.js';
@@ -33,6 +34,7 @@ const commitShare = 0.8;
  * @throws ConfigError for settings and a manifest that can't be, VramError where there is no usable GPU
  */
 export async function serve({ simulate }: { simulate: boolean }): Promise<void> {
+  const signals = new StopSignals();
   const coreless = forbidCoreDumps();
   const config = loadConfig(process.env, { simulate, directory: process.cwd() });
   const logger = createLogger(config.logLevel);
@@ -67,10 +69,7 @@ export async function serve({ simulate }: { simulate: boolean }): Promise<void> 
   up = true;
   if (residency.simulated)
     logger.warn({ driver: residency.driver }, 'this worker holds no weights in GPU memory: its device is simulated');
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.once(signal, () => void shutDown({ app, config, residency, logger, watch, signal }));
-  }
-  // Last: whoever reads it may send a signal at once.
+  void signals.first.then((signal) => shutDown({ app, config, residency, logger, watch, signals, signal }));
   process.stdout.write(banner(config, address));
 }
 
@@ -93,6 +92,7 @@ interface Running {
 interface ShutDown extends Running {
   readonly config: Config;
   readonly watch: FileWatch;
+  readonly signals: StopSignals;
   readonly signal: string;
 }
 
@@ -108,14 +108,14 @@ async function giveUp({ app, residency, logger }: Running, error: Error): Promis
 }
 
 /** Lets commits finish while there is time, answers the rest, wipes the memory, and exits within the deadline. */
-async function shutDown({ app, config, residency, logger, watch, signal }: ShutDown): Promise<void> {
+async function shutDown({ app, config, residency, logger, watch, signals, signal }: ShutDown): Promise<void> {
   const deadline = performance.now() + config.drainSeconds * 1000;
   logger.info({ signal, drain_seconds: config.drainSeconds }, 'draining');
   setTimeout(() => exitNow(residency.lost ? exitStatus.lost : exitStatus.late), config.drainSeconds * 1000).unref();
   residency.drain();
   watch.close();
   const commitDeadline = performance.now() + config.drainSeconds * 1000 * commitShare;
-  while (residency.commitsUnderWay > 0 && performance.now() < commitDeadline) await sleep(20);
+  while (residency.commitsUnderWay > 0 && performance.now() < commitDeadline && !signals.repeated) await sleep(20);
   await residency.abortCommits();
   // The memory does not wait for connections: one that stands idle must not keep weights from being wiped.
   const wiped = residency.stop().then(
@@ -128,7 +128,8 @@ async function shutDown({ app, config, residency, logger, watch, signal }: ShutD
   await closeGracefully(app, Math.max(0, deadline - performance.now()) * connectionShare);
   if (!(await wiped)) exitNow(residency.lost ? exitStatus.lost : exitStatus.unwiped);
   logger.info('stopped');
-  exitNow(0);
+  // A driver that is lost takes its memory along: nothing was left to wipe, and nothing was wiped.
+  exitNow(residency.lost ? exitStatus.lost : 0);
 }
 
 /** Says what to do where there is no GPU: the worker keeps shards in VRAM or not at all. */

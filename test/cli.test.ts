@@ -121,6 +121,51 @@ t.test('SIGTERM: no connection that stands idle keeps the memory from being wipe
   t.notOk(lies());
 });
 
+t.test('SIGTERM: one that comes while the devices come up ends the worker in order', async (t) => {
+  const { child, exited, output } = run(t, temporaryDirectory(t), ['serve', '--simulate'], {
+    WORKER_BIND_ADDR: '127.0.0.1:0',
+  });
+  const listening = new Promise<void>((resolve) => {
+    child.stdout?.on('data', () => /listening/i.test(output()) && resolve());
+  });
+  await listening;
+  child.kill('SIGTERM');
+  t.equal(await exited, 0);
+});
+
+t.test('SIGTERM: a second one gives up the commits under way, and the memory is wiped all the same', async (t) => {
+  const memory = temporaryDirectory(t);
+  const worker = await startProcess(t, temporaryDirectory(t), { WORKER_DRAIN_SECONDS: '3600', CUDA_SIM_DIR: memory });
+  const { answer } = await halfUpload(worker, 'a');
+  const lies = () => readFileSync(join(memory, 'gpu0-memory.vram')).includes(body.subarray(0, 5000));
+  t.ok(lies());
+  worker.child.kill('SIGTERM');
+  while ((await ask(worker, '/v1/ready')).body.state !== 'draining');
+  worker.child.kill('SIGINT');
+  const [response] = await answer;
+  t.equal(response.statusCode, 503);
+  response.resume();
+  t.equal(await worker.exited, 0);
+  t.notOk(lies());
+});
+
+t.test('SIGTERM: a driver that is lost by then is no clean end', async (t) => {
+  const worker = await startProcess(t, temporaryDirectory(t), { CUDA_SIM_FAULTS: 'cuLaunchKernel:1=719' });
+  const headers = { authorization: worker.authorization };
+  const { status } = await fetch(`${worker.url}/v1/commit?shard_id=a&model_ref=m`, { method: 'PUT', headers, body });
+  t.equal(status, 500);
+  worker.child.kill('SIGTERM');
+  t.equal(await worker.exited, 70);
+});
+
+t.test('SIGUSR1 opens no debugger', async (t) => {
+  const worker = await startProcess(t, temporaryDirectory(t));
+  worker.child.kill('SIGUSR1');
+  worker.child.kill('SIGTERM');
+  t.equal(await worker.exited, 0);
+  t.notMatch(worker.errors(), /Debugger/);
+});
+
 t.test('SIGTERM: memory that can not be wiped is no clean end', async (t) => {
   const faults = { CUDA_SIM_FAULTS: 'cuMemsetD8Async:1+=999', WORKER_DRAIN_SECONDS: '10' };
   const worker = await startProcess(t, temporaryDirectory(t), faults);

@@ -18,7 +18,7 @@ export async function handleRoutes(app: FastifyInstance, { residency }: RouteOpt
         body: refTo(HandleBody),
         response: { 200: answer(HandleVerdict, 'Valid, or why not.') },
       },
-      config: { access: 'read' },
+      config: {},
     },
     async ({ body }) => residency.verifyHandle(body.handle),
   );
