@@ -17,12 +17,13 @@ export const typed = (app: FastifyInstance) => app.withTypeProvider<TypeBoxTypeP
  * handler takes what was read. `before` is the route's `preHandler`.
  */
 export function reading<Request extends object, T>(read: (request: Request) => T) {
-  const kept = new WeakMap<Request, { readonly value: T }>();
+  const kept = new WeakMap<Request, NonNullable<T>>();
   return {
     before: (request: Request, _reply: unknown, done: (error?: Error) => void): void => {
-      kept.set(request, { value: read(request) });
+      const value = read(request);
+      if (value !== undefined && value !== null) kept.set(request, value);
       done();
     },
-    of: (request: Request): T => (kept.get(request) ?? { value: read(request) }).value,
+    of: (request: Request): T => kept.get(request) ?? read(request),
   };
 }
