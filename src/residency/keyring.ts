@@ -7,7 +7,7 @@ interface FormerKey {
   readonly untilMs: number;
 }
 
-/** So many keys of before are kept at once, whatever the grace: a file that flaps must not fill the memory. */
+/** So many keys of before verify what others bring, whatever the grace: a file that flaps must not fill the memory. */
 const maxFormer = 8;
 
 /** The key that signs, and those that signed before and still verify for a while. */
@@ -36,11 +36,15 @@ export class KeyRing {
     return this.#former.find(({ key }) => key.kid === kid)?.untilMs ?? 0;
   }
 
-  /** Signs with another key from here on; the one before it verifies until `untilMs` of `performance.now()`. */
-  rotate(next: SealKey, untilMs: number): void {
+  /**
+   * Signs with another key from here on; the one before it verifies until `untilMs` of `performance.now()`. Of too many
+   * the oldest verify nothing any more, but for handles of ours that are still signed with them.
+   */
+  rotate(next: SealKey, untilMs: number, inUse: (kid: string) => boolean): void {
     const former = [{ key: this.#current, untilMs }, ...this.#former.filter(({ key }) => key.kid !== next.kid)];
+    const oldest = former.slice(maxFormer).filter(({ key }) => inUse(key.kid));
     this.#current = next;
-    this.#keep(former.slice(0, maxFormer));
+    this.#keep([...former.slice(0, maxFormer), ...oldest.map(({ key }) => ({ key, untilMs: 0 }))]);
   }
 
   /** Forgets the keys whose time has passed, but for those that a handle of ours is still signed with. */

@@ -24,7 +24,7 @@ export class Rotation {
     if (key.kid === kid) return false;
     const { keyGraceSeconds } = options;
     audit.append('SealKeyRotated', 'warning', { kid: key.kid, previous_kid: kid, grace_seconds: keyGraceSeconds });
-    worker.keys.rotate(key, performance.now() + keyGraceSeconds * 1000);
+    worker.keys.rotate(key, performance.now() + keyGraceSeconds * 1000, this.#inUse());
     this.#inventory.changed();
     this.#reissue();
     return true;
@@ -38,13 +38,18 @@ export class Rotation {
   /** To be called now and then: signs anew what could not be before, and forgets keys whose time has passed. */
   sweep(): void {
     this.#reissue();
-    const inUse = new Set(this.#inventory.shards.all().map(({ seal }) => seal?.kid));
-    this.#inventory.worker.keys.sweep((kid) => inUse.has(kid));
+    this.#inventory.worker.keys.sweep(this.#inUse());
   }
 
   /** Overwrites the keys: the process is about to end. */
   wipe(): void {
     this.#inventory.worker.keys.wipe();
+  }
+
+  /** Whether a key is one that a shard's handle is signed with, also a corrupt one's. */
+  #inUse(): (kid: string) => boolean {
+    const inUse = new Set(this.#inventory.shards.all().map(({ seal }) => seal?.kid));
+    return (kid) => inUse.has(kid);
   }
 
   /** New handles for the sealed shards whose handle is of another key. */

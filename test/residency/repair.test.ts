@@ -1,6 +1,8 @@
 import { appendFileSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { verifyHandle } from '../../src/seal/handle.js';
+import { deriveSealKey } from '../../src/seal/key.js';
 import { patternBytes } from '../support/bytes.js';
 import { damage, lies } from '../support/damage.js';
 import { availableBytes, get, mebibyte, post, remove, upload } from '../support/requests.js';
@@ -42,6 +44,8 @@ async function withFile(t: Test, options: WorkerOptions = {}) {
 }
 
 const verify = async (worker: TestWorker) => (await post(worker, '/v1/shards/a/verify')).json();
+const jtiOf = (handle: string): string =>
+  JSON.parse(Buffer.from(handle.split('.')[1] ?? '', 'base64url').toString()).jti;
 const detail = async (worker: TestWorker): Promise<string> =>
   (await get(worker, '/v1/ready')).json().reasons[0]?.detail;
 const verdict = async (worker: TestWorker, handle: string) =>
@@ -105,6 +109,37 @@ t.test('a shard that reads well again is sealed anew all the same', onSimulator,
   await sealed(worker);
   t.match(await verdict(worker, handle), { reason: 'superseded' });
 });
+
+// More changes than keys of before are kept for what others bring, and a grace that outlasts the test or is none.
+for (const [changes, graceSeconds] of [
+  [1, 0],
+  [1, 3600],
+  [12, 0],
+  [12, 3600],
+]) {
+  const name = `a shard that was corrupt when the seal key changed (${changes} times, grace ${graceSeconds} s) is sealed anew`;
+  t.test(name, onSimulator, async (t) => {
+    const { worker, path, handle } = await withFile(t, { env: { WORKER_KEY_GRACE_SECONDS: String(graceSeconds) } });
+    renameSync(path, `${path}.away`);
+    damage(bytes, 0, 5000);
+    await verify(worker);
+    await givenUp(worker);
+    let key = Buffer.alloc(0);
+    for (let change = 0; change < Number(changes); change++) {
+      key = Buffer.from(`key ${change}`.padEnd(32, '.'));
+      worker.residency.sealKey.rotate(key);
+      worker.residency.sealKey.sweep();
+    }
+    renameSync(`${path}.away`, path);
+    t.match(await verify(worker), { verified: false, reason: 'damaged', checks: { signature: true } });
+    await sealed(worker);
+    const [standing] = (await get(worker, '/v1/ready')).json().handles;
+    const prev = jtiOf(handle);
+    t.match(verifyHandle(standing.handle, deriveSealKey(key, 'worker-1')), { ok: true, claims: { prev } });
+    t.match(await verdict(worker, standing.handle), { valid: true });
+    t.match(await verify(worker), { verified: true });
+  });
+}
 
 t.test(
   'from a file that is gone, or another now, nothing is repaired, and the shard says so',
