@@ -13,7 +13,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
 const usage = `Usage: vram-worker serve [--simulate]
        vram-worker handle verify HANDLE --secret-file FILE --worker-id ID
        vram-worker handle verify HANDLE --jwks FILE [--worker-id ID]
-       vram-worker audit verify FILE... [--checkpoint FILE] [--key-file FILE]
+       vram-worker audit verify FILE... [--checkpoint FILE] [--key-file FILE] [--jwks FILE]
 
   serve          answers on WORKER_BIND_ADDR (127.0.0.1:8001) until SIGTERM
   --simulate     with a simulated GPU, in host memory
@@ -26,7 +26,9 @@ const usage = `Usage: vram-worker serve [--simulate]
 
   audit verify   checks an audit log: exit status 0 whole, 1 tampered, 3 with a torn last line
   --checkpoint   a file of checkpoints that were kept elsewhere, to hold the log against
-  --key-file     the seal secret's file: the checkpoints' signatures are checked too
+  --key-file     what the worker signs with: the seal secret's file, or an Ed25519 key, private or public. The
+                 checkpoints' signatures are checked too
+  --jwks         its public keys, for the same
 
   --help         this text
   --version      the version

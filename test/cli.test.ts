@@ -57,13 +57,14 @@ t.test('it refuses to start without a GPU, with a bad setting, and with a bad co
   const directory = temporaryDirectory(t);
   writeFileSync(join(directory, 'token'), 'x'.repeat(40), { mode: 0o600 });
   writeFileSync(join(directory, 'kernels'), 'none');
-  const token = { WORKER_API_TOKEN_FILE: join(directory, 'token'), WORKER_BIND_ADDR: '127.0.0.1:0' };
+  const anyPort = { WORKER_BIND_ADDR: '127.0.0.1:0' };
+  const token = { ...anyPort, WORKER_API_TOKEN_FILE: join(directory, 'token') };
   const gpu = { ...token, WORKER_CUDA_DRIVER: 'libcuda-absent.so.1', WORKER_CUDA_KERNELS: join(directory, 'kernels') };
   const cases = [
     [['serve'], gpu, 69, /no usable GPU.*--simulate/],
     [['serve', '--simulate'], { ...token, WORKER_GPU_DEVICES: '7' }, 69, /no GPU device 7/],
     [['serve', '--simulate'], { WORKER_TYPO: '1' }, 78, /WORKER_TYPO/],
-    [['serve', '--simulate'], { CUDA_SIM_DEVICES: 'many' }, 69, /CUDA_SIM_DEVICES/],
+    [['serve', '--simulate'], { ...anyPort, CUDA_SIM_DEVICES: 'many' }, 69, /CUDA_SIM_DEVICES/],
     [['serve'], {}, 78, /WORKER_API_TOKEN_FILE/],
     [['serve', '--fast'], {}, 64, /--fast/],
     [['run'], {}, 64, /Usage/],

@@ -3,27 +3,29 @@ import { parseArgs } from 'node:util';
 import { type KeysOf, readCheckpoint, signatureFault } from '../residency/audit/checkpoint.js';
 import { rotatedFiles } from '../residency/audit/rotation.js';
 import { type AuditVerdict, verifyLog } from '../residency/audit/verify.js';
-import { deriveSealKey } from '../seal/key.js';
-import { withoutNewline } from '../secrets.js';
 import { type Command, InputError, UsageError } from './command.js';
+import { jwksFile, sealKeyFile } from './keys.js';
+
+const files = { type: 'string', multiple: true } as const;
 
 /** Exit statuses of the command. */
 const statuses: Readonly<Record<AuditVerdict['kind'], number>> = { whole: 0, tampered: 1, torn: 3 };
 
 /**
- * `vram-worker audit verify FILE... [--checkpoint FILE] [--key-file FILE]`: whether a log is what workers wrote. One file
- * brings along those that were put aside beside it; several are taken in the order given.
+ * `vram-worker audit verify FILE... [--checkpoint FILE] [--key-file FILE] [--jwks FILE]`: whether a log is what workers
+ * wrote. One file brings along those that were put aside beside it; several are taken in the order given. Of keys there
+ * may be several too, since a log outlives them: a checkpoint holds that one of them has signed.
  */
 export const auditVerify: Command = async (args) => {
   const { values, positionals } = parseArgs({
     args: [...args],
     allowPositionals: true,
-    options: { checkpoint: { type: 'string', multiple: true }, 'key-file': { type: 'string', multiple: true } },
+    options: { checkpoint: files, 'key-file': files, jwks: files },
   });
   const [only] = positionals;
   if (only === undefined) throw new UsageError('audit verify needs the file of a log');
   try {
-    const keysOf = values['key-file'] === undefined ? undefined : keysFrom(values['key-file']);
+    const keysOf = keysFrom(values['key-file'] ?? [], values.jwks ?? []);
     const verdict = verifyLog(positionals.length === 1 ? filesOf(only) : positionals, {
       kept: keptIn(values.checkpoint ?? [], keysOf),
       ...(keysOf === undefined ? {} : { keysOf }),
@@ -41,10 +43,12 @@ function filesOf(path: string): string[] {
   return aside.length === 0 || existsSync(path) ? [...aside, path] : aside;
 }
 
-/** The seal key of whichever worker a checkpoint names, from the secrets in these files. */
-function keysFrom(paths: readonly string[]): KeysOf {
-  const secrets = paths.map((path) => withoutNewline(readFileSync(path)));
-  return (iss) => secrets.map((secret) => deriveSealKey(secret, iss));
+/** The keys of whichever worker a checkpoint names; undefined where none are given. @throws InputError */
+function keysFrom(keyFiles: readonly string[], jwks: readonly string[]): KeysOf | undefined {
+  if (keyFiles.length + jwks.length === 0) return undefined;
+  const own = keyFiles.map(sealKeyFile);
+  const published = jwks.flatMap(jwksFile);
+  return (iss) => [...own.map((keyOf) => keyOf(iss)), ...published];
 }
 
 /** The hashes that kept checkpoints name: lines of a log, or the signed statements alone. @throws InputError */
@@ -75,7 +79,7 @@ function describe(verdict: AuditVerdict, signed: boolean): string {
   }
   const { kind, firstSeq, lastSeq, checkpoints } = verdict;
   const entries = lastSeq === 0 ? 'no entry' : `entries ${firstSeq} to ${lastSeq}`;
-  const signatures = signed ? 'their signatures hold' : 'their signatures were not checked: no --key-file';
+  const signatures = signed ? 'their signatures hold' : 'their signatures were not checked: no --key-file, no --jwks';
   const text = `${kind}: ${entries}, ${checkpoints} checkpoints; ${signatures}`;
   return kind === 'torn' ? `${text}; a last line that was cut off follows, which the next start closes` : text;
 }

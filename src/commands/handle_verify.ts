@@ -2,11 +2,11 @@ import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { ConfigError } from '../config_error.js';
 import { type HandleCheck, verifyHandle } from '../seal/handle.js';
-import { readJwks } from '../seal/jwk.js';
 import type { KeySource } from '../seal/jws.js';
 import { deriveSealKey } from '../seal/key.js';
 import { readSecret, wipe } from '../secrets.js';
 import { type Command, InputError, UsageError } from './command.js';
+import { jwksFile } from './keys.js';
 
 /** Exit statuses of the command, besides those that all commands have. */
 const statuses = { authentic: 0, refused: 1 } as const;
@@ -49,7 +49,10 @@ function judge(handle: string, keys: KeySource, workerId: string | undefined): H
 function keysFrom(secretFile: string | undefined, jwks: string | undefined, workerId: string | undefined): KeySource {
   if ((secretFile === undefined) === (jwks === undefined)) throw new UsageError('give --secret-file or --jwks');
   try {
-    if (jwks !== undefined) return publicKeys(jwks);
+    if (jwks !== undefined) {
+      const keys = jwksFile(jwks);
+      return (kid) => keys.find((key) => key.kid === kid);
+    }
     if (secretFile === undefined || workerId === undefined) throw new UsageError('--secret-file needs --worker-id');
     const secret = readSecret('--secret-file', secretFile);
     const key = deriveSealKey(secret, workerId);
@@ -57,15 +60,5 @@ function keysFrom(secretFile: string | undefined, jwks: string | undefined, work
     return key;
   } catch (error) {
     throw error instanceof ConfigError ? new InputError(error.message) : error;
-  }
-}
-
-function publicKeys(path: string): KeySource {
-  try {
-    const keys = readJwks(readFileSync(path, 'utf8'));
-    if (keys.length === 0) throw new TypeError('no Ed25519 key for signatures is in it');
-    return (kid) => keys.find((key) => key.kid === kid);
-  } catch (error) {
-    throw new InputError(`--jwks: ${error instanceof Error ? error.message : String(error)}`);
   }
 }

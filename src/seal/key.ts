@@ -50,10 +50,25 @@ export function deriveSealKey(secret: Uint8Array, workerId: string): SharedKey {
  */
 export function readPrivateKey(bytes: Uint8Array): PrivateKey {
   const pem = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, 64)).includes('-----BEGIN ');
-  const privateKey = parsePrivateKey(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length), pem);
+  const key = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  const privateKey = parsed(() =>
+    createPrivateKey(pem ? { key, format: 'pem' } : { key, format: 'der', type: 'pkcs8' }),
+  );
   if (privateKey?.asymmetricKeyType !== 'ed25519') throw new TypeError('not an Ed25519 private key in PKCS#8');
   const publicKey = createPublicKey(privateKey);
   return { alg: 'EdDSA', kid: thumbprint(publicKey), publicKey, privateKey };
+}
+
+/**
+ * The public half of such a pair as others are given it: SubjectPublicKeyInfo, PEM or DER (RFC 5280, RFC 8410).
+ * @throws TypeError, also for a private key
+ */
+export function readPublicKey(bytes: Uint8Array): PublicKey {
+  const key = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  const pem = key.includes('-----BEGIN PUBLIC KEY-----');
+  const publicKey = parsed(() => createPublicKey(pem ? { key, format: 'pem' } : { key, format: 'der', type: 'spki' }));
+  if (publicKey?.asymmetricKeyType !== 'ed25519') throw new TypeError('not an Ed25519 public key');
+  return { alg: 'EdDSA', kid: thumbprint(publicKey), publicKey };
 }
 
 /** The key that the bytes of a seal key's file stand for. @throws TypeError where they are no key of the algorithm */
@@ -65,9 +80,9 @@ export function wipeKey(key: SealKey): void {
   if (key.alg === 'HS256') key.secret.fill(0);
 }
 
-function parsePrivateKey(key: Buffer, pem: boolean): KeyObject | undefined {
+function parsed(parse: () => KeyObject): KeyObject | undefined {
   try {
-    return createPrivateKey(pem ? { key, format: 'pem' } : { key, format: 'der', type: 'pkcs8' });
+    return parse();
   } catch {
     return undefined;
   }

@@ -1,14 +1,20 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { appendFileSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { forge, linesOf, logAt, logFiles, readChain, sealed, secret } from '../support/audit.js';
+import { writeCheckpoint } from '../../src/residency/audit/checkpoint.js';
+import { WorkerIdentity } from '../../src/residency/worker.js';
+import { jwkOf } from '../../src/seal/jwk.js';
+import { deriveSealKey, readPrivateKey } from '../../src/seal/key.js';
+import { forge, identity, linesOf, logAt, logFiles, readChain, sealed, secret } from '../support/audit.js';
+import { newPrivateKey } from '../support/key_files.js';
 import { run, temporaryDirectory } from '../support/process.js';
 
 /** A log in several files, and its secret. */
-function logIn(t: Test, maxBytes = 1e9) {
+function logIn(t: Test, maxBytes = 1e9, worker = identity) {
   const directory = temporaryDirectory(t);
   const path = join(directory, 'audit.log');
-  const log = logAt(path, { maxBytes });
+  const log = logAt(path, { maxBytes, checkpoint: (link, reason) => writeCheckpoint(worker, link, reason) });
   for (let index = 0; index < 300; index++) log.append([sealed(`shard-${index}`)]);
   log.checkpoint('stop');
   log.close();
@@ -107,6 +113,64 @@ t.test('a checkpoint of another key is none', async (t) => {
   t.match(await verify(path, '--key-file', join(directory, 'other'), '--key-file', keyFile), { status: 0 });
   writeFileSync(join(directory, 'kept'), [lines.at(-1), forge(lines.at(-1) ?? '', { checkpoint: forged })].join('\n'));
   t.match(await verify(path, '--checkpoint', join(directory, 'kept')), { status: 66, errors: /contradict/ });
+});
+
+t.test('checkpoints of an Ed25519 key are checked by the key, its public half, or the key set', async (t) => {
+  const pem = newPrivateKey();
+  const pair = readPrivateKey(pem);
+  const other = readPrivateKey(newPrivateKey());
+  const { directory, path, keyFile, verify } = logIn(t, 1e9, new WorkerIdentity('worker-1', 'simulated', pair));
+  const file = (name: string, content: string | Uint8Array) => {
+    writeFileSync(join(directory, name), content, { mode: 0o600 });
+    return join(directory, name);
+  };
+  const kept = file('kept', `${linesOf(path).at(-1)}\n`);
+  const publicPem = pair.publicKey.export({ format: 'pem', type: 'spki' });
+  const right: readonly (readonly string[])[] = [
+    ['--key-file', file('private.pem', pem)],
+    ['--key-file', file('private.der', pair.privateKey.export({ format: 'der', type: 'pkcs8' }))],
+    ['--key-file', file('public.pem', publicPem)],
+    ['--key-file', file('public.der', pair.publicKey.export({ format: 'der', type: 'spki' }))],
+    ['--jwks', file('jwks.json', JSON.stringify({ keys: [jwkOf(other), jwkOf(pair)] }))],
+    ['--key-file', keyFile, '--key-file', join(directory, 'public.pem')],
+    ['--key-file', keyFile, '--jwks', join(directory, 'jwks.json')],
+  ];
+  for (const keys of right) {
+    const whole = { status: 0, output: /their signatures hold/ };
+    t.match(await verify(path, '--checkpoint', kept, ...keys), whole, keys.join(' '));
+  }
+  const wrong: readonly (readonly string[])[] = [
+    ['--key-file', keyFile],
+    ['--key-file', file('other.pem', other.publicKey.export({ format: 'pem', type: 'spki' }))],
+    ['--jwks', file('other.json', JSON.stringify({ keys: [jwkOf(other)] }))],
+  ];
+  for (const keys of wrong) {
+    t.match(await verify(path, ...keys), { status: 1, output: /^tampered: seq 256 .*signed/ }, keys.join(' '));
+    t.match(await verify(path, '--checkpoint', kept, ...keys), { status: 66, errors: /not signed/ }, keys.join(' '));
+  }
+
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const useless: readonly (readonly [readonly string[], RegExp])[] = [
+    [['--key-file', file('ec.pem', publicKey.export({ format: 'pem', type: 'spki' }))], /no Ed25519 key/],
+    [['--key-file', file('ec-private.pem', privateKey.export({ format: 'pem', type: 'pkcs8' }))], /no Ed25519 key/],
+    [['--key-file', join(directory, 'jwks.json')], /as --jwks/],
+    [['--key-file', file('short', 'short')], /too short/],
+    [['--key-file', join(directory, 'absent')], /ENOENT/],
+    [['--jwks', file('empty.json', '{"keys":[]}')], /no Ed25519 key/],
+    [['--jwks', join(directory, 'absent')], /ENOENT/],
+  ];
+  for (const [keys, errors] of useless) t.match(await verify(path, ...keys), { status: 66, errors }, keys.join(' '));
+});
+
+t.test('what everybody may know of a worker signs nothing: a public key is not taken for a secret', async (t) => {
+  const pair = readPrivateKey(newPrivateKey());
+  for (const format of ['pem', 'der'] as const) {
+    const published = pair.publicKey.export({ format, type: 'spki' } as never);
+    const forger = new WorkerIdentity('worker-1', 'simulated', deriveSealKey(Buffer.from(published), 'worker-1'));
+    const { path, keyFile, verify } = logIn(t, 1e9, forger);
+    writeFileSync(keyFile, published);
+    t.match(await verify(path, '--key-file', keyFile), { status: 1, output: /^tampered: seq 256 .*signed/ }, format);
+  }
 });
 
 t.test('what can not be read or understood is neither whole nor tampered', async (t) => {

@@ -1,5 +1,5 @@
 import { type JwsFault, signJws, verifyJws } from '../../seal/jws.js';
-import type { SealKey } from '../../seal/key.js';
+import type { VerifyKey } from '../../seal/key.js';
 import { byWorker } from '../origin.js';
 import type { WorkerIdentity } from '../worker.js';
 import type { Entry, Happening, Link } from './entry.js';
@@ -26,7 +26,7 @@ const interval = 256;
 export const isDue = (seq: number): boolean => seq % interval === 0;
 
 /** Keys of the workers that may have signed; `iss` is what the signature, not yet checked, says of itself. */
-export type KeysOf = (iss: string) => readonly SealKey[];
+export type KeysOf = (iss: string) => readonly VerifyKey[];
 
 /** The entry that states, in the worker's name, where the chain stands. */
 export function writeCheckpoint(
