@@ -408,14 +408,30 @@ t.test('what waits for the log is written when it is closed, if it can be', asyn
   t.same(eventsOf(path), ['WorkerStarted', 'AuditRecovered', 'WorkerStopped', 'AuditCheckpoint']);
 });
 
-t.test('so little room that an entry might not fit is none', async (t) => {
+t.test('so little room that an entry might not fit is none, whoever the worker runs as', async (t) => {
   const path = join(temporaryDirectory(t), 'audit.log');
-  const room = (bytes: number) => {
-    const statfsSync = () => ({ bavail: bytes, bfree: bytes, bsize: 1 });
+  const room = (bavail: number, bsize: number) => {
+    const statfsSync = () => ({ bavail, bfree: bavail + 1_000_000, bsize });
     return { ...systemFiles, statfsSync: statfsSync as unknown as Files['statfsSync'] };
   };
-  t.throws(() => logAt(path, { files: room(4095) }).check(), { message: /full/ });
-  logAt(path, { files: room(4096) }).check();
+  for (const [blocks, bytes] of [
+    [4095, 1],
+    [7, 512],
+    [0, 4096],
+  ] as const) {
+    const log = logAt(path, { files: room(blocks, bytes) });
+    t.throws(() => log.check(), { message: /full/ }, `${blocks} blocks of ${bytes}, and many more kept back for root`);
+    log.close();
+  }
+  for (const [blocks, bytes] of [
+    [4096, 1],
+    [8, 512],
+    [1, 4096],
+  ] as const) {
+    const log = logAt(path, { files: room(blocks, bytes) });
+    log.check();
+    log.close();
+  }
 });
 
 t.test('a log that could not be written is seen without a write, and back in use when it can', async (t) => {

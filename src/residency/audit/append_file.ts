@@ -61,9 +61,9 @@ export class AppendFile {
   /** @throws what stands in the way of the next append, as far as it can be seen without one */
   requireRoom(): void {
     this.#files.accessSync(this.#path, constants.W_OK);
-    const { bavail, bfree, bsize } = this.#files.statfsSync(this.#path);
-    const blocks = process.geteuid?.() === 0 ? bfree : bavail;
-    if (blocks * bsize < roomBytes) throw new Error('the disk of the audit log is full');
+    // `bfree` has, beside these, what is kept back for root: no room for us, and in a container not for its root either.
+    const { bavail, bsize } = this.#files.statfsSync(this.#path);
+    if (bavail * bsize < roomBytes) throw new Error('the disk of the audit log is full');
   }
 
   close(): void {
