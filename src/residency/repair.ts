@@ -3,7 +3,7 @@ import { type ModelFile, openBeneath } from '../vram/file.js';
 import type { Inventory } from './inventory.js';
 import type { FileSource, ShardRecord } from './record.js';
 import { issueSeal, replaceSeal } from './reseal.js';
-import { damage } from './verification.js';
+import { damage, toldRanges } from './verification.js';
 
 /**
  * Repairs a corrupt shard from the file that it came from. Only the damaged ranges are read and written, and only bytes
@@ -27,7 +27,7 @@ export async function repairShard(record: ShardRecord, source: FileSource, inven
     await allocation.sealAgain();
     await allocation.attest();
     goOn();
-    inventory.require('RepairStarted', record, { jti: seal.jti, corrupt_ranges: ranges });
+    inventory.require('RepairStarted', record, { jti: seal.jti, ...toldRanges(ranges) });
     for (const { offset, length } of ranges) {
       await allocation.repair(file.descriptor, offset, length, seal.groupHashes, goOn);
     }

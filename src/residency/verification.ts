@@ -3,6 +3,7 @@ import type { KeySource } from '../seal/jws.js';
 import type { Pace } from '../vram/slices.js';
 import { VramError } from '../vram/status.js';
 import { groupBytes, hashBytes } from '../vram/tree.js';
+import type { AuditFields } from './audit/event.js';
 import type { Seal, ShardRecord } from './record.js';
 import { type ByteRange, type VerifyReport, verifyFaults } from './shard.js';
 
@@ -36,6 +37,15 @@ export async function verifyShard(
     corruptRanges,
   };
 }
+
+/** So many damaged ranges stand in one entry of the audit log; the count tells of all. */
+const maxToldRanges = 256;
+
+/** Damage as the audit log tells of it: a line of it is bounded, whatever happens to a shard. */
+export const toldRanges = (ranges: readonly ByteRange[]): AuditFields => ({
+  corrupt_ranges: ranges.slice(0, maxToldRanges),
+  corrupt_range_count: ranges.length,
+});
 
 /** Where two lists of group hashes differ, as byte ranges, neighbours merged. */
 export function damage(expected: Buffer, actual: Buffer, bytes: number): ByteRange[] {

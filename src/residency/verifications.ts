@@ -7,7 +7,7 @@ import type { ReadyQuery } from './ready.js';
 import type { Seal, ShardRecord } from './record.js';
 import { Repairs } from './repairs.js';
 import type { VerifyReport } from './shard.js';
-import { verifyShard } from './verification.js';
+import { toldRanges, verifyShard } from './verification.js';
 import type { Reason, ResidencyObserver } from './worker.js';
 
 /** Shards that one refresh verifies at a time: a commit that comes in between waits for so many, not for all. */
@@ -15,9 +15,6 @@ const runsAtOnce = 4;
 
 /** Those who may start little work may have old shards verified once in so long. */
 const sparingIntervalMs = 60_000;
-
-/** So many damaged ranges stand in one entry of the audit log; the count tells of all. */
-const maxToldRanges = 256;
 
 /** Runs verifications and draws the consequences. Those of one shard at one time share one run. */
 export class Verifications {
@@ -144,8 +141,7 @@ export class Verifications {
       record.phase = { state: 'corrupt', seal, ranges, outlook: this.#repairs.outlook(record) };
     }
     if (!report.checks.residency) this.#inventory.attempt('PolicyViolation', 'critical', record, {}, origin);
-    const found = { corrupt_ranges: ranges.slice(0, maxToldRanges), corrupt_range_count: ranges.length };
-    this.#inventory.attempt('SealVerificationFailed', 'critical', record, found, origin);
+    this.#inventory.attempt('SealVerificationFailed', 'critical', record, toldRanges(ranges), origin);
     this.#inventory.changed();
   }
 }

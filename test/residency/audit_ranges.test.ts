@@ -1,0 +1,49 @@
+import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { readChain } from '../support/audit.js';
+import { patternBytes } from '../support/bytes.js';
+import { flip, locate } from '../support/damage.js';
+import { post } from '../support/requests.js';
+import { onSimulator } from '../support/simulator.js';
+import { until } from '../support/until.js';
+import { startWorker } from '../support/worker.js';
+
+const groupBytes = 512 * 1024;
+const ranges = 300;
+const bytes = (2 * ranges - 1) * groupBytes;
+
+// Read by the simulator when the first worker starts.
+const directory = t.testdir({ memory: {} });
+process.env.CUDA_SIM_DIR = join(directory, 'memory');
+process.env.CUDA_SIM_ENGINE = 'fast';
+process.env.CUDA_SIM_DEVICES = `${2 * ranges}MiB`;
+
+t.test('of damage in very many places 256 stand in an entry, and the number of all', onSimulator, async (t) => {
+  const models = join(directory, 'models');
+  mkdirSync(models);
+  const start = patternBytes(4096);
+  writeFileSync(join(models, 'model.bin'), start);
+  truncateSync(join(models, 'model.bin'), bytes);
+  const log = join(directory, 'audit.log');
+  const worker = await startWorker(t, { env: { WORKER_MODEL_DIR: models, WORKER_AUDIT_LOG: log } });
+  const source = { type: 'file', path: 'model.bin' };
+  const committed = await post(worker, '/v1/commit', { shard_id: 'a', model_ref: 'm', source });
+  t.equal(committed.statusCode, 201);
+
+  const offsets = Array.from({ length: ranges }, (_, index) => ({ offset: 2 * index * groupBytes + 4096, bit: 0 }));
+  flip(locate(start), offsets);
+  const report = (await post(worker, '/v1/shards/a/verify')).json();
+  t.equal(report.corrupt_ranges.length, ranges, 'who asks is told all of them');
+  await until(() => worker.residency.shard('a').state === 'sealed');
+
+  const named = readChain(log).filter((entry) => 'corrupt_ranges' in entry);
+  t.same(
+    named.map(({ event }) => event),
+    ['SealVerificationFailed', 'RepairStarted'],
+  );
+  for (const entry of named) {
+    t.same(entry.corrupt_ranges, report.corrupt_ranges.slice(0, 256), entry.event);
+    t.equal(entry.corrupt_range_count, ranges, entry.event);
+  }
+});
