@@ -74,6 +74,30 @@ t.test('renewing never shortens; without a time it holds as long as it was made 
   t.ok(expires >= wall + 8000 && expires <= Date.now() + 8000, 'it says when, by the wall clock');
 });
 
+t.test('a step of the wall clock moves when it is said to end, and not when it ends', async (t) => {
+  const { clock, reservations, hold, reserved } = start();
+  const today = Date.now.bind(Date);
+  const wall = { ms: today() };
+  t.intercept(Date, 'now', { value: () => wall.ms, configurable: true });
+  const hour = 3_600_000;
+  for (const stepMs of [hour, -hour, 720 * hour, -720 * hour]) {
+    const id = hold([1], 100);
+    const made = wall.ms;
+    clock.ms += 10_000;
+    wall.ms += 10_000;
+    t.equal(reservations.renew(id, 1).expiresAtMs, made + 100_000, 'it says the same as long as no clock was set');
+    wall.ms += stepMs;
+    t.equal(reservations.renew(id, 1).expiresAtMs, wall.ms + 90_000, `after ${stepMs} ms: by the clock of now`);
+    t.equal(reservations.renew(id, 120).expiresAtMs, wall.ms + 120_000, 'a longer time counts from now');
+    clock.ms += 119_999;
+    reservations.sweep();
+    t.equal(reserved(), 1, 'not a millisecond too early');
+    clock.ms += 1;
+    t.throws(() => reservations.renew(id), { code: 'RESERVATION_EXPIRED' }, 'nor too late');
+    t.equal(reserved(), 0);
+  }
+});
+
 t.test('all shards are held, or none', async (t) => {
   const { reservations, devices, hold, reserved } = start();
   t.throws(() => hold([4, 5], 10), { code: 'VRAM_OOM' });
