@@ -1,7 +1,10 @@
+import { readdirSync } from 'node:fs';
 import t from 'tap';
+import { HeldSocket } from '../../../src/vram/socket.js';
 import { patternBytes } from '../../support/bytes.js';
 import { availableBytes, get, mebibyte, remove, sha256, upload } from '../../support/requests.js';
 import { onSimulator, simulator } from '../../support/simulator.js';
+import { until } from '../../support/until.js';
 import { startWorker } from '../../support/worker.js';
 import { head, RawClient } from '../raw.js';
 
@@ -83,6 +86,47 @@ t.test('a sender that stops half way is told so, and leaves nothing behind', asy
   t.match(await client.whole(), /^HTTP\/1\.1 408 .*UPLOAD_TIMEOUT/s);
   t.same(await availableBytes(worker), before);
 });
+
+t.test(
+  'a sender that closes its half in mid-body, while it is read past Node, leaves nothing',
+  onSimulator,
+  async (t) => {
+    const worker = await startWorker(t, { listen: true });
+    t.teardown(() => simulator.reset());
+    const native = t.capture(HeldSocket.prototype, 'receive', HeldSocket.prototype.receive);
+    const before = await availableBytes(worker);
+    const live = simulator.live('*');
+    const open = () => readdirSync('/proc/self/fd').length;
+    const files = open();
+    // A slow device holds the native reader up, so that the end comes while it reads.
+    simulator.latencyUs(3000);
+    for (const sent of [mebibyte, 3 * mebibyte + 1, bytes.length - mebibyte, bytes.length - 1]) {
+      for (const leaves of [false, true]) {
+        const what = `${leaves ? 'leaving' : 'still listening'} after ${sent} bytes`;
+        const client = new RawClient(worker.url).send(put('half')).send(bytes.subarray(0, sent)).finish();
+        while (native().length === 0) await pause(1);
+        if (leaves) await client.leave();
+        // The one or the other notices first: who reads natively, or Node, whose request has no end.
+        else t.match(await client.whole(), /HTTP\/1\.1 (400|422) .*"(INVALID_PARAMS|LENGTH_MISMATCH)"/s, what);
+        await until(() => worker.residency.shards({ limit: 1 }).shards.length === 0);
+        await until(() => open() <= files);
+        t.same(await availableBytes(worker), before, what);
+        t.equal(simulator.live('*'), live, what);
+        t.match((await get(worker, '/v1/ready')).json(), { handles: [], reasons: [{ code: 'NO_MODEL_READY' }] }, what);
+      }
+    }
+    simulator.latencyUs(0);
+    const answers = Array.from({ length: 4 }, (_, index) =>
+      new RawClient(worker.url)
+        .send(put(`s-${index}`))
+        .send(bytes)
+        .whole(),
+    );
+    for (const answer of await Promise.all(answers)) {
+      t.match(answer, /^HTTP\/1\.1 201 Created.*\r\nconnection: close\r\n/is, 'and others are read past Node again');
+    }
+  },
+);
 
 t.test('a chunked body goes through Node, and its connection stays', async (t) => {
   const worker = await startWorker(t, { listen: true });
