@@ -17,6 +17,7 @@ RUN npm ci --ignore-scripts
 COPY cuda cuda
 RUN make -C cuda -j "$(nproc)"
 COPY tsconfig.json tsconfig.build.json ./
+COPY openapi openapi
 COPY src src
 RUN npm run build && npm prune --omit=dev --ignore-scripts
 
@@ -39,7 +40,7 @@ ENV NODE_ENV=production WORKER_BIND_ADDR=0.0.0.0:8001
 EXPOSE 8001
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
-  CMD ["node", "-e", "fetch('http://127.0.0.1:8001/livez').then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
+  CMD ["node", "/app/dist/main.cjs", "health"]
 ENTRYPOINT ["node", "/app/dist/main.cjs"]
 CMD ["serve"]
 

@@ -6,17 +6,21 @@ import { exitStatus } from './exit.js';
 /** Each command by its words, loaded only when it is asked for. */
 const commands: Readonly<Record<string, () => Promise<Command>>> = {
   serve: async () => (await import('./commands/serve.js')).serveCommand,
+  health: async () => (await import('./commands/health.js')).health,
   'handle verify': async () => (await import('./commands/handle_verify.js')).handleVerify,
   'audit verify': async () => (await import('./commands/audit_verify.js')).auditVerify,
 };
 
 const usage = `Usage: vram-worker serve [--simulate]
+       vram-worker health
        vram-worker handle verify HANDLE --secret-file FILE --worker-id ID
        vram-worker handle verify HANDLE --jwks FILE [--worker-id ID]
        vram-worker audit verify FILE... [--checkpoint FILE] [--key-file FILE] [--jwks FILE]
 
   serve          answers on WORKER_BIND_ADDR (127.0.0.1:8001) until SIGTERM
   --simulate     with a simulated GPU, in host memory
+
+  health         asks the worker that has the same settings whether it answers: exit status 0 it does, 1 it does not
 
   handle verify  checks a handle (- reads it from standard input) without asking its worker: exit status 0 authentic,
                  1 not. Whether it is current only the worker can say

@@ -110,7 +110,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv, options: { simulate: 
     throw new ConfigError(`${name} names no ${kind}`);
   };
 
-  const { host, port } = parseAddress(get('WORKER_BIND_ADDR') ?? '127.0.0.1:8001');
+  const { host, port } = bindAddress(environment);
   const sealAlgorithm = sealAlgorithms.find((word) => word === (get('WORKER_SEAL_ALG') ?? 'HS256'));
   if (sealAlgorithm === undefined) throw new ConfigError(`WORKER_SEAL_ALG is none of ${sealAlgorithms.join(', ')}`);
   const secretFiles: SecretFiles = {
@@ -159,7 +159,9 @@ export function loadConfig(environment: NodeJS.ProcessEnv, options: { simulate: 
   };
 }
 
-function parseAddress(text: string): { host: string; port: number } {
+/** Where the worker listens. @throws ConfigError */
+export function bindAddress({ WORKER_BIND_ADDR }: NodeJS.ProcessEnv): { host: string; port: number } {
+  const text = WORKER_BIND_ADDR || '127.0.0.1:8001';
   const [, bracketed, plain, digits] = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:[\]]+)):([0-9]{1,5})$/.exec(text) ?? [];
   const host = bracketed ?? plain;
   const port = Number(digits);
