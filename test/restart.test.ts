@@ -13,6 +13,7 @@ interface Body {
   readonly handle: string;
   readonly reasons: readonly { readonly code: string; readonly detail: string }[];
   readonly handles: readonly { readonly handle: string; readonly shard: { readonly shard_id: string } }[];
+  readonly lost: readonly { readonly shard_id: string; readonly detail: string }[];
   readonly scrub: { readonly state: string };
 }
 
@@ -57,7 +58,8 @@ for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
     const { status, body } = await ask(second, '/v1/ready');
     t.equal(status, 200);
     t.same(shardIds(body), ['a']);
-    t.match(body.reasons.map(({ detail }) => detail).sort(), [/shard b /, /shard u .*upload/]);
+    t.same(body.reasons, []);
+    t.match(body.lost.map(({ shard_id, detail }) => `${shard_id}: ${detail}`).sort(), [/^b: .*file/, /^u: .*upload/]);
     t.match((await ask(second, '/v1/handles/verify', { handle })).body, { valid: false, reason: 'stale_boot' });
     const current = body.handles[0]?.handle;
     t.match((await ask(second, '/v1/handles/verify', { handle: current })).body, { valid: true });

@@ -76,6 +76,7 @@ const ready: ReadinessView = {
   reasons: [],
   models: [{ model_ref: modelRef, ready: true, total_shards: 1, resident_shards: 1 }],
   handles: [{ handle, shard }],
+  lost: [],
   scrub: {
     state: 'waiting',
     period_seconds: 3600,

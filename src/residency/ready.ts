@@ -38,6 +38,8 @@ export interface ReadyReport {
   readonly reasons: readonly Reason[];
   readonly models: readonly ModelReadiness[];
   readonly handles: readonly { readonly handle: string; readonly shard: ShardSnapshot }[];
+  /** What a restart could not bring back: said until somebody commits or releases it, in whosever way it is. */
+  readonly lost: readonly LostShard[];
   readonly attestation: string | null;
   readonly scrub: ScrubStatus;
   /** When the shard was last found right that has waited longest for it; null where none is sealed. */
@@ -76,8 +78,11 @@ export function readyReport(
   query: ReadyQuery,
 ): ReadyReport {
   const models = [...modelsOf(records), ...lostModels(records, lost)];
-  const blocking = [...obstacles, ...corruptShards(records), ...missingModels(models, query.modelRef)];
-  const ready = blocking.length === 0;
+  const missing = missingModels(models, query.modelRef);
+  // What is lost is in the way of its own model alone: of the answer only where no model is ready.
+  const absent = missing.length === 0 ? [] : [...missing, ...lostShards(lost)];
+  const reasons = [...obstacles, ...corruptShards(records), ...absent];
+  const ready = reasons.length === 0;
   const sealed = records.flatMap((record) =>
     record.phase.state === 'sealed' ? [{ record, seal: record.phase.seal }] : [],
   );
@@ -95,10 +100,10 @@ export function readyReport(
     workerId,
     bootId,
     driver,
-    // What is lost is in its own model's way alone, and is said in any case.
-    reasons: [...blocking, ...lostShards(lost)],
+    reasons,
     models,
     handles: query.withHandles ? handles : [],
+    lost,
     attestation: query.nonce === undefined ? null : signJws('vram-attestation+jws', claims, key),
     scrub,
     oldestVerifiedAtMs: oldestVerification(records),

@@ -127,17 +127,43 @@ t.test('what can not be had again is lost, and said to be, until somebody minds'
   await loaded(second);
   const answer = await get(second, '/v1/ready');
   t.equal(answer.statusCode, 200, 'one model is here, and nothing is in its way');
-  const { reasons, models: models2 } = answer.json();
-  const details = reasons.map(({ detail }: { detail: string }) => detail).sort();
-  t.ok(reasons.every(({ code }: { code: string }) => code === 'SHARD_LOST'));
-  t.match(details, [/shard b of model-b.*no such file/, /shard c of model-c.*digest/, /shard upload of.*an upload/]);
+  const { ready: isReady, reasons, lost, models: models2 } = answer.json();
+  t.equal(isReady, true);
+  t.same(reasons, [], 'so nothing is a reason');
+  t.match(
+    lost.sort((a: { shard_id: string }, b: { shard_id: string }) => (a.shard_id < b.shard_id ? -1 : 1)),
+    [
+      { shard_id: 'b', model_ref: 'model-b', detail: /no such file/ },
+      { shard_id: 'c', model_ref: 'model-c', detail: /digest/ },
+      { shard_id: 'upload', model_ref: 'model-upload', detail: /an upload/ },
+    ],
+  );
   t.match(
     models2.filter((model: { ready: boolean }) => !model.ready),
     [{ resident_shards: 0, total_shards: 1 }, {}, {}],
   );
   const narrow = await get(second, '/v1/ready?model_ref=model-b');
   t.equal(narrow.statusCode, 503);
-  t.match(narrow.json().reasons, [{ code: 'NO_MODEL_READY' }, { code: 'SHARD_LOST' }]);
+  t.match(narrow.json(), {
+    ready: false,
+    reasons: [{ code: 'NO_MODEL_READY' }, { code: 'SHARD_LOST', detail: /shard b of model-b is lost/ }],
+    lost: [{ shard_id: 'b' }],
+  });
+  t.equal(narrow.json().lost.length, 1, 'nothing of other models');
+  const other = await get(second, '/v1/ready?model_ref=model-a');
+  t.match(other.json(), { ready: true, reasons: [], lost: [] });
+  t.match(
+    (await remove(second, '/v1/shards/a')).statusCode,
+    204,
+    'once the last good model is gone, what is lost is in the way of ready itself',
+  );
+  const none = await ready(second);
+  t.equal(none.ready, false);
+  t.same(
+    none.reasons.map(({ code }: { code: string }) => code),
+    ['NO_MODEL_READY', 'SHARD_LOST', 'SHARD_LOST', 'SHARD_LOST'],
+  );
+  t.equal((await commit(second, 'a', 'a')).statusCode, 201);
   t.match(
     events()
       .filter(({ event }) => event === 'ShardLost')
@@ -154,7 +180,7 @@ t.test('what can not be had again is lost, and said to be, until somebody minds'
   await second.stop();
   const third = await start();
   await loaded(third);
-  t.match((await ready(third)).reasons, [{ code: 'SHARD_LOST', detail: /shard c .*an upload/ }]);
+  t.match(await ready(third), { reasons: [], lost: [{ shard_id: 'c', detail: /an upload/ }] });
   t.equal(third.residency.shard('b').state, 'sealed', 'its file is there again');
 });
 

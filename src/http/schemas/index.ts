@@ -5,7 +5,7 @@ import { HandleBody, HandleClaims, HandleVerdict } from './handle.js';
 import { Jwk, JwkSet } from './keys.js';
 import { Plan, PlanBody, PlannedShard, PlanRefusal, RenewBody, Reservation } from './plan.js';
 import { Problem } from './problem.js';
-import { Health, Liveness, ModelReadiness, Readiness, Scrub, StandingHandle } from './ready.js';
+import { Health, Liveness, LostShard, ModelReadiness, Readiness, Scrub, StandingHandle } from './ready.js';
 import { CorruptRange, EmptyBody, Shard, ShardList, Verification } from './shard.js';
 
 /** Every schema with a name of its own, in the order of reference: the components of the OpenAPI document. */
@@ -28,6 +28,7 @@ export const components = [
   CommitBody,
   Commit,
   ModelReadiness,
+  LostShard,
   StandingHandle,
   Scrub,
   Readiness,

@@ -1,6 +1,6 @@
 import Type, { type Static } from 'typebox';
 import { scrubStates } from '../../residency/scrubber.js';
-import { ModelRef, Nonce, Reason, TotalShards } from './common.js';
+import { ModelRef, Nonce, Reason, ShardId, TotalShards } from './common.js';
 import { Bytes, closed, component, NullableInstant, oneOf, QueryBoolean, QueryInteger } from './make.js';
 import { refTo } from './ref.js';
 import { Driver, Shard } from './shard.js';
@@ -20,6 +20,12 @@ export const StandingHandle = component(
   'StandingHandle',
   { handle: Type.String(), shard: refTo(Shard) },
   'A handle that stands, and its shard.',
+);
+
+export const LostShard = component(
+  'LostShard',
+  { shard_id: ShardId, model_ref: ModelRef, detail: Type.String({ description: 'Why, for people.' }) },
+  'A shard that was here before a restart, and is not any more.',
 );
 
 export const Scrub = component(
@@ -47,10 +53,14 @@ export const Readiness = component(
     nccl_group_id: Type.Null(),
     reasons: Type.Array(refTo(Reason), {
       description:
-        'Each thing in the way. `SHARD_LOST` is in the way of its own model alone, and may stand beside `ready`.',
+        'Each thing in the way: empty where `ready`, and only there. What is lost is in the way of its own model alone, ' +
+        'and is a reason, `SHARD_LOST`, where no model is ready.',
     }),
     models: Type.Array(refTo(ModelReadiness)),
     handles: Type.Array(refTo(StandingHandle)),
+    lost: Type.Array(refTo(LostShard), {
+      description: 'Shards that a restart could not bring back, until they are committed or released.',
+    }),
     scrub: refTo(Scrub),
     attestation: Type.Unsafe<string | null>({
       type: ['string', 'null'],

@@ -18,6 +18,7 @@ export const readinessView = (report: ReadyReport, holder: Holder): ReadinessVie
     resident_shards: model.residentShards,
   })),
   handles: report.handles.map(({ handle, shard }) => ({ handle, shard: shardView(shard, holder) })),
+  lost: report.lost.map(({ shardId, modelRef, detail }) => ({ shard_id: shardId, model_ref: modelRef, detail })),
   scrub: {
     state: report.scrub.state,
     period_seconds: report.scrub.periodSeconds,
