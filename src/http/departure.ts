@@ -1,7 +1,8 @@
 import type { FastifyReply } from 'fastify';
 import { WorkerError } from '../errors.js';
+import { peerHasClosed } from '../vram/socket.js';
 
-/** How often a client that is kept waiting is written to. */
+/** How often a client that is kept waiting is looked after. */
 const heartbeatMs = 1000;
 
 /** When a client that has closed its half of the connection is written to: at once, twice more soon, then as above. */
@@ -31,15 +32,20 @@ export function departure(reply: FastifyReply): AbortSignal {
 }
 
 /**
- * Waits, and tells the client that it does. A connection whose body is not read shows only when it is written to that
- * nobody is there any more.
+ * Waits, and looks now and then whether the client has closed its half of a connection whose body is not read: only then
+ * is it written to. Python's http.client, for one, takes a `102` for the answer. A client that leaves with more of its body
+ * on the way than the system holds for us can't be seen before its turn.
  */
 export async function keepWaiting<T>(reply: FastifyReply, waiting: Promise<T>): Promise<T> {
-  const heartbeat = setInterval(() => beat(reply), heartbeatMs);
+  const { socket } = reply.raw.req;
+  const look = setInterval(() => {
+    const handle: { fd?: unknown } | null | undefined = Reflect.get(socket, '_handle');
+    if (typeof handle?.fd === 'number' && peerHasClosed(handle.fd)) beat(reply);
+  }, heartbeatMs);
   try {
     return await waiting;
   } finally {
-    clearInterval(heartbeat);
+    clearInterval(look);
   }
 }
 

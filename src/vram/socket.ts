@@ -7,7 +7,21 @@ import type { Slot } from './staging.js';
 const mostAtOnce = 4;
 let atOnce = 0;
 
-const duplicate = koffi.load(null).func('int dup(int descriptor)');
+const libc = koffi.load(null);
+const duplicate = libc.func('int dup(int descriptor)');
+const poll = libc.func('int poll(uint8_t *descriptors, unsigned long count, int timeout_ms)');
+
+/** `POLLRDHUP`, and what poll(2) tells unasked: `POLLERR`, `POLLHUP`. */
+const peerClosed = 0x2000;
+const broken = 0x08 | 0x10;
+
+/** Whether the other end of a connection has closed its half, or all of it, however much of what it sent is unread. */
+export function peerHasClosed(descriptor: number): boolean {
+  const asked = Buffer.alloc(8); // struct pollfd: descriptor, what is asked, what is so
+  asked.writeInt32LE(descriptor, 0);
+  asked.writeInt16LE(peerClosed, 4);
+  return poll(asked, 1, 0) > 0 && (asked.readInt16LE(6) & (peerClosed | broken)) !== 0;
+}
 
 /**
  * A connection whose bytes go straight into staging memory. It has a descriptor of its own, which stays good, and never

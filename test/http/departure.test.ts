@@ -25,17 +25,46 @@ t.test('a client that leaves while its commit waits for a slot leaves nothing be
   const before = await availableBytes(worker);
   const first = new RawClient(worker.url).send(put('first')).send(bytes.subarray(0, mebibyte));
   await until(isHere(worker, 'first'));
-  const second = new RawClient(worker.url).send(put('second')).send(bytes);
-  await until(isHere(worker, 'second'));
-  await second.until(/^HTTP\/1\.1 102 Processing/);
-  second.leave();
-  await until(isGone(worker, 'second'));
+  for (const sent of [0, 4096]) {
+    const second = new RawClient(worker.url).send(put('second')).send(bytes.subarray(0, sent));
+    await until(isHere(worker, 'second'));
+    second.leave();
+    await until(isGone(worker, 'second'));
+  }
   t.equal((await get(worker, '/v1/shards/first')).json().state, 'receiving', 'the other goes on');
   first.send(bytes.subarray(mebibyte));
   t.match(await first.until(/"handle"/), /201 Created/);
   await remove(worker, '/v1/shards/first');
   t.same(await availableBytes(worker), before);
   first.leave();
+});
+
+t.test('one whose body is still on its way to the worker is missed when its turn comes', async (t) => {
+  const worker = await startWorker(t, { listen: true, env: { WORKER_COMMIT_SLOTS: '1' } });
+  const before = await availableBytes(worker);
+  const first = new RawClient(worker.url).send(put('first')).send(bytes.subarray(0, mebibyte));
+  await until(isHere(worker, 'first'));
+  const declared = 24 * mebibyte;
+  const second = new RawClient(worker.url).send(put('second', declared)).send(Buffer.alloc(declared - 1));
+  await until(isHere(worker, 'second'));
+  second.leave();
+  first.reset();
+  await until(isGone(worker, 'second'));
+  t.same(await availableBytes(worker), before);
+});
+
+t.test('a client that waits for a slot hears nothing before its answer', async (t) => {
+  const worker = await startWorker(t, { listen: true, env: { WORKER_COMMIT_SLOTS: '1' } });
+  const first = new RawClient(worker.url).send(put('first')).send(bytes.subarray(0, mebibyte));
+  await until(isHere(worker, 'first'));
+  const second = new RawClient(worker.url).send(put('second')).send(bytes);
+  await until(isHere(worker, 'second'));
+  // Longer than the worker takes to look after those who wait.
+  await new Promise((resolve) => setTimeout(resolve, 2500));
+  t.equal(second.heard, '', 'some clients take a 1xx for the answer');
+  first.send(bytes.subarray(mebibyte));
+  t.match(await second.until(/"handle"/), /^HTTP\/1\.1 201 Created/);
+  await Promise.all([first.leave(), second.leave()]);
 });
 
 t.test('a client that leaves in mid-body leaves nothing behind, wherever it was', async (t) => {
