@@ -44,7 +44,7 @@ export class Inventory {
       path: options.auditLog,
       maxBytes: options.auditMaxBytes,
       worker,
-      changed: () => this.changed(),
+      changed: (cause) => this.#auditTurned(cause),
     });
     this.failures = new AuthFailures({
       write: (entry, requestId) =>
@@ -134,6 +134,12 @@ export class Inventory {
   requireReservation(reservationId: string): void {
     this.reservations.require(reservationId);
     this.requireAudit();
+  }
+
+  #auditTurned(cause: unknown): void {
+    if (cause === undefined) this.log('info', 'the audit log can be written again', {});
+    else this.log('error', 'the audit log cannot be written: nothing is changed until it can', { err: cause });
+    this.changed();
   }
 
   /** Tells the operator what nobody asked for. */

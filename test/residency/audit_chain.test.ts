@@ -1,9 +1,10 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
-import { readCheckpoint } from '../../src/residency/audit/checkpoint.js';
+import { readCheckpoint, writeCheckpoint } from '../../src/residency/audit/checkpoint.js';
 import { type AuditVerdict, verifyLog } from '../../src/residency/audit/verify.js';
+import { WorkerIdentity } from '../../src/residency/worker.js';
 import { deriveSealKey } from '../../src/seal/key.js';
 import { forge, identity, linesOf, logAt, sealed, secret, sha256 } from '../support/audit.js';
 import { temporaryDirectory } from '../support/process.js';
@@ -308,7 +309,7 @@ t.test('a checkpoint is signed, states what stands before it, and stands where i
   t.match(judge(path, textOf(stating({ iat: 1 }))), { kind: 'whole' }, 'nobody looked at the signature');
   const unsigned = { kind: 'tampered', seq: 256, detail: /\(signature\)$/ };
   t.match(judge(path, textOf(stating({ iat: 1 })), { signed: true }), unsigned);
-  const unknown = { kind: 'tampered', seq: 256, detail: /\(unknown_key\)$/ };
+  const unknown = { kind: 'tampered', seq: 256, detail: /no later one was$/ };
   t.match(judge(path, textOf(stating({ iss: 'worker-2' })), { signed: true }), unknown);
   t.match(judge(path, textOf(stating({ reason: 'whim' }))), { kind: 'tampered', seq: 256 });
   t.match(judge(path, textOf(stating({ sequence: 254 }))), { kind: 'tampered', seq: 256 });
@@ -320,6 +321,47 @@ t.test('a checkpoint is signed, states what stands before it, and stands where i
   t.match(judge(path, textOf(bare)), { kind: 'tampered', seq: 8 });
   const jws = JSON.parse(lines[at] ?? '').checkpoint;
   t.match(readCheckpoint(jws), { iss: identity.workerId, boot_id: identity.bootId, reason: 'interval', sequence: 255 });
+});
+
+t.test('a later checkpoint of a key that is known vouches for those of keys that are not', async (t) => {
+  const path = join(temporaryDirectory(t), 'audit.log');
+  const copy = join(temporaryDirectory(t), 'copy.log');
+  const former = new WorkerIdentity('worker-1', 'simulated', deriveSealKey(Buffer.from('x'.repeat(40)), 'worker-1'));
+  const log = logAt(path, { checkpoint: (link, reason) => writeCheckpoint(former, link, reason) });
+  log.append([sealed('a')]);
+  log.checkpoint('stop');
+  log.append([sealed('b')]);
+  log.checkpoint('stop');
+  log.close();
+  const before = readFileSync(path, 'utf8');
+  t.match(judge(copy, before, { signed: true }), { kind: 'tampered', seq: 2 }, 'the first that nobody vouches for');
+  const next = logAt(path);
+  next.append([sealed('c')]);
+  t.match(judge(copy, readFileSync(path, 'utf8'), { signed: true }), { kind: 'tampered', seq: 2 });
+  next.checkpoint('stop');
+  next.close();
+  t.match(judge(copy, readFileSync(path, 'utf8'), { signed: true }), { kind: 'whole', lastSeq: 6, checkpoints: 3 });
+});
+
+t.test('a log whose beginning somebody took away is no log, but for who keeps a checkpoint of it', async (t) => {
+  const path = join(temporaryDirectory(t), 'audit.log');
+  const aside = `${path}.away`;
+  const copy = join(temporaryDirectory(t), 'copy.log');
+  for (const takeAway of [() => truncateSync(path), () => rmSync(path), () => renameSync(path, aside)]) {
+    rmSync(path, { force: true });
+    const log = logAt(path);
+    log.append([sealed('a'), sealed('b')]);
+    const earlier = readFileSync(path, 'utf8');
+    takeAway();
+    log.append([sealed('c')]);
+    log.close();
+    const later = readFileSync(path, 'utf8');
+    const [kept = ''] = later.split('\n');
+    t.match(JSON.parse(kept), { seq: 3, event: 'AuditCheckpoint', reason: 'moved' });
+    t.match(judge(copy, later), { kind: 'tampered', seq: 1, detail: /^is missing: entry 3/ });
+    t.match(judge(copy, later, { kept: [kept] }), { kind: 'whole', firstSeq: 3 });
+    t.match(judge(copy, earlier + later), { kind: 'whole', firstSeq: 1, lastSeq: 4 });
+  }
 });
 
 t.test('a log that does not begin at its beginning is no log, but for a file that was put aside', async (t) => {

@@ -252,6 +252,23 @@ t.test('an end that no crash leaves behind is not closed but refused, until the 
   }
 });
 
+t.test('a file that is no audit log is left alone, what a crash leaves of a first entry is not', async (t) => {
+  const path = join(temporaryDirectory(t), 'audit.log');
+  for (const text of ['a-token-of-somebody-0123456789abcdef', '{"sequence":1}']) {
+    writeFileSync(path, text);
+    const log = logAt(path);
+    t.throws(() => log.append([sealed('a')]), /no audit log/);
+    t.equal(readFileSync(path, 'utf8'), text);
+  }
+  for (const text of ['{"s', '{"seq":1,"ti', '\0\0\0']) {
+    writeFileSync(path, text);
+    const log = logAt(path);
+    log.append([sealed('a')]);
+    log.close();
+    t.same(eventsOf(path), ['AuditRecovered', 'VramSealed']);
+  }
+});
+
 t.test('what somebody else did to the file while it was open is noticed before the next entry', async (t) => {
   const path = join(temporaryDirectory(t), 'audit.log');
   const log = logAt(path);
@@ -436,9 +453,11 @@ t.test('so little room that an entry might not fit is none, whoever the worker r
 
 t.test('a log that could not be written is seen without a write, and back in use when it can', async (t) => {
   const path = join(temporaryDirectory(t), 'audit.log');
-  const audit = await auditAt(path);
+  const turns: string[] = [];
+  const audit = await auditAt(path, (cause) => void turns.push(String(cause)));
   audit.watch();
   t.ok(audit.writable);
+  t.same(turns, []);
   audit.append('VramAllocated', 'info', { shard_id: 'a' });
   appendFileSync(path, 'x\n');
   audit.watch();
@@ -448,6 +467,7 @@ t.test('a log that could not be written is seen without a write, and back in use
   truncateSync(path, statSync(path).size - 2);
   audit.watch();
   t.ok(audit.writable);
+  t.same(turns, ['Error: the last line of the audit log is no entry', 'undefined'], 'each turn is told, and why');
   audit.close();
   audit.close();
   t.same(eventsOf(path), ['VramAllocated', 'AuditRecovered', 'AuditCheckpoint']);

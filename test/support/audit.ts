@@ -21,7 +21,7 @@ export const logAt = (path: string, options: Partial<LogOptions> = {}): AuditLog
   });
 
 /** What the worker writes to, over a log of the worker above. */
-export async function auditAt(path: string, changed = () => undefined): Promise<Audit> {
+export async function auditAt(path: string, changed: (cause: unknown) => void = () => undefined): Promise<Audit> {
   const audit = new Audit({ path, maxBytes: 2 ** 40, worker: identity, changed });
   await audit.open();
   return audit;

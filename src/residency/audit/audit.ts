@@ -12,8 +12,8 @@ export interface AuditOptions {
   readonly maxBytes: number;
   /** In whose name checkpoints are signed. */
   readonly worker: WorkerIdentity;
-  /** Told whenever `writable` turns. */
-  readonly changed: () => void;
+  /** Told whenever `writable` turns, and why where it can't be written; and at the end, where something is not on the log. */
+  readonly changed: (cause: unknown) => void;
 }
 
 /** So many notes wait for a log that can't be written; of more, the oldest are counted and dropped. */
@@ -83,8 +83,8 @@ export class Audit {
     if (!this.probe()) return;
     try {
       this.#log?.check();
-    } catch {
-      this.#turn(false);
+    } catch (cause) {
+      this.#turn(false, cause);
     }
   }
 
@@ -93,8 +93,9 @@ export class Audit {
     try {
       if (this.#waiting.length > 0 || !this.#writable) this.#write([]);
       this.#log?.checkpoint('stop');
-    } catch {
+    } catch (cause) {
       // The process ends; the next one finds the log as it is.
+      this.#options.changed(cause);
     }
     this.#log?.close();
     this.#log = undefined;
@@ -107,7 +108,7 @@ export class Audit {
       if (!this.#writable) this.#log.check();
       this.#log.append([...recovered, ...this.#waiting, ...entries]);
     } catch (cause) {
-      if (this.#log !== undefined) this.#turn(false);
+      if (this.#log !== undefined) this.#turn(false, cause);
       throw new WorkerError('AUDIT_UNAVAILABLE', 'the audit log cannot be written', { cause, retryAfterMs: 1000 });
     }
     this.#waiting = [];
@@ -120,10 +121,10 @@ export class Audit {
     return happening('AuditRecovered', 'warning', fields, byWorker);
   }
 
-  #turn(writable: boolean): void {
+  #turn(writable: boolean, cause?: unknown): void {
     if (this.#writable === writable) return;
     this.#writable = writable;
-    this.#options.changed();
+    this.#options.changed(cause);
   }
 }
 

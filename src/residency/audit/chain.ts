@@ -10,7 +10,10 @@ export interface ChainFault {
 export interface ChainOptions {
   /** Hashes that entries are known to have, by their numbers, from checkpoints that were kept elsewhere. */
   readonly kept: ReadonlyMap<number, string>;
-  /** Where it is given, every checkpoint must be signed by one of its keys. */
+  /**
+   * Where it is given, checkpoints must be signed by its keys. One of a key that is not among them stands when a later one
+   * that is vouches for all before it: a log outlives the keys of its workers.
+   */
   readonly keysOf?: KeysOf;
 }
 
@@ -25,6 +28,8 @@ export class Chain {
   #end: Link | undefined;
   #firstSeq = 0;
   #checkpoints = 0;
+  /** The first checkpoint that nothing vouches for yet. */
+  #unvouched: number | undefined;
 
   constructor(options: ChainOptions) {
     this.#options = options;
@@ -38,7 +43,7 @@ export class Chain {
   /** Takes the next line, and looks at the one behind it; undefined where all is well. */
   add(line: Buffer, next: Buffer | undefined): ChainFault | undefined {
     const entry = readEntry(line);
-    const end = this.#end ?? startOf(entry, line, next);
+    const end = this.#end ?? startOf(entry, line, next, this.#options.kept);
     this.#end = end;
     if (this.#firstSeq === 0) {
       this.#firstSeq = end.seq + 1;
@@ -54,10 +59,12 @@ export class Chain {
   /** What is wrong at the end of the last file. */
   finish(): ChainFault | undefined {
     const last = this.#end?.seq ?? 0;
-    const missing = [...this.#options.kept.keys()].some((seq) => seq > last);
-    return missing
-      ? { seq: last + 1, detail: 'is missing, and all that followed it: a kept checkpoint names more' }
-      : undefined;
+    if ([...this.#options.kept.keys()].some((seq) => seq > last)) {
+      return { seq: last + 1, detail: 'is missing, and all that followed it: a kept checkpoint names more' };
+    }
+    if (this.#unvouched === undefined) return undefined;
+    const detail = 'is a checkpoint that was not signed with a key given, and no later one was';
+    return { seq: this.#unvouched, detail };
   }
 
   #breakAt(entry: Entry, end: Link, next: Buffer | undefined): ChainFault | undefined {
@@ -90,7 +97,9 @@ export class Chain {
     if (claims.hash !== previous) return { seq: seq - 1, detail: 'is not the entry that was signed' };
     const { keysOf } = this.#options;
     const fault = keysOf === undefined ? null : signatureFault(jws, keysOf);
-    if (fault !== null) return { seq, detail: `is a checkpoint that was not signed with the key given (${fault})` };
+    if (fault === null) this.#unvouched = undefined;
+    else if (fault === 'unknown_key') this.#unvouched ??= seq;
+    else return { seq, detail: `is a checkpoint that was not signed with the key given (${fault})` };
     return this.#contradicted(entry);
   }
 
@@ -120,8 +129,16 @@ export class Chain {
   }
 }
 
-/** Where a chain begins: at its first entry, or behind the file that was put aside, as a signed checkpoint says. */
-function startOf(first: Entry | undefined, line: Buffer, next: Buffer | undefined): Link {
+/**
+ * Where a chain begins: at its first entry; behind the file that a worker put aside, as a signed checkpoint says; or
+ * behind an entry that a kept checkpoint names.
+ */
+function startOf(
+  first: Entry | undefined,
+  line: Buffer,
+  next: Buffer | undefined,
+  kept: ReadonlyMap<number, string>,
+): Link {
   if (first === undefined) {
     const second = next === undefined ? undefined : readEntry(next);
     // A newline that was damaged makes one line of two.
@@ -130,5 +147,6 @@ function startOf(first: Entry | undefined, line: Buffer, next: Buffer | undefine
   }
   const jws = checkpointOf(first);
   const claims = jws === undefined ? undefined : readCheckpoint(jws);
-  return claims?.reason === 'rotation' ? { seq: first.seq - 1, hash: first.previous } : genesis;
+  const before = { seq: first.seq - 1, hash: first.previous };
+  return claims?.reason === 'rotation' || kept.get(before.seq) === before.hash ? before : genesis;
 }

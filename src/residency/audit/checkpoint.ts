@@ -4,8 +4,11 @@ import { byWorker } from '../origin.js';
 import type { WorkerIdentity } from '../worker.js';
 import type { Entry, Happening, Link } from './entry.js';
 
-/** Why a checkpoint was written: so many entries have passed, a new file begins, or the worker ends. */
-const reasons = ['interval', 'rotation', 'stop'] as const;
+/**
+ * Why a checkpoint was written: so many entries have passed, a new file begins since the one before was full, or since
+ * somebody took that away or emptied it, or the worker ends.
+ */
+const reasons = ['interval', 'rotation', 'moved', 'stop'] as const;
 export type CheckpointReason = (typeof reasons)[number];
 
 /** What a checkpoint states, signed: the entry of this number has this hash. Named as in the signature. */

@@ -31,6 +31,9 @@ export interface Entry extends Link {
 /** A line is no longer than this, its newline included. */
 export const maxLineBytes = 64 * 1024;
 
+/** What every line begins with. */
+export const lineStart = Buffer.from('{"seq":');
+
 const ending = /,"checksum":"([0-9a-f]{64})"\}$/;
 
 /** The length of `,"checksum":"…"}`. */

@@ -33,6 +33,8 @@ export class AuditLog {
   #doubtful: readonly Link[] = [];
   #torn: Buffer | undefined;
   #unended = false;
+  /** A worker has put the file before this one aside. */
+  #putAside = false;
 
   constructor(options: LogOptions) {
     this.#options = options;
@@ -77,12 +79,13 @@ export class AuditLog {
     this.#head = batch.end;
     this.#torn = undefined;
     this.#unended = false;
+    this.#putAside = false;
   }
 
   /** What the file itself calls for comes first: the end of a line, a word on one that was torn, or where it goes on from. */
   #compose(file: AppendFile, fill: (batch: Batch) => void): Batch {
     const batch = new Batch(this.#head ?? genesis, this.#options.checkpoint, this.#unended);
-    if (file.bytes === 0 && batch.end.seq > 0) batch.checkpoint('rotation');
+    if (file.bytes === 0 && batch.end.seq > 0) batch.checkpoint(this.#putAside ? 'rotation' : 'moved');
     if (this.#torn !== undefined) batch.add(tornLine(this.#torn));
     fill(batch);
     return batch;
@@ -105,6 +108,7 @@ export class AuditLog {
       return false;
     }
     this.close();
+    this.#putAside = true;
     return true;
   }
 
@@ -145,6 +149,7 @@ export class AuditLog {
   #lastRotated(): Link | undefined {
     const path = rotatedFiles(realPath(this.#options.path), this.#files).at(-1);
     if (path === undefined) return undefined;
+    this.#putAside = true;
     const descriptor = this.#files.openSync(path, 'r');
     try {
       return readTail(descriptor, this.#files.fstatSync(descriptor).size, this.#files).last;

@@ -1,4 +1,4 @@
-import { type Entry, maxLineBytes, overwritten, readEntry } from './entry.js';
+import { type Entry, lineStart, maxLineBytes, overwritten, readEntry } from './entry.js';
 import type { Files } from './files.js';
 
 /** The end of a log's file. */
@@ -16,6 +16,12 @@ export class DamagedTail extends Error {}
 
 const newline = 0x0a;
 
+/** Whether this could be what a crash left of the first entry of all: not so the text of another file. */
+const couldBeTorn = (line: Buffer): boolean =>
+  line.equals(lineStart.subarray(0, line.length)) ||
+  line.subarray(0, lineStart.length).equals(lineStart) ||
+  line.every((byte) => byte === 0);
+
 /** Reads the end of a file of so many bytes. @throws DamagedTail, or what the file system says */
 export function readTail(descriptor: number, bytes: number, files: Files): Tail {
   const window = Buffer.alloc(Math.min(bytes, 2 * maxLineBytes));
@@ -32,6 +38,7 @@ export function readTail(descriptor: number, bytes: number, files: Files): Tail 
   if (unended !== undefined) return { last: unended, torn: Buffer.alloc(0), unended: true };
   if (overwritten(rest)) throw new DamagedTail('the last line of the audit log is not what was written');
   if (ended === -1 && start > 0) throw new DamagedTail('the last line of the audit log has no end');
+  if (ended === -1 && !couldBeTorn(rest)) throw new DamagedTail('the file is no audit log');
   if (ended === -1) return { last: undefined, torn: rest, unended: false };
   const last = readEntry(window.subarray(window.lastIndexOf(newline, ended - 1) + 1, ended));
   if (last === undefined) throw new DamagedTail('the last line of the audit log is no entry');
