@@ -115,6 +115,7 @@ export class Inventory {
     this.reservations.sweep();
     this.failures.sweep();
     this.audit.watch();
+    this.ledger.watch();
     void this.heartbeat.beat();
   }
 

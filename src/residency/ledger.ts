@@ -33,6 +33,11 @@ export class Ledger {
     this.lost.delete(shardId);
   }
 
+  /** After a failure: writes once more what this process stands by. What was refused may be in the file. */
+  watch(): void {
+    this.manifest?.probe();
+  }
+
   /** Whether what is to outlive the process can be written. */
   get writable(): boolean {
     return this.manifest?.probe() ?? true;

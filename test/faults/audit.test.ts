@@ -38,6 +38,17 @@ async function stateOf(worker: WorkerProcess): Promise<string> {
     : stateOf(worker);
 }
 
+/** Until nothing moves: a request whose connection was lost may be carried out still. */
+async function quiet(worker: WorkerProcess): Promise<void> {
+  for (
+    let [before, now] = ['', await stateOf(worker)];
+    before !== now || /"(receiving|sealing|releasing)"/.test(now);
+  ) {
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    [before, now] = [now, await stateOf(worker)];
+  }
+}
+
 /** A mutation, and the event without which it must not take effect; null for those that are not recorded. */
 interface Mutation {
   readonly event: string | null;
@@ -115,9 +126,10 @@ async function undisturbed(
   for (const [index, mutation] of mutations(attempts).entries()) {
     disturb(index);
     // On a machine so busy that an answer waits for seconds, its connection may be gone: that proves nothing.
-    const outcome = await unlogged(worker, log, mutation).catch((error: unknown) => {
+    const outcome = await unlogged(worker, log, mutation).catch(async (error: unknown) => {
       if (!(error instanceof TypeError)) throw error;
       lost++;
+      await quiet(worker);
       return 'no' as const;
     });
     if (outcome instanceof Error) throw outcome;
