@@ -116,7 +116,8 @@ t.test('a token for pollers may look, and change nothing', async (t) => {
   const file = join(t.testdir({}), 'reader');
   writeFileSync(file, reader, { mode: 0o600 });
   const { app } = await startWorker(t, { env: { WORKER_READ_TOKEN_FILE: file } });
-  const ask = (options: InjectOptions) => app.inject({ ...options, headers: { authorization: `Bearer ${reader}` } });
+  const ask = (options: InjectOptions) =>
+    app.inject({ ...options, headers: { ...options.headers, authorization: `Bearer ${reader}` } });
   const plan = { model_ref: 'm', model_bytes: 5, shard_layout: 'single' };
   t.equal((await ask({ method: 'POST', url: '/v1/plan', payload: plan })).statusCode, 200);
   for (const url of ['/v1/devices', '/v1/shards']) t.equal((await ask({ url })).statusCode, 200, url);
@@ -127,9 +128,35 @@ t.test('a token for pollers may look, and change nothing', async (t) => {
     { method: 'POST', url: '/v1/commit', payload: {} },
     { method: 'DELETE', url: '/v1/shards/a' },
     { method: 'POST', url: '/v1/shards/a/verify' },
+    {
+      method: 'POST',
+      url: '/v1/commit?shard_id=a&model_ref=m',
+      headers: { 'content-type': 'application/octet-stream' },
+    },
+    { method: 'POST', url: '/v1/reservations/a/renew' },
     { method: 'DELETE', url: '/v1/reservations/a' },
   ];
   for (const options of refused) {
     t.match((await ask(options)).json(), { status: 403, code: 'FORBIDDEN' }, `${options.method} ${options.url}`);
+  }
+
+  // Whatever else the document names, also what is added to it, is closed to this token.
+  const gets = ['GET /v1/ready', 'GET /v1/devices', 'GET /v1/shards', 'GET /v1/shards/{shard_id}'];
+  const looking = ['POST /v1/plan', ...gets];
+  const { paths } = (await app.inject('/openapi.json')).json();
+  const routes = Object.entries<object>(paths).flatMap(([path, operations]) =>
+    Object.keys(operations).map((method) => ({ method: method.toUpperCase(), path })),
+  );
+  const closed = routes.filter(({ method, path }) => path.startsWith('/v1/') && !looking.includes(`${method} ${path}`));
+  t.equal(closed.length, 7, closed.map(({ method, path }) => `${method} ${path}`).join(', '));
+  for (const { method, path } of closed) {
+    const url = path.replaceAll(/\{\w+\}/g, 'a');
+    const { statusCode } = await ask({ method: method as 'GET', url });
+    t.equal(statusCode, 403, `${method} ${path}`);
+  }
+  for (const route of looking) {
+    const [method, path = ''] = route.split(' ');
+    const { statusCode } = await ask({ method: method as 'GET', url: path.replaceAll(/\{\w+\}/g, 'a') });
+    t.not(statusCode, 403, route);
   }
 });
