@@ -89,8 +89,12 @@ export function loadConfig(environment: NodeJS.ProcessEnv, options: { simulate: 
     if (name.startsWith('WORKER_') && !known.some((setting) => setting === name)) {
       throw new ConfigError(`${name} is no setting of this worker`);
     }
+    // One that came out empty by mistake must not switch off what it was to switch on.
+    if (name.startsWith('WORKER_') && environment[name] === '') {
+      throw new ConfigError(`${name} is empty: give it a value, or leave it out`);
+    }
   }
-  const get = (name: Name): string | undefined => environment[name] || undefined;
+  const get = (name: Name): string | undefined => environment[name];
   const integer = (name: Name, fallback: number, minimum: number, maximum: number): number => {
     const text = get(name);
     if (text === undefined) return fallback;

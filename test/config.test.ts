@@ -77,6 +77,11 @@ t.test('every setting is read', async (t) => {
 });
 
 t.test('what can not be is refused, and the setting is named', async (t) => {
+  for (const name of ['WORKER_AUDIT_LOG', 'WORKER_TLS_CLIENT_CA_FILE', 'WORKER_BIND_ADDR']) {
+    t.throws(() => load({ WORKER_API_TOKEN_FILE: secretFile(t), [name]: '' }), {
+      message: new RegExp(`${name} is empty`),
+    });
+  }
   const file = secretFile(t);
   const wrong: readonly (readonly [string, string])[] = [
     ['WORKER_BIND_ADRR', '127.0.0.1:8001'],

@@ -16,7 +16,7 @@ export const meanings: Readonly<Record<ErrorCode, Meaning>> = {
   FORBIDDEN: { status: 403, title: 'The token does not have this right', retriable: false },
   NOT_FOUND: { status: 404, title: 'There is no such thing', retriable: false },
   UPLOAD_TIMEOUT: { status: 408, title: 'The request stalled', retriable: true },
-  SHARD_CONFLICT: { status: 409, title: 'Another shard has this name', retriable: false },
+  SHARD_CONFLICT: { status: 409, title: 'A shard or a reservation stands against it', retriable: false },
   SHARD_BUSY: { status: 409, title: 'The shard is being received or released', retriable: true, retryAfterMs: 1000 },
   RESERVATION_EXPIRED: { status: 410, title: 'The reservation has expired', retriable: false },
   LENGTH_REQUIRED: { status: 411, title: 'The length of the shard is needed', retriable: false },

@@ -53,6 +53,9 @@ function refusalOfHead({ raw, headers, routeOptions }: FastifyRequest): WorkerEr
     return unsupported('The body comes as application/json');
   }
   if (raw.httpVersion !== '1.1' && raw.httpVersion !== '1.0') return invalid('This is HTTP/1.1');
+  if (body === 'bytes' && headers['content-range'] !== undefined) {
+    return invalid('The shard comes whole: no Content-Range'); // RFC 9110 §14.5
+  }
   const coding = headers['transfer-encoding'];
   if (coding !== undefined && raw.httpVersion === '1.0') return invalid('HTTP/1.0 knows no transfer codings');
   if (coding !== undefined && coding.toLowerCase() !== 'chunked') return invalid('The only transfer coding is chunked');

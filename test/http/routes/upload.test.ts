@@ -113,6 +113,7 @@ t.test('what does not go together, or is not what it should be, is refused', asy
     ['UNSUPPORTED_MEDIA_TYPE', {}, { headers: { 'content-type': 'application/json' } }],
     ['UNSUPPORTED_MEDIA_TYPE', {}, { headers: { 'content-type': 'application/x-www-form-urlencoded' } }],
     ['UNSUPPORTED_MEDIA_TYPE', {}, { headers: { 'content-encoding': 'identity' } }],
+    ['INVALID_PARAMS', {}, { headers: { 'content-range': 'bytes 0-9/20' } }],
     ['UNSUPPORTED_MEDIA_TYPE', {}, { method: 'POST' }],
   ];
   for (const [code, more, request] of rows) {
