@@ -48,16 +48,16 @@ export class Load {
   }
 
   /** The next `bytes` bytes are at the start of the slot, which is free again when this resolves. One at a time. */
-  async push(slot: Slot, bytes: number): Promise<void> {
-    await this.#library.run('vram_load_push', this.#handle, slot.index, bytes);
-    await this.#sealFilled(bytes);
+  push(slot: Slot, bytes: number): Promise<void> {
+    return this.#library.run('vram_load_push', this.#handle, slot.index, bytes).then(() => this.#sealFilled(bytes));
   }
 
   /** The next `bytes` bytes are in an open file at `offset`; the slots are free again when this resolves. */
-  async file(descriptor: number, offset: number, bytes: number, slots: readonly Slot[]): Promise<void> {
+  file(descriptor: number, offset: number, bytes: number, slots: readonly Slot[]): Promise<void> {
     const indexes = Uint32Array.from(slots, (slot) => slot.index);
-    await this.#library.run('vram_load_file', this.#handle, descriptor, offset, bytes, indexes, indexes.length);
-    await this.#sealFilled(bytes);
+    const { length } = indexes;
+    const loaded = this.#library.run('vram_load_file', this.#handle, descriptor, offset, bytes, indexes, length);
+    return loaded.then(() => this.#sealFilled(bytes));
   }
 
   /**

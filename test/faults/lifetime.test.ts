@@ -68,13 +68,15 @@ t.test(
     t.notMatch(errors, /Sanitizer|runtime error/);
     const cycles = Number(/cycles (\d+)/.exec(output)?.[1]);
     t.ok(cycles > 0, 'shards were committed, verified and released');
-    t.comment(`figure: sanitizer reports 0 of 0 in ${seconds} s and ${cycles} commits`);
+    const reports = errors.match(/ERROR: \w+Sanitizer|runtime error/g)?.length ?? 0;
+    t.comment(`figure: sanitizer reports ${reports} in ${seconds} s and ${cycles} commits`);
   },
 );
 
 t.test('the same run finds a binding that does not keep what it lends', missing, async (t) => {
   const { status, errors } = await churn(t, 60, unpinned);
   t.not(status, 0, 'the mutant fails');
-  t.match(errors, /AddressSanitizer: heap-use-after-free/);
-  t.comment('figure: mutants without pinning found 1 of 1');
+  const found = /AddressSanitizer: heap-use-after-free/.test(errors);
+  t.ok(found, errors.slice(0, 4000));
+  t.comment(`figure: mutants without pinning found ${Number(found)} of 1`);
 });
