@@ -5,6 +5,7 @@ import { availableBytes, get } from '../support/requests.js';
 import { onSimulator, simulator } from '../support/simulator.js';
 import { startWorker, type TestWorker } from '../support/worker.js';
 import { scale } from './scale.js';
+import { wasShed } from './shed.js';
 
 process.env.CUDA_SIM_ENGINE = 'fast';
 
@@ -21,7 +22,12 @@ const manners = {
 } as const;
 
 /** Sends the head and the first bytes of an upload, ends it, and returns after how long all of it was free again. */
-async function breakOff(worker: TestWorker, at: number, chunked: boolean, end: (client: RawClient) => void) {
+async function breakOff(
+  worker: TestWorker,
+  at: number,
+  chunked: boolean,
+  end: (client: RawClient) => void,
+): Promise<number> {
   const length = chunked ? { 'Transfer-Encoding': 'chunked' } : { 'Content-Length': bytes.length };
   const target = `PUT /v1/commit?shard_id=a&model_ref=m&vram_bytes=${bytes.length}`;
   const client = new RawClient(worker.url).send(head(target, length));
@@ -29,7 +35,9 @@ async function breakOff(worker: TestWorker, at: number, chunked: boolean, end: (
   if (chunked && at > 0) client.send(`${at.toString(16)}\r\n`);
   client.send(part);
   const received = () => worker.residency.shards({ limit: 1 }).shards[0]?.receivedBytes;
-  while (received() !== at) await tick();
+  while (received() !== at && !client.gone) await tick();
+  if (wasShed(client.heard)) return breakOff(worker, at, chunked, end);
+  if (client.gone) throw new Error(`refused after ${at} bytes: ${client.heard}`);
   const from = performance.now();
   end(client);
   while (worker.residency.shards({ limit: 1 }).shards.length > 0) await tick();

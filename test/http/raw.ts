@@ -32,6 +32,11 @@ export class RawClient {
     return this.#heard;
   }
 
+  /** Whether the connection has ended, from either side. */
+  get gone(): boolean {
+    return this.#socket.closed;
+  }
+
   /** Bytes that left this process. */
   get sentBytes(): number {
     return this.#socket.bytesWritten - this.#socket.writableLength;
