@@ -49,7 +49,6 @@ export class KeyRing {
 
   /** Forgets the keys whose time has passed, but for those that a handle of ours is still signed with. */
   sweep(inUse: (kid: string) => boolean): void {
-    if (this.#former.length === 0) return;
     const nowMs = performance.now();
     this.#keep(this.#former.filter(({ key, untilMs }) => nowMs < untilMs || inUse(key.kid)));
   }

@@ -5,6 +5,8 @@
 const jws = 'src/seal/jws.ts';
 const auth = 'src/http/plugins/auth.ts';
 const allOrNone = 'The pattern matches all three parts or none, and a header that is not there decodes to none.';
+const rotation = 'src/residency/rotation.ts';
+const appendFile = 'src/residency/audit/append_file.ts';
 const decoration = 'Fastify is told the shape of a request for speed; each request is given both before they are read.';
 
 export const equivalents = [
@@ -15,6 +17,27 @@ export const equivalents = [
     from: 'header === undefined || payload === undefined || signature === undefined',
     to: 'false',
     why: allOrNone,
+  },
+  {
+    file: rotation,
+    line: 'this.#inventory.changed();',
+    from: 'this.#inventory.changed();',
+    to: ';',
+    why: 'Each new handle is told of as well; where there is none, pollers see nothing of a key.',
+  },
+  {
+    file: rotation,
+    line: 'if (seal === undefined) return [];',
+    from: 'seal === undefined',
+    to: 'false',
+    why: 'It is asked of sealed shards alone, and those have a seal; what the type allows never is.',
+  },
+  {
+    file: appendFile,
+    line: 'this.#regularBytes() > this.#bytes',
+    from: '>',
+    to: '>=',
+    why: 'Cutting a file to the length that it has changes nothing.',
   },
   {
     file: auth,

@@ -10,8 +10,9 @@ import { targets } from './targets.mjs';
 const root = resolve(import.meta.dirname, '../..');
 const workshop = join(root, '.mutants');
 const hands = Number(process.env.MUTANT_JOBS ?? 2);
-/** A mutant that hangs is noticed too. */
+/** A mutant that hangs is noticed too: one that works for ever sooner than one that waits, which may have been stopped. */
 const patienceMs = 300_000;
+const patienceCpuSeconds = 60;
 
 const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), ts.sys.readFile);
 const { options } = ts.parseJsonConfigFileContent({ ...config, files: [] }, ts.sys, root);
@@ -39,7 +40,13 @@ function prepare() {
 function fails(directory, test) {
   return new Promise((done) => {
     const env = { ...process.env, TAP_BAIL: '1' };
-    const child = spawn(process.execPath, [join(directory, scriptOf(test))], { cwd: directory, env, stdio: 'ignore' });
+    const limited = [
+      '-c',
+      `ulimit -t ${patienceCpuSeconds}; exec "$0" "$1"`,
+      process.execPath,
+      join(directory, scriptOf(test)),
+    ];
+    const child = spawn('sh', limited, { cwd: directory, env, stdio: 'ignore' });
     const timer = setTimeout(() => child.kill('SIGKILL'), patienceMs);
     child.once('exit', (status) => {
       clearTimeout(timer);

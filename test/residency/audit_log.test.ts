@@ -1,5 +1,6 @@
 import {
   appendFileSync,
+  constants,
   copyFileSync,
   readFileSync,
   renameSync,
@@ -12,6 +13,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
 import { type Files, systemFiles } from '../../src/residency/audit/files.js';
+import type { AuditLog } from '../../src/residency/audit/log.js';
 import { rotatedFiles } from '../../src/residency/audit/rotation.js';
 import { verifyLog } from '../../src/residency/audit/verify.js';
 import { auditAt, eventsOf, linesOf, logAt, logFiles, readChain, sealed } from '../support/audit.js';
@@ -293,18 +295,36 @@ t.test('what somebody else did to the file while it was open is noticed before t
   t.same(eventsOf(path), ['VramSealed', 'VramSealed', 'AuditRecovered', 'VramSealed'], 'the same log in another file');
 });
 
-/** A file system whose calls fail as `fails` says, each time it is asked. A write may then have got half through. */
+/**
+ * A file system whose calls fail as `fails` says, each time it is asked. A write may then have got half through; a close
+ * that fails has closed all the same, as Linux has it.
+ */
 function failingFiles(fails: (name: keyof Files) => boolean): Files {
   const wrapped = Object.entries(systemFiles).map(([name, call]) => [
     name,
     (...args: unknown[]) => {
       if (!fails(name as keyof Files)) return (call as (...args: unknown[]) => unknown)(...args);
       if (name === 'writeSync') appendHalf(args as [number, Buffer, number]);
-      if (name === 'fdatasyncSync') (call as (...args: unknown[]) => unknown)(...args);
+      if (name === 'fdatasyncSync' || name === 'closeSync') (call as (...args: unknown[]) => unknown)(...args);
       throw new Error(`EIO: ${name}`);
     },
   ]);
   return Object.fromEntries(wrapped) as Files;
+}
+
+/** Counts the descriptors that are open. */
+function countedFiles(files: Files): { readonly files: Files; readonly open: ReadonlySet<number> } {
+  const open = new Set<number>();
+  const openSync: Files['openSync'] = (...args) => {
+    const descriptor = files.openSync(...args);
+    open.add(descriptor);
+    return descriptor;
+  };
+  const closeSync: Files['closeSync'] = (descriptor) => {
+    open.delete(descriptor);
+    files.closeSync(descriptor);
+  };
+  return { files: { ...files, openSync, closeSync }, open };
 }
 
 const appendHalf = ([descriptor, text, from]: [number, Buffer, number]): void => {
@@ -324,7 +344,7 @@ t.test('whichever call fails, the log is whole, and what append returned for is 
     fc.property(plan, ({ failures, counts, maxBytes, restartAfter }) => {
       const path = join(directory, `${run++}.log`);
       let call = 0;
-      const files = failingFiles(() => failures[call++] === true);
+      const { files, open } = countedFiles(failingFiles(() => failures[call++] === true));
       let log = logAt(path, { maxBytes, files });
       const done: string[] = [];
       for (const [index, count] of counts.entries()) {
@@ -335,7 +355,10 @@ t.test('whichever call fails, the log is whole, and what append returned for is 
         } catch {
           // It says that nothing was written; whoever asked must not go on.
         }
-        if (index === restartAfter) log = logAt(path, { maxBytes, files });
+        if (index === restartAfter) {
+          closeAnyhow(log);
+          log = logAt(path, { maxBytes, files });
+        }
       }
       call = failures.length;
       log.append([sealed('end')]);
@@ -345,12 +368,21 @@ t.test('whichever call fails, the log is whole, and what append returned for is 
       // A line that could be neither synced nor taken back is told though nothing came of it; never the other way round.
       const told = ids.filter((id) => expected.includes(id));
       const verdict = verdictOf(path);
+      if (open.size > 0) throw new Error(`descriptors left open: ${[...open]}`);
       if (verdict.kind === 'whole' && told.join() === expected.join()) return;
       throw new Error(`${JSON.stringify(verdict)} told ${told} of ${expected}`);
     }),
     { numRuns: 500 },
   );
 });
+
+const closeAnyhow = (log: AuditLog): void => {
+  try {
+    log.close();
+  } catch {
+    // The process that ends does not mind.
+  }
+};
 
 t.test('when a write fails and can be taken back, nothing of it stays', async (t) => {
   const path = join(temporaryDirectory(t), 'audit.log');
@@ -370,6 +402,21 @@ t.test('when a write fails and can be taken back, nothing of it stays', async (t
       ['a', 'c'],
     );
   }
+});
+
+t.test('a file that somebody made shorter while a write failed is not made longer', async (t) => {
+  const path = join(temporaryDirectory(t), 'audit.log');
+  let armed = false;
+  const writeSync = ((...args: [number, Buffer, number]) => {
+    if (!armed) return systemFiles.writeSync(...args);
+    truncateSync(path, 10);
+    throw new Error('EIO');
+  }) as Files['writeSync'];
+  const log = logAt(path, { files: { ...systemFiles, writeSync } });
+  log.append([sealed('a')]);
+  armed = true;
+  t.throws(() => log.append([sealed('b')]), { message: 'EIO' });
+  t.equal(statSync(path).size, 10);
 });
 
 t.test(
@@ -449,6 +496,25 @@ t.test('so little room that an entry might not fit is none, whoever the worker r
     log.check();
     log.close();
   }
+});
+
+t.test('room that is kept for root is room for root alone', async (t) => {
+  const path = join(temporaryDirectory(t), 'audit.log');
+  const statfsSync = () => ({ bavail: 1, bfree: 2, bsize: 4095 });
+  const files = { ...systemFiles, statfsSync: statfsSync as unknown as Files['statfsSync'] };
+  let user = 0;
+  t.intercept(process, 'geteuid', { value: () => user, configurable: true });
+  logAt(path, { files }).check();
+  user = 1000;
+  t.throws(() => logAt(path, { files }).check(), { message: /full/ });
+});
+
+t.test('a file that may not be written is seen without a write', async (t) => {
+  const path = join(temporaryDirectory(t), 'audit.log');
+  const accessSync = (_path: unknown, mode: unknown) => {
+    if (mode === constants.W_OK) throw new Error('EROFS');
+  };
+  t.throws(() => logAt(path, { files: { ...systemFiles, accessSync } }).check(), { message: 'EROFS' });
 });
 
 t.test('a log that could not be written is seen without a write, and back in use when it can', async (t) => {

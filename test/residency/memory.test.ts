@@ -215,6 +215,7 @@ t.test('what others take is seen while nothing is on its way, and only then', as
 
   const settled = memory.claim(1);
   allocate(granularityBytes);
+  t.equal(await granules(), 10, 'one that was dropped twice does not stand for another that is on its way');
   settled.settle();
   allocate(-granularityBytes);
   settled.drop();

@@ -98,6 +98,21 @@ t.test('a step of the wall clock moves when it is said to end, and not when it e
   }
 });
 
+t.test('when it ends is said anew only where that moved by more than the grain of two clocks', async (t) => {
+  const { reservations, hold } = start();
+  let wallMs = 1_800_000_000_000;
+  t.intercept(Date, 'now', { value: () => wallMs, configurable: true });
+  const id = hold([1], 10);
+  const made = wallMs + 10_000;
+  const ends = () => reservations.renew(id, 1).expiresAtMs;
+  wallMs += 2;
+  t.equal(ends(), made);
+  wallMs -= 4;
+  t.equal(ends(), made);
+  wallMs -= 1;
+  t.equal(ends(), made - 3, 'somebody has set the wall clock');
+});
+
 t.test('all shards are held, or none', async (t) => {
   const { reservations, devices, hold, reserved } = start();
   t.throws(() => hold([4, 5], 10), { code: 'VRAM_OOM' });

@@ -13,6 +13,7 @@ import { verifyHandle } from '../../src/seal/handle.js';
 import { verifyJws } from '../../src/seal/jws.js';
 import { deriveSealKey } from '../../src/seal/key.js';
 import { patternBytes } from '../support/bytes.js';
+import { Clocks } from '../support/clock.js';
 import { newPrivateKey, signingWithEd25519 } from '../support/key_files.js';
 import { get, post, remove, upload } from '../support/requests.js';
 import { simulator } from '../support/simulator.js';
@@ -91,6 +92,30 @@ t.test('when the grace is over, whatever the clock on the wall says, the key of 
   worker.residency.sealKey.sweep();
   t.same(await judge(worker, old), { valid: false, reason: 'unknown_key', claims: null });
   t.match(await judge(worker, current), { valid: true });
+});
+
+t.test('a grace ends at its last millisecond, also for a handle whose key has come back', async (t) => {
+  const clocks = Clocks.take(t);
+  const worker = await startWorker(t, { env: { WORKER_KEY_GRACE_SECONDS: '600', ...signingWithEd25519(t) } });
+  const { sealKey } = worker.residency;
+  const { handle } = (await upload(worker, 'a', a)).json();
+  const [one, two] = [newPrivateKey(), newPrivateKey()];
+  sealKey.rotate(one);
+  const second = await handleOf(worker);
+  clocks.pass(1000);
+  sealKey.rotate(two);
+  sealKey.rotate(one);
+  clocks.pass(598_999);
+  t.match(await judge(worker, handle), { valid: true });
+  t.equal(sealKey.published().length, 3);
+  clocks.pass(1);
+  t.same(await judge(worker, handle), { valid: false, reason: 'unknown_key', claims: null });
+  t.equal(sealKey.published().length, 2);
+  clocks.pass(999);
+  t.match(await judge(worker, second), { valid: true });
+  clocks.pass(1);
+  t.match(await judge(worker, second), { valid: false, reason: 'superseded' }, 'its key verifies; it stands no more');
+  t.match(await judge(worker, await handleOf(worker)), { valid: true });
 });
 
 t.test('a key that comes back, and one after another', async (t) => {
@@ -181,6 +206,8 @@ t.test('handles that could not be written down follow when they can be, and thei
   rotation.sweep();
   t.equal(record.seal?.kid, worker.key.kid);
   t.equal(worker.keys.own(seal.kid), undefined, 'then it is gone');
+  rotation.wipe();
+  t.ok(worker.key.alg === 'HS256' && worker.key.secret.equals(Buffer.alloc(32)), 'at the end the last one is');
 });
 
 t.test('a key that is gone is overwritten, and at the end all are', async (t) => {
