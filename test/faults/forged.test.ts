@@ -1,4 +1,3 @@
-import type { LightMyRequestResponse } from 'fastify';
 import t, { type Test } from 'tap';
 import { deriveSealKey, type SharedKey } from '../../src/seal/key.js';
 import { patternBytes } from '../support/bytes.js';
@@ -10,6 +9,7 @@ import { Random } from './forgery/random.js';
 import { signedForgeries } from './forgery/signed.js';
 import { textForgeries } from './forgery/text.js';
 import { scale } from './scale.js';
+import { unlessShed } from './shed.js';
 
 const seed = Number(process.env.FAULTS_SEED ?? Date.now() % 2 ** 31);
 const bytes = patternBytes(5000);
@@ -62,20 +62,14 @@ function attack(worker: TestWorker, target: Target, count: number, random: Rando
   return { accepted, reasons };
 }
 
-/** Asks until there is an answer: a machine that stood still has the worker shed load for a moment. */
-async function ask(worker: TestWorker, handle: string): Promise<LightMyRequestResponse> {
-  for (;;) {
-    const answer = await post(worker, '/v1/handles/verify', { handle });
-    if (answer.statusCode !== 503) return answer;
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-}
-
 async function attackOverHttp(worker: TestWorker, target: Target, count: number, random: Random): Promise<string[]> {
   const accepted: string[] = [];
   for (let round = 0; round < count; round++) {
     const { name, text: handle } = draw(round, target, random);
-    const answer = await ask(worker, handle);
+    const answer = await unlessShed(
+      () => post(worker, '/v1/handles/verify', { handle }),
+      ({ body }) => body,
+    );
     const refused = answer.statusCode === 400 || (answer.statusCode === 200 && answer.json().valid === false);
     if (!refused) accepted.push(`${answer.statusCode} ${name}: ${handle}`);
   }

@@ -1,4 +1,4 @@
-// npm run test:mutants [FILE…]: changes what decides, one place at a time, and says which changes no test notices.
+// npm run test:mutants [-- FILE[:LINE]…]: changes what decides, one place at a time, and says which changes no test notices.
 import { execFileSync, spawn } from 'node:child_process';
 import { cpSync, existsSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -76,10 +76,14 @@ const excuseOf = (mutant) =>
       file === mutant.file && lineOf(mutant).includes(line) && mutant.from === from && mutant.to === to,
   );
 
-const files = process.argv.slice(2).length > 0 ? process.argv.slice(2) : Object.keys(targets);
-const all = files.flatMap((file) => mutantsOf(file, readFileSync(join(root, file), 'utf8')));
-const stale = equivalents.filter((one) => files.includes(one.file) && !all.some((mutant) => excuseOf(mutant) === one));
+const places = process.argv.slice(2).map((place) => place.split(':'));
+const isAsked = ({ file, line }) =>
+  places.length === 0 || places.some(([name, at]) => name === file && (at === undefined || Number(at) === line));
+const files = places.length > 0 ? [...new Set(places.map(([name]) => name))] : Object.keys(targets);
+const every = files.flatMap((file) => mutantsOf(file, readFileSync(join(root, file), 'utf8')));
+const stale = equivalents.filter((one) => files.includes(one.file) && !every.some((each) => excuseOf(each) === one));
 if (stale.length > 0) throw new Error(`no mutant is excused by: ${JSON.stringify(stale)}`);
+const all = every.filter(isAsked);
 const mutants = all.filter((mutant) => excuseOf(mutant) === undefined);
 
 prepare();

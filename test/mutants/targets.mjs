@@ -20,6 +20,7 @@ export const targets = {
   'src/residency/keyring.ts': rotation,
   'src/residency/rotation.ts': rotation,
   'src/residency/verdict.ts': ['test/residency/handles.test.ts', 'test/residency/verify.test.ts', ...rotation],
+  'src/http/credentials.ts': ['test/http/plugins/auth.test.ts', 'test/server/reload.test.ts'],
   'src/http/plugins/auth.ts': ['test/http/plugins/auth.test.ts', 'test/http/routes/plan.test.ts'],
   'src/residency/memory.ts': accounts,
   'src/residency/reservation.ts': accounts,

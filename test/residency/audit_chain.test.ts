@@ -243,6 +243,11 @@ t.test('of two lines that do not fit the one behind tells which', async (t) => {
   const other = forge(second, { shard_id: 'another' });
   t.match(judge(path, textOf(lines.with(1, other))), { kind: 'tampered', seq: 2 }, 'one was changed');
   t.match(judge(path, textOf([first, other, third])), { kind: 'tampered', seq: 2 }, 'with nothing behind');
+  for (const at of [0, 1, 2]) {
+    const twin = forge(lines[at] ?? '', { shard_id: 'another' });
+    const twice = judge(path, textOf(lines.toSpliced(at + 1, 0, twin)));
+    t.match(twice, { kind: 'tampered', seq: at + 1, line: at + 2, detail: /there twice/ });
+  }
 });
 
 t.test('what is missing at the end is found against a kept checkpoint, torn or not', async (t) => {

@@ -44,7 +44,6 @@ export class Chain {
   add(line: Buffer, next: Buffer | undefined): ChainFault | undefined {
     const entry = readEntry(line);
     const end = this.#end ?? startOf(entry, line, next, this.#options.kept);
-    this.#end = end;
     if (this.#firstSeq === 0) {
       this.#firstSeq = end.seq + 1;
       this.#remember(end);
