@@ -7,7 +7,8 @@ export const day = 24 * hour;
 /** Both clocks of this process in a test's hands: the wall's steps, the monotonic one stands still until it is moved. */
 export class Clocks {
   #stepMs = 0;
-  #nowMs = performance.now();
+  /** Whole, so that sums of whole milliseconds are exact. */
+  #nowMs = Math.ceil(performance.now());
 
   /** Takes the clocks until the test ends. Timers are Node's own and go on by the kernel's clock. */
   static take(t: Test): Clocks {
