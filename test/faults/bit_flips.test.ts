@@ -9,6 +9,7 @@ import { onSimulator } from '../support/simulator.js';
 import { until } from '../support/until.js';
 import { startWorker } from '../support/worker.js';
 import { scale } from './scale.js';
+import { patient } from './shed.js';
 
 // Read by the simulator when the first worker starts.
 const directory = t.testdir({ memory: {}, models: {} });
@@ -75,7 +76,7 @@ t.test('every bit that flips is found, where it is, and repaired where there is 
   const models = join(directory, 'models');
   mkdirSync(models, { recursive: true });
   writeFileSync(join(models, 'model.bin'), bytes);
-  const worker = await startWorker(t, { env: { WORKER_MODEL_DIR: models } });
+  const worker = await startWorker(t, { env: { ...patient, WORKER_MODEL_DIR: models } });
   const from = { type: 'file', path: 'model.bin' };
   await post(worker, '/v1/commit', { shard_id: 'file', model_ref: 'm', source: from });
   await upload(worker, 'upload', bytes, { gpu_device: '1' });

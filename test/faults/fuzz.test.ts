@@ -9,7 +9,7 @@ import { type FuzzedAnswer, faultOf } from './fuzz/answers.js';
 import { type Operation, operationOf } from './fuzz/document.js';
 import { type FuzzedRequest, fuzzedRequest } from './fuzz/requests.js';
 import { scale, seeded } from './scale.js';
-import { unlessShed } from './shed.js';
+import { patient, unlessShed } from './shed.js';
 
 // Read by the simulator when the first worker starts.
 process.env.CUDA_SIM_DEVICES = '22MiB,18MiB';
@@ -31,7 +31,7 @@ async function target(t: Test): Promise<Target> {
   writeFileSync(join(modelDir, 'one'), 'one');
   writeFileSync(join(modelDir, 'two'), 'two, longer');
   let seconds = 0;
-  const env = { WORKER_MODEL_DIR: modelDir, WORKER_REQUESTS_PER_SECOND: '1000000' };
+  const env = { ...patient, WORKER_MODEL_DIR: modelDir };
   const worker = await startWorker(t, { env, listen: true, monotonicMs: () => seconds++ * 100 });
   const reservations: string[] = [];
   let handle = '';

@@ -10,7 +10,7 @@ import { mebibyte } from '../support/requests.js';
 import { onSimulator } from '../support/simulator.js';
 import { token } from '../support/worker.js';
 import { scale } from './scale.js';
-import { unlessShed } from './shed.js';
+import { patient, unlessShed } from './shed.js';
 
 interface Figures {
   readonly ownBytes: number;
@@ -26,6 +26,7 @@ async function startWorker(t: Test): Promise<{ url: string; figures: () => Promi
   writeFileSync(join(directory, 'token'), token, { mode: 0o600 });
   writeFileSync(join(directory, 'shard'), bytes);
   const env = {
+    ...patient,
     PATH: process.env.PATH,
     CUDA_SIM_DEVICES: '128MiB,128MiB',
     CUDA_SIM_ENGINE: 'fast',

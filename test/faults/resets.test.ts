@@ -5,7 +5,7 @@ import { availableBytes, get } from '../support/requests.js';
 import { onSimulator, simulator } from '../support/simulator.js';
 import { startWorker, type TestWorker } from '../support/worker.js';
 import { scale } from './scale.js';
-import { wasShed } from './shed.js';
+import { patient, wasShed } from './shed.js';
 
 process.env.CUDA_SIM_ENGINE = 'fast';
 
@@ -48,7 +48,7 @@ async function breakOff(
 }
 
 async function breakOffEverywhere(t: Test, name: string, chunked: boolean, end: (client: RawClient) => void) {
-  const worker = await startWorker(t, { listen: true });
+  const worker = await startWorker(t, { listen: true, env: patient });
   const before = await availableBytes(worker);
   const live = simulator.live('*');
   const took: number[] = [];

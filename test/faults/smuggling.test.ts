@@ -4,7 +4,7 @@ import { patternBytes } from '../support/bytes.js';
 import { availableBytes, get, post, remove, upload } from '../support/requests.js';
 import { startWorker, type TestWorker } from '../support/worker.js';
 import { long, scale } from './scale.js';
-import { wasShed } from './shed.js';
+import { patient, wasShed } from './shed.js';
 import { corpus } from './smuggling/corpus.js';
 
 process.env.CUDA_SIM_ENGINE = 'fast';
@@ -68,7 +68,7 @@ t.test('nothing that is not one plain request gets past, and nothing behind it',
 });
 
 t.test('requests that are pipelined are answered in order, and mutations one after the other', async (t) => {
-  const worker = await startWorker(t, { listen: true, env: { WORKER_REQUESTS_PER_SECOND: '1000000' } });
+  const worker = await startWorker(t, { listen: true, env: patient });
   const before = await availableBytes(worker);
   const bytes = patternBytes(30_000);
   const requests = {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { InjectOptions } from 'fastify';
 import { startWorker, type TestWorker } from '../../support/worker.js';
-import { unlessShed } from '../shed.js';
+import { patient, unlessShed } from '../shed.js';
 import { type Content, writeContents } from './contents.js';
 import { Model, type Shard, type Wish } from './model.js';
 import type { OpenUpload } from './open_upload.js';
@@ -69,7 +69,7 @@ export class World {
       assert.ok(status === 0 || status === 503, `an upload into a worker that stops was answered ${status}`);
     }
     for (const handle of this.handles) handle.stale = true;
-    const env = { WORKER_MODEL_DIR: join(this.#directory, 'models'), WORKER_REQUESTS_PER_SECOND: '1000000' };
+    const env = { ...patient, WORKER_MODEL_DIR: join(this.#directory, 'models') };
     const owner = { teardown: () => undefined };
     this.#worker = await startWorker(owner, { env, listen: true, monotonicMs: () => this.nowMs });
     const { json } = await this.request({ url: '/v1/devices' });
