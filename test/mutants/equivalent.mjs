@@ -7,6 +7,7 @@ const auth = 'src/http/plugins/auth.ts';
 const allOrNone = 'The pattern matches all three parts or none, and a header that is not there decodes to none.';
 const rotation = 'src/residency/rotation.ts';
 const appendFile = 'src/residency/audit/append_file.ts';
+const entry = 'src/residency/audit/entry.ts';
 const decoration = 'Fastify is told the shape of a request for speed; each request is given both before they are read.';
 
 export const equivalents = [
@@ -38,6 +39,13 @@ export const equivalents = [
     from: '>',
     to: '>=',
     why: 'Cutting a file to the length that it has changes nothing.',
+  },
+  {
+    file: entry,
+    line: 'ending.exec(line.toString(',
+    from: 'max',
+    to: 'min',
+    why: 'The whole line is read instead of its end; what the pattern matches stands at the end all the same.',
   },
   {
     file: auth,

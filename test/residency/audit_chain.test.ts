@@ -2,7 +2,7 @@ import { readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'n
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
-import { readCheckpoint, writeCheckpoint } from '../../src/residency/audit/checkpoint.js';
+import { readCheckpoint, signatureFault, writeCheckpoint } from '../../src/residency/audit/checkpoint.js';
 import { type AuditVerdict, verifyLog } from '../../src/residency/audit/verify.js';
 import { WorkerIdentity } from '../../src/residency/worker.js';
 import { deriveSealKey } from '../../src/seal/key.js';
@@ -221,6 +221,35 @@ t.test('a line with a checksum that holds is no entry yet', async (t) => {
   }
 });
 
+t.test('lines of which none is an entry are bad from the first one on', async (t) => {
+  const path = join(temporaryDirectory(t), 'audit.log');
+  for (const text of ['x\n', 'x\nx\n', '\n']) t.match(judge(path, text), { kind: 'tampered', seq: 1, line: 1 });
+  const lines = logOf(t, 2);
+  const body = '{"seq":3,';
+  const noJson = `${body},"checksum":"${sha256(body)}"}`;
+  t.match(judge(path, textOf([...lines.slice(0, 2), noJson])), { kind: 'tampered', seq: 3, line: 3 });
+});
+
+t.test('a checkpoint is dated as its entry is, and holds where one of the keys has signed it', async (t) => {
+  const { time, checkpoint } = JSON.parse(logOf(t, 1).at(-1) ?? '');
+  t.equal(readCheckpoint(checkpoint)?.iat, Math.floor(Date.parse(time) / 1000));
+  const key = deriveSealKey(Buffer.from(secret), 'worker-1');
+  const other = deriveSealKey(Buffer.from(secret), 'worker-2');
+  t.equal(
+    signatureFault(checkpoint, () => [other, key]),
+    null,
+  );
+  t.equal(
+    signatureFault(checkpoint, () => [other]),
+    'unknown_key',
+  );
+  const altered = `${checkpoint.slice(0, checkpoint.lastIndexOf('.'))}.${'A'.repeat(43)}`;
+  t.equal(
+    signatureFault(altered, () => [other, key]),
+    'signature',
+  );
+});
+
 t.test('only a checkpoint states something; only the last file may be torn', async (t) => {
   const lines = logOf(t, 5).slice(0, -1);
   const path = join(temporaryDirectory(t), 'copy.log');
@@ -389,6 +418,9 @@ t.test('a log that does not begin at its beginning is no log, but for a file tha
   t.match(judge(copy, text.replace('"seq"', '"sep"')), { kind: 'tampered', seq });
   const alien = forge(first, { previous: 'e'.repeat(64) });
   t.match(judge(copy, `${alien}\n${second}\n`), { kind: 'tampered', seq: seq - 1 });
+  const others = new Map([5, 2, 3].map((number) => [number, 'f'.repeat(64)] as const));
+  writeFileSync(copy, text);
+  t.match(verifyLog([copy], { kept: others }), { kind: 'tampered', seq: 2 }, 'of many the first');
   const early = logOf(t, 3).slice(-1);
   t.match(judge(copy, text, { kept: early }), { kind: 'tampered', seq: 3 }, 'what a checkpoint names is not here');
 });

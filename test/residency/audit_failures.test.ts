@@ -65,6 +65,19 @@ t.test('another token, or another address, is another series; beyond sixteen the
   t.equal(written.length, 19);
 });
 
+t.test('a series that has ended makes room, whoever came beside it', async (t) => {
+  const { failures, written, clock } = failuresAt();
+  for (let index = 0; index < 18; index++) failures.add(`f${index}`, 'a', 'r');
+  t.equal(written.length, 17);
+  clock.ms = 60_000;
+  for (let index = 0; index < 17; index++) failures.add(`g${index}`, 'a', 'r');
+  const told = written
+    .slice(17)
+    .map(({ token_fingerprint, count, requestId }) => [token_fingerprint, count, requestId]);
+  const first = Array.from({ length: 16 }, (_, index) => [`g${index}`, 1, 'r']);
+  t.same(told, [[null, 1, null], ...first], 'the second of the others, a minute late, then sixteen new ones');
+});
+
 const step = fc.record({
   who: fc.nat(40),
   count: fc.integer({ min: 1, max: 50 }),
