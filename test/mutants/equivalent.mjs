@@ -8,6 +8,7 @@ const allOrNone = 'The pattern matches all three parts or none, and a header tha
 const rotation = 'src/residency/rotation.ts';
 const appendFile = 'src/residency/audit/append_file.ts';
 const entry = 'src/residency/audit/entry.ts';
+const log = 'src/residency/audit/log.ts';
 const decoration = 'Fastify is told the shape of a request for speed; each request is given both before they are read.';
 
 export const equivalents = [
@@ -46,6 +47,27 @@ export const equivalents = [
     from: 'max',
     to: 'min',
     why: 'The whole line is read instead of its end; what the pattern matches stands at the end all the same.',
+  },
+  {
+    file: 'src/residency/audit/verify.ts',
+    line: 'return done === true ? undefined : value;',
+    from: 'done === true',
+    to: 'false',
+    why: 'What a generator that has ended gives is undefined as well; the type does not know it.',
+  },
+  {
+    file: 'src/residency/audit/rotation.ts',
+    line: '.sort((a, b) =>',
+    from: '<',
+    to: '<=',
+    why: 'No two files of a directory have one name.',
+  },
+  {
+    file: log,
+    line: '  #unended = false;',
+    from: 'false',
+    to: 'true',
+    why: 'It is set when a file is opened, and read only afterwards.',
   },
   {
     file: auth,

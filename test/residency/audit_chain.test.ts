@@ -1,4 +1,4 @@
-import { readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
@@ -221,6 +221,14 @@ t.test('a line with a checksum that holds is no entry yet', async (t) => {
   }
 });
 
+t.test('a log that was read is open no more', async (t) => {
+  const path = join(temporaryDirectory(t), 'audit.log');
+  const open = () => readdirSync('/proc/self/fd').length;
+  const before = open();
+  for (const text of ['', 'x\n', textOf(logOf(t, 2))]) judge(path, text);
+  t.equal(open(), before);
+});
+
 t.test('lines of which none is an entry are bad from the first one on', async (t) => {
   const path = join(temporaryDirectory(t), 'audit.log');
   for (const text of ['x\n', 'x\nx\n', '\n']) t.match(judge(path, text), { kind: 'tampered', seq: 1, line: 1 });
@@ -289,6 +297,7 @@ t.test('what is missing at the end is found against a kept checkpoint, torn or n
     'whole',
     'the checkpoint itself is not what it names',
   );
+  t.match(judge(path, '', { kept }), { kind: 'tampered', seq: 1, file: path, line: 0 }, 'all of it');
   fc.assert(
     fc.property(fc.nat(text.length - 1 - (lines.at(-1)?.length ?? 0) - 2), (length) => {
       const whole = text.slice(0, length).split('\n').length - 1;

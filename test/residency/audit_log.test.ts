@@ -145,6 +145,25 @@ t.test('an entry is shorter than 64 KiB; a longer one is refused, and nothing of
   t.match(verdictOf(path), { kind: 'whole', lastSeq: 3 }, 'the next start finds its end');
 });
 
+t.test(
+  'the end of a log is read whole, however little each call reads; one that ends too soon is refused',
+  async (t) => {
+    const path = join(temporaryDirectory(t), 'audit.log');
+    const log = logAt(path);
+    log.append(Array.from({ length: 500 }, (_, index) => sealed(`${index}`)));
+    log.close();
+    t.ok(statSync(path).size > 2 * 65_536, 'its end is not all of it');
+    const readSync = ((fd: number, buffer: Buffer, offset: number, length: number, position: number) =>
+      systemFiles.readSync(fd, buffer, offset, Math.min(length, 5000), position)) as Files['readSync'];
+    const next = logAt(path, { files: { ...systemFiles, readSync } });
+    next.append([sealed('b')]);
+    next.close();
+    t.match(verdictOf(path), { kind: 'whole', lastSeq: 502 });
+    const none = (() => 0) as unknown as Files['readSync'];
+    t.throws(() => logAt(path, { files: { ...systemFiles, readSync: none } }).check(), { message: /shorter/ });
+  },
+);
+
 t.test('a log that has not begun is not closed by a checkpoint', async (t) => {
   const path = join(temporaryDirectory(t), 'audit.log');
   const audit = await auditAt(path);
@@ -158,6 +177,20 @@ t.test('files that were put aside are taken in the order of their numbers, and n
   const readdirSync = (() => names) as unknown as Files['readdirSync'];
   t.same(rotatedFiles('/logs/a.log', { readdirSync }), sorted);
   t.same(rotatedFiles('/nonexistent/a.log', systemFiles), []);
+});
+
+t.test('where the files that were put aside can not be listed, no chain begins anew', async (t) => {
+  const path = join(temporaryDirectory(t), 'audit.log');
+  const log = logAt(path);
+  log.append([sealed('a')]);
+  log.close();
+  renameSync(path, `${path}.000000000001`);
+  let armed = true;
+  const next = logAt(path, { files: failingFiles((name) => armed && name === 'readdirSync') });
+  t.throws(() => next.append([sealed('b')]), { message: 'EIO: readdirSync' });
+  armed = false;
+  next.append([sealed('b')]);
+  t.match(verdictOf(path), { kind: 'whole', lastSeq: 3 });
 });
 
 t.test('whoever moves the file away gets a new one that goes on; a crash in between loses nothing', async (t) => {
@@ -335,7 +368,17 @@ t.test('whichever call fails, the log is whole, and what append returned for is 
   const directory = temporaryDirectory(t);
   let run = 0;
   const plan = fc.record({
-    failures: fc.array(fc.boolean(), { minLength: 1, maxLength: 80 }),
+    failures: fc
+      .array(fc.record({ wellFor: fc.nat(30), failFor: fc.integer({ min: 1, max: 4 }) }), {
+        minLength: 1,
+        maxLength: 8,
+      })
+      .map((spells) =>
+        spells.flatMap(({ wellFor, failFor }) => [
+          ...Array<boolean>(wellFor).fill(false),
+          ...Array<boolean>(failFor).fill(true),
+        ]),
+      ),
     counts: fc.array(fc.integer({ min: 1, max: 3 }), { maxLength: 25 }),
     maxBytes: fc.constantFrom(1500, 4000, 1_000_000),
     restartAfter: fc.nat(25),
@@ -389,12 +432,14 @@ t.test('when a write fails and can be taken back, nothing of it stays', async (t
   for (const failing of ['writeSync', 'fdatasyncSync'] as const) {
     rmSync(path, { force: true });
     let armed = false;
-    const log = logAt(path, { files: failingFiles((name) => armed && name === failing) });
+    const { files, open } = countedFiles(failingFiles((name) => armed && name === failing));
+    const log = logAt(path, { files });
     log.append([sealed('a')]);
     const before = readFileSync(path);
     armed = true;
     t.throws(() => log.append([sealed('b')]), { message: `EIO: ${failing}` });
     t.same(readFileSync(path), before);
+    t.equal(open.size, 0, 'what failed is not written to again');
     armed = false;
     log.append([sealed('c')]);
     t.same(
@@ -402,6 +447,19 @@ t.test('when a write fails and can be taken back, nothing of it stays', async (t
       ['a', 'c'],
     );
   }
+});
+
+t.test('a log whose file fails to close is opened anew', async (t) => {
+  const path = join(temporaryDirectory(t), 'audit.log');
+  let armed = false;
+  const log = logAt(path, { files: failingFiles((name) => armed && name === 'closeSync') });
+  log.append([sealed('a')]);
+  armed = true;
+  t.throws(() => log.close(), { message: 'EIO: closeSync' });
+  armed = false;
+  log.append([sealed('b')]);
+  log.close();
+  t.match(verdictOf(path), { kind: 'whole', lastSeq: 2 });
 });
 
 t.test('a file that somebody made shorter while a write failed is not made longer', async (t) => {

@@ -8,7 +8,7 @@ const digits = 12;
 export const rotatedPath = (path: string, lastSeq: number): string =>
   `${path}.${String(lastSeq).padStart(digits, '0')}`;
 
-/** The full files of a log, the oldest first. Empty where their directory can not be read or is not there. */
+/** The full files of a log, the oldest first; none where their directory is not there. @throws where it can't be read */
 export function rotatedFiles(path: string, files: Pick<Files, 'readdirSync'>): string[] {
   const directory = dirname(path);
   const prefix = `${basename(path)}.`;
@@ -21,7 +21,8 @@ export function rotatedFiles(path: string, files: Pick<Files, 'readdirSync'>): s
 function namesIn(directory: string, files: Pick<Files, 'readdirSync'>): string[] {
   try {
     return files.readdirSync(directory);
-  } catch {
-    return [];
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
   }
 }

@@ -34,7 +34,7 @@ export function readTail(descriptor: number, bytes: number, files: Files): Tail 
 
   const ended = window.lastIndexOf(newline);
   const rest = window.subarray(ended + 1);
-  const unended = rest.length === 0 ? undefined : readEntry(rest);
+  const unended = readEntry(rest);
   if (unended !== undefined) return { last: unended, torn: Buffer.alloc(0), unended: true };
   if (overwritten(rest)) throw new DamagedTail('the last line of the audit log is not what was written');
   if (ended === -1 && start > 0) throw new DamagedTail('the last line of the audit log has no end');
