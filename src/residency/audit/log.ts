@@ -113,3 +113,71 @@ export class AuditLog {
     } catch {
       // It is opened, and composed for, anew all the same.
     }
+  }
+
+  #open(): AppendFile {
+    if (this.#file?.isAsLeft() === true) return this.#file;
+    this.close();
+    const file = new AppendFile(realPath(this.#options.path), this.#files);
+    try {
+      this.#adopt(file);
+    } catch (error) {
+      file.close();
+      throw error;
+    }
+    this.#file = file;
+    return file;
+  }
+
+  /** Finds where the chain stands in a file, and cuts off a line that was not written to its end. */
+  #adopt(file: AppendFile): void {
+    const { last, torn, unended } = readTail(file.descriptor, file.bytes, this.#files);
+    // What has no entry yet, a file that could not be written from the start, is not yet a chain to hold another against.
+    if (this.#head === undefined || this.#head.seq === 0) this.#head = last ?? this.#lastRotated() ?? genesis;
+    else if (last !== undefined) this.#head = this.#known(last);
+    if (torn.length > 0) {
+      file.truncate(file.bytes - torn.length);
+      this.#torn = torn;
+    }
+    this.#unended = unended;
+  }
+
+  #known(last: Link): Link {
+    const found = [this.#head, ...this.#doubtful].find((link) => link?.seq === last.seq && link.hash === last.hash);
+    if (found !== undefined) return found;
+    throw new DamagedTail('somebody else has written to the audit log');
+  }
+
+  /** The last entry of the file that was put aside last: a crash came before the next one was begun. */
+  #lastRotated(): Link | undefined {
+    const path = rotatedFiles(realPath(this.#options.path), this.#files).at(-1);
+    if (path === undefined) return undefined;
+    this.#putAside = true;
+    const descriptor = this.#files.openSync(path, 'r');
+    try {
+      return readTail(descriptor, this.#files.fstatSync(descriptor).size, this.#files).last;
+    } finally {
+      this.#files.closeSync(descriptor);
+    }
+  }
+}
+
+const tornLine = (torn: Buffer): Happening => ({
+  time: new Date().toISOString(),
+  event: 'AuditRecovered',
+  severity: 'warning',
+  origin: byWorker,
+  fields: {
+    reason: 'torn',
+    torn: { bytes: torn.length, sha256: sha256(torn), base64: torn.subarray(0, keptTornBytes).toString('base64') },
+  },
+});
+
+/** Where a link leads to, so that what is put aside lies beside the file itself. */
+function realPath(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return path;
+  }
+}
