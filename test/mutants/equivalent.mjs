@@ -9,6 +9,8 @@ const rotation = 'src/residency/rotation.ts';
 const appendFile = 'src/residency/audit/append_file.ts';
 const entry = 'src/residency/audit/entry.ts';
 const log = 'src/residency/audit/log.ts';
+const audit = 'src/residency/audit/audit.ts';
+const nothingToWrite = 'Where nothing waits, nothing is written, just before the checkpoint that opens the same file.';
 const decoration = 'Fastify is told the shape of a request for speed; each request is given both before they are read.';
 
 export const equivalents = [
@@ -61,6 +63,27 @@ export const equivalents = [
     from: '<',
     to: '<=',
     why: 'No two files of a directory have one name.',
+  },
+  {
+    file: audit,
+    line: 'if (this.#options.path === undefined) return;',
+    from: 'this.#options.path === undefined',
+    to: 'false',
+    why: 'A note without a log would wait, with no more than 256 others, for what never comes.',
+  },
+  {
+    file: audit,
+    line: 'if (this.#waiting.length > 0 || !this.#writable)',
+    from: 'this.#waiting.length > 0 || !this.#writable',
+    to: 'true',
+    why: nothingToWrite,
+  },
+  {
+    file: audit,
+    line: 'if (this.#waiting.length > 0 || !this.#writable)',
+    from: '>',
+    to: '>=',
+    why: nothingToWrite,
   },
   {
     file: log,

@@ -2,6 +2,8 @@ import {
   appendFileSync,
   constants,
   copyFileSync,
+  existsSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -585,6 +587,32 @@ t.test('a log that could not be written is seen without a write, and back in use
   audit.close();
   t.same(eventsOf(path), ['VramAllocated', 'AuditRecovered', 'AuditCheckpoint']);
   t.match(readChain(path).at(-1), { reason: 'stop' });
+});
+
+t.test('an end writes what waits, also that nothing was written for a while, and leaves nothing open', async (t) => {
+  const directory = temporaryDirectory(t);
+  const { Audit } = await import('../../src/residency/audit/audit.js');
+  const { identity } = await import('../support/audit.js');
+  const open = () => readdirSync('/proc/self/fd').length;
+  const before = open();
+  const options = { maxBytes: 1e6, worker: identity, changed: () => undefined };
+  const noted = new Audit({ ...options, path: join(directory, 'noted.log') });
+  noted.note('AuthFailed', 'warning', { count: 1 });
+  await noted.open();
+  t.ok(noted.probe());
+  t.notOk(existsSync(join(directory, 'noted.log')), 'whether a log that is well is well is no reason to write');
+  noted.close();
+  t.same(eventsOf(join(directory, 'noted.log')), ['AuthFailed', 'AuditCheckpoint']);
+
+  const path = join(directory, 'refused.log');
+  const refused = await auditAt(path);
+  refused.append('WorkerStarted', 'info', {});
+  appendFileSync(path, 'x\n');
+  t.throws(() => refused.append('WorkerStopped', 'info', {}), { code: 'AUDIT_UNAVAILABLE' });
+  truncateSync(path, statSync(path).size - 2);
+  refused.close();
+  t.same(eventsOf(path), ['WorkerStarted', 'AuditRecovered', 'AuditCheckpoint']);
+  t.equal(open(), before);
 });
 
 t.test('before it is open, and without a path, nothing fails', async (t) => {
