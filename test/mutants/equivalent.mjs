@@ -66,13 +66,6 @@ export const equivalents = [
   },
   {
     file: audit,
-    line: 'if (this.#options.path === undefined) return;',
-    from: 'this.#options.path === undefined',
-    to: 'false',
-    why: 'A note without a log would wait, with no more than 256 others, for what never comes.',
-  },
-  {
-    file: audit,
     line: 'if (this.#waiting.length > 0 || !this.#writable)',
     from: 'this.#waiting.length > 0 || !this.#writable',
     to: 'true',
