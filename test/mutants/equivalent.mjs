@@ -65,6 +65,13 @@ export const equivalents = [
     why: 'No two files of a directory have one name.',
   },
   {
+    file: appendFile,
+    line: 'stat.isFile() ? stat.size : 0',
+    from: 'stat.isFile()',
+    to: 'true',
+    why: 'What can be opened for writing and is no file has the size 0.',
+  },
+  {
     file: audit,
     line: 'if (this.#waiting.length > 0 || !this.#writable)',
     from: 'this.#waiting.length > 0 || !this.#writable',
