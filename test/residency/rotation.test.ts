@@ -224,6 +224,26 @@ t.test('a key that is gone is overwritten, and at the end all are', async (t) =>
   t.ok(ring.current.alg === 'HS256' && ring.current.secret.equals(Buffer.alloc(32)));
 });
 
+t.test('a key whose time is over is overwritten by the sweep of that millisecond', async (t) => {
+  const clocks = Clocks.take(t);
+  const one = deriveSealKey(first, 'worker-1');
+  const worker = new WorkerIdentity('worker-1', 'simulated', one);
+  const rotation = new Rotation({
+    worker,
+    options: { workerId: 'worker-1', sealAlgorithm: 'HS256', keyGraceSeconds: 60 },
+    shards: { all: () => [] },
+    audit: { append: () => undefined },
+    changed: () => undefined,
+  } as never);
+  rotation.rotate(second);
+  clocks.pass(59_999);
+  rotation.sweep();
+  t.notOk(one.secret.equals(Buffer.alloc(32)));
+  clocks.pass(1);
+  rotation.sweep();
+  t.ok(one.secret.equals(Buffer.alloc(32)));
+});
+
 t.test('a private key that workers share: what another of them signed is not of this one', async (t) => {
   const env = signingWithEd25519(t);
   const worker = await startWorker(t, { env });
