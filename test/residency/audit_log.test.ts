@@ -1,10 +1,12 @@
 import {
   appendFileSync,
+  closeSync,
   constants,
   copyFileSync,
   existsSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   renameSync,
   rmSync,
   statSync,
@@ -613,6 +615,27 @@ t.test('an end writes what waits, also that nothing was written for a while, and
   refused.close();
   t.same(eventsOf(path), ['WorkerStarted', 'AuditRecovered', 'AuditCheckpoint']);
   t.equal(open(), before);
+});
+
+/** What a descriptor of this process leads to; the directory's own is gone by the time that it is asked about. */
+function targetOf(descriptor: string): string | undefined {
+  try {
+    return readlinkSync(`/proc/self/fd/${descriptor}`, 'utf8');
+  } catch {
+    return undefined;
+  }
+}
+
+t.test('a log that can neither be written nor closed at the end is told of, and no more', async (t) => {
+  const path = join(temporaryDirectory(t), 'audit.log');
+  const told: string[] = [];
+  const audit = await auditAt(path, (cause) => void told.push(String(cause)));
+  audit.append('VramAllocated', 'info', { shard_id: 'a' });
+  const open = readdirSync('/proc/self/fd').find((fd) => targetOf(fd) === path);
+  closeSync(Number(open));
+  audit.close();
+  t.match(told, [/EBADF/, /EBADF/]);
+  t.same(eventsOf(path), ['VramAllocated']);
 });
 
 t.test('before it is open, and without a path, nothing fails', async (t) => {

@@ -88,17 +88,23 @@ export class Audit {
     }
   }
 
-  /** Seals the chain's end, signed, and closes the file. */
+  /** Seals the chain's end, signed, and closes the file, as far as that can be done: the next process finds it as it is. */
   close(): void {
-    try {
+    this.#attempt(() => {
       if (this.#waiting.length > 0 || !this.#writable) this.#write([]);
       this.#log?.checkpoint('stop');
+    });
+    this.#attempt(() => this.#log?.close());
+    this.#log = undefined;
+  }
+
+  /** A failure is told and no more: the process ends. */
+  #attempt(step: () => void): void {
+    try {
+      step();
     } catch (cause) {
-      // The process ends; the next one finds the log as it is.
       this.#options.changed(cause);
     }
-    this.#log?.close();
-    this.#log = undefined;
   }
 
   #write(entries: readonly Happening[]): void {
