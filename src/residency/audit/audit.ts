@@ -50,13 +50,11 @@ export class Audit {
 
   /** Writes and syncs one entry. @throws WorkerError AUDIT_UNAVAILABLE, and then no part of it is in the log */
   append(event: AuditEvent, severity: AuditSeverity, fields: AuditFields, origin: Origin = byWorker): void {
-    if (this.#options.path === undefined) return;
     this.#write([happening(event, severity, fields, origin)]);
   }
 
   /** Writes what has come to pass whether it can be written or not; what can't be written waits. */
   note(event: AuditEvent, severity: AuditSeverity, fields: AuditFields, origin: Origin = byWorker): void {
-    if (this.#options.path === undefined) return;
     const entry = happening(event, severity, fields, origin);
     try {
       this.#write([entry]);
@@ -108,6 +106,7 @@ export class Audit {
   }
 
   #write(entries: readonly Happening[]): void {
+    if (this.#options.path === undefined) return;
     const recovered = this.#writable ? [] : [this.#recovery()];
     try {
       if (this.#log === undefined) throw new Error('the audit log is not open');
