@@ -51,6 +51,13 @@ export const equivalents = [
     why: 'The whole line is read instead of its end; what the pattern matches stands at the end all the same.',
   },
   {
+    file: audit,
+    line: "throw new Error('the audit log is not open')",
+    from: 'this.#log === undefined',
+    to: 'false',
+    why: 'What is not there fails at its first use, in the same place and to the same end.',
+  },
+  {
     file: 'src/residency/audit/verify.ts',
     line: 'return done === true ? undefined : value;',
     from: 'done === true',

@@ -96,6 +96,18 @@ t.test('a file never grows beyond its size: the chain goes on in the next, also 
   t.match(verifyLog(gap, { kept: new Map() }), { kind: 'tampered', seq: JSON.parse(before).seq + 1, line: 1 });
 });
 
+t.test('a file that somebody takes away after a rotation is told from one that was put aside', async (t) => {
+  const path = join(temporaryDirectory(t), 'audit.log');
+  const log = logAt(path, { maxBytes: 2000 });
+  while (logFiles(path).length === 1 || !existsSync(path)) log.append([sealed('a')]);
+  const reasonOf = () => JSON.parse(readFileSync(path, 'utf8').split('\n')[0] ?? '').reason;
+  t.equal(reasonOf(), 'rotation');
+  rmSync(path);
+  log.append([sealed('b')]);
+  t.equal(reasonOf(), 'moved');
+  log.close();
+});
+
 t.test('a file grows up to its size, and not by a byte more', async (t) => {
   const directory = temporaryDirectory(t);
   const lengthOf = (name: string, maxBytes: number) => {
@@ -210,6 +222,7 @@ t.test('whoever moves the file away gets a new one that goes on; a crash in betw
   next.append([sealed('d')]);
   next.close();
   t.equal(readChain(path).length, 6);
+  t.equal(readChain(path).at(4)?.reason, 'rotation', 'it was put aside as a worker does');
   writeFileSync(path, '');
   const last = logAt(path);
   last.append([sealed('e')]);
@@ -303,8 +316,9 @@ t.test('a file that is no audit log is left alone, what a crash leaves of a firs
     writeFileSync(path, text);
     const log = logAt(path);
     log.append([sealed('a')]);
+    log.append([sealed('b')]);
     log.close();
-    t.same(eventsOf(path), ['AuditRecovered', 'VramSealed']);
+    t.same(eventsOf(path), ['AuditRecovered', 'VramSealed', 'VramSealed'], 'it is told of once');
   }
 });
 

@@ -110,7 +110,7 @@ export class Audit {
     const recovered = this.#writable ? [] : [this.#recovery()];
     try {
       if (this.#log === undefined) throw new Error('the audit log is not open');
-      if (!this.#writable) this.#log.check();
+      this.#log.check();
       this.#log.append([...recovered, ...this.#waiting, ...entries]);
     } catch (cause) {
       if (this.#log !== undefined) this.#turn(false, cause);
