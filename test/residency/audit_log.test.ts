@@ -306,7 +306,7 @@ t.test('an end that no crash leaves behind is not closed but refused, until the 
 
 t.test('a file that is no audit log is left alone, what a crash leaves of a first entry is not', async (t) => {
   const path = join(temporaryDirectory(t), 'audit.log');
-  for (const text of ['a-token-of-somebody-0123456789abcdef', '{"sequence":1}']) {
+  for (const text of ['a-token-of-somebody-0123456789abcdef', '{"sequence":1}', '\0token']) {
     writeFileSync(path, text);
     const log = logAt(path);
     t.throws(() => log.append([sealed('a')]), /no audit log/);
