@@ -14,10 +14,6 @@ namespace {
 // Each part costs a few driver calls whenever the driver's word on the memory is wanted.
 constexpr uint64_t kMostParts = 64;
 
-uint64_t round_up(uint64_t value, uint64_t multiple) {
-  return value / multiple * multiple + (value % multiple != 0 ? multiple : 0);
-}
-
 }  // namespace
 
 Allocation::Allocation(std::shared_ptr<Driver> driver, Device &device, uint64_t bytes)

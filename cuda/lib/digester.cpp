@@ -13,10 +13,6 @@ constexpr uint64_t kLeafBytes = kSegmentBytes / kBlockBytes * kDigestBytes;
 constexpr uint64_t kGroupHashBytes = kSegmentBytes / kGroupBytes * kDigestBytes;
 constexpr unsigned kThreadsPerBlock = 64;
 
-uint64_t round_up(uint64_t value, uint64_t multiple) {
-  return (value + multiple - 1) / multiple * multiple;
-}
-
 }  // namespace
 
 vram_status Digester::create(int device, uint64_t granularity_bytes, cu::Function kernel) {

@@ -8,6 +8,11 @@
 
 namespace vram {
 
+/** The least multiple that is not below `value`, where 64 bits hold it. */
+inline uint64_t round_up(uint64_t value, uint64_t multiple) {
+  return value / multiple * multiple + (value % multiple != 0 ? multiple : 0);
+}
+
 class PhysicalMemory {
  public:
   explicit PhysicalMemory(const DriverTable &driver) : driver_(driver) {}

@@ -554,20 +554,15 @@ t.test('so little room that an entry might not fit is none, whoever the worker r
     const statfsSync = () => ({ bavail, bfree: bavail + 1_000_000, bsize });
     return { ...systemFiles, statfsSync: statfsSync as unknown as Files['statfsSync'] };
   };
-  for (const [blocks, bytes] of [
-    [4095, 1],
-    [7, 512],
-    [0, 4096],
-  ] as const) {
-    const log = logAt(path, { files: room(blocks, bytes) });
-    t.throws(() => log.check(), { message: /full/ }, `${blocks} blocks of ${bytes}, and many more kept back for root`);
-    log.close();
-  }
-  for (const [blocks, bytes] of [
-    [4096, 1],
-    [8, 512],
-    [1, 4096],
-  ] as const) {
+  for (const bytes of [1, 512, 4096]) {
+    const blocks = 4096 / bytes;
+    const full = logAt(path, { files: room(blocks - 1, bytes) });
+    t.throws(
+      () => full.check(),
+      { message: /full/ },
+      `${blocks - 1} blocks of ${bytes}, and many more kept back for root`,
+    );
+    full.close();
     const log = logAt(path, { files: room(blocks, bytes) });
     log.check();
     log.close();

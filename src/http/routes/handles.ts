@@ -18,7 +18,6 @@ export async function handleRoutes(app: FastifyInstance, { residency }: RouteOpt
         body: refTo(HandleBody),
         response: { 200: answer(HandleVerdict, 'Valid, or why not.') },
       },
-      config: {},
     },
     async ({ body }) => residency.verifyHandle(body.handle),
   );
