@@ -2,7 +2,7 @@
 // Run `npm run build` before.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { pino } from 'pino';
-import { buildApp } from '../dist/app.js';
+import { buildApp } from '../dist/http/app.js';
 
 const file = new URL('openapi.json', import.meta.url);
 

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { type Command, InputError, UsageError } from './commands/command.js';
-import { ConfigError } from './config.js';
-import { exitStatus } from './exit.js';
+import { ConfigError } from './config/settings.js';
+import { exitStatus } from './process/exit_status.js';
 
 /** Each command by its words, loaded only when it is asked for. */
 const commands: Readonly<Record<string, () => Promise<Command>>> = {

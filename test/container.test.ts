@@ -6,7 +6,7 @@ import { Ajv, type AnySchema } from 'ajv';
 import formats from 'ajv-formats';
 import t from 'tap';
 import { parse } from 'yaml';
-import { loadConfig } from '../src/config.js';
+import { loadConfig } from '../src/config/settings.js';
 import { type Instruction, parseDockerfile } from './support/dockerfile.js';
 
 // No engine runs here: the files are held to the Compose specification, to each other and to the worker's settings.

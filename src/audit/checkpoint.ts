@@ -1,7 +1,7 @@
-import { type JwsFault, signJws, verifyJws } from '../../seal/jws.js';
-import type { VerifyKey } from '../../seal/key.js';
-import { byWorker } from '../origin.js';
-import type { WorkerIdentity } from '../worker.js';
+import type { WorkerIdentity } from '../residency/state/signer.js';
+import { type JwsFault, signJws, verifyJws } from '../seal/jws.js';
+import type { VerifyKey } from '../seal/key.js';
+import { byWorker } from './actor.js';
 import type { Entry, Happening, Link } from './entry.js';
 
 /**

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Origin } from '../origin.js';
+import type { Origin } from './actor.js';
 import type { AuditEvent, AuditFields, AuditSeverity } from './event.js';
 
 /** A place in the chain: the number of an entry, and the SHA-256 of its line, in hex. */

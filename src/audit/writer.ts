@@ -1,10 +1,10 @@
-import { WorkerError } from '../../errors.js';
-import { byWorker, type Origin } from '../origin.js';
-import type { WorkerIdentity } from '../worker.js';
-import type { CheckpointMaker } from './batch.js';
+import { WorkerError } from '../errors.js';
+import type { WorkerIdentity } from '../residency/state/signer.js';
+import { byWorker, type Origin } from './actor.js';
 import type { Happening } from './entry.js';
 import type { AuditEvent, AuditFields, AuditSeverity } from './event.js';
-import type { AuditLog } from './log.js';
+import type { CheckpointMaker } from './log/batch.js';
+import type { AuditLog } from './log/log.js';
 
 export interface AuditOptions {
   /** Where the log is; undefined: nothing is recorded, and it counts as writable. */
@@ -38,7 +38,7 @@ export class Audit {
   async open(): Promise<void> {
     const { path, maxBytes, worker } = this.#options;
     if (path === undefined) return;
-    const [{ AuditLog }, { writeCheckpoint }] = await Promise.all([import('./log.js'), import('./checkpoint.js')]);
+    const [{ AuditLog }, { writeCheckpoint }] = await Promise.all([import('./log/log.js'), import('./checkpoint.js')]);
     const checkpoint: CheckpointMaker = (link, reason) => writeCheckpoint(worker, link, reason);
     this.#log = new AuditLog({ path, maxBytes, checkpoint });
   }

@@ -1,10 +1,10 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { type KeysOf, readCheckpoint, signatureFault } from '../residency/audit/checkpoint.js';
-import { rotatedFiles } from '../residency/audit/rotation.js';
-import { type AuditVerdict, verifyLog } from '../residency/audit/verify.js';
+import { type KeysOf, readCheckpoint, signatureFault } from '../audit/checkpoint.js';
+import { rotatedFiles } from '../audit/log/rotation.js';
+import { type AuditVerdict, verifyLog } from '../audit/verify/verify_log.js';
 import { type Command, InputError, UsageError } from './command.js';
-import { jwksFile, sealKeyFile } from './keys.js';
+import { jwksFile, sealKeyFile } from './key_files.js';
 
 const files = { type: 'string', multiple: true } as const;
 

@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { ConfigError } from '../config_error.js';
+import { ConfigError } from '../config/config_error.js';
+import { readSecret, wipe } from '../config/secrets.js';
 import { type HandleCheck, verifyHandle } from '../seal/handle.js';
 import type { KeySource } from '../seal/jws.js';
 import { deriveSealKey } from '../seal/key.js';
-import { readSecret, wipe } from '../secrets.js';
 import { type Command, InputError, UsageError } from './command.js';
-import { jwksFile } from './keys.js';
+import { jwksFile } from './key_files.js';
 
 /** Exit statuses of the command, besides those that all commands have. */
 const statuses = { authentic: 0, refused: 1 } as const;

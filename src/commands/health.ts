@@ -1,6 +1,6 @@
 import http from 'node:http';
 import https from 'node:https';
-import { bindAddress } from '../config.js';
+import { bindAddress } from '../config/settings.js';
 import { type Command, UsageError } from './command.js';
 
 /** Exit statuses of the command. */

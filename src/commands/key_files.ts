@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { wipe, withoutNewline } from '../config/secrets.js';
 import { readJwks } from '../seal/jwk.js';
 import {
   deriveSealKey,
@@ -8,7 +9,6 @@ import {
   readPublicKey,
   type VerifyKey,
 } from '../seal/key.js';
-import { wipe, withoutNewline } from '../secrets.js';
 import { InputError } from './command.js';
 
 /** The Ed25519 keys of a JWK set, as `/.well-known/jwks.json` gives them; at least one. @throws InputError */

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { serve } from '../server.js';
+import { serve } from '../process/serve.js';
 import type { Command } from './command.js';
 
 /** `vram-worker serve [--simulate]`: resolves once the worker is up; it runs until a signal ends it. */

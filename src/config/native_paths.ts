@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { type Config, ConfigError } from './config.js';
-import type { DriverKind } from './seal/handle.js';
+import type { DriverKind } from '../seal/handle.js';
+import { type Config, ConfigError } from './settings.js';
 
 /** Which libraries the worker runs on, and what a handle calls them. */
 export interface NativePaths {
@@ -11,7 +11,7 @@ export interface NativePaths {
   readonly kernelsPath: string;
 }
 
-const built = (name: string): string => fileURLToPath(new URL(`../cuda/build/${name}`, import.meta.url));
+const built = (name: string): string => fileURLToPath(new URL(`../../cuda/build/${name}`, import.meta.url));
 
 /** The simulator, the driver that the operator names, or NVIDIA's. @throws ConfigError saying what is missing */
 export function nativePaths(config: Pick<Config, 'simulate' | 'cudaDriver' | 'cudaKernels'>): NativePaths {

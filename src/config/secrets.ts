@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { minimumSecretBytes, type SealAlgorithm, sealKeyOf } from '../seal/key.js';
 import { ConfigError } from './config_error.js';
-import { minimumSecretBytes, type SealAlgorithm, sealKeyOf } from './seal/key.js';
 
 /** Where the secrets lie. The paths are fixed while the process lives; what they hold may be replaced. */
 export interface SecretFiles {

@@ -1,10 +1,10 @@
 import { statSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
+import { sealAlgorithms } from '../seal/key.js';
 import { ConfigError } from './config_error.js';
-import { sealAlgorithms } from './seal/key.js';
 import { readSealSecret, readTokens, type SecretFiles, type Tokens, tokenFile, wipe } from './secrets.js';
-import { readTls, type TlsFiles } from './tls.js';
+import { readTls, type TlsFiles } from './tls_files.js';
 
 export { ConfigError };
 

@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
+import type { TlsIdentity } from '../http/server/tls_server.js';
 import { ConfigError } from './config_error.js';
-import type { TlsIdentity } from './http/tls.js';
 import { readBytes, readPrivate, wipe } from './secrets.js';
 
 /** Where certificate and key lie; with a CA of clients, only those with a certificate of it get in. */

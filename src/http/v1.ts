@@ -1,17 +1,17 @@
 import type { FastifyInstance } from 'fastify';
-import type { Credentials } from './credentials.js';
 import { auth } from './plugins/auth.js';
+import { noRoute } from './plugins/error_handler.js';
 import { pressure, rateLimits } from './plugins/limits.js';
-import { noRoute } from './plugins/refusals.js';
+import type { Credentials } from './plugins/tokens.js';
 import { commitRoutes } from './routes/commit.js';
 import { deviceRoutes } from './routes/devices.js';
 import { handleRoutes } from './routes/handles.js';
 import { planRoutes } from './routes/plan.js';
 import { readyRoutes } from './routes/ready.js';
 import { reservationRoutes } from './routes/reservations.js';
+import type { RouteOptions } from './routes/route_options.js';
 import { shardRoutes } from './routes/shards.js';
 import { uploadRoutes } from './routes/upload.js';
-import type { RouteOptions } from './typed.js';
 
 /**
  * Everything under `/v1`: who may come in, how often, and the routes. A path that is not there asks for a token too.

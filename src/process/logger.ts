@@ -1,5 +1,5 @@
 import { type DestinationStream, type Logger, pino } from 'pino';
-import { logFields, logSerializers } from './http/plugins/logging.js';
+import { logFields, logSerializers } from '../http/plugins/logging.js';
 
 /** The process's logger. A field that `logFields` does not name is left out, whoever logs it. */
 export function createLogger(level: string, destination?: DestinationStream): Logger {

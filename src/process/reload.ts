@@ -1,11 +1,11 @@
 import type { Logger } from 'pino';
-import type { Config } from './config.js';
+import { readSealSecret, readTokens, wipe } from '../config/secrets.js';
+import type { Config } from '../config/settings.js';
+import { readTls } from '../config/tls_files.js';
+import { type Credentials, credentialsOf } from '../http/plugins/tokens.js';
+import type { TlsListeners } from '../http/server/tls_server.js';
+import type { Residency } from '../residency/residency.js';
 import { type FileGroup, FileWatch } from './file_watch.js';
-import { type Credentials, credentialsOf } from './http/credentials.js';
-import type { TlsListeners } from './http/tls.js';
-import type { Residency } from './residency/residency.js';
-import { readSealSecret, readTokens, wipe } from './secrets.js';
-import { readTls } from './tls.js';
 
 /** What is made from secrets and can be made anew while the worker runs. */
 export interface Reloadable {

@@ -1,21 +1,21 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { buildApp } from './app.js';
+import { nativePaths } from '../config/native_paths.js';
+import { wipe } from '../config/secrets.js';
+import { type Config, ConfigError, loadConfig } from '../config/settings.js';
+import { readTls } from '../config/tls_files.js';
+import { buildApp } from '../http/app.js';
+import { closeGracefully } from '../http/plugins/graceful_close.js';
+import { Credentials, credentialsOf } from '../http/plugins/tokens.js';
+import { Residency } from '../residency/residency.js';
+import { exitNow } from '../vram/exit.js';
+import { forbidCoreDumps } from '../vram/process.js';
 import { banner } from './banner.js';
-import { type Config, ConfigError, loadConfig } from './config.js';
-import { exitStatus } from './exit.js';
+import { exitStatus } from './exit_status.js';
 import type { FileWatch } from './file_watch.js';
-import { Credentials, credentialsOf } from './http/credentials.js';
-import { closeGracefully } from './http/plugins/drain.js';
 import { createLogger } from './logger.js';
-import { nativePaths } from './native.js';
 import { reloadOnChange } from './reload.js';
-import { Residency } from './residency/residency.js';
-import { wipe } from './secrets.js';
 import { StopSignals } from './signals.js';
-import { readTls } from './tls.js';
-import { exitNow } from './vram/exit.js';
-import { forbidCoreDumps } from './vram/process.js';
 
 /** How long a worker without a driver goes on answering, so that all who wait and all who poll learn of it. */
 const lastWordsMs = 2000;
@@ -50,7 +50,7 @@ export async function serve({ simulate }: { simulate: boolean }): Promise<void> 
   });
   pauseOnSignal(residency, logger);
   const credentials = new Credentials(credentialsOf(config));
-  const tls = config.tls && new (await import('./http/tls.js')).TlsListeners(readTls(config.tls));
+  const tls = config.tls && new (await import('../http/server/tls_server.js')).TlsListeners(readTls(config.tls));
   // What was made from them is enough from here on.
   wipe(config.apiToken, config.readToken, config.sealSecret);
   process.once('exit', () => {

@@ -1,6 +1,6 @@
+import type { Origin } from '../audit/actor.js';
 import { WorkerError } from '../errors.js';
-import type { Inventory } from './inventory.js';
-import type { Origin } from './origin.js';
+import type { Inventory } from './state/worker_state.js';
 
 /**
  * Wipes and frees a shard; waits for a verification under way. One that was lost in a restart is forgotten.

@@ -1,28 +1,28 @@
+import type { Origin } from '../audit/actor.js';
 import { WorkerError } from '../errors.js';
 import { sealKeyOf } from '../seal/key.js';
 import { Driver } from '../vram/driver.js';
-import { type Admission, admit } from './admission.js';
-import type { CommitRequest, CommitResult } from './commit.js';
-import { slotsPerCommit } from './intake.js';
-import { Inventory } from './inventory.js';
-import type { DeviceSnapshot } from './memory.js';
-import { type Health, healthOf } from './obstacles.js';
+import { type Admission, admit } from './commit/admission.js';
+import { commitFile } from './commit/from_file.js';
+import { slotsPerCommit } from './commit/ingest.js';
+import type { CommitRequest, CommitResult } from './commit/request.js';
+import type { Restart } from './commit/restore.js';
+import { type HandleVerdict, judge } from './handle/check.js';
+import { Rotation } from './handle/key_rotation.js';
+import { Scrubber } from './integrity/scrubber.js';
+import { Verifications } from './integrity/verifier.js';
 import type { ResidencyOptions } from './options.js';
-import type { Origin } from './origin.js';
-import { type PlanReport, type PlanRequest, plan } from './planning.js';
-import { type ReadyQuery, type ReadyReport, readyFacts, readyReport } from './ready.js';
-import { commitFile } from './reference.js';
+import { type PlanReport, type PlanRequest, plan } from './plan/plan.js';
 import { release, releaseAll } from './release.js';
-import type { ReservationSnapshot } from './reservation.js';
-import type { Restart } from './restart.js';
-import { Rotation } from './rotation.js';
-import { Scrubber } from './scrubber.js';
-import type { ShardSnapshot, VerifyReport } from './shard.js';
-import type { ShardFilter, ShardPage } from './shards.js';
-import { type ResidencyStats, statsOf } from './stats.js';
-import { type HandleVerdict, judge } from './verdict.js';
-import { Verifications } from './verifications.js';
-import { type DriverKind, type ResidencyObserver, silent, WorkerIdentity, type WorkerState } from './worker.js';
+import type { DeviceSnapshot } from './state/device_memory.js';
+import type { ReservationSnapshot } from './state/reservations.js';
+import type { ShardFilter, ShardPage } from './state/shards.js';
+import { type DriverKind, type ResidencyObserver, silent, WorkerIdentity, type WorkerState } from './state/signer.js';
+import type { ShardSnapshot, VerifyReport } from './state/snapshot.js';
+import { Inventory } from './state/worker_state.js';
+import { type Health, healthOf } from './status/blockers.js';
+import { type ReadyQuery, type ReadyReport, readyFacts, readyReport } from './status/readiness.js';
+import { type ResidencyStats, statsOf } from './status/stats.js';
 
 /**
  * The sealing service: puts shards into device memory, proves them, and says what is here. The one door of this floor.
@@ -59,7 +59,7 @@ export class Residency {
     const { options, audit, worker } = this.#inventory;
     await audit.open();
     if (options.manifest !== undefined) {
-      const { openRestart } = await import('./restart.js');
+      const { openRestart } = await import('./commit/restore.js');
       this.#restart = openRestart(options.manifest, this.#inventory, () => this.observer);
     }
     const slots = options.commitSlots + (this.#restart?.slots ?? 0);

@@ -1,9 +1,9 @@
 import { type Digest, digestOf } from '../seal/digest.js';
-import { Arrival } from './arrival.js';
 import type { Library } from './library.js';
 import { Load, type LoadDigests, loadFlags } from './load.js';
 import { type Pace, unpaced } from './slices.js';
 import { status, VramError } from './status.js';
+import { Arrival } from './streaming_digest.js';
 import { groupBytes, groupCount, hashBytes } from './tree.js';
 
 /** Bytes that one native call repairs: it has the memory to itself meanwhile. */

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { AuthFailures, type FailureEntry } from '../../src/residency/audit/failures.js';
+import { AuthFailures, type FailureEntry } from '../../src/audit/auth_failures.js';
 
 /** Failures by a clock of their own, and what was written of them. */
 function failuresAt() {

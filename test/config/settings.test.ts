@@ -2,10 +2,10 @@ import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { type Config, ConfigError, loadConfig } from '../src/config.js';
-import { Authority } from './support/certificates.js';
-import { secretFile as keyFile, newPrivateKey } from './support/key_files.js';
-import { temporaryDirectory } from './support/process.js';
+import { type Config, ConfigError, loadConfig } from '../../src/config/settings.js';
+import { Authority } from '../support/certificates.js';
+import { secretFile as keyFile, newPrivateKey } from '../support/key_files.js';
+import { temporaryDirectory } from '../support/process.js';
 
 const secret = '0123456789abcdef0123456789abcdef';
 

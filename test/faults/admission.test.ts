@@ -1,6 +1,6 @@
 import t from 'tap';
-import { head, lastBody, RawClient } from '../http/raw.js';
 import { patternBytes } from '../support/bytes.js';
+import { head, lastBody, RawClient } from '../support/raw_http.js';
 import { remove, upload } from '../support/requests.js';
 import { onSimulator, simulator } from '../support/simulator.js';
 import { startWorker, type TestWorker } from '../support/worker.js';

@@ -3,7 +3,7 @@ import { readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
-import { verifyLog } from '../../src/residency/audit/verify.js';
+import { verifyLog } from '../../src/audit/verify/verify_log.js';
 import { patternBytes } from '../support/bytes.js';
 import { startProcess, temporaryDirectory, type WorkerProcess } from '../support/process.js';
 import { scale } from './scale.js';

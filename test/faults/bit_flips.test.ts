@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { byWorker } from '../../src/residency/origin.js';
+import { byWorker } from '../../src/audit/actor.js';
 import { patternBytes } from '../support/bytes.js';
 import { flip, locate, memoryOf } from '../support/damage.js';
 import { mebibyte, post, upload } from '../support/requests.js';

@@ -3,7 +3,7 @@ import { type ClientRequest, request } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
-import { verifyLog } from '../../src/residency/audit/verify.js';
+import { verifyLog } from '../../src/audit/verify/verify_log.js';
 import { readChain } from '../support/audit.js';
 import { patternBytes } from '../support/bytes.js';
 import { run, startProcess, temporaryDirectory, type WorkerProcess } from '../support/process.js';

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap';
-import { head, RawClient } from '../http/raw.js';
 import { patternBytes } from '../support/bytes.js';
+import { head, RawClient } from '../support/raw_http.js';
 import { availableBytes, get } from '../support/requests.js';
 import { onSimulator, simulator } from '../support/simulator.js';
 import { startWorker, type TestWorker } from '../support/worker.js';

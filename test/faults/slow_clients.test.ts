@@ -1,9 +1,9 @@
 import { Agent, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
-import { head, RawClient } from '../http/raw.js';
 import { patternBytes } from '../support/bytes.js';
 import { startProcess, temporaryDirectory } from '../support/process.js';
+import { head, RawClient } from '../support/raw_http.js';
 import { long, scale } from './scale.js';
 
 const slowHeads = scale(100, 1000);

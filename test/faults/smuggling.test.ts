@@ -1,6 +1,6 @@
 import t from 'tap';
-import { head, RawClient } from '../http/raw.js';
 import { patternBytes } from '../support/bytes.js';
+import { head, RawClient } from '../support/raw_http.js';
 import { availableBytes, get, post, remove, upload } from '../support/requests.js';
 import { startWorker, type TestWorker } from '../support/worker.js';
 import { long, scale } from './scale.js';

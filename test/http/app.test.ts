@@ -1,6 +1,6 @@
 import t from 'tap';
-import { get } from './support/requests.js';
-import { startWorker } from './support/worker.js';
+import { get } from '../support/requests.js';
+import { startWorker } from '../support/worker.js';
 
 t.test('a path that exists has other methods, and paths end where they end', async (t) => {
   const worker = await startWorker(t);

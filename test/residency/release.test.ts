@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { byWorker } from '../../src/residency/origin.js';
+import { byWorker } from '../../src/audit/actor.js';
 import { patternBytes } from '../support/bytes.js';
 import { availableBytes, post, upload } from '../support/requests.js';
 import { onSimulator, simulator } from '../support/simulator.js';

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { Audit } from '../../src/residency/audit/audit.js';
-import { writeCheckpoint } from '../../src/residency/audit/checkpoint.js';
-import type { Happening } from '../../src/residency/audit/entry.js';
-import { AuditLog, type LogOptions } from '../../src/residency/audit/log.js';
-import { WorkerIdentity } from '../../src/residency/worker.js';
+import { writeCheckpoint } from '../../src/audit/checkpoint.js';
+import type { Happening } from '../../src/audit/entry.js';
+import { AuditLog, type LogOptions } from '../../src/audit/log/log.js';
+import { Audit } from '../../src/audit/writer.js';
+import { WorkerIdentity } from '../../src/residency/state/signer.js';
 import { deriveSealKey } from '../../src/seal/key.js';
 
 export const secret = 'seal-secret-0123456789abcdef0123456789';

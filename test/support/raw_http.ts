@@ -1,6 +1,6 @@
 import { connect, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls } from 'node:tls';
-import { token } from '../support/worker.js';
+import { token } from './worker.js';
 
 /** The head of a request with our token, as text. A header that is undefined is left out. */
 export function head(target: string, headers: Record<string, string | number | undefined> = {}): string {

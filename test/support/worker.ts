@@ -3,13 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify';
 import type { Test } from 'tap';
-import { buildApp } from '../../src/app.js';
-import { type Config, loadConfig } from '../../src/config.js';
-import { TlsListeners } from '../../src/http/tls.js';
-import { createLogger } from '../../src/logger.js';
+import { type Config, loadConfig } from '../../src/config/settings.js';
+import { readTls } from '../../src/config/tls_files.js';
+import { buildApp } from '../../src/http/app.js';
+import { TlsListeners } from '../../src/http/server/tls_server.js';
+import { createLogger } from '../../src/process/logger.js';
 import type { ResidencyOptions } from '../../src/residency/options.js';
 import { Residency } from '../../src/residency/residency.js';
-import { readTls } from '../../src/tls.js';
 import { driverPath, kernelsPath, nativeDirectory } from './simulator.js';
 
 /** A bearer token that stands in for the operator's. */

@@ -1,6 +1,6 @@
 import { constants, type Stats } from 'node:fs';
 import { dirname } from 'node:path';
-import type { Files } from './files.js';
+import type { Files } from './fs.js';
 
 /** Less room than this on the disk is none: an entry and a checkpoint take about so much. */
 const roomBytes = 4096;

@@ -1,5 +1,5 @@
-import { type CheckpointReason, isDue } from './checkpoint.js';
-import { type Happening, type Link, maxLineBytes, sha256, writeEntry } from './entry.js';
+import { type CheckpointReason, isDue } from '../checkpoint.js';
+import { type Happening, type Link, maxLineBytes, sha256, writeEntry } from '../entry.js';
 
 /** Makes the entry that states, signed, where the chain stands. */
 export type CheckpointMaker = (link: Link, reason: CheckpointReason) => Happening;

@@ -1,10 +1,10 @@
 import { realpathSync } from 'node:fs';
-import { byWorker } from '../origin.js';
+import { byWorker } from '../actor.js';
+import type { CheckpointReason } from '../checkpoint.js';
+import { genesis, type Happening, type Link, sha256 } from '../entry.js';
 import { AppendFile } from './append_file.js';
 import { Batch, type CheckpointMaker } from './batch.js';
-import type { CheckpointReason } from './checkpoint.js';
-import { genesis, type Happening, type Link, sha256 } from './entry.js';
-import { type Files, systemFiles } from './files.js';
+import { type Files, systemFiles } from './fs.js';
 import { rotatedFiles, rotatedPath } from './rotation.js';
 import { DamagedTail, readTail } from './tail.js';
 

@@ -1,5 +1,5 @@
 import { basename, dirname, join } from 'node:path';
-import type { Files } from './files.js';
+import type { Files } from './fs.js';
 
 /** The number in a name is padded to so many digits, so that names sort as the entries do. */
 const digits = 12;

@@ -1,5 +1,5 @@
-import { type Entry, lineStart, maxLineBytes, overwritten, readEntry } from './entry.js';
-import type { Files } from './files.js';
+import { type Entry, lineStart, maxLineBytes, overwritten, readEntry } from '../entry.js';
+import type { Files } from './fs.js';
 
 /** The end of a log's file. */
 export interface Tail {

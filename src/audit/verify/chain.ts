@@ -1,5 +1,5 @@
-import { checkpointOf, isDue, type KeysOf, readCheckpoint, signatureFault } from './checkpoint.js';
-import { type Entry, genesis, type Link, overwritten, readEntry } from './entry.js';
+import { checkpointOf, isDue, type KeysOf, readCheckpoint, signatureFault } from '../checkpoint.js';
+import { type Entry, genesis, type Link, overwritten, readEntry } from '../entry.js';
 
 /** Where a chain is broken: the number that the first bad entry has, or ought to have, and what is wrong there. */
 export interface ChainFault {

@@ -1,5 +1,5 @@
 import { closeSync, openSync, readSync } from 'node:fs';
-import { maxLineBytes } from './entry.js';
+import { maxLineBytes } from '../entry.js';
 
 /** One line of a log's files. */
 export interface Line {

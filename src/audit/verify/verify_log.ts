@@ -1,6 +1,6 @@
+import { overwritten, readEntry } from '../entry.js';
 import { Chain, type ChainFault, type ChainOptions } from './chain.js';
-import { overwritten, readEntry } from './entry.js';
-import { type Line, readLines } from './lines.js';
+import { type Line, readLines } from './read_lines.js';
 
 /** From which entry to which a log reaches. All zero where it is empty. */
 interface Extent {

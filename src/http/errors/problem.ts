@@ -1,5 +1,5 @@
-import type { ErrorCode, WorkerError } from '../errors.js';
-import type { ProblemView } from './schemas/problem.js';
+import type { ErrorCode, WorkerError } from '../../errors.js';
+import type { ProblemView } from '../schemas/problem.js';
 
 interface Meaning {
   readonly status: number;

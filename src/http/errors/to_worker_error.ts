@@ -1,5 +1,5 @@
 import type { FastifyError } from 'fastify';
-import { WorkerError } from '../errors.js';
+import { WorkerError } from '../../errors.js';
 
 /** A refusal by reason of what the request says. */
 export const invalid = (detail: string): WorkerError => new WorkerError('INVALID_PARAMS', detail);

@@ -1,6 +1,6 @@
 import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger';
-import { examples } from '../examples.js';
 import { optionalBodies } from '../schemas/index.js';
+import { examples } from './examples.js';
 
 type TransformObject = NonNullable<FastifyDynamicSwaggerOptions['transformObject']>;
 interface Body {

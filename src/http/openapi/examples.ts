@@ -1,10 +1,10 @@
-import type { CommitFields, CommitView } from './schemas/commit.js';
-import type { DeviceView } from './schemas/device.js';
-import type { HandleVerdictView } from './schemas/handle.js';
-import type { JwkSetView } from './schemas/keys.js';
-import type { PlanFields, PlanView, ReservationView } from './schemas/plan.js';
-import type { HealthView, ReadinessView } from './schemas/ready.js';
-import type { ShardListView, ShardView, VerificationView } from './schemas/shard.js';
+import type { CommitFields, CommitView } from '../schemas/commit.js';
+import type { DeviceView } from '../schemas/device.js';
+import type { HandleVerdictView } from '../schemas/handle.js';
+import type { JwkSetView } from '../schemas/keys.js';
+import type { PlanFields, PlanView, ReservationView } from '../schemas/plan.js';
+import type { HealthView, ReadinessView } from '../schemas/ready.js';
+import type { ShardListView, ShardView, VerificationView } from '../schemas/shard.js';
 
 const modelRef = 'hf:ggml-org/tinygemma3-GGUF@main';
 const uuid = 'GPU-6b1f0c1e-93a4-4e0b-9a3c-1d2e3f405162';

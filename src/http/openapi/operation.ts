@@ -1,9 +1,9 @@
 import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger';
 import type { FastifyContextConfig, FastifySchema } from 'fastify';
 import type { ErrorCode } from '../../errors.js';
-import { examples } from '../examples.js';
 import { uploadQuery } from '../schemas/commit.js';
 import { ModelRef, ShardId } from '../schemas/common.js';
+import { examples } from './examples.js';
 import { problemResponses } from './problems.js';
 
 type Transform = NonNullable<FastifyDynamicSwaggerOptions['transform']>;

@@ -1,5 +1,5 @@
 import { type ErrorCode, WorkerError } from '../../errors.js';
-import { meanings, problemOf } from '../problem.js';
+import { meanings, problemOf } from '../errors/problem.js';
 import { Problem } from '../schemas/problem.js';
 import { refTo } from '../schemas/ref.js';
 

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { WorkerError } from '../../errors.js';
-import { type Credentials, digestOfToken, type Role } from '../credentials.js';
+import { type Credentials, digestOfToken, type Role } from './tokens.js';
 
 export interface AuthOptions {
   readonly credentials: Credentials;

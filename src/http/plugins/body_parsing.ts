@@ -2,11 +2,11 @@ import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { WorkerError } from '../../errors.js';
-import { parseJson } from '../json.js';
-import { unread } from '../linger.js';
-import { sendContinue } from '../listener.js';
-import { invalid } from '../refusal.js';
-import { noRoute } from './refusals.js';
+import { invalid } from '../errors/to_worker_error.js';
+import { sendContinue } from '../server/http_server.js';
+import { unread } from '../server/lingering_close.js';
+import { noRoute } from './error_handler.js';
+import { parseJson } from './strict_json.js';
 
 const maxJsonBytes = 1024 * 1024;
 const jsonDeadlineMs = 30_000;

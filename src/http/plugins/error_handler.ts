@@ -1,9 +1,9 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { WorkerError } from '../../errors.js';
-import { drained, lingering, unread } from '../linger.js';
-import { meanings, problemHeaders, problemOf } from '../problem.js';
-import { invalid, refusalOf } from '../refusal.js';
+import { meanings, problemHeaders, problemOf } from '../errors/problem.js';
+import { invalid, refusalOf } from '../errors/to_worker_error.js';
+import { drained, lingering, unread } from '../server/lingering_close.js';
 
 const badPaths = new WeakSet<FastifyRequest['raw']>();
 

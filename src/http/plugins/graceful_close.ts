@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
-import type { WorkerState } from '../../residency/worker.js';
+import type { WorkerState } from '../../residency/state/signer.js';
 
 /** While the worker drains, and once it has stopped, each answer asks its client to go elsewhere. */
 export const drain = fp(async (app: FastifyInstance, { state }: { state: () => WorkerState }) => {

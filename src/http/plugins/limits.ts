@@ -3,7 +3,7 @@ import underPressure from '@fastify/under-pressure';
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
 import { WorkerError } from '../../errors.js';
-import { RateWindows } from '../rate_window.js';
+import { RateWindows } from './rate_window.js';
 
 export interface RateOptions {
   /** For each token. */

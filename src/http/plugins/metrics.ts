@@ -3,7 +3,7 @@ import fp from 'fastify-plugin';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { Residency } from '../../residency/residency.js';
 import { NoQuery } from '../schemas/common.js';
-import { scrubMetrics } from '../scrub_metrics.js';
+import { scrubMetrics } from './scrub_metrics.js';
 
 const seconds = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300, 1800];
 

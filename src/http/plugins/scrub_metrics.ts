@@ -1,5 +1,5 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
-import { type ScrubStatus, scrubStates } from '../residency/scrubber.js';
+import { type ScrubStatus, scrubStates } from '../../residency/integrity/scrubber.js';
 
 /** What the figures are made of. */
 interface ScrubSource {

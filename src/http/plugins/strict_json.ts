@@ -1,4 +1,4 @@
-import { invalid } from './refusal.js';
+import { invalid } from '../errors/to_worker_error.js';
 
 const maxDepth = 32;
 const quote = 0x22;

@@ -1,15 +1,15 @@
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { ErrorCode } from '../../errors.js';
-import type { CommitResult } from '../../residency/commit.js';
-import { departure } from '../departure.js';
-import { originOf } from '../origin.js';
+import type { CommitResult } from '../../residency/commit/request.js';
 import { Commit, CommitBody, type CommitFields } from '../schemas/commit.js';
 import { NoQuery } from '../schemas/common.js';
 import { refTo } from '../schemas/ref.js';
-import { type RouteOptions, reading, typed } from '../typed.js';
-import { claimsOf } from '../upload/claims.js';
-import { type Holder, shardView } from '../views/shard.js';
-import { answer } from './answer.js';
+import { answer } from '../schemas/response.js';
+import { type Holder, shardView } from '../serializers/shard.js';
+import { departure } from '../server/client_gone.js';
+import { claimsOf } from '../upload/commit_fields.js';
+import { originOf } from './actor.js';
+import { type RouteOptions, reading, typed } from './route_options.js';
 
 /** What a commit can be refused for, whichever way its bytes come. */
 export const commitErrors: readonly ErrorCode[] = [

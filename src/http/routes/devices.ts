@@ -1,9 +1,9 @@
 import type { FastifyInstance } from 'fastify';
 import { NoQuery } from '../schemas/common.js';
 import { DeviceList } from '../schemas/device.js';
-import { type RouteOptions, typed } from '../typed.js';
-import { deviceView } from '../views/plan.js';
-import { answer } from './answer.js';
+import { answer } from '../schemas/response.js';
+import { deviceView } from '../serializers/plan.js';
+import { type RouteOptions, typed } from './route_options.js';
 
 /** `GET /v1/devices`: the GPUs and their memory. */
 export async function deviceRoutes(app: FastifyInstance, { residency }: RouteOptions): Promise<void> {

@@ -2,8 +2,8 @@ import type { FastifyInstance } from 'fastify';
 import { NoQuery } from '../schemas/common.js';
 import { HandleBody, HandleVerdict } from '../schemas/handle.js';
 import { refTo } from '../schemas/ref.js';
-import { type RouteOptions, typed } from '../typed.js';
-import { answer } from './answer.js';
+import { answer } from '../schemas/response.js';
+import { type RouteOptions, typed } from './route_options.js';
 
 /** `POST /v1/handles/verify`: whether a handle is authentic and current. */
 export async function handleRoutes(app: FastifyInstance, { residency }: RouteOptions): Promise<void> {

@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify';
 import { NoQuery } from '../schemas/common.js';
 import { JwkSet } from '../schemas/keys.js';
-import { type RouteOptions, typed } from '../typed.js';
-import { answer } from './answer.js';
+import { answer } from '../schemas/response.js';
+import { type RouteOptions, typed } from './route_options.js';
 
 /** How long verifiers may keep the keys: much shorter than any grace, so that they meet a new key in time. */
 const keepSeconds = 60;

@@ -3,9 +3,9 @@ import { forbidden } from '../plugins/auth.js';
 import { NoQuery } from '../schemas/common.js';
 import { Plan, PlanBody, type PlanFields } from '../schemas/plan.js';
 import { refTo } from '../schemas/ref.js';
-import { type RouteOptions, reading, typed } from '../typed.js';
-import { planRequest, planView } from '../views/plan.js';
-import { answer } from './answer.js';
+import { answer } from '../schemas/response.js';
+import { planRequest, planView } from '../serializers/plan.js';
+import { type RouteOptions, reading, typed } from './route_options.js';
 
 /** `POST /v1/plan`: whether a model fits, and where; can hold the memory. */
 export async function planRoutes(app: FastifyInstance, { residency }: RouteOptions): Promise<void> {

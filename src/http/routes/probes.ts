@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify';
 import { NoQuery } from '../schemas/common.js';
 import { Health, Liveness } from '../schemas/ready.js';
-import { type RouteOptions, typed } from '../typed.js';
-import { answer } from './answer.js';
+import { answer } from '../schemas/response.js';
+import { type RouteOptions, typed } from './route_options.js';
 
 /** `/livez` and `/readyz`, for whoever starts and feeds the process. Open to all; they tell nothing of what is here. */
 export async function probeRoutes(app: FastifyInstance, { residency }: RouteOptions): Promise<void> {

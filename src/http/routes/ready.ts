@@ -1,11 +1,11 @@
 import type { FastifyInstance } from 'fastify';
 import { WorkerError } from '../../errors.js';
-import { originOf } from '../origin.js';
-import { matches, ReadyCache } from '../ready_cache.js';
 import { Readiness, type ReadyFields, readyQuery } from '../schemas/ready.js';
-import { type RouteOptions, reading } from '../typed.js';
-import { given, readInteger } from '../wire.js';
-import { answer, nothing } from './answer.js';
+import { answer, nothing } from '../schemas/response.js';
+import { given, readInteger } from '../serializers/scalars.js';
+import { originOf } from './actor.js';
+import { matches, ReadyCache } from './ready_cache.js';
+import { type RouteOptions, reading } from './route_options.js';
 
 const maxAgeLimit = 1_000_000_000;
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import type { ReadyQuery } from '../residency/ready.js';
-import type { Residency } from '../residency/residency.js';
-import { readinessView } from './views/ready.js';
+import type { Residency } from '../../residency/residency.js';
+import type { ReadyQuery } from '../../residency/status/readiness.js';
+import { readinessView } from '../serializers/ready.js';
 
 /** An answer of `ready`, serialised. Only one that says yes has an entity tag: a 304 must never hide a no. */
 export interface ReadyAnswer {

@@ -2,9 +2,9 @@ import type { FastifyInstance } from 'fastify';
 import { NoQuery } from '../schemas/common.js';
 import { RenewBody, Reservation, reservationParams } from '../schemas/plan.js';
 import { refTo } from '../schemas/ref.js';
-import { type RouteOptions, typed } from '../typed.js';
-import { reservationView } from '../views/plan.js';
-import { answer, nothing } from './answer.js';
+import { answer, nothing } from '../schemas/response.js';
+import { reservationView } from '../serializers/plan.js';
+import { type RouteOptions, typed } from './route_options.js';
 
 /** `/v1/reservations/{id}`: keeps reserved memory longer, or gives it back. */
 export async function reservationRoutes(app: FastifyInstance, { residency }: RouteOptions): Promise<void> {

@@ -1,7 +1,7 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance } from 'fastify';
-import type { Config } from '../config.js';
-import type { Residency } from '../residency/residency.js';
+import type { Config } from '../../config/settings.js';
+import type { Residency } from '../../residency/residency.js';
 
 /** What routes are made from. */
 export interface RouteOptions {

@@ -1,12 +1,12 @@
 import type { FastifyInstance } from 'fastify';
-import { originOf } from '../origin.js';
 import { NoQuery } from '../schemas/common.js';
 import { refTo } from '../schemas/ref.js';
+import { answer, nothing } from '../schemas/response.js';
 import { EmptyBody, Shard, ShardList, shardParams, shardsQuery, Verification } from '../schemas/shard.js';
-import { type RouteOptions, reading, typed } from '../typed.js';
-import { shardView, verificationView } from '../views/shard.js';
-import { given, readInteger } from '../wire.js';
-import { answer, nothing } from './answer.js';
+import { given, readInteger } from '../serializers/scalars.js';
+import { shardView, verificationView } from '../serializers/shard.js';
+import { originOf } from './actor.js';
+import { type RouteOptions, reading, typed } from './route_options.js';
 
 /** `/v1/shards`: what is here, whether it is still what it was, and its end. */
 export async function shardRoutes(app: FastifyInstance, { residency }: RouteOptions): Promise<void> {

@@ -1,19 +1,19 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { WorkerError } from '../../errors.js';
-import type { CommitResult } from '../../residency/commit.js';
-import type { Intake } from '../../residency/intake.js';
-import { departure, keepWaiting } from '../departure.js';
-import { markTaken } from '../linger.js';
-import { sendContinue } from '../listener.js';
-import { originOf } from '../origin.js';
+import type { Intake } from '../../residency/commit/ingest.js';
+import type { CommitResult } from '../../residency/commit/request.js';
 import { type UploadQuery, uploadQuery } from '../schemas/commit.js';
-import { type RouteOptions, reading } from '../typed.js';
-import { bypassOf, wasBypassed } from '../upload/bypass.js';
-import { declarationOf } from '../upload/declaration.js';
-import { pump } from '../upload/pump.js';
-import { WaitingWatchdog } from '../upload/watchdog.js';
+import { departure, keepWaiting } from '../server/client_gone.js';
+import { sendContinue } from '../server/http_server.js';
+import { markTaken } from '../server/lingering_close.js';
+import { bypassOf, wasBypassed } from '../upload/direct_read.js';
+import { WaitingWatchdog } from '../upload/stall_timer.js';
+import { pump } from '../upload/stream_body.js';
+import { declarationOf } from '../upload/upload_request.js';
+import { originOf } from './actor.js';
 import { commitAnswers, commitErrors, sendCommit } from './commit.js';
+import { type RouteOptions, reading } from './route_options.js';
 
 /**
  * `PUT` and `POST /v1/commit`: the body is the shard. Nothing of it is read before all that can refuse it has been

@@ -1,5 +1,5 @@
 import Type, { type Static } from 'typebox';
-import { scrubStates } from '../../residency/scrubber.js';
+import { scrubStates } from '../../residency/integrity/scrubber.js';
 import { ModelRef, Nonce, Reason, ShardId, TotalShards } from './common.js';
 import { Bytes, closed, component, NullableInstant, oneOf, QueryBoolean, QueryInteger } from './make.js';
 import { refTo } from './ref.js';

@@ -1,5 +1,5 @@
 import type { TSchema, TUnsafe } from 'typebox';
-import { refTo } from '../schemas/ref.js';
+import { refTo } from './ref.js';
 
 /** What a route answers with: a component, and what it means here. */
 export const answer = <T extends TSchema & { readonly $id: string }>(schema: T, description: string) => ({

@@ -1,5 +1,5 @@
 import Type, { type Static } from 'typebox';
-import { shardStates, type VerifyFault, verifyFaults } from '../../residency/shard.js';
+import { shardStates, type VerifyFault, verifyFaults } from '../../residency/state/snapshot.js';
 import { driverKinds } from '../../seal/handle.js';
 import { GpuDevice, ModelRef, NullableDigest, ShardId, ShardIndex, TotalShards } from './common.js';
 import { Bytes, closed, component, Length, NullableInstant, oneOf, QueryInteger } from './make.js';

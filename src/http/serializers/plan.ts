@@ -1,11 +1,11 @@
-import type { DeviceSnapshot } from '../../residency/memory.js';
-import { splitModel } from '../../residency/plan.js';
-import type { PlanReport, PlanRequest } from '../../residency/planning.js';
-import type { ReservationSnapshot } from '../../residency/reservation.js';
-import { invalid } from '../refusal.js';
+import { splitModel } from '../../residency/plan/placement.js';
+import type { PlanReport, PlanRequest } from '../../residency/plan/plan.js';
+import type { DeviceSnapshot } from '../../residency/state/device_memory.js';
+import type { ReservationSnapshot } from '../../residency/state/reservations.js';
+import { invalid } from '../errors/to_worker_error.js';
 import type { DeviceView } from '../schemas/device.js';
 import type { PlanFields, PlanView, ReservationView } from '../schemas/plan.js';
-import { instant } from '../wire.js';
+import { instant } from './scalars.js';
 
 /** How long a reservation holds where the request does not say. */
 export const defaultTtlSeconds = 60;

@@ -1,6 +1,6 @@
-import type { ReadyReport } from '../../residency/ready.js';
+import type { ReadyReport } from '../../residency/status/readiness.js';
 import type { ReadinessView } from '../schemas/ready.js';
-import { instantOrNull } from '../wire.js';
+import { instantOrNull } from './scalars.js';
 import { type Holder, shardView } from './shard.js';
 
 export const readinessView = (report: ReadyReport, holder: Holder): ReadinessView => ({

@@ -1,4 +1,4 @@
-import { invalid } from './refusal.js';
+import { invalid } from '../errors/to_worker_error.js';
 
 /** The instant as RFC 3339 in UTC. */
 export const instant = (epochMs: number): string => new Date(epochMs).toISOString();

@@ -1,7 +1,7 @@
-import type { ByteRange, ShardSnapshot, VerifyReport } from '../../residency/shard.js';
-import type { DriverKind } from '../../residency/worker.js';
+import type { DriverKind } from '../../residency/state/signer.js';
+import type { ByteRange, ShardSnapshot, VerifyReport } from '../../residency/state/snapshot.js';
 import type { ShardView, VerificationView } from '../schemas/shard.js';
-import { instantOrNull } from '../wire.js';
+import { instantOrNull } from './scalars.js';
 
 /** What each view of a shard says of the worker that holds it. */
 export interface Holder {

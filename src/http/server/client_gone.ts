@@ -1,6 +1,6 @@
 import type { FastifyReply } from 'fastify';
-import { WorkerError } from '../errors.js';
-import { peerHasClosed } from '../vram/socket.js';
+import { WorkerError } from '../../errors.js';
+import { peerHasClosed } from '../../vram/socket.js';
 
 /** How often a client that is kept waiting is looked after. */
 const heartbeatMs = 1000;

@@ -7,12 +7,12 @@ import {
   type ServerResponse,
 } from 'node:http';
 import type { Socket } from 'node:net';
-import { WorkerError } from '../errors.js';
-import { Connections, roomForConnections } from './connections.js';
+import { WorkerError } from '../../errors.js';
+import { problemHeaders, problemOf } from '../errors/problem.js';
+import { invalid } from '../errors/to_worker_error.js';
+import { Connections, roomForConnections } from './connection_limit.js';
 import { isFailedHandshake } from './handshake.js';
-import { isTaken } from './linger.js';
-import { problemHeaders, problemOf } from './problem.js';
-import { invalid } from './refusal.js';
+import { isTaken } from './lingering_close.js';
 
 /** Makes a server of Node's: a plain one, or one that speaks TLS. */
 export type Listener = (options: ServerOptions, handler: RequestListener) => Server;

@@ -1,7 +1,7 @@
 import type { Server } from 'node:http';
 import { createServer, type ServerOptions, type Server as TlsServer } from 'node:https';
 import { markFailedHandshake } from './handshake.js';
-import type { Listener } from './listener.js';
+import type { Listener } from './http_server.js';
 
 /** Certificate, key and, where clients must show a certificate of their own, the CA that it is from; all in PEM. */
 export interface TlsIdentity {

@@ -1,9 +1,9 @@
-import type { CommitRequest } from '../../residency/commit.js';
+import type { CommitRequest } from '../../residency/commit/request.js';
 import { type Digest, parseDigest } from '../../seal/digest.js';
-import { invalid } from '../refusal.js';
+import { invalid } from '../errors/to_worker_error.js';
 import type { CommitFields, UploadQuery } from '../schemas/commit.js';
 import { maxBytes, maxShards } from '../schemas/limits.js';
-import { given, readInteger } from '../wire.js';
+import { given, readInteger } from '../serializers/scalars.js';
 
 /** What a client says about its shard, whichever way the bytes come. */
 export type Claims = Omit<CommitRequest, 'vramBytes'>;

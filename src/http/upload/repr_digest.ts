@@ -1,5 +1,5 @@
 import { type Digest, digestOf } from '../../seal/digest.js';
-import { invalid } from '../refusal.js';
+import { invalid } from '../errors/to_worker_error.js';
 
 /** A member of the dictionary; parameters behind it say nothing to us. */
 const member = /^([a-z*][a-z0-9_.*-]*)=:([A-Za-z0-9+/]*={0,2}):(?:; *[a-z*][a-z0-9_.*-]*(?:=[^,;"]*)?)*$/;

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { awaitsContinue } from '../listener.js';
+import { awaitsContinue } from '../server/http_server.js';
 
 /** Below this a client only holds a slot: 1 KiB a second. */
 const leastBytesPerSecond = 1024;

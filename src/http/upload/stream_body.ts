@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import { WorkerError } from '../../errors.js';
-import { Watchdog } from './watchdog.js';
+import { Watchdog } from './stall_timer.js';
 
 /** What takes the bytes. */
 export interface Sink {

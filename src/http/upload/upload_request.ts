@@ -1,11 +1,11 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { WorkerError } from '../../errors.js';
-import type { CommitRequest } from '../../residency/commit.js';
-import { invalid } from '../refusal.js';
+import type { CommitRequest } from '../../residency/commit/request.js';
+import { invalid } from '../errors/to_worker_error.js';
 import type { UploadQuery } from '../schemas/commit.js';
 import { maxBytes } from '../schemas/limits.js';
-import { readInteger } from '../wire.js';
-import { claimsOfQuery, lengthOfQuery } from './claims.js';
+import { readInteger } from '../serializers/scalars.js';
+import { claimsOfQuery, lengthOfQuery } from './commit_fields.js';
 import { reprDigest } from './repr_digest.js';
 
 /**

@@ -1,15 +1,15 @@
-import { type ErrorCode, WorkerError } from '../errors.js';
-import type { Load, LoadResult } from '../vram/load.js';
-import type { AuditEvent, AuditFields } from './audit/event.js';
-import { type CommitRequest, type CommitResult, type Likeness, likeness } from './commit.js';
-import { Intake, type IntakePurpose } from './intake.js';
-import type { Inventory } from './inventory.js';
-import type { Claim, DeviceMemory } from './memory.js';
-import type { Origin } from './origin.js';
-import { ShardRecord } from './record.js';
-import { openShard, sealShard } from './sealing.js';
-import type { Turn } from './turns.js';
-import type { ResidencyObserver } from './worker.js';
+import type { Origin } from '../../audit/actor.js';
+import type { AuditEvent, AuditFields } from '../../audit/event.js';
+import { type ErrorCode, WorkerError } from '../../errors.js';
+import type { Load, LoadResult } from '../../vram/load.js';
+import type { Turn } from '../state/commit_queue.js';
+import type { Claim, DeviceMemory } from '../state/device_memory.js';
+import { ShardRecord } from '../state/shard.js';
+import type { ResidencyObserver } from '../state/signer.js';
+import type { Inventory } from '../state/worker_state.js';
+import { Intake, type IntakePurpose } from './ingest.js';
+import { type CommitRequest, type CommitResult, type Likeness, likeness } from './request.js';
+import { openShard, sealShard } from './seal.js';
 
 /** What became of a commit that was not refused. */
 export type Admission =

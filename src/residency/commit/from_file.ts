@@ -1,12 +1,12 @@
-import { WorkerError } from '../errors.js';
-import type { ModelFile } from '../vram/file.js';
+import type { Origin } from '../../audit/actor.js';
+import { WorkerError } from '../../errors.js';
+import type { ModelFile } from '../../vram/file.js';
+import { openSource } from '../integrity/repair.js';
+import type { ResidencyObserver } from '../state/signer.js';
+import type { Inventory } from '../state/worker_state.js';
 import { admit } from './admission.js';
-import type { CommitRequest, CommitResult } from './commit.js';
-import type { Intake } from './intake.js';
-import type { Inventory } from './inventory.js';
-import type { Origin } from './origin.js';
-import { openSource } from './repair.js';
-import type { ResidencyObserver } from './worker.js';
+import type { Intake } from './ingest.js';
+import type { CommitRequest, CommitResult } from './request.js';
 
 /** Commits a file below the model directory; its length is the shard's. `signal` gives the commit up. */
 export async function commitFile(

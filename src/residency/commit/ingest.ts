@@ -1,9 +1,9 @@
-import { WorkerError } from '../errors.js';
-import type { Load, LoadResult } from '../vram/load.js';
-import type { Slot, Staging } from '../vram/staging.js';
-import type { CommitResult } from './commit.js';
-import { Pump } from './pump.js';
-import type { Turn } from './turns.js';
+import { WorkerError } from '../../errors.js';
+import type { Load, LoadResult } from '../../vram/load.js';
+import type { Slot, Staging } from '../../vram/staging.js';
+import type { Turn } from '../state/commit_queue.js';
+import type { CommitResult } from './request.js';
+import { Pump } from './staging_writer.js';
 
 /** Staging slots that one commit uses: some are filled while others are on their way. */
 export const slotsPerCommit = 4;

@@ -1,7 +1,7 @@
-import type { Digest } from '../seal/digest.js';
-import type { Expectation } from '../seal/handle.js';
-import type { FileSource, ShardRecord } from './record.js';
-import type { ShardIdentity, ShardSnapshot } from './shard.js';
+import type { Digest } from '../../seal/digest.js';
+import type { Expectation } from '../../seal/handle.js';
+import type { FileSource, ShardRecord } from '../state/shard.js';
+import type { ShardIdentity, ShardSnapshot } from '../state/snapshot.js';
 
 /** A shard that a client wants committed, and what it expects of it. */
 export interface CommitRequest extends ShardIdentity {

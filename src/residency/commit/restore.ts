@@ -1,15 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type ErrorCode, WorkerError } from '../errors.js';
+import { byWorker } from '../../audit/actor.js';
+import { type ErrorCode, WorkerError } from '../../errors.js';
+import { openSource } from '../integrity/repair.js';
+import { Turns } from '../state/commit_queue.js';
+import { Manifest, type ManifestEntry } from '../state/manifest.js';
+import type { ResidencyObserver } from '../state/signer.js';
+import type { Inventory } from '../state/worker_state.js';
 import { admit } from './admission.js';
-import type { CommitRequest } from './commit.js';
-import type { Intake } from './intake.js';
-import type { Inventory } from './inventory.js';
-import { Manifest, type ManifestEntry } from './manifest.js';
-import { byWorker } from './origin.js';
-import { takeFile } from './reference.js';
-import { openSource } from './repair.js';
-import { Turns } from './turns.js';
-import type { ResidencyObserver } from './worker.js';
+import { takeFile } from './from_file.js';
+import type { Intake } from './ingest.js';
+import type { CommitRequest } from './request.js';
 
 /** Shards that are restored at one time. */
 const restoreSlots = 4;

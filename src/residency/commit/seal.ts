@@ -1,10 +1,10 @@
-import { WorkerError } from '../errors.js';
-import type { Driver } from '../vram/driver.js';
-import type { Load, LoadResult } from '../vram/load.js';
-import { type CommitRequest, expectationOf } from './commit.js';
-import type { Seal, ShardRecord } from './record.js';
-import { issueSeal } from './reseal.js';
-import type { WorkerIdentity } from './worker.js';
+import { WorkerError } from '../../errors.js';
+import type { Driver } from '../../vram/driver.js';
+import type { Load, LoadResult } from '../../vram/load.js';
+import { issueSeal } from '../handle/issue.js';
+import type { Seal, ShardRecord } from '../state/shard.js';
+import type { WorkerIdentity } from '../state/signer.js';
+import { type CommitRequest, expectationOf } from './request.js';
 
 /** Takes the device memory of an admitted shard, and a load into it. The claim on the accounts is settled by it. */
 export async function openShard(record: ShardRecord, request: CommitRequest, driver: Driver): Promise<Load> {

@@ -1,7 +1,7 @@
-import { WorkerError } from '../errors.js';
-import type { Load, LoadResult } from '../vram/load.js';
-import { HeldSocket } from '../vram/socket.js';
-import { type Slot, slotBytes } from '../vram/staging.js';
+import { WorkerError } from '../../errors.js';
+import type { Load, LoadResult } from '../../vram/load.js';
+import { HeldSocket } from '../../vram/socket.js';
+import { type Slot, slotBytes } from '../../vram/staging.js';
 
 /** Bytes that one native call reads: others get the thread in between. */
 const sliceBytes = 64 * 1024 * 1024;

@@ -1,7 +1,7 @@
-import { type HandleClaims, verifyHandle } from '../seal/handle.js';
-import type { JwsFault } from '../seal/jws.js';
-import type { Inventory } from './inventory.js';
-import type { Seal } from './record.js';
+import { type HandleClaims, verifyHandle } from '../../seal/handle.js';
+import type { JwsFault } from '../../seal/jws.js';
+import type { Seal } from '../state/shard.js';
+import type { Inventory } from '../state/worker_state.js';
 
 /** Whether a handle is authentic and the one that stands; `claims` only when its signature held. */
 export interface HandleVerdict {

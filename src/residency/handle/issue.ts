@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { WorkerError } from '../errors.js';
-import type { Inventory } from './inventory.js';
-import type { FormerHandle, Proof, Seal, ShardRecord } from './record.js';
-import type { WorkerIdentity } from './worker.js';
+import { WorkerError } from '../../errors.js';
+import type { FormerHandle, Proof, Seal, ShardRecord } from '../state/shard.js';
+import type { WorkerIdentity } from '../state/signer.js';
+import type { Inventory } from '../state/worker_state.js';
 
 /** Signs a handle for a shard whose bytes were proven just now. `prev` is the seal that it takes the place of. */
 export function issueSeal(record: ShardRecord, proof: Proof, worker: WorkerIdentity, prev?: Seal): Seal {

@@ -1,8 +1,8 @@
-import type { PublicJwk } from '../seal/jwk.js';
-import { sealKeyOf } from '../seal/key.js';
-import type { Inventory } from './inventory.js';
-import type { FormerHandle, ShardRecord } from './record.js';
-import { reseal } from './reseal.js';
+import type { PublicJwk } from '../../seal/jwk.js';
+import { sealKeyOf } from '../../seal/key.js';
+import type { FormerHandle, ShardRecord } from '../state/shard.js';
+import type { Inventory } from '../state/worker_state.js';
+import { reseal } from './issue.js';
 
 /** The seal key of a running worker: how another takes its place, and what becomes of the handles of the one before. */
 export class Rotation {

@@ -1,9 +1,9 @@
-import { WorkerError } from '../errors.js';
-import { type ModelFile, openBeneath } from '../vram/file.js';
-import type { Inventory } from './inventory.js';
-import type { FileSource, ShardRecord } from './record.js';
-import { issueSeal, replaceSeal } from './reseal.js';
-import { damage, toldRanges } from './verification.js';
+import { WorkerError } from '../../errors.js';
+import { type ModelFile, openBeneath } from '../../vram/file.js';
+import { issueSeal, replaceSeal } from '../handle/issue.js';
+import type { FileSource, ShardRecord } from '../state/shard.js';
+import type { Inventory } from '../state/worker_state.js';
+import { damage, toldRanges } from './verify.js';
 
 /**
  * Repairs a corrupt shard from the file that it came from. Only the damaged ranges are read and written, and only bytes

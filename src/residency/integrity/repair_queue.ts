@@ -1,9 +1,9 @@
-import { WorkerError } from '../errors.js';
-import { outcomeOf } from './admission.js';
-import type { Inventory } from './inventory.js';
-import type { FileSource, ShardRecord } from './record.js';
+import { WorkerError } from '../../errors.js';
+import { outcomeOf } from '../commit/admission.js';
+import type { FileSource, ShardRecord } from '../state/shard.js';
+import type { ResidencyObserver } from '../state/signer.js';
+import type { Inventory } from '../state/worker_state.js';
 import { repairShard } from './repair.js';
-import type { ResidencyObserver } from './worker.js';
 
 /** Waits after failed repairs of one shard. When they are used up the shard stays corrupt: its hardware may be bad. */
 const defaultBackoffMs = [1000, 5000, 25_000];

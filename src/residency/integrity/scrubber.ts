@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Inventory } from './inventory.js';
-import { Activity, Budget, ScrubPace, type Traffic } from './pace.js';
-import type { ShardRecord } from './record.js';
-import type { Verifications } from './verifications.js';
+import type { ShardRecord } from '../state/shard.js';
+import type { Inventory } from '../state/worker_state.js';
+import { Activity, Budget, ScrubPace, type Traffic } from './throttle.js';
+import type { Verifications } from './verifier.js';
 
 /** How often a pass that is due looks whether it is paused still. */
 const pausePollMs = 100;

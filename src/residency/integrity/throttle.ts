@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { WorkerError } from '../errors.js';
-import { type Pace, sliceBytes } from '../vram/slices.js';
-import { groupBytes } from '../vram/tree.js';
+import { WorkerError } from '../../errors.js';
+import { type Pace, sliceBytes } from '../../vram/slices.js';
+import { groupBytes } from '../../vram/tree.js';
 
 /** How often a slice that waits for others looks again. */
 const pollMs = 25;

@@ -1,14 +1,14 @@
-import { WorkerError } from '../errors.js';
-import { outcomeOf } from './admission.js';
-import type { Inventory } from './inventory.js';
-import { byWorker, type Origin } from './origin.js';
-import type { ScrubPace } from './pace.js';
-import type { ReadyQuery } from './ready.js';
-import type { Seal, ShardRecord } from './record.js';
-import { Repairs } from './repairs.js';
-import type { VerifyReport } from './shard.js';
-import { toldRanges, verifyShard } from './verification.js';
-import type { Reason, ResidencyObserver } from './worker.js';
+import { byWorker, type Origin } from '../../audit/actor.js';
+import { WorkerError } from '../../errors.js';
+import { outcomeOf } from '../commit/admission.js';
+import type { Seal, ShardRecord } from '../state/shard.js';
+import type { Reason, ResidencyObserver } from '../state/signer.js';
+import type { VerifyReport } from '../state/snapshot.js';
+import type { Inventory } from '../state/worker_state.js';
+import type { ReadyQuery } from '../status/readiness.js';
+import { Repairs } from './repair_queue.js';
+import type { ScrubPace } from './throttle.js';
+import { toldRanges, verifyShard } from './verify.js';
 
 /** Shards that one refresh verifies at a time: a commit that comes in between waits for so many, not for all. */
 const runsAtOnce = 4;

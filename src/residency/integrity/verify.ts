@@ -1,11 +1,11 @@
-import { verifyHandle } from '../seal/handle.js';
-import type { KeySource } from '../seal/jws.js';
-import type { Pace } from '../vram/slices.js';
-import { VramError } from '../vram/status.js';
-import { groupBytes, hashBytes } from '../vram/tree.js';
-import type { AuditFields } from './audit/event.js';
-import type { Seal, ShardRecord } from './record.js';
-import { type ByteRange, type VerifyReport, verifyFaults } from './shard.js';
+import type { AuditFields } from '../../audit/event.js';
+import { verifyHandle } from '../../seal/handle.js';
+import type { KeySource } from '../../seal/jws.js';
+import type { Pace } from '../../vram/slices.js';
+import { VramError } from '../../vram/status.js';
+import { groupBytes, hashBytes } from '../../vram/tree.js';
+import type { Seal, ShardRecord } from '../state/shard.js';
+import { type ByteRange, type VerifyReport, verifyFaults } from '../state/snapshot.js';
 
 /**
  * Checks a sealed shard anew: its handle, where the driver says the memory is and who may touch it, and the digest of

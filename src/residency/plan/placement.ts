@@ -1,5 +1,5 @@
-import type { ErrorCode } from '../errors.js';
-import type { DeviceMemory } from './memory.js';
+import type { ErrorCode } from '../../errors.js';
+import type { DeviceMemory } from '../state/device_memory.js';
 
 export type ShardLayout = 'single' | 'tensor_parallel';
 

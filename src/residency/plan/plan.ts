@@ -1,7 +1,7 @@
-import type { Inventory } from './inventory.js';
-import type { DeviceSnapshot } from './memory.js';
-import { type PlannedShard, type PlanRefusal, place, requiredBytes, type ShardLayout } from './plan.js';
-import type { ReservationSnapshot } from './reservation.js';
+import type { DeviceSnapshot } from '../state/device_memory.js';
+import type { ReservationSnapshot } from '../state/reservations.js';
+import type { Inventory } from '../state/worker_state.js';
+import { type PlannedShard, type PlanRefusal, place, requiredBytes, type ShardLayout } from './placement.js';
 
 export interface PlanRequest {
   readonly modelRef: string;

@@ -1,4 +1,4 @@
-import { WorkerError } from '../errors.js';
+import { WorkerError } from '../../errors.js';
 
 /** A place in the queue for a commit slot. */
 export interface Turn {

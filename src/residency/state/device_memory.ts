@@ -1,4 +1,4 @@
-import { WorkerError } from '../errors.js';
+import { WorkerError } from '../../errors.js';
 
 /** A device and how much of it there is. Bytes are integers; `available` is what a new claim can take. */
 export interface DeviceSnapshot {

@@ -1,6 +1,6 @@
-import { WorkerError } from '../errors.js';
-import { VramError } from '../vram/status.js';
-import type { DeviceMemory } from './memory.js';
+import { WorkerError } from '../../errors.js';
+import { VramError } from '../../vram/status.js';
+import type { DeviceMemory } from './device_memory.js';
 
 /**
  * Whether the driver lives. It is asked about each device again and again, also while nobody wants anything of it; an

@@ -1,5 +1,5 @@
-import { jwkOf, type PublicJwk } from '../seal/jwk.js';
-import { type SealKey, wipeKey } from '../seal/key.js';
+import { jwkOf, type PublicJwk } from '../../seal/jwk.js';
+import { type SealKey, wipeKey } from '../../seal/key.js';
 
 interface FormerKey {
   readonly key: SealKey;

@@ -1,5 +1,5 @@
 import type { Manifest, ManifestEntry } from './manifest.js';
-import type { Seal, ShardRecord } from './record.js';
+import type { Seal, ShardRecord } from './shard.js';
 
 /** A shard that was here before a restart, and why it is not any more. */
 export interface LostShard extends ManifestEntry {

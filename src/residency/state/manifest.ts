@@ -11,11 +11,11 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
-import { WorkerError } from '../errors.js';
-import { type Digest, isDigest } from '../seal/digest.js';
-import { type Expectation, expectations } from '../seal/handle.js';
-import type { Seal, ShardRecord } from './record.js';
-import type { ShardIdentity } from './shard.js';
+import { WorkerError } from '../../errors.js';
+import { type Digest, isDigest } from '../../seal/digest.js';
+import { type Expectation, expectations } from '../../seal/handle.js';
+import type { Seal, ShardRecord } from './shard.js';
+import type { ShardIdentity } from './snapshot.js';
 
 /** A shard as a later process can have it again. */
 export interface ManifestEntry extends ShardIdentity {

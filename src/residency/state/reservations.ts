@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { WorkerError } from '../errors.js';
-import type { Claim, DeviceMemory } from './memory.js';
-import type { PlannedShard } from './plan.js';
-import type { ShardIdentity } from './shard.js';
+import { WorkerError } from '../../errors.js';
+import type { PlannedShard } from '../plan/placement.js';
+import type { Claim, DeviceMemory } from './device_memory.js';
+import type { ShardIdentity } from './snapshot.js';
 
 /** Reserved memory as others see it. `used` is set once a commit has taken the part. */
 export interface ReservationSnapshot {

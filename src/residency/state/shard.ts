@@ -1,9 +1,9 @@
-import type { Digest } from '../seal/digest.js';
-import type { Expectation } from '../seal/handle.js';
-import type { Allocation } from '../vram/allocation.js';
-import type { DeviceMemory } from './memory.js';
-import type { ScrubPace } from './pace.js';
-import type { ByteRange, ShardIdentity, ShardSnapshot, ShardState, VerifyReport } from './shard.js';
+import type { Digest } from '../../seal/digest.js';
+import type { Expectation } from '../../seal/handle.js';
+import type { Allocation } from '../../vram/allocation.js';
+import type { ScrubPace } from '../integrity/throttle.js';
+import type { DeviceMemory } from './device_memory.js';
+import type { ByteRange, ShardIdentity, ShardSnapshot, ShardState, VerifyReport } from './snapshot.js';
 
 /** What was proven of a shard's bytes when they were sealed. */
 export interface Proof {

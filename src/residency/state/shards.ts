@@ -1,6 +1,6 @@
-import { WorkerError } from '../errors.js';
-import type { ShardRecord } from './record.js';
-import { type ShardSnapshot, type ShardState, shardStates } from './shard.js';
+import { WorkerError } from '../../errors.js';
+import type { ShardRecord } from './shard.js';
+import { type ShardSnapshot, type ShardState, shardStates } from './snapshot.js';
 
 export interface ShardFilter {
   readonly modelRef?: string;

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import type { ErrorCode } from '../errors.js';
-import { type DriverKind, type HandleClaims, signHandle } from '../seal/handle.js';
-import type { SealKey } from '../seal/key.js';
+import type { ErrorCode } from '../../errors.js';
+import { type DriverKind, type HandleClaims, signHandle } from '../../seal/handle.js';
+import type { SealKey } from '../../seal/key.js';
 import { KeyRing } from './keyring.js';
 
 /** starting: devices come up; loading: shards are restored; ready; draining: no new work; stopped. */

@@ -1,4 +1,4 @@
-import type { Digest } from '../seal/digest.js';
+import type { Digest } from '../../seal/digest.js';
 
 /** What the client says about the shard it commits. All of it is validated before it gets here. */
 export interface ShardIdentity {

@@ -1,20 +1,20 @@
-import { WorkerError } from '../errors.js';
-import type { Driver } from '../vram/driver.js';
-import { Audit } from './audit/audit.js';
-import type { AuditEvent, AuditFields, AuditSeverity } from './audit/event.js';
-import { AuthFailures } from './audit/failures.js';
-import { Heartbeat } from './heartbeat.js';
-import type { Intake } from './intake.js';
-import { Ledger } from './ledger.js';
-import { DeviceMemory } from './memory.js';
-import type { ResidencyOptions } from './options.js';
-import { byWorker, type Origin } from './origin.js';
-import { roomiest } from './plan.js';
-import type { ShardRecord } from './record.js';
-import { Reservations } from './reservation.js';
+import { byWorker, type Origin } from '../../audit/actor.js';
+import { AuthFailures } from '../../audit/auth_failures.js';
+import type { AuditEvent, AuditFields, AuditSeverity } from '../../audit/event.js';
+import { Audit } from '../../audit/writer.js';
+import { WorkerError } from '../../errors.js';
+import type { Driver } from '../../vram/driver.js';
+import type { Intake } from '../commit/ingest.js';
+import type { ResidencyOptions } from '../options.js';
+import { roomiest } from '../plan/placement.js';
+import { Turns } from './commit_queue.js';
+import { DeviceMemory } from './device_memory.js';
+import { Heartbeat } from './driver_health.js';
+import { Ledger } from './lost_shards.js';
+import { Reservations } from './reservations.js';
+import type { ShardRecord } from './shard.js';
 import { Shards } from './shards.js';
-import { Turns } from './turns.js';
-import type { WorkerIdentity, WorkerState } from './worker.js';
+import type { WorkerIdentity, WorkerState } from './signer.js';
 
 /** Times that freeing is tried at once before a shard is left in `releasing` for a later DELETE. */
 const freeAttempts = 3;

@@ -1,6 +1,6 @@
-import type { Inventory } from './inventory.js';
-import type { Ledger } from './ledger.js';
-import type { Reason } from './worker.js';
+import type { Ledger } from '../state/lost_shards.js';
+import type { Reason } from '../state/signer.js';
+import type { Inventory } from '../state/worker_state.js';
 
 /** What keeps the worker itself, whatever shards it has, from being ready. */
 export function obstaclesOf({ state, ledger, heartbeat, audit }: Inventory): Reason[] {

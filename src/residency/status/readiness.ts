@@ -1,12 +1,12 @@
-import { signJws } from '../seal/jws.js';
-import type { Inventory } from './inventory.js';
-import type { LostShard } from './ledger.js';
-import { obstaclesOf } from './obstacles.js';
-import type { Origin } from './origin.js';
-import type { ShardRecord } from './record.js';
-import type { ScrubStatus } from './scrubber.js';
-import type { ShardSnapshot } from './shard.js';
-import type { DriverKind, Reason, WorkerIdentity, WorkerState } from './worker.js';
+import type { Origin } from '../../audit/actor.js';
+import { signJws } from '../../seal/jws.js';
+import type { ScrubStatus } from '../integrity/scrubber.js';
+import type { LostShard } from '../state/lost_shards.js';
+import type { ShardRecord } from '../state/shard.js';
+import type { DriverKind, Reason, WorkerIdentity, WorkerState } from '../state/signer.js';
+import type { ShardSnapshot } from '../state/snapshot.js';
+import type { Inventory } from '../state/worker_state.js';
+import { obstaclesOf } from './blockers.js';
 
 export interface ReadyQuery {
   /** Narrows the answer to one model. */

@@ -1,7 +1,7 @@
-import type { Inventory } from './inventory.js';
-import { oldestVerification } from './ready.js';
-import type { ScrubStatus } from './scrubber.js';
-import type { ShardState } from './shard.js';
+import type { ScrubStatus } from '../integrity/scrubber.js';
+import type { ShardState } from '../state/snapshot.js';
+import type { Inventory } from '../state/worker_state.js';
+import { oldestVerification } from './readiness.js';
 
 /** Live figures for metrics. Bytes are per device: taken, held by reservations, and what is left of both. */
 export interface ResidencyStats {

@@ -16,12 +16,12 @@ import {
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
-import { type Files, systemFiles } from '../../src/residency/audit/files.js';
-import type { AuditLog } from '../../src/residency/audit/log.js';
-import { rotatedFiles } from '../../src/residency/audit/rotation.js';
-import { verifyLog } from '../../src/residency/audit/verify.js';
-import { auditAt, eventsOf, linesOf, logAt, logFiles, readChain, sealed } from '../support/audit.js';
-import { temporaryDirectory } from '../support/process.js';
+import { type Files, systemFiles } from '../../../src/audit/log/fs.js';
+import type { AuditLog } from '../../../src/audit/log/log.js';
+import { rotatedFiles } from '../../../src/audit/log/rotation.js';
+import { verifyLog } from '../../../src/audit/verify/verify_log.js';
+import { auditAt, eventsOf, linesOf, logAt, logFiles, readChain, sealed } from '../../support/audit.js';
+import { temporaryDirectory } from '../../support/process.js';
 
 const verdictOf = (path: string) => verifyLog(logFiles(path), { kept: new Map() });
 
@@ -602,8 +602,8 @@ t.test('a log that could not be written is seen without a write, and back in use
 
 t.test('an end writes what waits, also that nothing was written for a while, and leaves nothing open', async (t) => {
   const directory = temporaryDirectory(t);
-  const { Audit } = await import('../../src/residency/audit/audit.js');
-  const { identity } = await import('../support/audit.js');
+  const { Audit } = await import('../../../src/audit/writer.js');
+  const { identity } = await import('../../support/audit.js');
   const open = () => readdirSync('/proc/self/fd').length;
   const before = open();
   const options = { maxBytes: 1e6, worker: identity, changed: () => undefined };
@@ -649,8 +649,8 @@ t.test('a log that can neither be written nor closed at the end is told of, and 
 
 t.test('before it is open, and without a path, nothing fails', async (t) => {
   const path = join(temporaryDirectory(t), 'audit.log');
-  const { Audit } = await import('../../src/residency/audit/audit.js');
-  const { identity } = await import('../support/audit.js');
+  const { Audit } = await import('../../../src/audit/writer.js');
+  const { identity } = await import('../../support/audit.js');
   const options = { maxBytes: 1e6, worker: identity, changed: () => undefined };
   const early = new Audit({ ...options, path });
   early.note('AuthFailed', 'warning', { count: 1 });

@@ -2,12 +2,12 @@ import { readdirSync, readFileSync, renameSync, rmSync, truncateSync, writeFileS
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
-import { readCheckpoint, signatureFault, writeCheckpoint } from '../../src/residency/audit/checkpoint.js';
-import { type AuditVerdict, verifyLog } from '../../src/residency/audit/verify.js';
-import { WorkerIdentity } from '../../src/residency/worker.js';
-import { deriveSealKey } from '../../src/seal/key.js';
-import { forge, identity, linesOf, logAt, sealed, secret, sha256 } from '../support/audit.js';
-import { temporaryDirectory } from '../support/process.js';
+import { readCheckpoint, signatureFault, writeCheckpoint } from '../../../src/audit/checkpoint.js';
+import { type AuditVerdict, verifyLog } from '../../../src/audit/verify/verify_log.js';
+import { WorkerIdentity } from '../../../src/residency/state/signer.js';
+import { deriveSealKey } from '../../../src/seal/key.js';
+import { forge, identity, linesOf, logAt, sealed, secret, sha256 } from '../../support/audit.js';
+import { temporaryDirectory } from '../../support/process.js';
 
 /** The lines of a whole log with so many entries, checkpoints and the last of them included. */
 function logOf(t: Test, entries: number): string[] {

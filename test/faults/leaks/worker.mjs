@@ -3,9 +3,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import koffi from 'koffi';
 import { pino } from 'pino';
-import { buildApp } from '../../../dist/app.js';
-import { loadConfig } from '../../../dist/config.js';
-import { nativePaths } from '../../../dist/native.js';
+import { nativePaths } from '../../../dist/config/native_paths.js';
+import { loadConfig } from '../../../dist/config/settings.js';
+import { buildApp } from '../../../dist/http/app.js';
 import { Residency } from '../../../dist/residency/residency.js';
 
 const simulator = koffi.load(fileURLToPath(new URL('../../../cuda/build/libcuda_sim.so', import.meta.url)));

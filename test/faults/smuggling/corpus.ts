@@ -1,4 +1,4 @@
-import { head } from '../../http/raw.js';
+import { head } from '../../support/raw_http.js';
 import { token } from '../../support/worker.js';
 
 /** One thing a hostile or broken client or proxy may send. */

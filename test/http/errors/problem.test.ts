@@ -1,6 +1,6 @@
 import t from 'tap';
-import { type ErrorCode, errorCodes, WorkerError } from '../../src/errors.js';
-import { meanings, problemHeaders, problemOf } from '../../src/http/problem.js';
+import { type ErrorCode, errorCodes, WorkerError } from '../../../src/errors.js';
+import { meanings, problemHeaders, problemOf } from '../../../src/http/errors/problem.js';
 
 const contract: Record<ErrorCode, readonly [status: number, retriable: boolean]> = {
   INVALID_PARAMS: [400, false],

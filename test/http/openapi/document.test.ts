@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
 import t from 'tap';
-import { examples } from '../../src/http/examples.js';
-import { meanings } from '../../src/http/problem.js';
-import { startWorker } from '../support/worker.js';
+import { meanings } from '../../../src/http/errors/problem.js';
+import { examples } from '../../../src/http/openapi/examples.js';
+import { startWorker } from '../../support/worker.js';
 
 interface Media {
   readonly schema: { readonly $ref?: string };
@@ -27,7 +27,7 @@ interface Document {
   readonly components: { readonly schemas: Readonly<Record<string, object>> };
 }
 
-const committed = readFileSync(new URL('../../openapi/openapi.json', import.meta.url), 'utf8');
+const committed = readFileSync(new URL('../../../openapi/openapi.json', import.meta.url), 'utf8');
 const document: Document = JSON.parse(committed);
 const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
   Object.entries(methods).map(([method, operation]) => ({ name: `${method.toUpperCase()} ${path}`, path, operation })),

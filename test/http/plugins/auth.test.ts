@@ -2,10 +2,10 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fastify, { type InjectOptions } from 'fastify';
 import t from 'tap';
-import { Credentials } from '../../../src/http/credentials.js';
 import { auth } from '../../../src/http/plugins/auth.js';
+import { refusals } from '../../../src/http/plugins/error_handler.js';
 import { rateLimits } from '../../../src/http/plugins/limits.js';
-import { refusals } from '../../../src/http/plugins/refusals.js';
+import { Credentials } from '../../../src/http/plugins/tokens.js';
 import { startWorker, token } from '../../support/worker.js';
 
 t.test('everything under /v1 wants the token, also what is not there', async (t) => {

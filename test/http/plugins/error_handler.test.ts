@@ -2,8 +2,8 @@ import fastify from 'fastify';
 import { pino } from 'pino';
 import t from 'tap';
 import { WorkerError } from '../../../src/errors.js';
+import { refusals } from '../../../src/http/plugins/error_handler.js';
 import { logSerializers } from '../../../src/http/plugins/logging.js';
-import { refusals } from '../../../src/http/plugins/refusals.js';
 
 /** The plugin under routes that fail in ways of which the worker's own have none. */
 async function failing(error: unknown) {

@@ -1,7 +1,7 @@
 import t from 'tap';
-import { closeGracefully } from '../../../src/http/plugins/drain.js';
+import { closeGracefully } from '../../../src/http/plugins/graceful_close.js';
+import { head, RawClient } from '../../support/raw_http.js';
 import { startWorker } from '../../support/worker.js';
-import { head, RawClient } from '../raw.js';
 
 t.test('a draining worker sends its clients away, and livez still answers', async (t) => {
   const { url, residency } = await startWorker(t, { listen: true });

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import fastify from 'fastify';
 import t from 'tap';
+import { refusals } from '../../../src/http/plugins/error_handler.js';
 import { pressure } from '../../../src/http/plugins/limits.js';
-import { refusals } from '../../../src/http/plugins/refusals.js';
 import { startWorker } from '../../support/worker.js';
 
 t.test('a token has so many requests a second; probes and ready are not counted', async (t) => {

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { createLogger } from '../../../src/logger.js';
+import { createLogger } from '../../../src/process/logger.js';
 import { startWorker, token } from '../../support/worker.js';
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
-import { RateWindows } from '../../src/http/rate_window.js';
+import { RateWindows } from '../../../src/http/plugins/rate_window.js';
 
 const count = (windows: RateWindows, key: string, windowMs = 60_000): number | undefined => {
   let seen: number | undefined;

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { parseJson } from '../../src/http/json.js';
+import { parseJson } from '../../../src/http/plugins/strict_json.js';
 
 const parse = (text: string) => parseJson(Buffer.from(text));
 const invalid = { code: 'INVALID_PARAMS' };

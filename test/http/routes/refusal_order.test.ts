@@ -1,8 +1,8 @@
 import type { InjectOptions } from 'fastify';
 import t from 'tap';
-import { patternBytes } from '../support/bytes.js';
-import { upload } from '../support/requests.js';
-import { startWorker } from '../support/worker.js';
+import { patternBytes } from '../../support/bytes.js';
+import { upload } from '../../support/requests.js';
+import { startWorker } from '../../support/worker.js';
 
 const query = { shard_id: 'a', model_ref: 'm' };
 const put = { method: 'PUT', url: '/v1/commit', payload: 'abc' } as const;

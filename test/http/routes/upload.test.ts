@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import type { InjectOptions } from 'fastify';
 import t from 'tap';
 import { patternBytes } from '../../support/bytes.js';
+import { head, lastBody, RawClient } from '../../support/raw_http.js';
 import { get, sha256 } from '../../support/requests.js';
 import { startWorker } from '../../support/worker.js';
-import { head, lastBody, RawClient } from '../raw.js';
 
 const bytes = patternBytes(100_000);
 const query = { shard_id: 'llama-0', model_ref: 'hf:org/name@rev' };

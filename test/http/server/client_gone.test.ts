@@ -1,11 +1,11 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { patternBytes } from '../support/bytes.js';
-import { availableBytes, get, mebibyte, remove, upload } from '../support/requests.js';
-import { onSimulator, simulator } from '../support/simulator.js';
-import { startWorker, type TestWorker } from '../support/worker.js';
-import { head, RawClient } from './raw.js';
+import { patternBytes } from '../../support/bytes.js';
+import { head, RawClient } from '../../support/raw_http.js';
+import { availableBytes, get, mebibyte, remove, upload } from '../../support/requests.js';
+import { onSimulator, simulator } from '../../support/simulator.js';
+import { startWorker, type TestWorker } from '../../support/worker.js';
 
 const bytes = patternBytes(8 * mebibyte);
 const put = (id: string, declared = bytes.length) =>

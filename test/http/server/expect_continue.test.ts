@@ -1,7 +1,7 @@
 import t from 'tap';
-import { patternBytes } from '../support/bytes.js';
-import { startWorker } from '../support/worker.js';
-import { head, lastBody, RawClient } from './raw.js';
+import { patternBytes } from '../../support/bytes.js';
+import { head, lastBody, RawClient } from '../../support/raw_http.js';
+import { startWorker } from '../../support/worker.js';
 
 const bytes = patternBytes(5000);
 const upload = 'PUT /v1/commit?shard_id=a&model_ref=m';

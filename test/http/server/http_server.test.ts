@@ -2,8 +2,8 @@ import { once } from 'node:events';
 import type { RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import t, { type Test } from 'tap';
-import { answerClientError, createListener, type ListenerOptions } from '../../src/http/listener.js';
-import { head, lastBody, RawClient } from './raw.js';
+import { answerClientError, createListener, type ListenerOptions } from '../../../src/http/server/http_server.js';
+import { head, lastBody, RawClient } from '../../support/raw_http.js';
 
 /** A listener with limits that a test can wait for. */
 async function listen(t: Test, handler: RequestListener, options: Partial<ListenerOptions>): Promise<string> {

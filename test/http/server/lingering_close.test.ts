@@ -1,6 +1,6 @@
 import t from 'tap';
-import { startWorker } from '../support/worker.js';
-import { head, lastBody, RawClient } from './raw.js';
+import { head, lastBody, RawClient } from '../../support/raw_http.js';
+import { startWorker } from '../../support/worker.js';
 
 const mebibyte = 2 ** 20;
 const block = new Uint8Array(mebibyte);

@@ -1,6 +1,6 @@
 import t from 'tap';
-import { startWorker } from '../support/worker.js';
-import { head, lastBody, RawClient } from './raw.js';
+import { head, lastBody, RawClient } from '../../support/raw_http.js';
+import { startWorker } from '../../support/worker.js';
 
 const upload = 'PUT /v1/commit?shard_id=a&model_ref=m&vram_bytes=3';
 const chunks = '3\r\nabc\r\n0\r\n\r\n';

@@ -2,11 +2,11 @@ import { readdirSync } from 'node:fs';
 import t from 'tap';
 import { HeldSocket } from '../../../src/vram/socket.js';
 import { patternBytes } from '../../support/bytes.js';
+import { head, RawClient } from '../../support/raw_http.js';
 import { availableBytes, get, mebibyte, remove, sha256, upload } from '../../support/requests.js';
 import { onSimulator, simulator } from '../../support/simulator.js';
 import { until } from '../../support/until.js';
 import { startWorker } from '../../support/worker.js';
-import { head, RawClient } from '../raw.js';
 
 const bytes = patternBytes(5 * mebibyte + 77);
 const digest = sha256(bytes);

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { patternBytes } from '../../support/bytes.js';
+import { head, lastBody, RawClient } from '../../support/raw_http.js';
 import { availableBytes, get } from '../../support/requests.js';
 import { startWorker, type TestWorker } from '../../support/worker.js';
-import { head, lastBody, RawClient } from '../raw.js';
 
 const upload = 'PUT /v1/commit?shard_id=a&model_ref=m';
 const env = { WORKER_UPLOAD_IDLE_SECONDS: '1' };

@@ -2,7 +2,7 @@ import { PassThrough } from 'node:stream';
 import fc from 'fast-check';
 import t from 'tap';
 import { WorkerError } from '../../../src/errors.js';
-import { pump, type Sink } from '../../../src/http/upload/pump.js';
+import { pump, type Sink } from '../../../src/http/upload/stream_body.js';
 
 const hour = 3600;
 

@@ -1,11 +1,11 @@
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { referenceTreeDigest } from '../../src/seal/tree.js';
-import { patternBytes } from '../support/bytes.js';
-import { availableBytes, get, mebibyte, post, remove, sha256, upload } from '../support/requests.js';
-import { simulator } from '../support/simulator.js';
-import { startWorker } from '../support/worker.js';
+import { referenceTreeDigest } from '../../../src/seal/tree.js';
+import { patternBytes } from '../../support/bytes.js';
+import { availableBytes, get, mebibyte, post, remove, sha256, upload } from '../../support/requests.js';
+import { simulator } from '../../support/simulator.js';
+import { startWorker } from '../../support/worker.js';
 
 const bytes = patternBytes(1_300_000);
 const other = patternBytes(1_300_000, 7);

@@ -1,8 +1,8 @@
 import t from 'tap';
-import { patternBytes } from '../support/bytes.js';
-import { availableBytes, get, post, remove, upload } from '../support/requests.js';
-import { onSimulator, simulator } from '../support/simulator.js';
-import { startWorker } from '../support/worker.js';
+import { patternBytes } from '../../support/bytes.js';
+import { availableBytes, get, post, remove, upload } from '../../support/requests.js';
+import { onSimulator, simulator } from '../../support/simulator.js';
+import { startWorker } from '../../support/worker.js';
 
 const bytes = patternBytes(600_000);
 const illegalAddress = 700;

@@ -1,8 +1,8 @@
 import t from 'tap';
-import { patternBytes } from '../support/bytes.js';
-import { get, upload } from '../support/requests.js';
-import { onSimulator } from '../support/simulator.js';
-import { startWorker } from '../support/worker.js';
+import { patternBytes } from '../../support/bytes.js';
+import { get, upload } from '../../support/requests.js';
+import { onSimulator } from '../../support/simulator.js';
+import { startWorker } from '../../support/worker.js';
 
 // Read by the simulator when the first worker starts.
 process.env.CUDA_SIM_DEVICES = '1GiB';

@@ -3,13 +3,13 @@ import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { LightMyRequestResponse } from 'fastify';
 import t, { type Test } from 'tap';
-import { readChain } from '../support/audit.js';
-import { patternBytes } from '../support/bytes.js';
-import { FailingFiles } from '../support/failing_files.js';
-import { temporaryDirectory } from '../support/process.js';
-import { get, post, remove, upload } from '../support/requests.js';
-import { until } from '../support/until.js';
-import { startWorker, type TestWorker } from '../support/worker.js';
+import { readChain } from '../../support/audit.js';
+import { patternBytes } from '../../support/bytes.js';
+import { FailingFiles } from '../../support/failing_files.js';
+import { temporaryDirectory } from '../../support/process.js';
+import { get, post, remove, upload } from '../../support/requests.js';
+import { until } from '../../support/until.js';
+import { startWorker, type TestWorker } from '../../support/worker.js';
 
 const bytes = patternBytes(5000);
 const fromFile = (worker: TestWorker, shardId: string) =>

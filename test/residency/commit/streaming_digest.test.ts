@@ -1,12 +1,12 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { referenceTreeDigest } from '../../src/seal/tree.js';
-import { head, RawClient } from '../http/raw.js';
-import { patternBytes } from '../support/bytes.js';
-import { availableBytes, get, mebibyte, post, sha256, upload } from '../support/requests.js';
-import { onSimulator, simulator } from '../support/simulator.js';
-import { startWorker } from '../support/worker.js';
+import { referenceTreeDigest } from '../../../src/seal/tree.js';
+import { patternBytes } from '../../support/bytes.js';
+import { head, RawClient } from '../../support/raw_http.js';
+import { availableBytes, get, mebibyte, post, sha256, upload } from '../../support/requests.js';
+import { onSimulator, simulator } from '../../support/simulator.js';
+import { startWorker } from '../../support/worker.js';
 
 process.env.CUDA_SIM_DEVICES = '256MiB';
 process.env.CUDA_SIM_ENGINE = 'fast';

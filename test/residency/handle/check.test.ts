@@ -1,9 +1,9 @@
 import { CompactSign } from 'jose';
 import t from 'tap';
-import { deriveSealKey } from '../../src/seal/key.js';
-import { patternBytes } from '../support/bytes.js';
-import { post, remove, upload } from '../support/requests.js';
-import { startWorker, token } from '../support/worker.js';
+import { deriveSealKey } from '../../../src/seal/key.js';
+import { patternBytes } from '../../support/bytes.js';
+import { post, remove, upload } from '../../support/requests.js';
+import { startWorker, token } from '../../support/worker.js';
 
 const a = patternBytes(5000);
 const b = patternBytes(5000, 9);

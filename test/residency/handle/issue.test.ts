@@ -1,13 +1,13 @@
 import t from 'tap';
-import { WorkerError } from '../../src/errors.js';
-import { DeviceMemory } from '../../src/residency/memory.js';
-import { ShardRecord } from '../../src/residency/record.js';
-import { issueSeal, reseal } from '../../src/residency/reseal.js';
-import { judge } from '../../src/residency/verdict.js';
-import { WorkerIdentity } from '../../src/residency/worker.js';
-import { digestOf } from '../../src/seal/digest.js';
-import { verifyHandle } from '../../src/seal/handle.js';
-import { deriveSealKey } from '../../src/seal/key.js';
+import { WorkerError } from '../../../src/errors.js';
+import { judge } from '../../../src/residency/handle/check.js';
+import { issueSeal, reseal } from '../../../src/residency/handle/issue.js';
+import { DeviceMemory } from '../../../src/residency/state/device_memory.js';
+import { ShardRecord } from '../../../src/residency/state/shard.js';
+import { WorkerIdentity } from '../../../src/residency/state/signer.js';
+import { digestOf } from '../../../src/seal/digest.js';
+import { verifyHandle } from '../../../src/seal/handle.js';
+import { deriveSealKey } from '../../../src/seal/key.js';
 
 const figures = { name: 'device', uuid: 'GPU-0', totalBytes: 8, freeBytes: 8, granularityBytes: 1 };
 const worker = new WorkerIdentity('worker-1', 'simulated', deriveSealKey(Buffer.alloc(32, 7), 'worker-1'));

@@ -1,14 +1,14 @@
 import { appendFileSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { verifyHandle } from '../../src/seal/handle.js';
-import { deriveSealKey } from '../../src/seal/key.js';
-import { patternBytes } from '../support/bytes.js';
-import { damage, lies } from '../support/damage.js';
-import { availableBytes, get, mebibyte, post, remove, upload } from '../support/requests.js';
-import { onSimulator, simulator } from '../support/simulator.js';
-import { until } from '../support/until.js';
-import { startWorker, type TestWorker, type WorkerOptions } from '../support/worker.js';
+import { verifyHandle } from '../../../src/seal/handle.js';
+import { deriveSealKey } from '../../../src/seal/key.js';
+import { patternBytes } from '../../support/bytes.js';
+import { damage, lies } from '../../support/damage.js';
+import { availableBytes, get, mebibyte, post, remove, upload } from '../../support/requests.js';
+import { onSimulator, simulator } from '../../support/simulator.js';
+import { until } from '../../support/until.js';
+import { startWorker, type TestWorker, type WorkerOptions } from '../../support/worker.js';
 
 // Read by the simulator when the first worker starts.
 process.env.CUDA_SIM_DIR = t.testdir({});

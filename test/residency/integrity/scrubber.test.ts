@@ -2,12 +2,12 @@ import { readFileSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import t from 'tap';
-import { patternBytes } from '../support/bytes.js';
-import { damage } from '../support/damage.js';
-import { get, mebibyte, post, remove, upload } from '../support/requests.js';
-import { onSimulator, simulator } from '../support/simulator.js';
-import { until } from '../support/until.js';
-import { startWorker, type TestWorker } from '../support/worker.js';
+import { patternBytes } from '../../support/bytes.js';
+import { damage } from '../../support/damage.js';
+import { get, mebibyte, post, remove, upload } from '../../support/requests.js';
+import { onSimulator, simulator } from '../../support/simulator.js';
+import { until } from '../../support/until.js';
+import { startWorker, type TestWorker } from '../../support/worker.js';
 
 // Read by the simulator when the first worker starts.
 process.env.CUDA_SIM_DIR = t.testdir({});

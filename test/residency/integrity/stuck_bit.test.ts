@@ -1,13 +1,13 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { Allocation } from '../../src/vram/allocation.js';
-import { readChain } from '../support/audit.js';
-import { patternBytes } from '../support/bytes.js';
-import { flip, lies, locate } from '../support/damage.js';
-import { onSimulator } from '../support/simulator.js';
-import { until } from '../support/until.js';
-import { startWorker } from '../support/worker.js';
+import { Allocation } from '../../../src/vram/allocation.js';
+import { readChain } from '../../support/audit.js';
+import { patternBytes } from '../../support/bytes.js';
+import { flip, lies, locate } from '../../support/damage.js';
+import { onSimulator } from '../../support/simulator.js';
+import { until } from '../../support/until.js';
+import { startWorker } from '../../support/worker.js';
 
 // Read by the simulator when the first worker starts.
 const directory = t.testdir({ memory: {} });

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { Activity, Budget, ScrubPace, type Traffic } from '../../src/residency/pace.js';
+import { Activity, Budget, ScrubPace, type Traffic } from '../../../src/residency/integrity/throttle.js';
 
 const mebibyte = 1024 * 1024;
 

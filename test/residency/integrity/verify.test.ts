@@ -1,13 +1,13 @@
 import { once } from 'node:events';
 import { request } from 'node:http';
 import t from 'tap';
-import { referenceTreeDigest } from '../../src/seal/tree.js';
-import { patternBytes } from '../support/bytes.js';
-import { damage, lies } from '../support/damage.js';
-import { get, mebibyte, post, remove, upload } from '../support/requests.js';
-import { onSimulator, simulator } from '../support/simulator.js';
-import { until } from '../support/until.js';
-import { startWorker } from '../support/worker.js';
+import { referenceTreeDigest } from '../../../src/seal/tree.js';
+import { patternBytes } from '../../support/bytes.js';
+import { damage, lies } from '../../support/damage.js';
+import { get, mebibyte, post, remove, upload } from '../../support/requests.js';
+import { onSimulator, simulator } from '../../support/simulator.js';
+import { until } from '../../support/until.js';
+import { startWorker } from '../../support/worker.js';
 
 // Read by the simulator when the first worker starts.
 process.env.CUDA_SIM_DIR = t.testdir({});

@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { splitModel } from '../../src/residency/plan.js';
-import { patternBytes } from '../support/bytes.js';
-import { availableBytes, get, mebibyte, post, remove, upload } from '../support/requests.js';
-import { onSimulator } from '../support/simulator.js';
-import { startWorker, type TestWorker } from '../support/worker.js';
+import { splitModel } from '../../../src/residency/plan/placement.js';
+import { patternBytes } from '../../support/bytes.js';
+import { availableBytes, get, mebibyte, post, remove, upload } from '../../support/requests.js';
+import { onSimulator } from '../../support/simulator.js';
+import { startWorker, type TestWorker } from '../../support/worker.js';
 
 const granule = 2 * mebibyte;
 const plan = async (worker: TestWorker, request: object) =>

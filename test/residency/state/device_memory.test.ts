@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { type Claim, DeviceMemory } from '../../src/residency/memory.js';
+import { type Claim, DeviceMemory } from '../../../src/residency/state/device_memory.js';
 
 const granularityBytes = 2 * 1024 * 1024;
 const capacityBytes = 16 * granularityBytes;

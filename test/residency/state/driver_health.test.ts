@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { patternBytes } from '../support/bytes.js';
-import { run, startProcess, temporaryDirectory } from '../support/process.js';
-import { get, post, remove, upload } from '../support/requests.js';
-import { onSimulator, simulator } from '../support/simulator.js';
-import { startWorker, type TestWorker, type WorkerOptions } from '../support/worker.js';
+import { patternBytes } from '../../support/bytes.js';
+import { run, startProcess, temporaryDirectory } from '../../support/process.js';
+import { get, post, remove, upload } from '../../support/requests.js';
+import { onSimulator, simulator } from '../../support/simulator.js';
+import { startWorker, type TestWorker, type WorkerOptions } from '../../support/worker.js';
 
 // Read by the simulator when the first worker starts. A driver that is lost gives nothing back.
 process.env.CUDA_SIM_DEVICES = '512MiB';

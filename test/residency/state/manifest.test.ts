@@ -1,12 +1,12 @@
 import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { referenceTreeDigest } from '../../src/seal/tree.js';
-import { patternBytes } from '../support/bytes.js';
-import { availableBytes, get, post, remove, sha256, upload } from '../support/requests.js';
-import { onSimulator, simulator } from '../support/simulator.js';
-import { until } from '../support/until.js';
-import { startWorker, type TestWorker, type WorkerOptions } from '../support/worker.js';
+import { referenceTreeDigest } from '../../../src/seal/tree.js';
+import { patternBytes } from '../../support/bytes.js';
+import { availableBytes, get, post, remove, sha256, upload } from '../../support/requests.js';
+import { onSimulator, simulator } from '../../support/simulator.js';
+import { until } from '../../support/until.js';
+import { startWorker, type TestWorker, type WorkerOptions } from '../../support/worker.js';
 
 process.env.CUDA_SIM_ENGINE = 'fast';
 

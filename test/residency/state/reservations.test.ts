@@ -1,6 +1,6 @@
 import t from 'tap';
-import { type DeviceFigures, DeviceMemory } from '../../src/residency/memory.js';
-import { Reservations } from '../../src/residency/reservation.js';
+import { type DeviceFigures, DeviceMemory } from '../../../src/residency/state/device_memory.js';
+import { Reservations } from '../../../src/residency/state/reservations.js';
 
 const granularityBytes = 2 * 1024 * 1024;
 const figures: DeviceFigures = {

@@ -1,10 +1,10 @@
 import { request } from 'node:http';
 import { compactVerify } from 'jose';
 import t from 'tap';
-import { deriveSealKey } from '../../src/seal/key.js';
-import { patternBytes } from '../support/bytes.js';
-import { get, remove, upload } from '../support/requests.js';
-import { startWorker, token } from '../support/worker.js';
+import { deriveSealKey } from '../../../src/seal/key.js';
+import { patternBytes } from '../../support/bytes.js';
+import { get, remove, upload } from '../../support/requests.js';
+import { startWorker, token } from '../../support/worker.js';
 
 const bytes = patternBytes(5000);
 const key = deriveSealKey(Buffer.from(token), 'worker-1');
