@@ -5,11 +5,11 @@
 const jws = 'src/seal/jws.ts';
 const auth = 'src/http/plugins/auth.ts';
 const allOrNone = 'The pattern matches all three parts or none, and a header that is not there decodes to none.';
-const rotation = 'src/residency/rotation.ts';
-const appendFile = 'src/residency/audit/append_file.ts';
-const entry = 'src/residency/audit/entry.ts';
-const log = 'src/residency/audit/log.ts';
-const audit = 'src/residency/audit/audit.ts';
+const rotation = 'src/residency/handle/key_rotation.ts';
+const appendFile = 'src/audit/log/append_file.ts';
+const entry = 'src/audit/entry.ts';
+const log = 'src/audit/log/log.ts';
+const audit = 'src/audit/writer.ts';
 const nothingToWrite = 'Where nothing waits, nothing is written, just before the checkpoint that opens the same file.';
 const decoration = 'Fastify is told the shape of a request for speed; each request is given both before they are read.';
 
@@ -58,14 +58,14 @@ export const equivalents = [
     why: 'What is not there fails at its first use, in the same place and to the same end.',
   },
   {
-    file: 'src/residency/audit/verify.ts',
+    file: 'src/audit/verify/verify_log.ts',
     line: 'return done === true ? undefined : value;',
     from: 'done === true',
     to: 'false',
     why: 'What a generator that has ended gives is undefined as well; the type does not know it.',
   },
   {
-    file: 'src/residency/audit/rotation.ts',
+    file: 'src/audit/log/rotation.ts',
     line: '.sort((a, b) =>',
     from: '<',
     to: '<=',

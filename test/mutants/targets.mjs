@@ -6,34 +6,34 @@ const handles = [
   'test/seal/handle.test.ts',
   'test/seal/key.test.ts',
   'test/seal/ed25519.test.ts',
-  'test/residency/handles.test.ts',
+  'test/residency/handle/check.test.ts',
 ];
-const rotation = ['test/residency/rotation.test.ts', 'test/http/routes/keys.test.ts'];
-const auditLog = ['test/residency/audit_log.test.ts'];
-const accounts = ['test/residency/memory.test.ts', 'test/residency/reservation.test.ts'];
+const rotation = ['test/residency/handle/key_rotation.test.ts', 'test/http/routes/keys.test.ts'];
+const auditLog = ['test/audit/log/log.test.ts'];
+const accounts = ['test/residency/state/device_memory.test.ts', 'test/residency/state/reservations.test.ts'];
 
 export const targets = {
   'src/seal/jws.ts': handles,
   'src/seal/handle.ts': handles,
   'src/seal/key.ts': [...handles, ...rotation],
   'src/seal/jwk.ts': ['test/seal/ed25519.test.ts'],
-  'src/residency/keyring.ts': rotation,
-  'src/residency/rotation.ts': rotation,
-  'src/residency/verdict.ts': ['test/residency/handles.test.ts', 'test/residency/verify.test.ts', ...rotation],
-  'src/http/credentials.ts': ['test/http/plugins/auth.test.ts', 'test/server/reload.test.ts'],
+  'src/residency/state/keyring.ts': rotation,
+  'src/residency/handle/key_rotation.ts': rotation,
+  'src/residency/handle/check.ts': ['test/residency/handle/check.test.ts', 'test/residency/integrity/verify.test.ts', ...rotation],
+  'src/http/plugins/tokens.ts': ['test/http/plugins/auth.test.ts', 'test/process/reload.test.ts'],
   'src/http/plugins/auth.ts': ['test/http/plugins/auth.test.ts', 'test/http/routes/plan.test.ts'],
-  'src/residency/memory.ts': accounts,
-  'src/residency/reservation.ts': accounts,
-  'src/residency/audit/append_file.ts': auditLog,
-  'src/residency/audit/audit.ts': [...auditLog, 'test/residency/audit.test.ts'],
-  'src/residency/audit/batch.ts': auditLog,
-  'src/residency/audit/chain.ts': ['test/residency/audit_chain.test.ts'],
-  'src/residency/audit/checkpoint.ts': ['test/residency/audit_chain.test.ts'],
-  'src/residency/audit/entry.ts': ['test/residency/audit_chain.test.ts'],
-  'src/residency/audit/failures.ts': ['test/residency/audit_failures.test.ts'],
-  'src/residency/audit/lines.ts': ['test/residency/audit_chain.test.ts'],
-  'src/residency/audit/log.ts': auditLog,
-  'src/residency/audit/rotation.ts': auditLog,
-  'src/residency/audit/tail.ts': auditLog,
-  'src/residency/audit/verify.ts': ['test/residency/audit_chain.test.ts'],
+  'src/residency/state/device_memory.ts': accounts,
+  'src/residency/state/reservations.ts': accounts,
+  'src/audit/log/append_file.ts': auditLog,
+  'src/audit/writer.ts': [...auditLog, 'test/audit/writer.test.ts'],
+  'src/audit/log/batch.ts': auditLog,
+  'src/audit/verify/chain.ts': ['test/audit/verify/chain.test.ts'],
+  'src/audit/checkpoint.ts': ['test/audit/verify/chain.test.ts'],
+  'src/audit/entry.ts': ['test/audit/verify/chain.test.ts'],
+  'src/audit/auth_failures.ts': ['test/audit/auth_failures.test.ts'],
+  'src/audit/verify/read_lines.ts': ['test/audit/verify/chain.test.ts'],
+  'src/audit/log/log.ts': auditLog,
+  'src/audit/log/rotation.ts': auditLog,
+  'src/audit/log/tail.ts': auditLog,
+  'src/audit/verify/verify_log.ts': ['test/audit/verify/chain.test.ts'],
 };
