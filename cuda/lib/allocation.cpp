@@ -73,9 +73,9 @@ vram_status Allocation::write(uint64_t offset, const uint8_t *source, uint64_t b
   VRAM_TRY(check_range(offset, bytes));
   VRAM_TRY(check_open(offset));
   VRAM_TRY(device_.bind());
-  const std::lock_guard<std::mutex> lane(device_.copy_lane().mutex());
+  const std::lock_guard<std::mutex> lock(device_.staged_stream().mutex());
   VRAM_TRY(check_open(offset));  // a load may have sealed it meanwhile
-  const vram_status status = device_.copy_lane().copy_in(mapping_.address() + offset, source, bytes);
+  const vram_status status = device_.staged_stream().copy_in(mapping_.address() + offset, source, bytes);
   if (status != VRAM_OK) write_failed_ = true;
   return status;
 }
@@ -86,9 +86,9 @@ vram_status Allocation::read(uint64_t offset, uint8_t *destination, uint64_t byt
   VRAM_TRY(check_range(offset, bytes));
   VRAM_TRY(check_open(offset));
   VRAM_TRY(device_.bind());
-  const std::lock_guard<std::mutex> lane(device_.copy_lane().mutex());
+  const std::lock_guard<std::mutex> lock(device_.staged_stream().mutex());
   VRAM_TRY(check_open(offset));  // as above
-  return device_.copy_lane().copy_out(destination, mapping_.address() + offset, bytes);
+  return device_.staged_stream().copy_out(destination, mapping_.address() + offset, bytes);
 }
 
 vram_status Allocation::seal() {
@@ -117,8 +117,8 @@ vram_status Allocation::seal_filled(uint64_t filled_bytes, uint64_t *out_sealed_
  * first: memory that turns read-only under it costs the context.
  */
 vram_status Allocation::protect(uint64_t until_bytes) {
-  const std::lock_guard<std::mutex> lane(device_.copy_lane().mutex());
-  if (write_failed_) VRAM_TRY(device_.copy_lane().settle());
+  const std::lock_guard<std::mutex> lock(device_.staged_stream().mutex());
+  if (write_failed_) VRAM_TRY(device_.staged_stream().settle());
   write_failed_ = false;
   VRAM_TRY(mapping_.set_access(sealed_bytes_, until_bytes - sealed_bytes_, cu::kAccessRead));
   sealed_bytes_ = std::min(until_bytes, bytes_);
@@ -190,9 +190,9 @@ vram_status Allocation::restore(int file, uint64_t offset, uint64_t bytes, const
     const uint64_t piece = std::min(bytes - done, kGroupBytes);
     VRAM_TRY(original.read(offset + done, piece, hashes + done / kGroupBytes * kDigestBytes));
     if (is_sealed()) VRAM_TRY(unprotect());
-    const std::lock_guard<std::mutex> lane(device_.copy_lane().mutex());
+    const std::lock_guard<std::mutex> lock(device_.staged_stream().mutex());
     const cu::DevicePtr destination = mapping_.address() + offset + done;
-    const vram_status copied = device_.copy_lane().copy_in(destination, original.group(), piece);
+    const vram_status copied = device_.staged_stream().copy_in(destination, original.group(), piece);
     if (copied != VRAM_OK) write_failed_ = true;
     VRAM_TRY(copied);
   }
@@ -228,8 +228,8 @@ vram_status Allocation::free() {
 vram_status Allocation::wipe() {
   VRAM_TRY(mapping_.set_access(cu::kAccessReadWrite));
   stage_ = Stage::kWiping;
-  const std::lock_guard<std::mutex> lane(device_.copy_lane().mutex());
-  VRAM_TRY(device_.copy_lane().fill_with_zeros(mapping_.address(), mapping_.bytes()));
+  const std::lock_guard<std::mutex> lock(device_.staged_stream().mutex());
+  VRAM_TRY(device_.staged_stream().fill_with_zeros(mapping_.address(), mapping_.bytes()));
   stage_ = Stage::kWiped;
   return VRAM_OK;
 }

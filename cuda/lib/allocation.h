@@ -64,7 +64,7 @@ class Allocation {
   Stage stage_ = Stage::kLive;
   bool loading_ = false;
   uint64_t part_bytes_ = 0;
-  std::atomic<uint64_t> sealed_bytes_{0};  // from the start on; grows under the copy lane's lock
+  std::atomic<uint64_t> sealed_bytes_{0};  // from the start on; grows under the staged stream's lock
   std::atomic<bool> orphan_{false};
   std::atomic<bool> digest_failed_{false};  // a kernel may be reading still
   std::atomic<bool> write_failed_{false};   // a copy may be writing still

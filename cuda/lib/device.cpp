@@ -21,7 +21,7 @@ vram_status Device::open(int ordinal, const std::string &kernels) {
   VRAM_TRY(from_driver(driver_.cuModuleLoadData(&module_, kernels.c_str()), VRAM_OUT_OF_MEMORY));
   cu::Function kernel = nullptr;
   VRAM_TRY(from_driver(driver_.cuModuleGetFunction(&kernel, module_, kKernelName)));
-  VRAM_TRY(copy_lane_.create(kCopyBufferBytes));
+  VRAM_TRY(staged_stream_.create(kCopyBufferBytes));
   return digester_.create(ordinal_, granularity_bytes_, kernel);
 }
 
@@ -40,7 +40,7 @@ vram_status Device::close() {
   if (context_ == nullptr) return VRAM_OK;
   VRAM_TRY(bind());
   VRAM_TRY(digester_.release());
-  VRAM_TRY(copy_lane_.release());
+  VRAM_TRY(staged_stream_.release());
   if (module_ != nullptr) VRAM_TRY(from_driver(driver_.cuModuleUnload(module_)));
   module_ = nullptr;
   VRAM_TRY(from_driver(driver_.cuDevicePrimaryCtxRelease_v2(device_)));

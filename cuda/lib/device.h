@@ -1,4 +1,4 @@
-/** One GPU: its primary context, the kernels in it, and the lanes by which calls reach it. */
+/** One GPU: its primary context, the kernels in it, and the streams by which calls reach it. */
 #pragma once
 
 #include <string>
@@ -9,7 +9,7 @@ namespace vram {
 
 class Device {
  public:
-  explicit Device(const DriverTable &driver) : driver_(driver), copy_lane_(driver), digester_(driver) {}
+  explicit Device(const DriverTable &driver) : driver_(driver), staged_stream_(driver), digester_(driver) {}
   ~Device() { (void)close(); }
   Device(const Device &) = delete;
   Device &operator=(const Device &) = delete;
@@ -27,7 +27,7 @@ class Device {
 
   int ordinal() const { return ordinal_; }
   uint64_t granularity_bytes() const { return granularity_bytes_; }
-  Lane &copy_lane() { return copy_lane_; }
+  StagedStream &staged_stream() { return staged_stream_; }
   Digester &digester() { return digester_; }
 
  private:
@@ -42,7 +42,7 @@ class Device {
   size_t granularity_bytes_ = 0;
   cu::Context context_ = nullptr;
   cu::Module module_ = nullptr;
-  Lane copy_lane_;
+  StagedStream staged_stream_;
   Digester digester_;
 };
 

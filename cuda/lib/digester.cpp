@@ -17,19 +17,19 @@ constexpr unsigned kThreadsPerBlock = 64;
 
 vram_status Digester::create(int device, uint64_t granularity_bytes, cu::Function kernel) {
   kernel_ = kernel;
-  VRAM_TRY(lane_.create(kGroupHashBytes));
+  VRAM_TRY(stream_.create(kGroupHashBytes));
   const uint64_t scratch_bytes = round_up(kLeafBytes + kGroupHashBytes, granularity_bytes);
   return create_mapped(device, scratch_bytes, scratch_bytes, memory_, scratch_);
 }
 
 vram_status Digester::release() {
-  VRAM_TRY(lane_.release());
+  VRAM_TRY(stream_.release());
   VRAM_TRY(scratch_.release());
   return memory_.release();
 }
 
 vram_status Digester::digest(cu::DevicePtr address, uint64_t bytes, bool one_block, uint8_t *out_hashes) {
-  const std::lock_guard<std::mutex> lock(lane_.mutex());
+  const std::lock_guard<std::mutex> lock(stream_.mutex());
   for (uint64_t done = 0; done < bytes; done += kSegmentBytes) {
     const uint64_t segment_bytes = std::min(bytes - done, kSegmentBytes);
     uint8_t *segment_hashes = out_hashes + done / kGroupBytes * kDigestBytes;
@@ -39,18 +39,18 @@ vram_status Digester::digest(cu::DevicePtr address, uint64_t bytes, bool one_blo
 }
 
 vram_status Digester::settle() {
-  const std::lock_guard<std::mutex> lock(lane_.mutex());
-  return lane_.settle();
+  const std::lock_guard<std::mutex> lock(stream_.mutex());
+  return stream_.settle();
 }
 
 vram_status Digester::digest_segment(cu::DevicePtr address, uint64_t bytes, bool one_block, uint8_t *out_hashes) {
   const cu::DevicePtr leaves = scratch_.address();
   const cu::DevicePtr groups = one_block ? leaves : leaves + kLeafBytes;
-  VRAM_TRY(lane_.run([&](cu::Stream stream) -> vram_status {
+  VRAM_TRY(stream_.run([&](cu::Stream stream) -> vram_status {
     VRAM_TRY(launch(address, bytes, leaves, stream));
     return one_block ? VRAM_OK : launch(leaves, block_count(bytes) * kDigestBytes, groups, stream);
   }));
-  return lane_.copy_out(out_hashes, groups, group_count(bytes) * kDigestBytes);
+  return stream_.copy_out(out_hashes, groups, group_count(bytes) * kDigestBytes);
 }
 
 vram_status Digester::launch(cu::DevicePtr input, uint64_t bytes, cu::DevicePtr output, cu::Stream stream) {

@@ -1,14 +1,14 @@
 /** Digests memory where it lies: runs the kernel over it, and brings back one hash a group. */
 #pragma once
 
-#include "lane.h"
+#include "staged_stream.h"
 #include "mapping.h"
 
 namespace vram {
 
 class Digester {
  public:
-  explicit Digester(const DriverTable &driver) : lane_(driver), driver_(driver), memory_(driver), scratch_(driver) {}
+  explicit Digester(const DriverTable &driver) : stream_(driver), driver_(driver), memory_(driver), scratch_(driver) {}
 
   /** Takes all that it will ever need, so that the device's free memory does not change later. Needs the context. */
   vram_status create(int device, uint64_t granularity_bytes, cu::Function kernel);
@@ -28,7 +28,7 @@ class Digester {
   vram_status digest_segment(cu::DevicePtr address, uint64_t bytes, bool one_block, uint8_t *out_hashes);
   vram_status launch(cu::DevicePtr input, uint64_t bytes, cu::DevicePtr output, cu::Stream stream);
 
-  Lane lane_;
+  StagedStream stream_;
   const DriverTable &driver_;
   PhysicalMemory memory_;
   Mapping scratch_;

@@ -1,7 +1,7 @@
 /** Copies from pinned host memory to a device, on a stream of their own, beside whatever else the device does. */
 #pragma once
 
-#include "lane.h"
+#include "staged_stream.h"
 
 namespace vram {
 

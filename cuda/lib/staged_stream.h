@@ -12,19 +12,19 @@
 
 namespace vram {
 
-class Lane {
+class StagedStream {
  public:
-  explicit Lane(const DriverTable &driver) : driver_(driver), buffer_(driver) {}
-  ~Lane() { (void)release(); }
-  Lane(const Lane &) = delete;
-  Lane &operator=(const Lane &) = delete;
+  explicit StagedStream(const DriverTable &driver) : driver_(driver), buffer_(driver) {}
+  ~StagedStream() { (void)release(); }
+  StagedStream(const StagedStream &) = delete;
+  StagedStream &operator=(const StagedStream &) = delete;
 
   /** Needs the device's context, as all of these do. */
   vram_status create(uint64_t buffer_bytes);
   /** On failure it remembers how far it came, and another call goes on there. */
   vram_status release();
 
-  /** One caller at a time: whoever uses the lane holds this. */
+  /** One caller at a time: whoever uses the stream holds this. */
   std::mutex &mutex() { return mutex_; }
 
   /** Each returns when the device is done with it, whether it went well or not. */

@@ -1,4 +1,4 @@
-#include "lane.h"
+#include "staged_stream.h"
 
 #include <algorithm>
 #include <cstring>
@@ -11,12 +11,12 @@ vram_status wait_for(const DriverTable &driver, cu::Stream stream, bool *out_idl
   return from_driver(result);
 }
 
-vram_status Lane::create(uint64_t buffer_bytes) {
+vram_status StagedStream::create(uint64_t buffer_bytes) {
   VRAM_TRY(from_driver(driver_.cuStreamCreate(&stream_, cu::kStreamNonBlocking)));
   return buffer_.create(buffer_bytes);
 }
 
-vram_status Lane::release() {
+vram_status StagedStream::release() {
   if (stream_ != nullptr) {
     VRAM_TRY(settle());
     VRAM_TRY(from_driver(driver_.cuStreamDestroy_v2(stream_)));
@@ -25,7 +25,7 @@ vram_status Lane::release() {
   return buffer_.release();
 }
 
-vram_status Lane::settle() {
+vram_status StagedStream::settle() {
   if (!unsettled_) return VRAM_OK;
   bool idle = false;
   const vram_status status = wait_for(driver_, stream_, &idle);
@@ -33,7 +33,7 @@ vram_status Lane::settle() {
   return status;
 }
 
-vram_status Lane::copy_in(cu::DevicePtr destination, const uint8_t *source, uint64_t bytes) {
+vram_status StagedStream::copy_in(cu::DevicePtr destination, const uint8_t *source, uint64_t bytes) {
   for (uint64_t done = 0; done < bytes;) {
     const uint64_t piece = std::min(bytes - done, buffer_.bytes());
     VRAM_TRY(settle());
@@ -46,7 +46,7 @@ vram_status Lane::copy_in(cu::DevicePtr destination, const uint8_t *source, uint
   return VRAM_OK;
 }
 
-vram_status Lane::copy_out(uint8_t *destination, cu::DevicePtr source, uint64_t bytes) {
+vram_status StagedStream::copy_out(uint8_t *destination, cu::DevicePtr source, uint64_t bytes) {
   for (uint64_t done = 0; done < bytes;) {
     const uint64_t piece = std::min(bytes - done, buffer_.bytes());
     VRAM_TRY(run([&](cu::Stream stream) {
@@ -58,7 +58,7 @@ vram_status Lane::copy_out(uint8_t *destination, cu::DevicePtr source, uint64_t 
   return VRAM_OK;
 }
 
-vram_status Lane::fill_with_zeros(cu::DevicePtr destination, uint64_t bytes) {
+vram_status StagedStream::fill_with_zeros(cu::DevicePtr destination, uint64_t bytes) {
   return run([&](cu::Stream stream) { return from_driver(driver_.cuMemsetD8Async(destination, 0, bytes, stream)); });
 }
 
