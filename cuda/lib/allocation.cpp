@@ -4,7 +4,7 @@
 #include <cstring>
 #include <vector>
 
-#include "original.h"
+#include "repair_source.h"
 #include "residency.h"
 #include "tree.h"
 
@@ -185,14 +185,14 @@ vram_status Allocation::repair(int file, uint64_t offset, uint64_t bytes, const 
 }
 
 vram_status Allocation::restore(int file, uint64_t offset, uint64_t bytes, const uint8_t *hashes) {
-  Original original(file, bytes_ <= kBlockBytes);
+  RepairSource source(file, bytes_ <= kBlockBytes);
   for (uint64_t done = 0; done < bytes; done += kGroupBytes) {
     const uint64_t piece = std::min(bytes - done, kGroupBytes);
-    VRAM_TRY(original.read(offset + done, piece, hashes + done / kGroupBytes * kDigestBytes));
+    VRAM_TRY(source.read(offset + done, piece, hashes + done / kGroupBytes * kDigestBytes));
     if (is_sealed()) VRAM_TRY(unprotect());
     const std::lock_guard<std::mutex> lock(device_.staged_stream().mutex());
     const cu::DevicePtr destination = mapping_.address() + offset + done;
-    const vram_status copied = device_.staged_stream().copy_in(destination, original.group(), piece);
+    const vram_status copied = device_.staged_stream().copy_in(destination, source.group(), piece);
     if (copied != VRAM_OK) write_failed_ = true;
     VRAM_TRY(copied);
   }

@@ -7,10 +7,10 @@
 
 namespace vram {
 
-class Original {
+class RepairSource {
  public:
   /** `one_block`: the shard is no longer than a block. The descriptor stays the caller's. */
-  Original(int file, bool one_block) : file_(file), one_block_(one_block), group_(new uint8_t[kGroupBytes]) {}
+  RepairSource(int file, bool one_block) : file_(file), one_block_(one_block), group_(new uint8_t[kGroupBytes]) {}
 
   /**
    * Reads the group at `offset`, `bytes` long, and holds it against its hash. VRAM_FILE_TOO_SHORT, VRAM_FILE_ERROR

@@ -1,4 +1,4 @@
-#include "original.h"
+#include "repair_source.h"
 
 #include <cstring>
 
@@ -7,7 +7,7 @@
 
 namespace vram {
 
-vram_status Original::read(uint64_t offset, uint64_t bytes, const uint8_t *hash) {
+vram_status RepairSource::read(uint64_t offset, uint64_t bytes, const uint8_t *hash) {
   uint64_t got = 0;
   VRAM_TRY(FileSource(file_, offset).read(group_.get(), bytes, &got));
   uint8_t found[kDigestBytes];
