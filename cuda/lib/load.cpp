@@ -7,7 +7,7 @@
 namespace vram {
 
 Load::Load(std::shared_ptr<Driver> driver, uint64_t bytes, uint32_t flags)
-    : driver_(std::move(driver)), bytes_(bytes), flags_(flags), upload_(driver_->table()) {}
+    : driver_(std::move(driver)), bytes_(bytes), flags_(flags), copy_stream_(driver_->table()) {}
 
 Load::Load(std::shared_ptr<Allocation> allocation, uint32_t flags)
     : driver_(allocation->shared_driver()),
@@ -15,7 +15,7 @@ Load::Load(std::shared_ptr<Allocation> allocation, uint32_t flags)
       bytes_(allocation_->bytes()),
       flags_(flags),
       closed_(true),
-      upload_(driver_->table()) {}
+      copy_stream_(driver_->table()) {}
 
 Load::~Load() {
   (void)close();
@@ -27,7 +27,7 @@ vram_status Load::open() {
   closed_ = false;
   holds_allocation_ = true;
   VRAM_TRY(allocation_->device().bind());
-  return upload_.create();
+  return copy_stream_.create();
 }
 
 vram_status Load::enter(Lock *out_lock) {
@@ -106,11 +106,11 @@ vram_status Load::take(const uint8_t *data, uint64_t bytes) {
   vram_status status = VRAM_OK;
   if (allocation_ != nullptr) {
     VRAM_TRY(allocation_->device().bind());
-    status = upload_.begin_copy(allocation_->address() + received_bytes_, data, bytes);
+    status = copy_stream_.begin_copy(allocation_->address() + received_bytes_, data, bytes);
   }
   if (status == VRAM_OK) status = digest(data, bytes);
   // Even after a failure: the slot is the caller's again when this returns.
-  if (allocation_ != nullptr) status = first_failure(status, upload_.finish_copy());
+  if (allocation_ != nullptr) status = first_failure(status, copy_stream_.finish_copy());
   received_bytes_ += bytes;
   return status;
 }
@@ -154,10 +154,10 @@ vram_status Load::close() {
   const Lock lock(mutex_);
   if (closed_) return VRAM_OK;
   // Whatever becomes of the rest: memory that no copy touches any more is the allocation's to give back.
-  if (upload_.is_idle()) end_claim();
+  if (copy_stream_.is_idle()) end_claim();
   if (allocation_ != nullptr) {
     VRAM_TRY(failure_ = allocation_->device().bind());
-    VRAM_TRY(failure_ = upload_.release());
+    VRAM_TRY(failure_ = copy_stream_.release());
     end_claim();
   }
   closed_ = true;

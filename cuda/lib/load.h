@@ -9,7 +9,7 @@
 #include "allocation.h"
 #include "source.h"
 #include "tree.h"
-#include "upload.h"
+#include "copy_stream.h"
 
 namespace vram {
 
@@ -59,7 +59,7 @@ class Load {
   Sha256 flat_;
   TreeHasher tree_;
   std::optional<vram_load_result> result_;
-  Upload upload_;
+  CopyStream copy_stream_;
 };
 
 }  // namespace vram

@@ -5,12 +5,12 @@
 
 namespace vram {
 
-class Upload {
+class CopyStream {
  public:
-  explicit Upload(const DriverTable &driver) : driver_(driver) {}
-  ~Upload() { (void)release(); }
-  Upload(const Upload &) = delete;
-  Upload &operator=(const Upload &) = delete;
+  explicit CopyStream(const DriverTable &driver) : driver_(driver) {}
+  ~CopyStream() { (void)release(); }
+  CopyStream(const CopyStream &) = delete;
+  CopyStream &operator=(const CopyStream &) = delete;
 
   /** Needs the device's context, as all of these do. */
   vram_status create();

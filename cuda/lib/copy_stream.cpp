@@ -1,13 +1,13 @@
-#include "upload.h"
+#include "copy_stream.h"
 
 namespace vram {
 
-vram_status Upload::create() {
+vram_status CopyStream::create() {
   VRAM_TRY(from_driver(driver_.cuStreamCreate(&stream_, cu::kStreamNonBlocking)));
   return from_driver(driver_.cuEventCreate(&copied_, cu::kEventDisableTiming));
 }
 
-vram_status Upload::release() {
+vram_status CopyStream::release() {
   if (!idle_) VRAM_TRY(wait_for(driver_, stream_, &idle_));
   if (copied_ != nullptr) VRAM_TRY(from_driver(driver_.cuEventDestroy_v2(copied_)));
   copied_ = nullptr;
@@ -16,13 +16,13 @@ vram_status Upload::release() {
   return VRAM_OK;
 }
 
-vram_status Upload::begin_copy(cu::DevicePtr destination, const uint8_t *source, uint64_t bytes) {
+vram_status CopyStream::begin_copy(cu::DevicePtr destination, const uint8_t *source, uint64_t bytes) {
   idle_ = false;
   VRAM_TRY(from_driver(driver_.cuMemcpyHtoDAsync_v2(destination, source, bytes, stream_)));
   return from_driver(driver_.cuEventRecord(copied_, stream_));
 }
 
-vram_status Upload::finish_copy() {
+vram_status CopyStream::finish_copy() {
   const vram_status status = from_driver(driver_.cuEventSynchronize(copied_));
   idle_ = status == VRAM_OK;
   // Without the event's word the stream's must do: the caller wants its memory back.
