@@ -166,7 +166,7 @@ vram_status Allocation::digest(uint64_t offset, uint64_t bytes, uint8_t *out_has
   // The caller's buffer is written in one go, when all has gone well.
   std::vector<uint8_t> hashes(group_count(bytes) * kDigestBytes);
   const bool one_block = bytes_ <= kBlockBytes;
-  const vram_status status = device_.digester().digest(mapping_.address() + offset, bytes, one_block, hashes.data());
+  const vram_status status = device_.hasher().digest(mapping_.address() + offset, bytes, one_block, hashes.data());
   if (status != VRAM_OK) digest_failed_ = true;
   VRAM_TRY(status);
   std::memcpy(out_hashes, hashes.data(), hashes.size());
@@ -218,7 +218,7 @@ vram_status Allocation::free() {
   if (loading_) return VRAM_BUSY;
   if (!memory_.is_owned()) return VRAM_OK;
   VRAM_TRY(device_.bind());
-  if (digest_failed_) VRAM_TRY(device_.digester().settle());
+  if (digest_failed_) VRAM_TRY(device_.hasher().settle());
   digest_failed_ = false;
   if (stage_ != Stage::kWiped) VRAM_TRY(wipe());
   VRAM_TRY(mapping_.release());

@@ -22,7 +22,7 @@ vram_status Device::open(int ordinal, const std::string &kernels) {
   cu::Function kernel = nullptr;
   VRAM_TRY(from_driver(driver_.cuModuleGetFunction(&kernel, module_, kKernelName)));
   VRAM_TRY(staged_stream_.create(kCopyBufferBytes));
-  return digester_.create(ordinal_, granularity_bytes_, kernel);
+  return hasher_.create(ordinal_, granularity_bytes_, kernel);
 }
 
 vram_status Device::identify() {
@@ -39,7 +39,7 @@ vram_status Device::identify() {
 vram_status Device::close() {
   if (context_ == nullptr) return VRAM_OK;
   VRAM_TRY(bind());
-  VRAM_TRY(digester_.release());
+  VRAM_TRY(hasher_.release());
   VRAM_TRY(staged_stream_.release());
   if (module_ != nullptr) VRAM_TRY(from_driver(driver_.cuModuleUnload(module_)));
   module_ = nullptr;

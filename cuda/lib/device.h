@@ -3,13 +3,13 @@
 
 #include <string>
 
-#include "digester.h"
+#include "device_hasher.h"
 
 namespace vram {
 
 class Device {
  public:
-  explicit Device(const DriverTable &driver) : driver_(driver), staged_stream_(driver), digester_(driver) {}
+  explicit Device(const DriverTable &driver) : driver_(driver), staged_stream_(driver), hasher_(driver) {}
   ~Device() { (void)close(); }
   Device(const Device &) = delete;
   Device &operator=(const Device &) = delete;
@@ -28,7 +28,7 @@ class Device {
   int ordinal() const { return ordinal_; }
   uint64_t granularity_bytes() const { return granularity_bytes_; }
   StagedStream &staged_stream() { return staged_stream_; }
-  Digester &digester() { return digester_; }
+  DeviceHasher &hasher() { return hasher_; }
 
  private:
   vram_status identify();
@@ -43,7 +43,7 @@ class Device {
   cu::Context context_ = nullptr;
   cu::Module module_ = nullptr;
   StagedStream staged_stream_;
-  Digester digester_;
+  DeviceHasher hasher_;
 };
 
 }  // namespace vram

@@ -6,9 +6,9 @@
 
 namespace vram {
 
-class Digester {
+class DeviceHasher {
  public:
-  explicit Digester(const DriverTable &driver) : stream_(driver), driver_(driver), memory_(driver), scratch_(driver) {}
+  explicit DeviceHasher(const DriverTable &driver) : stream_(driver), driver_(driver), memory_(driver), scratch_(driver) {}
 
   /** Takes all that it will ever need, so that the device's free memory does not change later. Needs the context. */
   vram_status create(int device, uint64_t granularity_bytes, cu::Function kernel);

@@ -1,4 +1,4 @@
-#include "digester.h"
+#include "device_hasher.h"
 
 #include <algorithm>
 
@@ -15,20 +15,20 @@ constexpr unsigned kThreadsPerBlock = 64;
 
 }  // namespace
 
-vram_status Digester::create(int device, uint64_t granularity_bytes, cu::Function kernel) {
+vram_status DeviceHasher::create(int device, uint64_t granularity_bytes, cu::Function kernel) {
   kernel_ = kernel;
   VRAM_TRY(stream_.create(kGroupHashBytes));
   const uint64_t scratch_bytes = round_up(kLeafBytes + kGroupHashBytes, granularity_bytes);
   return create_mapped(device, scratch_bytes, scratch_bytes, memory_, scratch_);
 }
 
-vram_status Digester::release() {
+vram_status DeviceHasher::release() {
   VRAM_TRY(stream_.release());
   VRAM_TRY(scratch_.release());
   return memory_.release();
 }
 
-vram_status Digester::digest(cu::DevicePtr address, uint64_t bytes, bool one_block, uint8_t *out_hashes) {
+vram_status DeviceHasher::digest(cu::DevicePtr address, uint64_t bytes, bool one_block, uint8_t *out_hashes) {
   const std::lock_guard<std::mutex> lock(stream_.mutex());
   for (uint64_t done = 0; done < bytes; done += kSegmentBytes) {
     const uint64_t segment_bytes = std::min(bytes - done, kSegmentBytes);
@@ -38,12 +38,12 @@ vram_status Digester::digest(cu::DevicePtr address, uint64_t bytes, bool one_blo
   return VRAM_OK;
 }
 
-vram_status Digester::settle() {
+vram_status DeviceHasher::settle() {
   const std::lock_guard<std::mutex> lock(stream_.mutex());
   return stream_.settle();
 }
 
-vram_status Digester::digest_segment(cu::DevicePtr address, uint64_t bytes, bool one_block, uint8_t *out_hashes) {
+vram_status DeviceHasher::digest_segment(cu::DevicePtr address, uint64_t bytes, bool one_block, uint8_t *out_hashes) {
   const cu::DevicePtr leaves = scratch_.address();
   const cu::DevicePtr groups = one_block ? leaves : leaves + kLeafBytes;
   VRAM_TRY(stream_.run([&](cu::Stream stream) -> vram_status {
@@ -53,7 +53,7 @@ vram_status Digester::digest_segment(cu::DevicePtr address, uint64_t bytes, bool
   return stream_.copy_out(out_hashes, groups, group_count(bytes) * kDigestBytes);
 }
 
-vram_status Digester::launch(cu::DevicePtr input, uint64_t bytes, cu::DevicePtr output, cu::Stream stream) {
+vram_status DeviceHasher::launch(cu::DevicePtr input, uint64_t bytes, cu::DevicePtr output, cu::Stream stream) {
   void *parameters[] = {&input, &bytes, &output};
   const auto grid = static_cast<unsigned>((block_count(bytes) + kThreadsPerBlock - 1) / kThreadsPerBlock);
   return from_driver(
