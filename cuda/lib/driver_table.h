@@ -2,7 +2,7 @@
 #pragma once
 
 #include "../include/cuda_driver.h"
-#include "call_clock.h"
+#include "driver_watchdog.h"
 #include "status.h"
 
 namespace vram {
@@ -10,7 +10,7 @@ namespace vram {
 template <typename Signature>
 class DriverFunction;
 
-/** One function of the driver. Every call of it is under the clock of call_clock.h. */
+/** One function of the driver. Every call of it is watched by driver_watchdog.h. */
 template <typename... Parameters>
 class DriverFunction<cu::Result(Parameters...)> {
  public:

@@ -6,7 +6,7 @@
 #include <new>
 #include <system_error>
 
-#include "call_clock.h"
+#include "driver_watchdog.h"
 #include "handles.h"
 #include "load.h"
 

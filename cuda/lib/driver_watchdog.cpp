@@ -1,4 +1,4 @@
-#include "call_clock.h"
+#include "driver_watchdog.h"
 
 #include <algorithm>
 #include <atomic>
