@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "stream.h"
-#include "text.h"
+#include "parse.h"
 
 namespace cuda_sim {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <climits>
 
-#include "text.h"
+#include "parse.h"
 
 namespace cuda_sim {
 namespace {

@@ -1,6 +1,6 @@
 #include "latency.h"
 
-#include "text.h"
+#include "parse.h"
 
 namespace cuda_sim {
 namespace {

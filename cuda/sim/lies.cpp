@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <climits>
 
-#include "text.h"
+#include "parse.h"
 
 namespace cuda_sim {
 namespace {

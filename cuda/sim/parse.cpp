@@ -1,4 +1,4 @@
-#include "text.h"
+#include "parse.h"
 
 #include <charconv>
 
