@@ -45,7 +45,7 @@ vram_status Allocation::create() {
 }
 
 vram_status Allocation::get_info(vram_allocation_info *out_info) {
-  const Gate::Shared shared = gate_.share();
+  const SharedLock shared(mutex_);
   VRAM_TRY(check_live());
   *out_info = {};
   out_info->bytes = bytes_;
@@ -68,7 +68,7 @@ vram_status Allocation::check_open(uint64_t offset) const {
 }
 
 vram_status Allocation::write(uint64_t offset, const uint8_t *source, uint64_t bytes) {
-  const Gate::Shared shared = gate_.share();
+  const SharedLock shared(mutex_);
   VRAM_TRY(check_live());
   VRAM_TRY(check_range(offset, bytes));
   VRAM_TRY(check_open(offset));
@@ -81,7 +81,7 @@ vram_status Allocation::write(uint64_t offset, const uint8_t *source, uint64_t b
 }
 
 vram_status Allocation::read(uint64_t offset, uint8_t *destination, uint64_t bytes) {
-  const Gate::Shared shared = gate_.share();
+  const SharedLock shared(mutex_);
   VRAM_TRY(check_live());
   VRAM_TRY(check_range(offset, bytes));
   VRAM_TRY(check_open(offset));
@@ -92,7 +92,7 @@ vram_status Allocation::read(uint64_t offset, uint8_t *destination, uint64_t byt
 }
 
 vram_status Allocation::seal() {
-  const Gate::Exclusive exclusive = gate_.close();
+  const ExclusiveLock exclusive(mutex_);
   VRAM_TRY(check_live());
   if (loading_) return VRAM_BUSY;
   if (is_sealed()) return VRAM_SEALED;
@@ -101,7 +101,7 @@ vram_status Allocation::seal() {
 }
 
 vram_status Allocation::seal_filled(uint64_t filled_bytes, uint64_t *out_sealed_bytes) {
-  const Gate::Shared shared = gate_.share();
+  const SharedLock shared(mutex_);
   VRAM_TRY(check_live());
   const uint64_t until_bytes = std::min(filled_bytes, bytes_ - 1) / part_bytes_ * part_bytes_;
   if (until_bytes > sealed_bytes_) {
@@ -132,7 +132,7 @@ vram_status Allocation::unprotect() {
 }
 
 vram_status Allocation::attest(vram_residency *out_residency) {
-  const Gate::Shared shared = gate_.share();
+  const SharedLock shared(mutex_);
   VRAM_TRY(check_live());
   VRAM_TRY(device_.bind());
   const uint64_t sealed_bytes = sealed_bytes_;
@@ -159,7 +159,7 @@ vram_status Allocation::check_digest(uint64_t offset, uint64_t bytes, uint64_t o
 }
 
 vram_status Allocation::digest(uint64_t offset, uint64_t bytes, uint8_t *out_hashes, uint64_t out_bytes) {
-  const Gate::Shared shared = gate_.share();
+  const SharedLock shared(mutex_);
   VRAM_TRY(check_live());
   VRAM_TRY(check_digest(offset, bytes, out_bytes));
   VRAM_TRY(device_.bind());
@@ -175,7 +175,7 @@ vram_status Allocation::digest(uint64_t offset, uint64_t bytes, uint8_t *out_has
 
 vram_status Allocation::repair(int file, uint64_t offset, uint64_t bytes, const uint8_t *hashes,
                                uint64_t hashes_bytes) {
-  const Gate::Exclusive exclusive = gate_.close();
+  const ExclusiveLock exclusive(mutex_);
   VRAM_TRY(check_live());
   VRAM_TRY(check_digest(offset, bytes, hashes_bytes));
   if (!is_sealed()) return VRAM_NOT_SEALED;
@@ -200,7 +200,7 @@ vram_status Allocation::restore(int file, uint64_t offset, uint64_t bytes, const
 }
 
 vram_status Allocation::begin_load() {
-  const Gate::Exclusive exclusive = gate_.close();
+  const ExclusiveLock exclusive(mutex_);
   VRAM_TRY(check_live());
   if (is_sealed()) return VRAM_SEALED;
   if (loading_) return VRAM_BUSY;
@@ -209,12 +209,12 @@ vram_status Allocation::begin_load() {
 }
 
 void Allocation::end_load() {
-  const Gate::Exclusive exclusive = gate_.close();
+  const ExclusiveLock exclusive(mutex_);
   loading_ = false;
 }
 
 vram_status Allocation::free() {
-  const Gate::Exclusive exclusive = gate_.close();
+  const ExclusiveLock exclusive(mutex_);
   if (loading_) return VRAM_BUSY;
   if (!memory_.is_owned()) return VRAM_OK;
   VRAM_TRY(device_.bind());

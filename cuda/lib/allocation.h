@@ -60,7 +60,7 @@ class Allocation {
   const std::shared_ptr<Driver> driver_;
   Device &device_;
   const uint64_t bytes_;
-  Gate gate_;  // shared by those who use the memory; closed to change the fields below
+  FairSharedMutex mutex_;  // shared to use the memory; exclusive to change the fields below
   Stage stage_ = Stage::kLive;
   bool loading_ = false;
   uint64_t part_bytes_ = 0;

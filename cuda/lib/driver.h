@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "device.h"
-#include "gate.h"
+#include "fair_shared_mutex.h"
 #include "pinned_buffer.h"
 
 namespace vram {
@@ -21,8 +21,8 @@ class Driver {
    * failure. */
   vram_status close();
 
-  /** Every call into the library shares this gate; vram_close closes it, so that it finds nobody at work. */
-  Gate &gate() { return gate_; }
+  /** Every call into the library holds this shared; vram_close holds it exclusively, so no other call is running. */
+  FairSharedMutex &mutex() { return mutex_; }
   bool is_open() const { return open_; }
 
   const DriverTable &table() const { return table_; }
@@ -36,7 +36,7 @@ class Driver {
  private:
   vram_status open_devices(const std::string &kernels);
 
-  Gate gate_;
+  FairSharedMutex mutex_;
   bool open_ = false;
   DriverTable table_;
   uint64_t max_allocation_bytes_ = 0;

@@ -57,7 +57,7 @@ vram_status with(Handles<Object, kKind> &handles, uint64_t handle, Call call) no
   return guarded([&]() -> vram_status {
     std::shared_ptr<Object> object;
     VRAM_TRY(handles.find(handle, &object));
-    const Gate::Shared shared = driver_of(*object).gate().share();
+    const SharedLock shared(driver_of(*object).mutex());
     return driver_of(*object).is_open() ? call(object) : VRAM_STALE_HANDLE;
   });
 }
@@ -95,7 +95,7 @@ vram_status give_up_all(Handles<Object, kKind> &handles, const Driver &driver, C
 }
 
 vram_status close_driver(Driver &driver) {
-  const Gate::Exclusive alone = driver.gate().close();
+  const ExclusiveLock exclusive(driver.mutex());
   VRAM_TRY(give_up_all(loads(), driver, [](Load &load) { return load.close(); }));
   VRAM_TRY(give_up_all(allocations(), driver, [](Allocation &allocation) { return allocation.free(); }));
   return driver.close();
