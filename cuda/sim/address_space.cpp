@@ -77,7 +77,7 @@ cu::Result AddressSpace::map(uint64_t address, uint64_t bytes, std::shared_ptr<A
   mapping->access.assign(device_count_, cu::kAccessNone);
 
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (!lies_in_reservation(address, bytes) || !overlapping(address, bytes).empty()) return cu::kInvalidValue;
+  if (!is_in_reservation(address, bytes) || !overlapping(address, bytes).empty()) return cu::kInvalidValue;
   const int file = allocation->device().memory->file();
   uint64_t done = 0;
   for (const Extent &extent : allocation->extents()) {
@@ -191,7 +191,7 @@ uint64_t AddressSpace::mappings() const {
   return mappings_.size();
 }
 
-bool AddressSpace::lies_in_reservation(uint64_t address, uint64_t bytes) const {
+bool AddressSpace::is_in_reservation(uint64_t address, uint64_t bytes) const {
   const auto after = reservations_.upper_bound(address);
   if (after == reservations_.begin()) return false;
   const auto &[start, length] = *std::prev(after);

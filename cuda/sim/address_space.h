@@ -78,7 +78,7 @@ class AddressSpace {
  private:
   using Mappings = std::vector<std::shared_ptr<Mapping>>;
 
-  bool lies_in_reservation(uint64_t address, uint64_t bytes) const;
+  bool is_in_reservation(uint64_t address, uint64_t bytes) const;
   std::shared_ptr<Mapping> mapping_at(uint64_t address) const;
   Mappings overlapping(uint64_t address, uint64_t bytes) const;
   /** The mappings that make up a range exactly, none of them in use; empty where there are no such. */

@@ -139,7 +139,7 @@ cu::Result cuDeviceGetAttribute(int *value, cu::DeviceAttribute attribute, cu::D
         *value = 5;
         return cu::kSuccess;
       case cu::kAttributeVirtualMemoryManagementSupported:
-        *value = simulator().lies.tell(Lie::kVmm, 1);
+        *value = simulator().spoofs.report(Spoof::kVmm, 1);
         return cu::kSuccess;
     }
     return cu::kInvalidValue;

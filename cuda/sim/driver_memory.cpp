@@ -28,32 +28,32 @@ void answer(void *out, Value value) {
 
 /** What is known of an address: of device memory, pinned host memory, or nothing. */
 cu::Result answer_attribute(cu::PointerAttribute attribute, cu::DevicePtr address, void *out) {
-  const Lies &lies = simulator().lies;
+  const Spoofs &spoofs = simulator().spoofs;
   const std::shared_ptr<Allocation> allocation = simulator().address_space().allocation_at(address);
   const auto host = simulator().host_memory.find(reinterpret_cast<const void *>(address), 1);
   constexpr int kInvalidOrdinal = -2;
   switch (attribute) {
     case cu::kPointerMemoryType:
       if (allocation != nullptr) {
-        answer(out, static_cast<unsigned>(lies.tell(Lie::kMemoryType, cu::kMemoryTypeDevice)));
+        answer(out, static_cast<unsigned>(spoofs.report(Spoof::kMemoryType, cu::kMemoryTypeDevice)));
       } else {
         answer(out, host != nullptr ? static_cast<unsigned>(cu::kMemoryTypeHost) : 0u);
       }
       return cu::kSuccess;
     case cu::kPointerHostPointer:
       if (allocation != nullptr) {
-        answer(out, lies.tell(Lie::kHostPointer, 0) != 0 ? reinterpret_cast<void *>(address) : nullptr);
+        answer(out, spoofs.report(Spoof::kHostPointer, 0) != 0 ? reinterpret_cast<void *>(address) : nullptr);
       } else {
         answer(out, host != nullptr ? reinterpret_cast<void *>(address) : nullptr);
       }
       return cu::kSuccess;
     case cu::kPointerIsManaged:
       // A boolean, and not known to be wider than a byte: callers clear the rest.
-      answer(out, allocation != nullptr && lies.tell(Lie::kIsManaged, 0) != 0);
+      answer(out, allocation != nullptr && spoofs.report(Spoof::kIsManaged, 0) != 0);
       return cu::kSuccess;
     case cu::kPointerDeviceOrdinal:
       if (allocation != nullptr) {
-        answer(out, lies.tell(Lie::kOrdinal, allocation->device().ordinal));
+        answer(out, spoofs.report(Spoof::kOrdinal, allocation->device().ordinal));
       } else {
         answer(out, host != nullptr ? host->device() : kInvalidOrdinal);
       }
@@ -165,7 +165,7 @@ cu::Result cuMemGetAccess(unsigned long long *flags, const cu::MemLocation *loca
     const std::optional<cu::AccessFlags> access = space.access_at(address, location->id);
     if (allocation == nullptr || !access) return cu::kInvalidValue;
     const bool own = allocation->device().ordinal == location->id;
-    const int told = simulator().lies.tell(own ? Lie::kAccess : Lie::kForeignAccess, *access);
+    const int told = simulator().spoofs.report(own ? Spoof::kAccess : Spoof::kForeignAccess, *access);
     *flags = static_cast<unsigned long long>(told);
     return cu::kSuccess;
   });
@@ -185,11 +185,11 @@ cu::Result cuMemGetAllocationPropertiesFromHandle(cu::AllocationProp *prop, cu::
   return call("cuMemGetAllocationPropertiesFromHandle", [&] {
     const std::shared_ptr<Allocation> allocation = simulator().allocations.find(handle);
     if (prop == nullptr || allocation == nullptr) return cu::kInvalidValue;
-    const Lies &lies = simulator().lies;
+    const Spoofs &spoofs = simulator().spoofs;
     cu::AllocationProp answer = {};
     answer.type = cu::kAllocationPinned;
-    answer.location.type = static_cast<cu::LocationType>(lies.tell(Lie::kLocationType, cu::kLocationDevice));
-    answer.location.id = lies.tell(Lie::kLocationId, allocation->device().ordinal);
+    answer.location.type = static_cast<cu::LocationType>(spoofs.report(Spoof::kLocationType, cu::kLocationDevice));
+    answer.location.id = spoofs.report(Spoof::kLocationId, allocation->device().ordinal);
     *prop = answer;
     return cu::kSuccess;
   });

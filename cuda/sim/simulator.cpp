@@ -7,7 +7,7 @@ namespace cuda_sim {
 namespace {
 
 constexpr char kDefaultDevices[] = "24GiB,24GiB";
-constexpr const char *kSettings[] = {"FAULTS", "LIES", "LATENCY_US"};
+constexpr const char *kSettings[] = {"FAULTS", "SPOOFS", "LATENCY_US"};
 
 std::string environment(const std::string &setting) {
   const char *value = std::getenv(("CUDA_SIM_" + setting).c_str());
@@ -51,7 +51,7 @@ bool Simulator::read_environment(std::string *out_error) {
 
 bool Simulator::apply(const std::string &setting, const std::string &value) {
   if (setting == "FAULTS") return faults.set(value);
-  if (setting == "LIES") return lies.set(value);
+  if (setting == "SPOOFS") return spoofs.set(value);
   if (setting == "LATENCY_US") return latency.set(value);
   return false;
 }
@@ -66,7 +66,7 @@ int Simulator::set(const std::string &setting, const std::string &value) {
 void Simulator::reset() {
   const std::lock_guard<std::mutex> lock(mutex_);
   faults.reset();
-  lies.set("");
+  spoofs.set("");
   latency.set("");
   for (bool &is_set : is_set_) is_set = true;
   for (const auto &device : devices_) device->context.revive();

@@ -12,7 +12,7 @@
 #include "host_memory.h"
 #include "kernel_image.h"
 #include "latency.h"
-#include "lies.h"
+#include "spoofs.h"
 #include "registry.h"
 #include "stream.h"
 
@@ -35,7 +35,7 @@ enum class Engine { kFast, kSource };
 class Simulator {
  public:
   Faults faults;
-  Lies lies;
+  Spoofs spoofs;
   Latency latency;
 
   Registry<Stream> streams;

@@ -104,7 +104,7 @@ TEST("a missing driver, an incomplete one, missing kernels, and bad kernels are 
 
 TEST("a device without virtual memory management is refused") {
   const Simulator simulator;
-  simulator.set("LIES", "vmm=0");
+  simulator.set("SPOOFS", "vmm=0");
   const vram_options options = default_options();
   uint64_t driver = 0;
   CHECK_STATUS(VRAM_UNSUPPORTED_DEVICE, vram_open(&options, &driver));

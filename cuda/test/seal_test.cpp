@@ -103,7 +103,7 @@ TEST("memory is where it should be, before the seal and after it") {
 
 TEST("each promise that the driver denies is a violation of its own, and all are told together") {
   const struct {
-    const char *lie;
+    const char *spoof;
     uint32_t violation;
   } rows[] = {
       {"memory_type=1", VRAM_VIOLATION_MEMORY_TYPE},
@@ -123,13 +123,13 @@ TEST("each promise that the driver denies is a violation of its own, and all are
   const uint64_t allocation = session.alloc(0, 3 * kMiB);
   REQUIRE_OK(vram_seal(allocation));
   for (const auto &row : rows) {
-    simulator.set("LIES", row.lie);
+    simulator.set("SPOOFS", row.spoof);
     vram_residency residency = {};
     CHECK_STATUS(VRAM_POLICY_VIOLATION, vram_attest(allocation, &residency));
-    if (residency.violations != row.violation) fail(__FILE__, __LINE__, row.lie);
+    if (residency.violations != row.violation) fail(__FILE__, __LINE__, row.spoof);
     CHECK(residency.sealed == 1);
   }
-  simulator.set("LIES", "");
+  simulator.set("SPOOFS", "");
   vram_residency residency = {};
   CHECK_STATUS(VRAM_OK, vram_attest(allocation, &residency));
 }

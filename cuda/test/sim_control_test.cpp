@@ -1,4 +1,4 @@
-/** The simulator's controls: faults, lies, counts, and settings it does not understand. */
+/** The simulator's controls: faults, spoofs, counts, and settings it does not understand. */
 #include <atomic>
 #include <thread>
 #include <vector>
@@ -76,7 +76,7 @@ TEST("sim: a call that hangs comes back when the rules change, and not before; o
   }
 }
 
-TEST("sim: every attribute can be made to lie, and none does unasked") {
+TEST("sim: every attribute can be spoofed, and none is by default") {
   const SimDriver driver{{"DEVICES", "8MiB,8MiB"}};
   driver.start();
   const SimMemory memory(driver, 0, kSimGranule);
@@ -112,15 +112,15 @@ TEST("sim: every attribute can be made to lie, and none does unasked") {
   CHECK(truth.ordinal == 0 && truth.prop.location.type == cu::kLocationDevice && truth.prop.location.id == 0);
   CHECK(truth.own == cu::kAccessReadWrite && truth.foreign == cu::kAccessNone && truth.vmm == 1);
 
-  REQUIRE(driver.set("LIES",
+  REQUIRE(driver.set("SPOOFS",
                      "memory_type=1,is_managed=1,ordinal=1,host_pointer=1,location_type=2,location_id=1,access=1,"
                      "foreign_access=3,vmm=0") == 0);
-  Answers lies = ask();
-  CHECK(lies.memory_type == cu::kMemoryTypeHost && lies.host_pointer != nullptr && lies.is_managed == 1);
-  CHECK(lies.ordinal == 1 && lies.prop.location.type == 2 && lies.prop.location.id == 1);
-  CHECK(lies.own == cu::kAccessRead && lies.foreign == cu::kAccessReadWrite && lies.vmm == 0);
+  Answers spoofed = ask();
+  CHECK(spoofed.memory_type == cu::kMemoryTypeHost && spoofed.host_pointer != nullptr && spoofed.is_managed == 1);
+  CHECK(spoofed.ordinal == 1 && spoofed.prop.location.type == 2 && spoofed.prop.location.id == 1);
+  CHECK(spoofed.own == cu::kAccessRead && spoofed.foreign == cu::kAccessReadWrite && spoofed.vmm == 0);
 
-  REQUIRE(driver.set("LIES", "") == 0);
+  REQUIRE(driver.set("SPOOFS", "") == 0);
   CHECK(ask().memory_type == cu::kMemoryTypeDevice);
 }
 
@@ -149,7 +149,7 @@ TEST("sim: settings that are not understood are refused, and change nothing") {
     CHECK(driver.set("FAULTS", bad) == 1);
   }
   for (const char *bad : {"memory_type", "memory_type=", "colour=1", "memory_type=-1"}) {
-    CHECK(driver.set("LIES", bad) == 1);
+    CHECK(driver.set("SPOOFS", bad) == 1);
   }
   CHECK(driver.set("LATENCY_US", "1ms") == 1);
   CHECK(driver.set("DEVICES", "8MiB") == 1);
@@ -163,7 +163,7 @@ TEST("sim: a bad environment fails cuInit, and a good one counts from there") {
     CHECK_CU(cu::kInvalidValue, SimDriver{{"DEVICES", devices}}.init());
   }
   CHECK_CU(cu::kInvalidValue, SimDriver{{"ENGINE", "quick"}}.init());
-  CHECK_CU(cu::kInvalidValue, SimDriver{{"LIES", "x"}}.init());
+  CHECK_CU(cu::kInvalidValue, SimDriver{{"SPOOFS", "x"}}.init());
   CHECK_CU(cu::kInvalidValue, SimDriver{{"DIR", "/nonexistent/directory"}}.init());
 
   const SimDriver driver{{"DEVICES", "8MiB"}, {"FAULTS", "cuDeviceGetCount:2=100"}, {"LATENCY_US", "1"}};

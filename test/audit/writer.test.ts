@@ -92,11 +92,11 @@ t.test('each entry says when, who, by which request, which shard, and its digest
 t.test('damage, and memory that is not what a seal demands, are critical', onSimulator, async (t) => {
   const path = join(temporaryDirectory(t), 'audit.log');
   const worker = await startWorker(t, { env: { WORKER_AUDIT_LOG: path } });
-  simulator.lies('is_managed=1');
+  simulator.spoofs('is_managed=1');
   await upload(worker, 'a', bytes);
-  simulator.lies('');
+  simulator.spoofs('');
   await upload(worker, 'b', bytes);
-  simulator.lies('host_pointer=1');
+  simulator.spoofs('host_pointer=1');
   const verified = await post(worker, '/v1/shards/b/verify');
   const critical = readChain(path).filter(({ severity }) => severity === 'critical');
   const by = { actor: operator, request_id: verified.headers['x-request-id'], shard_id: 'b', digest: sha256(bytes) };

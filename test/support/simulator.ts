@@ -26,7 +26,7 @@ export const simulator = {
   /** `cuMemCreate:3=2` fails the third call, `cuMemMap:1+=999` all from the first; `*` counts every function. */
   faults: (value: string) => check('FAULTS', value),
   /** `memory_type=1,…`: what the driver says instead of the truth. */
-  lies: (value: string) => check('LIES', value),
+  spoofs: (value: string) => check('SPOOFS', value),
   latencyUs: (value: number) => check('LATENCY_US', String(value)),
   calls: (name: string) => Number(calls(name)),
   live: (creator: string) => Number(live(creator)),

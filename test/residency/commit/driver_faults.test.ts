@@ -58,10 +58,10 @@ t.test('memory that can not be freed stays listed and can be released later', on
   t.same(await availableBytes(worker), before);
 });
 
-t.test('each lie about the memory is refused, at the commit and at a verification', onSimulator, async (t) => {
+t.test('each spoof about the memory is refused, at the commit and at a verification', onSimulator, async (t) => {
   const worker = await startWorker(t);
   const before = await availableBytes(worker);
-  const lies = [
+  const spoofs = [
     'memory_type=1',
     'is_managed=1',
     'ordinal=1',
@@ -71,18 +71,18 @@ t.test('each lie about the memory is refused, at the commit and at a verificatio
     'access=3',
     'foreign_access=1',
   ];
-  for (const lie of lies) {
-    simulator.lies(lie);
+  for (const spoof of spoofs) {
+    simulator.spoofs(spoof);
     const refused = await upload(worker, 'a', bytes);
-    t.match(refused.json(), { status: 422, code: 'POLICY_VIOLATION', retriable: false }, lie);
-    simulator.lies('');
-    t.same(await availableBytes(worker), before, `${lie}: nothing is left`);
+    t.match(refused.json(), { status: 422, code: 'POLICY_VIOLATION', retriable: false }, spoof);
+    simulator.spoofs('');
+    t.same(await availableBytes(worker), before, `${spoof}: nothing is left`);
 
     t.equal((await upload(worker, 'b', bytes)).statusCode, 201);
-    simulator.lies(lie);
+    simulator.spoofs(spoof);
     const report = (await post(worker, '/v1/shards/b/verify')).json();
-    t.match(report, { verified: false, checks: { signature: true, residency: false, tree_digest: true } }, lie);
-    simulator.lies('');
+    t.match(report, { verified: false, checks: { signature: true, residency: false, tree_digest: true } }, spoof);
+    simulator.spoofs('');
     t.equal((await get(worker, '/v1/shards/b')).json().state, 'corrupt');
     await remove(worker, '/v1/shards/b');
   }

@@ -145,7 +145,7 @@ t.test('a key that comes back, and one after another', async (t) => {
 t.test('a damaged shard gets no new handle', async (t) => {
   const worker = await startWorker(t);
   const { handle } = (await upload(worker, 'a', a)).json();
-  simulator.lies('memory_type=1');
+  simulator.spoofs('memory_type=1');
   t.teardown(() => simulator.reset());
   await post(worker, '/v1/shards/a/verify');
   worker.residency.sealKey.rotate(second);

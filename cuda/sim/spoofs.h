@@ -8,7 +8,7 @@
 
 namespace cuda_sim {
 
-enum class Lie {
+enum class Spoof {
   kMemoryType,    /* cuPointerGetAttributes: the type of memory */
   kIsManaged,     /* … whether it is managed */
   kOrdinal,       /* … the device's ordinal */
@@ -21,16 +21,16 @@ enum class Lie {
   kCount,
 };
 
-class Lies {
+class Spoofs {
  public:
-  /** Replaces the lies by "memory_type=1,is_managed=1,…"; false for anything else, and nothing has changed. */
+  /** Replaces the spoofs by "memory_type=1,is_managed=1,…"; false for anything else, and nothing has changed. */
   bool set(std::string_view text);
 
   /** The value to report in place of the truth. */
-  int tell(Lie lie, int truth) const;
+  int report(Spoof spoof, int truth) const;
 
  private:
-  using Values = std::array<std::optional<int>, static_cast<size_t>(Lie::kCount)>;
+  using Values = std::array<std::optional<int>, static_cast<size_t>(Spoof::kCount)>;
 
   mutable std::mutex mutex_;
   Values values_;

@@ -1,4 +1,4 @@
-#include "lies.h"
+#include "spoofs.h"
 
 #include <algorithm>
 #include <climits>
@@ -8,13 +8,13 @@
 namespace cuda_sim {
 namespace {
 
-constexpr std::array<std::string_view, static_cast<size_t>(Lie::kCount)> kNames = {
+constexpr std::array<std::string_view, static_cast<size_t>(Spoof::kCount)> kNames = {
     "memory_type", "is_managed", "ordinal",        "host_pointer", "location_type",
     "location_id", "access",     "foreign_access", "vmm"};
 
 }  // namespace
 
-bool Lies::set(std::string_view text) {
+bool Spoofs::set(std::string_view text) {
   Values values;
   for (const std::string_view entry : split(text, ',')) {
     const size_t equals = entry.find('=');
@@ -29,9 +29,9 @@ bool Lies::set(std::string_view text) {
   return true;
 }
 
-int Lies::tell(Lie lie, int truth) const {
+int Spoofs::report(Spoof spoof, int truth) const {
   const std::lock_guard<std::mutex> lock(mutex_);
-  return values_[static_cast<size_t>(lie)].value_or(truth);
+  return values_[static_cast<size_t>(spoof)].value_or(truth);
 }
 
 }  // namespace cuda_sim
