@@ -1,13 +1,13 @@
 /**
- * The kernels as a module for the simulator: each kernel's source, compiled for the host, and what a device's driver
- * knows of it from elsewhere (parameters, launch bounds) or finds out by fault (the memory it touches).
+ * The kernels compiled for the host, as a module that the simulator loads. Beside the code, the module describes each
+ * kernel: its parameters, its thread count and the device memory that a launch accesses.
  */
 #include <algorithm>
 
 #include "shim/cuda_shim.h"
 #include "shim/kernel_module.h"
 #include "shim/thread_block.h"
-// The shim comes first: it defines what the kernel's source takes for granted.
+// tree.cu comes last because it uses the definitions of the shim.
 #include "tree.cu"
 
 namespace {
@@ -22,11 +22,10 @@ constexpr size_t kTreeLevelParameterBytes[] = {sizeof(uint8_t *), sizeof(uint64_
 
 size_t tree_level_ranges(const Arguments &arguments, unsigned grid_x, Range *out_ranges) {
   const uint64_t input_bytes = arguments.values[1];
-  const uint64_t all_blocks = input_bytes / kBlockBytes + (input_bytes % kBlockBytes != 0);
-  const uint64_t blocks = std::min<uint64_t>(all_blocks, uint64_t{grid_x} * kThreads);
+  const uint64_t blocks = std::min(block_count(input_bytes), uint64_t{grid_x} * kThreads);
   const uint64_t read_bytes = std::min(input_bytes, blocks * kBlockBytes);
-  out_ranges[0] = {arguments.values[0], read_bytes, kQuadBytes, false};
-  out_ranges[1] = {arguments.values[2], blocks * kDigestBytes, kQuadBytes, true};
+  out_ranges[0] = {arguments.values[0], read_bytes, kVectorBytes, false};
+  out_ranges[1] = {arguments.values[2], blocks * kDigestBytes, kVectorBytes, true};
   return 2;
 }
 
@@ -37,7 +36,7 @@ bool tree_level_run(const Arguments &arguments, Dimensions grid) {
 }
 
 constexpr Kernel kKernels[] = {
-    {"vram_tree_level", kThreads, 3, kTreeLevelParameterBytes, tree_level_ranges, tree_level_run},
+    {kKernelName, kThreads, 3, kTreeLevelParameterBytes, tree_level_ranges, tree_level_run},
 };
 
 }  // namespace

@@ -1,31 +1,48 @@
 /**
- * One level of an fs-verity tree on the device: SHA-256 (FIPS 180-4) of each 4096-byte block, a thread a block.
+ * vram_tree_level: one level of an fs-verity tree, computed on the GPU.
  *
- * A thread that walked its own block alone would read with a stride of 4096 bytes. So the 64 threads of a thread block
- * fetch together: 128 bytes of each of their 64 blocks a step, neighbours in a row, into a tile in shared memory, from
- * which each thread then takes its own row. Rows lie 144 bytes apart, so that the eight threads which a 16-byte access
- * serves at once meet all 32 banks. The 4096 bytes are 64 chunks of one message; the 65th chunk, its padding, is the
- * same for every block, and the compiler folds its whole message schedule into the round constants.
+ * fs-verity defines the digest of a file as a Merkle tree with SHA-256 (FIPS 180-4), 4096-byte blocks and no salt. See
+ * Documentation/filesystems/fsverity.rst in the Linux kernel.
  *
- * Plain CUDA C++: the same source runs under kernels/shim on the host.
+ *   data      4096-byte blocks; zeros pad the last one
+ *   level 0   the SHA-256 of each data block, 32 bytes each, in order; 128 of them fill a 4096-byte block
+ *   level n   the SHA-256 of each block of level n - 1
+ *   root      the SHA-256 of the only block of the top level
+ *
+ * One launch computes one level. libvram launches the kernel for levels 0 and 1; the host computes the small levels
+ * above and the descriptor (cuda/lib/tree.h).
+ *
+ * Threads. Thread i of the grid hashes block i. SHA-256 is sequential within a message, so blocks are the only source
+ * of parallelism.
+ *
+ * Shared memory. If each thread read its own block from global memory, neighboring threads would read 4096 bytes apart.
+ * Instead, the 64 threads of a thread block load a tile together: the next 128 bytes of each of their 64 blocks. Eight
+ * neighboring threads load the 128 contiguous bytes of a row. Each thread then hashes its own row. Rows start 144 bytes
+ * apart: shared memory serves 16-byte accesses eight threads at a time, and this stride spreads eight rows over all 32
+ * banks. The tile takes 64 * 144 = 9216 bytes.
+ *
+ * Padding. A chunk is one of SHA-256's 64-byte message blocks. A 4096-byte block is 64 chunks; the 65th holds the
+ * padding and is always the same. The compiler folds the message schedule of this chunk into the round constants.
+ *
+ * The source is plain CUDA C++, so that host_module.cpp can compile it for the host.
  */
 #include <stdint.h>
 
+#include "tree_level.h"
+
 namespace {
 
-constexpr unsigned kThreads = 64;
-constexpr unsigned kBlockBytes = 4096;
-constexpr unsigned kDigestBytes = 32;
-constexpr unsigned kQuadBytes = sizeof(uint4);
-constexpr unsigned kTileRowBytes = 128;
-constexpr unsigned kTileRowQuads = kTileRowBytes / kQuadBytes;
-constexpr unsigned kRowsAtOnce = kThreads / kTileRowQuads;
-constexpr unsigned kTileStrideQuads = kTileRowQuads + 1;
-constexpr unsigned kChunkQuads = 64 / kQuadBytes;
-constexpr unsigned kRounds = 64;
-constexpr unsigned kBlockBits = kBlockBytes * 8;
+using namespace vram::tree_level;
 
-// Every index into this is known when the rounds are unrolled, so that no load is left.
+constexpr unsigned kVectorBytes = sizeof(uint4);
+constexpr unsigned kRowBytes = 128;
+constexpr unsigned kRowVectors = kRowBytes / kVectorBytes;
+constexpr unsigned kRowStrideVectors = kRowVectors + 1;
+constexpr unsigned kRowsPerLoad = kThreads / kRowVectors; /* rows that the thread block loads at once */
+constexpr unsigned kChunkVectors = 64 / kVectorBytes;
+constexpr unsigned kRounds = 64;
+
+// The unrolled rounds index this with constants, so the compiler emits no loads from it.
 __device__ const uint32_t kRoundConstants[kRounds] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
     0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
@@ -44,7 +61,15 @@ __device__ __forceinline__ uint32_t swap_bytes(uint32_t value) {
   return value << 24 | (value & 0xff00) << 8 | (value >> 8 & 0xff00) | value >> 24;
 }
 
-/** FIPS 180-4, section 6.2.2. The schedule is a ring of 16 words, overwritten as the rounds go. */
+/** Swaps the bytes within each of the four words. */
+__device__ __forceinline__ uint4 swap_bytes(uint4 words) {
+  return make_uint4(swap_bytes(words.x), swap_bytes(words.y), swap_bytes(words.z), swap_bytes(words.w));
+}
+
+/**
+ * FIPS 180-4, section 6.2.2. `schedule` holds the chunk as 16 words. The rounds overwrite it as a ring buffer, so that
+ * the 64 words of the message schedule stay in 16 registers.
+ */
 __device__ __forceinline__ void compress(uint32_t (&state)[8], uint32_t (&schedule)[16]) {
   uint32_t a = state[0], b = state[1], c = state[2], d = state[3];
   uint32_t e = state[4], f = state[5], g = state[6], h = state[7];
@@ -81,9 +106,24 @@ __device__ __forceinline__ void compress(uint32_t (&state)[8], uint32_t (&schedu
   state[7] += h;
 }
 
-/** 16 bytes at `offset`, a multiple of 16. Bytes at input_bytes and after it are zeros, and are never touched. */
-__device__ __forceinline__ uint4 load_quad(const uint8_t *input, uint64_t input_bytes, uint64_t offset) {
-  if (offset + kQuadBytes <= input_bytes) return *reinterpret_cast<const uint4 *>(input + offset);
+/** Compresses the padding of a 4096-byte message: a 1 bit, zeros and the length in bits. */
+__device__ __forceinline__ void compress_padding(uint32_t (&state)[8]) {
+  uint32_t schedule[16] = {0x80000000, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, kBlockBytes * 8};
+  compress(state, schedule);
+}
+
+/** Copies this thread's vector of every eighth row, from `input` on, into the tile, from `slot` on. */
+__device__ __forceinline__ void load_rows(const uint8_t *input, uint4 *slot) {
+#pragma unroll
+  for (unsigned i = 0; i < kRowVectors; ++i) {
+    slot[i * kRowsPerLoad * kRowStrideVectors] =
+        *reinterpret_cast<const uint4 *>(input + i * kRowsPerLoad * kBlockBytes);
+  }
+}
+
+/** Loads 16 bytes at `offset`, a multiple of 16. Bytes from `input_bytes` on read as zeros and are never accessed. */
+__device__ __forceinline__ uint4 load_padded_vector(const uint8_t *input, uint64_t input_bytes, uint64_t offset) {
+  if (offset + kVectorBytes <= input_bytes) return *reinterpret_cast<const uint4 *>(input + offset);
   uint64_t halves[2] = {0, 0};
 #pragma unroll
   for (unsigned half = 0; half < 2; ++half) {
@@ -97,66 +137,66 @@ __device__ __forceinline__ uint4 load_quad(const uint8_t *input, uint64_t input_
                     static_cast<uint32_t>(halves[1]), static_cast<uint32_t>(halves[1] >> 32));
 }
 
+/** Does the same from `input + offset` on, for a tile that may extend past the end of the input. */
+__device__ __forceinline__ void load_padded_rows(const uint8_t *input, uint64_t input_bytes, uint64_t offset,
+                                                 uint4 *slot) {
+#pragma unroll 1
+  for (unsigned i = 0; i < kRowVectors; ++i) {
+    slot[i * kRowsPerLoad * kRowStrideVectors] =
+        load_padded_vector(input, input_bytes, offset + i * kRowsPerLoad * kBlockBytes);
+  }
+}
+
+/** Writes the state as a big-endian digest. */
+__device__ __forceinline__ void store_digest(const uint32_t (&state)[8], uint8_t *output) {
+  uint4 *digest = reinterpret_cast<uint4 *>(output);
+  digest[0] = swap_bytes(make_uint4(state[0], state[1], state[2], state[3]));
+  digest[1] = swap_bytes(make_uint4(state[4], state[5], state[6], state[7]));
+}
+
 }  // namespace
 
 /**
- * Thread i of the grid hashes block i of the input, the last one padded with zeros to 4096 bytes, into output[32 * i].
- * Launch with 64 threads a thread block, and ceil(ceil(input_bytes / 4096) / 64) thread blocks; `input` and `output`
- * are multiples of 16 and don't overlap.
+ * Thread i of the grid writes the hash of block i of the input to output[32 * i]. tree_level.h defines the launch, and
+ * README.md the parameters. Every thread reaches both barriers, including threads past the last block.
  */
 extern "C" __global__ void __launch_bounds__(kThreads)
     vram_tree_level(const uint8_t *input, uint64_t input_bytes, uint8_t *output) {
-  __shared__ uint4 tile[kThreads * kTileStrideQuads];
+  __shared__ uint4 tile[kThreads * kRowStrideVectors];
   const uint64_t first_block = static_cast<uint64_t>(blockIdx.x) * kThreads;
-  const bool all_whole = (first_block + kThreads) * kBlockBytes <= input_bytes;
+  const bool is_whole = (first_block + kThreads) * kBlockBytes <= input_bytes;
 
-  // What this thread fetches: one quad of every eighth row.
-  const unsigned row = threadIdx.x / kTileRowQuads;
-  const unsigned quad = threadIdx.x % kTileRowQuads;
-  const unsigned tile_quad = row * kTileStrideQuads + quad;
-  uint64_t offset = (first_block + row) * kBlockBytes + quad * kQuadBytes;
-
+  // This thread loads one vector of every eighth row. `slot` and `offset` locate the first one.
+  const unsigned row = threadIdx.x / kRowVectors;
+  const unsigned column = threadIdx.x % kRowVectors;
+  uint4 *const slot = tile + row * kRowStrideVectors + column;
+  uint64_t offset = (first_block + row) * kBlockBytes + column * kVectorBytes;
   uint32_t state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
-
 #pragma unroll 1
-  for (unsigned step = 0; step < kBlockBytes / kTileRowBytes; ++step, offset += kTileRowBytes) {
-    if (all_whole) {
-#pragma unroll
-      for (unsigned i = 0; i < kTileRowQuads; ++i) {
-        tile[tile_quad + i * kRowsAtOnce * kTileStrideQuads] =
-            *reinterpret_cast<const uint4 *>(input + offset + i * kRowsAtOnce * kBlockBytes);
-      }
+  for (unsigned step = 0; step < kBlockBytes / kRowBytes; ++step, offset += kRowBytes) {
+    if (is_whole) {
+      load_rows(input + offset, slot);
     } else {
-#pragma unroll 1
-      for (unsigned i = 0; i < kTileRowQuads; ++i) {
-        tile[tile_quad + i * kRowsAtOnce * kTileStrideQuads] =
-            load_quad(input, input_bytes, offset + i * kRowsAtOnce * kBlockBytes);
-      }
+      load_padded_rows(input, input_bytes, offset, slot);
     }
     __syncthreads();
-
 #pragma unroll 1
-    for (unsigned first_quad = 0; first_quad < kTileRowQuads; first_quad += kChunkQuads) {
+    for (unsigned first = 0; first < kRowVectors; first += kChunkVectors) {
       uint32_t schedule[16];
 #pragma unroll
-      for (unsigned i = 0; i < kChunkQuads; ++i) {
-        const uint4 words = tile[threadIdx.x * kTileStrideQuads + first_quad + i];
-        schedule[4 * i] = swap_bytes(words.x);
-        schedule[4 * i + 1] = swap_bytes(words.y);
-        schedule[4 * i + 2] = swap_bytes(words.z);
-        schedule[4 * i + 3] = swap_bytes(words.w);
+      for (unsigned i = 0; i < kChunkVectors; ++i) {
+        const uint4 words = swap_bytes(tile[threadIdx.x * kRowStrideVectors + first + i]);
+        schedule[4 * i] = words.x;
+        schedule[4 * i + 1] = words.y;
+        schedule[4 * i + 2] = words.z;
+        schedule[4 * i + 3] = words.w;
       }
       compress(state, schedule);
     }
     __syncthreads();
   }
-
-  uint32_t padding[16] = {0x80000000, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, kBlockBits};
-  compress(state, padding);
+  compress_padding(state);
 
   const uint64_t own_block = first_block + threadIdx.x;
-  if (own_block * kBlockBytes >= input_bytes) return;
-  uint4 *digest = reinterpret_cast<uint4 *>(output + own_block * kDigestBytes);
-  digest[0] = make_uint4(swap_bytes(state[0]), swap_bytes(state[1]), swap_bytes(state[2]), swap_bytes(state[3]));
-  digest[1] = make_uint4(swap_bytes(state[4]), swap_bytes(state[5]), swap_bytes(state[6]), swap_bytes(state[7]));
+  if (own_block * kBlockBytes < input_bytes) store_digest(state, output + own_block * kDigestBytes);
 }
