@@ -1,9 +1,9 @@
 /**
- * What CUDA C++ has and the host's compiler lacks, as far as the kernels use it: qualifiers, built-in variables, vector
- * types, the barrier. The Makefile includes it before a .cu file. A thread of the kernel is a thread of the host, and
- * __syncthreads a real barrier, so that a race in the kernel's source is a race to ThreadSanitizer.
+ * The CUDA C++ that the kernels use and that a host compiler lacks: qualifiers, vector types, built-in variables and
+ * the barrier. Include it before a .cu file.
  *
- * __shared__ is one static object: host_module.cpp runs one thread block at a time.
+ * Each thread of a kernel is a host thread, and __syncthreads is a real barrier, so ThreadSanitizer detects data races
+ * in the kernel source. A __shared__ variable is one static object, because run_grid runs one thread block at a time.
  */
 #pragma once
 

@@ -1,6 +1,6 @@
 /**
- * The seam between the simulator and a module of kernels compiled for the host. A module is a shared object that
- * exports one KernelModule under the name kModuleSymbol; the simulator loads it where a device would load a fatbin.
+ * The interface between the simulator and a module of kernels compiled for the host. A module is a shared object that
+ * exports one KernelModule as kModuleSymbol. The simulator accepts it where a real driver accepts a fatbin.
  */
 #pragma once
 
@@ -18,12 +18,12 @@ struct Dimensions {
   unsigned x, y, z;
 };
 
-/** Copies of a launch's arguments, 8 bytes each, zero-extended. */
+/** The arguments of a launch, each zero-extended to 8 bytes. */
 struct Arguments {
   uint64_t values[kMaxParameters];
 };
 
-/** Device memory that a launch touches. */
+/** Device memory that a launch accesses. */
 struct Range {
   uint64_t address;
   uint64_t bytes;
@@ -33,14 +33,14 @@ struct Range {
 
 struct Kernel {
   const char *name;
-  unsigned block_threads;        /* a thread block is exactly so many threads in x */
+  unsigned block_threads;        /* the only valid block dimension in x; y and z are 1 */
   size_t parameter_count;        /* at most kMaxParameters */
   const size_t *parameter_bytes; /* each at most 8 */
 
-  /** Writes what a launch of `grid_x` thread blocks reads and writes, and returns how many ranges that is. */
+  /** Writes the ranges that a launch of `grid_x` thread blocks accesses, at most kMaxRanges. Returns their number. */
   size_t (*ranges)(const Arguments &arguments, unsigned grid_x, Range *out_ranges);
 
-  /** Runs the kernel's source; returns when the grid is done, false where the host gives no threads. */
+  /** Runs the whole grid. Returns false, without running any of it, if the host cannot start the threads. */
   bool (*run)(const Arguments &arguments, Dimensions grid);
 };
 

@@ -22,7 +22,7 @@ thread_local uint3 gridDim;
 
 namespace {
 
-/** Lets a thread through when all have come. Made of a futex: half the cost of pthread_barrier_t, which tests feel. */
+/** A barrier on a futex. It costs half as much as pthread_barrier_t, which shortens the tests. */
 class Barrier {
  public:
   explicit Barrier(unsigned threads) : threads_(threads) {}
@@ -35,7 +35,7 @@ class Barrier {
       futex(FUTEX_WAKE_PRIVATE, INT_MAX);
       return;
     }
-    // Most of the team comes meanwhile, and who finds the round over need not sleep.
+    // Most of the team arrives while this thread yields, which often avoids the futex wait.
     if (round_.load() == round) sched_yield();
     while (round_.load() == round) futex(FUTEX_WAIT_PRIVATE, round);
   }
@@ -50,7 +50,7 @@ class Barrier {
 
 thread_local Barrier *team_barrier = nullptr;
 
-/** Holds the team back until all its threads exist: a barrier that waits for a thread which never came would hang. */
+/** Blocks the team until all its threads exist. If one failed to start, the others would hang in the barrier. */
 class StartGate {
  public:
   void open(bool go) {
@@ -86,7 +86,7 @@ bool run_grid(Dimensions grid, unsigned block_threads, const std::function<void(
 
   Barrier barrier(block_threads);
   StartGate gate;
-  const auto member = [&](unsigned index) {
+  const auto run_thread = [&](unsigned index) {
     if (!gate.wait()) return;
     team_barrier = &barrier;
     threadIdx = {index, 0, 0};
@@ -95,22 +95,22 @@ bool run_grid(Dimensions grid, unsigned block_threads, const std::function<void(
     for (unsigned x = 0; x < grid.x; ++x) {
       blockIdx = {x, 0, 0};
       body();
-      // The next block's threads may overwrite shared memory only when this block's are done with it.
+      // The next thread block reuses the shared memory, so every thread must finish this one first.
       __syncthreads();
     }
   };
 
   std::vector<std::thread> team;
-  bool complete = true;
+  bool started = true;
   try {
     team.reserve(block_threads);
-    for (unsigned i = 0; i < block_threads; ++i) team.emplace_back(member, i);
+    for (unsigned i = 0; i < block_threads; ++i) team.emplace_back(run_thread, i);
   } catch (const std::exception &) {
-    complete = false;
+    started = false;
   }
-  gate.open(complete);
+  gate.open(started);
   for (std::thread &thread : team) thread.join();
-  return complete;
+  return started;
 }
 
 }  // namespace cuda_sim

@@ -1,4 +1,4 @@
-/** Runs a grid with one team of host threads, which walks over the thread blocks. */
+/** Runs a grid on one team of host threads. The team runs the thread blocks one after another. */
 #pragma once
 
 #include <functional>
@@ -8,9 +8,9 @@
 namespace cuda_sim {
 
 /**
- * Calls `body` for every thread of every thread block, the built-in variables set. All threads of a block run at once;
- * blocks follow each other. One grid at a time: a second call waits. False where the host gives no threads; then
- * nothing has run.
+ * Calls `body` in every thread of every thread block, with the built-in variables set. The threads of a thread block
+ * run concurrently. Concurrent calls run one grid after another. Returns false, without calling `body`, if the host
+ * cannot start the threads.
  */
 bool run_grid(Dimensions grid, unsigned block_threads, const std::function<void()> &body);
 
