@@ -1,6 +1,6 @@
 /**
- * SHA-256 (FIPS 180-4) on the host: one long message in order, or many independent 4096-byte blocks at once. Uses the
- * CPU's SHA instructions where it has them (checked once, at run time), portable code elsewhere.
+ * SHA-256 (FIPS 180-4) on the host, for one long message or for many 4096-byte blocks at once. The library uses the SHA
+ * instructions of the CPU if it has them, and portable code otherwise. It checks once, at run time.
  */
 #pragma once
 
@@ -12,17 +12,17 @@ namespace vram {
 constexpr size_t kDigestBytes = 32;
 constexpr size_t kBlockBytes = 4096;
 
-/** One message, fed in pieces of any size. Copyable: a copy goes on from the same state. */
+/** Hashes one message, in pieces of any size. A copy continues from the same state. */
 class Sha256 {
  public:
   Sha256();
   void update(const void *data, size_t bytes);
   /**
-   * Feeds whole 4096-byte blocks, and hashes each of them by itself as hash_blocks does, in one pass: the message
-   * schedule of a chunk is the same for both, and the two chains of rounds fill each other's gaps.
+   * Updates the message with `count` whole blocks, and hashes each block as hash_blocks does. One pass is faster than
+   * two, because both hashes share a message schedule and their rounds interleave.
    */
   void update_and_hash_blocks(const uint8_t *blocks, uint64_t count, uint8_t *digests);
-  /** Writes the 32-byte digest; the object must not be used after it. */
+  /** Writes the digest, 32 bytes. Do not use the object afterwards. */
   void finish(uint8_t *digest);
 
  private:
@@ -31,14 +31,14 @@ class Sha256 {
   uint64_t total_bytes_ = 0;
 };
 
-/** Blocks that hash_blocks makes of `bytes` bytes: ceil(bytes / 4096). */
+/** Blocks in `bytes` bytes, including a partial last one. */
 inline uint64_t block_count(uint64_t bytes) {
   return bytes / kBlockBytes + (bytes % kBlockBytes != 0);
 }
 
 /**
- * Hashes each 4096-byte block of the input by itself, the last one padded with zeros, and writes 32 bytes a block: one
- * level of an fs-verity tree. Several blocks are interleaved to fill the CPU's pipelines.
+ * Computes one level of an fs-verity tree: the hash of each 4096-byte block of the input, 32 bytes per block. Zeros pad
+ * the last block.
  */
 void hash_blocks(const uint8_t *input, uint64_t bytes, uint8_t *digests);
 

@@ -1,14 +1,15 @@
 /**
- * Sixteen 4096-byte blocks at once with AVX-512: lane i of every register belongs to block i. Its rounds wait for each
- * other and leave the units of the SHA extensions idle, so that work of theirs goes on beside: more blocks, or the long
- * message that the blocks are part of. A lone message is for the SHA extensions alone.
+ * Hashes sixteen 4096-byte blocks at once with AVX-512. Lane i of every register belongs to block i.
+ *
+ * The AVX-512 rounds leave the SHA extensions of the CPU idle. Side work keeps them busy: more blocks, or the long
+ * message that contains the blocks. A message without its blocks runs on the SHA extensions alone.
  */
 #include "engine.h"
 #include "sha256.h"
 
 #if defined(__x86_64__)
 
-// The intrinsics of GCC 12 pass registers whose content does not matter, and warn of it (GCC bug 105593).
+// GCC 12 warns about registers that its own intrinsics leave uninitialized on purpose (GCC bug 105593).
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 
@@ -32,7 +33,7 @@ VRAM_AVX512_INLINE __m512i xor3(__m512i a, __m512i b, __m512i c) {
   return _mm512_ternarylogic_epi32(a, b, c, 0x96);
 }
 
-/** FIPS 180-4, section 4.1.2: the functions of SHA-256, a lane each. */
+/** The functions of FIPS 180-4, section 4.1.2, on each lane. */
 VRAM_AVX512_INLINE __m512i choice(__m512i e, __m512i f, __m512i g) {
   return _mm512_ternarylogic_epi32(e, f, g, 0xca);
 }
@@ -53,12 +54,13 @@ VRAM_AVX512_INLINE __m512i sigma1(__m512i x) {
 }
 
 /**
- * Round first + i of the lanes, whose letters a to h rotate through v: a is in register (16 - i) % 8, b in the next
- * one. The schedule is a ring of 16 words, used up on the way. `beside` does a round's worth of its own work first.
+ * Runs one round on all lanes, after its share of the side work. `i` is the number of the round, modulo 16. The working
+ * variables a to h rotate through v: a is v[(16 - i) % 8], b the next one. `schedule` is a ring buffer of 16 words.
  */
-template <int i, bool kFirst, typename Beside>
-VRAM_AVX512_INLINE void round(__m512i (&v)[8], __m512i (&schedule)[16], const uint32_t *constants, Beside &beside) {
-  beside.template at_round<i>();
+template <int i, bool kFirst, typename SideWork>
+VRAM_AVX512_INLINE void round(__m512i (&v)[8], __m512i (&schedule)[16], const uint32_t *constants,
+                              SideWork &side_work) {
+  side_work.template at_round<i>();
   __m512i &word = schedule[i];
   if constexpr (!kFirst) {
     word = add(add(word, schedule[(i + 9) % 16]), add(sigma0(schedule[(i + 1) % 16]), sigma1(schedule[(i + 14) % 16])));
@@ -70,34 +72,34 @@ VRAM_AVX512_INLINE void round(__m512i (&v)[8], __m512i (&schedule)[16], const ui
   const __m512i t1 = add(add(h, add(word, constant)), add(sum1(e), choice(e, f, g)));
   d = add(d, t1);
   h = add(t1, add(sum0(a), majority(a, b, c)));
-  // Keeps the compiler from moving the two kinds of work apart, and from computing the whole schedule first.
+  // Prevents the compiler from separating the two kinds of work, and from computing the whole schedule first.
   asm volatile("" : "+v"(d), "+v"(h), "+v"(word));
 }
 
-template <bool kFirst, typename Beside, int... i>
+template <bool kFirst, typename SideWork, int... i>
 VRAM_AVX512_INLINE void sixteen_rounds(__m512i (&v)[8], __m512i (&schedule)[16], const uint32_t *constants,
-                                       Beside &beside, std::integer_sequence<int, i...>) {
-  (round<i, kFirst>(v, schedule, constants, beside), ...);
-  beside.after_sixteen();
+                                       SideWork &side_work, std::integer_sequence<int, i...>) {
+  (round<i, kFirst>(v, schedule, constants, side_work), ...);
+  side_work.after_sixteen();
 }
 
-/** Folds one chunk of each lane into the lanes' states. All 64 rounds in a row would not fit the instruction cache. */
-template <typename Beside>
-VRAM_AVX512_INLINE void compress_lanes(__m512i (&state)[8], __m512i (&schedule)[16], Beside &beside) {
+/** Compresses one chunk per lane. A loop of 16 rounds fits the instruction cache; 64 unrolled rounds would not. */
+template <typename SideWork>
+VRAM_AVX512_INLINE void compress_lanes(__m512i (&state)[8], __m512i (&schedule)[16], SideWork &side_work) {
   constexpr auto kSixteen = std::make_integer_sequence<int, 16>();
   __m512i v[8];
 #pragma GCC unroll 8
   for (int i = 0; i < 8; ++i) v[i] = state[i];
-  sixteen_rounds<true>(v, schedule, kRoundConstants, beside, kSixteen);
+  sixteen_rounds<true>(v, schedule, kRoundConstants, side_work, kSixteen);
 #pragma GCC unroll 1
   for (int first = 16; first < 64; first += 16) {
-    sixteen_rounds<false>(v, schedule, kRoundConstants + first, beside, kSixteen);
+    sixteen_rounds<false>(v, schedule, kRoundConstants + first, side_work, kSixteen);
   }
 #pragma GCC unroll 8
   for (int i = 0; i < 8; ++i) state[i] = add(state[i], v[i]);
 }
 
-/** Rows become columns: 16 registers of 16 words. */
+/** Transposes 16 registers of 16 words. */
 VRAM_AVX512_INLINE void transpose(__m512i (&rows)[16]) {
   __m512i t[16];
 #pragma GCC unroll 8
@@ -133,8 +135,7 @@ VRAM_AVX512_INLINE __m512i swap_bytes(__m512i words) {
   return _mm512_shuffle_epi8(words, _mm512_broadcast_i32x4(order));
 }
 
-/** Four rounds of one message's chunk by the SHA extensions; the first of the sixteen loads the state, the last adds.
- */
+/** Runs four rounds of one message with the SHA extensions. Quad 0 starts a chunk, and quad 15 ends it. */
 template <int quad>
 VRAM_AVX512_INLINE void four_rounds_of(sha_ni::State &state, sha_ni::State &working, __m128i (&words)[4],
                                        const uint8_t *chunk) {
@@ -145,14 +146,14 @@ VRAM_AVX512_INLINE void four_rounds_of(sha_ni::State &state, sha_ni::State &work
   if constexpr (quad == 15) state = sha_ni::plus(state, working);
 }
 
-/** What goes on beside the lanes. In the time of sixteen rounds of theirs, */
-struct Nothing {
+/** Side work: none. */
+struct NoSideWork {
   template <int i>
   VRAM_AVX512_INLINE void at_round() {}
   VRAM_AVX512_INLINE void after_sixteen() {}
 };
 
-/** … four chunks of one long message, */
+/** Side work: four chunks of one long message per sixteen rounds of the lanes. */
 class LongMessage {
  public:
   VRAM_AVX512_INLINE LongMessage(const uint32_t *state, const uint8_t *data)
@@ -175,7 +176,8 @@ class LongMessage {
   const uint8_t *data_;
 };
 
-/** … or a chunk of each of two blocks: kBlocksBeside of them in the time of the lanes' sixteen. */
+/** Side work: one chunk of each of two blocks per sixteen rounds. kSideBlocks blocks take as long as the lanes'
+ * sixteen. */
 class BlockPairs {
  public:
   VRAM_AVX512_INLINE BlockPairs(const uint8_t *blocks, uint8_t *digests) : data_(blocks), digests_(digests) { begin(); }
@@ -215,11 +217,11 @@ class BlockPairs {
   size_t chunks_ = 0;
 };
 
-constexpr int kBlocksBeside = 8;
+constexpr int kSideBlocks = 8;
 
-template <typename Beside>
-VRAM_AVX512_INLINE void hash_sixteen(const uint8_t *blocks, uint8_t *digests, Beside &beside) {
-  Nothing nothing;
+template <typename SideWork>
+VRAM_AVX512_INLINE void hash_sixteen(const uint8_t *blocks, uint8_t *digests, SideWork &side_work) {
+  NoSideWork none;
   __m512i state[8], words[16];
   for (int i = 0; i < 8; ++i) state[i] = _mm512_set1_epi32(static_cast<int>(kInitialState[i]));
   for (size_t offset = 0; offset < kBlockBytes; offset += kChunkBytes) {
@@ -227,12 +229,12 @@ VRAM_AVX512_INLINE void hash_sixteen(const uint8_t *blocks, uint8_t *digests, Be
       words[lane] = swap_bytes(_mm512_loadu_si512(blocks + lane * kBlockBytes + offset));
     }
     transpose(words);
-    compress_lanes(state, words, beside);
+    compress_lanes(state, words, side_work);
   }
   for (int i = 1; i < 15; ++i) words[i] = _mm512_setzero_si512();
   words[0] = _mm512_set1_epi32(static_cast<int>(0x80000000u));
   words[15] = _mm512_set1_epi32(static_cast<int>(kBlockBytes * 8));
-  compress_lanes(state, words, nothing);
+  compress_lanes(state, words, none);
 
   for (int i = 0; i < 8; ++i) words[i] = swap_bytes(state[i]);
   for (int i = 8; i < 16; ++i) words[i] = _mm512_setzero_si512();
@@ -245,13 +247,13 @@ VRAM_AVX512_INLINE void hash_sixteen(const uint8_t *blocks, uint8_t *digests, Be
 
 VRAM_AVX512_TARGET void hash_whole_blocks(const uint8_t *blocks, uint64_t count, uint8_t *digests) {
   uint64_t i = 0;
-  for (; i + kLanes + kBlocksBeside <= count; i += kLanes + kBlocksBeside) {
+  for (; i + kLanes + kSideBlocks <= count; i += kLanes + kSideBlocks) {
     BlockPairs pairs(blocks + (i + kLanes) * kBlockBytes, digests + (i + kLanes) * kDigestBytes);
     hash_sixteen(blocks + i * kBlockBytes, digests + i * kDigestBytes, pairs);
   }
-  Nothing nothing;
+  NoSideWork none;
   for (; i + kLanes <= count; i += kLanes) {
-    hash_sixteen(blocks + i * kBlockBytes, digests + i * kDigestBytes, nothing);
+    hash_sixteen(blocks + i * kBlockBytes, digests + i * kDigestBytes, none);
   }
   x86_engine()->hash_whole_blocks(blocks + i * kBlockBytes, count - i, digests + i * kDigestBytes);
 }

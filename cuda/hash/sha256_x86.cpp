@@ -12,7 +12,7 @@ namespace {
 
 using namespace sha_ni;
 
-/** The same chunk of two messages: one schedule, two chains of rounds. */
+/** Compresses one chunk into the states of two messages, with one schedule and two chains of rounds. */
 VRAM_SHA_INLINE void compress_shared(State &first, State &second, const uint8_t *chunk) {
   State a = first, b = second;
   __m128i words[4];
@@ -20,7 +20,7 @@ VRAM_SHA_INLINE void compress_shared(State &first, State &second, const uint8_t 
   for (int quad = 0; quad < 16; ++quad) {
     schedule_words(words, chunk, quad);
     const __m128i sum = _mm_add_epi32(words[quad % 4], round_constants(quad));
-    // Turn by turn: each step of one chain is under way while the other's waits.
+    // The chains alternate, so that each fills the latency of the other.
     const __m128i upper = _mm_shuffle_epi32(sum, 0x0e);
     a.cdgh = _mm_sha256rnds2_epu32(a.cdgh, a.abef, sum);
     b.cdgh = _mm_sha256rnds2_epu32(b.cdgh, b.abef, sum);

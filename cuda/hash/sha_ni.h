@@ -1,6 +1,6 @@
 /**
- * The SHA extensions of x86 (Intel, "SHA Extensions", 2013): a state in their order, its rounds, four at a time, and
- * the message schedule. For code that a check at run time keeps from CPUs without them.
+ * SHA-256 with the x86 SHA extensions (Intel, "SHA Extensions", 2013): the state, the rounds and the message schedule.
+ * Callers must check at run time that the CPU has the extensions.
  */
 #pragma once
 
@@ -13,7 +13,7 @@
 
 namespace vram::sha_ni {
 
-/** A state in the order that SHA256RNDS2 wants: words a, b, e, f in one register, c, d, g, h in the other. */
+/** A state in the order of SHA256RNDS2: words a, b, e, f in one register and c, d, g, h in the other. */
 struct State {
   __m128i abef;
   __m128i cdgh;
@@ -34,7 +34,7 @@ VRAM_SHA_INLINE void store_state(const State &state, uint32_t *words) {
   _mm_storeu_si128(reinterpret_cast<__m128i *>(words + 4), _mm_alignr_epi8(dchg, feba, 8));
 }
 
-/** The next four words of a message schedule: words t to t+3 replace words t-16 to t-13. */
+/** Computes the next four words of a message schedule. Words t to t+3 replace words t-16 to t-13. */
 VRAM_SHA_INLINE void next_words(__m128i (&words)[4], int quad) {
   const __m128i newest = words[(quad + 3) % 4];
   const __m128i seven_back = _mm_alignr_epi8(newest, words[(quad + 2) % 4], 4);
@@ -60,7 +60,7 @@ VRAM_SHA_INLINE __m128i round_constants(int quad) {
   return _mm_loadu_si128(reinterpret_cast<const __m128i *>(kRoundConstants + 4 * quad));
 }
 
-/** The words that rounds 4 * quad and the three after it take, in `words`: the chunk's own, or made of those before. */
+/** Puts the schedule words of rounds 4 * quad to 4 * quad + 3 into `words[quad % 4]`. */
 VRAM_SHA_INLINE void schedule_words(__m128i (&words)[4], const uint8_t *chunk, int quad) {
   if (quad < 4) {
     words[quad] = load_words(chunk, quad);
@@ -70,8 +70,8 @@ VRAM_SHA_INLINE void schedule_words(__m128i (&words)[4], const uint8_t *chunk, i
 }
 
 /**
- * One chunk of each of kLanes messages. SHA256RNDS2 waits for itself for several cycles, so that one message leaves the
- * unit idle most of the time; rounds of independent messages fill the gaps.
+ * Compresses one chunk of each of kLanes messages. SHA256RNDS2 has a latency of several cycles, so one message leaves
+ * the unit idle most of the time. Rounds of independent messages fill the gaps.
  */
 template <int kLanes>
 VRAM_SHA_INLINE void compress_lanes(State (&states)[kLanes], const uint8_t *const (&chunks)[kLanes]) {
