@@ -1,7 +1,7 @@
-/** `npm run bench`: the product and its yardsticks in one run. See README.md beside this file. */
+/** `npm run bench`: measures the product and its baselines in one run. README.md describes the method. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { endServers } from './child.mjs';
+import { findTools } from './baselines/tools.mjs';
 import { describeMachine } from './machine.mjs';
 import { buildNative } from './native.mjs';
 import { fail, readOptions } from './options.mjs';
@@ -16,13 +16,13 @@ import { start } from './paths/start.mjs';
 import { upload } from './paths/upload.mjs';
 import { verify } from './paths/verify.mjs';
 import { writePlots } from './plots.mjs';
+import { killServers } from './processes.mjs';
 import { result, verdict } from './row.mjs';
 import { summary, table } from './table.mjs';
 import { createWorkspace } from './workspace.mjs';
-import { findTools } from './yardsticks/tools.mjs';
 
 /**
- * @typedef {object} Context what every path gets
+ * @typedef {object} Context the argument of every path
  * @property {import('./options.mjs').Options} options
  * @property {import('./workspace.mjs').Workspace} workspace
  * @property {ReturnType<typeof findTools>} tools
@@ -30,22 +30,24 @@ import { findTools } from './yardsticks/tools.mjs';
  */
 
 const paths = { upload, file, verify, ready, latency, memory, start, concurrency, small, growth };
-const say = (text) => process.stdout.write(`${text}\n`);
+const print = (text) => process.stdout.write(`${text}\n`);
 
 const options = readOptions();
 const chosen = options.only?.split(',') ?? Object.keys(paths);
-for (const name of chosen) if (!(name in paths)) fail(`${name} is none of ${Object.keys(paths).join(', ')}`);
+for (const name of chosen)
+  if (!(name in paths)) fail(`unknown path ${name}: use one of ${Object.keys(paths).join(', ')}`);
 const tools = findTools();
-if (tools.curl.missing !== undefined) fail(`${tools.curl.missing}: every upload goes through it`);
+if (tools.curl.missing !== undefined) fail(`${tools.curl.missing}: install it; every upload uses it`);
 buildNative();
 
-const begun = describeMachine();
+const machineAtStart = describeMachine();
 /** @type {import('./plots.mjs').Figures} */
 const figures = {};
 const neededBytes = 2.2 * Math.max(options.largeBytes, options.growthBytes);
-say(`${begun.cpu}, ${begun.cores} cores, Node ${begun.node}, load ${begun.loadAverage.toFixed(2)}; simulated device`);
+const { cpu, cores, node, loadAverage } = machineAtStart;
+print(`${cpu}, ${cores} cores, Node ${node}, load ${loadAverage.toFixed(2)}; simulated device`);
 for (const [name, { version, missing }] of Object.entries(tools))
-  say(`  ${name}: ${missing ? `MISSING: ${missing}` : version}`);
+  print(`  ${name}: ${missing ? `not measured: ${missing}` : version}`);
 
 const rows = [];
 const failed = {};
@@ -55,22 +57,22 @@ for (const name of chosen) {
   try {
     const measured = await paths[name]({ options, workspace, tools, figures });
     rows.push(...measured);
-    say(`\n${name}, ${((performance.now() - started) / 1000).toFixed(0)} s`);
-    for (const row of measured) say(`  ${summary(row)}`);
+    print(`\n${name}, ${((performance.now() - started) / 1000).toFixed(0)} s`);
+    for (const row of measured) print(`  ${summary(row)}`);
   } catch (error) {
     failed[name] = error.message;
-    say(`${name}: FAILED: ${error.stack}`);
-    endServers();
+    print(`${name}: FAILED: ${error.stack}`);
+    killServers();
   } finally {
     workspace.remove();
   }
 }
 
-say(`\n${table(rows)}\n`);
-for (const { path, yardstick, note } of rows) if (note) say(`${path}${yardstick ? ` / ${yardstick}` : ''}: ${note}`);
+print(`\n${table(rows)}\n`);
+for (const { path, baseline, note } of rows) if (note) print(`${path}${baseline ? ` / ${baseline}` : ''}: ${note}`);
 const report = {
-  begun,
-  ended: describeMachine(),
+  machineAtStart,
+  machineAtEnd: describeMachine(),
   options,
   tools,
   rows: rows.map((row) => ({ ...row, result: result(row), verdict: verdict(row) })),
@@ -79,5 +81,5 @@ const report = {
 };
 mkdirSync(dirname(options.out), { recursive: true });
 writeFileSync(options.out, `${JSON.stringify(report, undefined, 2)}\n`);
-say(`written: ${[options.out, ...(options.plots ? writePlots(figures) : [])].join(', ')}`);
+print(`written: ${[options.out, ...(options.plots ? writePlots(figures) : [])].join(', ')}`);
 process.exit(Object.keys(failed).length === 0 ? 0 : 1);

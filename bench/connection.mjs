@@ -6,8 +6,8 @@ const headEnd = '\r\n\r\n';
 /** @typedef {{ status: number, head: string, bytes: number, body: () => Buffer }} Answer */
 
 /**
- * One kept-alive HTTP/1.1 connection that does as little as a client can, so that a server's own cost shows. One request at a
- * time; answers come with a length, or have no body.
+ * A minimal keep-alive HTTP/1.1 client, so that the server's cost dominates. It sends one request at a time, and supports
+ * only responses with a Content-Length or without a body.
  */
 export class Connection {
   #socket;
@@ -65,7 +65,7 @@ export class Connection {
   }
 }
 
-/** The head of a request, as text. @param {string} method @param {string} path @param {Record<string, string | number>} headers */
+/** The request line and headers, as text. @param {string} method @param {string} path @param {Record<string, string | number>} headers */
 export function requestHead(method, path, headers = {}) {
   const lines = Object.entries({ host: 'localhost', ...headers }).map(([name, value]) => `${name}: ${value}\r\n`);
   return `${method} ${path} HTTP/1.1\r\n${lines.join('')}\r\n`;

@@ -7,7 +7,7 @@ const blockBytes = 4096;
 const zeros = Buffer.alloc(chunkBytes);
 
 /**
- * @typedef {object} Content bytes that no one has seen before, in a file, and what their digests are
+ * @typedef {object} Content a file of fresh random bytes, and its digests
  * @property {string} name
  * @property {string} path
  * @property {number} bytes
@@ -15,15 +15,15 @@ const zeros = Buffer.alloc(chunkBytes);
  * @property {string} treeDigest fs-verity, 64 hex digits
  */
 
-/** Fresh random bytes for ever: a key stream of AES-128 in counter mode. @returns {(bytes: number) => Buffer} */
+/** An endless stream of random bytes: an AES-128-CTR key stream, because it is fast. @returns {(bytes: number) => Buffer} */
 export function randomStream() {
   const cipher = createCipheriv('aes-128-ctr', randomBytes(16), randomBytes(16));
   return (bytes) => cipher.update(zeros.subarray(0, bytes));
 }
 
 /**
- * Fills a file with fresh random bytes, in place, so that its pages stay. The digests are computed here, by code that
- * shares nothing with the product's.
+ * Fills a file with fresh random bytes, in place, to keep its pages allocated. Computes the expected digests with code that
+ * is independent of the product's.
  * @param {string} directory @param {string} name @param {number} bytes @returns {Content}
  */
 export function freshContent(directory, name, bytes) {
@@ -41,7 +41,7 @@ export function freshContent(directory, name, bytes) {
   return { name, path, bytes, ...digests.finish() };
 }
 
-/** Reads a few bytes of a content. @param {Content} content @param {number} offset @param {number} length */
+/** Reads `length` bytes at `offset`. @param {Content} content @param {number} offset @param {number} length */
 export function readContent(content, offset, length) {
   const file = openSync(content.path, 'r');
   const buffer = Buffer.alloc(length);
@@ -50,13 +50,13 @@ export function readContent(content, offset, length) {
   return buffer;
 }
 
-/** Both digests of bytes that come in chunks of whole 4096-byte blocks, the last excepted. */
+/** Computes both digests. Every chunk except the last must consist of whole 4096-byte blocks. */
 export class Digests {
   #bytes;
   #flat = createHash('sha256');
   #hashes = [];
 
-  /** @param {number} bytes how many will come */
+  /** @param {number} bytes total length */
   constructor(bytes) {
     this.#bytes = bytes;
   }
@@ -71,7 +71,7 @@ export class Digests {
   finish() {
     let level = Buffer.concat(this.#hashes);
     while (level.length > 32) level = hashBlocks(level);
-    // struct fsverity_descriptor: version 1, SHA-256, log2 of the block size, no salt, the size, the root.
+    // struct fsverity_descriptor: version 1, SHA-256, log2 of the block size, no salt, the file size, the root hash.
     const descriptor = Buffer.alloc(256);
     descriptor.set([1, 1, Math.log2(blockBytes)]);
     descriptor.writeBigUInt64LE(BigInt(this.#bytes), 8);
@@ -80,7 +80,7 @@ export class Digests {
   }
 }
 
-/** SHA-256 of each block, the last padded with zeros. @param {Buffer} bytes */
+/** SHA-256 of each block, with zero padding for the last. @param {Buffer} bytes */
 function hashBlocks(bytes) {
   const hashes = Buffer.alloc(Math.ceil(bytes.length / blockBytes) * 32);
   for (let offset = 0; offset < bytes.length; offset += blockBytes) {

@@ -1,4 +1,4 @@
-/** `npm run bench:gpu`: what a real device does. Where none answers it says so, and that is no failure. */
+/** `npm run bench:gpu`: measures a real device. Without a device it prints `skipped` and succeeds. */
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Driver } from '../dist/vram/driver.js';
@@ -17,11 +17,11 @@ const gibibyte = 2 ** 30;
 const native = new URL('../cuda/build/', import.meta.url).pathname;
 const driverPath = process.env.WORKER_CUDA_DRIVER ?? 'libcuda.so.1';
 const kernelsPath = process.env.WORKER_CUDA_KERNELS ?? join(native, 'vram_kernels.fatbin');
-const say = (text) => process.stdout.write(`${text}\n`);
+const print = (text) => process.stdout.write(`${text}\n`);
 
-/** The first device as the driver reports it, or why there is none. */
+/** The first device that the driver reports, or the reason why there is none. */
 async function findDevice() {
-  if (!existsSync(kernelsPath)) return { missing: `${kernelsPath} is missing: run make -C cuda gpu` };
+  if (!existsSync(kernelsPath)) return { missing: `${kernelsPath} does not exist: run make -C cuda gpu` };
   try {
     const libraryPath = join(native, 'libvram.so');
     const driver = await Driver.open({ libraryPath, driverPath, kernelsPath, maxAllocationBytes: 1, stagingSlots: 1 });
@@ -29,12 +29,12 @@ async function findDevice() {
     await driver.close();
     return { device };
   } catch (error) {
-    return { missing: `no CUDA device answers (${error.message})` };
+    return { missing: `no usable CUDA device: ${error.message}` };
   }
 }
 
-/** Copy rates of the device, or why they can not be had. A sample is taken each round. */
-async function findCopies() {
+/** Checks that copy rates can be measured. Returns the reason in `missing` if they cannot. */
+async function probeCopyRates() {
   try {
     await deviceRates(driverPath);
     return {};
@@ -43,7 +43,7 @@ async function findCopies() {
   }
 }
 
-/** A commit by file, which copies and hashes at once, against a copy alone. */
+/** Commit by file, which overlaps copying and hashing, compared with a copy alone. */
 async function commitRows(worker, workspace, { rounds, sizeBytes }, missing) {
   const rows = [];
   for (const flat of [false, true]) {
@@ -60,19 +60,19 @@ async function commitRows(worker, workspace, { rounds, sizeBytes }, missing) {
       path: `commit by file, ${flat ? 'flat + tree' : 'flat_digest=false'}, ${sizeBytes / gibibyte} GiB`,
       better: 'higher',
       product: { unit: 'GB/s', samples: samples.product },
-      yardstick: 'a copy from pinned host memory to the device, alone',
-      ...(samples.copy ? { reference: { unit: 'GB/s', samples: samples.copy } } : { missing }),
+      baseline: 'copy from pinned host memory to the device',
+      ...(samples.copy ? { baselineSeries: { unit: 'GB/s', samples: samples.copy } } : { missing }),
     });
   }
   return rows;
 }
 
-/** Verification, by the time that the worker gives for it, against a copy on the device. */
+/** Verification, by request time, compared with a copy on the device. */
 async function verifyRow(worker, bytes, rounds, missing) {
   await commitStream(worker, 'gpu', bytes);
   const product = async () => {
     const { requestSeconds, report } = await worker.verify('gpu');
-    if (report.verified !== true || report.bytes !== bytes) throw new Error('the verification is wrong');
+    if (report.verified !== true || report.bytes !== bytes) throw new Error('unexpected verification report');
     return requestSeconds;
   };
   const copy = async () => (await deviceRates(driverPath)).device_to_device_gb_per_s;
@@ -83,8 +83,8 @@ async function verifyRow(worker, bytes, rounds, missing) {
     path: `verify, ${bytes / gibibyte} GiB`,
     better: 'higher',
     product: rate(bytes, samples.product),
-    yardstick: 'a copy from the device to itself',
-    ...(samples.copy ? { reference: { unit: 'GB/s', samples: samples.copy } } : { missing }),
+    baseline: 'copy within the device',
+    ...(samples.copy ? { baselineSeries: { unit: 'GB/s', samples: samples.copy } } : { missing }),
   };
 }
 
@@ -92,31 +92,32 @@ async function main() {
   const options = readOptions();
   buildNative();
   const { device, missing } = await findDevice();
-  if (device === undefined) return say(`skipped: ${missing}`);
+  if (device === undefined) return print(`skipped: ${missing}`);
   const overridden = process.env.WORKER_CUDA_DRIVER !== undefined;
-  say(`${device.name}, ${(device.totalBytes / gibibyte).toFixed(1)} GiB`);
-  if (overridden) say(`THE DRIVER IS ${driverPath}: unless that is NVIDIA's, these figures are no GPU's`);
-  const copies = await findCopies();
+  print(`${device.name}, ${(device.totalBytes / gibibyte).toFixed(1)} GiB`);
+  if (overridden)
+    print(`WORKER_CUDA_DRIVER is ${driverPath}: if it is not NVIDIA's driver, these are not figures of a GPU`);
+  const copyRates = await probeCopyRates();
 
   const workspace = createWorkspace(2 * options.sizeBytes);
   const tokenFile = join(workspace.directory, 'token');
   writeFileSync(tokenFile, 'bench-token-0123456789abcdef0123456789', { mode: 0o600 });
   const names = overridden ? { WORKER_CUDA_DRIVER: driverPath, WORKER_CUDA_KERNELS: kernelsPath } : {};
   const worker = await Worker.start(workspace, { WORKER_API_TOKEN_FILE: tokenFile, ...names });
-  const rows = await commitRows(worker, workspace, options, copies.missing);
+  const rows = await commitRows(worker, workspace, options, copyRates.missing);
   const largestBytes = Math.min(options.quick ? gibibyte : 64 * gibibyte, device.freeBytes * 0.95);
   for (let bytes = gibibyte; bytes <= largestBytes; bytes *= 2) {
-    rows.push(await verifyRow(worker, bytes, options.rounds, copies.missing));
+    rows.push(await verifyRow(worker, bytes, options.rounds, copyRates.missing));
   }
   await worker.stop();
 
-  say(`\n${table(rows)}\n`);
+  print(`\n${table(rows)}\n`);
   const judged = rows.map((row) => ({ ...row, result: result(row), verdict: verdict(row) }));
   const out = options.out.replace(/latest\.json$/, 'gpu.json');
   mkdirSync(dirname(out), { recursive: true });
   const report = { machine: describeMachine(), device, driverPath, options, rows: judged };
   writeFileSync(out, `${JSON.stringify(report, undefined, 2)}\n`);
-  say(`written: ${out}`);
+  print(`written: ${out}`);
 }
 
 await main();

@@ -5,8 +5,8 @@ import { Connection } from './connection.mjs';
 const connections = 10;
 
 /**
- * Sends the same request over ten connections, each as soon as the last was answered.
- * @param {string} url @param {string} request @param {number} seconds @param {number} status that every answer must have
+ * Closed loop: ten connections send the same request, each as soon as it has the previous response.
+ * @param {string} url @param {string} request @param {number} seconds @param {number} required status of every response
  * @returns {Promise<number>} requests a second
  */
 export async function closedLoop(url, request, seconds, status) {
@@ -19,7 +19,7 @@ export async function closedLoop(url, request, seconds, status) {
     for (; performance.now() < deadline; done++) {
       const answer = await connection.exchange(request);
       assert.equal(answer.status, status);
-      assert.equal(answer.bytes, bytes, 'an answer of another length');
+      assert.equal(answer.bytes, bytes, 'the length of the response changed');
     }
     connection.close();
   };
@@ -28,9 +28,9 @@ export async function closedLoop(url, request, seconds, status) {
 }
 
 /**
- * Sends a request so many times a second, whether earlier ones were answered or not, until told to stop.
+ * Open loop: sends a request at a fixed rate, without waiting for earlier responses, until `stop` aborts.
  * @param {string} url @param {string} request @param {number} perSecond @param {AbortSignal} stop
- * @returns {Promise<{ latenciesMs: number[], errors: number }>} an answer other than 200 is an error
+ * @returns {Promise<{ latenciesMs: number[], errors: number }>} a status other than 200 counts as an error
  */
 export async function openLoop(url, request, perSecond, stop) {
   const idle = await Promise.all(Array.from({ length: connections }, () => Connection.open(url)));

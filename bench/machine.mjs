@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { cpus, loadavg, release, totalmem } from 'node:os';
 
-/** What a figure is worth nothing without. */
+/** The properties of the machine that a figure depends on. */
 export function describeMachine() {
   const info = readFileSync('/proc/cpuinfo', 'utf8');
   const flags = /^flags\s*:(.*)$/m.exec(info)?.[1]?.split(' ') ?? [];

@@ -4,35 +4,40 @@ const mebibyte = 2 ** 20;
 
 const usage = `Usage: npm run bench -- [options]
 
-  --rounds N        rounds of each row (5; 2 with --quick)
-  --size-bytes N    size of the shard of most rows (1 GiB; 64 MiB with --quick), a multiple of 1 MiB
-  --only NAMES      some paths: upload, file, verify, ready, latency, memory, start, concurrency, small, growth
-  --quick           small and short: to see that all works, not to read figures from
-  --full            the growth row goes to 8 GiB, not 4
-  --plots           writes docs/plots/*.svg
-  --out FILE        where the JSON goes (bench/results/latest.json)
+  --rounds N        rounds per row (default 5; 2 with --quick)
+  --size-bytes N    shard size of most rows, a multiple of 1 MiB (default 1 GiB; 64 MiB with --quick)
+  --only NAMES      comma-separated paths: upload, file, verify, ready, latency, memory, start, concurrency, small, growth
+  --quick           a short smoke test; its figures are meaningless
+  --full            measure growth up to 8 GiB instead of 4 GiB
+  --plots           write docs/plots/*.svg
+  --out FILE        JSON output (default bench/results/latest.json)
+  --help            print this text
 `;
 
 /**
  * @typedef {object} Options
  * @property {boolean} quick
  * @property {number} rounds
- * @property {number} sizeBytes the shard of most rows
- * @property {number} largeBytes the shard of rows that ask for a long commit
- * @property {number} growthBytes the largest shard of the growth row
+ * @property {number} sizeBytes shard size of most rows
+ * @property {number} largeBytes shard size of rows that need a long commit
+ * @property {number} growthBytes largest shard size of the growth row
  * @property {number} smallShards
- * @property {number} loadSeconds how long one burst of requests lasts
+ * @property {number} loadSeconds duration of one burst of requests
  * @property {string | undefined} only
  * @property {boolean} plots
  * @property {string} out
  */
 
-/** Reads the command line; a word that it does not know ends the process with the usage. @returns {Options} */
+/** Parses the command line. An invalid one ends the process with status 64 and the usage. @returns {Options} */
 export function readOptions(args = process.argv.slice(2)) {
   const { values } = parse(args);
+  if (values.help) {
+    process.stdout.write(usage);
+    process.exit(0);
+  }
   const quick = values.quick ?? false;
   const sizeBytes = integer(values['size-bytes'], quick ? 64 * mebibyte : 1024 * mebibyte);
-  if (sizeBytes % mebibyte !== 0) fail('--size-bytes is not a multiple of 1 MiB');
+  if (sizeBytes % mebibyte !== 0) fail('--size-bytes must be a multiple of 1 MiB');
   return {
     quick,
     rounds: integer(values.rounds, quick ? 2 : 5),
@@ -53,7 +58,16 @@ function parse(args) {
     const flag = { type: 'boolean' };
     return parseArgs({
       args,
-      options: { rounds: text, 'size-bytes': text, only: text, out: text, quick: flag, full: flag, plots: flag },
+      options: {
+        rounds: text,
+        'size-bytes': text,
+        only: text,
+        out: text,
+        quick: flag,
+        full: flag,
+        plots: flag,
+        help: flag,
+      },
     });
   } catch (error) {
     return fail(error.message);
@@ -62,7 +76,7 @@ function parse(args) {
 
 function integer(text, fallback) {
   if (text === undefined) return fallback;
-  return /^[1-9][0-9]{0,12}$/.test(text) ? Number(text) : fail(`${text} is no positive integer`);
+  return /^[1-9][0-9]{0,12}$/.test(text) ? Number(text) : fail(`invalid number ${text}: use a positive integer`);
 }
 
 /** @returns {never} */

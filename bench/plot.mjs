@@ -12,12 +12,12 @@ const colors = ['#0b6e99', '#d9730d', '#0f7b6c', '#ad1a72', '#6940a5'];
  * @property {number} from
  * @property {number} to
  * @property {boolean} [log]
- * @property {readonly (readonly [number, string])[]} ticks value and text
+ * @property {readonly (readonly [number, string])[]} ticks value and label
  *
  * @typedef {object} Line
  * @property {string} name
  * @property {readonly (readonly [number, number])[]} points
- * @property {boolean} [dots] points alone, without a line through them
+ * @property {boolean} [dots] draw points without a line
  * @property {boolean} [dashed]
  */
 

@@ -6,13 +6,13 @@ const directory = new URL('../docs/plots/', import.meta.url).pathname;
 const windowShards = 50;
 
 /**
- * What the plots are drawn from, collected on the way.
+ * The data for the plots. Paths fill it in.
  * @typedef {object} Figures
- * @property {{ sizes: number[], seconds: Record<string, number[]> }} [growth] seconds of each path at each size
- * @property {number[]} [smallShards] milliseconds of the nth commit
+ * @property {{ sizes: number[], seconds: Record<string, number[]> }} [growth] seconds per path and size
+ * @property {number[]} [smallShards] milliseconds per commit, in order
  */
 
-/** Writes the plots that this run has figures for. @param {Figures} figures @returns {string[]} their files */
+/** Writes the plots for which this run has data. @param {Figures} figures @returns {string[]} the files written */
 export function writePlots({ growth, smallShards }) {
   const written = [];
   const write = (name, svg) => {
@@ -35,7 +35,7 @@ function growthPlot({ sizes, seconds }) {
     decades.push(10 ** power);
   }
   const x = {
-    label: 'bytes of the shard',
+    label: 'shard size',
     from: sizes[0],
     to: sizes.at(-1),
     log: true,
@@ -52,14 +52,14 @@ function growthPlot({ sizes, seconds }) {
     name,
     points: series.map((value, index) => [sizes[index], value]),
   }));
-  return plot('Cost grows in a line (simulated device; both axes logarithmic)', x, y, lines);
+  return plot('Cost by shard size (simulated device, log-log)', x, y, lines);
 }
 
 function smallShardsPlot(milliseconds) {
   const top = percentile(milliseconds, 0.99) * 1.3;
   const step = 10 ** Math.floor(Math.log10(top));
   const x = {
-    label: 'shards resident',
+    label: 'resident shards',
     from: 0,
     to: milliseconds.length,
     ticks: [0, 0.25, 0.5, 0.75, 1].map((share) => [share * milliseconds.length, String(share * milliseconds.length)]),
@@ -67,13 +67,13 @@ function smallShardsPlot(milliseconds) {
   const ticks = [];
   for (let value = 0; value <= top; value += top / step > 5 ? step : step / 4)
     ticks.push([value, String(+value.toFixed(3))]);
-  const y = { label: 'milliseconds a commit', from: 0, to: top, ticks };
+  const y = { label: 'milliseconds per commit', from: 0, to: top, ticks };
   const smooth = [];
   for (let start = 0; start + windowShards <= milliseconds.length; start += windowShards) {
     smooth.push([start + windowShards / 2, median(milliseconds.slice(start, start + windowShards))]);
   }
   const single = milliseconds.map((value, index) => [index, Math.min(value, top)]);
-  return plot('Commits of 4 KiB, one after the other (simulated device)', x, y, [
+  return plot('Sequential commits of 4 KiB (simulated device)', x, y, [
     { name: 'one commit, median of 3 passes', points: single, dots: true },
     { name: `median of ${windowShards}`, points: smooth },
   ]);

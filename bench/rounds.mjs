@@ -1,11 +1,11 @@
 /**
- * Runs the contestants of each round one after the other, in the opposite order every other round, so that what the machine
- * does meanwhile falls on both. What `prepare` does is not timed.
+ * Runs the contestants of each round in turn, and reverses the order every other round. Background load of the machine then
+ * affects all of them alike. `prepare` is not timed.
  * @template T
  * @param {number} rounds
- * @param {(round: number) => T | Promise<T>} prepare what all contestants of a round get
- * @param {Record<string, (prepared: T, round: number) => Promise<number>>} contestants each answers with its sample
- * @returns {Promise<Record<string, number[]>>} one sample a round
+ * @param {(round: number) => T | Promise<T>} prepare makes the argument of all contestants of a round
+ * @param {Record<string, (prepared: T, round: number) => Promise<number>>} contestants each returns one sample
+ * @returns {Promise<Record<string, number[]>>} one sample per round
  */
 export async function alternate(rounds, prepare, contestants) {
   const names = Object.keys(contestants);

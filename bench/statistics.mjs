@@ -1,4 +1,4 @@
-/** @param {readonly number[]} samples @param {number} share 0 to 1; the sample below which that share lies */
+/** @param {readonly number[]} samples @param {number} share 0 to 1; the fraction of samples below the result */
 export function percentile(samples, share) {
   const sorted = [...samples].sort((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN;

@@ -6,8 +6,8 @@ import { Digests, randomStream } from './content.mjs';
 const chunkBytes = 2 ** 20;
 
 /**
- * Commits fresh random bytes that lie in no file: for shards larger than the host has room for. Not for timing, as they are made
- * and hashed on the way. The answer is checked like any other.
+ * Commits random bytes without a file, for shards that do not fit on the host. Not for timing, because it generates and
+ * hashes the bytes during the upload. Checks the response like any other.
  * @param {import('./worker.mjs').Worker} worker @param {string} shardId @param {number} bytes
  */
 export async function commitStream(worker, shardId, bytes) {

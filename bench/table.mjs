@@ -3,49 +3,45 @@ import { median, range } from './statistics.mjs';
 
 /** @typedef {import('./row.mjs').Row} Row */
 
-const heads = ['Path', 'Yardstick', 'Product', 'Of the yardstick', 'Result', 'Must reach', 'Aim', ''];
+const header = ['Path', 'Product', 'Baseline', 'Baseline figure', 'Ratio', 'Required', 'Target', 'Verdict'];
 
-/** The rows as a Markdown table, columns aligned. @param {readonly Row[]} rows */
+/** The rows as a Markdown table, without padding. @param {readonly Row[]} rows */
 export function table(rows) {
-  const cells = [heads, ...rows.map(line)];
-  const widths = heads.map((_, column) => Math.max(3, ...cells.map((line) => line[column]?.length ?? 0)));
-  const text = (line) => `| ${line.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(' | ')} |`;
-  const rule = `| ${widths.map((width) => '-'.repeat(width)).join(' | ')} |`;
-  return [text(heads), rule, ...cells.slice(1).map(text)].join('\n');
+  const lines = [header, header.map(() => '---'), ...rows.map((row) => Object.values(cellsOf(row)))];
+  return lines.map((cells) => `| ${cells.join(' | ')} |`.replaceAll('|  |', '| |')).join('\n');
 }
 
-/** @param {Row} row */
-function line(row) {
+/** A row's cells, in the order of `header`. @param {Row} row */
+function cellsOf(row) {
   const outcome = result(row);
-  const said = verdict(row);
-  const suffix = row.reference === undefined && row.missing === undefined ? ` ${row.product.unit}` : '×';
-  const target = (value) => (value === undefined ? '' : `${row.better === 'lower' ? '< ' : ''}${value}${suffix}`);
+  const suffix = row.baselineSeries === undefined && row.missing === undefined ? ` ${row.product.unit}` : '×';
+  const limit = (value) => (value === undefined ? '' : `${row.better === 'lower' ? '< ' : ''}${value}${suffix}`);
   const spread = outcome && `${number(outcome.minimum)}–${number(outcome.maximum)}`;
-  return [
-    row.path,
-    row.yardstick ?? '',
-    series(row.product),
-    row.missing === undefined ? series(row.reference) : `missing: ${row.missing}`,
-    outcome?.ratio ? `${number(outcome.value)}× (${spread})` : '',
-    target(row.mustReach),
-    target(row.aim),
-    said === 'missed' ? 'MISSED' : said,
-  ];
+  return {
+    path: row.path,
+    product: formatSeries(row.product),
+    baseline: row.baseline ?? '',
+    baselineFigure: row.missing === undefined ? formatSeries(row.baselineSeries) : `missing: ${row.missing}`,
+    ratio: outcome?.ratio ? `${number(outcome.value)}× (${spread})` : '',
+    required: limit(row.required),
+    target: limit(row.target),
+    verdict: verdict(row),
+  };
 }
 
-/** A row in a few words, said as soon as it is known. @param {Row} row */
+/** One line per row, printed when its path is done. @param {Row} row */
 export function summary(row) {
-  const [path, yardstick, product, , outcome, , , said] = line(row);
-  return `${path}${yardstick && ` / ${yardstick}`}: ${outcome || product}, ${said}`;
+  const { path, baseline, ratio, product, verdict } = cellsOf(row);
+  return `${path}${baseline && ` / ${baseline}`}: ${ratio || product}, ${verdict}`;
 }
 
-/** @param {import('./row.mjs').Series | undefined} series */
-function series(series) {
+/** Median, with the lowest and highest sample. @param {import('./row.mjs').Series | undefined} series */
+function formatSeries(series) {
   if (series === undefined) return '';
   const { minimum, maximum } = range(series.samples);
   return `${number(median(series.samples))} ${series.unit} (${number(minimum)}–${number(maximum)})`;
 }
 
-/** Three digits that mean something. @param {number} value */
+/** Three significant digits. @param {number} value */
 export const number = (value) =>
   Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(value === 0 ? 1 : 3).replace(/\.0+$/, '');

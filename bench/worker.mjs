@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { freePort, startServer, timeProcess, untilAnswers } from './child.mjs';
 import { checkHandle } from './handle.mjs';
+import { freePort, startServer, timeProcess, untilAnswers } from './processes.mjs';
 
 /** @typedef {import('./content.mjs').Content} Content */
 /** @typedef {import('./workspace.mjs').Workspace} Workspace */
@@ -11,7 +11,7 @@ const main = new URL('../dist/main.cjs', import.meta.url).pathname;
 const workerId = 'bench';
 let started = 0;
 
-/** The command and environment that start the product, on a simulated device unless the environment names another. */
+/** Command and environment of the product. The device is simulated unless `env` names a token file. */
 export function workerCommand(directory, port, env = {}) {
   const simulated = env.WORKER_API_TOKEN_FILE === undefined;
   return {
@@ -31,9 +31,9 @@ export function workerCommand(directory, port, env = {}) {
   };
 }
 
-/** The product in a process of its own. Every answer of it is checked before its time is believed. */
+/** The product in its own process. Checks every response, so that a time counts only with a correct result. */
 export class Worker {
-  /** @param {Workspace} workspace @param {Record<string, string>} env added to its environment @returns {Promise<Worker>} */
+  /** @param {Workspace} workspace @param {Record<string, string>} env extra environment variables @returns {Promise<Worker>} */
   static async start(workspace, env = {}) {
     const directory = workspace.make(`worker-${++started}`);
     const port = await freePort();
@@ -73,7 +73,7 @@ export class Worker {
 
   /**
    * @param {string} shardId
-   * @returns {Promise<{ seconds: number, requestSeconds: number, report: any }>} of the process, and of the request in it
+   * @returns {Promise<{ seconds: number, requestSeconds: number, report: any }>} times of the curl process and of its request
    */
   async verify(shardId) {
     const { seconds, requestSeconds, answer } = await this.#curl(
@@ -92,7 +92,7 @@ export class Worker {
     assert.equal(status, 204, `release of ${shardId}`);
   }
 
-  /** Throws unless the answer, and the handle in it, say what the content's own digests say. */
+  /** Throws unless the response and its handle have the content's digests. */
   checkCommit({ handle, shard }, content, flat = true) {
     const digest = flat ? `sha256:${content.digest}` : null;
     const expected = { digest, tree_digest: `sha256:${content.treeDigest}`, vram_bytes: content.bytes };

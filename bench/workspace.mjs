@@ -3,13 +3,13 @@ import { freemem, tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /**
- * A place for model files and simulated memory: tmpfs where there is room, else the temporary directory and its page
- * cache. Removed when the process ends, if not before.
+ * A directory for model files and simulated memory. On tmpfs if it has enough space, else in the temporary directory.
+ * Removed at exit at the latest.
  * @typedef {{ directory: string, models: string, make: (name: string) => string, remove: () => void }} Workspace
  * @param {number} neededBytes @returns {Workspace}
  */
 export function createWorkspace(neededBytes) {
-  const directory = mkdtempSync(join(hasRoom('/dev/shm', neededBytes) ? '/dev/shm' : tmpdir(), 'vram-bench-'));
+  const directory = mkdtempSync(join(hasSpace('/dev/shm', neededBytes) ? '/dev/shm' : tmpdir(), 'vram-bench-'));
   const remove = () => rmSync(directory, { recursive: true, force: true, maxRetries: 3 });
   process.once('exit', remove);
   const make = (name) => {
@@ -22,7 +22,7 @@ export function createWorkspace(neededBytes) {
 
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(130));
 
-function hasRoom(path, bytes) {
+function hasSpace(path, bytes) {
   if (!existsSync(path)) return false;
   const { bavail, bsize } = statfsSync(path);
   return Math.min(bavail * bsize, freemem()) > bytes;

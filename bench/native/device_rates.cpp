@@ -1,6 +1,6 @@
 /**
- * What a CUDA device's memory can do, without libvram: pinned host memory to device, and device to device, 10^9 bytes a
- * second (a copy of n bytes on the device reads n and writes n; it counts as n). The driver is loaded at run time.
+ * Measures a CUDA device's copy rates without libvram, in GB/s (10^9 bytes): pinned host memory to device, and device to
+ * device. A device copy of n bytes reads n and writes n, and counts as n. Loads the driver at run time.
  *
  *     device_rates [libcuda.so.1]
  */
@@ -27,11 +27,11 @@ template <typename Function>
 Function *find(void *driver, const char *name) {
   void *symbol = dlsym(driver, name);
   if (symbol != nullptr) return reinterpret_cast<Function *>(symbol);
-  std::fprintf(stderr, "device_rates: the driver has no %s\n", name);
+  std::fprintf(stderr, "device_rates: missing driver function %s\n", name);
   std::exit(2);
 }
 
-/** Queues the copies, waits for them, and says how fast they were; once before that to warm up. */
+/** Returns the rate in GB/s of kCopies queued copies, after one warm-up round. */
 template <typename Copy, typename Wait>
 double rate_of(Copy copy, Wait wait) {
   double seconds = 0;

@@ -1,6 +1,6 @@
 /**
- * The CPU's multi-buffer SHA-256 rate: every core hashes 4096-byte blocks, several at a time, that lie in its own cache.
- * The limit of whatever hashes on this CPU. Prints 10^9 bytes a second of all cores together, and of one.
+ * Measures the CPU's multi-buffer SHA-256 rate: every core hashes 4096-byte blocks from its own cache. This is the upper
+ * limit for any program that hashes on this CPU. Prints GB/s (10^9 bytes) for all cores together and for one.
  */
 #include <chrono>
 #include <cstdint>
@@ -15,8 +15,8 @@ namespace {
 constexpr uint64_t kBufferBytes = 256 * 1024;
 constexpr std::chrono::milliseconds kDuration(500);
 
-/** Hashes for kDuration; the bytes done a second. */
-double hash_for_a_while() {
+/** Hashes for kDuration, and returns the rate in bytes per second. */
+double measure_rate() {
   std::vector<uint8_t> blocks(kBufferBytes, 1);
   std::vector<uint8_t> digests(kBufferBytes / vram::kBlockBytes * vram::kDigestBytes);
   const auto start = std::chrono::steady_clock::now();
@@ -32,7 +32,7 @@ double hash_for_a_while() {
 double rate_of(unsigned thread_count) {
   std::vector<double> rates(thread_count);
   std::vector<std::thread> threads;
-  for (double &rate : rates) threads.emplace_back([&rate] { rate = hash_for_a_while(); });
+  for (double &rate : rates) threads.emplace_back([&rate] { rate = measure_rate(); });
   double sum = 0;
   for (unsigned i = 0; i < thread_count; ++i) {
     threads[i].join();

@@ -6,36 +6,36 @@ import { Worker } from '../worker.mjs';
 const counts = [1, 2, 4, 8];
 const rounds = 3;
 
-/** Several commits at once: the bytes of all of them over the time until the last is sealed. @param {import('../bench.mjs').Context} context */
+/** Concurrent commits: their total bytes over the time until the last is sealed. @param {import('../bench.mjs').Context} context */
 export async function concurrency({ options, workspace }) {
   const bytes = options.sizeBytes / 4;
   const worker = await Worker.start(workspace);
-  const runAtOnce = async (kind, count) => {
-    const contents = Array.from({ length: count }, (_, i) => freshContent(workspace.models, `at-once-${i}`, bytes));
+  const runConcurrently = async (kind, count) => {
+    const contents = Array.from({ length: count }, (_, i) => freshContent(workspace.models, `concurrent-${i}`, bytes));
     const started = performance.now();
-    await Promise.all(contents.map((content, i) => worker[kind](`at-once-${i}`, content)));
+    await Promise.all(contents.map((content, i) => worker[kind](`concurrent-${i}`, content)));
     const seconds = (performance.now() - started) / 1000;
-    await Promise.all(contents.map((_, i) => worker.release(`at-once-${i}`)));
+    await Promise.all(contents.map((_, i) => worker.release(`concurrent-${i}`)));
     return seconds;
   };
 
   const rows = [];
   for (const kind of ['upload', 'file']) {
     const seconds = counts.map(() => []);
-    await runAtOnce(kind, counts.at(-1)); // the warm-up round
+    await runConcurrently(kind, counts.at(-1)); // warm-up
     for (let round = 0; round < Math.min(rounds, options.rounds); round++) {
-      for (const [index, count] of counts.entries()) seconds[index].push(await runAtOnce(kind, count));
+      for (const [index, count] of counts.entries()) seconds[index].push(await runConcurrently(kind, count));
     }
     const rates = counts.map((count, index) => rate(count * bytes, seconds[index]));
     const slowest = rates.slice(1).reduce((a, b) => (median(a.samples) < median(b.samples) ? a : b));
     const all = counts.map((count, index) => `${count}: ${median(rates[index].samples).toFixed(2)} GB/s`);
     rows.push({
-      path: `2, 4, 8 commits by ${kind} at once (${bytes / 2 ** 20} MiB each), the slowest total`,
+      path: `2, 4, 8 concurrent commits by ${kind} (${bytes / 2 ** 20} MiB each), slowest total`,
       better: 'higher',
       product: slowest,
-      yardstick: '1 commit',
-      reference: rates[0],
-      mustReach: 0.85,
+      baseline: '1 commit',
+      baselineSeries: rates[0],
+      required: 0.85,
       note: all.join(', '),
     });
   }

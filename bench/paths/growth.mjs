@@ -8,7 +8,7 @@ const smallestBytes = 64 * 2 ** 20;
 const rounds = 3;
 const verify = 'verify a resident shard';
 
-/** What each path costs as the shard grows from 64 MiB, doubling. @param {import('../bench.mjs').Context} context */
+/** The cost of each path as the shard size doubles from 64 MiB. @param {import('../bench.mjs').Context} context */
 export async function growth({ options, workspace, figures }) {
   const worker = await Worker.start(workspace);
   const commits = {
@@ -25,15 +25,15 @@ export async function growth({ options, workspace, figures }) {
     for (const [name, commit] of Object.entries(commits)) {
       seconds[name][index].push(await commit(content));
       if (name === Object.keys(commits).at(-1)) {
-        const { seconds: took, report } = await worker.verify('growth');
+        const { seconds: elapsed, report } = await worker.verify('growth');
         assert.equal(report.verified, true);
-        seconds[verify][index].push(took);
+        seconds[verify][index].push(elapsed);
       }
       await worker.release('growth');
     }
   };
 
-  await worker.file('growth', freshContent(workspace.models, 'growth', options.growthBytes)); // the warm-up round
+  await worker.file('growth', freshContent(workspace.models, 'growth', options.growthBytes)); // warm-up
   await worker.release('growth');
   for (let round = 0; round < Math.min(rounds, options.rounds); round++) {
     for (const [index, bytes] of sizes.entries()) await measure(bytes, index);
@@ -48,8 +48,8 @@ export async function growth({ options, workspace, figures }) {
     path: `${name}, ${sizes[last] / 2 ** 30} GiB`,
     better: 'higher',
     product: rate(sizes[last], seconds[name][last]),
-    yardstick: 'itself at 64 MiB',
-    reference: rate(sizes[0], seconds[name][0]),
+    baseline: 'same path at 64 MiB',
+    baselineSeries: rate(sizes[0], seconds[name][0]),
     note: sizes
       .map((bytes, index) => `${bytes / 2 ** 20} MiB ${median(rate(bytes, seconds[name][index]).samples).toFixed(2)}`)
       .join(', '),

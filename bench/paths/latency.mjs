@@ -9,12 +9,12 @@ import { Worker } from '../worker.mjs';
 const perSecond = 200;
 const rounds = 3;
 
-/** How long `GET /v1/ready` takes while a long commit runs. @param {import('../bench.mjs').Context} context */
+/** Latency of `GET /v1/ready` during a long commit. @param {import('../bench.mjs').Context} context */
 export async function latency({ options, workspace }) {
   const { largeBytes } = options;
   const worker = await Worker.start(workspace);
-  const standing = freshContent(workspace.models, 'standing', 4096);
-  await worker.upload('standing', standing);
+  const resident = freshContent(workspace.models, 'resident', 4096);
+  await worker.upload('resident', resident);
   const request = requestHead('GET', '/v1/ready', { authorization: worker.authorization });
   const commits = {
     upload: (content) => worker.upload('large', content),
@@ -34,14 +34,14 @@ export async function latency({ options, workspace }) {
       const { latenciesMs, errors } = await polling;
       assert.equal(errors, 0, 'ready failed during a commit');
       await worker.release('large');
-      if (round === 0) continue; // the warm-up round
+      if (round === 0) continue; // warm-up
       p50.push(percentile(latenciesMs, 0.5));
       p99.push(percentile(latenciesMs, 0.99));
     }
     const path = `GET /v1/ready ${perSecond}/s during a commit by ${name} of ${largeBytes / 2 ** 30} GiB`;
     const row = { better: 'lower' };
     rows.push({ ...row, path: `${path}: p50`, product: { unit: 'ms', samples: p50 } });
-    rows.push({ ...row, path: `${path}: p99`, product: { unit: 'ms', samples: p99 }, mustReach: 25, aim: 10 });
+    rows.push({ ...row, path: `${path}: p99`, product: { unit: 'ms', samples: p99 }, required: 25, target: 10 });
   }
   await worker.stop();
   return rows;

@@ -5,7 +5,7 @@ import { Worker } from '../worker.mjs';
 
 const mebibyte = 2 ** 20;
 
-/** The most a worker holds beyond the model, above what it holds idle. @param {import('../bench.mjs').Context} context */
+/** Peak memory of the worker without the model, above its idle memory. @param {import('../bench.mjs').Context} context */
 export async function memory({ options, workspace }) {
   const rows = [];
   for (const bytes of [options.sizeBytes, options.largeBytes]) {
@@ -23,11 +23,11 @@ export async function memory({ options, workspace }) {
     }
     await worker.stop();
     rows.push({
-      path: `memory beyond the model, above idle, ${bytes / 2 ** 30} GiB by upload and by file, verified`,
+      path: `peak memory above idle, without the model: ${bytes / 2 ** 30} GiB by upload and by file, verified`,
       better: 'lower',
       product: { unit: 'MiB', samples: [Math.max(...samples)] },
-      mustReach: 160,
-      aim: 96,
+      required: 160,
+      target: 96,
       note: `idle ${Math.round(idleBytes / mebibyte)} MiB; by upload ${samples[0].toFixed(1)}, by file ${samples[1].toFixed(1)}`,
     });
   }

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
+import { startFastifyApp } from '../baselines/servers.mjs';
 import { Connection, requestHead } from '../connection.mjs';
 import { freshContent } from '../content.mjs';
 import { closedLoop } from '../load.mjs';
 import { alternate } from '../rounds.mjs';
 import { Worker } from '../worker.mjs';
-import { startFastifyApp } from '../yardsticks/servers.mjs';
 
-/** `GET /v1/ready` under load, against an app that sends the same bytes. @param {import('../bench.mjs').Context} context */
+/** `GET /v1/ready` under load, compared with an app that sends the same bytes. @param {import('../bench.mjs').Context} context */
 export async function ready({ options, workspace }) {
   const worker = await Worker.start(workspace);
   const small = freshContent(workspace.models, 'ready', 4096);
@@ -33,10 +33,10 @@ export async function ready({ options, workspace }) {
       path,
       better: 'higher',
       product: { unit: 'requests/s', samples: samples.product },
-      yardstick: 'Fastify app with the same plugins, the same bytes',
-      reference: { unit: 'requests/s', samples: samples.app },
-      mustReach: 0.8,
-      aim: 0.95,
+      baseline: 'Fastify app, same plugins, same bytes',
+      baselineSeries: { unit: 'requests/s', samples: samples.app },
+      required: 0.8,
+      target: 0.95,
     };
   };
 
@@ -60,5 +60,5 @@ async function assertSame(product, app, request, status) {
     answers.map((answer) => answer.status),
     [status, status],
   );
-  assert.ok(answers[0].body().equals(answers[1].body()), 'the app sends other bytes');
+  assert.ok(answers[0].body().equals(answers[1].body()), 'the bodies differ');
 }

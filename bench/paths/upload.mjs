@@ -1,10 +1,10 @@
+import { startBareServer, startRegistry } from '../baselines/servers.mjs';
 import { freshContent } from '../content.mjs';
 import { alternate } from '../rounds.mjs';
 import { rate } from '../row.mjs';
 import { Worker } from '../worker.mjs';
-import { startBareServer, startRegistry } from '../yardsticks/servers.mjs';
 
-/** Commit by upload, `curl -T`, against servers that take the same upload. @param {import('../bench.mjs').Context} context */
+/** Commit by upload with `curl -T`, compared with servers that receive the same upload. @param {import('../bench.mjs').Context} context */
 export async function upload({ options, workspace, tools }) {
   const { rounds, sizeBytes } = options;
   const { missing } = tools['docker-registry'];
@@ -18,7 +18,7 @@ export async function upload({ options, workspace, tools }) {
     return seconds;
   };
 
-  await commit(true)(fresh()); // the warm-up round: the device's memory is touched
+  await commit(true)(fresh()); // warm-up: allocates the device's memory
   const both = await alternate(rounds, fresh, {
     product: commit(true),
     bare: bare.upload,
@@ -29,22 +29,22 @@ export async function upload({ options, workspace, tools }) {
 
   const row = { path: 'commit by upload, flat + tree', better: 'higher', product: rate(sizeBytes, both.product) };
   return [
-    { ...row, yardstick: 'bare Node server', reference: rate(sizeBytes, both.bare), mustReach: 0.42, aim: 0.5 },
+    { ...row, baseline: 'bare Node server', baselineSeries: rate(sizeBytes, both.bare), required: 0.42, target: 0.5 },
     {
       ...row,
-      yardstick: 'docker-registry (Go without SHA instructions)',
-      ...(both.registry ? { reference: rate(sizeBytes, both.registry) } : { missing }),
-      mustReach: 4,
-      aim: 6,
+      baseline: 'docker-registry (Go without SHA instructions)',
+      ...(both.registry ? { baselineSeries: rate(sizeBytes, both.registry) } : { missing }),
+      required: 4,
+      target: 6,
     },
     {
       ...row,
       path: 'commit by upload, flat_digest=false',
       product: rate(sizeBytes, tree.product),
-      yardstick: 'bare Node server',
-      reference: rate(sizeBytes, tree.bare),
-      mustReach: 0.58,
-      aim: 0.7,
+      baseline: 'bare Node server',
+      baselineSeries: rate(sizeBytes, tree.bare),
+      required: 0.58,
+      target: 0.7,
     },
   ];
 }

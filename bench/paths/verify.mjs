@@ -1,18 +1,18 @@
 import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
+import { b3sum, fsverity } from '../baselines/tools.mjs';
 import { freshContent } from '../content.mjs';
-import { damage } from '../device_memory.mjs';
+import { flipBit } from '../device_memory.mjs';
 import { hashRate } from '../native.mjs';
 import { alternate } from '../rounds.mjs';
 import { rate } from '../row.mjs';
 import { Worker } from '../worker.mjs';
-import { b3sum, fsverity } from '../yardsticks/tools.mjs';
 
 const grainBytes = 512 * 1024;
 
 /**
- * Verification of a resident shard, against programs that hash the same bytes and against what the CPU can hash at all. In
- * every other round a bit of the shard was flipped before: it must be found, where it is.
+ * Verification of a resident shard, compared with programs that hash the same bytes and with the CPU's hash rate. In every
+ * other round a bit of the shard is flipped first, and the report must locate it.
  * @param {import('../bench.mjs').Context} context
  */
 export async function verify({ options, workspace, tools }) {
@@ -25,7 +25,7 @@ export async function verify({ options, workspace, tools }) {
     const content = freshContent(workspace.models, 'verify', sizeBytes);
     await worker.file('verify', content);
     const damaged = round % 2 === 1 ? randomInt(sizeBytes) : undefined;
-    if (damaged !== undefined) damage(device, content, damaged);
+    if (damaged !== undefined) flipBit(device, content, damaged);
     return { content, damaged };
   };
   const product = async ({ damaged }) => {
@@ -35,13 +35,13 @@ export async function verify({ options, workspace, tools }) {
     assert.deepEqual(
       [report.verified, report.bytes, report.corrupt_ranges],
       [damaged === undefined, sizeBytes, ranges],
-      'the verification is wrong',
+      'unexpected verification report',
     );
     await worker.release('verify');
     requests.push(requestSeconds);
     return seconds;
   };
-  await product(await prepare(0)); // the warm-up round
+  await product(await prepare(0)); // warm-up
   requests.length = 0;
   const samples = await alternate(rounds, prepare, {
     product,
@@ -52,18 +52,18 @@ export async function verify({ options, workspace, tools }) {
   await worker.stop();
 
   const row = { path: 'verify a resident shard', better: 'higher', product: rate(sizeBytes, samples.product) };
-  const against = (name) =>
-    samples[name] ? { reference: rate(sizeBytes, samples[name]) } : { missing: tools[name].missing };
+  const comparedWith = (name) =>
+    samples[name] ? { baselineSeries: rate(sizeBytes, samples[name]) } : { missing: tools[name].missing };
   return [
-    { ...row, yardstick: 'fsverity digest', ...against('fsverity'), mustReach: 4 },
+    { ...row, baseline: 'fsverity digest', ...comparedWith('fsverity'), required: 4 },
     {
       ...row,
       product: rate(sizeBytes, requests),
-      yardstick: "the CPU's limit: all cores, multi-buffer SHA-256",
-      reference: { unit: 'GB/s', samples: samples.limit },
-      aim: 0.85,
-      note: 'time of the request alone, without starting curl',
+      baseline: 'CPU limit: all cores, multi-buffer SHA-256',
+      baselineSeries: { unit: 'GB/s', samples: samples.limit },
+      target: 0.85,
+      note: 'request time only, without the start of curl',
     },
-    { ...row, yardstick: 'b3sum --num-threads 2', ...against('b3sum'), mustReach: 0.7, aim: 1 },
+    { ...row, baseline: 'b3sum --num-threads 2', ...comparedWith('b3sum'), required: 0.7, target: 1 },
   ];
 }

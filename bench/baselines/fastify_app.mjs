@@ -1,6 +1,6 @@
 /**
- * A Fastify app with the worker's plugins, set as the worker sets them, and nothing behind them: no authentication, no
- * GPU. Sends the bytes of a file on `/v1/ready` with an entity tag, and on `/v1/devices`.
+ * A Fastify app with the worker's plugins and options, but without authentication or a GPU. Serves the bytes of a file with
+ * an entity tag at `/v1/ready` and `/v1/devices`.
  *
  *     node fastify_app.mjs PORT FILE [ETAG]
  */
@@ -34,15 +34,15 @@ await app.register(helmet, {
   crossOriginOpenerPolicy: false,
   originAgentCluster: false,
 });
-await app.register(swagger, { openapi: { openapi: '3.1.0', info: { title: 'yardstick', version: '1' } } });
+await app.register(swagger, { openapi: { openapi: '3.1.0', info: { title: 'baseline', version: '1' } } });
 await app.register(swaggerUi, { routePrefix: '/docs' });
 await app.register(rateLimit, { max: 1000, timeWindow: 1000 });
 await app.register(underPressure, { maxEventLoopDelay: 2000, maxHeapUsedBytes: 3 * 2 ** 30 });
 
 const registry = new Registry();
 const seconds = new Histogram({
-  name: 'yardstick_http_request_seconds',
-  help: 'How long HTTP requests took',
+  name: 'baseline_http_request_seconds',
+  help: 'Duration of HTTP requests',
   labelNames: ['method', 'route', 'status'],
   registers: [registry],
 });

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { timeProcess } from '../child.mjs';
+import { timeProcess } from '../processes.mjs';
 
 /** @typedef {import('../content.mjs').Content} Content */
 
-/** The programs that rows are held against, the Debian packages they come in, and how each says its version. */
+/** The baseline programs, their Debian packages, and their version options. */
 const tools = {
   curl: { debianPackage: 'curl', version: ['--version'] },
   openssl: { debianPackage: 'openssl', version: ['version'] },
@@ -13,7 +13,7 @@ const tools = {
   'docker-registry': { debianPackage: 'docker-registry', version: ['--version'] },
 };
 
-/** Which are here: the version of each, or what is missing. @returns {Record<string, { version?: string, missing?: string }>} */
+/** The version of each installed tool, or the reason why it is missing. @returns {Record<string, { version?: string, missing?: string }>} */
 export function findTools() {
   const found = Object.entries(tools).map(([name, { debianPackage, version }]) => {
     try {
@@ -29,14 +29,14 @@ export function findTools() {
 /** @param {Content} content @returns {Promise<number>} seconds */
 export async function openssl(content) {
   const { seconds, output } = await timeProcess('openssl', ['dgst', '-sha256', content.path]);
-  assert.ok(output.includes(content.digest), 'openssl found another digest');
+  assert.ok(output.includes(content.digest), 'the openssl digest differs');
   return seconds;
 }
 
 /** @param {Content} content @returns {Promise<number>} seconds */
 export async function fsverity(content) {
   const { seconds, output } = await timeProcess('fsverity', ['digest', content.path]);
-  assert.ok(output.includes(content.treeDigest), 'fsverity found another digest');
+  assert.ok(output.includes(content.treeDigest), 'the fsverity digest differs');
   return seconds;
 }
 

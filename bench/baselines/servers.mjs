@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { freePort, startServer, timeProcess, untilAnswers } from '../child.mjs';
+import { freePort, startServer, timeProcess, untilAnswers } from '../processes.mjs';
 
 /** @typedef {import('../content.mjs').Content} Content */
 
 const script = (name) => new URL(name, import.meta.url).pathname;
 const curl = ['-sS', '--noproxy', '*', '-w', '\n%{http_code}'];
 
-/** A bare Node server: what an upload costs when nothing is done with it. */
+/** A bare Node server: the cost of an upload without any processing. */
 export async function startBareServer() {
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
@@ -25,7 +25,7 @@ export async function startBareServer() {
   };
 }
 
-/** The Fastify app, sending these bytes. @param {string} directory @param {Uint8Array} body @param {string} [etag] */
+/** The Fastify app, serving `body`. @param {string} directory @param {Uint8Array} body @param {string} [etag] */
 export async function startFastifyApp(directory, body, etag) {
   const path = join(directory, 'body.json');
   writeFileSync(path, body);
@@ -37,7 +37,7 @@ export async function startFastifyApp(directory, body, etag) {
   return { url, stop: server.stop };
 }
 
-/** Debian's docker-registry over a directory. It hashes what it gets, in Go code built without SHA instructions. */
+/** Debian's docker-registry with a directory as its store. It hashes uploads in Go, built without SHA instructions. */
 export async function startRegistry(directory) {
   const port = await freePort();
   const store = join(directory, 'store');
@@ -54,10 +54,10 @@ export async function startRegistry(directory) {
   await untilAnswers(`${url}/v2/`, server);
   return {
     stop: server.stop,
-    /** A blob in one piece, with its digest. @param {Content} content @returns {Promise<number>} seconds */
+    /** A monolithic blob upload with its digest. @param {Content} content @returns {Promise<number>} seconds */
     async upload(content) {
-      const begun = await fetch(`${url}/v2/bench/blobs/uploads/`, { method: 'POST' });
-      const target = new URL(begun.headers.get('location') ?? '', url);
+      const session = await fetch(`${url}/v2/bench/blobs/uploads/`, { method: 'POST' });
+      const target = new URL(session.headers.get('location') ?? '', url);
       target.searchParams.set('digest', `sha256:${content.digest}`);
       const type = ['-H', 'Content-Type: application/octet-stream'];
       const { seconds, output } = await timeProcess('curl', [...curl, ...type, '-T', content.path, target.href]);

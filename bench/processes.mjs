@@ -3,8 +3,8 @@ import { createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /**
- * Runs one program to its end and times it from outside, from before it is started until it has ended: how every row
- * times both sides, so that what starting a process costs is counted on both.
+ * Runs a program and measures its wall time, from before the spawn until its exit. Every row times both sides like this,
+ * so that both include the cost of starting a process.
  * @param {string} command @param {readonly string[]} args @returns {Promise<{ seconds: number, output: string }>}
  */
 export function timeProcess(command, args) {
@@ -26,28 +26,28 @@ export function timeProcess(command, args) {
     });
     child.once('close', (status) => {
       if (status === 0) resolve({ seconds: (ended - started) / 1000, output });
-      else reject(new Error(`${command} ended with ${status}: ${errors || output}`));
+      else reject(new Error(`${command} failed with status ${status}: ${errors || output}`));
     });
   });
 }
 
-const living = new Set();
-process.once('exit', endServers);
+const running = new Set();
+process.once('exit', killServers);
 
-/** Ends whatever servers are left at once: after a path that failed. */
-export function endServers() {
-  for (const child of living) child.kill('SIGKILL');
+/** Kills all servers that still run, because a failed path does not stop its own. */
+export function killServers() {
+  for (const child of running) child.kill('SIGKILL');
 }
 
 /**
- * A server in a process of its own, which dies with this one at the latest.
+ * Starts a server in its own process. It ends with this process at the latest.
  * @typedef {{ pid: number, output: () => string, stop: () => Promise<void> }} ServerProcess
  * @param {string} command @param {readonly string[]} args @param {import('node:child_process').SpawnOptions} options
  * @returns {ServerProcess}
  */
 export function startServer(command, args, options = {}) {
   const child = spawn(command, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] });
-  living.add(child);
+  running.add(child);
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream?.setEncoding('utf8').on('data', (text) => {
@@ -55,20 +55,20 @@ export function startServer(command, args, options = {}) {
     });
   }
   const exited = new Promise((resolve) => child.once('close', resolve));
-  child.once('close', () => living.delete(child));
+  child.once('close', () => running.delete(child));
   return {
     pid: child.pid ?? 0,
     output: () => output,
     stop: async () => {
       child.kill('SIGTERM');
-      const late = setTimeout(() => child.kill('SIGKILL'), 10_000);
+      const killTimer = setTimeout(() => child.kill('SIGKILL'), 10_000);
       await exited;
-      clearTimeout(late);
+      clearTimeout(killTimer);
     },
   };
 }
 
-/** A TCP port that was free a moment ago. @returns {Promise<number>} */
+/** Finds a free TCP port. Another process may take it before the caller does. @returns {Promise<number>} */
 export function freePort() {
   return new Promise((resolve, reject) => {
     const server = createServer().once('error', reject);
@@ -79,7 +79,7 @@ export function freePort() {
   });
 }
 
-/** Waits until a server answers 200. @param {string} url @param {ServerProcess} server @param {HeadersInit} headers */
+/** Waits until a server answers 200, for 30 seconds at most. @param {string} url @param {ServerProcess} server @param {HeadersInit} headers */
 export async function untilAnswers(url, server, headers = {}) {
   for (const deadline = performance.now() + 30_000; performance.now() < deadline; await sleep(20)) {
     const status = await fetch(url, { headers }).then(
@@ -88,5 +88,5 @@ export async function untilAnswers(url, server, headers = {}) {
     );
     if (status === 200) return;
   }
-  throw new Error(`no answer from ${url}: ${server.output()}`);
+  throw new Error(`${url} did not answer 200 within 30 s: ${server.output()}`);
 }

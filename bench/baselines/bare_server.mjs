@@ -1,4 +1,4 @@
-/** Node's HTTP server with nothing on it: counts the bytes of a body, discards them, answers with the count. */
+/** A bare Node HTTP server: counts and discards the bytes of a body, and responds with the count. */
 import { createServer } from 'node:http';
 
 createServer((request, response) => {
