@@ -39,7 +39,7 @@ export class AuthFailures {
   }
 
   add(fingerprint: string, address: string, requestId: string): void {
-    this.sweep();
+    this.tick();
     const own = `${fingerprint} ${address}`;
     const key = this.#series.has(own) || this.#named < maxSeries ? own : others;
     const series = this.#series.get(key);
@@ -54,7 +54,7 @@ export class AuthFailures {
   }
 
   /** Tells of what has come together in a minute, and forgets those who came no more. */
-  sweep(): void {
+  tick(): void {
     const nowMs = this.#monotonicMs();
     for (const [key, series] of this.#series) {
       if (nowMs - series.sinceMs < periodMs) continue;

@@ -1,8 +1,8 @@
-import type { WorkerIdentity } from '../residency/state/signer.js';
+import type { Signer } from '../residency/state/signer.js';
 import { type JwsFault, signJws, verifyJws } from '../seal/jws.js';
 import type { VerifyKey } from '../seal/key.js';
-import { byWorker } from './actor.js';
-import type { Entry, Happening, Link } from './entry.js';
+import { systemActor } from './actor.js';
+import type { AuditRecord, ChainHead, Entry } from './entry.js';
 
 /**
  * Why a checkpoint was written: so many entries have passed, a new file begins since the one before was full, or since
@@ -33,10 +33,10 @@ export type KeysOf = (iss: string) => readonly VerifyKey[];
 
 /** The entry that states, in the worker's name, where the chain stands. */
 export function writeCheckpoint(
-  { workerId, bootId, key }: WorkerIdentity,
-  { seq, hash }: Link,
+  { workerId, bootId, key }: Signer,
+  { seq, hash }: ChainHead,
   reason: CheckpointReason,
-): Happening {
+): AuditRecord {
   const now = new Date();
   const iat = Math.floor(now.getTime() / 1000);
   const claims: CheckpointClaims = { iss: workerId, boot_id: bootId, iat, reason, sequence: seq, hash };
@@ -44,7 +44,7 @@ export function writeCheckpoint(
     time: now.toISOString(),
     event: 'AuditCheckpoint',
     severity: 'info',
-    origin: byWorker,
+    actor: systemActor,
     fields: { reason, checkpoint: signJws('vram-audit+jws', claims, key) },
   };
 }

@@ -1,27 +1,27 @@
 import { createHash } from 'node:crypto';
-import type { Origin } from './actor.js';
+import type { Actor } from './actor.js';
 import type { AuditEvent, AuditFields, AuditSeverity } from './event.js';
 
 /** A place in the chain: the number of an entry, and the SHA-256 of its line, in hex. */
-export interface Link {
+export interface ChainHead {
   readonly seq: number;
   readonly hash: string;
 }
 
 /** Before the first entry. */
-export const genesis: Link = { seq: 0, hash: '0'.repeat(64) };
+export const genesis: ChainHead = { seq: 0, hash: '0'.repeat(64) };
 
 /** One thing to be written down. */
-export interface Happening {
+export interface AuditRecord {
   readonly time: string;
   readonly event: AuditEvent;
   readonly severity: AuditSeverity;
-  readonly origin: Origin;
+  readonly actor: Actor;
   readonly fields: AuditFields;
 }
 
 /** An entry as a reader of the log takes it. */
-export interface Entry extends Link {
+export interface Entry extends ChainHead {
   /** The hash of the line before it. */
   readonly previous: string;
   readonly event: string;
@@ -43,9 +43,9 @@ const endingBytes = 79;
  * The line of an entry, without its newline: a JSON object that begins with what every entry has, and ends with the
  * SHA-256 of the line before it (`previous`) and the SHA-256 of all that stands before the checksum itself.
  */
-export function writeEntry({ time, event, severity, origin, fields }: Happening, { seq, hash }: Link): Buffer {
+export function writeEntry({ time, event, severity, actor, fields }: AuditRecord, { seq, hash }: ChainHead): Buffer {
   const { shard_id = null, digest = null, tree_digest = null, ...more } = fields;
-  const common = { seq: seq + 1, time, event, severity, actor: origin.actor, request_id: origin.requestId };
+  const common = { seq: seq + 1, time, event, severity, actor: actor.name, request_id: actor.requestId };
   const entry = { ...common, shard_id, digest, tree_digest, ...more, previous: hash };
   const body = JSON.stringify(entry).slice(0, -1);
   return Buffer.from(`${body},"checksum":"${sha256(body)}"}`);

@@ -1,7 +1,7 @@
 import { WorkerError } from '../errors.js';
-import type { WorkerIdentity } from '../residency/state/signer.js';
-import { byWorker, type Origin } from './actor.js';
-import type { Happening } from './entry.js';
+import type { Signer } from '../residency/state/signer.js';
+import { type Actor, systemActor } from './actor.js';
+import type { AuditRecord } from './entry.js';
 import type { AuditEvent, AuditFields, AuditSeverity } from './event.js';
 import type { CheckpointMaker } from './log/batch.js';
 import type { AuditLog } from './log/log.js';
@@ -11,7 +11,7 @@ export interface AuditOptions {
   readonly path: string | undefined;
   readonly maxBytes: number;
   /** In whose name checkpoints are signed. */
-  readonly worker: WorkerIdentity;
+  readonly worker: Signer;
   /** Told whenever `writable` turns, and why where it can't be written; and at the end, where something is not on the log. */
   readonly changed: (cause: unknown) => void;
 }
@@ -23,11 +23,11 @@ const maxWaiting = 256;
  * What everyone here writes to. An entry is on the disk before the effect that it tells of is visible to anyone; what
  * came to pass all the same while the log could not be written follows as soon as it can.
  */
-export class Audit {
+export class AuditWriter {
   readonly #options: AuditOptions;
   #log: AuditLog | undefined;
   #writable = true;
-  #waiting: Happening[] = [];
+  #waiting: AuditRecord[] = [];
   #dropped = 0;
 
   constructor(options: AuditOptions) {
@@ -49,13 +49,13 @@ export class Audit {
   }
 
   /** Writes and syncs one entry. @throws WorkerError AUDIT_UNAVAILABLE, and then no part of it is in the log */
-  append(event: AuditEvent, severity: AuditSeverity, fields: AuditFields, origin: Origin = byWorker): void {
-    this.#write([happening(event, severity, fields, origin)]);
+  appendRequired(event: AuditEvent, severity: AuditSeverity, fields: AuditFields, actor: Actor = systemActor): void {
+    this.#write([record(event, severity, fields, actor)]);
   }
 
   /** Writes what has come to pass whether it can be written or not; what can't be written waits. */
-  note(event: AuditEvent, severity: AuditSeverity, fields: AuditFields, origin: Origin = byWorker): void {
-    const entry = happening(event, severity, fields, origin);
+  appendBestEffort(event: AuditEvent, severity: AuditSeverity, fields: AuditFields, actor: Actor = systemActor): void {
+    const entry = record(event, severity, fields, actor);
     try {
       this.#write([entry]);
     } catch {
@@ -66,7 +66,7 @@ export class Audit {
   }
 
   /** After a failure: tries to write again, so that a log that has room again is used again. */
-  probe(): boolean {
+  tryRecover(): boolean {
     if (this.#writable) return true;
     try {
       this.#write([]);
@@ -77,8 +77,8 @@ export class Audit {
   }
 
   /** Looks, without writing, whether it could be written; to be called now and then. */
-  watch(): void {
-    if (!this.probe()) return;
+  tick(): void {
+    if (!this.tryRecover()) return;
     try {
       this.#log?.check();
     } catch (cause) {
@@ -105,7 +105,7 @@ export class Audit {
     }
   }
 
-  #write(entries: readonly Happening[]): void {
+  #write(entries: readonly AuditRecord[]): void {
     if (this.#options.path === undefined) return;
     const recovered = this.#writable ? [] : [this.#recovery()];
     try {
@@ -121,9 +121,9 @@ export class Audit {
     this.#turn(true);
   }
 
-  #recovery(): Happening {
+  #recovery(): AuditRecord {
     const fields = { reason: 'outage', late_entries: this.#waiting.length, dropped_entries: this.#dropped };
-    return happening('AuditRecovered', 'warning', fields, byWorker);
+    return record('AuditRecovered', 'warning', fields, systemActor);
   }
 
   #turn(writable: boolean, cause?: unknown): void {
@@ -133,10 +133,10 @@ export class Audit {
   }
 }
 
-const happening = (event: AuditEvent, severity: AuditSeverity, fields: AuditFields, origin: Origin): Happening => ({
+const record = (event: AuditEvent, severity: AuditSeverity, fields: AuditFields, actor: Actor): AuditRecord => ({
   time: new Date().toISOString(),
   event,
   severity,
-  origin,
+  actor,
   fields,
 });

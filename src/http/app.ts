@@ -2,20 +2,20 @@ import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } 
 import type { Config } from '../config/settings.js';
 import type { Residency } from '../residency/residency.js';
 import { schemaError } from './errors/to_worker_error.js';
-import { bodies } from './plugins/body_parsing.js';
-import { refusals, reroute } from './plugins/error_handler.js';
-import { drain } from './plugins/graceful_close.js';
+import { bodyParsing } from './plugins/body_parsing.js';
+import { errorHandler, reroute } from './plugins/error_handler.js';
+import { gracefulClose } from './plugins/graceful_close.js';
 import { logging, newRequestId, requestLogger } from './plugins/logging.js';
 import { metrics } from './plugins/metrics.js';
 import { openapi } from './plugins/openapi.js';
-import { headers } from './plugins/security_headers.js';
-import { Credentials, credentialsOf } from './plugins/tokens.js';
-import { media } from './routes/content_type_constraint.js';
+import { securityHeaders } from './plugins/security_headers.js';
+import { Tokens, tokensOf } from './plugins/tokens.js';
+import { contentTypeConstraint } from './routes/content_type_constraint.js';
 import { keyRoutes } from './routes/keys.js';
 import { probeRoutes } from './routes/probes.js';
 import { components } from './schemas/index.js';
-import { answerClientError, createListener } from './server/http_server.js';
-import type { TlsListeners } from './server/tls_server.js';
+import { answerClientError, createHttpServer } from './server/http_server.js';
+import type { TlsServers } from './server/tls_server.js';
 import { v1 } from './v1.js';
 
 export interface AppOptions {
@@ -23,9 +23,9 @@ export interface AppOptions {
   readonly config: Config;
   readonly logger: FastifyBaseLogger;
   /** Who may come in; by default those with the tokens of the configuration. */
-  readonly credentials?: Credentials;
+  readonly credentials?: Tokens;
   /** Speaks TLS where it is given. */
-  readonly tls?: TlsListeners | undefined;
+  readonly tls?: TlsServers | undefined;
 }
 
 /**
@@ -34,10 +34,10 @@ export interface AppOptions {
  */
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   const { residency, config, logger, tls } = options;
-  const credentials = options.credentials ?? new Credentials(credentialsOf(config));
+  const credentials = options.credentials ?? new Tokens(tokensOf(config));
   const app: FastifyInstance = fastify({
     serverFactory: (handler) =>
-      createListener(handler, {
+      createHttpServer(handler, {
         headersTimeoutMs: config.headersTimeoutSeconds * 1000,
         ...(tls === undefined ? {} : { create: tls.create }),
       }),
@@ -56,14 +56,14 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     // Compiling a serializer for every answer costs more at start than they would ever save.
     schemaController: { compilersFactory: { buildSerializer: () => () => JSON.stringify } },
   });
-  app.addConstraintStrategy(media);
+  app.addConstraintStrategy(contentTypeConstraint);
   for (const component of components) app.addSchema(component);
 
   await app.register(logging);
-  await app.register(refusals);
-  await app.register(bodies);
-  await app.register(headers);
-  await app.register(drain, { state: () => residency.state });
+  await app.register(errorHandler);
+  await app.register(bodyParsing);
+  await app.register(securityHeaders);
+  await app.register(gracefulClose, { state: () => residency.state });
   await app.register(openapi);
   await app.register(metrics, { residency });
 

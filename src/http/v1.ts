@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import { auth } from './plugins/auth.js';
 import { noRoute } from './plugins/error_handler.js';
 import { pressure, rateLimits } from './plugins/limits.js';
-import type { Credentials } from './plugins/tokens.js';
+import type { Tokens } from './plugins/tokens.js';
 import { commitRoutes } from './routes/commit.js';
 import { deviceRoutes } from './routes/devices.js';
 import { handleRoutes } from './routes/handles.js';
@@ -18,7 +18,7 @@ import { uploadRoutes } from './routes/upload.js';
  */
 export async function v1(
   app: FastifyInstance,
-  { residency, config, credentials }: RouteOptions & { readonly credentials: Credentials },
+  { residency, config, credentials }: RouteOptions & { readonly credentials: Tokens },
 ): Promise<void> {
   await app.register(rateLimits, { requestsPerSecond: config.requestsPerSecond });
   await app.register(auth, {

@@ -2,8 +2,8 @@ import type { Logger } from 'pino';
 import { readSealSecret, readTokens, wipe } from '../config/secrets.js';
 import type { Config } from '../config/settings.js';
 import { readTls } from '../config/tls_files.js';
-import { type Credentials, credentialsOf } from '../http/plugins/tokens.js';
-import type { TlsListeners } from '../http/server/tls_server.js';
+import { type Tokens, tokensOf } from '../http/plugins/tokens.js';
+import type { TlsServers } from '../http/server/tls_server.js';
 import type { Residency } from '../residency/residency.js';
 import { type FileGroup, FileWatch } from './file_watch.js';
 
@@ -11,8 +11,8 @@ import { type FileGroup, FileWatch } from './file_watch.js';
 export interface Reloadable {
   readonly config: Config;
   readonly residency: Residency;
-  readonly credentials: Credentials;
-  readonly tls: TlsListeners | undefined;
+  readonly credentials: Tokens;
+  readonly tls: TlsServers | undefined;
   readonly logger: Logger;
 }
 
@@ -40,7 +40,7 @@ function groupsOf({ config, residency, credentials, tls }: Reloadable): FileGrou
     paths: present(apiTokenFile, readTokenFile),
     take: () => {
       const { apiToken, readToken } = readTokens(config);
-      const changed = credentials.replace(credentialsOf({ apiToken, readToken }));
+      const changed = credentials.replace(tokensOf({ apiToken, readToken }));
       wipe(apiToken, readToken);
       for (const role of changed) residency.tokenReplaced(role);
       return changed.length > 0;

@@ -6,7 +6,7 @@ import { type Config, ConfigError, loadConfig } from '../config/settings.js';
 import { readTls } from '../config/tls_files.js';
 import { buildApp } from '../http/app.js';
 import { closeGracefully } from '../http/plugins/graceful_close.js';
-import { Credentials, credentialsOf } from '../http/plugins/tokens.js';
+import { Tokens, tokensOf } from '../http/plugins/tokens.js';
 import { Residency } from '../residency/residency.js';
 import { exitNow } from '../vram/exit.js';
 import { forbidCoreDumps } from '../vram/process.js';
@@ -18,7 +18,7 @@ import { reloadOnChange } from './reload.js';
 import { StopSignals } from './signals.js';
 
 /** How long a worker without a driver goes on answering, so that all who wait and all who poll learn of it. */
-const lastWordsMs = 2000;
+const lossGraceMs = 2000;
 
 /** How long it may then take to close the connections that are left. */
 const lastAnswersMs = 1000;
@@ -49,8 +49,8 @@ export async function serve({ simulate }: { simulate: boolean }): Promise<void> 
     },
   });
   pauseOnSignal(residency, logger);
-  const credentials = new Credentials(credentialsOf(config));
-  const tls = config.tls && new (await import('../http/server/tls_server.js')).TlsListeners(readTls(config.tls));
+  const credentials = new Tokens(tokensOf(config));
+  const tls = config.tls && new (await import('../http/server/tls_server.js')).TlsServers(readTls(config.tls));
   // What was made from them is enough from here on.
   wipe(config.apiToken, config.readToken, config.sealSecret);
   process.once('exit', () => {
@@ -99,9 +99,9 @@ interface ShutDown extends Running {
 /** Says for a moment that the driver is lost, to those who wait and to those who ask, and exits whatever still hangs. */
 async function giveUp({ app, residency, logger }: Running, error: Error): Promise<void> {
   logger.fatal({ err: error }, 'the driver is lost: exiting');
-  const deadlineMs = lastWordsMs + 2 * lastAnswersMs;
+  const deadlineMs = lossGraceMs + 2 * lastAnswersMs;
   setTimeout(() => exitNow(exitStatus.lost), deadlineMs);
-  await sleep(lastWordsMs);
+  await sleep(lossGraceMs);
   await closeGracefully(app, lastAnswersMs);
   residency.abandon();
   exitNow(exitStatus.lost);
@@ -115,7 +115,7 @@ async function shutDown({ app, config, residency, logger, watch, signals, signal
   residency.drain();
   watch.close();
   const commitDeadline = performance.now() + config.drainSeconds * 1000 * commitShare;
-  while (residency.commitsUnderWay > 0 && performance.now() < commitDeadline && !signals.repeated) await sleep(20);
+  while (residency.commitsUnderWay > 0 && performance.now() < commitDeadline && !signals.forced) await sleep(20);
   await residency.abortCommits();
   // The memory does not wait for connections: one that stands idle must not keep weights from being wiped.
   const wiped = residency.stop().then(

@@ -19,7 +19,7 @@ export class StopSignals {
   }
 
   /** Whether somebody is losing patience. */
-  get repeated(): boolean {
+  get forced(): boolean {
     return this.#count > 1;
   }
 }

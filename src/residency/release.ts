@@ -1,18 +1,20 @@
-import type { Origin } from '../audit/actor.js';
+import type { Actor } from '../audit/actor.js';
 import { WorkerError } from '../errors.js';
-import type { Inventory } from './state/worker_state.js';
+import type { WorkerState } from './state/worker_state.js';
 
 /**
  * Wipes and frees a shard; waits for a verification under way. One that was lost in a restart is forgotten.
  * @throws WorkerError NOT_FOUND, SHARD_BUSY, AUDIT_UNAVAILABLE, CUDA_ERROR
  */
-export async function release(inventory: Inventory, shardId: string, origin: Origin): Promise<void> {
+export async function release(inventory: WorkerState, shardId: string, actor: Actor): Promise<void> {
   inventory.requireStarted();
-  const lost = inventory.ledger.lost.get(shardId);
+  const lost = inventory.lostShards.byId.get(shardId);
   if (lost !== undefined && inventory.shards.get(shardId) === undefined) {
     const forgotten = { shard_id: shardId, model_ref: lost.modelRef };
-    inventory.ledger.forget(shardId, () => inventory.audit.append('ShardForgotten', 'info', forgotten, origin));
-    inventory.changed();
+    inventory.lostShards.forget(shardId, () =>
+      inventory.audit.appendRequired('ShardForgotten', 'info', forgotten, actor),
+    );
+    inventory.bumpRevision();
     return;
   }
   const record = inventory.shards.require(shardId);
@@ -22,15 +24,18 @@ export async function release(inventory: Inventory, shardId: string, origin: Ori
     throw new WorkerError('SHARD_BUSY', `the shard is ${record.state}`, { retryAfterMs: 1000 });
   }
   inventory.requireAudit();
-  inventory.ledger.forget(shardId, () => inventory.require('VramDeallocated', record, { reason: 'released' }, origin));
+  inventory.lostShards.forget(shardId, () =>
+    inventory.appendRequired('VramDeallocated', record, { reason: 'released' }, actor),
+  );
   await inventory.discard(record);
 }
 
 /** Wipes and frees whatever is here, and lets the devices go. @throws VramError when something could not be wiped */
-export async function releaseAll(inventory: Inventory): Promise<void> {
+export async function releaseAll(inventory: WorkerState): Promise<void> {
   const discarded = inventory.shards.all().map((record) => {
     // One that is being released, or could not be, was written down when that began.
-    if (record.state !== 'releasing') inventory.attempt('VramDeallocated', 'info', record, { reason: 'stopped' });
+    if (record.state !== 'releasing')
+      inventory.appendBestEffort('VramDeallocated', 'info', record, { reason: 'stopped' });
     return inventory.discard(record);
   });
   await Promise.allSettled(discarded);

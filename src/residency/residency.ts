@@ -1,4 +1,4 @@
-import type { Origin } from '../audit/actor.js';
+import type { Actor } from '../audit/actor.js';
 import { WorkerError } from '../errors.js';
 import { sealKeyOf } from '../seal/key.js';
 import { Driver } from '../vram/driver.js';
@@ -6,20 +6,20 @@ import { type Admission, admit } from './commit/admission.js';
 import { commitFile } from './commit/from_file.js';
 import { slotsPerCommit } from './commit/ingest.js';
 import type { CommitRequest, CommitResult } from './commit/request.js';
-import type { Restart } from './commit/restore.js';
-import { type HandleVerdict, judge } from './handle/check.js';
-import { Rotation } from './handle/key_rotation.js';
+import type { Restore } from './commit/restore.js';
+import { checkHandle, type HandleVerdict } from './handle/check.js';
+import { KeyRotation } from './handle/key_rotation.js';
 import { Scrubber } from './integrity/scrubber.js';
-import { Verifications } from './integrity/verifier.js';
+import { Verifier } from './integrity/verifier.js';
 import type { ResidencyOptions } from './options.js';
 import { type PlanReport, type PlanRequest, plan } from './plan/plan.js';
 import { release, releaseAll } from './release.js';
 import type { DeviceSnapshot } from './state/device_memory.js';
 import type { ReservationSnapshot } from './state/reservations.js';
 import type { ShardFilter, ShardPage } from './state/shards.js';
-import { type DriverKind, type ResidencyObserver, silent, WorkerIdentity, type WorkerState } from './state/signer.js';
+import { type DriverKind, type ResidencyObserver, Signer, silent, type WorkerPhase } from './state/signer.js';
 import type { ShardSnapshot, VerifyReport } from './state/snapshot.js';
-import { Inventory } from './state/worker_state.js';
+import { WorkerState } from './state/worker_state.js';
 import { type Health, healthOf } from './status/blockers.js';
 import { type ReadyQuery, type ReadyReport, readyFacts, readyReport } from './status/readiness.js';
 import { type ResidencyStats, statsOf } from './status/stats.js';
@@ -31,23 +31,23 @@ import { type ResidencyStats, statsOf } from './status/stats.js';
 export class Residency {
   observer: ResidencyObserver = silent;
   /** The key that signs, and how another takes its place. */
-  readonly sealKey: Rotation;
-  readonly #inventory: Inventory;
-  readonly #verifications: Verifications;
+  readonly sealKey: KeyRotation;
+  readonly #inventory: WorkerState;
+  readonly #verifications: Verifier;
   readonly #scrubber: Scrubber;
   readonly #sweeper: NodeJS.Timeout;
-  #restart: Restart | undefined;
+  #restart: Restore | undefined;
 
   constructor(options: ResidencyOptions) {
     const key = sealKeyOf(options.sealAlgorithm, options.sealSecret, options.workerId);
-    const worker = new WorkerIdentity(options.workerId, options.driverKind, key);
-    this.#inventory = new Inventory(worker, options);
-    this.sealKey = new Rotation(this.#inventory);
-    this.#verifications = new Verifications(this.#inventory, () => this.observer);
+    const worker = new Signer(options.workerId, options.driverKind, key);
+    this.#inventory = new WorkerState(worker, options);
+    this.sealKey = new KeyRotation(this.#inventory);
+    this.#verifications = new Verifier(this.#inventory, () => this.observer);
     this.#scrubber = new Scrubber(this.#inventory, this.#verifications);
     this.#sweeper = setInterval(() => {
-      this.#inventory.sweep();
-      this.sealKey.sweep();
+      this.#inventory.tick();
+      this.sealKey.tick();
     }, 1000).unref();
   }
 
@@ -56,10 +56,10 @@ export class Residency {
    * restored afterwards. @throws ManifestError, VramError
    */
   async start(): Promise<void> {
-    const { options, audit, worker } = this.#inventory;
+    const { options, audit, signer } = this.#inventory;
     await audit.open();
     if (options.manifest !== undefined) {
-      const { openRestart } = await import('./commit/restore.js');
+      const { openRestore: openRestart } = await import('./commit/restore.js');
       this.#restart = openRestart(options.manifest, this.#inventory, () => this.observer);
     }
     const slots = options.commitSlots + (this.#restart?.slots ?? 0);
@@ -67,7 +67,7 @@ export class Residency {
       ...options,
       maxAllocationBytes: options.maxModelBytes,
       stagingSlots: slots * slotsPerCommit,
-      onHang: (error) => this.#inventory.heartbeat.lose(error),
+      onHang: (error) => this.#inventory.driverHealth.markLost(error),
     });
     try {
       await this.#inventory.adopt(driver);
@@ -75,33 +75,33 @@ export class Residency {
       await driver.close();
       throw error;
     }
-    const fields = { worker_id: worker.workerId, boot_id: worker.bootId, driver: worker.driver };
+    const fields = { worker_id: signer.workerId, boot_id: signer.bootId, driver: signer.driver };
     // A log that can't be written is no reason not to start: until it can, every mutation is refused and ready says why.
-    audit.note('WorkerStarted', 'info', fields);
+    audit.appendBestEffort('WorkerStarted', 'info', fields);
     this.#restart?.begin();
     this.#scrubber.start();
   }
 
-  get state(): WorkerState {
+  get state(): WorkerPhase {
     return this.#inventory.state;
   }
 
   /** Whether the driver is lost: only a new process helps. */
   get lost(): boolean {
-    return this.#inventory.heartbeat.lost !== undefined;
+    return this.#inventory.driverHealth.lossError !== undefined;
   }
 
   get driver(): DriverKind {
-    return this.#inventory.worker.driver;
+    return this.#inventory.signer.driver;
   }
 
   get simulated(): boolean {
-    return this.#inventory.worker.simulated;
+    return this.#inventory.signer.simulated;
   }
 
   /** Changes whenever `ready` without a nonce may answer differently. */
   get revision(): string {
-    return `${this.#inventory.worker.bootId}.${this.#inventory.revision}`;
+    return `${this.#inventory.signer.bootId}.${this.#inventory.revision}`;
   }
 
   /** Says where a model fits, and holds the memory if that is asked. What does not fit is an answer, not an error. */
@@ -122,18 +122,18 @@ export class Residency {
   }
 
   /** Decides a commit whose bytes the caller brings. See `admit`. */
-  admit(request: CommitRequest, origin: Origin): Admission {
-    return admit(this.#inventory, request, () => this.observer, origin);
+  admit(request: CommitRequest, actor: Actor): Admission {
+    return admit(this.#inventory, request, () => this.observer, actor);
   }
 
   /** Commits a file below the model directory; its length is the shard's. `signal` gives the commit up. */
   commitFile(
     request: Omit<CommitRequest, 'vramBytes'>,
     path: string,
-    origin: Origin,
+    actor: Actor,
     signal?: AbortSignal,
   ): Promise<CommitResult> {
-    return commitFile(this.#inventory, request, path, () => this.observer, origin, signal);
+    return commitFile(this.#inventory, request, path, () => this.observer, actor, signal);
   }
 
   /** @throws WorkerError NOT_FOUND */
@@ -148,17 +148,17 @@ export class Residency {
   }
 
   /** Digests the shard's bytes on the device now. @throws WorkerError NOT_FOUND, SHARD_BUSY, CUDA_ERROR, AUDIT_UNAVAILABLE */
-  async verify(shardId: string, origin: Origin): Promise<VerifyReport> {
+  async verify(shardId: string, actor: Actor): Promise<VerifyReport> {
     this.#inventory.requireStarted();
-    return this.#verifications.run(this.#inventory.shards.require(shardId), origin);
+    return this.#verifications.run(this.#inventory.shards.require(shardId), actor);
   }
 
   /**
    * Wipes and frees a shard, or forgets a lost one; waits for a verification.
    * @throws WorkerError NOT_FOUND, SHARD_BUSY, CUDA_ERROR, AUDIT_UNAVAILABLE
    */
-  release(shardId: string, origin: Origin): Promise<void> {
-    return release(this.#inventory, shardId, origin);
+  release(shardId: string, actor: Actor): Promise<void> {
+    return release(this.#inventory, shardId, actor);
   }
 
   /** Attests what is here; verifies first what is older than the query allows. */
@@ -171,7 +171,7 @@ export class Residency {
 
   /** Whether a handle is authentic and the one that stands now. */
   verifyHandle(handle: string): HandleVerdict {
-    return judge(handle, this.#inventory);
+    return checkHandle(handle, this.#inventory);
   }
 
   devices(): DeviceSnapshot[] {
@@ -192,12 +192,12 @@ export class Residency {
 
   /** A token was replaced; the one before it opens nothing any more. */
   tokenReplaced(role: string): void {
-    this.#inventory.audit.note('TokenReplaced', 'warning', { role });
+    this.#inventory.audit.appendBestEffort('TokenReplaced', 'warning', { role });
   }
 
   /** Somebody came without the right token; only a fingerprint of what they brought is kept. */
   authFailed(fingerprint: string, remoteAddress: string, requestId: string): void {
-    this.#inventory.failures.add(fingerprint, remoteAddress, requestId);
+    this.#inventory.authFailures.add(fingerprint, remoteAddress, requestId);
   }
 
   /** Stops verifying in the background, or goes on with it. What somebody asks for is verified all the same. */
@@ -208,19 +208,19 @@ export class Residency {
   /** From here on nothing new is admitted and `ready` is false; what is under way goes on. */
   drain(): void {
     if (this.state !== 'stopped') this.#inventory.state = 'draining';
-    this.#inventory.changed();
+    this.#inventory.bumpRevision();
     this.#scrubber.stop();
     this.#restart?.stop();
   }
 
   get commitsUnderWay(): number {
-    return this.#inventory.intakes.size;
+    return this.#inventory.ingests.size;
   }
 
   /** Ends the commits still on their way in, with DRAINING; those whose bytes have all come are sealed first. */
   async abortCommits(): Promise<void> {
     const reason = new WorkerError('DRAINING', 'the worker is shutting down', { retryAfterMs: 5000 });
-    await Promise.allSettled([...this.#inventory.intakes].map((intake) => intake.stop(reason)));
+    await Promise.allSettled([...this.#inventory.ingests].map((intake) => intake.stop(reason)));
   }
 
   /** Stops without a driver: nothing can be wiped any more. */
@@ -236,7 +236,7 @@ export class Residency {
     const started = inventory.state !== 'starting';
     this.drain();
     inventory.state = 'stopped';
-    inventory.changed();
+    inventory.bumpRevision();
     await this.abortCommits();
     if (started) await releaseAll(inventory);
   }

@@ -1,9 +1,9 @@
 import { type Digest, digestOf } from '../seal/digest.js';
 import type { Library } from './library.js';
 import { Load, type LoadDigests, loadFlags } from './load.js';
-import { type Pace, unpaced } from './slices.js';
+import { type Throttle, unthrottled } from './slices.js';
 import { status, VramError } from './status.js';
-import { Arrival } from './streaming_digest.js';
+import { StreamingDigest } from './streaming_digest.js';
 import { groupBytes, groupCount, hashBytes } from './tree.js';
 
 /** Bytes that one native call repairs: it has the memory to itself meanwhile. */
@@ -26,7 +26,7 @@ export class Allocation {
   readonly #library: Library;
   readonly #handle: number;
   #load: Load | undefined;
-  readonly #arrival: Arrival;
+  readonly #arrival: StreamingDigest;
   /** One digest at a time on a device: the kernels fill it. */
   readonly #turn: <T>(work: () => Promise<T>) => Promise<T>;
 
@@ -35,7 +35,7 @@ export class Allocation {
     this.#handle = handle;
     this.bytes = bytes;
     this.#turn = turn;
-    this.#arrival = new Arrival(bytes, (offset, length, hashes) => this.#digest(offset, length, hashes));
+    this.#arrival = new StreamingDigest(bytes, (offset, length, hashes) => this.#digest(offset, length, hashes));
   }
 
   async load(digests: LoadDigests): Promise<Load> {
@@ -70,7 +70,7 @@ export class Allocation {
   }
 
   /** One hash per 512 KiB, computed on the device where the bytes lie. What the pace rejects with ends it. */
-  async groupHashes(pace: Pace = unpaced): Promise<Buffer> {
+  async groupHashes(pace: Throttle = unthrottled): Promise<Buffer> {
     const hashes = Buffer.alloc(groupCount(this.bytes) * hashBytes);
     for (let offset = 0, length = 0; offset < this.bytes; offset += length) {
       length = Math.min(pace.sliceBytes, this.bytes - offset);
@@ -84,7 +84,7 @@ export class Allocation {
    * The group hashes of memory that has just been loaded and sealed: what was sealed before the rest came is digested
    * already. The signal ends it.
    */
-  arrivedHashes(signal: AbortSignal): Promise<Buffer> {
+  finishStreamingDigest(signal: AbortSignal): Promise<Buffer> {
     return this.#arrival.hashes(signal);
   }
 
@@ -111,7 +111,7 @@ export class Allocation {
   }
 
   /** Makes the memory read-only where an earlier repair could not. */
-  async sealAgain(): Promise<void> {
+  async ensureSealed(): Promise<void> {
     try {
       await this.seal();
     } catch (error) {

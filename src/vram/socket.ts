@@ -27,7 +27,7 @@ export function peerHasClosed(descriptor: number): boolean {
  * A connection whose bytes go straight into staging memory. It has a descriptor of its own, which stays good, and never
  * becomes another connection's, when the one it was made of is closed.
  */
-export class HeldSocket {
+export class DuplicatedSocket {
   readonly #descriptor: number;
 
   private constructor(descriptor: number) {
@@ -36,10 +36,10 @@ export class HeldSocket {
   }
 
   /** Undefined where enough connections are read natively already, or the process has no descriptor left. */
-  static hold(descriptor: number): HeldSocket | undefined {
+  static open(descriptor: number): DuplicatedSocket | undefined {
     if (atOnce >= mostAtOnce) return undefined;
     const own = Number(duplicate(descriptor));
-    return own < 0 ? undefined : new HeldSocket(own);
+    return own < 0 ? undefined : new DuplicatedSocket(own);
   }
 
   /** Takes up to `bytes` bytes into a load while they keep coming; how many came. @throws VramError LENGTH_MISMATCH */

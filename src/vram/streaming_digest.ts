@@ -1,4 +1,4 @@
-import { sliceBytes } from './slices.js';
+import { digestSliceBytes } from './slices.js';
 import { groupCount, hashBytes } from './tree.js';
 
 /** Has the device digest a range, and writes its group hashes where they belong among those of the whole shard. */
@@ -8,7 +8,7 @@ export type DigestRange = (offset: number, length: number, hashes: Buffer) => Pr
  * The device's digest of a shard that is arriving: what is sealed is digested while the rest comes, so that little is left
  * to do after the last byte. Nothing is digested that could still be written.
  */
-export class Arrival {
+export class StreamingDigest {
   readonly #bytes: number;
   readonly #digest: DigestRange;
   readonly #hashes: Buffer;
@@ -52,8 +52,8 @@ export class Arrival {
   }
 
   async #digestSlices(from: number, to: number): Promise<void> {
-    for (let offset = from; offset < to && !this.#stopped; offset += sliceBytes) {
-      await this.#digest(offset, Math.min(sliceBytes, to - offset), this.#hashes);
+    for (let offset = from; offset < to && !this.#stopped; offset += digestSliceBytes) {
+      await this.#digest(offset, Math.min(digestSliceBytes, to - offset), this.#hashes);
     }
   }
 }

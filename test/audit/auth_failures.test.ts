@@ -19,22 +19,22 @@ t.test('the first failure is told of at once, those that follow by their number,
   t.same(written, [{ token_fingerprint: 'f1', remote_address: '10.0.0.1', count: 1, at: 0, requestId: 'r1' }]);
   for (let index = 0; index < 1000; index++) failures.add('f1', '10.0.0.1', 'r');
   clock.ms = 59_999;
-  failures.sweep();
+  failures.tick();
   t.equal(written.length, 1);
   clock.ms = 60_000;
-  failures.sweep();
+  failures.tick();
   t.same(written.slice(1), [
     { token_fingerprint: 'f1', remote_address: '10.0.0.1', count: 1000, at: 60_000, requestId: null },
   ]);
   failures.add('f1', '10.0.0.1', 'r');
   clock.ms = 119_999;
-  failures.sweep();
+  failures.tick();
   t.equal(written.length, 2, 'the next minute counts from there');
   clock.ms = 120_000;
-  failures.sweep();
+  failures.tick();
   t.match(written.slice(2), [{ count: 1 }]);
   clock.ms = 180_000;
-  failures.sweep();
+  failures.tick();
   t.equal(written.length, 3, 'nothing is told of nothing');
   failures.add('f1', '10.0.0.1', 'r2');
   t.match(written.slice(3), [{ count: 1, requestId: 'r2' }], 'after a quiet minute it is a first one again');
@@ -61,7 +61,7 @@ t.test('another token, or another address, is another series; beyond sixteen the
     'at the end nothing is left out',
   );
   clock.ms = 60_000;
-  failures.sweep();
+  failures.tick();
   t.equal(written.length, 19);
 });
 
@@ -93,7 +93,7 @@ t.test('whoever comes, no failure is lost, and no minute has more than 17 entrie
         for (let index = 0; index < count; index++) failures.add(`f${who}`, 'a', 'r');
         added += count;
         clock.ms += waitMs;
-        failures.sweep();
+        failures.tick();
       }
       const inMinuteFrom = (at: number) => written.filter((entry) => entry.at >= at && entry.at < at + 60_000).length;
       const most = Math.max(0, ...written.map(({ at }) => inMinuteFrom(at)));

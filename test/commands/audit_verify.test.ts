@@ -3,7 +3,7 @@ import { appendFileSync, readFileSync, renameSync, writeFileSync } from 'node:fs
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { writeCheckpoint } from '../../src/audit/checkpoint.js';
-import { WorkerIdentity } from '../../src/residency/state/signer.js';
+import { Signer } from '../../src/residency/state/signer.js';
 import { jwkOf } from '../../src/seal/jwk.js';
 import { deriveSealKey, readPrivateKey } from '../../src/seal/key.js';
 import { forge, identity, linesOf, logAt, logFiles, readChain, sealed, secret } from '../support/audit.js';
@@ -119,7 +119,7 @@ t.test('checkpoints of an Ed25519 key are checked by the key, its public half, o
   const pem = newPrivateKey();
   const pair = readPrivateKey(pem);
   const other = readPrivateKey(newPrivateKey());
-  const { directory, path, keyFile, verify } = logIn(t, 1e9, new WorkerIdentity('worker-1', 'simulated', pair));
+  const { directory, path, keyFile, verify } = logIn(t, 1e9, new Signer('worker-1', 'simulated', pair));
   const file = (name: string, content: string | Uint8Array) => {
     writeFileSync(join(directory, name), content, { mode: 0o600 });
     return join(directory, name);
@@ -166,7 +166,7 @@ t.test('what everybody may know of a worker signs nothing: a public key is not t
   const pair = readPrivateKey(newPrivateKey());
   for (const format of ['pem', 'der'] as const) {
     const published = pair.publicKey.export({ format, type: 'spki' } as never);
-    const forger = new WorkerIdentity('worker-1', 'simulated', deriveSealKey(Buffer.from(published), 'worker-1'));
+    const forger = new Signer('worker-1', 'simulated', deriveSealKey(Buffer.from(published), 'worker-1'));
     const { path, keyFile, verify } = logIn(t, 1e9, forger);
     writeFileSync(keyFile, published);
     t.match(await verify(path, '--key-file', keyFile), { status: 1, output: /^tampered: seq 256 .*signed/ }, format);

@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { byWorker } from '../../src/audit/actor.js';
+import { systemActor } from '../../src/audit/actor.js';
 import { patternBytes } from '../support/bytes.js';
 import { flip, locate, memoryOf } from '../support/damage.js';
 import { mebibyte, post, upload } from '../support/requests.js';
@@ -89,11 +89,11 @@ t.test('every bit that flips is found, where it is, and repaired where there is 
   for (let round = 0; round < total; round++) {
     const flips = damageOf(round);
     flip(starts[0], flips, 0);
-    const report = await worker.residency.verify('file', byWorker);
+    const report = await worker.residency.verify('file', systemActor);
     if (!report.verified && report.reason === 'damaged') found++;
     if (JSON.stringify(report.corruptRanges) === JSON.stringify(rangesOf(flips))) ranges++;
     await until(() => worker.residency.shard('file').state === 'sealed');
-    const [standing] = (await worker.residency.ready({ withHandles: true, origin: byWorker })).handles;
+    const [standing] = (await worker.residency.ready({ withHandles: true, actor: systemActor })).handles;
     if (standing === undefined || standing.handle === handle) continue;
     handle = standing.handle;
     if (whole() && worker.residency.verifyHandle(handle).valid) repaired++;
@@ -105,6 +105,6 @@ t.test('every bit that flips is found, where it is, and repaired where there is 
 
   // An upload has no file: its damage is found, and stays.
   flip(starts[1], damageOf(0), 1);
-  t.match(await worker.residency.verify('upload', byWorker), { verified: false, reason: 'damaged' });
+  t.match(await worker.residency.verify('upload', systemActor), { verified: false, reason: 'damaged' });
   t.equal(worker.residency.shard('upload').state, 'corrupt');
 });

@@ -19,7 +19,11 @@ export const targets = {
   'src/seal/jwk.ts': ['test/seal/ed25519.test.ts'],
   'src/residency/state/keyring.ts': rotation,
   'src/residency/handle/key_rotation.ts': rotation,
-  'src/residency/handle/check.ts': ['test/residency/handle/check.test.ts', 'test/residency/integrity/verify.test.ts', ...rotation],
+  'src/residency/handle/check.ts': [
+    'test/residency/handle/check.test.ts',
+    'test/residency/integrity/verify.test.ts',
+    ...rotation,
+  ],
   'src/http/plugins/tokens.ts': ['test/http/plugins/auth.test.ts', 'test/process/reload.test.ts'],
   'src/http/plugins/auth.ts': ['test/http/plugins/auth.test.ts', 'test/http/routes/plan.test.ts'],
   'src/residency/state/device_memory.ts': accounts,

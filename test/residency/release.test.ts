@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { byWorker } from '../../src/audit/actor.js';
+import { systemActor } from '../../src/audit/actor.js';
 import { patternBytes } from '../support/bytes.js';
 import { availableBytes, post, upload } from '../support/requests.js';
 import { onSimulator, simulator } from '../support/simulator.js';
@@ -17,7 +17,7 @@ t.test('a shard that is being released when the worker stops is given back once'
   await upload(worker, 'a', bytes);
   simulator.reset();
   simulator.latencyUs(20_000);
-  const released = worker.residency.release('a', byWorker);
+  const released = worker.residency.release('a', systemActor);
   const stopped = worker.stop();
   await Promise.all([released, stopped]);
   const events = readFileSync(auditLog, 'utf8').match(/"event":"VramDeallocated"/g);
@@ -31,8 +31,8 @@ t.test('a shard of a reservation that is released takes nothing from what is res
   const { reservation_id } = (await post(worker, '/v1/plan', plan)).json().reservation;
   await upload(worker, 'a', bytes, { model_ref: 'm', reservation_id });
   await Promise.all([
-    worker.residency.release('a', byWorker),
-    t.rejects(worker.residency.release('a', byWorker), { code: 'SHARD_BUSY' }),
+    worker.residency.release('a', systemActor),
+    t.rejects(worker.residency.release('a', systemActor), { code: 'SHARD_BUSY' }),
   ]);
   t.same(await availableBytes(worker), before);
 });

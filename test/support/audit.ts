@@ -2,14 +2,14 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { writeCheckpoint } from '../../src/audit/checkpoint.js';
-import type { Happening } from '../../src/audit/entry.js';
+import type { AuditRecord } from '../../src/audit/entry.js';
 import { AuditLog, type LogOptions } from '../../src/audit/log/log.js';
-import { Audit } from '../../src/audit/writer.js';
-import { WorkerIdentity } from '../../src/residency/state/signer.js';
+import { AuditWriter } from '../../src/audit/writer.js';
+import { Signer } from '../../src/residency/state/signer.js';
 import { deriveSealKey } from '../../src/seal/key.js';
 
 export const secret = 'seal-secret-0123456789abcdef0123456789';
-export const identity = new WorkerIdentity('worker-1', 'simulated', deriveSealKey(Buffer.from(secret), 'worker-1'));
+export const identity = new Signer('worker-1', 'simulated', deriveSealKey(Buffer.from(secret), 'worker-1'));
 
 /** A log of the worker above. */
 export const logAt = (path: string, options: Partial<LogOptions> = {}): AuditLog =>
@@ -21,17 +21,17 @@ export const logAt = (path: string, options: Partial<LogOptions> = {}): AuditLog
   });
 
 /** What the worker writes to, over a log of the worker above. */
-export async function auditAt(path: string, changed: (cause: unknown) => void = () => undefined): Promise<Audit> {
-  const audit = new Audit({ path, maxBytes: 2 ** 40, worker: identity, changed });
+export async function auditAt(path: string, changed: (cause: unknown) => void = () => undefined): Promise<AuditWriter> {
+  const audit = new AuditWriter({ path, maxBytes: 2 ** 40, worker: identity, changed });
   await audit.open();
   return audit;
 }
 
-export const sealed = (shardId: string): Happening => ({
+export const sealed = (shardId: string): AuditRecord => ({
   time: '2026-01-01T00:00:00.000Z',
   event: 'VramSealed',
   severity: 'info',
-  origin: { actor: 'operator:0123456789abcdef', requestId: null },
+  actor: { name: 'operator:0123456789abcdef', requestId: null },
   fields: { shard_id: shardId },
 });
 

@@ -6,7 +6,7 @@ import type { Test } from 'tap';
 import { type Config, loadConfig } from '../../src/config/settings.js';
 import { readTls } from '../../src/config/tls_files.js';
 import { buildApp } from '../../src/http/app.js';
-import { TlsListeners } from '../../src/http/server/tls_server.js';
+import { TlsServers } from '../../src/http/server/tls_server.js';
 import { createLogger } from '../../src/process/logger.js';
 import type { ResidencyOptions } from '../../src/residency/options.js';
 import { Residency } from '../../src/residency/residency.js';
@@ -19,7 +19,7 @@ export interface TestWorker {
   readonly app: FastifyInstance;
   readonly residency: Residency;
   readonly config: Config;
-  readonly tls: TlsListeners | undefined;
+  readonly tls: TlsServers | undefined;
   /** `http://127.0.0.1:port`, or `https:`, where it listens, else empty. */
   readonly url: string;
   readonly directory: string;
@@ -63,7 +63,7 @@ export async function startWorker(t: Pick<Test, 'teardown'>, options: WorkerOpti
   });
   const write = options.log ?? (() => undefined);
   const logger = createLogger(options.log ? 'trace' : 'silent', { write });
-  const tls = config.tls === undefined ? undefined : new TlsListeners(readTls(config.tls));
+  const tls = config.tls === undefined ? undefined : new TlsServers(readTls(config.tls));
   const app = await buildApp({ residency, config, logger, tls });
   if (options.start ?? true) await residency.start();
   const url = options.listen ? await app.listen({ host: '127.0.0.1', port: 0 }) : '';

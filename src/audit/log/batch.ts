@@ -1,30 +1,30 @@
 import { type CheckpointReason, isDue } from '../checkpoint.js';
-import { type Happening, type Link, maxLineBytes, sha256, writeEntry } from '../entry.js';
+import { type AuditRecord, type ChainHead, maxLineBytes, sha256, writeEntry } from '../entry.js';
 
 /** Makes the entry that states, signed, where the chain stands. */
-export type CheckpointMaker = (link: Link, reason: CheckpointReason) => Happening;
+export type CheckpointMaker = (link: ChainHead, reason: CheckpointReason) => AuditRecord;
 
 /** Lines that are written together, each following the one before it. */
 export class Batch {
   readonly #checkpoint: CheckpointMaker;
   readonly #lines: Buffer[] = [];
-  readonly #links: Link[] = [];
-  #end: Link;
+  readonly #links: ChainHead[] = [];
+  #end: ChainHead;
 
   /** `unended`: the line before the first is not ended yet. */
-  constructor(start: Link, checkpoint: CheckpointMaker, unended: boolean) {
+  constructor(start: ChainHead, checkpoint: CheckpointMaker, unended: boolean) {
     this.#end = start;
     if (unended) this.#lines.push(newline);
     this.#checkpoint = checkpoint;
   }
 
   /** Where the chain stands once all of it is written. */
-  get end(): Link {
+  get end(): ChainHead {
     return this.#end;
   }
 
   /** Where it stands behind each line. */
-  get links(): readonly Link[] {
+  get links(): readonly ChainHead[] {
     return this.#links;
   }
 
@@ -33,7 +33,7 @@ export class Batch {
   }
 
   /** Adds an entry, and before it the checkpoint that is due. */
-  add(happening: Happening): void {
+  add(happening: AuditRecord): void {
     if (isDue(this.#end.seq + 1)) this.checkpoint('interval');
     this.#push(happening);
   }
@@ -42,7 +42,7 @@ export class Batch {
     this.#push(this.#checkpoint(this.#end, reason));
   }
 
-  #push(happening: Happening): void {
+  #push(happening: AuditRecord): void {
     const line = writeEntry(happening, this.#end);
     if (line.length >= maxLineBytes) throw new Error('an entry is too long for the audit log');
     this.#lines.push(line, newline);

@@ -1,7 +1,7 @@
 import { realpathSync } from 'node:fs';
-import { byWorker } from '../actor.js';
+import { systemActor } from '../actor.js';
 import type { CheckpointReason } from '../checkpoint.js';
-import { genesis, type Happening, type Link, sha256 } from '../entry.js';
+import { type AuditRecord, type ChainHead, genesis, sha256 } from '../entry.js';
 import { AppendFile } from './append_file.js';
 import { Batch, type CheckpointMaker } from './batch.js';
 import { type Files, systemFiles } from './fs.js';
@@ -28,13 +28,13 @@ export class AuditLog {
   readonly #files: Files;
   #file: AppendFile | undefined;
   /** Where the chain stands; undefined until a file was read. */
-  #head: Link | undefined;
+  #head: ChainHead | undefined;
   /** Lines of a write that failed: they may be in the file all the same. */
-  #doubtful: readonly Link[] = [];
+  #unconfirmed: readonly ChainHead[] = [];
   #torn: Buffer | undefined;
   #unended = false;
   /** A worker has put the file before this one aside. */
-  #putAside = false;
+  #rotated = false;
 
   constructor(options: LogOptions) {
     this.#options = options;
@@ -42,7 +42,7 @@ export class AuditLog {
   }
 
   /** @throws Error whatever keeps it from being written */
-  append(happenings: readonly Happening[]): void {
+  append(happenings: readonly AuditRecord[]): void {
     this.#write((batch) => {
       for (const happening of happenings) batch.add(happening);
     });
@@ -77,20 +77,20 @@ export class AuditLog {
     try {
       file.append(batch.bytes);
     } catch (error) {
-      this.#doubtful = batch.links;
+      this.#unconfirmed = batch.links;
       this.close();
       throw error;
     }
     this.#head = batch.end;
     this.#torn = undefined;
     this.#unended = false;
-    this.#putAside = false;
+    this.#rotated = false;
   }
 
   /** What the file itself calls for comes first: the end of a line, a word on one that was torn, or where it goes on from. */
   #compose(file: AppendFile, fill: (batch: Batch) => void): Batch {
     const batch = new Batch(this.#head ?? genesis, this.#options.checkpoint, this.#unended);
-    if (file.bytes === 0 && batch.end.seq > 0) batch.checkpoint(this.#putAside ? 'rotation' : 'moved');
+    if (file.bytes === 0 && batch.end.seq > 0) batch.checkpoint(this.#rotated ? 'rotation' : 'moved');
     if (this.#torn !== undefined) batch.add(tornLine(this.#torn));
     fill(batch);
     return batch;
@@ -109,7 +109,7 @@ export class AuditLog {
     if (this.#files.statSync(aside, { throwIfNoEntry: false }) !== undefined) return;
     try {
       this.#files.renameSync(path, aside);
-      this.#putAside = true;
+      this.#rotated = true;
     } catch {
       // It is opened, and composed for, anew all the same.
     }
@@ -142,17 +142,17 @@ export class AuditLog {
     this.#unended = unended;
   }
 
-  #known(last: Link): Link {
-    const found = [this.#head, ...this.#doubtful].find((link) => link?.seq === last.seq && link.hash === last.hash);
+  #known(last: ChainHead): ChainHead {
+    const found = [this.#head, ...this.#unconfirmed].find((link) => link?.seq === last.seq && link.hash === last.hash);
     if (found !== undefined) return found;
     throw new DamagedTail('somebody else has written to the audit log');
   }
 
   /** The last entry of the file that was put aside last: a crash came before the next one was begun. */
-  #lastRotated(): Link | undefined {
+  #lastRotated(): ChainHead | undefined {
     const path = rotatedFiles(realPath(this.#options.path), this.#files).at(-1);
     if (path === undefined) return undefined;
-    this.#putAside = true;
+    this.#rotated = true;
     const descriptor = this.#files.openSync(path, 'r');
     try {
       return readTail(descriptor, this.#files.fstatSync(descriptor).size, this.#files).last;
@@ -162,11 +162,11 @@ export class AuditLog {
   }
 }
 
-const tornLine = (torn: Buffer): Happening => ({
+const tornLine = (torn: Buffer): AuditRecord => ({
   time: new Date().toISOString(),
   event: 'AuditRecovered',
   severity: 'warning',
-  origin: byWorker,
+  actor: systemActor,
   fields: {
     reason: 'torn',
     torn: { bytes: torn.length, sha256: sha256(torn), base64: torn.subarray(0, keptTornBytes).toString('base64') },

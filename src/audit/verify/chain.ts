@@ -1,5 +1,5 @@
 import { checkpointOf, isDue, type KeysOf, readCheckpoint, signatureFault } from '../checkpoint.js';
-import { type Entry, genesis, type Link, overwritten, readEntry } from '../entry.js';
+import { type ChainHead, type Entry, genesis, overwritten, readEntry } from '../entry.js';
 
 /** Where a chain is broken: the number that the first bad entry has, or ought to have, and what is wrong there. */
 export interface ChainFault {
@@ -24,8 +24,8 @@ const rememberedLinks = 256;
 export class Chain {
   readonly #options: ChainOptions;
   /** The links that were accepted last, by their hashes. */
-  readonly #recent = new Map<string, Link>();
-  #end: Link | undefined;
+  readonly #recent = new Map<string, ChainHead>();
+  #end: ChainHead | undefined;
   #firstSeq = 0;
   #checkpoints = 0;
   /** The first checkpoint that nothing vouches for yet. */
@@ -66,7 +66,7 @@ export class Chain {
     return { seq: this.#unvouched, detail };
   }
 
-  #breakAt(entry: Entry, end: Link, next: Buffer | undefined): ChainFault | undefined {
+  #breakAt(entry: Entry, end: ChainHead, next: Buffer | undefined): ChainFault | undefined {
     const follows = this.#recent.get(entry.previous);
     const expected = end.seq + 1;
     if (entry.previous === end.hash && entry.seq === expected) return undefined;
@@ -102,7 +102,7 @@ export class Chain {
     return this.#contradicted(entry);
   }
 
-  #contradicted({ seq, hash }: Link): ChainFault | undefined {
+  #contradicted({ seq, hash }: ChainHead): ChainFault | undefined {
     const kept = this.#options.kept.get(seq);
     return kept === undefined || kept === hash ? undefined : { seq, detail: 'is not the entry of a kept checkpoint' };
   }
@@ -114,14 +114,14 @@ export class Chain {
     return undefined;
   }
 
-  #remember({ seq, hash }: Link): void {
+  #remember({ seq, hash }: ChainHead): void {
     this.#recent.set(hash, { seq, hash });
     const [oldest = ''] = this.#recent.keys();
     if (this.#recent.size > rememberedLinks) this.#recent.delete(oldest);
   }
 
   /** What kept checkpoints say of entries before the first that is here. */
-  #outside(start: Link): ChainFault | undefined {
+  #outside(start: ChainHead): ChainFault | undefined {
     const before = [...this.#options.kept.keys()].filter((seq) => seq < start.seq);
     if (before.length > 0) return { seq: Math.min(...before), detail: 'is in none of these files' };
     return this.#contradicted(start);
@@ -137,7 +137,7 @@ function startOf(
   line: Buffer,
   next: Buffer | undefined,
   kept: ReadonlyMap<number, string>,
-): Link {
+): ChainHead {
   if (first === undefined) {
     const second = next === undefined ? undefined : readEntry(next);
     // A newline that was damaged makes one line of two.

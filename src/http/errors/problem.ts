@@ -1,7 +1,7 @@
 import type { ErrorCode, WorkerError } from '../../errors.js';
 import type { ProblemView } from '../schemas/problem.js';
 
-interface Meaning {
+interface ProblemType {
   readonly status: number;
   readonly title: string;
   readonly retriable: boolean;
@@ -10,7 +10,7 @@ interface Meaning {
 }
 
 /** What each error means in HTTP. The one place that says so. */
-export const meanings: Readonly<Record<ErrorCode, Meaning>> = {
+export const problemTypes: Readonly<Record<ErrorCode, ProblemType>> = {
   INVALID_PARAMS: { status: 400, title: 'The request is not valid', retriable: false },
   AUTH_FAILED: { status: 401, title: 'A valid bearer token is needed', retriable: false },
   FORBIDDEN: { status: 403, title: 'The token does not have this right', retriable: false },
@@ -41,7 +41,7 @@ export const meanings: Readonly<Record<ErrorCode, Meaning>> = {
  * The RFC 9457 body of an error. `requestId` names the request in the logs; a problem met before any request has none.
  */
 export function problemOf(error: WorkerError, requestId?: string): ProblemView {
-  const meaning = meanings[error.code];
+  const meaning = problemTypes[error.code];
   const retriable = error.retriable ?? meaning.retriable;
   const retryAfterMs = retriable ? (error.retryAfterMs ?? meaning.retryAfterMs) : undefined;
   return {

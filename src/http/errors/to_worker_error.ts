@@ -2,20 +2,20 @@ import type { FastifyError } from 'fastify';
 import { WorkerError } from '../../errors.js';
 
 /** A refusal by reason of what the request says. */
-export const invalid = (detail: string): WorkerError => new WorkerError('INVALID_PARAMS', detail);
+export const invalidParams = (detail: string): WorkerError => new WorkerError('INVALID_PARAMS', detail);
 
 /**
  * The error of the closed set that an error stands for. Fastify's own refusals are the client's doing; all else that is
  * not ours is INTERNAL, and shows nothing of itself.
  */
-export function refusalOf(error: unknown): WorkerError {
+export function toWorkerError(error: unknown): WorkerError {
   if (error instanceof WorkerError) return error;
   if (!isFastifyError(error)) return internal(error);
-  if (error.validation !== undefined) return invalid(error.message);
+  if (error.validation !== undefined) return invalidParams(error.message);
   const status = error.statusCode ?? 500;
   if (status === 415) return new WorkerError('UNSUPPORTED_MEDIA_TYPE', 'The content type cannot be read');
   if (status === 404) return new WorkerError('NOT_FOUND', 'There is no such route');
-  return status >= 400 && status < 500 ? invalid(error.message) : internal(error);
+  return status >= 400 && status < 500 ? invalidParams(error.message) : internal(error);
 }
 
 /** What a schema found wrong, naming the field that is not known. */

@@ -1,5 +1,5 @@
 import { type ErrorCode, WorkerError } from '../../errors.js';
-import { meanings, problemOf } from '../errors/problem.js';
+import { problemOf, problemTypes } from '../errors/problem.js';
 import { Problem } from '../schemas/problem.js';
 import { refTo } from '../schemas/ref.js';
 
@@ -11,7 +11,7 @@ const sizes = { neededBytes: 16062087168, availableBytes: 8589934592 };
 export function problemResponses(codes: readonly ErrorCode[]): Record<string, object> {
   const byStatus = new Map<number, ErrorCode[]>();
   for (const code of new Set(codes)) {
-    const { status } = meanings[code];
+    const { status } = problemTypes[code];
     byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
   }
   return Object.fromEntries([...byStatus].map(([status, group]) => [String(status), responseOf(status, group)]));
@@ -23,7 +23,7 @@ function responseOf(status: number, codes: readonly ErrorCode[]): object {
     ...(status === 429 || status === 503 ? retryAfter : {}),
   };
   return {
-    description: codes.map((code) => `\`${code}\`: ${meanings[code].title}.`).join(' '),
+    description: codes.map((code) => `\`${code}\`: ${problemTypes[code].title}.`).join(' '),
     ...(Object.keys(headers).length === 0 ? {} : { headers }),
     content: {
       'application/problem+json': {
@@ -35,4 +35,4 @@ function responseOf(status: number, codes: readonly ErrorCode[]): object {
 }
 
 const exampleOf = (code: ErrorCode) =>
-  problemOf(new WorkerError(code, `${meanings[code].title}.`, code === 'VRAM_OOM' ? { sizes } : {}), requestId);
+  problemOf(new WorkerError(code, `${problemTypes[code].title}.`, code === 'VRAM_OOM' ? { sizes } : {}), requestId);

@@ -1,10 +1,10 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { WorkerError } from '../../errors.js';
-import { type Credentials, digestOfToken, type Role } from './tokens.js';
+import { digestOfToken, type Role, type Tokens } from './tokens.js';
 
 export interface AuthOptions {
-  readonly credentials: Credentials;
+  readonly credentials: Tokens;
   /** Called for each failure. `fingerprint` names the token without giving it away. */
   readonly onFailure: (fingerprint: string, request: FastifyRequest) => void;
 }

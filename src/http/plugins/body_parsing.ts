@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { WorkerError } from '../../errors.js';
-import { invalid } from '../errors/to_worker_error.js';
+import { invalidParams } from '../errors/to_worker_error.js';
 import { sendContinue } from '../server/http_server.js';
 import { unread } from '../server/lingering_close.js';
 import { noRoute } from './error_handler.js';
@@ -14,7 +14,7 @@ const jsonDeadlineMs = 30_000;
 /**
  * What bodies may be: refuses codings, kinds and expectations that the route does not take, and reads JSON, strictly.
  */
-export const bodies = fp(async (app: FastifyInstance) => {
+export const bodyParsing = fp(async (app: FastifyInstance) => {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/json', async (_request: FastifyRequest, payload: IncomingMessage) =>
     parseJson(await readAll(payload)),
@@ -32,7 +32,7 @@ export const bodies = fp(async (app: FastifyInstance) => {
 
   app.addHook('preValidation', (request, _reply, done) => {
     if (request.routeOptions.config.bodyOptional === true && request.body === undefined) request.body = {};
-    done(isDecodable(request.raw.url ?? '') ? undefined : invalid('The query cannot be read'));
+    done(isDecodable(request.raw.url ?? '') ? undefined : invalidParams('The query cannot be read'));
   });
 });
 
@@ -52,19 +52,20 @@ function refusalOfHead({ raw, headers, routeOptions }: FastifyRequest): WorkerEr
   if (body === undefined && sends && raw.method !== 'GET' && type !== 'application/json') {
     return unsupported('The body comes as application/json');
   }
-  if (raw.httpVersion !== '1.1' && raw.httpVersion !== '1.0') return invalid('This is HTTP/1.1');
+  if (raw.httpVersion !== '1.1' && raw.httpVersion !== '1.0') return invalidParams('This is HTTP/1.1');
   if (body === 'bytes' && headers['content-range'] !== undefined) {
-    return invalid('The shard comes whole: no Content-Range'); // RFC 9110 §14.5
+    return invalidParams('The shard comes whole: no Content-Range'); // RFC 9110 §14.5
   }
   const coding = headers['transfer-encoding'];
-  if (coding !== undefined && raw.httpVersion === '1.0') return invalid('HTTP/1.0 knows no transfer codings');
-  if (coding !== undefined && coding.toLowerCase() !== 'chunked') return invalid('The only transfer coding is chunked');
+  if (coding !== undefined && raw.httpVersion === '1.0') return invalidParams('HTTP/1.0 knows no transfer codings');
+  if (coding !== undefined && coding.toLowerCase() !== 'chunked')
+    return invalidParams('The only transfer coding is chunked');
   if (headers.expect !== undefined && headers.expect.toLowerCase() !== '100-continue') {
-    return invalid('The only expectation is 100-continue');
+    return invalidParams('The only expectation is 100-continue');
   }
   const names = refusalOfNames(raw);
   if (names !== undefined) return names;
-  if (body === 'none' && sends) return invalid('This route takes no body');
+  if (body === 'none' && sends) return invalidParams('This route takes no body');
   if (body === undefined && Number(headers['content-length'] ?? 0) > maxJsonBytes) return tooLong();
   return undefined;
 }
@@ -81,11 +82,11 @@ function refusalOfNames({ rawHeaders, headers: { host }, httpVersion }: Incoming
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const name = rawHeaders[index]?.toLowerCase() ?? '';
     if (!single.has(name)) continue;
-    if (seen.has(name)) return invalid(`A request has one ${name} header`);
+    if (seen.has(name)) return invalidParams(`A request has one ${name} header`);
     seen.add(name);
   }
-  if (host === undefined) return httpVersion === '1.1' ? invalid('A request names its Host') : undefined;
-  return hostAndPort.test(host) ? undefined : invalid('The Host is none');
+  if (host === undefined) return httpVersion === '1.1' ? invalidParams('A request names its Host') : undefined;
+  return hostAndPort.test(host) ? undefined : invalidParams('The Host is none');
 }
 
 /** All of a JSON body, within its limits of size and time. */
@@ -104,7 +105,7 @@ function readAll(payload: IncomingMessage): Promise<Buffer> {
       if (bytes > maxJsonBytes) settle(() => reject(tooLong()));
     };
     const end = (): void => settle(() => resolve(Buffer.concat(chunks)));
-    const left = (): void => settle(() => reject(invalid('The client left before the end of the body')));
+    const left = (): void => settle(() => reject(invalidParams('The client left before the end of the body')));
     const late = (): void => settle(() => reject(new WorkerError('UPLOAD_TIMEOUT', 'The JSON body took too long')));
     const timer = setTimeout(late, jsonDeadlineMs);
     payload.on('data', take).once('end', end).once('close', left).once('error', left);
@@ -123,4 +124,4 @@ function isDecodable(url: string): boolean {
 }
 
 const unsupported = (detail: string): WorkerError => new WorkerError('UNSUPPORTED_MEDIA_TYPE', detail);
-const tooLong = (): WorkerError => invalid(`A JSON body has at most ${maxJsonBytes} bytes`);
+const tooLong = (): WorkerError => invalidParams(`A JSON body has at most ${maxJsonBytes} bytes`);

@@ -1,9 +1,9 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { WorkerError } from '../../errors.js';
-import { meanings, problemHeaders, problemOf } from '../errors/problem.js';
-import { invalid, refusalOf } from '../errors/to_worker_error.js';
-import { drained, lingering, unread } from '../server/lingering_close.js';
+import { problemHeaders, problemOf, problemTypes } from '../errors/problem.js';
+import { invalidParams, toWorkerError } from '../errors/to_worker_error.js';
+import { drained, lingeringClose, unread } from '../server/lingering_close.js';
 
 const badPaths = new WeakSet<FastifyRequest['raw']>();
 
@@ -21,15 +21,16 @@ export function reroute(app: FastifyInstance, request: FastifyRequest, reply: Fa
 /** Why there is no route: said before anything of the body is read. */
 export function noRoute(request: FastifyRequest): WorkerError {
   return badPaths.has(request.raw)
-    ? invalid('The path cannot be read')
+    ? invalidParams('The path cannot be read')
     : new WorkerError('NOT_FOUND', `There is no ${request.method} on this path`);
 }
 
 /** Every error leaves as `application/problem+json`, and so that its reader gets it even while still sending. */
-export const refusals = fp(async (app: FastifyInstance) => {
+export const errorHandler = fp(async (app: FastifyInstance) => {
   app.setErrorHandler((error, request, reply) => {
-    const refusal = refusalOf(error);
-    if (meanings[refusal.code].status === 500) request.log.error({ err: refusal.cause ?? refusal }, refusal.message);
+    const refusal = toWorkerError(error);
+    if (problemTypes[refusal.code].status === 500)
+      request.log.error({ err: refusal.cause ?? refusal }, refusal.message);
     const problem = problemOf(refusal, request.id);
     request.errorCode = refusal.code;
     reply.code(problem.status).headers(problemHeaders(problem)).send(JSON.stringify(problem));
@@ -47,7 +48,7 @@ export const refusals = fp(async (app: FastifyInstance) => {
       return payload;
     }
     reply.header('content-length', Buffer.byteLength(payload));
-    return lingering(payload, request.raw);
+    return lingeringClose(payload, request.raw);
   });
 });
 

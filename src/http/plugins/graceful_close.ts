@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
-import type { WorkerState } from '../../residency/state/signer.js';
+import type { WorkerPhase } from '../../residency/state/signer.js';
 
 /** While the worker drains, and once it has stopped, each answer asks its client to go elsewhere. */
-export const drain = fp(async (app: FastifyInstance, { state }: { state: () => WorkerState }) => {
+export const gracefulClose = fp(async (app: FastifyInstance, { state }: { state: () => WorkerPhase }) => {
   app.addHook('onRequest', (_request, reply, done) => {
     if (['draining', 'stopped'].includes(state())) reply.header('connection', 'close');
     done();

@@ -27,15 +27,15 @@ const secure = helmet({
 });
 
 /** Gives every answer its security headers, which are the same for all and so are made once. */
-export const headers = fp(async (app: FastifyInstance) => {
-  const all = securityHeaders();
+export const securityHeaders = fp(async (app: FastifyInstance) => {
+  const all = headerFields();
   app.addHook('onRequest', (_request, reply, done) => {
     reply.headers(all);
     done();
   });
 });
 
-function securityHeaders(): Record<string, string> {
+function headerFields(): Record<string, string> {
   const all: Record<string, string> = {};
   const answer: Pick<ServerResponse, 'setHeader' | 'removeHeader'> = {
     setHeader: (name, value) => {

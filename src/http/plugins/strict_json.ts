@@ -1,4 +1,4 @@
-import { invalid } from '../errors/to_worker_error.js';
+import { invalidParams } from '../errors/to_worker_error.js';
 
 const maxDepth = 32;
 const quote = 0x22;
@@ -15,7 +15,7 @@ export function parseJson(bytes: Uint8Array): unknown {
   const text = decode(bytes);
   const keys = scan(text);
   const value = parse(text);
-  if (countKeys(value) !== keys) throw invalid('A key stands twice in one object of the JSON body');
+  if (countKeys(value) !== keys) throw invalidParams('A key stands twice in one object of the JSON body');
   return value;
 }
 
@@ -23,7 +23,7 @@ function decode(bytes: Uint8Array): string {
   try {
     return utf8.decode(bytes);
   } catch {
-    throw invalid('The JSON body is not UTF-8');
+    throw invalidParams('The JSON body is not UTF-8');
   }
 }
 
@@ -31,7 +31,7 @@ function parse(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    throw invalid('The body is not JSON');
+    throw invalidParams('The body is not JSON');
   }
 }
 
@@ -48,7 +48,7 @@ function scan(text: string): number {
       if (isKey(text, at + 1)) keys += 1;
     } else if (char === 0x7b || char === 0x5b) {
       depth += 1;
-      if (depth > maxDepth) throw invalid('The JSON body is nested too deeply');
+      if (depth > maxDepth) throw invalidParams('The JSON body is nested too deeply');
     } else if (char === 0x7d || char === 0x5d) {
       depth -= 1;
     } else if (char === 0x2d || (char >= 0x30 && char <= 0x39)) {
@@ -78,7 +78,7 @@ function endOfNumber(text: string, start: number): number {
   numberToken.lastIndex = start;
   const token = numberToken.exec(text)?.[0] ?? '';
   if (!plainInteger.test(token) || !Number.isSafeInteger(Number(token))) {
-    throw invalid('A number in the JSON body is not a plain integer within 2^53 - 1');
+    throw invalidParams('A number in the JSON body is not a plain integer within 2^53 - 1');
   }
   return start + token.length - 1;
 }
@@ -87,7 +87,7 @@ function countKeys(value: unknown): number {
   if (typeof value !== 'object' || value === null) return 0;
   if (Array.isArray(value)) return value.reduce<number>((sum, item) => sum + countKeys(item), 0);
   return Object.entries(value).reduce((sum, [key, item]) => {
-    if (key === '__proto__' || key === 'constructor') throw invalid(`The key ${key} is not allowed`);
+    if (key === '__proto__' || key === 'constructor') throw invalidParams(`The key ${key} is not allowed`);
     return sum + 1 + countKeys(item);
   }, 0);
 }

@@ -3,7 +3,7 @@ import { hash, timingSafeEqual } from 'node:crypto';
 /** What a token may do: everything, or look only. */
 export type Role = 'operator' | 'reader';
 
-export interface Credential {
+export interface Token {
   readonly token: Uint8Array;
   readonly role: Role;
 }
@@ -17,10 +17,10 @@ interface Known {
 export const digestOfToken = (token: Uint8Array | string): Buffer => hash('sha256', token, 'buffer');
 
 /** The tokens that open the API now, as SHA-256 digests: the tokens themselves are not kept. */
-export class Credentials {
+export class Tokens {
   #known: readonly Known[];
 
-  constructor(credentials: readonly Credential[]) {
+  constructor(credentials: readonly Token[]) {
     this.#known = known(credentials);
   }
 
@@ -33,7 +33,7 @@ export class Credentials {
   }
 
   /** Other tokens from here on: those of before open nothing any more. Returns the roles whose token changed. */
-  replace(credentials: readonly Credential[]): readonly Role[] {
+  replace(credentials: readonly Token[]): readonly Role[] {
     const before = this.#known;
     this.#known = known(credentials);
     const isNew = ({ digest }: Known): boolean => !before.some((one) => one.digest.equals(digest));
@@ -42,7 +42,7 @@ export class Credentials {
 }
 
 /** The credentials that the worker's two tokens are. */
-export function credentialsOf(tokens: { apiToken: Uint8Array; readToken?: Uint8Array | undefined }): Credential[] {
+export function tokensOf(tokens: { apiToken: Uint8Array; readToken?: Uint8Array | undefined }): Token[] {
   const { apiToken, readToken } = tokens;
   return [
     { token: apiToken, role: 'operator' },
@@ -50,5 +50,5 @@ export function credentialsOf(tokens: { apiToken: Uint8Array; readToken?: Uint8A
   ];
 }
 
-const known = (credentials: readonly Credential[]): Known[] =>
+const known = (credentials: readonly Token[]): Known[] =>
   credentials.map(({ token, role }) => ({ digest: digestOfToken(token), role }));

@@ -4,11 +4,11 @@ import type { CommitResult } from '../../residency/commit/request.js';
 import { Commit, CommitBody, type CommitFields } from '../schemas/commit.js';
 import { NoQuery } from '../schemas/common.js';
 import { refTo } from '../schemas/ref.js';
-import { answer } from '../schemas/response.js';
+import { jsonResponse } from '../schemas/response.js';
 import { type Holder, shardView } from '../serializers/shard.js';
-import { departure } from '../server/client_gone.js';
-import { claimsOf } from '../upload/commit_fields.js';
-import { originOf } from './actor.js';
+import { abortOnDisconnect } from '../server/client_gone.js';
+import { commitFieldsOf } from '../upload/commit_fields.js';
+import { actorOf } from './actor.js';
 import { type RouteOptions, reading, typed } from './route_options.js';
 
 /** What a commit can be refused for, whichever way its bytes come. */
@@ -33,8 +33,8 @@ export const commitErrors: readonly ErrorCode[] = [
 ];
 
 export const commitAnswers = {
-  200: answer(Commit, 'The same bytes are here already: the handle that stands.'),
-  201: answer(Commit, 'Sealed.'),
+  200: jsonResponse(Commit, 'The same bytes are here already: the handle that stands.'),
+  201: jsonResponse(Commit, 'Sealed.'),
 };
 
 /** Answers with the handle: 201 for a new one, 200 for the one that stands. */
@@ -49,7 +49,7 @@ export function sendCommit(
 
 /** `POST /v1/commit` with JSON: a shard by reference, from the worker's own model directory. */
 export async function commitRoutes(app: FastifyInstance, { residency }: RouteOptions): Promise<void> {
-  const claims = reading(({ body: { source: _, ...fields } }: { body: CommitFields }) => claimsOf(fields));
+  const claims = reading(({ body: { source: _, ...fields } }: { body: CommitFields }) => commitFieldsOf(fields));
   typed(app).post(
     '/commit',
     {
@@ -70,7 +70,7 @@ export async function commitRoutes(app: FastifyInstance, { residency }: RouteOpt
     },
     async (request, reply) => {
       const { path } = request.body.source;
-      const result = await residency.commitFile(claims.of(request), path, originOf(request), departure(reply));
+      const result = await residency.commitFile(claims.of(request), path, actorOf(request), abortOnDisconnect(reply));
       return sendCommit(reply, result, residency);
     },
   );

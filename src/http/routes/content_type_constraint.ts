@@ -4,7 +4,7 @@ type Strategy = Parameters<FastifyInstance['addConstraintStrategy']>[0];
 type Handler = Parameters<ReturnType<Strategy['storage']>['set']>[1];
 
 /** Lets two routes share a path, one for JSON and one for everything else: each with a schema of its own. */
-export const media: Strategy = {
+export const contentTypeConstraint: Strategy = {
   name: 'media',
   storage() {
     const handlers = new Map<unknown, Handler>();

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import { NoQuery } from '../schemas/common.js';
 import { DeviceList } from '../schemas/device.js';
-import { answer } from '../schemas/response.js';
+import { jsonResponse } from '../schemas/response.js';
 import { deviceView } from '../serializers/plan.js';
 import { type RouteOptions, typed } from './route_options.js';
 
@@ -15,7 +15,7 @@ export async function deviceRoutes(app: FastifyInstance, { residency }: RouteOpt
         summary: 'List the GPUs and their memory',
         tags: ['placement'],
         querystring: NoQuery,
-        response: { 200: answer(DeviceList, 'All GPUs of this worker.') },
+        response: { 200: jsonResponse(DeviceList, 'All GPUs of this worker.') },
       },
       config: { access: 'read', errors: ['STARTING'] },
     },

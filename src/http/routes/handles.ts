@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import { NoQuery } from '../schemas/common.js';
 import { HandleBody, HandleVerdict } from '../schemas/handle.js';
 import { refTo } from '../schemas/ref.js';
-import { answer } from '../schemas/response.js';
+import { jsonResponse } from '../schemas/response.js';
 import { type RouteOptions, typed } from './route_options.js';
 
 /** `POST /v1/handles/verify`: whether a handle is authentic and current. */
@@ -16,7 +16,7 @@ export async function handleRoutes(app: FastifyInstance, { residency }: RouteOpt
         tags: ['handles'],
         querystring: NoQuery,
         body: refTo(HandleBody),
-        response: { 200: answer(HandleVerdict, 'Valid, or why not.') },
+        response: { 200: jsonResponse(HandleVerdict, 'Valid, or why not.') },
       },
     },
     async ({ body }) => residency.verifyHandle(body.handle),

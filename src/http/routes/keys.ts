@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import { NoQuery } from '../schemas/common.js';
 import { JwkSet } from '../schemas/keys.js';
-import { answer } from '../schemas/response.js';
+import { jsonResponse } from '../schemas/response.js';
 import { type RouteOptions, typed } from './route_options.js';
 
 /** How long verifiers may keep the keys: much shorter than any grace, so that they meet a new key in time. */
@@ -21,7 +21,7 @@ export async function keyRoutes(app: FastifyInstance, { residency }: Pick<RouteO
         tags: ['handles'],
         querystring: NoQuery,
         security: [],
-        response: { 200: answer(JwkSet, 'A JWK set (RFC 7517).') },
+        response: { 200: jsonResponse(JwkSet, 'A JWK set (RFC 7517).') },
       },
       config: { access: 'public', quiet: true },
     },

@@ -3,7 +3,7 @@ import { forbidden } from '../plugins/auth.js';
 import { NoQuery } from '../schemas/common.js';
 import { Plan, PlanBody, type PlanFields } from '../schemas/plan.js';
 import { refTo } from '../schemas/ref.js';
-import { answer } from '../schemas/response.js';
+import { jsonResponse } from '../schemas/response.js';
 import { planRequest, planView } from '../serializers/plan.js';
 import { type RouteOptions, reading, typed } from './route_options.js';
 
@@ -20,7 +20,7 @@ export async function planRoutes(app: FastifyInstance, { residency }: RouteOptio
         tags: ['placement'],
         querystring: NoQuery,
         body: refTo(PlanBody),
-        response: { 200: answer(Plan, 'Where each shard would lie, or why it does not fit.') },
+        response: { 200: jsonResponse(Plan, 'Where each shard would lie, or why it does not fit.') },
       },
       config: { access: 'read', errors: ['FORBIDDEN', 'STARTING', 'DRAINING', 'AUDIT_UNAVAILABLE'] },
       preHandler: [onlyOperatorsReserve, request.before],

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import { NoQuery } from '../schemas/common.js';
 import { Health, Liveness } from '../schemas/ready.js';
-import { answer } from '../schemas/response.js';
+import { jsonResponse } from '../schemas/response.js';
 import { type RouteOptions, typed } from './route_options.js';
 
 /** `/livez` and `/readyz`, for whoever starts and feeds the process. Open to all; they tell nothing of what is here. */
@@ -15,7 +15,7 @@ export async function probeRoutes(app: FastifyInstance, { residency }: RouteOpti
         ...schema,
         operationId: 'livez',
         summary: 'Whether the process answers',
-        response: { 200: answer(Liveness, 'It does.') },
+        response: { 200: jsonResponse(Liveness, 'It does.') },
       },
       config: { access: 'public', quiet: true },
     },
@@ -30,7 +30,7 @@ export async function probeRoutes(app: FastifyInstance, { residency }: RouteOpti
         operationId: 'readyz',
         summary: 'Whether the worker can be given work',
         description: 'Devices are up, nothing drains, the audit log can be written. An empty worker is ready.',
-        response: { 200: answer(Health, 'It can.'), 503: answer(Health, 'It cannot, and why.') },
+        response: { 200: jsonResponse(Health, 'It can.'), 503: jsonResponse(Health, 'It cannot, and why.') },
       },
       config: { access: 'public', quiet: true },
     },

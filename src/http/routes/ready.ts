@@ -1,9 +1,9 @@
 import type { FastifyInstance } from 'fastify';
 import { WorkerError } from '../../errors.js';
 import { Readiness, type ReadyFields, readyQuery } from '../schemas/ready.js';
-import { answer, nothing } from '../schemas/response.js';
-import { given, readInteger } from '../serializers/scalars.js';
-import { originOf } from './actor.js';
+import { jsonResponse, noContent } from '../schemas/response.js';
+import { omitUndefined, readInteger } from '../serializers/scalars.js';
+import { actorOf } from './actor.js';
 import { matches, ReadyCache } from './ready_cache.js';
 import { type RouteOptions, reading } from './route_options.js';
 
@@ -26,9 +26,9 @@ export async function readyRoutes(app: FastifyInstance, { residency, config }: R
         tags: ['readiness'],
         querystring: readyQuery,
         response: {
-          200: answer(Readiness, 'At least one model is ready and nothing stands in the way.'),
-          304: nothing('The answer that `If-None-Match` names stands.'),
-          503: answer(Readiness, 'Not ready; each thing in the way is a reason.'),
+          200: jsonResponse(Readiness, 'At least one model is ready and nothing stands in the way.'),
+          304: noContent('The answer that `If-None-Match` names stands.'),
+          503: jsonResponse(Readiness, 'Not ready; each thing in the way is a reason.'),
         },
         ...(config.readyPublic ? { security: [] } : {}),
       },
@@ -48,8 +48,8 @@ export async function readyRoutes(app: FastifyInstance, { residency, config }: R
       const query = {
         withHandles: handles !== 'false',
         sparing: request.role !== 'operator',
-        origin: originOf(request),
-        ...given({ modelRef, nonce, maxAgeSeconds: maxAge.of(request) }),
+        actor: actorOf(request),
+        ...omitUndefined({ modelRef, nonce, maxAgeSeconds: maxAge.of(request) }),
       };
       const { status, body, etag } = await cache.answer(query);
       if (etag !== undefined) {

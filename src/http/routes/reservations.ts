@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import { NoQuery } from '../schemas/common.js';
 import { RenewBody, Reservation, reservationParams } from '../schemas/plan.js';
 import { refTo } from '../schemas/ref.js';
-import { answer, nothing } from '../schemas/response.js';
+import { jsonResponse, noContent } from '../schemas/response.js';
 import { reservationView } from '../serializers/plan.js';
 import { type RouteOptions, typed } from './route_options.js';
 
@@ -18,7 +18,7 @@ export async function reservationRoutes(app: FastifyInstance, { residency }: Rou
         operationId: 'renewReservation',
         summary: 'Hold reserved memory longer',
         body: refTo(RenewBody),
-        response: { 200: answer(Reservation, 'When it ends now.') },
+        response: { 200: jsonResponse(Reservation, 'When it ends now.') },
       },
       config: { bodyOptional: true, errors: ['NOT_FOUND', 'RESERVATION_EXPIRED', 'AUDIT_UNAVAILABLE'] },
     },
@@ -32,7 +32,7 @@ export async function reservationRoutes(app: FastifyInstance, { residency }: Rou
         ...schema,
         operationId: 'dropReservation',
         summary: 'Give reserved memory back',
-        response: { 204: nothing('The memory is free.') },
+        response: { 204: noContent('The memory is free.') },
       },
       config: { body: 'none', errors: ['NOT_FOUND', 'RESERVATION_EXPIRED', 'AUDIT_UNAVAILABLE'] },
     },

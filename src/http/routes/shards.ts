@@ -1,11 +1,11 @@
 import type { FastifyInstance } from 'fastify';
 import { NoQuery } from '../schemas/common.js';
 import { refTo } from '../schemas/ref.js';
-import { answer, nothing } from '../schemas/response.js';
+import { jsonResponse, noContent } from '../schemas/response.js';
 import { EmptyBody, Shard, ShardList, shardParams, shardsQuery, Verification } from '../schemas/shard.js';
-import { given, readInteger } from '../serializers/scalars.js';
+import { omitUndefined, readInteger } from '../serializers/scalars.js';
 import { shardView, verificationView } from '../serializers/shard.js';
-import { originOf } from './actor.js';
+import { actorOf } from './actor.js';
 import { type RouteOptions, reading, typed } from './route_options.js';
 
 /** `/v1/shards`: what is here, whether it is still what it was, and its end. */
@@ -24,14 +24,14 @@ export async function shardRoutes(app: FastifyInstance, { residency }: RouteOpti
         summary: 'List the shards on this worker',
         tags,
         querystring: shardsQuery,
-        response: { 200: answer(ShardList, 'One page, in a stable order.') },
+        response: { 200: jsonResponse(ShardList, 'One page, in a stable order.') },
       },
       config: { access: 'read', errors: ['STARTING'] },
       preHandler: pageSize.before,
     },
     async (request) => {
       const { model_ref: modelRef, state, cursor } = request.query;
-      const page = residency.shards({ limit: pageSize.of(request), ...given({ modelRef, state, cursor }) });
+      const page = residency.shards({ limit: pageSize.of(request), ...omitUndefined({ modelRef, state, cursor }) });
       return { shards: page.shards.map((shard) => shardView(shard, residency)), next_cursor: page.nextCursor };
     },
   );
@@ -43,7 +43,7 @@ export async function shardRoutes(app: FastifyInstance, { residency }: RouteOpti
         ...one,
         operationId: 'getShard',
         summary: 'Look at one shard',
-        response: { 200: answer(Shard, 'The shard now.') },
+        response: { 200: jsonResponse(Shard, 'The shard now.') },
       },
       config: { access: 'read', errors: ['NOT_FOUND', 'STARTING'] },
     },
@@ -61,14 +61,14 @@ export async function shardRoutes(app: FastifyInstance, { residency }: RouteOpti
           'Calls for one shard at one time share one run. A shard that fails becomes `corrupt`, and is so until it is ' +
           'repaired, which begins by itself where it came from a file, or released.',
         body: refTo(EmptyBody),
-        response: { 200: answer(Verification, 'What was found.') },
+        response: { 200: jsonResponse(Verification, 'What was found.') },
       },
       config: {
         bodyOptional: true,
         errors: ['NOT_FOUND', 'SHARD_BUSY', 'CUDA_ERROR', 'STARTING', 'AUDIT_UNAVAILABLE'],
       },
     },
-    async (request) => verificationView(await residency.verify(request.params.shard_id, originOf(request))),
+    async (request) => verificationView(await residency.verify(request.params.shard_id, actorOf(request))),
   );
 
   typed(app).delete(
@@ -79,12 +79,12 @@ export async function shardRoutes(app: FastifyInstance, { residency }: RouteOpti
         operationId: 'releaseShard',
         summary: 'Wipe a shard and free its memory',
         description: 'A shard that was lost in a restart is forgotten.',
-        response: { 204: nothing('Wiped and freed.') },
+        response: { 204: noContent('Wiped and freed.') },
       },
       config: { body: 'none', errors: ['NOT_FOUND', 'SHARD_BUSY', 'CUDA_ERROR', 'STARTING', 'AUDIT_UNAVAILABLE'] },
     },
     async (request, reply) => {
-      await residency.release(request.params.shard_id, originOf(request));
+      await residency.release(request.params.shard_id, actorOf(request));
       return reply.code(204).send(undefined);
     },
   );

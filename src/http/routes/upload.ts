@@ -1,17 +1,17 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { WorkerError } from '../../errors.js';
-import type { Intake } from '../../residency/commit/ingest.js';
+import type { Ingest } from '../../residency/commit/ingest.js';
 import type { CommitResult } from '../../residency/commit/request.js';
 import { type UploadQuery, uploadQuery } from '../schemas/commit.js';
-import { departure, keepWaiting } from '../server/client_gone.js';
+import { abortOnDisconnect, keepWaiting } from '../server/client_gone.js';
 import { sendContinue } from '../server/http_server.js';
 import { markTaken } from '../server/lingering_close.js';
-import { bypassOf, wasBypassed } from '../upload/direct_read.js';
-import { WaitingWatchdog } from '../upload/stall_timer.js';
-import { pump } from '../upload/stream_body.js';
-import { declarationOf } from '../upload/upload_request.js';
-import { originOf } from './actor.js';
+import { directReadOf, wasReadDirectly } from '../upload/direct_read.js';
+import { QueuedStallTimer } from '../upload/stall_timer.js';
+import { streamBody } from '../upload/stream_body.js';
+import { uploadRequestOf } from '../upload/upload_request.js';
+import { actorOf } from './actor.js';
 import { commitAnswers, commitErrors, sendCommit } from './commit.js';
 import { type RouteOptions, reading } from './route_options.js';
 
@@ -24,7 +24,7 @@ export async function uploadRoutes(app: FastifyInstance, { residency, config }: 
   app.addContentTypeParser('*', (_request, _payload, done) => done(null));
 
   const declaration = reading((request: { query: UploadQuery; headers: IncomingHttpHeaders }) =>
-    declarationOf(request.query, request.headers),
+    uploadRequestOf(request.query, request.headers),
   );
 
   const route = {
@@ -46,7 +46,7 @@ export async function uploadRoutes(app: FastifyInstance, { residency, config }: 
       reply: FastifyReply,
     ): Promise<FastifyReply> => {
       const declared = declaration.of(request);
-      const admission = residency.admit(declared, originOf(request));
+      const admission = residency.admit(declared, actorOf(request));
       if (admission.kind === 'standing') return sendCommit(reply, admission.result, residency);
       const result = await receive(request, reply, admission.intake, declared.vramBytes, config.uploadIdleSeconds);
       return sendCommit(reply, result, residency);
@@ -62,22 +62,22 @@ export async function uploadRoutes(app: FastifyInstance, { residency, config }: 
 async function receive(
   request: FastifyRequest,
   reply: FastifyReply,
-  intake: Intake,
+  intake: Ingest,
   vramBytes: number,
   idleSeconds: number,
 ): Promise<CommitResult> {
-  const left = departure(reply);
+  const left = abortOnDisconnect(reply);
   left.addEventListener('abort', () => void intake.abort(left.reason));
   try {
-    const watchdog = new WaitingWatchdog(request.raw, idleSeconds, (detail) => {
+    const watchdog = new QueuedStallTimer(request.raw, idleSeconds, (detail) => {
       void intake.abort(new WorkerError('UPLOAD_TIMEOUT', detail));
     });
     await keepWaiting(reply, intake.start()).finally(() => watchdog.stop());
     sendContinue(request.raw, reply.raw);
-    const bypass = bypassOf(request.raw, (descriptor) => intake.receive(descriptor));
-    await pump(request.raw, intake, vramBytes, idleSeconds, bypass);
+    const bypass = directReadOf(request.raw, (descriptor) => intake.receive(descriptor));
+    await streamBody(request.raw, intake, vramBytes, idleSeconds, bypass);
     markTaken(request.raw);
-    if (wasBypassed(request.raw)) reply.header('connection', 'close');
+    if (wasReadDirectly(request.raw)) reply.header('connection', 'close');
     return await intake.finish();
   } catch (error) {
     await intake.abort(error);

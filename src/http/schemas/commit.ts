@@ -10,7 +10,7 @@ import {
   ShardIndex,
   TotalShards,
 } from './common.js';
-import { closed, component, oneOf, QueryBoolean, QueryInteger } from './make.js';
+import { namedSchema, oneOf, QueryBoolean, QueryInteger, strictObject } from './make.js';
 import { refTo } from './ref.js';
 import { Shard } from './shard.js';
 
@@ -18,7 +18,7 @@ const flatDigest =
   'False skips the serial SHA-256, so that `digest` is null; only together with `expected_tree_digest`.';
 
 /** What an upload says about its body, in the query. */
-export const uploadQuery = closed({
+export const uploadQuery = strictObject({
   shard_id: { ...ShardId, examples: ['llama-0'] },
   model_ref: { ...ModelRef, examples: ['hf:ggml-org/tinygemma3-GGUF@main'] },
   gpu_device: Type.Optional(QueryInteger("The GPU; the reservation's, or the roomiest, where it is not given.")),
@@ -32,7 +32,7 @@ export const uploadQuery = closed({
 });
 export type UploadQuery = Static<typeof uploadQuery>;
 
-export const CommitBody = component(
+export const CommitBody = namedSchema(
   'CommitRequest',
   {
     shard_id: ShardId,
@@ -44,13 +44,13 @@ export const CommitBody = component(
     expected_digest: Type.Optional(ExpectedDigest),
     expected_tree_digest: Type.Optional(ExpectedTreeDigest),
     flat_digest: Type.Optional(Type.Boolean({ description: flatDigest })),
-    source: closed({ type: oneOf(['file'], 'Where the bytes are.'), path: FilePath }),
+    source: strictObject({ type: oneOf(['file'], 'Where the bytes are.'), path: FilePath }),
   },
   'A shard that the worker reads from its own model directory.',
 );
 export type CommitFields = Static<typeof CommitBody>;
 
-export const Commit = component(
+export const Commit = namedSchema(
   'Commit',
   {
     handle: Type.String({ description: 'A compact JWS: the signed statement.' }),

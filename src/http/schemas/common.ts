@@ -1,6 +1,6 @@
 import Type from 'typebox';
 import { maxShards } from './limits.js';
-import { closed, component, plainText } from './make.js';
+import { namedSchema, plainText, strictObject } from './make.js';
 
 export const ShardId = Type.String({
   pattern: '^[A-Za-z0-9-]{1,256}$',
@@ -37,10 +37,10 @@ export const GpuDevice = Type.Integer({ minimum: 0, maximum: 65535, description:
 export const ShardIndex = Type.Integer({ minimum: 0, maximum: maxShards - 1 });
 export const TotalShards = Type.Integer({ minimum: 1, maximum: maxShards });
 
-export const Reason = component(
+export const Reason = namedSchema(
   'Reason',
   { code: Type.String({ description: 'A word for programs.' }), detail: Type.String({ description: 'For people.' }) },
   'Something that stands in the way.',
 );
 
-export const NoQuery = closed({});
+export const NoQuery = strictObject({});

@@ -1,9 +1,9 @@
 import Type, { type Static } from 'typebox';
 import { GpuDevice } from './common.js';
-import { Bytes, component } from './make.js';
+import { Bytes, namedSchema } from './make.js';
 import { refTo } from './ref.js';
 
-export const Device = component(
+export const Device = namedSchema(
   'Device',
   {
     gpu_device: GpuDevice,
@@ -18,4 +18,4 @@ export const Device = component(
 );
 export type DeviceView = Static<typeof Device>;
 
-export const DeviceList = component('DeviceList', { devices: Type.Array(refTo(Device)) }, 'The GPUs of this worker.');
+export const DeviceList = namedSchema('DeviceList', { devices: Type.Array(refTo(Device)) }, 'The GPUs of this worker.');

@@ -1,17 +1,17 @@
 import Type, { type Static } from 'typebox';
 import { expectations } from '../../seal/handle.js';
 import { Digest, GpuDevice, ModelRef, NullableDigest, ShardId, ShardIndex, TotalShards } from './common.js';
-import { component, Instant, Length, oneOf } from './make.js';
+import { Instant, Length, namedSchema, oneOf } from './make.js';
 import { nullableRefTo } from './ref.js';
 import { Driver } from './shard.js';
 
-export const HandleBody = component(
+export const HandleBody = namedSchema(
   'HandleRequest',
   { handle: Type.String({ pattern: '^[^\\0]{0,8192}$', description: 'What claims to be a handle: up to 8 KiB.' }) },
   'A handle to look at.',
 );
 
-export const HandleClaims = component(
+export const HandleClaims = namedSchema(
   'HandleClaims',
   {
     iss: Type.String({ description: 'The worker.' }),
@@ -46,7 +46,7 @@ export const handleFaults = [
   'not_sealed',
 ] as const;
 
-export const HandleVerdict = component(
+export const HandleVerdict = namedSchema(
   'HandleVerdict',
   {
     valid: Type.Boolean(),

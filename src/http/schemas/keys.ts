@@ -1,8 +1,8 @@
 import Type, { type Static } from 'typebox';
-import { component, oneOf } from './make.js';
+import { namedSchema, oneOf } from './make.js';
 import { refTo } from './ref.js';
 
-export const Jwk = component(
+export const Jwk = namedSchema(
   'Jwk',
   {
     kty: oneOf(['OKP'], 'RFC 8037.'),
@@ -15,5 +15,5 @@ export const Jwk = component(
   'A public key.',
 );
 
-export const JwkSet = component('JwkSet', { keys: Type.Array(refTo(Jwk)) }, 'A JWK set (RFC 7517).');
+export const JwkSet = namedSchema('JwkSet', { keys: Type.Array(refTo(Jwk)) }, 'A JWK set (RFC 7517).');
 export type JwkSetView = Static<typeof JwkSet>;

@@ -2,14 +2,14 @@ import Type, { type TSchema } from 'typebox';
 import { maxBytes } from './limits.js';
 
 /** An object that refuses what it does not name, as a component called `id`. */
-export const component = <const Id extends string, P extends Record<string, TSchema>>(
+export const namedSchema = <const Id extends string, P extends Record<string, TSchema>>(
   id: Id,
   properties: P,
   description: string,
-) => Object.assign(closed(properties, { description }), { $id: id });
+) => Object.assign(strictObject(properties, { description }), { $id: id });
 
 /** An object that refuses what it does not name. */
-export const closed = <P extends Record<string, TSchema>>(properties: P, options: object = {}) =>
+export const strictObject = <P extends Record<string, TSchema>>(properties: P, options: object = {}) =>
   Type.Object(properties, { additionalProperties: false, ...options });
 
 /** A string of a few known words. Its `type` is spelt out: tools that generate clients want it. */

@@ -2,12 +2,12 @@ import Type, { type Static } from 'typebox';
 import { GpuDevice, ModelRef, ReservationId, ShardIndex, TotalShards } from './common.js';
 import { Device } from './device.js';
 import { maxShards } from './limits.js';
-import { Bytes, closed, component, Instant, Length, oneOf } from './make.js';
+import { Bytes, Instant, Length, namedSchema, oneOf, strictObject } from './make.js';
 import { nullableRefTo, refTo } from './ref.js';
 
 const TtlSeconds = Type.Integer({ minimum: 1, maximum: 3600, description: 'How long the memory is held.' });
 
-export const PlanBody = component(
+export const PlanBody = namedSchema(
   'PlanRequest',
   {
     model_ref: ModelRef,
@@ -21,7 +21,7 @@ export const PlanBody = component(
       }),
     ),
     shards: Type.Optional(
-      Type.Array(closed({ bytes: Length("The shard's exact length.") }), {
+      Type.Array(strictObject({ bytes: Length("The shard's exact length.") }), {
         minItems: 1,
         maxItems: maxShards,
         description: 'The exact shards. Give this or `model_bytes`.',
@@ -42,7 +42,7 @@ export const PlanBody = component(
 );
 export type PlanFields = Static<typeof PlanBody>;
 
-export const PlannedShard = component(
+export const PlannedShard = namedSchema(
   'PlannedShard',
   {
     shard_index: ShardIndex,
@@ -53,14 +53,14 @@ export const PlannedShard = component(
   'Where one shard would lie.',
 );
 
-export const Reservation = component(
+export const Reservation = namedSchema(
   'Reservation',
   { reservation_id: ReservationId, expires_at: Instant('When the memory is given back.') },
   'Memory that is held for a plan.',
 );
 export type ReservationView = Static<typeof Reservation>;
 
-export const PlanRefusal = component(
+export const PlanRefusal = namedSchema(
   'PlanRefusal',
   {
     code: Type.String(),
@@ -71,7 +71,7 @@ export const PlanRefusal = component(
   'Why a plan does not fit.',
 );
 
-export const Plan = component(
+export const Plan = namedSchema(
   'Plan',
   {
     feasible: Type.Boolean(),
@@ -85,12 +85,12 @@ export const Plan = component(
 );
 export type PlanView = Static<typeof Plan>;
 
-export const RenewBody = component(
+export const RenewBody = namedSchema(
   'RenewRequest',
   { ttl_seconds: Type.Optional(TtlSeconds) },
   'How long from now; where it is not said, as long as it was made for. Never shortens.',
 );
 
-export const reservationParams = closed({
+export const reservationParams = strictObject({
   id: { ...ReservationId, examples: ['0d9a3f0e-6f2c-4c55-8a39-0f3d2f1b7c10'] },
 });

@@ -1,8 +1,8 @@
 import Type, { type Static } from 'typebox';
 import { errorCodes } from '../../errors.js';
-import { Bytes, component, oneOf } from './make.js';
+import { Bytes, namedSchema, oneOf } from './make.js';
 
-export const Problem = component(
+export const Problem = namedSchema(
   'Problem',
   {
     type: Type.String({ format: 'uri', description: 'A name for the kind of problem.' }),

@@ -1,11 +1,11 @@
 import Type, { type Static } from 'typebox';
 import { scrubStates } from '../../residency/integrity/scrubber.js';
 import { ModelRef, Nonce, Reason, ShardId, TotalShards } from './common.js';
-import { Bytes, closed, component, NullableInstant, oneOf, QueryBoolean, QueryInteger } from './make.js';
+import { Bytes, NullableInstant, namedSchema, oneOf, QueryBoolean, QueryInteger, strictObject } from './make.js';
 import { refTo } from './ref.js';
 import { Driver, Shard } from './shard.js';
 
-export const ModelReadiness = component(
+export const ModelReadiness = namedSchema(
   'ModelReadiness',
   {
     model_ref: ModelRef,
@@ -16,19 +16,19 @@ export const ModelReadiness = component(
   'Whether all shards of one model are sealed and good.',
 );
 
-export const StandingHandle = component(
+export const StandingHandle = namedSchema(
   'StandingHandle',
   { handle: Type.String(), shard: refTo(Shard) },
   'A handle that stands, and its shard.',
 );
 
-export const LostShard = component(
+export const LostShard = namedSchema(
   'LostShard',
   { shard_id: ShardId, model_ref: ModelRef, detail: Type.String({ description: 'Why, for people.' }) },
   'A shard that was here before a restart, and is not any more.',
 );
 
-export const Scrub = component(
+export const Scrub = namedSchema(
   'Scrub',
   {
     state: oneOf(scrubStates, 'What it does now; `paused` and `off` verify nothing by themselves.'),
@@ -42,7 +42,7 @@ export const Scrub = component(
   'How far the background verification is.',
 );
 
-export const Readiness = component(
+export const Readiness = namedSchema(
   'Readiness',
   {
     ready: Type.Boolean(),
@@ -71,7 +71,7 @@ export const Readiness = component(
 );
 export type ReadinessView = Static<typeof Readiness>;
 
-export const readyQuery = closed({
+export const readyQuery = strictObject({
   model_ref: Type.Optional(ModelRef),
   handles: Type.Optional(QueryBoolean('False leaves the handles out.')),
   max_age_seconds: Type.Optional(
@@ -85,13 +85,13 @@ export const readyQuery = closed({
 
 export type ReadyFields = Static<typeof readyQuery>;
 
-export const Liveness = component(
+export const Liveness = namedSchema(
   'Liveness',
   { status: oneOf(['ok'], 'The process answers.') },
   'The process answers.',
 );
 
-export const Health = component(
+export const Health = namedSchema(
   'Health',
   { ready: Type.Boolean(), reasons: Type.Array(refTo(Reason)) },
   'Whether the worker can be given work.',

@@ -2,18 +2,18 @@ import Type, { type Static } from 'typebox';
 import { shardStates, type VerifyFault, verifyFaults } from '../../residency/state/snapshot.js';
 import { driverKinds } from '../../seal/handle.js';
 import { GpuDevice, ModelRef, NullableDigest, ShardId, ShardIndex, TotalShards } from './common.js';
-import { Bytes, closed, component, Length, NullableInstant, oneOf, QueryInteger } from './make.js';
+import { Bytes, Length, NullableInstant, namedSchema, oneOf, QueryInteger, strictObject } from './make.js';
 import { refTo } from './ref.js';
 
 export const Driver = oneOf(driverKinds, 'Which driver holds the memory; only `cuda` is a real GPU.');
 
-export const CorruptRange = component(
+export const CorruptRange = namedSchema(
   'CorruptRange',
   { offset: Bytes('Where the damage begins.'), length: Length('Bytes.') },
   'A run of damaged bytes, to 512 KiB.',
 );
 
-export const Shard = component(
+export const Shard = namedSchema(
   'Shard',
   {
     shard_id: ShardId,
@@ -38,7 +38,7 @@ export const Shard = component(
 );
 export type ShardView = Static<typeof Shard>;
 
-export const ShardList = component(
+export const ShardList = namedSchema(
   'ShardList',
   {
     shards: Type.Array(refTo(Shard)),
@@ -51,7 +51,7 @@ export const ShardList = component(
 );
 export type ShardListView = Static<typeof ShardList>;
 
-export const Verification = component(
+export const Verification = namedSchema(
   'Verification',
   {
     shard_id: ShardId,
@@ -63,7 +63,7 @@ export const Verification = component(
         'Why it is not verified. `corrupt`: the bytes are right now, but were found damaged before, and the shard was ' +
         'neither repaired nor released since.',
     }),
-    checks: closed({
+    checks: strictObject({
       signature: Type.Boolean({ description: 'The handle still carries our signature.' }),
       residency: Type.Boolean({ description: "The memory is the right GPU's own and read-only." }),
       tree_digest: Type.Boolean({ description: "The device's bytes have the sealed tree digest." }),
@@ -76,13 +76,13 @@ export const Verification = component(
 );
 export type VerificationView = Static<typeof Verification>;
 
-export const shardParams = closed({ shard_id: { ...ShardId, examples: ['llama-0'] } });
+export const shardParams = strictObject({ shard_id: { ...ShardId, examples: ['llama-0'] } });
 
-export const shardsQuery = closed({
+export const shardsQuery = strictObject({
   model_ref: Type.Optional(ModelRef),
   state: Type.Optional(oneOf(shardStates, 'Only shards in this state.')),
   limit: Type.Optional(QueryInteger('How many at most: 1 to 1000, 100 where it is not given.')),
   cursor: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9_=-]{1,512}$', description: 'From `next_cursor`.' })),
 });
 
-export const EmptyBody = component('Nothing', {}, 'No body is needed; an empty object is allowed.');
+export const EmptyBody = namedSchema('Nothing', {}, 'No body is needed; an empty object is allowed.');

@@ -2,7 +2,7 @@ import { splitModel } from '../../residency/plan/placement.js';
 import type { PlanReport, PlanRequest } from '../../residency/plan/plan.js';
 import type { DeviceSnapshot } from '../../residency/state/device_memory.js';
 import type { ReservationSnapshot } from '../../residency/state/reservations.js';
-import { invalid } from '../errors/to_worker_error.js';
+import { invalidParams } from '../errors/to_worker_error.js';
 import type { DeviceView } from '../schemas/device.js';
 import type { PlanFields, PlanView, ReservationView } from '../schemas/plan.js';
 import { instant } from './scalars.js';
@@ -13,7 +13,7 @@ export const defaultTtlSeconds = 60;
 /** What a plan asks for. @throws WorkerError INVALID_PARAMS where its fields do not go together */
 export function planRequest(fields: PlanFields): PlanRequest {
   const { reserve = false, ttl_seconds, gpu_devices } = fields;
-  if (!reserve && ttl_seconds !== undefined) throw invalid('ttl_seconds goes with reserve alone');
+  if (!reserve && ttl_seconds !== undefined) throw invalidParams('ttl_seconds goes with reserve alone');
   return {
     modelRef: fields.model_ref,
     shardBytes: shardBytes(fields),
@@ -24,19 +24,19 @@ export function planRequest(fields: PlanFields): PlanRequest {
 }
 
 function shardBytes({ model_bytes, shards, shard_layout, tp_degree }: PlanFields): readonly number[] {
-  if ((model_bytes === undefined) === (shards === undefined)) throw invalid('Give either model_bytes or shards');
+  if ((model_bytes === undefined) === (shards === undefined)) throw invalidParams('Give either model_bytes or shards');
   if (tp_degree !== undefined && (shard_layout === 'single' || shards !== undefined)) {
-    throw invalid('tp_degree goes with tensor_parallel and model_bytes alone');
+    throw invalidParams('tp_degree goes with tensor_parallel and model_bytes alone');
   }
   if (shards !== undefined) {
     const sum = shards.reduce((total, { bytes }) => total + BigInt(bytes), 0n);
-    if (sum > BigInt(Number.MAX_SAFE_INTEGER)) throw invalid('The shards are more than 2^53 - 1 bytes together');
+    if (sum > BigInt(Number.MAX_SAFE_INTEGER)) throw invalidParams('The shards are more than 2^53 - 1 bytes together');
     return shards.map(({ bytes }) => bytes);
   }
   const whole = model_bytes ?? 0;
   if (shard_layout === 'single') return [whole];
-  if (tp_degree === undefined) throw invalid('tensor_parallel with model_bytes needs tp_degree');
-  if (whole < tp_degree) throw invalid('model_bytes is less than a byte for each shard');
+  if (tp_degree === undefined) throw invalidParams('tensor_parallel with model_bytes needs tp_degree');
+  if (whole < tp_degree) throw invalidParams('model_bytes is less than a byte for each shard');
   return splitModel(whole, tp_degree);
 }
 

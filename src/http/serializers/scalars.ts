@@ -1,4 +1,4 @@
-import { invalid } from '../errors/to_worker_error.js';
+import { invalidParams } from '../errors/to_worker_error.js';
 
 /** The instant as RFC 3339 in UTC. */
 export const instant = (epochMs: number): string => new Date(epochMs).toISOString();
@@ -11,7 +11,7 @@ export const instantOrNull = (epochMs: number | null): string | null => (epochMs
 export function readInteger(text: string, field: string, least: number, most: number): number {
   const value = Number(text);
   if (!Number.isSafeInteger(value) || value < least || value > most) {
-    throw invalid(`${field} is not an integer from ${least} to ${most}`);
+    throw invalidParams(`${field} is not an integer from ${least} to ${most}`);
   }
   return value;
 }
@@ -21,7 +21,7 @@ type Given<T> = { [K in keyof T as undefined extends T[K] ? never : K]: T[K] } &
 };
 
 /** The object without the fields that are undefined. */
-export function given<T extends object>(fields: T): Given<T> {
+export function omitUndefined<T extends object>(fields: T): Given<T> {
   const kept: Record<string, unknown> = {};
   for (const key in fields) if (fields[key] !== undefined) kept[key] = fields[key];
   return kept as Given<T>;

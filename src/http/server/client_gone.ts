@@ -12,7 +12,7 @@ const soonMs = [0, 10, 40];
  * Aborts when the client leaves before its answer is written. One that has closed its half of the connection may still
  * listen, or may be gone: the system says so only once something is written to it.
  */
-export function departure(reply: FastifyReply): AbortSignal {
+export function abortOnDisconnect(reply: FastifyReply): AbortSignal {
   const left = new AbortController();
   const { raw } = reply;
   const timers: NodeJS.Timeout[] = [];

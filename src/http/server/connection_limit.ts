@@ -10,7 +10,7 @@ const reservedDescriptors = 128;
  * goes: a head that trickles in, or a client that keeps its connection and asks nothing. Only where all are at work is
  * the new one refused.
  */
-export class Connections {
+export class ConnectionLimit {
   readonly #limit: number;
   readonly #idle = new Set<Socket>();
   #count = 0;
@@ -52,7 +52,7 @@ export class Connections {
 }
 
 /** How many connections the process's limit of open files leaves room for; proc_pid_limits(5). */
-export function roomForConnections(): number {
+export function maxConnectionsFromLimits(): number {
   try {
     const [, soft] = /^Max open files +(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1')) ?? [];
     return soft === undefined ? Number.POSITIVE_INFINITY : Math.max(1, Number(soft) - reservedDescriptors);

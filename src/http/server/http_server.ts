@@ -9,15 +9,15 @@ import {
 import type { Socket } from 'node:net';
 import { WorkerError } from '../../errors.js';
 import { problemHeaders, problemOf } from '../errors/problem.js';
-import { invalid } from '../errors/to_worker_error.js';
-import { Connections, roomForConnections } from './connection_limit.js';
+import { invalidParams } from '../errors/to_worker_error.js';
+import { ConnectionLimit, maxConnectionsFromLimits } from './connection_limit.js';
 import { isFailedHandshake } from './handshake.js';
 import { isTaken } from './lingering_close.js';
 
 /** Makes a server of Node's: a plain one, or one that speaks TLS. */
-export type Listener = (options: ServerOptions, handler: RequestListener) => Server;
+export type CreateServer = (options: ServerOptions, handler: RequestListener) => Server;
 
-export interface ListenerOptions {
+export interface HttpServerOptions {
   /** How long the head of a request may take. */
   readonly headersTimeoutMs: number;
   /** How long a client may leave an answer unread. */
@@ -25,10 +25,10 @@ export interface ListenerOptions {
   /** Open at one time; fewer where the limit of open files is lower. */
   readonly maxConnections: number;
   /** Makes the server; plain HTTP where it is not given. */
-  readonly create: Listener;
+  readonly create: CreateServer;
 }
 
-const defaults: ListenerOptions = {
+const defaults: HttpServerOptions = {
   headersTimeoutMs: 15_000,
   unreadTimeoutMs: 60_000,
   maxConnections: 4096,
@@ -46,7 +46,7 @@ const answered = new WeakSet<ServerResponse>();
  * like all others. Requests of one connection are carried out one after the other, and none behind an answer that closes
  * it (RFC 9112 §9.3.2, §9.6). A client that has said all it has to say may close its half of the connection and still be answered.
  */
-export function createListener(handler: RequestListener, options: Partial<ListenerOptions> = {}): Server {
+export function createHttpServer(handler: RequestListener, options: Partial<HttpServerOptions> = {}): Server {
   const { headersTimeoutMs, unreadTimeoutMs, maxConnections, create } = { ...defaults, ...options };
   const route: RequestListener = (request, response) => {
     const { socket } = request;
@@ -70,7 +70,7 @@ export function createListener(handler: RequestListener, options: Partial<Listen
     },
     route,
   );
-  const connections = new Connections(server, Math.min(maxConnections, roomForConnections()));
+  const connections = new ConnectionLimit(server, Math.min(maxConnections, maxConnectionsFromLimits()));
   server.keepAliveTimeout = 30_000;
   // Node would pass over headers beyond the 2000th in silence; how large a head may be bounds them too.
   server.maxHeadersCount = 0;
@@ -128,6 +128,6 @@ function refuse(error: NodeJS.ErrnoException, socket: Socket): void {
 function clientRefusal(code: string | undefined): WorkerError {
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
     return new WorkerError('UPLOAD_TIMEOUT', 'The head of the request took too long');
-  if (code === 'HPE_HEADER_OVERFLOW') return invalid('The head of the request is too large');
-  return invalid('This is not an HTTP request that can be read');
+  if (code === 'HPE_HEADER_OVERFLOW') return invalidParams('The head of the request is too large');
+  return invalidParams('This is not an HTTP request that can be read');
 }

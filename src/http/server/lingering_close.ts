@@ -26,7 +26,7 @@ export function unread(request: IncomingMessage): boolean {
  * too long. Closing at once would have the kernel answer the bytes under way with a reset, and the client would lose
  * what it was told.
  */
-export function lingering(payload: string | Buffer, request: IncomingMessage): Readable {
+export function lingeringClose(payload: string | Buffer, request: IncomingMessage): Readable {
   return Readable.from(
     (async function* () {
       yield payload;

@@ -1,7 +1,7 @@
 import type { Server } from 'node:http';
 import { createServer, type ServerOptions, type Server as TlsServer } from 'node:https';
 import { markFailedHandshake } from './handshake.js';
-import type { Listener } from './http_server.js';
+import type { CreateServer } from './http_server.js';
 
 /** Certificate, key and, where clients must show a certificate of their own, the CA that it is from; all in PEM. */
 export interface TlsIdentity {
@@ -11,7 +11,7 @@ export interface TlsIdentity {
 }
 
 /** HTTPS servers of one identity, which can be replaced while they listen. TLS 1.2 or later. */
-export class TlsListeners {
+export class TlsServers {
   readonly #servers = new Set<TlsServer>();
   #identity: TlsIdentity;
 
@@ -20,7 +20,7 @@ export class TlsListeners {
   }
 
   /** Makes a server. Whether clients are asked for a certificate is fixed here, by the identity it starts with. */
-  readonly create: Listener = (options: ServerOptions, handler): Server => {
+  readonly create: CreateServer = (options: ServerOptions, handler): Server => {
     const { headersTimeout } = options;
     const clients = this.#identity.ca === undefined ? {} : { requestCert: true, rejectUnauthorized: true };
     // A handshake is given the time that a head is given.

@@ -1,24 +1,24 @@
 import type { CommitRequest } from '../../residency/commit/request.js';
 import { type Digest, parseDigest } from '../../seal/digest.js';
-import { invalid } from '../errors/to_worker_error.js';
+import { invalidParams } from '../errors/to_worker_error.js';
 import type { CommitFields, UploadQuery } from '../schemas/commit.js';
 import { maxBytes, maxShards } from '../schemas/limits.js';
-import { given, readInteger } from '../serializers/scalars.js';
+import { omitUndefined, readInteger } from '../serializers/scalars.js';
 
 /** What a client says about its shard, whichever way the bytes come. */
-export type Claims = Omit<CommitRequest, 'vramBytes'>;
+export type CommitFieldValues = Omit<CommitRequest, 'vramBytes'>;
 
 /** The claims of a JSON body. @throws WorkerError INVALID_PARAMS */
-export function claimsOf(fields: Omit<CommitFields, 'source'>): Claims {
+export function commitFieldsOf(fields: Omit<CommitFields, 'source'>): CommitFieldValues {
   const shardIndex = fields.shard_index ?? 0;
   const totalShards = fields.total_shards ?? 1;
-  if (shardIndex >= totalShards) throw invalid('shard_index is not below total_shards');
+  if (shardIndex >= totalShards) throw invalidParams('shard_index is not below total_shards');
   const flatDigest = fields.flat_digest ?? true;
   if (!flatDigest && fields.expected_tree_digest === undefined) {
-    throw invalid('flat_digest can be false only together with expected_tree_digest');
+    throw invalidParams('flat_digest can be false only together with expected_tree_digest');
   }
   if (!flatDigest && fields.expected_digest !== undefined) {
-    throw invalid('flat_digest=false leaves nothing to hold expected_digest against');
+    throw invalidParams('flat_digest=false leaves nothing to hold expected_digest against');
   }
   return {
     shardId: fields.shard_id,
@@ -26,7 +26,7 @@ export function claimsOf(fields: Omit<CommitFields, 'source'>): Claims {
     shardIndex,
     totalShards,
     flatDigest,
-    ...given({
+    ...omitUndefined({
       gpuDevice: fields.gpu_device,
       reservationId: fields.reservation_id,
       expectedDigest: digest(fields.expected_digest, 'expected_digest'),
@@ -36,11 +36,11 @@ export function claimsOf(fields: Omit<CommitFields, 'source'>): Claims {
 }
 
 /** The claims of an upload's query, where everything is text. @throws WorkerError INVALID_PARAMS */
-export function claimsOfQuery(query: UploadQuery): Claims {
+export function commitFieldsOfQuery(query: UploadQuery): CommitFieldValues {
   const { vram_bytes: _, gpu_device, shard_index, total_shards, flat_digest, ...texts } = query;
-  return claimsOf({
+  return commitFieldsOf({
     ...texts,
-    ...given({
+    ...omitUndefined({
       gpu_device: integer(gpu_device, 'gpu_device', 0, 65535),
       shard_index: integer(shard_index, 'shard_index', 0, maxShards - 1),
       total_shards: integer(total_shards, 'total_shards', 1, maxShards),

@@ -11,7 +11,7 @@ interface Handle {
 const bypassed = new WeakSet<IncomingMessage>();
 
 /** Whether some of a request's body was read past Node, which then waits for bytes that will not come. */
-export const wasBypassed = (request: IncomingMessage): boolean => bypassed.has(request);
+export const wasReadDirectly = (request: IncomingMessage): boolean => bypassed.has(request);
 
 /**
  * A way for a fast body past Node: straight from the socket, with no event and no copy in between. Each call lets
@@ -20,7 +20,7 @@ export const wasBypassed = (request: IncomingMessage): boolean => bypassed.has(r
  *
  * Undefined over TLS, for chunked bodies, and where there is no socket, or not one that we know how to stop.
  */
-export function bypassOf(
+export function directReadOf(
   request: IncomingMessage,
   receive: (descriptor: number) => Promise<number>,
 ): (() => Promise<number>) | undefined {

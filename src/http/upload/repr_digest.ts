@@ -1,5 +1,5 @@
 import { type Digest, digestOf } from '../../seal/digest.js';
-import { invalid } from '../errors/to_worker_error.js';
+import { invalidParams } from '../errors/to_worker_error.js';
 
 /** A member of the dictionary; parameters behind it say nothing to us. */
 const member = /^([a-z*][a-z0-9_.*-]*)=:([A-Za-z0-9+/]*={0,2}):(?:; *[a-z*][a-z0-9_.*-]*(?:=[^,;"]*)?)*$/;
@@ -13,14 +13,14 @@ export function reprDigest(header: string): Digest | undefined {
   let found: Digest | undefined;
   for (const part of header.split(',')) {
     const [, algorithm, base64] = member.exec(part.trim()) ?? [];
-    if (algorithm === undefined || base64 === undefined) throw invalid('Repr-Digest is malformed');
+    if (algorithm === undefined || base64 === undefined) throw invalidParams('Repr-Digest is malformed');
     if (algorithm !== 'sha-256') continue;
     const bytes = Buffer.from(base64, 'base64');
     if (bytes.length !== 32 || bytes.toString('base64').replaceAll('=', '') !== base64.replaceAll('=', '')) {
-      throw invalid('Repr-Digest holds no SHA-256');
+      throw invalidParams('Repr-Digest holds no SHA-256');
     }
     const digest = digestOf(bytes);
-    if (found !== undefined && found !== digest) throw invalid('Repr-Digest names two digests');
+    if (found !== undefined && found !== digest) throw invalidParams('Repr-Digest names two digests');
     found = digest;
   }
   return found;

@@ -9,7 +9,7 @@ const leastBytesPerSecond = 1024;
  * Time in which we hold the client back is not the client's. Counting a chunk is one addition; all else is done by a
  * timer, four times in each idle span.
  */
-export class Watchdog {
+export class StallTimer {
   /** Add each chunk's length here. */
   bytes = 0;
   /** True while it is we who do not read. */
@@ -58,7 +58,7 @@ export class Watchdog {
  * Watches a body that is not read yet, by what has arrived of it unasked: Node takes so much in, and then holds the
  * client back. One that waits for `100 Continue` owes nothing.
  */
-export class WaitingWatchdog extends Watchdog {
+export class QueuedStallTimer extends StallTimer {
   readonly #source: IncomingMessage;
 
   constructor(source: IncomingMessage, idleSeconds: number, onStall: (detail: string) => void) {

@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import { WorkerError } from '../../errors.js';
-import { Watchdog } from './stall_timer.js';
+import { StallTimer } from './stall_timer.js';
 
 /** What takes the bytes. */
 export interface Sink {
@@ -21,7 +21,7 @@ const longRestBytes = 1024 * 1024;
  * @throws WorkerError LENGTH_MISMATCH where the body ends early, goes on too long or its sender leaves; UPLOAD_TIMEOUT
  * where it stalls; what the sink throws, or ends with
  */
-export function pump(
+export function streamBody(
   source: Readable,
   sink: Sink,
   declaredBytes: number,
@@ -29,7 +29,7 @@ export function pump(
   bypass?: () => Promise<number>,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
-    const watchdog = new Watchdog(idleSeconds, (detail) => fail(new WorkerError('UPLOAD_TIMEOUT', detail)));
+    const watchdog = new StallTimer(idleSeconds, (detail) => fail(new WorkerError('UPLOAD_TIMEOUT', detail)));
     const stop = (): void => {
       watchdog.stop();
       source.off('data', take).off('end', end).off('close', left).off('error', left);

@@ -1,27 +1,27 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { WorkerError } from '../../errors.js';
 import type { CommitRequest } from '../../residency/commit/request.js';
-import { invalid } from '../errors/to_worker_error.js';
+import { invalidParams } from '../errors/to_worker_error.js';
 import type { UploadQuery } from '../schemas/commit.js';
 import { maxBytes } from '../schemas/limits.js';
 import { readInteger } from '../serializers/scalars.js';
-import { claimsOfQuery, lengthOfQuery } from './commit_fields.js';
+import { commitFieldsOfQuery, lengthOfQuery } from './commit_fields.js';
 import { reprDigest } from './repr_digest.js';
 
 /**
  * Everything that an upload declares, before a byte of it is read.
  * @throws WorkerError INVALID_PARAMS, LENGTH_REQUIRED
  */
-export function declarationOf(query: UploadQuery, headers: IncomingHttpHeaders): CommitRequest {
-  const claims = claimsOfQuery(query);
+export function uploadRequestOf(query: UploadQuery, headers: IncomingHttpHeaders): CommitRequest {
+  const claims = commitFieldsOfQuery(query);
   const vramBytes = lengthOf(query, headers);
   const header = headers['repr-digest'];
   const received = header === undefined ? undefined : reprDigest(String(header));
   if (received === undefined) return { ...claims, vramBytes };
   if (claims.expectedDigest !== undefined && claims.expectedDigest !== received) {
-    throw invalid('expected_digest and Repr-Digest differ');
+    throw invalidParams('expected_digest and Repr-Digest differ');
   }
-  if (!claims.flatDigest) throw invalid('flat_digest=false leaves nothing to hold Repr-Digest against');
+  if (!claims.flatDigest) throw invalidParams('flat_digest=false leaves nothing to hold Repr-Digest against');
   return { ...claims, vramBytes, expectedDigest: received };
 }
 
@@ -37,6 +37,6 @@ function lengthOf(query: UploadQuery, headers: IncomingHttpHeaders): number {
     );
   }
   const declared = readInteger(header, 'Content-Length', 1, maxBytes);
-  if (named !== undefined && named !== declared) throw invalid('vram_bytes and Content-Length differ');
+  if (named !== undefined && named !== declared) throw invalidParams('vram_bytes and Content-Length differ');
   return declared;
 }

@@ -1,14 +1,14 @@
-import type { Origin } from '../../audit/actor.js';
+import type { Actor } from '../../audit/actor.js';
 import type { AuditEvent, AuditFields } from '../../audit/event.js';
 import { type ErrorCode, WorkerError } from '../../errors.js';
 import type { Load, LoadResult } from '../../vram/load.js';
-import type { Turn } from '../state/commit_queue.js';
-import type { Claim, DeviceMemory } from '../state/device_memory.js';
-import { ShardRecord } from '../state/shard.js';
+import type { CommitSlot } from '../state/commit_queue.js';
+import type { DeviceMemory, MemoryClaim } from '../state/device_memory.js';
+import { Shard } from '../state/shard.js';
 import type { ResidencyObserver } from '../state/signer.js';
-import type { Inventory } from '../state/worker_state.js';
-import { Intake, type IntakePurpose } from './ingest.js';
-import { type CommitRequest, type CommitResult, type Likeness, likeness } from './request.js';
+import type { WorkerState } from '../state/worker_state.js';
+import { Ingest, type IngestTarget } from './ingest.js';
+import { type CommitRequest, type CommitResult, matchRetry, type RetryMatch } from './request.js';
 import { openShard, sealShard } from './seal.js';
 
 /** What became of a commit that was not refused. */
@@ -16,11 +16,11 @@ export type Admission =
   /** The shard is here, the same: its handle stands, and the body is not needed. */
   | { readonly kind: 'standing'; readonly result: CommitResult }
   /** The body is needed: for a new shard, or to be compared with the one that is here. */
-  | { readonly kind: 'intake'; readonly intake: Intake };
+  | { readonly kind: 'intake'; readonly intake: Ingest };
 
 interface Taken {
   readonly memory: DeviceMemory;
-  readonly claim: Claim;
+  readonly claim: MemoryClaim;
   readonly giveBack: () => void;
 }
 
@@ -29,15 +29,15 @@ interface Taken {
  * in the queue. Nothing awaits in here, so no other request can come between a decision and what it takes.
  */
 export function admit(
-  inventory: Inventory,
+  inventory: WorkerState,
   request: CommitRequest,
   observer: () => ResidencyObserver,
-  origin: Origin,
-  turns = inventory.turns,
+  actor: Actor,
+  turns = inventory.commitQueue,
 ): Admission {
   inventory.requireStarted();
   const standing = inventory.shards.get(request.shardId);
-  const like: Likeness = standing?.state === 'sealed' ? likeness(standing, request) : 'other';
+  const like: RetryMatch = standing?.state === 'sealed' ? matchRetry(standing, request) : 'other';
   if (request.gpuDevice !== undefined) inventory.device(request.gpuDevice);
   if (request.reservationId !== undefined && like === 'other') inventory.reservations.require(request.reservationId);
   if (request.vramBytes > inventory.options.maxModelBytes) {
@@ -45,52 +45,53 @@ export function admit(
   }
   if (standing !== undefined) {
     if (like === 'same') return { kind: 'standing', result: resultOf(standing, false) };
-    if (like === 'unknown') return begin(inventory, inventory.turns.enter(), compare(inventory, standing, request));
+    if (like === 'unknown')
+      return begin(inventory, inventory.commitQueue.acquire(), compare(inventory, standing, request));
     throw refusalOf(standing);
   }
 
   const taken = takeMemory(inventory, request);
   try {
-    const turn = turns.enter();
+    const turn = turns.acquire();
     try {
       inventory.requireOpen();
     } catch (error) {
       turn.cancel(error);
-      turn.leave();
+      turn.release();
       throw error;
     }
-    return begin(inventory, turn, receive(inventory, request, taken, observer, origin));
+    return begin(inventory, turn, receive(inventory, request, taken, observer, actor));
   } catch (error) {
     taken.giveBack();
     throw error;
   }
 }
 
-function begin(inventory: Inventory, turn: Turn, purpose: IntakePurpose): Admission {
-  const intake: Intake = new Intake(turn, inventory.driver.staging, {
+function begin(inventory: WorkerState, turn: CommitSlot, purpose: IngestTarget): Admission {
+  const intake: Ingest = new Ingest(turn, inventory.driver.staging, {
     ...purpose,
     ended: (error) => {
-      inventory.intakes.delete(intake);
+      inventory.ingests.delete(intake);
       purpose.ended(error);
     },
   });
-  inventory.intakes.add(intake);
+  inventory.ingests.add(intake);
   return { kind: 'intake', intake };
 }
 
-function refusalOf(record: ShardRecord): WorkerError {
+function refusalOf(record: Shard): WorkerError {
   if (record.state === 'sealed') return new WorkerError('SHARD_CONFLICT', 'another shard has this shard_id');
   if (record.state === 'corrupt') return new WorkerError('SHARD_CONFLICT', 'the shard is corrupt: release it first');
   return new WorkerError('SHARD_BUSY', `the shard is ${record.state}`, { retryAfterMs: 1000 });
 }
 
-function takeMemory(inventory: Inventory, request: CommitRequest): Taken {
+function takeMemory(inventory: WorkerState, request: CommitRequest): Taken {
   const { reservationId, gpuDevice, vramBytes } = request;
   if (reservationId === undefined) {
     inventory.reservations.sweep();
     const memory = inventory.placeOne(gpuDevice);
     const claim = memory.claim(vramBytes);
-    return { memory, claim, giveBack: () => claim.drop() };
+    return { memory, claim, giveBack: () => claim.release() };
   }
   const reserved = inventory.reservations.deviceOf(reservationId, request);
   if (gpuDevice !== undefined && gpuDevice !== reserved) {
@@ -113,32 +114,32 @@ const expectedOf = ({ expectedDigest, expectedTreeDigest }: CommitRequest): Audi
 
 /** A new shard: present from now on, `receiving`. */
 function receive(
-  inventory: Inventory,
+  inventory: WorkerState,
   request: CommitRequest,
   taken: Taken,
   observer: () => ResidencyObserver,
-  origin: Origin,
-): IntakePurpose {
+  actor: Actor,
+): IngestTarget {
   const started = performance.now();
   const { memory, claim, giveBack } = taken;
   const { vramBytes } = request;
   const returnMemory = () => {
-    claim.drop();
+    claim.release();
     if (!sealed) giveBack();
   };
-  const record = new ShardRecord(request, vramBytes, memory, returnMemory, request.source);
+  const record = new Shard(request, vramBytes, memory, returnMemory, request.source);
   let allocated = false;
   let sealed = false;
   let undone = false;
   inventory.shards.add(record);
-  inventory.changed();
+  inventory.bumpRevision();
   return {
     totalBytes: vramBytes,
     async open(): Promise<Load> {
-      inventory.require('VramAllocated', record, expectedOf(request), origin);
+      inventory.appendRequired('VramAllocated', record, expectedOf(request), actor);
       allocated = true;
       const load = await openShard(record, request, inventory.driver);
-      claim.settle();
+      claim.markAllocated();
       return load;
     },
     progress(receivedBytes: number): void {
@@ -146,35 +147,35 @@ function receive(
     },
     async complete(received: LoadResult, signal: AbortSignal): Promise<CommitResult> {
       record.phase = { state: 'sealing' };
-      inventory.changed();
-      const seal = await sealShard(record, request, received, inventory.worker, signal);
+      inventory.bumpRevision();
+      const seal = await sealShard(record, request, received, inventory.signer, signal);
       const { jti, digest, treeDigest } = seal;
-      inventory.require('VramSealed', record, { jti, digest, tree_digest: treeDigest }, origin);
-      inventory.ledger.remember(record, seal);
+      inventory.appendRequired('VramSealed', record, { jti, digest, tree_digest: treeDigest }, actor);
+      inventory.lostShards.remember(record, seal);
       sealed = true;
-      claim.shrink();
+      claim.trim();
       record.phase = { state: 'sealed', seal };
-      inventory.changed();
+      inventory.bumpRevision();
       return resultOf(record, true);
     },
     async undo(error: unknown): Promise<void> {
       undone = true;
-      claim.unsettle();
-      if (allocated) inventory.attempt('VramDeallocated', 'info', record, { reason: outcomeOf(error) }, origin);
+      claim.markReleasing();
+      if (allocated) inventory.appendBestEffort('VramDeallocated', 'info', record, { reason: outcomeOf(error) }, actor);
       // A driver that can not free leaves the shard `releasing`, where it is seen and can be released again.
       await inventory.discard(record).catch(() => undefined);
     },
     ended(error: unknown): void {
-      if (undone) inventory.notice(error);
+      if (undone) inventory.reportDriverError(error);
       const event = error instanceof WorkerError ? violations.get(error.code) : undefined;
-      if (event !== undefined) inventory.attempt(event, 'critical', record, { detail: String(error) }, origin);
+      if (event !== undefined) inventory.appendBestEffort(event, 'critical', record, { detail: String(error) }, actor);
       observer().committed(outcomeOf(error), vramBytes, (performance.now() - started) / 1000);
     },
   };
 }
 
 /** A retry whose bytes must be read to know whether they are the same: digested on the host, put nowhere. */
-function compare(inventory: Inventory, standing: ShardRecord, request: CommitRequest): IntakePurpose {
+function compare(inventory: WorkerState, standing: Shard, request: CommitRequest): IngestTarget {
   // Where the seal has no flat digest, one that the client expects can only be held against what comes now.
   const flat = request.expectedDigest !== undefined && standing.seal?.digest === null;
   return {
@@ -193,7 +194,7 @@ function compare(inventory: Inventory, standing: ShardRecord, request: CommitReq
   };
 }
 
-function resultOf(record: ShardRecord, created: boolean): CommitResult {
+function resultOf(record: Shard, created: boolean): CommitResult {
   if (record.seal === undefined) throw new WorkerError('INTERNAL', 'only a sealed shard has a handle');
   return { created, handle: record.seal.handle, shard: record.snapshot() };
 }

@@ -1,15 +1,15 @@
 import { WorkerError } from '../../errors.js';
 import type { Load, LoadResult } from '../../vram/load.js';
 import type { Slot, Staging } from '../../vram/staging.js';
-import type { Turn } from '../state/commit_queue.js';
+import type { CommitSlot } from '../state/commit_queue.js';
 import type { CommitResult } from './request.js';
-import { Pump } from './staging_writer.js';
+import { StagingWriter } from './staging_writer.js';
 
 /** Staging slots that one commit uses: some are filled while others are on their way. */
 export const slotsPerCommit = 4;
 
 /** What an intake's bytes are for: a new shard, or the comparison with one that is here. */
-export interface IntakePurpose {
+export interface IngestTarget {
   readonly totalBytes: number;
   open(): Promise<Load>;
   progress(receivedBytes: number): void;
@@ -25,19 +25,19 @@ export interface IntakePurpose {
  * One commit's way in: admitted already, waiting for its slot, then taking bytes. Whatever goes wrong, by an error or by
  * `abort`, everything it took is given back before the promise settles.
  */
-export class Intake {
-  readonly #turn: Turn;
+export class Ingest {
+  readonly #turn: CommitSlot;
   readonly #staging: Staging;
-  readonly #purpose: IntakePurpose;
+  readonly #purpose: IngestTarget;
   #slots: readonly Slot[] = [];
   #load: Load | undefined;
-  #pump: Pump | undefined;
+  #pump: StagingWriter | undefined;
   #opening: Promise<void> | undefined;
   #finishing: Promise<CommitResult> | undefined;
   #ending: Promise<void> | undefined;
   readonly #ended = new AbortController();
 
-  constructor(turn: Turn, staging: Staging, purpose: IntakePurpose) {
+  constructor(turn: CommitSlot, staging: Staging, purpose: IngestTarget) {
     this.#turn = turn;
     this.#staging = staging;
     this.#purpose = purpose;
@@ -112,10 +112,12 @@ export class Intake {
   }
 
   async #open(): Promise<void> {
-    await this.#turn.granted();
+    await this.#turn.ready();
     this.#slots = this.#staging.take(slotsPerCommit);
     this.#load = await this.#purpose.open();
-    this.#pump = new Pump(this.#load, this.#slots, this.#purpose.totalBytes, (bytes) => this.#purpose.progress(bytes));
+    this.#pump = new StagingWriter(this.#load, this.#slots, this.#purpose.totalBytes, (bytes) =>
+      this.#purpose.progress(bytes),
+    );
   }
 
   #undo(error: unknown): Promise<void> {
@@ -134,11 +136,11 @@ export class Intake {
     this.#ending ??= Promise.resolve();
     this.#staging.give(this.#slots);
     this.#slots = [];
-    this.#turn.leave();
+    this.#turn.release();
     this.#purpose.ended(error);
   }
 
-  #running(): Pump {
+  #running(): StagingWriter {
     this.signal.throwIfAborted();
     if (this.#pump === undefined) throw new WorkerError('INTERNAL', 'the commit does not take bytes yet');
     return this.#pump;

@@ -1,6 +1,6 @@
 import type { Digest } from '../../seal/digest.js';
 import type { Expectation } from '../../seal/handle.js';
-import type { FileSource, ShardRecord } from '../state/shard.js';
+import type { FileSource, Shard } from '../state/shard.js';
 import type { ShardIdentity, ShardSnapshot } from '../state/snapshot.js';
 
 /** A shard that a client wants committed, and what it expects of it. */
@@ -34,13 +34,13 @@ export function expectationOf(request: CommitRequest): Expectation {
 }
 
 /** How a request relates to the shard that has its id already. */
-export type Likeness = 'same' | 'other' | 'unknown';
+export type RetryMatch = 'same' | 'other' | 'unknown';
 
 /**
  * Whether a commit repeats the one that made a sealed shard: by an expected digest where one is given that the seal has,
  * else unknown until the bytes have been read.
  */
-export function likeness(record: ShardRecord, request: CommitRequest): Likeness {
+export function matchRetry(record: Shard, request: CommitRequest): RetryMatch {
   const seal = record.seal;
   const { identity } = record;
   if (

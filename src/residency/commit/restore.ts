@@ -1,14 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { byWorker } from '../../audit/actor.js';
+import { systemActor } from '../../audit/actor.js';
 import { type ErrorCode, WorkerError } from '../../errors.js';
 import { openSource } from '../integrity/repair.js';
-import { Turns } from '../state/commit_queue.js';
+import { CommitQueue } from '../state/commit_queue.js';
 import { Manifest, type ManifestEntry } from '../state/manifest.js';
 import type { ResidencyObserver } from '../state/signer.js';
-import type { Inventory } from '../state/worker_state.js';
+import type { WorkerState } from '../state/worker_state.js';
 import { admit } from './admission.js';
-import { takeFile } from './from_file.js';
-import type { Intake } from './ingest.js';
+import { ingestFile } from './from_file.js';
+import type { Ingest } from './ingest.js';
 import type { CommitRequest } from './request.js';
 
 /** Shards that are restored at one time. */
@@ -20,36 +20,36 @@ const transientRetries = 3;
 const retryMs = 1000;
 
 /** Reads the manifest, and keeps it from now on. @throws ManifestError */
-export function openRestart(path: string, inventory: Inventory, observer: () => ResidencyObserver): Restart {
-  inventory.ledger.manifest = new Manifest(path);
-  return new Restart(inventory, observer);
+export function openRestore(path: string, inventory: WorkerState, observer: () => ResidencyObserver): Restore {
+  inventory.lostShards.manifest = new Manifest(path);
+  return new Restore(inventory, observer);
 }
 
 /**
  * Has again, after a restart, the shards that were here: those that came by reference are committed from their files, each
  * held to the digests that were recorded; what can't be had is lost, and said to be.
  */
-export class Restart {
+export class Restore {
   /** Commit slots that it needs beside those of clients. */
   readonly slots = restoreSlots;
-  readonly #inventory: Inventory;
+  readonly #inventory: WorkerState;
   readonly #observer: () => ResidencyObserver;
-  readonly #turns = new Turns(restoreSlots, Number.POSITIVE_INFINITY);
-  readonly #intakes = new Set<Intake>();
+  readonly #turns = new CommitQueue(restoreSlots, Number.POSITIVE_INFINITY);
+  readonly #intakes = new Set<Ingest>();
   readonly #stopped = new AbortController();
 
-  constructor(inventory: Inventory, observer: () => ResidencyObserver) {
+  constructor(inventory: WorkerState, observer: () => ResidencyObserver) {
     this.#inventory = inventory;
     this.#observer = observer;
   }
 
   /** Takes memory and name of every shard at once, so that no commit comes between; their bytes follow. */
   begin(): void {
-    const entries = this.#inventory.ledger.manifest?.entries() ?? [];
+    const entries = this.#inventory.lostShards.manifest?.entries() ?? [];
     const uploads = entries.filter(({ path }) => path === null);
     for (const entry of uploads) this.#lose(entry, 'it was an upload, and its bytes ended with the process');
     if (entries.length === uploads.length) return;
-    this.#inventory.ledger.restoring = { total: entries.length - uploads.length, done: 0 };
+    this.#inventory.lostShards.restoring = { total: entries.length - uploads.length, done: 0 };
     this.#inventory.state = 'loading';
     for (const entry of entries) {
       if (entry.path !== null) void this.#restore(entry, entry.path).then(() => this.#done());
@@ -64,11 +64,11 @@ export class Restart {
   }
 
   #done(): void {
-    const { restoring } = this.#inventory.ledger;
+    const { restoring } = this.#inventory.lostShards;
     restoring.done++;
     const all = restoring.done === restoring.total;
     if (all && this.#inventory.state === 'loading') this.#inventory.state = 'ready';
-    this.#inventory.changed();
+    this.#inventory.bumpRevision();
   }
 
   async #restore(entry: ManifestEntry, path: string): Promise<void> {
@@ -96,7 +96,7 @@ export class Restart {
     const flat = digest === null ? { flatDigest: false } : { flatDigest: true, expectedDigest: digest };
     const source = { path };
     const request: CommitRequest = { ...entry, ...flat, expectedTreeDigest: treeDigest, expected, source };
-    const admission = admit(this.#inventory, request, this.#observer, byWorker, this.#turns);
+    const admission = admit(this.#inventory, request, this.#observer, systemActor, this.#turns);
     if (admission.kind === 'standing') return;
     const { intake } = admission;
     this.#intakes.add(intake);
@@ -105,7 +105,7 @@ export class Restart {
       const file = openSource(this.#inventory, source);
       try {
         if (file.bytes !== vramBytes) throw new WorkerError('LENGTH_MISMATCH', 'the file has another length now');
-        await takeFile(intake, file);
+        await ingestFile(intake, file);
       } finally {
         file.close();
       }
@@ -119,12 +119,12 @@ export class Restart {
 
   #lose(entry: ManifestEntry, why: string): void {
     const { shardId, modelRef, digest, treeDigest, path } = entry;
-    this.#inventory.ledger.lost.set(shardId, { ...entry, detail: why });
+    this.#inventory.lostShards.byId.set(shardId, { ...entry, detail: why });
     const names = { shard_id: shardId, model_ref: modelRef };
     const digests = { digest, tree_digest: treeDigest };
     const severity = path === null ? 'warning' : 'critical';
-    this.#inventory.audit.note('ShardLost', severity, { ...names, ...digests, detail: why });
+    this.#inventory.audit.appendBestEffort('ShardLost', severity, { ...names, ...digests, detail: why });
     this.#inventory.log('error', 'a shard is lost', { ...names, detail: why });
-    this.#inventory.changed();
+    this.#inventory.bumpRevision();
   }
 }

@@ -2,12 +2,12 @@ import { WorkerError } from '../../errors.js';
 import type { Driver } from '../../vram/driver.js';
 import type { Load, LoadResult } from '../../vram/load.js';
 import { issueSeal } from '../handle/issue.js';
-import type { Seal, ShardRecord } from '../state/shard.js';
-import type { WorkerIdentity } from '../state/signer.js';
+import type { Seal, Shard } from '../state/shard.js';
+import type { Signer } from '../state/signer.js';
 import { type CommitRequest, expectationOf } from './request.js';
 
 /** Takes the device memory of an admitted shard, and a load into it. The claim on the accounts is settled by it. */
-export async function openShard(record: ShardRecord, request: CommitRequest, driver: Driver): Promise<Load> {
+export async function openShard(record: Shard, request: CommitRequest, driver: Driver): Promise<Load> {
   const allocation = await driver.allocate(record.memory.gpuDevice, record.vramBytes);
   record.allocation = allocation;
   return allocation.load({ flat: request.flatDigest, tree: request.expectedTreeDigest === undefined });
@@ -21,10 +21,10 @@ export async function openShard(record: ShardRecord, request: CommitRequest, dri
  * @throws what the signal says, WorkerError DIGEST_MISMATCH, POLICY_VIOLATION, SEAL_VERIFICATION_FAILED, and the driver's errors
  */
 export async function sealShard(
-  record: ShardRecord,
+  record: Shard,
   request: CommitRequest,
   received: LoadResult,
-  worker: WorkerIdentity,
+  signer: Signer,
   signal: AbortSignal,
 ): Promise<Seal> {
   const { allocation } = record;
@@ -36,7 +36,7 @@ export async function sealShard(
   await allocation.seal();
   signal.throwIfAborted();
   await allocation.attest();
-  const groupHashes = await allocation.arrivedHashes(signal);
+  const groupHashes = await allocation.finishStreamingDigest(signal);
   signal.throwIfAborted();
   const treeDigest = allocation.treeDigest(groupHashes);
   if (request.expectedTreeDigest !== undefined && treeDigest !== request.expectedTreeDigest) {
@@ -46,5 +46,5 @@ export async function sealShard(
     throw new WorkerError('SEAL_VERIFICATION_FAILED', 'the bytes on the device are not the bytes that were received');
   }
   const { flat: digest } = received;
-  return issueSeal(record, { digest, treeDigest, groupHashes, expected: expectationOf(request) }, worker);
+  return issueSeal(record, { digest, treeDigest, groupHashes, expected: expectationOf(request) }, signer);
 }

@@ -1,16 +1,16 @@
 import { WorkerError } from '../../errors.js';
 import type { Load, LoadResult } from '../../vram/load.js';
-import { HeldSocket } from '../../vram/socket.js';
+import { DuplicatedSocket } from '../../vram/socket.js';
 import { type Slot, slotBytes } from '../../vram/staging.js';
 
 /** Bytes that one native call reads: others get the thread in between. */
-const sliceBytes = 64 * 1024 * 1024;
+const readSliceBytes = 64 * 1024 * 1024;
 
 /**
  * Moves bytes through a few staging slots into a load: some are filled while one is digested and copied. Memory does not
  * grow with the shard.
  */
-export class Pump {
+export class StagingWriter {
   readonly #load: Load;
   readonly #totalBytes: number;
   readonly #slots: readonly Slot[];
@@ -45,7 +45,7 @@ export class Pump {
   /** Reads the whole load from an open file, natively; stops early where the pump is closed meanwhile. */
   async file(descriptor: number): Promise<void> {
     while (this.#received < this.#totalBytes && !this.#closed) {
-      const bytes = Math.min(sliceBytes, this.#totalBytes - this.#received);
+      const bytes = Math.min(readSliceBytes, this.#totalBytes - this.#received);
       this.#last = this.#load.file(descriptor, this.#received, bytes, this.#slots);
       await this.#last;
       this.#count(bytes);
@@ -58,13 +58,13 @@ export class Pump {
    * @throws WorkerError LENGTH_MISMATCH when the sender has left, and the driver's errors
    */
   async receive(descriptor: number): Promise<number> {
-    const socket = HeldSocket.hold(descriptor);
+    const socket = DuplicatedSocket.open(descriptor);
     if (socket === undefined) return 0;
     const before = this.#received;
     try {
       if (this.#current !== undefined) this.#push(this.#current);
       for (let dry = false; !dry && this.#received < this.#totalBytes && !this.#closed; ) {
-        const bytes = Math.min(sliceBytes, this.#totalBytes - this.#received);
+        const bytes = Math.min(readSliceBytes, this.#totalBytes - this.#received);
         const came = this.#last.then(() => socket.receive(this.#load, bytes, this.#slots));
         this.#last = came.then(() => undefined);
         this.#count(await came);

@@ -1,14 +1,14 @@
 import type { PublicJwk } from '../../seal/jwk.js';
 import { sealKeyOf } from '../../seal/key.js';
-import type { FormerHandle, ShardRecord } from '../state/shard.js';
-import type { Inventory } from '../state/worker_state.js';
-import { reseal } from './issue.js';
+import type { PreviousHandle, Shard } from '../state/shard.js';
+import type { WorkerState } from '../state/worker_state.js';
+import { reissueHandle } from './issue.js';
 
 /** The seal key of a running worker: how another takes its place, and what becomes of the handles of the one before. */
-export class Rotation {
-  readonly #inventory: Inventory;
+export class KeyRotation {
+  readonly #inventory: WorkerState;
 
-  constructor(inventory: Inventory) {
+  constructor(inventory: WorkerState) {
     this.#inventory = inventory;
   }
 
@@ -18,32 +18,36 @@ export class Rotation {
    * @throws WorkerError AUDIT_UNAVAILABLE, TypeError for bytes that are no key; then nothing has changed
    */
   rotate(secret: Uint8Array): boolean {
-    const { audit, options, worker } = this.#inventory;
+    const { audit, options, signer } = this.#inventory;
     const key = sealKeyOf(options.sealAlgorithm, secret, options.workerId);
-    const { kid } = worker.key;
+    const { kid } = signer.key;
     if (key.kid === kid) return false;
     const { keyGraceSeconds } = options;
-    audit.append('SealKeyRotated', 'warning', { kid: key.kid, previous_kid: kid, grace_seconds: keyGraceSeconds });
-    worker.keys.rotate(key, performance.now() + keyGraceSeconds * 1000, this.#inUse());
-    this.#inventory.changed();
+    audit.appendRequired('SealKeyRotated', 'warning', {
+      kid: key.kid,
+      previous_kid: kid,
+      grace_seconds: keyGraceSeconds,
+    });
+    signer.keys.rotate(key, performance.now() + keyGraceSeconds * 1000, this.#inUse());
+    this.#inventory.bumpRevision();
     this.#reissue();
     return true;
   }
 
   /** The public keys that handles verify with now; none where whoever verifies could also sign. */
   published(): PublicJwk[] {
-    return this.#inventory.worker.keys.published();
+    return this.#inventory.signer.keys.published();
   }
 
   /** To be called now and then: signs anew what could not be before, and forgets keys whose time has passed. */
-  sweep(): void {
+  tick(): void {
     this.#reissue();
-    this.#inventory.worker.keys.sweep(this.#inUse());
+    this.#inventory.signer.keys.dropExpired(this.#inUse());
   }
 
   /** Overwrites the keys: the process is about to end. */
   wipe(): void {
-    this.#inventory.worker.keys.wipe();
+    this.#inventory.signer.keys.wipe();
   }
 
   /** Whether a key is one that a shard's handle is signed with, also a corrupt one's. */
@@ -54,11 +58,11 @@ export class Rotation {
 
   /** New handles for the sealed shards whose handle is of another key. */
   #reissue(): void {
-    const { shards, worker } = this.#inventory;
+    const { shards, signer } = this.#inventory;
     for (const record of shards.all()) {
-      if (record.phase.state !== 'sealed' || record.phase.seal.kid === worker.key.kid) continue;
+      if (record.phase.state !== 'sealed' || record.phase.seal.kid === signer.key.kid) continue;
       try {
-        reseal(record, this.#inventory, this.#former(record));
+        reissueHandle(record, this.#inventory, this.#former(record));
       } catch {
         // What can't be written down does not happen: the old handle stands, and the next sweep tries again.
         return;
@@ -66,9 +70,9 @@ export class Rotation {
     }
   }
 
-  #former({ seal }: ShardRecord): readonly FormerHandle[] {
+  #former({ seal }: Shard): readonly PreviousHandle[] {
     if (seal === undefined) return [];
-    const last = { handle: seal.handle, untilMs: this.#inventory.worker.keys.untilMs(seal.kid) };
-    return [last, ...seal.former].filter(({ untilMs }) => performance.now() < untilMs);
+    const last = { handle: seal.handle, expiresAtMs: this.#inventory.signer.keys.expiresAtMs(seal.kid) };
+    return [last, ...seal.previous].filter(({ expiresAtMs }) => performance.now() < expiresAtMs);
   }
 }

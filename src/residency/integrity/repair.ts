@@ -1,8 +1,8 @@
 import { WorkerError } from '../../errors.js';
 import { type ModelFile, openBeneath } from '../../vram/file.js';
 import { issueSeal, replaceSeal } from '../handle/issue.js';
-import type { FileSource, ShardRecord } from '../state/shard.js';
-import type { Inventory } from '../state/worker_state.js';
+import type { FileSource, Shard } from '../state/shard.js';
+import type { WorkerState } from '../state/worker_state.js';
 import { damage, toldRanges } from './verify.js';
 
 /**
@@ -13,7 +13,7 @@ import { damage, toldRanges } from './verify.js';
  * SEAL_VERIFICATION_FAILED (the memory does not keep what is written), POLICY_VIOLATION, AUDIT_UNAVAILABLE, SHARD_BUSY
  * (released meanwhile), and the driver's errors
  */
-export async function repairShard(record: ShardRecord, source: FileSource, inventory: Inventory): Promise<void> {
+export async function repairShard(record: Shard, source: FileSource, inventory: WorkerState): Promise<void> {
   const { allocation, phase, vramBytes } = record;
   if (phase.state !== 'corrupt' || allocation === undefined) throw released();
   const { seal, ranges } = phase;
@@ -24,15 +24,15 @@ export async function repairShard(record: ShardRecord, source: FileSource, inven
   const file = openSource(inventory, source);
   try {
     if (file.bytes !== vramBytes) throw new WorkerError('LENGTH_MISMATCH', 'the file has another length now');
-    await allocation.sealAgain();
+    await allocation.ensureSealed();
     await allocation.attest();
     goOn();
-    inventory.require('RepairStarted', record, { jti: seal.jti, ...toldRanges(ranges) });
+    inventory.appendRequired('RepairStarted', record, { jti: seal.jti, ...toldRanges(ranges) });
     for (const { offset, length } of ranges) {
       await allocation.repair(file.descriptor, offset, length, seal.groupHashes, goOn);
     }
   } catch (error) {
-    await allocation.sealAgain().catch((unsealed: unknown) => inventory.notice(unsealed));
+    await allocation.ensureSealed().catch((unsealed: unknown) => inventory.reportDriverError(unsealed));
     throw error;
   } finally {
     file.close();
@@ -46,11 +46,11 @@ export async function repairShard(record: ShardRecord, source: FileSource, inven
     record.phase = { ...phase, ranges: left };
     throw new WorkerError('SEAL_VERIFICATION_FAILED', 'the memory is damaged still, or again');
   }
-  replaceSeal(record, issueSeal(record, seal, inventory.worker, seal), seal, inventory);
+  replaceSeal(record, issueSeal(record, seal, inventory.signer, seal), seal, inventory);
 }
 
 /** Opens the file that a shard comes from. @throws WorkerError INVALID_PARAMS, NOT_FOUND */
-export function openSource({ options: { modelDir } }: Pick<Inventory, 'options'>, { path }: FileSource): ModelFile {
+export function openSource({ options: { modelDir } }: Pick<WorkerState, 'options'>, { path }: FileSource): ModelFile {
   if (modelDir === undefined) throw new WorkerError('INVALID_PARAMS', 'this worker has no model directory');
   return openBeneath(modelDir, path);
 }

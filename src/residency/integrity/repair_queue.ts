@@ -1,8 +1,8 @@
 import { WorkerError } from '../../errors.js';
 import { outcomeOf } from '../commit/admission.js';
-import type { FileSource, ShardRecord } from '../state/shard.js';
+import type { FileSource, Shard } from '../state/shard.js';
 import type { ResidencyObserver } from '../state/signer.js';
-import type { Inventory } from '../state/worker_state.js';
+import type { WorkerState } from '../state/worker_state.js';
 import { repairShard } from './repair.js';
 
 /** Waits after failed repairs of one shard. When they are used up the shard stays corrupt: its hardware may be bad. */
@@ -12,28 +12,28 @@ const defaultBackoffMs = [1000, 5000, 25_000];
 const repairSlots = 2;
 
 /** Repairs corrupt shards in the background, where they came by reference, and gives up on those that stay corrupt. */
-export class Repairs {
-  readonly #inventory: Inventory;
+export class RepairQueue {
+  readonly #inventory: WorkerState;
   readonly #observer: () => ResidencyObserver;
   readonly #backoffMs: readonly number[];
-  readonly #failures = new WeakMap<ShardRecord, number>();
-  readonly #waiting = new Set<ShardRecord>();
+  readonly #failures = new WeakMap<Shard, number>();
+  readonly #waiting = new Set<Shard>();
   #running = 0;
 
-  constructor(inventory: Inventory, observer: () => ResidencyObserver) {
+  constructor(inventory: WorkerState, observer: () => ResidencyObserver) {
     this.#inventory = inventory;
     this.#observer = observer;
     this.#backoffMs = inventory.options.repairBackoffMs ?? defaultBackoffMs;
   }
 
   /** What becomes of a shard that was found damaged. */
-  outlook(record: ShardRecord): string {
+  repairStatus(record: Shard): string {
     if (record.source === undefined) return 'it came as an upload: release it, and commit it again';
     return 'it is being repaired from its file';
   }
 
   /** Repairs a corrupt shard now if that can be tried; returns at once. Tries again by itself, a few times. */
-  offer(record: ShardRecord): void {
+  offer(record: Shard): void {
     const { source, phase } = record;
     const { state } = this.#inventory;
     if (source === undefined || phase.state !== 'corrupt' || state === 'draining' || state === 'stopped') return;
@@ -57,19 +57,19 @@ export class Repairs {
     if (record.repair === undefined) this.#next();
   }
 
-  async #attempt(record: ShardRecord, source: FileSource): Promise<void> {
+  async #attempt(record: Shard, source: FileSource): Promise<void> {
     let failure: unknown;
     try {
       await repairShard(record, source, this.#inventory);
       this.#failures.delete(record);
     } catch (error) {
-      failure = this.#inventory.notice(error);
+      failure = this.#inventory.reportDriverError(error);
       this.#failed(record, error);
     }
     this.#observer().repaired(outcomeOf(failure));
   }
 
-  #failed(record: ShardRecord, error: unknown): void {
+  #failed(record: Shard, error: unknown): void {
     if (record.phase.state !== 'corrupt') return;
     const why = error instanceof WorkerError ? error.message : 'an internal error';
     const unwritten = error instanceof WorkerError && error.code === 'AUDIT_UNAVAILABLE';
@@ -78,9 +78,9 @@ export class Repairs {
     const delayMs = this.#backoffMs[unwritten ? 0 : failures - 1];
     this.#failures.set(record, failures);
     const next = delayMs === undefined ? `and is given up after ${failures} times: release it` : 'and is tried again';
-    record.phase = { ...record.phase, outlook: `its repair failed (${why}), ${next}` };
-    this.#inventory.attempt('RepairFailed', 'critical', record, { detail: why, failures });
-    this.#inventory.changed();
+    record.phase = { ...record.phase, repairStatus: `its repair failed (${why}), ${next}` };
+    this.#inventory.appendBestEffort('RepairFailed', 'critical', record, { detail: why, failures });
+    this.#inventory.bumpRevision();
     if (delayMs !== undefined) setTimeout(() => this.offer(record), delayMs).unref();
   }
 }

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ShardRecord } from '../state/shard.js';
-import type { Inventory } from '../state/worker_state.js';
-import { Activity, Budget, ScrubPace, type Traffic } from './throttle.js';
-import type { Verifications } from './verifier.js';
+import type { Shard } from '../state/shard.js';
+import type { WorkerState } from '../state/worker_state.js';
+import { ActivityDetector, type Contention, RateBudget, ScrubThrottle } from './throttle.js';
+import type { Verifier } from './verifier.js';
 
 /** How often a pass that is due looks whether it is paused still. */
 const pausePollMs = 100;
@@ -30,10 +30,10 @@ export interface ScrubStatus {
  * that can't be verified keeps no other from its turn, and no error ends it.
  */
 export class Scrubber {
-  readonly #inventory: Inventory;
-  readonly #verifications: Verifications;
+  readonly #inventory: WorkerState;
+  readonly #verifications: Verifier;
   readonly #periodSeconds: number;
-  readonly #budget: Budget;
+  readonly #budget: RateBudget;
   readonly #stopped = new AbortController();
   #running = false;
   #paused = false;
@@ -43,13 +43,13 @@ export class Scrubber {
   #verifiedBytes = 0;
   #failures = 0;
   #lastPassFinishedAtMs: number | null = null;
-  readonly #receiving = new Activity();
+  readonly #receiving = new ActivityDetector();
 
-  constructor(inventory: Inventory, verifications: Verifications) {
+  constructor(inventory: WorkerState, verifications: Verifier) {
     this.#inventory = inventory;
     this.#verifications = verifications;
     this.#periodSeconds = inventory.options.scrubSeconds;
-    this.#budget = new Budget(inventory.options.scrubBytesPerSecond);
+    this.#budget = new RateBudget(inventory.options.scrubBytesPerSecond);
   }
 
   /** Goes on until `stop`. */
@@ -60,15 +60,15 @@ export class Scrubber {
   /** For good. A verification under way that nobody waits for ends at its next slice. */
   stop(): void {
     this.#stopped.abort();
-    for (const record of this.#inventory.shards.all()) record.pace?.cancel();
+    for (const record of this.#inventory.shards.all()) record.scrub?.cancel();
   }
 
   /** From the next slice on nothing is read, until it is told to go on. */
   pause(paused: boolean): void {
     if (this.#paused === paused) return;
     this.#paused = paused;
-    this.#inventory.audit.note(paused ? 'ScrubPaused' : 'ScrubResumed', paused ? 'warning' : 'info', {});
-    this.#inventory.changed();
+    this.#inventory.audit.appendBestEffort(paused ? 'ScrubPaused' : 'ScrubResumed', paused ? 'warning' : 'info', {});
+    this.#inventory.bumpRevision();
   }
 
   get status(): ScrubStatus {
@@ -93,14 +93,14 @@ export class Scrubber {
       await rest(restMs);
       while (this.#paused && !signal.aborted) await rest(pausePollMs);
       const started = performance.now();
-      await this.#pass(started, signal).catch((error: unknown) => this.#inventory.notice(error));
+      await this.#pass(started, signal).catch((error: unknown) => this.#inventory.reportDriverError(error));
       restMs = Math.max(0, started + this.#periodSeconds * 1000 - performance.now());
     }
   }
 
   /** Each shard that nobody has verified since the pass began. */
   async #pass(startedMs: number, signal: AbortSignal): Promise<void> {
-    const verifiedMs = ({ phase }: ShardRecord) =>
+    const verifiedMs = ({ phase }: Shard) =>
       phase.state === 'sealed' ? phase.seal.lastVerifiedMonotonicMs : Number.POSITIVE_INFINITY;
     const due = this.#inventory.shards.all().filter((record) => verifiedMs(record) < startedMs);
     due.sort((a, b) => verifiedMs(a) - verifiedMs(b));
@@ -118,8 +118,8 @@ export class Scrubber {
     }
   }
 
-  async #scrub(record: ShardRecord): Promise<void> {
-    const pace = new ScrubPace(this.#budget, () => this.#traffic());
+  async #scrub(record: Shard): Promise<void> {
+    const pace = new ScrubThrottle(this.#budget, () => this.#traffic());
     try {
       const { verified, bytes } = await this.#verifications.scrub(record, pace);
       if (verified) this.#verifiedBytes += bytes;
@@ -134,11 +134,11 @@ export class Scrubber {
     this.#running = running;
     this.#shardsDone = done;
     this.#shardsTotal = total;
-    this.#inventory.changed();
+    this.#inventory.bumpRevision();
   }
 
   /** Commits want the device while bytes come in, or are proven; an upload that stands still holds nobody up. */
-  #traffic(): Traffic {
+  #traffic(): Contention {
     if (this.#paused) return 'paused';
     const records = this.#inventory.shards.all();
     const receivedBytes = records.reduce((sum, record) => sum + record.receivedBytes, 0);

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WorkerError } from '../../errors.js';
-import { type Pace, sliceBytes } from '../../vram/slices.js';
+import { digestSliceBytes, type Throttle } from '../../vram/slices.js';
 import { groupBytes } from '../../vram/tree.js';
 
 /** How often a slice that waits for others looks again. */
@@ -13,7 +13,7 @@ const defaultYieldLimitMs = 10_000;
 const longestWaitMs = 60_000;
 
 /** How many bytes a second all scrubbing together may read. */
-export class Budget {
+export class RateBudget {
   readonly bytesPerSecond: number;
   #spentUntilMs = 0;
 
@@ -35,7 +35,7 @@ export class Budget {
 const quietMs = 250;
 
 /** Whether a count that only somebody's work changes has changed lately. */
-export class Activity {
+export class ActivityDetector {
   #count = 0;
   #changedMs = Number.NEGATIVE_INFINITY;
 
@@ -47,17 +47,17 @@ export class Activity {
 }
 
 /** Who else wants the device: nobody, somebody who goes first, or it is not to be used at all. */
-export type Traffic = 'free' | 'busy' | 'paused';
+export type Contention = 'free' | 'busy' | 'paused';
 
 /** The pace of one verification by the scrubber: within the budget, behind everybody else, until somebody waits for it. */
-export class ScrubPace implements Pace {
-  readonly #budget: Budget;
-  readonly #traffic: () => Traffic;
+export class ScrubThrottle implements Throttle {
+  readonly #budget: RateBudget;
+  readonly #traffic: () => Contention;
   readonly #yieldLimitMs: number;
   readonly #woken = new AbortController();
   #hurried = false;
 
-  constructor(budget: Budget, traffic: () => Traffic, yieldLimitMs = defaultYieldLimitMs) {
+  constructor(budget: RateBudget, traffic: () => Contention, yieldLimitMs = defaultYieldLimitMs) {
     this.#yieldLimitMs = yieldLimitMs;
     this.#budget = budget;
     this.#traffic = traffic;
@@ -66,11 +66,11 @@ export class ScrubPace implements Pace {
   /** At most a second's worth of the budget, so that a small one is not spent in bursts. */
   get sliceBytes(): number {
     const fair = Math.floor(this.#budget.bytesPerSecond / groupBytes) * groupBytes;
-    return this.#hurried ? sliceBytes : Math.min(sliceBytes, Math.max(groupBytes, fair));
+    return this.#hurried ? digestSliceBytes : Math.min(digestSliceBytes, Math.max(groupBytes, fair));
   }
 
   /** Somebody waits for this verification now: it goes on at full speed. */
-  hurry(): void {
+  expedite(): void {
     this.#hurried = true;
     this.#woken.abort();
   }

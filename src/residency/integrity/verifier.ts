@@ -1,13 +1,13 @@
-import { byWorker, type Origin } from '../../audit/actor.js';
+import { type Actor, systemActor } from '../../audit/actor.js';
 import { WorkerError } from '../../errors.js';
 import { outcomeOf } from '../commit/admission.js';
-import type { Seal, ShardRecord } from '../state/shard.js';
+import type { Seal, Shard } from '../state/shard.js';
 import type { Reason, ResidencyObserver } from '../state/signer.js';
 import type { VerifyReport } from '../state/snapshot.js';
-import type { Inventory } from '../state/worker_state.js';
+import type { WorkerState } from '../state/worker_state.js';
 import type { ReadyQuery } from '../status/readiness.js';
-import { Repairs } from './repair_queue.js';
-import type { ScrubPace } from './throttle.js';
+import { RepairQueue } from './repair_queue.js';
+import type { ScrubThrottle } from './throttle.js';
 import { toldRanges, verifyShard } from './verify.js';
 
 /** Shards that one refresh verifies at a time: a commit that comes in between waits for so many, not for all. */
@@ -17,17 +17,17 @@ const runsAtOnce = 4;
 const sparingIntervalMs = 60_000;
 
 /** Runs verifications and draws the consequences. Those of one shard at one time share one run. */
-export class Verifications {
-  readonly #inventory: Inventory;
+export class Verifier {
+  readonly #inventory: WorkerState;
   readonly #observer: () => ResidencyObserver;
-  readonly #repairs: Repairs;
+  readonly #repairs: RepairQueue;
   #requested = 0;
   #sparedAtMs = Number.NEGATIVE_INFINITY;
 
-  constructor(inventory: Inventory, observer: () => ResidencyObserver) {
+  constructor(inventory: WorkerState, observer: () => ResidencyObserver) {
     this.#inventory = inventory;
     this.#observer = observer;
-    this.#repairs = new Repairs(inventory, observer);
+    this.#repairs = new RepairQueue(inventory, observer);
   }
 
   /** Verifications that somebody waits for. */
@@ -39,20 +39,20 @@ export class Verifications {
    * Verifies now; waits for a repair under way first. A shard that is found damaged is repaired afterwards, where it can
    * be. @throws WorkerError SHARD_BUSY, AUDIT_UNAVAILABLE, and the driver's errors
    */
-  async run(record: ShardRecord, origin: Origin): Promise<VerifyReport> {
+  async run(record: Shard, actor: Actor): Promise<VerifyReport> {
     this.#requested++;
     try {
       if (record.repair !== undefined) await record.repair;
-      record.pace?.hurry();
-      return await this.#join(record, origin);
+      record.scrub?.expedite();
+      return await this.#join(record, actor);
     } finally {
       this.#requested--;
     }
   }
 
   /** The same, for nobody in particular: behind everybody else. @throws like `run` */
-  scrub(record: ShardRecord, pace: ScrubPace): Promise<VerifyReport> {
-    return this.#join(record, byWorker, pace);
+  scrub(record: Shard, pace: ScrubThrottle): Promise<VerifyReport> {
+    return this.#join(record, systemActor, pace);
   }
 
   /**
@@ -63,15 +63,15 @@ export class Verifications {
   async refresh(
     modelRef: string | undefined,
     maxAgeSeconds: number,
-    { origin, sparing = false }: Pick<ReadyQuery, 'origin' | 'sparing'>,
+    { actor, sparing = false }: Pick<ReadyQuery, 'actor' | 'sparing'>,
   ): Promise<Reason[]> {
     const before = performance.now() - maxAgeSeconds * 1000;
-    const isOld = ({ phase }: ShardRecord) => phase.state === 'sealed' && phase.seal.lastVerifiedMonotonicMs < before;
+    const isOld = ({ phase }: Shard) => phase.state === 'sealed' && phase.seal.lastVerifiedMonotonicMs < before;
     const allOld = this.#inventory.shards.ofModel(modelRef).filter(isOld);
     const old = sparing && !this.#spare(allOld) ? allOld.filter(({ verification }) => verification) : allOld;
     const next = old.values();
     const runs = Array.from({ length: runsAtOnce }, async () => {
-      for (const record of next) await this.run(record, origin).catch(() => undefined);
+      for (const record of next) await this.run(record, actor).catch(() => undefined);
     });
     await Promise.all(runs);
     return old.filter(isOld).map(({ identity }) => ({
@@ -81,7 +81,7 @@ export class Verifications {
   }
 
   /** Whether a round may be started now; one that would start nothing is not counted. */
-  #spare(old: readonly ShardRecord[]): boolean {
+  #spare(old: readonly Shard[]): boolean {
     if (old.every(({ verification }) => verification !== undefined)) return true;
     const nowMs = performance.now();
     if (nowMs < this.#sparedAtMs + sparingIntervalMs) return false;
@@ -89,59 +89,59 @@ export class Verifications {
     return true;
   }
 
-  #join(record: ShardRecord, origin: Origin, pace?: ScrubPace): Promise<VerifyReport> {
+  #join(record: Shard, actor: Actor, pace?: ScrubThrottle): Promise<VerifyReport> {
     if (record.verification !== undefined) return record.verification;
     const { seal } = record;
     if (seal === undefined) throw new WorkerError('SHARD_BUSY', `the shard is ${record.state}`, { retryAfterMs: 1000 });
-    const run = this.#verify(record, seal, origin, pace).finally(() => {
+    const run = this.#verify(record, seal, actor, pace).finally(() => {
       record.verification = undefined;
-      record.pace = undefined;
+      record.scrub = undefined;
     });
-    record.pace = pace;
+    record.scrub = pace;
     record.verification = run;
     const repair = ({ checks }: VerifyReport) => (checks.signature ? this.#repairs.offer(record) : undefined);
     run.then(repair, () => undefined);
     return run;
   }
 
-  async #verify(record: ShardRecord, seal: Seal, origin: Origin, pace?: ScrubPace): Promise<VerifyReport> {
+  async #verify(record: Shard, seal: Seal, actor: Actor, pace?: ScrubThrottle): Promise<VerifyReport> {
     const started = performance.now();
     try {
-      const report = await verifyShard(record, seal, this.#inventory.worker.keys.own, pace);
+      const report = await verifyShard(record, seal, this.#inventory.signer.keys.own, pace);
       // The handle may have been signed anew meanwhile: what was found is true of the seal that stands now.
-      if (!report.verified) this.#condemn(record, record.seal ?? seal, report, origin);
-      else if (record.phase.state === 'sealed') this.#confirm(record, record.phase.seal, origin);
+      if (!report.verified) this.#markCorrupt(record, record.seal ?? seal, report, actor);
+      else if (record.phase.state === 'sealed') this.#markVerified(record, record.phase.seal, actor);
       const outcome = report.verified ? 'ok' : 'SEAL_VERIFICATION_FAILED';
       this.#observer().verified(outcome, record.vramBytes, (performance.now() - started) / 1000);
       return report;
     } catch (error) {
       if (pace?.cancelled) throw error;
       this.#observer().verified(outcomeOf(error), record.vramBytes, (performance.now() - started) / 1000);
-      throw this.#inventory.notice(error);
+      throw this.#inventory.reportDriverError(error);
     }
   }
 
-  #confirm(record: ShardRecord, seal: Seal, origin: Origin): void {
-    this.#inventory.require('SealVerified', record, {}, origin);
+  #markVerified(record: Shard, seal: Seal, actor: Actor): void {
+    this.#inventory.appendRequired('SealVerified', record, {}, actor);
     seal.lastVerifiedAtMs = Date.now();
     seal.lastVerifiedMonotonicMs = performance.now();
-    this.#inventory.changed();
+    this.#inventory.bumpRevision();
   }
 
   /**
    * Damage is acted on whether it can be written down or not. Once corrupt, a shard stays so until it is repaired or
    * released; one that reads well again keeps the ranges that were found first.
    */
-  #condemn(record: ShardRecord, seal: Seal, report: VerifyReport, origin: Origin): void {
+  #markCorrupt(record: Shard, seal: Seal, report: VerifyReport, actor: Actor): void {
     const { phase } = record;
     if (report.reason === 'corrupt') return;
     const known = phase.state === 'corrupt' ? phase.ranges : [];
     const ranges = report.corruptRanges.length > 0 ? report.corruptRanges : known;
     if (phase.state === 'sealed' || phase.state === 'corrupt') {
-      record.phase = { state: 'corrupt', seal, ranges, outlook: this.#repairs.outlook(record) };
+      record.phase = { state: 'corrupt', seal, ranges, repairStatus: this.#repairs.repairStatus(record) };
     }
-    if (!report.checks.residency) this.#inventory.attempt('PolicyViolation', 'critical', record, {}, origin);
-    this.#inventory.attempt('SealVerificationFailed', 'critical', record, toldRanges(ranges), origin);
-    this.#inventory.changed();
+    if (!report.checks.residency) this.#inventory.appendBestEffort('PolicyViolation', 'critical', record, {}, actor);
+    this.#inventory.appendBestEffort('SealVerificationFailed', 'critical', record, toldRanges(ranges), actor);
+    this.#inventory.bumpRevision();
   }
 }

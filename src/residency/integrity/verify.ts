@@ -1,22 +1,17 @@
 import type { AuditFields } from '../../audit/event.js';
 import { verifyHandle } from '../../seal/handle.js';
 import type { KeySource } from '../../seal/jws.js';
-import type { Pace } from '../../vram/slices.js';
+import type { Throttle } from '../../vram/slices.js';
 import { VramError } from '../../vram/status.js';
 import { groupBytes, hashBytes } from '../../vram/tree.js';
-import type { Seal, ShardRecord } from '../state/shard.js';
+import type { Seal, Shard } from '../state/shard.js';
 import { type ByteRange, type VerifyReport, verifyFaults } from '../state/snapshot.js';
 
 /**
  * Checks a sealed shard anew: its handle, where the driver says the memory is and who may touch it, and the digest of
  * the bytes where they lie. Finding damage is an answer, not an error. @throws VramError when the driver fails
  */
-export async function verifyShard(
-  record: ShardRecord,
-  seal: Seal,
-  keys: KeySource,
-  pace?: Pace,
-): Promise<VerifyReport> {
+export async function verifyShard(record: Shard, seal: Seal, keys: KeySource, pace?: Throttle): Promise<VerifyReport> {
   const started = performance.now();
   const { allocation, identity, vramBytes } = record;
   const signature = verifyHandle(seal.handle, keys).ok;

@@ -29,7 +29,7 @@ export function splitModel(modelBytes: number, degree: number): number[] {
 }
 
 /** The device with most available memory, the lowest index among equals. */
-export function roomiest(devices: readonly DeviceMemory[]): DeviceMemory | undefined {
+export function mostAvailable(devices: readonly DeviceMemory[]): DeviceMemory | undefined {
   return devices.reduce<DeviceMemory | undefined>(
     (best, device) => (best === undefined || device.availableBytes > best.availableBytes ? device : best),
     undefined,

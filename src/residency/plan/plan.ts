@@ -1,6 +1,6 @@
 import type { DeviceSnapshot } from '../state/device_memory.js';
 import type { ReservationSnapshot } from '../state/reservations.js';
-import type { Inventory } from '../state/worker_state.js';
+import type { WorkerState } from '../state/worker_state.js';
 import { type PlannedShard, type PlanRefusal, place, requiredBytes, type ShardLayout } from './placement.js';
 
 export interface PlanRequest {
@@ -24,7 +24,7 @@ export interface PlanReport {
 }
 
 /** Decides where a model fits, and reserves the memory in the same step if that is asked. @throws WorkerError */
-export function plan(inventory: Inventory, request: PlanRequest): PlanReport {
+export function plan(inventory: WorkerState, request: PlanRequest): PlanReport {
   inventory.requireStarted();
   const { reservations, options } = inventory;
   const { modelRef, shardBytes, layout, reserveForSeconds } = request;

@@ -1,13 +1,13 @@
 import { WorkerError } from '../../errors.js';
 
 /** A place in the queue for a commit slot. */
-export interface Turn {
+export interface CommitSlot {
   /** Resolves when the slot is ours; rejects with the reason given to `cancel` if that comes first. */
-  granted(): Promise<void>;
+  ready(): Promise<void>;
   /** Leaves the queue; does nothing once the slot is ours. */
   cancel(reason: unknown): void;
   /** Gives the slot to the next. Idempotent. */
-  leave(): void;
+  release(): void;
 }
 
 interface Waiting {
@@ -16,7 +16,7 @@ interface Waiting {
 }
 
 /** A fixed number of commit slots, and a bounded queue of admitted commits before them, first come first served. */
-export class Turns {
+export class CommitQueue {
   readonly #slots: number;
   readonly #queueLimit: number;
   readonly #queue = new Set<Waiting>();
@@ -32,7 +32,7 @@ export class Turns {
   }
 
   /** @throws WorkerError TOO_MANY_COMMITS when slots and queue are full */
-  enter(): Turn {
+  acquire(): CommitSlot {
     if (this.#active < this.#slots) {
       this.#active++;
       return this.#turn(Promise.resolve(), undefined);
@@ -49,16 +49,16 @@ export class Turns {
     return this.#turn(granted, place);
   }
 
-  #turn(granted: Promise<void>, place: Waiting | undefined): Turn {
+  #turn(granted: Promise<void>, place: Waiting | undefined): CommitSlot {
     let left = false;
     return {
-      granted: () => granted,
+      ready: () => granted,
       cancel: (reason) => {
         if (left || place === undefined || !this.#queue.delete(place)) return;
         left = true;
         place.refuse(reason);
       },
-      leave: () => {
+      release: () => {
         if (left) return;
         left = true;
         this.#passOn();

@@ -22,16 +22,16 @@ export interface DeviceFigures {
 }
 
 /** Bytes of a device that are spoken for, from the decision to admit a shard until the memory is the device's again. */
-export interface Claim {
+export interface MemoryClaim {
   readonly bytes: number;
   /** The driver gave the memory. */
-  settle(): void;
+  markAllocated(): void;
   /** The driver is about to take it back. */
-  unsettle(): void;
+  markReleasing(): void;
   /** Keeps only what the driver gives, once the shard is sealed: no failure can give a larger reserved part back now. */
-  shrink(): void;
+  trim(): void;
   /** Nothing is held any more. */
-  drop(): void;
+  release(): void;
 }
 
 /**
@@ -86,7 +86,7 @@ export class DeviceMemory {
    * Claims memory for `bytes` bytes; `fromReservedBytes` of it come out of what is reserved.
    * @throws WorkerError VRAM_OOM
    */
-  claim(bytes: number, fromReservedBytes = 0): Claim {
+  claim(bytes: number, fromReservedBytes = 0): MemoryClaim {
     const given = this.mappedBytes(bytes);
     const mapped = Math.max(given, fromReservedBytes);
     this.#require(mapped - fromReservedBytes, mapped);
@@ -135,7 +135,7 @@ export class DeviceMemory {
   }
 
   /** `given` is what the driver gives of the claim, and so all that its figure ever shows of it. */
-  #open(mapped: number, given: number): Claim {
+  #open(mapped: number, given: number): MemoryClaim {
     let held = mapped;
     let settled = false;
     this.#moving++;
@@ -150,13 +150,13 @@ export class DeviceMemory {
       get bytes() {
         return held;
       },
-      settle: () => settle(true),
-      unsettle: () => settle(false),
-      shrink: () => {
+      markAllocated: () => settle(true),
+      markReleasing: () => settle(false),
+      trim: () => {
         this.#claimedBytes -= held - given;
         held = given;
       },
-      drop: () => {
+      release: () => {
         if (held === 0) return;
         settle(false);
         this.#moves++;

@@ -6,7 +6,7 @@ import type { DeviceMemory } from './device_memory.js';
  * Whether the driver lives. It is asked about each device again and again, also while nobody wants anything of it; an
  * error after which only a new process helps, or two failures to answer in a row, and it counts as lost.
  */
-export class Heartbeat {
+export class DriverHealth {
   readonly #devices: ReadonlyMap<number, DeviceMemory>;
   readonly #onLost: (error: WorkerError) => void;
   #beating: Promise<void> | undefined;
@@ -19,18 +19,18 @@ export class Heartbeat {
   }
 
   /** What everybody is told once there is no driver any more: the next process may have one. */
-  get lost(): WorkerError | undefined {
+  get lossError(): WorkerError | undefined {
     return this.#lost;
   }
 
   /** Every error of the driver passes here. */
-  notice(error: unknown): void {
+  report(error: unknown): void {
     if (!(error instanceof VramError) || error.code !== 'CUDA_ERROR') return;
-    if (error.sticky) this.lose(error);
-    else void this.beat();
+    if (error.sticky) this.markLost(error);
+    else void this.check();
   }
 
-  lose(cause: VramError): void {
+  markLost(cause: VramError): void {
     if (this.#lost !== undefined) return;
     const detail = `the driver is lost: ${cause.message}`;
     this.#lost = new WorkerError('CUDA_ERROR', detail, { cause, retriable: true, retryAfterMs: 5000 });
@@ -38,7 +38,7 @@ export class Heartbeat {
   }
 
   /** Asks about every device; never rejects. Calls at one time share one. */
-  beat(): Promise<void> {
+  check(): Promise<void> {
     this.#beating ??= this.#beat().finally(() => {
       this.#beating = undefined;
     });
@@ -49,7 +49,7 @@ export class Heartbeat {
     const failed = await this.#ask([...this.#devices.values()]);
     const again = await this.#ask(failed.map(({ device }) => device));
     const dead = failed.find(({ error }) => error.sticky) ?? again[0];
-    if (dead !== undefined) this.lose(dead.error);
+    if (dead !== undefined) this.markLost(dead.error);
   }
 
   async #ask(devices: readonly DeviceMemory[]): Promise<{ device: DeviceMemory; error: VramError }[]> {

@@ -1,19 +1,19 @@
 import { jwkOf, type PublicJwk } from '../../seal/jwk.js';
 import { type SealKey, wipeKey } from '../../seal/key.js';
 
-interface FormerKey {
+interface PreviousKey {
   readonly key: SealKey;
   /** By the clock that never steps. */
-  readonly untilMs: number;
+  readonly expiresAtMs: number;
 }
 
 /** So many keys of before verify what others bring, whatever the grace: a file that flaps must not fill the memory. */
-const maxFormer = 8;
+const maxPreviousKeys = 8;
 
 /** The key that signs, and those that signed before and still verify for a while. */
-export class KeyRing {
+export class Keyring {
   #current: SealKey;
-  #former: readonly FormerKey[] = [];
+  #former: readonly PreviousKey[] = [];
 
   constructor(key: SealKey) {
     this.#current = key;
@@ -32,25 +32,25 @@ export class KeyRing {
     kid === this.#current.kid ? this.#current : this.#former.find(({ key }) => key.kid === kid)?.key;
 
   /** Until when the key of this name verifies, by `performance.now()`; 0 where it does not. */
-  untilMs(kid: string): number {
-    return this.#former.find(({ key }) => key.kid === kid)?.untilMs ?? 0;
+  expiresAtMs(kid: string): number {
+    return this.#former.find(({ key }) => key.kid === kid)?.expiresAtMs ?? 0;
   }
 
   /**
-   * Signs with another key from here on; the one before it verifies until `untilMs` of `performance.now()`. Of too many
+   * Signs with another key from here on; the one before it verifies until `expiresAtMs` of `performance.now()`. Of too many
    * the oldest verify nothing any more, but for handles of ours that are still signed with them.
    */
-  rotate(next: SealKey, untilMs: number, inUse: (kid: string) => boolean): void {
-    const former = [{ key: this.#current, untilMs }, ...this.#former.filter(({ key }) => key.kid !== next.kid)];
-    const oldest = former.slice(maxFormer).filter(({ key }) => inUse(key.kid));
+  rotate(next: SealKey, expiresAtMs: number, inUse: (kid: string) => boolean): void {
+    const former = [{ key: this.#current, expiresAtMs }, ...this.#former.filter(({ key }) => key.kid !== next.kid)];
+    const oldest = former.slice(maxPreviousKeys).filter(({ key }) => inUse(key.kid));
     this.#current = next;
-    this.#keep([...former.slice(0, maxFormer), ...oldest.map(({ key }) => ({ key, untilMs: 0 }))]);
+    this.#keep([...former.slice(0, maxPreviousKeys), ...oldest.map(({ key }) => ({ key, expiresAtMs: 0 }))]);
   }
 
   /** Forgets the keys whose time has passed, but for those that a handle of ours is still signed with. */
-  sweep(inUse: (kid: string) => boolean): void {
+  dropExpired(inUse: (kid: string) => boolean): void {
     const nowMs = performance.now();
-    this.#keep(this.#former.filter(({ key, untilMs }) => nowMs < untilMs || inUse(key.kid)));
+    this.#keep(this.#former.filter(({ key, expiresAtMs }) => nowMs < expiresAtMs || inUse(key.kid)));
   }
 
   /** What verifiers who must not be able to sign may have; nothing of a key that signs as it verifies. */
@@ -64,12 +64,12 @@ export class KeyRing {
     for (const key of [this.#current, ...this.#former.map((former) => former.key)]) wipeKey(key);
   }
 
-  #valid(): readonly FormerKey[] {
+  #valid(): readonly PreviousKey[] {
     const nowMs = performance.now();
-    return this.#former.filter(({ untilMs }) => nowMs < untilMs);
+    return this.#former.filter(({ expiresAtMs }) => nowMs < expiresAtMs);
   }
 
-  #keep(former: readonly FormerKey[]): void {
+  #keep(former: readonly PreviousKey[]): void {
     for (const gone of this.#former) if (!former.some(({ key }) => key === gone.key)) wipeKey(gone.key);
     this.#former = former;
   }

@@ -1,5 +1,5 @@
 import type { Manifest, ManifestEntry } from './manifest.js';
-import type { Seal, ShardRecord } from './shard.js';
+import type { Seal, Shard } from './shard.js';
 
 /** A shard that was here before a restart, and why it is not any more. */
 export interface LostShard extends ManifestEntry {
@@ -7,18 +7,18 @@ export interface LostShard extends ManifestEntry {
 }
 
 /** What outlives the process: the shards that the next one is to have again, and those that this one could not have. */
-export class Ledger {
+export class LostShards {
   /** Undefined where nothing outlives the process. */
   manifest: Manifest | undefined;
   /** By id, until somebody commits or releases them. */
-  readonly lost = new Map<string, LostShard>();
+  readonly byId = new Map<string, LostShard>();
   /** How many shards of the process before are to be restored, and how many of them are, or are lost. */
   restoring = { total: 0, done: 0 };
 
   /** Lists a shard for the next process, before anybody is told that it is sealed. @throws WorkerError AUDIT_UNAVAILABLE */
-  remember(record: ShardRecord, seal: Seal): void {
+  remember(record: Shard, seal: Seal): void {
     this.manifest?.put(record, seal);
-    this.lost.delete(record.identity.shardId);
+    this.byId.delete(record.identity.shardId);
   }
 
   /** Takes a shard off the list, unless `write` throws. @throws WorkerError AUDIT_UNAVAILABLE, and what `write` throws */
@@ -30,11 +30,11 @@ export class Ledger {
       if (entry !== undefined) this.manifest?.putBack(entry);
       throw error;
     }
-    this.lost.delete(shardId);
+    this.byId.delete(shardId);
   }
 
   /** After a failure: writes once more what this process stands by. What was refused may be in the file. */
-  watch(): void {
+  tick(): void {
     this.manifest?.probe();
   }
 

@@ -14,7 +14,7 @@ import { dirname } from 'node:path';
 import { WorkerError } from '../../errors.js';
 import { type Digest, isDigest } from '../../seal/digest.js';
 import { type Expectation, expectations } from '../../seal/handle.js';
-import type { Seal, ShardRecord } from './shard.js';
+import type { Seal, Shard } from './shard.js';
 import type { ShardIdentity } from './snapshot.js';
 
 /** A shard as a later process can have it again. */
@@ -60,7 +60,7 @@ export class Manifest {
   }
 
   /** Adds a sealed shard, or changes it. @throws WorkerError AUDIT_UNAVAILABLE; then the file is as it was */
-  put({ identity, memory, vramBytes, source }: ShardRecord, { digest, treeDigest, expected }: Seal): void {
+  put({ identity, memory, vramBytes, source }: Shard, { digest, treeDigest, expected }: Seal): void {
     const { shardId, modelRef, shardIndex, totalShards } = identity;
     const { gpuDevice } = memory;
     const path = source?.path ?? null;

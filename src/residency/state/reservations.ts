@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { WorkerError } from '../../errors.js';
 import type { PlannedShard } from '../plan/placement.js';
-import type { Claim, DeviceMemory } from './device_memory.js';
+import type { DeviceMemory, MemoryClaim } from './device_memory.js';
 import type { ShardIdentity } from './snapshot.js';
 
 /** Reserved memory as others see it. `used` is set once a commit has taken the part. */
@@ -35,7 +35,7 @@ const clockGrainMs = 2;
 
 /** A part of a reservation, taken by a commit. */
 export interface TakenPart {
-  readonly claim: Claim;
+  readonly claim: MemoryClaim;
   /** The commit failed: the part is as it was, or free if its time has run out meanwhile. */
   giveBack(): void;
 }
@@ -123,7 +123,7 @@ export class Reservations {
     const claim = part.memory.claim(vramBytes, part.mappedBytes);
     part.used = true;
     const giveBack = () => {
-      claim.drop();
+      claim.release();
       part.used = false;
       if (reservation.state === 'held') part.memory.restore(part.mappedBytes);
     };

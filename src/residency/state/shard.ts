@@ -1,7 +1,7 @@
 import type { Digest } from '../../seal/digest.js';
 import type { Expectation } from '../../seal/handle.js';
 import type { Allocation } from '../../vram/allocation.js';
-import type { ScrubPace } from '../integrity/throttle.js';
+import type { ScrubThrottle } from '../integrity/throttle.js';
 import type { DeviceMemory } from './device_memory.js';
 import type { ByteRange, ShardIdentity, ShardSnapshot, ShardState, VerifyReport } from './snapshot.js';
 
@@ -16,10 +16,10 @@ export interface Proof {
 }
 
 /** A handle that was signed with a key of before, and stands beside the current one for a while. */
-export interface FormerHandle {
+export interface PreviousHandle {
   readonly handle: string;
   /** By the clock that never steps. */
-  readonly untilMs: number;
+  readonly expiresAtMs: number;
 }
 
 /** What was sealed: fixed but for the time of the last verification. */
@@ -28,7 +28,7 @@ export interface Seal extends Proof {
   readonly jti: string;
   /** The key that the handle is signed with. */
   readonly kid: string;
-  readonly former: readonly FormerHandle[];
+  readonly previous: readonly PreviousHandle[];
   readonly sealedAtMs: number;
   lastVerifiedAtMs: number;
   /** The same moment by the clock that never steps. */
@@ -44,11 +44,16 @@ export interface FileSource {
 type Phase =
   | { readonly state: 'receiving' | 'sealing' }
   | { readonly state: 'sealed'; readonly seal: Seal }
-  | { readonly state: 'corrupt'; readonly seal: Seal; readonly ranges: readonly ByteRange[]; readonly outlook: string }
+  | {
+      readonly state: 'corrupt';
+      readonly seal: Seal;
+      readonly ranges: readonly ByteRange[];
+      readonly repairStatus: string;
+    }
   | { readonly state: 'releasing'; readonly attempt: Promise<void> | null };
 
 /** One shard of this worker while it lives here: what it is, where it lies, and what is being done to it. */
-export class ShardRecord {
+export class Shard {
   readonly identity: ShardIdentity;
   readonly vramBytes: number;
   readonly memory: DeviceMemory;
@@ -58,7 +63,7 @@ export class ShardRecord {
   readonly source: FileSource | undefined;
   /** The verification under way, which later ones join; its pace where it is the scrubber's. */
   verification: Promise<VerifyReport> | undefined;
-  pace: ScrubPace | undefined;
+  scrub: ScrubThrottle | undefined;
   /** The repair under way. */
   repair: Promise<void> | undefined;
   phase: Phase = { state: 'receiving' };

@@ -1,5 +1,5 @@
 import { WorkerError } from '../../errors.js';
-import type { ShardRecord } from './shard.js';
+import type { Shard } from './shard.js';
 import { type ShardSnapshot, type ShardState, shardStates } from './snapshot.js';
 
 export interface ShardFilter {
@@ -16,32 +16,32 @@ export interface ShardPage {
 
 /** The shards that live here, by id; pages go by id, so that a shard that comes or goes moves no other. */
 export class Shards {
-  readonly #records = new Map<string, ShardRecord>();
+  readonly #records = new Map<string, Shard>();
 
-  get(shardId: string): ShardRecord | undefined {
+  get(shardId: string): Shard | undefined {
     return this.#records.get(shardId);
   }
 
   /** @throws WorkerError NOT_FOUND */
-  require(shardId: string): ShardRecord {
+  require(shardId: string): Shard {
     const record = this.#records.get(shardId);
     if (record === undefined) throw new WorkerError('NOT_FOUND', 'no such shard');
     return record;
   }
 
-  add(record: ShardRecord): void {
+  add(record: Shard): void {
     this.#records.set(record.identity.shardId, record);
   }
 
-  remove(record: ShardRecord): void {
+  remove(record: Shard): void {
     if (this.#records.get(record.identity.shardId) === record) this.#records.delete(record.identity.shardId);
   }
 
-  all(): ShardRecord[] {
+  all(): Shard[] {
     return [...this.#records.values()];
   }
 
-  ofModel(modelRef: string | undefined): ShardRecord[] {
+  ofModel(modelRef: string | undefined): Shard[] {
     return this.all().filter((record) => modelRef === undefined || record.identity.modelRef === modelRef);
   }
 
@@ -64,7 +64,7 @@ export class Shards {
   }
 }
 
-const writeCursor = (record: ShardRecord): string => Buffer.from(record.identity.shardId).toString('base64url');
+const writeCursor = (record: Shard): string => Buffer.from(record.identity.shardId).toString('base64url');
 
 function readCursor(cursor: string): string {
   const shardId = Buffer.from(cursor, 'base64url').toString('utf8');

@@ -2,24 +2,24 @@ import { randomUUID } from 'node:crypto';
 import type { ErrorCode } from '../../errors.js';
 import { type DriverKind, type HandleClaims, signHandle } from '../../seal/handle.js';
 import type { SealKey } from '../../seal/key.js';
-import { KeyRing } from './keyring.js';
+import { Keyring } from './keyring.js';
 
 /** starting: devices come up; loading: shards are restored; ready; draining: no new work; stopped. */
-export type WorkerState = 'starting' | 'loading' | 'ready' | 'draining' | 'stopped';
+export type WorkerPhase = 'starting' | 'loading' | 'ready' | 'draining' | 'stopped';
 
 export type { DriverKind };
 
 /** Who attests: one worker process, from its start to its end. Memory dies with it, and so does `bootId`. */
-export class WorkerIdentity {
+export class Signer {
   readonly workerId: string;
   readonly bootId = randomUUID();
   readonly driver: DriverKind;
-  readonly keys: KeyRing;
+  readonly keys: Keyring;
 
   constructor(workerId: string, driver: DriverKind, key: SealKey) {
     this.workerId = workerId;
     this.driver = driver;
-    this.keys = new KeyRing(key);
+    this.keys = new Keyring(key);
   }
 
   /** The key that signs now. */

@@ -1,57 +1,57 @@
-import { byWorker, type Origin } from '../../audit/actor.js';
+import { type Actor, systemActor } from '../../audit/actor.js';
 import { AuthFailures } from '../../audit/auth_failures.js';
 import type { AuditEvent, AuditFields, AuditSeverity } from '../../audit/event.js';
-import { Audit } from '../../audit/writer.js';
+import { AuditWriter } from '../../audit/writer.js';
 import { WorkerError } from '../../errors.js';
 import type { Driver } from '../../vram/driver.js';
-import type { Intake } from '../commit/ingest.js';
+import type { Ingest } from '../commit/ingest.js';
 import type { ResidencyOptions } from '../options.js';
-import { roomiest } from '../plan/placement.js';
-import { Turns } from './commit_queue.js';
+import { mostAvailable } from '../plan/placement.js';
+import { CommitQueue } from './commit_queue.js';
 import { DeviceMemory } from './device_memory.js';
-import { Heartbeat } from './driver_health.js';
-import { Ledger } from './lost_shards.js';
+import { DriverHealth } from './driver_health.js';
+import { LostShards } from './lost_shards.js';
 import { Reservations } from './reservations.js';
-import type { ShardRecord } from './shard.js';
+import type { Shard } from './shard.js';
 import { Shards } from './shards.js';
-import type { WorkerIdentity, WorkerState } from './signer.js';
+import type { Signer, WorkerPhase } from './signer.js';
 
 /** Times that freeing is tried at once before a shard is left in `releasing` for a later DELETE. */
 const freeAttempts = 3;
 
 /** What the worker has and what is true of it now: devices, shards, reservations, slots. Holds no decision of its own. */
-export class Inventory {
-  readonly worker: WorkerIdentity;
+export class WorkerState {
+  readonly signer: Signer;
   readonly options: ResidencyOptions;
-  readonly audit: Audit;
-  readonly failures: AuthFailures;
+  readonly audit: AuditWriter;
+  readonly authFailures: AuthFailures;
   readonly shards = new Shards();
   readonly reservations: Reservations;
-  readonly turns: Turns;
+  readonly commitQueue: CommitQueue;
   readonly devices = new Map<number, DeviceMemory>();
-  readonly ledger = new Ledger();
+  readonly lostShards = new LostShards();
   /** Commits on their way in. */
-  readonly intakes = new Set<Intake>();
-  state: WorkerState = 'starting';
+  readonly ingests = new Set<Ingest>();
+  state: WorkerPhase = 'starting';
   #driver: Driver | undefined;
-  readonly heartbeat = new Heartbeat(this.devices, (error) => this.#end(error));
+  readonly driverHealth = new DriverHealth(this.devices, (error) => this.#end(error));
   #revision = 0;
 
-  constructor(worker: WorkerIdentity, options: ResidencyOptions) {
-    this.worker = worker;
+  constructor(signer: Signer, options: ResidencyOptions) {
+    this.signer = signer;
     this.options = options;
-    this.audit = new Audit({
+    this.audit = new AuditWriter({
       path: options.auditLog,
       maxBytes: options.auditMaxBytes,
-      worker,
+      worker: signer,
       changed: (cause) => this.#auditTurned(cause),
     });
-    this.failures = new AuthFailures({
+    this.authFailures = new AuthFailures({
       write: (entry, requestId) =>
-        this.audit.note('AuthFailed', 'warning', { ...entry }, { actor: 'unauthenticated', requestId }),
+        this.audit.appendBestEffort('AuthFailed', 'warning', { ...entry }, { name: 'unauthenticated', requestId }),
     });
     this.reservations = new Reservations(options.monotonicMs);
-    this.turns = new Turns(options.commitSlots, options.commitQueue);
+    this.commitQueue = new CommitQueue(options.commitSlots, options.commitQueue);
   }
 
   /** Grows with every change that a poller could see. */
@@ -59,7 +59,7 @@ export class Inventory {
     return this.#revision;
   }
 
-  changed(): void {
+  bumpRevision(): void {
     this.#revision++;
   }
 
@@ -79,7 +79,7 @@ export class Inventory {
     }
     this.#driver = driver;
     this.state = 'ready';
-    this.changed();
+    this.bumpRevision();
   }
 
   /** @throws WorkerError INVALID_PARAMS for an index that is none of ours */
@@ -96,7 +96,7 @@ export class Inventory {
 
   /** The device that a shard without reservation goes to. */
   placeOne(gpuDevice: number | undefined): DeviceMemory {
-    const memory = gpuDevice === undefined ? roomiest([...this.devices.values()]) : this.device(gpuDevice);
+    const memory = gpuDevice === undefined ? mostAvailable([...this.devices.values()]) : this.device(gpuDevice);
     if (memory === undefined) throw new WorkerError('VRAM_OOM', 'there is no device');
     return memory;
   }
@@ -111,23 +111,23 @@ export class Inventory {
   }
 
   /** What is to be looked at every second. */
-  sweep(): void {
+  tick(): void {
     this.reservations.sweep();
-    this.failures.sweep();
-    this.audit.watch();
-    this.ledger.watch();
-    void this.heartbeat.beat();
+    this.authFailures.tick();
+    this.audit.tick();
+    this.lostShards.tick();
+    void this.driverHealth.check();
   }
 
   /** @throws WorkerError STARTING, and what ended the driver */
   requireStarted(): void {
     void this.driver;
-    if (this.heartbeat.lost !== undefined) throw this.heartbeat.lost;
+    if (this.driverHealth.lossError !== undefined) throw this.driverHealth.lossError;
   }
 
   /** @throws WorkerError AUDIT_UNAVAILABLE */
   requireAudit(): void {
-    if (this.audit.probe()) return;
+    if (this.audit.tryRecover()) return;
     throw new WorkerError('AUDIT_UNAVAILABLE', 'the audit log cannot be written', { retryAfterMs: 1000 });
   }
 
@@ -140,7 +140,7 @@ export class Inventory {
   #auditTurned(cause: unknown): void {
     if (cause === undefined) this.log('info', 'the audit log can be written again', {});
     else this.log('error', 'the audit log cannot be written: nothing is changed until it can', { err: cause });
-    this.changed();
+    this.bumpRevision();
   }
 
   /** Tells the operator what nobody asked for. */
@@ -152,66 +152,66 @@ export class Inventory {
    * Wipes and frees a shard's memory and forgets it; if the driver refuses, the shard stays, `releasing`. Whoever comes
    * while that is under way waits for the same.
    */
-  discard(record: ShardRecord): Promise<void> {
+  discard(record: Shard): Promise<void> {
     const { phase } = record;
     if (phase.state === 'releasing' && phase.attempt !== null) return phase.attempt;
     const attempt = this.#discard(record);
     record.phase = { state: 'releasing', attempt };
-    this.changed();
+    this.bumpRevision();
     return attempt;
   }
 
   /** Every error of the driver passes here: one that lost the context ends the worker. */
-  notice(error: unknown): unknown {
-    this.heartbeat.notice(error);
+  reportDriverError(error: unknown): unknown {
+    this.driverHealth.report(error);
     return error;
   }
 
   /** Without a driver nothing here can be kept or taken back: whoever waits is told, and the process must go. */
   #end(error: WorkerError): void {
     this.state = 'stopped';
-    this.changed();
-    for (const intake of this.intakes) void intake.abort(error);
+    this.bumpRevision();
+    for (const intake of this.ingests) void intake.abort(error);
     this.options.onLost(error);
   }
 
   /** Writes what is about to take effect on a shard; without the entry it must not. @throws WorkerError AUDIT_UNAVAILABLE */
-  require(event: AuditEvent, record: ShardRecord, fields: AuditFields = {}, origin: Origin = byWorker): void {
-    this.audit.append(event, 'info', { ...fieldsOf(record), ...fields }, origin);
+  appendRequired(event: AuditEvent, record: Shard, fields: AuditFields = {}, actor: Actor = systemActor): void {
+    this.audit.appendRequired(event, 'info', { ...fieldsOf(record), ...fields }, actor);
   }
 
   /** Writes what has come to pass whether it can be written or not; a failure shows in `audit.writable`. */
-  attempt(
+  appendBestEffort(
     event: AuditEvent,
     severity: AuditSeverity,
-    record: ShardRecord,
+    record: Shard,
     fields: AuditFields = {},
-    origin: Origin = byWorker,
+    actor: Actor = systemActor,
   ): void {
-    this.audit.note(event, severity, { ...fieldsOf(record), ...fields }, origin);
+    this.audit.appendBestEffort(event, severity, { ...fieldsOf(record), ...fields }, actor);
   }
 
   /** The last entry of this process. */
   noteStop(): void {
-    this.failures.flush();
-    this.audit.note('WorkerStopped', 'info', { boot_id: this.worker.bootId });
+    this.authFailures.flush();
+    this.audit.appendBestEffort('WorkerStopped', 'info', { boot_id: this.signer.bootId });
     this.audit.close();
   }
 
-  async #discard(record: ShardRecord): Promise<void> {
+  async #discard(record: Shard): Promise<void> {
     try {
       await this.#free(record);
       this.shards.remove(record);
     } catch (error) {
       record.phase = { state: 'releasing', attempt: null };
-      throw this.notice(error);
+      throw this.reportDriverError(error);
     } finally {
-      this.changed();
+      this.bumpRevision();
     }
   }
 
-  async #free(record: ShardRecord): Promise<void> {
-    record.pace?.cancel();
+  async #free(record: Shard): Promise<void> {
+    record.scrub?.cancel();
     await record.verification?.catch(() => undefined);
     await record.repair;
     for (let attempt = 1; record.allocation !== undefined; attempt++) {
@@ -227,7 +227,7 @@ export class Inventory {
 }
 
 /** What every entry on a shard says of it. */
-function fieldsOf({ identity, memory, vramBytes, seal }: ShardRecord): AuditFields {
+function fieldsOf({ identity, memory, vramBytes, seal }: Shard): AuditFields {
   return {
     shard_id: identity.shardId,
     digest: seal?.digest ?? null,

@@ -1,12 +1,12 @@
-import type { Origin } from '../../audit/actor.js';
+import type { Actor } from '../../audit/actor.js';
 import { signJws } from '../../seal/jws.js';
 import type { ScrubStatus } from '../integrity/scrubber.js';
 import type { LostShard } from '../state/lost_shards.js';
-import type { ShardRecord } from '../state/shard.js';
-import type { DriverKind, Reason, WorkerIdentity, WorkerState } from '../state/signer.js';
+import type { Shard } from '../state/shard.js';
+import type { DriverKind, Reason, Signer, WorkerPhase } from '../state/signer.js';
 import type { ShardSnapshot } from '../state/snapshot.js';
-import type { Inventory } from '../state/worker_state.js';
-import { obstaclesOf } from './blockers.js';
+import type { WorkerState } from '../state/worker_state.js';
+import { blockersOf } from './blockers.js';
 
 export interface ReadyQuery {
   /** Narrows the answer to one model. */
@@ -17,7 +17,7 @@ export interface ReadyQuery {
   /** Asked for by one who may start little work: beyond that, what is known is said as it is. */
   readonly sparing?: boolean;
   /** Who asks for that. */
-  readonly origin: Origin;
+  readonly actor: Actor;
   /** Asks for a signed attestation that can not be replayed. */
   readonly nonce?: string;
 }
@@ -31,7 +31,7 @@ export interface ModelReadiness {
 
 export interface ReadyReport {
   readonly ready: boolean;
-  readonly state: WorkerState;
+  readonly state: WorkerPhase;
   readonly workerId: string;
   readonly bootId: string;
   readonly driver: DriverKind;
@@ -48,10 +48,10 @@ export interface ReadyReport {
 
 /** What the report is made of: the shards asked about, and what stands in the worker's own way. */
 export interface ReadyFacts {
-  readonly worker: WorkerIdentity;
-  readonly state: WorkerState;
-  readonly records: readonly ShardRecord[];
-  readonly obstacles: readonly Reason[];
+  readonly signer: Signer;
+  readonly state: WorkerPhase;
+  readonly records: readonly Shard[];
+  readonly blockers: readonly Reason[];
   /** Shards that a restart could not bring back. */
   readonly lost: readonly LostShard[];
   readonly scrub: ScrubStatus;
@@ -59,22 +59,22 @@ export interface ReadyFacts {
 
 /** What is known now; `unverified` stands in the way beside what does anyway. */
 export function readyFacts(
-  inventory: Inventory,
+  inventory: WorkerState,
   modelRef: string | undefined,
   unverified: readonly Reason[],
   scrub: ScrubStatus,
 ): ReadyFacts {
-  const { worker, state, shards, ledger, heartbeat } = inventory;
-  const obstacles = [...obstaclesOf(inventory), ...unverified];
-  const lost = [...ledger.lost.values()].filter((shard) => modelRef === undefined || shard.modelRef === modelRef);
+  const { signer, state, shards, lostShards: ledger, driverHealth: heartbeat } = inventory;
+  const obstacles = [...blockersOf(inventory), ...unverified];
+  const lost = [...ledger.byId.values()].filter((shard) => modelRef === undefined || shard.modelRef === modelRef);
   // What lay in a device that is lost is resident no more.
-  const records = heartbeat.lost === undefined ? shards.ofModel(modelRef) : [];
-  return { worker, state, records, obstacles, lost, scrub };
+  const records = heartbeat.lossError === undefined ? shards.ofModel(modelRef) : [];
+  return { signer, state, records, blockers: obstacles, lost, scrub };
 }
 
 /** Says whether at least one model is ready and nothing is wrong, and attests it. Reads what is known; hashes nothing. */
 export function readyReport(
-  { worker, state, records, obstacles, lost, scrub }: ReadyFacts,
+  { signer, state, records, blockers: obstacles, lost, scrub }: ReadyFacts,
   query: ReadyQuery,
 ): ReadyReport {
   const models = [...modelsOf(records), ...lostModels(records, lost)];
@@ -91,7 +91,7 @@ export function readyReport(
     jti: seal.jti,
     last_verified_at: new Date(seal.lastVerifiedAtMs).toISOString(),
   }));
-  const { workerId, bootId, driver, key } = worker;
+  const { workerId, bootId, driver, key } = signer;
   const iat = Math.floor(Date.now() / 1000);
   const claims = { iss: workerId, boot_id: bootId, nonce: query.nonce, iat, ready, shards };
   return {
@@ -111,8 +111,8 @@ export function readyReport(
 }
 
 /** A model is ready when each of its shard indexes has a sealed shard; one that still loads holds no other back. */
-function modelsOf(records: readonly ShardRecord[]): ModelReadiness[] {
-  const byModel = new Map<string, ShardRecord[]>();
+function modelsOf(records: readonly Shard[]): ModelReadiness[] {
+  const byModel = new Map<string, Shard[]>();
   for (const record of records) {
     const shards = byModel.get(record.identity.modelRef);
     if (shards === undefined) byModel.set(record.identity.modelRef, [record]);
@@ -134,16 +134,18 @@ function modelsOf(records: readonly ShardRecord[]): ModelReadiness[] {
 }
 
 /** When the sealed shard was verified that has waited longest. */
-export const oldestVerification = (records: readonly ShardRecord[]): number | null =>
+export const oldestVerification = (records: readonly Shard[]): number | null =>
   records.reduce<number | null>((oldest, { phase }) => {
     if (phase.state !== 'sealed') return oldest;
     return Math.min(oldest ?? Number.POSITIVE_INFINITY, phase.seal.lastVerifiedAtMs);
   }, null);
 
-function corruptShards(records: readonly ShardRecord[]): Reason[] {
+function corruptShards(records: readonly Shard[]): Reason[] {
   return records.flatMap(({ identity, phase }) => {
     if (phase.state !== 'corrupt') return [];
-    return [{ code: 'SHARD_CORRUPT', detail: `shard ${identity.shardId} failed its verification; ${phase.outlook}` }];
+    return [
+      { code: 'SHARD_CORRUPT', detail: `shard ${identity.shardId} failed its verification; ${phase.repairStatus}` },
+    ];
   });
 }
 
@@ -155,7 +157,7 @@ function lostShards(lost: readonly LostShard[]): Reason[] {
 }
 
 /** Models of which nothing but the loss is known. */
-function lostModels(records: readonly ShardRecord[], lost: readonly LostShard[]): ModelReadiness[] {
+function lostModels(records: readonly Shard[], lost: readonly LostShard[]): ModelReadiness[] {
   const here = new Set(records.map(({ identity }) => identity.modelRef));
   const gone = new Map(lost.map(({ modelRef, totalShards }) => [modelRef, totalShards]));
   return [...gone]

@@ -1,6 +1,6 @@
 import type { ScrubStatus } from '../integrity/scrubber.js';
 import type { ShardState } from '../state/snapshot.js';
-import type { Inventory } from '../state/worker_state.js';
+import type { WorkerState } from '../state/worker_state.js';
 import { oldestVerification } from './readiness.js';
 
 /** Live figures for metrics. Bytes are per device: taken, held by reservations, and what is left of both. */
@@ -17,7 +17,7 @@ export interface ResidencyStats {
 }
 
 export function statsOf(
-  { devices, shards, turns }: Pick<Inventory, 'devices' | 'shards' | 'turns'>,
+  { devices, shards, commitQueue }: Pick<WorkerState, 'devices' | 'shards' | 'commitQueue'>,
   scrub: ScrubStatus,
 ): ResidencyStats {
   const bytesByDeviceAndState = [...devices.values()].flatMap((device) => {
@@ -31,7 +31,7 @@ export function statsOf(
   return {
     bytesByDeviceAndState,
     shardsByState: shards.countByState(),
-    commitsWaiting: turns.waiting,
+    commitsWaiting: commitQueue.waiting,
     scrub,
     oldestVerifiedAtMs: oldestVerification(shards.all()),
   };

@@ -502,19 +502,19 @@ t.test(
     const path = join(directory, 'audit.log');
     const turns: boolean[] = [];
     const audit = await auditAt(path, () => void turns.push(audit.writable));
-    audit.append('VramAllocated', 'info', { shard_id: 'a' });
+    audit.appendRequired('VramAllocated', 'info', { shard_id: 'a' });
     renameSync(path, `${path}.away`);
     writeFileSync(path, 'not a log\n');
-    t.throws(() => audit.append('VramSealed', 'info', { shard_id: 'a' }), {
+    t.throws(() => audit.appendRequired('VramSealed', 'info', { shard_id: 'a' }), {
       code: 'AUDIT_UNAVAILABLE',
       retryAfterMs: 1000,
     });
     t.notOk(audit.writable);
-    t.notOk(audit.probe());
-    audit.note('VramDeallocated', 'info', { shard_id: 'a' });
+    t.notOk(audit.tryRecover());
+    audit.appendBestEffort('VramDeallocated', 'info', { shard_id: 'a' });
     t.same(turns, [false], 'told once');
     renameSync(`${path}.away`, path);
-    t.ok(audit.probe());
+    t.ok(audit.tryRecover());
     t.same(turns, [false, true]);
     t.match(readChain(path).slice(1), [
       { event: 'AuditRecovered', severity: 'warning', reason: 'outage', late_entries: 1, dropped_entries: 0 },
@@ -523,9 +523,9 @@ t.test(
 
     renameSync(path, `${path}.away`);
     writeFileSync(path, 'not a log\n');
-    for (let index = 0; index < 300; index++) audit.note('AuthFailed', 'warning', { count: index });
+    for (let index = 0; index < 300; index++) audit.appendBestEffort('AuthFailed', 'warning', { count: index });
     renameSync(`${path}.away`, path);
-    audit.append('VramAllocated', 'info', { shard_id: 'b' });
+    audit.appendRequired('VramAllocated', 'info', { shard_id: 'b' });
     const late = readChain(path)
       .slice(3)
       .filter(({ event }) => event !== 'AuditCheckpoint');
@@ -539,10 +539,10 @@ t.test(
 t.test('what waits for the log is written when it is closed, if it can be', async (t) => {
   const path = join(temporaryDirectory(t), 'audit.log');
   const audit = await auditAt(path);
-  audit.append('WorkerStarted', 'info', {});
+  audit.appendRequired('WorkerStarted', 'info', {});
   renameSync(path, `${path}.away`);
   writeFileSync(path, 'not a log\n');
-  audit.note('WorkerStopped', 'info', {});
+  audit.appendBestEffort('WorkerStopped', 'info', {});
   renameSync(`${path}.away`, path);
   audit.close();
   t.same(eventsOf(path), ['WorkerStarted', 'AuditRecovered', 'WorkerStopped', 'AuditCheckpoint']);
@@ -581,17 +581,17 @@ t.test('a log that could not be written is seen without a write, and back in use
   const path = join(temporaryDirectory(t), 'audit.log');
   const turns: string[] = [];
   const audit = await auditAt(path, (cause) => void turns.push(String(cause)));
-  audit.watch();
+  audit.tick();
   t.ok(audit.writable);
   t.same(turns, []);
-  audit.append('VramAllocated', 'info', { shard_id: 'a' });
+  audit.appendRequired('VramAllocated', 'info', { shard_id: 'a' });
   appendFileSync(path, 'x\n');
-  audit.watch();
+  audit.tick();
   t.notOk(audit.writable, 'somebody has written to it');
-  audit.watch();
+  audit.tick();
   t.notOk(audit.writable);
   truncateSync(path, statSync(path).size - 2);
-  audit.watch();
+  audit.tick();
   t.ok(audit.writable);
   t.same(turns, ['Error: the last line of the audit log is no entry', 'undefined'], 'each turn is told, and why');
   audit.close();
@@ -602,24 +602,24 @@ t.test('a log that could not be written is seen without a write, and back in use
 
 t.test('an end writes what waits, also that nothing was written for a while, and leaves nothing open', async (t) => {
   const directory = temporaryDirectory(t);
-  const { Audit } = await import('../../../src/audit/writer.js');
+  const { AuditWriter } = await import('../../../src/audit/writer.js');
   const { identity } = await import('../../support/audit.js');
   const open = () => readdirSync('/proc/self/fd').length;
   const before = open();
   const options = { maxBytes: 1e6, worker: identity, changed: () => undefined };
-  const noted = new Audit({ ...options, path: join(directory, 'noted.log') });
-  noted.note('AuthFailed', 'warning', { count: 1 });
+  const noted = new AuditWriter({ ...options, path: join(directory, 'noted.log') });
+  noted.appendBestEffort('AuthFailed', 'warning', { count: 1 });
   await noted.open();
-  t.ok(noted.probe());
+  t.ok(noted.tryRecover());
   t.notOk(existsSync(join(directory, 'noted.log')), 'whether a log that is well is well is no reason to write');
   noted.close();
   t.same(eventsOf(join(directory, 'noted.log')), ['AuthFailed', 'AuditCheckpoint']);
 
   const path = join(directory, 'refused.log');
   const refused = await auditAt(path);
-  refused.append('WorkerStarted', 'info', {});
+  refused.appendRequired('WorkerStarted', 'info', {});
   appendFileSync(path, 'x\n');
-  t.throws(() => refused.append('WorkerStopped', 'info', {}), { code: 'AUDIT_UNAVAILABLE' });
+  t.throws(() => refused.appendRequired('WorkerStopped', 'info', {}), { code: 'AUDIT_UNAVAILABLE' });
   truncateSync(path, statSync(path).size - 2);
   refused.close();
   t.same(eventsOf(path), ['WorkerStarted', 'AuditRecovered', 'AuditCheckpoint']);
@@ -639,7 +639,7 @@ t.test('a log that can neither be written nor closed at the end is told of, and 
   const path = join(temporaryDirectory(t), 'audit.log');
   const told: string[] = [];
   const audit = await auditAt(path, (cause) => void told.push(String(cause)));
-  audit.append('VramAllocated', 'info', { shard_id: 'a' });
+  audit.appendRequired('VramAllocated', 'info', { shard_id: 'a' });
   const open = readdirSync('/proc/self/fd').find((fd) => targetOf(fd) === path);
   closeSync(Number(open));
   audit.close();
@@ -649,21 +649,21 @@ t.test('a log that can neither be written nor closed at the end is told of, and 
 
 t.test('before it is open, and without a path, nothing fails', async (t) => {
   const path = join(temporaryDirectory(t), 'audit.log');
-  const { Audit } = await import('../../../src/audit/writer.js');
+  const { AuditWriter } = await import('../../../src/audit/writer.js');
   const { identity } = await import('../../support/audit.js');
   const options = { maxBytes: 1e6, worker: identity, changed: () => undefined };
-  const early = new Audit({ ...options, path });
-  early.note('AuthFailed', 'warning', { count: 1 });
+  const early = new AuditWriter({ ...options, path });
+  early.appendBestEffort('AuthFailed', 'warning', { count: 1 });
   t.ok(early.writable);
   await early.open();
-  early.append('WorkerStarted', 'info', {});
+  early.appendRequired('WorkerStarted', 'info', {});
   early.close();
   t.same(eventsOf(path), ['AuthFailed', 'WorkerStarted', 'AuditCheckpoint']);
-  const none = new Audit({ ...options, path: undefined });
+  const none = new AuditWriter({ ...options, path: undefined });
   await none.open();
-  none.append('WorkerStarted', 'info', {});
-  none.note('AuthFailed', 'warning', { count: 1 });
-  none.watch();
-  t.ok(none.probe());
+  none.appendRequired('WorkerStarted', 'info', {});
+  none.appendBestEffort('AuthFailed', 'warning', { count: 1 });
+  none.tick();
+  t.ok(none.tryRecover());
   none.close();
 });

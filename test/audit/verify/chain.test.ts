@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import { readCheckpoint, signatureFault, writeCheckpoint } from '../../../src/audit/checkpoint.js';
 import { type AuditVerdict, verifyLog } from '../../../src/audit/verify/verify_log.js';
-import { WorkerIdentity } from '../../../src/residency/state/signer.js';
+import { Signer } from '../../../src/residency/state/signer.js';
 import { deriveSealKey } from '../../../src/seal/key.js';
 import { forge, identity, linesOf, logAt, sealed, secret, sha256 } from '../../support/audit.js';
 import { temporaryDirectory } from '../../support/process.js';
@@ -369,7 +369,7 @@ t.test('a checkpoint is signed, states what stands before it, and stands where i
 t.test('a later checkpoint of a key that is known vouches for those of keys that are not', async (t) => {
   const path = join(temporaryDirectory(t), 'audit.log');
   const copy = join(temporaryDirectory(t), 'copy.log');
-  const former = new WorkerIdentity('worker-1', 'simulated', deriveSealKey(Buffer.from('x'.repeat(40)), 'worker-1'));
+  const former = new Signer('worker-1', 'simulated', deriveSealKey(Buffer.from('x'.repeat(40)), 'worker-1'));
   const log = logAt(path, { checkpoint: (link, reason) => writeCheckpoint(former, link, reason) });
   log.append([sealed('a')]);
   log.checkpoint('stop');

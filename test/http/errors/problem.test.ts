@@ -1,6 +1,6 @@
 import t from 'tap';
 import { type ErrorCode, errorCodes, WorkerError } from '../../../src/errors.js';
-import { meanings, problemHeaders, problemOf } from '../../../src/http/errors/problem.js';
+import { problemHeaders, problemOf, problemTypes } from '../../../src/http/errors/problem.js';
 
 const contract: Record<ErrorCode, readonly [status: number, retriable: boolean]> = {
   INVALID_PARAMS: [400, false],
@@ -30,7 +30,7 @@ const contract: Record<ErrorCode, readonly [status: number, retriable: boolean]>
 };
 
 t.test('every code has the status and the advice of the contract', async (t) => {
-  t.same(Object.keys(meanings).sort(), [...errorCodes].sort());
+  t.same(Object.keys(problemTypes).sort(), [...errorCodes].sort());
   for (const code of errorCodes) {
     const problem = problemOf(new WorkerError(code, 'why'), '6f1c2d3e-4a5b-4c6d-8e7f-901234567890');
     t.same([problem.status, problem.retriable], contract[code], code);

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
 import t from 'tap';
-import { meanings } from '../../../src/http/errors/problem.js';
+import { problemTypes } from '../../../src/http/errors/problem.js';
 import { examples } from '../../../src/http/openapi/examples.js';
 import { startWorker } from '../../support/worker.js';
 
@@ -113,7 +113,7 @@ t.test('every route says how it fails: each status with its codes', async (t) =>
         );
     } else t.same(operation.security, [], `${name} is open`);
     for (const { status, code, value } of problems) {
-      t.equal(String(meanings[code as keyof typeof meanings].status), status);
+      t.equal(String(problemTypes[code as keyof typeof problemTypes].status), status);
       t.match(value, { code, status: Number(status) });
     }
   }

@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import fastify, { type InjectOptions } from 'fastify';
 import t from 'tap';
 import { auth } from '../../../src/http/plugins/auth.js';
-import { refusals } from '../../../src/http/plugins/error_handler.js';
+import { errorHandler } from '../../../src/http/plugins/error_handler.js';
 import { rateLimits } from '../../../src/http/plugins/limits.js';
-import { Credentials } from '../../../src/http/plugins/tokens.js';
+import { Tokens } from '../../../src/http/plugins/tokens.js';
 import { startWorker, token } from '../../support/worker.js';
 
 t.test('everything under /v1 wants the token, also what is not there', async (t) => {
@@ -66,10 +66,10 @@ t.test('the scheme is read as the RFC has it, the token byte for byte', async (t
 /** The plugin alone, with a second role that the worker does not give out yet. */
 async function withReader(failures: string[]) {
   const app = fastify();
-  await app.register(refusals);
+  await app.register(errorHandler);
   await app.register(rateLimits, { requestsPerSecond: 1000 });
   await app.register(auth, {
-    credentials: new Credentials([
+    credentials: new Tokens([
       { token: Buffer.from('operator-token'), role: 'operator' },
       { token: Buffer.from('reader-token'), role: 'reader' },
     ]),

@@ -2,7 +2,7 @@ import fastify from 'fastify';
 import { pino } from 'pino';
 import t from 'tap';
 import { WorkerError } from '../../../src/errors.js';
-import { refusals } from '../../../src/http/plugins/error_handler.js';
+import { errorHandler } from '../../../src/http/plugins/error_handler.js';
 import { logSerializers } from '../../../src/http/plugins/logging.js';
 
 /** The plugin under routes that fail in ways of which the worker's own have none. */
@@ -10,7 +10,7 @@ async function failing(error: unknown) {
   const lines: string[] = [];
   const loggerInstance = pino({ serializers: logSerializers }, { write: (line: string) => lines.push(line) });
   const app = fastify({ loggerInstance });
-  await app.register(refusals);
+  await app.register(errorHandler);
   app.get('/', async () => {
     throw error;
   });

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import fastify from 'fastify';
 import t from 'tap';
-import { refusals } from '../../../src/http/plugins/error_handler.js';
+import { errorHandler } from '../../../src/http/plugins/error_handler.js';
 import { pressure } from '../../../src/http/plugins/limits.js';
 import { startWorker } from '../../support/worker.js';
 
@@ -22,7 +22,7 @@ t.test('a token has so many requests a second; probes and ready are not counted'
 
 t.test('an overloaded worker sheds everything but its probes', async (t) => {
   const app = fastify();
-  await app.register(refusals);
+  await app.register(errorHandler);
   app.get('/livez', async () => 'ok');
   await app.register(async (v1) => {
     await v1.register(pressure, { maxHeapBytes: 1 });

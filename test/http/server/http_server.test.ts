@@ -2,12 +2,12 @@ import { once } from 'node:events';
 import type { RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import t, { type Test } from 'tap';
-import { answerClientError, createListener, type ListenerOptions } from '../../../src/http/server/http_server.js';
+import { answerClientError, createHttpServer, type HttpServerOptions } from '../../../src/http/server/http_server.js';
 import { head, lastBody, RawClient } from '../../support/raw_http.js';
 
 /** A listener with limits that a test can wait for. */
-async function listen(t: Test, handler: RequestListener, options: Partial<ListenerOptions>): Promise<string> {
-  const server = createListener(handler, options);
+async function listen(t: Test, handler: RequestListener, options: Partial<HttpServerOptions>): Promise<string> {
+  const server = createHttpServer(handler, options);
   server.on('clientError', answerClientError);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');

@@ -1,6 +1,6 @@
 import { readdirSync } from 'node:fs';
 import t from 'tap';
-import { HeldSocket } from '../../../src/vram/socket.js';
+import { DuplicatedSocket } from '../../../src/vram/socket.js';
 import { patternBytes } from '../../support/bytes.js';
 import { head, RawClient } from '../../support/raw_http.js';
 import { availableBytes, get, mebibyte, remove, sha256, upload } from '../../support/requests.js';
@@ -93,7 +93,7 @@ t.test(
   async (t) => {
     const worker = await startWorker(t, { listen: true });
     t.teardown(() => simulator.reset());
-    const native = t.capture(HeldSocket.prototype, 'receive', HeldSocket.prototype.receive);
+    const native = t.capture(DuplicatedSocket.prototype, 'receive', DuplicatedSocket.prototype.receive);
     const before = await availableBytes(worker);
     const live = simulator.live('*');
     const open = () => readdirSync('/proc/self/fd').length;

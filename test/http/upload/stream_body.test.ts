@@ -2,7 +2,7 @@ import { PassThrough } from 'node:stream';
 import fc from 'fast-check';
 import t from 'tap';
 import { WorkerError } from '../../../src/errors.js';
-import { pump, type Sink } from '../../../src/http/upload/stream_body.js';
+import { type Sink, streamBody } from '../../../src/http/upload/stream_body.js';
 
 const hour = 3600;
 
@@ -35,7 +35,7 @@ t.test('every byte arrives, in order, however it is cut and however slow the sin
       const whole = Buffer.concat(parts);
       const source = new PassThrough();
       const { sink, bytes } = collector(slow);
-      const pumped = pump(source, sink, whole.length, hour);
+      const pumped = streamBody(source, sink, whole.length, hour);
       for (const part of parts) source.write(part);
       source.end();
       await pumped;
@@ -48,7 +48,7 @@ t.test('every byte arrives, in order, however it is cut and however slow the sin
 t.test('a body that is too short, too long or cut off is told apart from a good one', async (t) => {
   const run = async (end: (source: PassThrough) => void) => {
     const source = new PassThrough();
-    const pumped = pump(source, collector(false).sink, 5, hour);
+    const pumped = streamBody(source, collector(false).sink, 5, hour);
     source.write('abc');
     end(source);
     return pumped;
@@ -68,7 +68,7 @@ t.test('a body that is too short, too long or cut off is told apart from a good 
   await run((source) => source.end('de'));
   const gone = new PassThrough();
   gone.destroy();
-  await t.rejects(pump(gone, collector(false).sink, 5, hour), { code: 'LENGTH_MISMATCH' });
+  await t.rejects(streamBody(gone, collector(false).sink, 5, hour), { code: 'LENGTH_MISMATCH' });
 });
 
 t.test('what the sink throws, rejects with or ends with comes through, and the source rests', async (t) => {
@@ -87,7 +87,7 @@ t.test('what the sink throws, rejects with or ends with comes through, and the s
   ];
   for (const sink of sinks) {
     const source = new PassThrough();
-    const pumped = pump(source, sink, 5, hour);
+    const pumped = streamBody(source, sink, 5, hour);
     source.write('abc');
     setImmediate(() => ended.abort(wrong));
     await t.rejects(pumped, wrong);

@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import t from 'tap';
 import { WorkerError } from '../../../src/errors.js';
 import { issueSeal } from '../../../src/residency/handle/issue.js';
-import { Rotation } from '../../../src/residency/handle/key_rotation.js';
+import { KeyRotation } from '../../../src/residency/handle/key_rotation.js';
 import { DeviceMemory } from '../../../src/residency/state/device_memory.js';
-import { KeyRing } from '../../../src/residency/state/keyring.js';
-import { ShardRecord } from '../../../src/residency/state/shard.js';
-import { WorkerIdentity } from '../../../src/residency/state/signer.js';
+import { Keyring } from '../../../src/residency/state/keyring.js';
+import { Shard } from '../../../src/residency/state/shard.js';
+import { Signer } from '../../../src/residency/state/signer.js';
 import { digestOf } from '../../../src/seal/digest.js';
 import { verifyHandle } from '../../../src/seal/handle.js';
 import { verifyJws } from '../../../src/seal/jws.js';
@@ -89,7 +89,7 @@ t.test('when the grace is over, whatever the clock on the wall says, the key of 
   t.match(await judge(worker, old), { valid: true });
   laterMs = 601_000;
   t.same(await judge(worker, old), { valid: false, reason: 'unknown_key', claims: null });
-  worker.residency.sealKey.sweep();
+  worker.residency.sealKey.tick();
   t.same(await judge(worker, old), { valid: false, reason: 'unknown_key', claims: null });
   t.match(await judge(worker, current), { valid: true });
 });
@@ -178,10 +178,10 @@ t.test('what can not be written down does not happen: the key and the handles st
 });
 
 t.test('handles that could not be written down follow when they can be, and their key stays until then', async (t) => {
-  const worker = new WorkerIdentity('worker-1', 'simulated', deriveSealKey(first, 'worker-1'));
+  const worker = new Signer('worker-1', 'simulated', deriveSealKey(first, 'worker-1'));
   const figures = { name: 'device', uuid: 'GPU-0', totalBytes: 8, freeBytes: 8, granularityBytes: 1 };
   const identity = { shardId: 'a', modelRef: 'm', shardIndex: 0, totalShards: 1 };
-  const record = new ShardRecord(identity, 5, new DeviceMemory(0, figures, async () => figures), () => undefined);
+  const record = new Shard(identity, 5, new DeviceMemory(0, figures, async () => figures), () => undefined);
   const proof = { digest: null, treeDigest: digestOf(Buffer.alloc(32)), groupHashes: Buffer.alloc(32) };
   const seal = issueSeal(record, { ...proof, expected: 'none' }, worker);
   record.phase = { state: 'sealed', seal };
@@ -196,14 +196,14 @@ t.test('handles that could not be written down follow when they can be, and thei
     },
     changed: () => undefined,
   };
-  const rotation = new Rotation(inventory as never);
+  const rotation = new KeyRotation(inventory as never);
   rotation.rotate(second);
-  rotation.sweep();
+  rotation.tick();
   t.equal(record.seal?.handle, seal.handle);
   t.equal(worker.keys.find(seal.kid), undefined, 'the key of before verifies nothing that others bring');
   t.equal(verifyHandle(seal.handle, worker.keys.own).ok, true, 'but our own handle is still sound');
   writable = true;
-  rotation.sweep();
+  rotation.tick();
   t.equal(record.seal?.kid, worker.key.kid);
   t.equal(worker.keys.own(seal.kid), undefined, 'then it is gone');
   rotation.wipe();
@@ -212,12 +212,12 @@ t.test('handles that could not be written down follow when they can be, and thei
 
 t.test('a key that is gone is overwritten, and at the end all are', async (t) => {
   const [one, two] = [deriveSealKey(first, 'w'), deriveSealKey(second, 'w')];
-  const ring = new KeyRing(one);
+  const ring = new Keyring(one);
   ring.rotate(two, performance.now() + 60_000, () => false);
-  ring.sweep(() => false);
+  ring.dropExpired(() => false);
   t.notOk(one.secret.equals(Buffer.alloc(32)), 'within its grace it is kept');
   ring.rotate(deriveSealKey(third, 'w'), 0, () => false);
-  ring.sweep(() => false);
+  ring.dropExpired(() => false);
   t.ok(two.secret.equals(Buffer.alloc(32)));
   ring.wipe();
   t.ok(one.secret.equals(Buffer.alloc(32)));
@@ -227,8 +227,8 @@ t.test('a key that is gone is overwritten, and at the end all are', async (t) =>
 t.test('a key whose time is over is overwritten by the sweep of that millisecond', async (t) => {
   const clocks = Clocks.take(t);
   const one = deriveSealKey(first, 'worker-1');
-  const worker = new WorkerIdentity('worker-1', 'simulated', one);
-  const rotation = new Rotation({
+  const worker = new Signer('worker-1', 'simulated', one);
+  const rotation = new KeyRotation({
     worker,
     options: { workerId: 'worker-1', sealAlgorithm: 'HS256', keyGraceSeconds: 60 },
     shards: { all: () => [] },
@@ -237,10 +237,10 @@ t.test('a key whose time is over is overwritten by the sweep of that millisecond
   } as never);
   rotation.rotate(second);
   clocks.pass(59_999);
-  rotation.sweep();
+  rotation.tick();
   t.notOk(one.secret.equals(Buffer.alloc(32)));
   clocks.pass(1);
-  rotation.sweep();
+  rotation.tick();
   t.ok(one.secret.equals(Buffer.alloc(32)));
 });
 

@@ -128,7 +128,7 @@ for (const [changes, graceSeconds] of [
     for (let change = 0; change < Number(changes); change++) {
       key = Buffer.from(`key ${change}`.padEnd(32, '.'));
       worker.residency.sealKey.rotate(key);
-      worker.residency.sealKey.sweep();
+      worker.residency.sealKey.tick();
     }
     renameSync(`${path}.away`, path);
     t.match(await verify(worker), { verified: false, reason: 'damaged', checks: { signature: true } });

@@ -1,12 +1,17 @@
 import t from 'tap';
-import { Activity, Budget, ScrubPace, type Traffic } from '../../../src/residency/integrity/throttle.js';
+import {
+  ActivityDetector,
+  type Contention,
+  RateBudget,
+  ScrubThrottle,
+} from '../../../src/residency/integrity/throttle.js';
 
 const mebibyte = 1024 * 1024;
 
 // Waiting keeps no process alive.
 const alive = setInterval(() => undefined, 1000);
 t.teardown(() => clearInterval(alive));
-const wide = () => new Budget(1024 ** 4);
+const wide = () => new RateBudget(1024 ** 4);
 
 /** Whether a promise has settled once everything that is due has run. */
 async function settled(promise: Promise<void>): Promise<boolean> {
@@ -15,26 +20,26 @@ async function settled(promise: Promise<void>): Promise<boolean> {
 }
 
 t.test('a budget that is spent is waited for, and never saved up', async (t) => {
-  const budget = new Budget(mebibyte);
+  const budget = new RateBudget(mebibyte);
   t.equal(budget.waitMs, 0);
   budget.take(mebibyte / 2);
   t.ok(budget.waitMs > 0 && budget.waitMs <= 500);
   budget.take(mebibyte);
   t.ok(budget.waitMs > 500 && budget.waitMs <= 1500, 'what is taken too early is waited for later');
-  const tiny = new Budget(1);
+  const tiny = new RateBudget(1);
   tiny.take(2 ** 40);
   t.equal(tiny.waitMs, 60_000, 'no longer than a timer can');
 });
 
 t.test('a slice is no longer than a second of the budget, and a multiple of a group', async (t) => {
-  const slice = (bytesPerSecond: number) => new ScrubPace(new Budget(bytesPerSecond), () => 'free').sliceBytes;
+  const slice = (bytesPerSecond: number) => new ScrubThrottle(new RateBudget(bytesPerSecond), () => 'free').sliceBytes;
   t.equal(slice(1024 ** 4), 256 * mebibyte);
   t.equal(slice(3 * mebibyte + 5), 3 * mebibyte);
   t.equal(slice(1), mebibyte / 2);
 });
 
 t.test('commits are at work while their bytes come in, and a moment longer', async (t) => {
-  const activity = new Activity();
+  const activity = new ActivityDetector();
   t.notOk(activity.look(0, 0));
   t.ok(activity.look(5, 1000));
   t.ok(activity.look(5, 1200));
@@ -43,8 +48,8 @@ t.test('commits are at work while their bytes come in, and a moment longer', asy
 });
 
 t.test('a slice lets others go first', async (t) => {
-  let traffic: Traffic = 'busy';
-  const pace = new ScrubPace(wide(), () => traffic);
+  let traffic: Contention = 'busy';
+  const pace = new ScrubThrottle(wide(), () => traffic);
   const waiting = pace.next(1);
   t.notOk(await settled(waiting));
   traffic = 'free';
@@ -62,16 +67,16 @@ t.test('others go first for so long, not for ever', async (t) => {
     looks++;
     return 'busy' as const;
   };
-  await new ScrubPace(wide(), busy, 100).next(1);
+  await new ScrubThrottle(wide(), busy, 100).next(1);
   t.equal(looks, 5);
 });
 
 t.test('a verification that somebody waits for goes on at once, whatever else there is', async (t) => {
-  const budget = new Budget(mebibyte);
-  const pace = new ScrubPace(budget, () => 'paused');
+  const budget = new RateBudget(mebibyte);
+  const pace = new ScrubThrottle(budget, () => 'paused');
   const waiting = pace.next(100 * mebibyte);
   t.notOk(await settled(waiting));
-  pace.hurry();
+  pace.expedite();
   await waiting;
   await pace.next(100 * mebibyte);
   t.equal(pace.sliceBytes, 256 * mebibyte);
@@ -81,7 +86,7 @@ t.test('a verification that somebody waits for goes on at once, whatever else th
 });
 
 t.test('a verification that nobody needs ends', async (t) => {
-  const pace = new ScrubPace(wide(), () => 'paused');
+  const pace = new ScrubThrottle(wide(), () => 'paused');
   const waiting = pace.next(1);
   pace.cancel();
   await t.rejects(waiting, { code: 'SHARD_BUSY' });

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { type Claim, DeviceMemory } from '../../../src/residency/state/device_memory.js';
+import { DeviceMemory, type MemoryClaim } from '../../../src/residency/state/device_memory.js';
 
 const granularityBytes = 2 * 1024 * 1024;
 const capacityBytes = 16 * granularityBytes;
@@ -37,7 +37,7 @@ function device() {
 }
 
 interface Held {
-  readonly claim: Claim;
+  readonly claim: MemoryClaim;
   /** What the driver gives of it. */
   readonly givenBytes: number;
   settled: boolean;
@@ -74,15 +74,15 @@ t.test('whatever happens, what is claimed and reserved never passes what there i
         if (action === 'answer') await answer();
         if (action === 'settle' && held !== undefined && !held.settled) {
           allocate(held.givenBytes);
-          held.claim.settle();
+          held.claim.markAllocated();
           held.settled = true;
         }
-        if (action === 'shrink' && held?.settled) held.claim.shrink();
+        if (action === 'shrink' && held?.settled) held.claim.trim();
         if (action === 'drop' && held !== undefined) {
-          held.claim.unsettle();
+          held.claim.markReleasing();
           if (pick % 2 === 0) void memory.refresh();
           if (held.settled) allocate(-held.givenBytes);
-          held.claim.drop();
+          held.claim.release();
           claims.splice(claims.indexOf(held), 1);
         }
         if (action === 'unreserve' && part !== undefined) {
@@ -115,7 +115,7 @@ t.test('other processes on the device are seen while nothing is on its way', asy
   allocate(granularityBytes);
   await refresh();
   t.equal(memory.availableBytes, 11 * granularityBytes, 'an allocation on its way is not counted twice');
-  claim.settle();
+  claim.markAllocated();
   t.equal(memory.availableBytes, 11 * granularityBytes);
   allocate(granularityBytes);
   await refresh();
@@ -130,8 +130,8 @@ t.test('a claim takes exactly what is there, and says what is missing of more', 
   const claim = memory.claim(12 * granularityBytes);
   t.equal(memory.availableBytes, 0);
   t.throws(() => memory.reserve(1), { code: 'VRAM_OOM' });
-  claim.drop();
-  claim.drop();
+  claim.release();
+  claim.release();
   t.equal(memory.availableBytes, 12 * granularityBytes, 'dropping twice gives back once');
 });
 
@@ -143,19 +143,19 @@ t.test('a larger shard takes the rest of what its part has not from what is avai
   const claim = memory.claim(6 * granularityBytes, 4 * granularityBytes);
   t.equal(claim.bytes, 6 * granularityBytes);
   t.match(memory.snapshot(), { reservedBytes: 10 * granularityBytes, availableBytes: 0 });
-  claim.drop();
+  claim.release();
   const smaller = memory.claim(1, 4 * granularityBytes);
   t.equal(smaller.bytes, 4 * granularityBytes, 'a smaller one holds all of its part until it is sealed');
   allocate(granularityBytes);
-  smaller.settle();
-  smaller.shrink();
+  smaller.markAllocated();
+  smaller.trim();
   t.equal(smaller.bytes, granularityBytes);
   await refresh();
   t.equal(memory.availableBytes, 9 * granularityBytes);
-  smaller.unsettle();
+  smaller.markReleasing();
   allocate(-granularityBytes);
-  smaller.unsettle();
-  smaller.drop();
+  smaller.markReleasing();
+  smaller.release();
   t.equal(memory.availableBytes, 10 * granularityBytes);
 });
 
@@ -170,7 +170,7 @@ t.test('what others take beyond what is reserved leaves nothing available, and n
   other.reserve(4 * granularityBytes);
   const claim = other.claim(1, 4 * granularityBytes);
   take(granularityBytes);
-  claim.settle();
+  claim.markAllocated();
   take(15 * granularityBytes);
   await look();
   t.match(other.snapshot(), { freeBytes: 0, availableBytes: 0 });
@@ -196,19 +196,19 @@ t.test('what others take is seen while nothing is on its way, and only then', as
   allocate(2 * granularityBytes);
   t.equal(await granules(), 15, 'an allocation on its way can not be told from what others take');
   allocate(granularityBytes);
-  claim.settle();
-  claim.settle();
+  claim.markAllocated();
+  claim.markAllocated();
   t.equal(await granules(), 13, 'once it is settled it can');
   allocate(granularityBytes);
   t.equal(await granules(), 12);
 
-  claim.unsettle();
-  claim.unsettle();
+  claim.markReleasing();
+  claim.markReleasing();
   allocate(granularityBytes);
   t.equal(await granules(), 12, 'nor can one that is given back');
   allocate(-granularityBytes);
-  claim.drop();
-  claim.drop();
+  claim.release();
+  claim.release();
   t.equal(await granules(), 16 - 4, 'once it is gone it can');
   allocate(granularityBytes);
   t.equal(await granules(), 11);
@@ -216,9 +216,9 @@ t.test('what others take is seen while nothing is on its way, and only then', as
   const settled = memory.claim(1);
   allocate(granularityBytes);
   t.equal(await granules(), 10, 'one that was dropped twice does not stand for another that is on its way');
-  settled.settle();
+  settled.markAllocated();
   allocate(-granularityBytes);
-  settled.drop();
+  settled.release();
   t.equal(await granules(), 11, 'one that was dropped as it was is settled no more');
   allocate(granularityBytes);
   t.equal(await granules(), 10);
@@ -230,18 +230,18 @@ t.test('an answer that was given before something moved counts for nothing', asy
   const claim = memory.claim(1);
   void memory.refresh();
   allocate(granularityBytes);
-  claim.settle();
+  claim.markAllocated();
   await answer();
   t.equal(granules(), 15, 'given before the allocation');
 
-  claim.unsettle();
+  claim.markReleasing();
   allocate(-granularityBytes);
-  claim.drop();
+  claim.release();
   const never = memory.claim(1);
   allocate(granularityBytes);
   void memory.refresh();
   allocate(-granularityBytes);
-  never.drop();
+  never.release();
   await answer();
   t.equal(granules(), 16, 'given before an allocation that came to nothing was taken back');
 });
