@@ -5,8 +5,8 @@
 #include <algorithm>
 
 #include "shim/cuda_shim.h"
+#include "shim/grid.h"
 #include "shim/kernel_module.h"
-#include "shim/thread_block.h"
 // tree.cu comes last because it uses the definitions of the shim.
 #include "tree.cu"
 

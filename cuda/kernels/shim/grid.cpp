@@ -1,4 +1,4 @@
-#include "thread_block.h"
+#include "grid.h"
 
 #include <linux/futex.h>
 #include <sched.h>
