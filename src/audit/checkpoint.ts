@@ -1,6 +1,5 @@
-import type { Signer } from '../residency/state/signer.js';
 import { type JwsFault, signJws, verifyJws } from '../seal/jws.js';
-import type { VerifyKey } from '../seal/key.js';
+import type { SealKey, VerifyKey } from '../seal/key.js';
 import { systemActor } from './actor.js';
 import type { AuditRecord, ChainHead, Entry } from './entry.js';
 
@@ -10,6 +9,13 @@ import type { AuditRecord, ChainHead, Entry } from './entry.js';
  */
 const reasons = ['interval', 'rotation', 'moved', 'stop'] as const;
 export type CheckpointReason = (typeof reasons)[number];
+
+/** The worker process that signs checkpoints. `key` is read for each checkpoint, so it may rotate. */
+export interface CheckpointSigner {
+  readonly workerId: string;
+  readonly bootId: string;
+  readonly key: SealKey;
+}
 
 /** What a checkpoint states, signed: the entry of this number has this hash. Named as in the signature. */
 export interface CheckpointClaims {
@@ -33,7 +39,7 @@ export type KeysOf = (iss: string) => readonly VerifyKey[];
 
 /** The entry that states, in the worker's name, where the chain stands. */
 export function writeCheckpoint(
-  { workerId, bootId, key }: Signer,
+  { workerId, bootId, key }: CheckpointSigner,
   { seq, hash }: ChainHead,
   reason: CheckpointReason,
 ): AuditRecord {

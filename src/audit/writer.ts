@@ -1,6 +1,6 @@
 import { WorkerError } from '../errors.js';
-import type { Signer } from '../residency/state/signer.js';
 import { type Actor, systemActor } from './actor.js';
+import type { CheckpointSigner } from './checkpoint.js';
 import type { AuditRecord } from './entry.js';
 import type { AuditEvent, AuditFields, AuditSeverity } from './event.js';
 import type { CheckpointMaker } from './log/batch.js';
@@ -10,8 +10,7 @@ export interface AuditOptions {
   /** Where the log is; undefined: nothing is recorded, and it counts as writable. */
   readonly path: string | undefined;
   readonly maxBytes: number;
-  /** In whose name checkpoints are signed. */
-  readonly worker: Signer;
+  readonly signer: CheckpointSigner;
   /** Told whenever `writable` turns, and why where it can't be written; and at the end, where something is not on the log. */
   readonly changed: (cause: unknown) => void;
 }
@@ -36,10 +35,10 @@ export class AuditWriter {
 
   /** Until then notes wait. Its code is loaded only where there is a log. */
   async open(): Promise<void> {
-    const { path, maxBytes, worker } = this.#options;
+    const { path, maxBytes, signer } = this.#options;
     if (path === undefined) return;
     const [{ AuditLog }, { writeCheckpoint }] = await Promise.all([import('./log/log.js'), import('./checkpoint.js')]);
-    const checkpoint: CheckpointMaker = (link, reason) => writeCheckpoint(worker, link, reason);
+    const checkpoint: CheckpointMaker = (link, reason) => writeCheckpoint(signer, link, reason);
     this.#log = new AuditLog({ path, maxBytes, checkpoint });
   }
 

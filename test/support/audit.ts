@@ -22,7 +22,7 @@ export const logAt = (path: string, options: Partial<LogOptions> = {}): AuditLog
 
 /** What the worker writes to, over a log of the worker above. */
 export async function auditAt(path: string, changed: (cause: unknown) => void = () => undefined): Promise<AuditWriter> {
-  const audit = new AuditWriter({ path, maxBytes: 2 ** 40, worker: identity, changed });
+  const audit = new AuditWriter({ path, maxBytes: 2 ** 40, signer: identity, changed });
   await audit.open();
   return audit;
 }

@@ -43,7 +43,7 @@ export class WorkerState {
     this.audit = new AuditWriter({
       path: options.auditLog,
       maxBytes: options.auditMaxBytes,
-      worker: signer,
+      signer,
       changed: (cause) => this.#auditTurned(cause),
     });
     this.authFailures = new AuthFailures({

@@ -606,7 +606,7 @@ t.test('an end writes what waits, also that nothing was written for a while, and
   const { identity } = await import('../../support/audit.js');
   const open = () => readdirSync('/proc/self/fd').length;
   const before = open();
-  const options = { maxBytes: 1e6, worker: identity, changed: () => undefined };
+  const options = { maxBytes: 1e6, signer: identity, changed: () => undefined };
   const noted = new AuditWriter({ ...options, path: join(directory, 'noted.log') });
   noted.appendBestEffort('AuthFailed', 'warning', { count: 1 });
   await noted.open();
@@ -651,7 +651,7 @@ t.test('before it is open, and without a path, nothing fails', async (t) => {
   const path = join(temporaryDirectory(t), 'audit.log');
   const { AuditWriter } = await import('../../../src/audit/writer.js');
   const { identity } = await import('../../support/audit.js');
-  const options = { maxBytes: 1e6, worker: identity, changed: () => undefined };
+  const options = { maxBytes: 1e6, signer: identity, changed: () => undefined };
   const early = new AuditWriter({ ...options, path });
   early.appendBestEffort('AuthFailed', 'warning', { count: 1 });
   t.ok(early.writable);
