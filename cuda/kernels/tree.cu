@@ -1,7 +1,7 @@
 /**
  * vram_tree_level: one level of an fs-verity tree, computed on the GPU.
  *
- * fs-verity defines the digest of a file as a Merkle tree with SHA-256 (FIPS 180-4), 4096-byte blocks and no salt. See
+ * A shard's digest is its fs-verity digest: a Merkle tree with SHA-256 (FIPS 180-4), 4096-byte blocks and no salt. See
  * Documentation/filesystems/fsverity.rst in the Linux kernel.
  *
  *   data      4096-byte blocks; zeros pad the last one
@@ -18,7 +18,7 @@
  * Shared memory. If each thread read its own block from global memory, neighboring threads would read 4096 bytes apart.
  * Instead, the 64 threads of a thread block load a tile together: the next 128 bytes of each of their 64 blocks. Eight
  * neighboring threads load the 128 contiguous bytes of a row. Each thread then hashes its own row. Rows start 144 bytes
- * apart: shared memory serves 16-byte accesses eight threads at a time, and this stride spreads eight rows over all 32
+ * apart: shared memory serves 16-byte accesses eight threads at a time, and this stride spreads their rows over all 32
  * banks. The tile takes 64 * 144 = 9216 bytes.
  *
  * Padding. A chunk is one of SHA-256's 64-byte message blocks. A 4096-byte block is 64 chunks; the 65th holds the
