@@ -8,7 +8,7 @@ const header = ['Path', 'Product', 'Baseline', 'Baseline figure', 'Ratio', 'Requ
 /** The rows as a Markdown table, without padding. @param {readonly Row[]} rows */
 export function table(rows) {
   const lines = [header, header.map(() => '---'), ...rows.map((row) => Object.values(cellsOf(row)))];
-  return lines.map((cells) => `| ${cells.join(' | ')} |`.replaceAll('|  |', '| |')).join('\n');
+  return lines.map((cells) => `| ${cells.join(' | ')} |`.replace(/\| {2}(?=\|)/g, '| ')).join('\n');
 }
 
 /** A row's cells, in the order of `header`. @param {Row} row */
