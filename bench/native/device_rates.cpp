@@ -17,8 +17,8 @@ namespace {
 constexpr size_t kBytes = size_t{256} << 20;
 constexpr int kCopies = 16;
 
-void check(const char *what, cu::Result result) {
-  if (result == cu::kSuccess) return;
+void check(const char *what, CUresult result) {
+  if (result == CUDA_SUCCESS) return;
   std::fprintf(stderr, "device_rates: %s: CUresult %d\n", what, result);
   std::exit(2);
 }
@@ -52,26 +52,26 @@ int main(int count, char **arguments) {
     std::fprintf(stderr, "device_rates: %s\n", dlerror());
     return 2;
   }
-  cu::Context context = nullptr;
-  cu::Stream stream = nullptr;
-  cu::DevicePtr from = 0;
-  cu::DevicePtr to = 0;
+  CUcontext context = nullptr;
+  CUstream stream = nullptr;
+  CUdeviceptr from = 0;
+  CUdeviceptr to = 0;
   void *host = nullptr;
-  const auto allocate = find<cu::Result(cu::DevicePtr *, size_t)>(driver, "cuMemAlloc_v2");
+  const auto allocate = find<CUresult(CUdeviceptr *, size_t)>(driver, "cuMemAlloc_v2");
   const auto host_to_device =
-      find<cu::Result(cu::DevicePtr, const void *, size_t, cu::Stream)>(driver, "cuMemcpyHtoDAsync_v2");
+      find<CUresult(CUdeviceptr, const void *, size_t, CUstream)>(driver, "cuMemcpyHtoDAsync_v2");
   const auto device_to_device =
-      find<cu::Result(cu::DevicePtr, cu::DevicePtr, size_t, cu::Stream)>(driver, "cuMemcpyDtoDAsync_v2");
-  const auto synchronize = find<cu::Result(cu::Stream)>(driver, "cuStreamSynchronize");
+      find<CUresult(CUdeviceptr, CUdeviceptr, size_t, CUstream)>(driver, "cuMemcpyDtoDAsync_v2");
+  const auto synchronize = find<CUresult(CUstream)>(driver, "cuStreamSynchronize");
 
-  check("cuInit", find<cu::Result(unsigned)>(driver, "cuInit")(0));
+  check("cuInit", find<CUresult(unsigned)>(driver, "cuInit")(0));
   check("cuDevicePrimaryCtxRetain",
-        find<cu::Result(cu::Context *, cu::Device)>(driver, "cuDevicePrimaryCtxRetain")(&context, 0));
-  check("cuCtxSetCurrent", find<cu::Result(cu::Context)>(driver, "cuCtxSetCurrent")(context));
-  check("cuStreamCreate", find<cu::Result(cu::Stream *, unsigned)>(driver, "cuStreamCreate")(&stream, 1));
+        find<CUresult(CUcontext *, CUdevice)>(driver, "cuDevicePrimaryCtxRetain")(&context, 0));
+  check("cuCtxSetCurrent", find<CUresult(CUcontext)>(driver, "cuCtxSetCurrent")(context));
+  check("cuStreamCreate", find<CUresult(CUstream *, unsigned)>(driver, "cuStreamCreate")(&stream, 1));
   check("cuMemAlloc", allocate(&from, kBytes));
   check("cuMemAlloc", allocate(&to, kBytes));
-  check("cuMemHostAlloc", find<cu::Result(void **, size_t, unsigned)>(driver, "cuMemHostAlloc")(&host, kBytes, 0));
+  check("cuMemHostAlloc", find<CUresult(void **, size_t, unsigned)>(driver, "cuMemHostAlloc")(&host, kBytes, 0));
 
   const auto wait = [&] { return synchronize(stream); };
   const double down = rate_of([&] { return host_to_device(from, host, kBytes, stream); }, wait);

@@ -1,9 +1,9 @@
 /**
- * The part of the CUDA driver API that libvram calls and libcuda_sim exports: types, constants and signatures, so that
- * neither needs NVIDIA's header to be built. Names, values and layouts are the driver API's own (CUDA 13 reference);
- * `make gpu` proves them equal to cuda.h with static assertions (cuda/test/abi_check.cpp).
+ * The part of the CUDA driver API that libvram calls and libcuda_sim exports: types, constants and function signatures.
+ * The names, values and layouts are those of NVIDIA's cuda.h (CUDA 13), so neither library needs that header to build.
  *
- * Functions are named with the version that the driver exports, since a header's macros would pick another one.
+ * `make gpu` compares this file with cuda.h (cuda/test/abi_check.cpp). The two cannot be included in one namespace.
+ * Functions have the name that the driver exports, such as cuMemGetInfo_v2, which cuda.h hides behind a macro.
  */
 #ifndef VRAM_CUDA_DRIVER_H
 #define VRAM_CUDA_DRIVER_H
@@ -11,69 +11,79 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace cu {
+typedef int CUdevice;
+typedef unsigned long long CUdeviceptr;
+typedef unsigned long long CUmemGenericAllocationHandle;
+typedef struct CUctx_st *CUcontext;
+typedef struct CUstream_st *CUstream;
+typedef struct CUevent_st *CUevent;
+typedef struct CUmod_st *CUmodule;
+typedef struct CUfunc_st *CUfunction;
 
-using Result = int;
-using Device = int;
-using DevicePtr = unsigned long long;
-using Context = struct ContextObject *;
-using Stream = struct StreamObject *;
-using Event = struct EventObject *;
-using Module = struct ModuleObject *;
-using Function = struct FunctionObject *;
-using AllocationHandle = unsigned long long;
+/** The driver may return values that are not listed here: the fixed underlying type makes them valid. */
+typedef enum cudaError_enum : int {
+  CUDA_SUCCESS = 0,
+  CUDA_ERROR_INVALID_VALUE = 1,
+  CUDA_ERROR_OUT_OF_MEMORY = 2,
+  CUDA_ERROR_NOT_INITIALIZED = 3,
+  CUDA_ERROR_DEINITIALIZED = 4,
+  CUDA_ERROR_NO_DEVICE = 100,
+  CUDA_ERROR_INVALID_DEVICE = 101,
+  CUDA_ERROR_INVALID_IMAGE = 200,
+  CUDA_ERROR_INVALID_CONTEXT = 201,
+  CUDA_ERROR_NO_BINARY_FOR_GPU = 209,
+  CUDA_ERROR_INVALID_HANDLE = 400,
+  CUDA_ERROR_NOT_FOUND = 500,
+  CUDA_ERROR_NOT_READY = 600,
+  CUDA_ERROR_ILLEGAL_ADDRESS = 700,
+  CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES = 701,
+  CUDA_ERROR_MISALIGNED_ADDRESS = 716,
+  CUDA_ERROR_LAUNCH_FAILED = 719,
+  CUDA_ERROR_NOT_SUPPORTED = 801,
+  CUDA_ERROR_UNKNOWN = 999,
+} CUresult;
 
-constexpr Result kSuccess = 0;
-constexpr Result kInvalidValue = 1;
-constexpr Result kOutOfMemory = 2;
-constexpr Result kNotInitialized = 3;
-constexpr Result kDeinitialized = 4;
-constexpr Result kNoDevice = 100;
-constexpr Result kInvalidDevice = 101;
-constexpr Result kInvalidImage = 200;
-constexpr Result kInvalidContext = 201;
-constexpr Result kNoBinaryForGpu = 209;
-constexpr Result kInvalidHandle = 400;
-constexpr Result kNotFound = 500;
-constexpr Result kNotReady = 600;
-constexpr Result kIllegalAddress = 700;
-constexpr Result kLaunchOutOfResources = 701;
-constexpr Result kLaunchFailed = 719;
-constexpr Result kNotSupported = 801;
-constexpr Result kUnknown = 999;
+typedef struct CUuuid_st {
+  char bytes[16];
+} CUuuid;
 
-struct Uuid {
-  unsigned char bytes[16];
-};
+typedef enum CUdevice_attribute_enum : int {
+  CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT = 16,
+  CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR = 75,
+  CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR = 76,
+  CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED = 102,
+} CUdevice_attribute;
 
-enum DeviceAttribute : int {
-  kAttributeMultiprocessorCount = 16,
-  kAttributeComputeCapabilityMajor = 75,
-  kAttributeComputeCapabilityMinor = 76,
-  kAttributeVirtualMemoryManagementSupported = 102,
-};
+typedef enum CUpointer_attribute_enum : int {
+  CU_POINTER_ATTRIBUTE_MEMORY_TYPE = 2,
+  CU_POINTER_ATTRIBUTE_HOST_POINTER = 4,
+  CU_POINTER_ATTRIBUTE_IS_MANAGED = 8,
+  CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL = 9,
+} CUpointer_attribute;
 
-enum PointerAttribute : int {
-  kPointerMemoryType = 2,
-  kPointerHostPointer = 4,
-  kPointerIsManaged = 8,
-  kPointerDeviceOrdinal = 9,
-};
-enum MemoryType : unsigned { kMemoryTypeHost = 1, kMemoryTypeDevice = 2 };
+typedef enum CUmemorytype_enum : unsigned { CU_MEMORYTYPE_HOST = 1, CU_MEMORYTYPE_DEVICE = 2 } CUmemorytype;
 
-enum AllocationType : int { kAllocationPinned = 1 };
-enum LocationType : int { kLocationDevice = 1 };
-enum AccessFlags : int { kAccessNone = 0, kAccessRead = 1, kAccessReadWrite = 3 };
-enum GranularityFlags : int { kGranularityMinimum = 0 };
+typedef enum CUmemAllocationType_enum : int { CU_MEM_ALLOCATION_TYPE_PINNED = 1 } CUmemAllocationType;
+typedef enum CUmemAllocationHandleType_enum : int { CU_MEM_HANDLE_TYPE_NONE = 0 } CUmemAllocationHandleType;
+typedef enum CUmemLocationType_enum : int { CU_MEM_LOCATION_TYPE_DEVICE = 1 } CUmemLocationType;
+typedef enum CUmemAllocationGranularity_flags_enum : int {
+  CU_MEM_ALLOC_GRANULARITY_MINIMUM = 0,
+} CUmemAllocationGranularity_flags;
+typedef enum CUmemAccess_flags_enum : int {
+  CU_MEM_ACCESS_FLAGS_PROT_NONE = 0,
+  CU_MEM_ACCESS_FLAGS_PROT_READ = 1,
+  CU_MEM_ACCESS_FLAGS_PROT_READWRITE = 3,
+} CUmemAccess_flags;
 
-struct MemLocation {
-  LocationType type;
+typedef struct CUmemLocation_st {
+  CUmemLocationType type;
   int id;
-};
-struct AllocationProp {
-  AllocationType type;
-  int requestedHandleTypes;
-  MemLocation location;
+} CUmemLocation;
+
+typedef struct CUmemAllocationProp_st {
+  CUmemAllocationType type;
+  CUmemAllocationHandleType requestedHandleTypes;
+  CUmemLocation location;
   void *win32HandleMetaData;
   struct {
     unsigned char compressionType;
@@ -81,68 +91,70 @@ struct AllocationProp {
     unsigned short usage;
     unsigned char reserved[4];
   } allocFlags;
-};
-struct AccessDesc {
-  MemLocation location;
-  AccessFlags flags;
-};
+} CUmemAllocationProp;
 
-constexpr unsigned kStreamNonBlocking = 1;
-constexpr unsigned kEventDisableTiming = 2;
-constexpr unsigned kHostAllocPortable = 1;
+typedef struct CUmemAccessDesc_st {
+  CUmemLocation location;
+  CUmemAccess_flags flags;
+} CUmemAccessDesc;
 
-}  // namespace cu
+typedef enum CUstream_flags_enum : unsigned { CU_STREAM_NON_BLOCKING = 1 } CUstream_flags;
+typedef enum CUevent_flags_enum : unsigned { CU_EVENT_DISABLE_TIMING = 2 } CUevent_flags;
+#define CU_MEMHOSTALLOC_PORTABLE 0x01
 
+// clang-format off
 /**
- * Every driver function in one list, X(name, parameters): the loader's table, the simulator's exports and the tests
- * that fail each call in turn are made from it.
+ * Every driver function as X(name, parameters). Each returns a CUresult. This list generates the loader's table, the
+ * simulator's exports and the tests that fail each call in turn.
  */
-#define VRAM_CUDA_FUNCTIONS(X)                                                                                        \
-  X(cuInit, (unsigned flags))                                                                                         \
-  X(cuDriverGetVersion, (int *version))                                                                               \
-  X(cuGetErrorName, (cu::Result error, const char **name))                                                            \
-  X(cuDeviceGetCount, (int *count))                                                                                   \
-  X(cuDeviceGet, (cu::Device * device, int ordinal))                                                                  \
-  X(cuDeviceGetName, (char *name, int bytes, cu::Device device))                                                      \
-  X(cuDeviceGetUuid_v2, (cu::Uuid * uuid, cu::Device device))                                                         \
-  X(cuDeviceTotalMem_v2, (size_t * bytes, cu::Device device))                                                         \
-  X(cuDeviceGetAttribute, (int *value, cu::DeviceAttribute attribute, cu::Device device))                             \
-  X(cuDevicePrimaryCtxRetain, (cu::Context * context, cu::Device device))                                             \
-  X(cuDevicePrimaryCtxRelease_v2, (cu::Device device))                                                                \
-  X(cuCtxSetCurrent, (cu::Context context))                                                                           \
-  X(cuMemGetInfo_v2, (size_t * free_bytes, size_t * total_bytes))                                                     \
-  X(cuMemGetAllocationGranularity, (size_t * bytes, const cu::AllocationProp *prop, cu::GranularityFlags option))     \
-  X(cuMemCreate,                                                                                                      \
-    (cu::AllocationHandle * handle, size_t bytes, const cu::AllocationProp *prop, unsigned long long flags))          \
-  X(cuMemRelease, (cu::AllocationHandle handle))                                                                      \
-  X(cuMemAddressReserve,                                                                                              \
-    (cu::DevicePtr * address, size_t bytes, size_t alignment, cu::DevicePtr hint, unsigned long long flags))          \
-  X(cuMemAddressFree, (cu::DevicePtr address, size_t bytes))                                                          \
-  X(cuMemMap,                                                                                                         \
-    (cu::DevicePtr address, size_t bytes, size_t offset, cu::AllocationHandle handle, unsigned long long flags))      \
-  X(cuMemUnmap, (cu::DevicePtr address, size_t bytes))                                                                \
-  X(cuMemSetAccess, (cu::DevicePtr address, size_t bytes, const cu::AccessDesc *desc, size_t count))                  \
-  X(cuMemGetAccess, (unsigned long long *flags, const cu::MemLocation *location, cu::DevicePtr address))              \
-  X(cuMemRetainAllocationHandle, (cu::AllocationHandle * handle, void *address))                                      \
-  X(cuMemGetAllocationPropertiesFromHandle, (cu::AllocationProp * prop, cu::AllocationHandle handle))                 \
-  X(cuPointerGetAttributes, (unsigned count, cu::PointerAttribute *attributes, void **values, cu::DevicePtr address)) \
-  X(cuMemHostAlloc, (void **address, size_t bytes, unsigned flags))                                                   \
-  X(cuMemFreeHost, (void *address))                                                                                   \
-  X(cuMemcpyHtoDAsync_v2, (cu::DevicePtr destination, const void *source, size_t bytes, cu::Stream stream))           \
-  X(cuMemcpyDtoHAsync_v2, (void *destination, cu::DevicePtr source, size_t bytes, cu::Stream stream))                 \
-  X(cuMemsetD8Async, (cu::DevicePtr destination, unsigned char value, size_t bytes, cu::Stream stream))               \
-  X(cuStreamCreate, (cu::Stream * stream, unsigned flags))                                                            \
-  X(cuStreamDestroy_v2, (cu::Stream stream))                                                                          \
-  X(cuStreamSynchronize, (cu::Stream stream))                                                                         \
-  X(cuEventCreate, (cu::Event * event, unsigned flags))                                                               \
-  X(cuEventDestroy_v2, (cu::Event event))                                                                             \
-  X(cuEventRecord, (cu::Event event, cu::Stream stream))                                                              \
-  X(cuEventSynchronize, (cu::Event event))                                                                            \
-  X(cuModuleLoadData, (cu::Module * module, const void *image))                                                       \
-  X(cuModuleUnload, (cu::Module module))                                                                              \
-  X(cuModuleGetFunction, (cu::Function * function, cu::Module module, const char *name))                              \
-  X(cuLaunchKernel,                                                                                                   \
-    (cu::Function function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y,    \
-     unsigned block_z, unsigned shared_bytes, cu::Stream stream, void **parameters, void **extra))
+#define VRAM_CUDA_FUNCTIONS(X)                                                                                         \
+  X(cuInit, (unsigned flags))                                                                                          \
+  X(cuDriverGetVersion, (int *version))                                                                                \
+  X(cuGetErrorName, (CUresult error, const char **name))                                                               \
+  X(cuDeviceGetCount, (int *count))                                                                                    \
+  X(cuDeviceGet, (CUdevice *device, int ordinal))                                                                      \
+  X(cuDeviceGetName, (char *name, int bytes, CUdevice device))                                                         \
+  X(cuDeviceGetUuid_v2, (CUuuid *uuid, CUdevice device))                                                               \
+  X(cuDeviceTotalMem_v2, (size_t *bytes, CUdevice device))                                                             \
+  X(cuDeviceGetAttribute, (int *value, CUdevice_attribute attribute, CUdevice device))                                 \
+  X(cuDevicePrimaryCtxRetain, (CUcontext *context, CUdevice device))                                                   \
+  X(cuDevicePrimaryCtxRelease_v2, (CUdevice device))                                                                   \
+  X(cuCtxSetCurrent, (CUcontext context))                                                                              \
+  X(cuMemGetInfo_v2, (size_t *free_bytes, size_t *total_bytes))                                                        \
+  X(cuMemGetAllocationGranularity,                                                                                     \
+    (size_t *bytes, const CUmemAllocationProp *prop, CUmemAllocationGranularity_flags option))                         \
+  X(cuMemCreate,                                                                                                       \
+    (CUmemGenericAllocationHandle *handle, size_t bytes, const CUmemAllocationProp *prop, unsigned long long flags))   \
+  X(cuMemRelease, (CUmemGenericAllocationHandle handle))                                                               \
+  X(cuMemAddressReserve,                                                                                               \
+    (CUdeviceptr *address, size_t bytes, size_t alignment, CUdeviceptr hint, unsigned long long flags))                \
+  X(cuMemAddressFree, (CUdeviceptr address, size_t bytes))                                                             \
+  X(cuMemMap,                                                                                                          \
+    (CUdeviceptr address, size_t bytes, size_t offset, CUmemGenericAllocationHandle handle, unsigned long long flags)) \
+  X(cuMemUnmap, (CUdeviceptr address, size_t bytes))                                                                   \
+  X(cuMemSetAccess, (CUdeviceptr address, size_t bytes, const CUmemAccessDesc *desc, size_t count))                    \
+  X(cuMemGetAccess, (unsigned long long *flags, const CUmemLocation *location, CUdeviceptr address))                   \
+  X(cuMemRetainAllocationHandle, (CUmemGenericAllocationHandle *handle, void *address))                                \
+  X(cuMemGetAllocationPropertiesFromHandle, (CUmemAllocationProp *prop, CUmemGenericAllocationHandle handle))          \
+  X(cuPointerGetAttributes, (unsigned count, CUpointer_attribute *attributes, void **values, CUdeviceptr address))     \
+  X(cuMemHostAlloc, (void **address, size_t bytes, unsigned flags))                                                    \
+  X(cuMemFreeHost, (void *address))                                                                                    \
+  X(cuMemcpyHtoDAsync_v2, (CUdeviceptr destination, const void *source, size_t bytes, CUstream stream))                \
+  X(cuMemcpyDtoHAsync_v2, (void *destination, CUdeviceptr source, size_t bytes, CUstream stream))                      \
+  X(cuMemsetD8Async, (CUdeviceptr destination, unsigned char value, size_t bytes, CUstream stream))                    \
+  X(cuStreamCreate, (CUstream *stream, unsigned flags))                                                                \
+  X(cuStreamDestroy_v2, (CUstream stream))                                                                             \
+  X(cuStreamSynchronize, (CUstream stream))                                                                            \
+  X(cuEventCreate, (CUevent *event, unsigned flags))                                                                   \
+  X(cuEventDestroy_v2, (CUevent event))                                                                                \
+  X(cuEventRecord, (CUevent event, CUstream stream))                                                                   \
+  X(cuEventSynchronize, (CUevent event))                                                                               \
+  X(cuModuleLoadData, (CUmodule *module, const void *image))                                                           \
+  X(cuModuleUnload, (CUmodule module))                                                                                 \
+  X(cuModuleGetFunction, (CUfunction *function, CUmodule module, const char *name))                                    \
+  X(cuLaunchKernel,                                                                                                    \
+    (CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y,       \
+     unsigned block_z, unsigned shared_bytes, CUstream stream, void **parameters, void **extra))
+// clang-format on
 
 #endif

@@ -120,7 +120,7 @@ vram_status Allocation::protect(uint64_t until_bytes) {
   const std::lock_guard<std::mutex> lock(device_.staged_stream().mutex());
   if (write_failed_) VRAM_TRY(device_.staged_stream().settle());
   write_failed_ = false;
-  VRAM_TRY(mapping_.set_access(sealed_bytes_, until_bytes - sealed_bytes_, cu::kAccessRead));
+  VRAM_TRY(mapping_.set_access(sealed_bytes_, until_bytes - sealed_bytes_, CU_MEM_ACCESS_FLAGS_PROT_READ));
   sealed_bytes_ = std::min(until_bytes, bytes_);
   return VRAM_OK;
 }
@@ -128,7 +128,7 @@ vram_status Allocation::protect(uint64_t until_bytes) {
 /** Memory that may be writable is never called sealed: that ends before the driver is asked. */
 vram_status Allocation::unprotect() {
   sealed_bytes_ = 0;
-  return mapping_.set_access(cu::kAccessReadWrite);
+  return mapping_.set_access(CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
 }
 
 vram_status Allocation::attest(vram_residency *out_residency) {
@@ -139,7 +139,8 @@ vram_status Allocation::attest(vram_residency *out_residency) {
   const int device_count = static_cast<int>(driver_->device_count());
   uint32_t violations = 0;
   for (uint64_t offset = 0; offset < bytes_; offset += part_bytes_) {
-    const cu::AccessFlags access = offset < sealed_bytes ? cu::kAccessRead : cu::kAccessReadWrite;
+    const CUmemAccess_flags access =
+        offset < sealed_bytes ? CU_MEM_ACCESS_FLAGS_PROT_READ : CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
     const ResidencyClaim claim = {mapping_.address() + offset, std::min(part_bytes_, bytes_ - offset),
                                   device_.ordinal(), device_count, access};
     uint32_t found = 0;
@@ -191,7 +192,7 @@ vram_status Allocation::restore(int file, uint64_t offset, uint64_t bytes, const
     VRAM_TRY(source.read(offset + done, piece, hashes + done / kGroupBytes * kDigestBytes));
     if (is_sealed()) VRAM_TRY(unprotect());
     const std::lock_guard<std::mutex> lock(device_.staged_stream().mutex());
-    const cu::DevicePtr destination = mapping_.address() + offset + done;
+    const CUdeviceptr destination = mapping_.address() + offset + done;
     const vram_status copied = device_.staged_stream().copy_in(destination, source.group(), piece);
     if (copied != VRAM_OK) write_failed_ = true;
     VRAM_TRY(copied);
@@ -226,7 +227,7 @@ vram_status Allocation::free() {
 }
 
 vram_status Allocation::wipe() {
-  VRAM_TRY(mapping_.set_access(cu::kAccessReadWrite));
+  VRAM_TRY(mapping_.set_access(CU_MEM_ACCESS_FLAGS_PROT_READWRITE));
   stage_ = Stage::kWiping;
   const std::lock_guard<std::mutex> lock(device_.staged_stream().mutex());
   VRAM_TRY(device_.staged_stream().fill_with_zeros(mapping_.address(), mapping_.bytes()));

@@ -42,7 +42,7 @@ class Allocation {
   const std::shared_ptr<Driver> &shared_driver() const { return driver_; }
   Device &device() { return device_; }
   uint64_t bytes() const { return bytes_; }
-  cu::DevicePtr address() const { return mapping_.address(); }
+  CUdeviceptr address() const { return mapping_.address(); }
 
  private:
   enum class Stage { kLive, kWiping, kWiped };

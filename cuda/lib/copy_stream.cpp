@@ -3,8 +3,8 @@
 namespace vram {
 
 vram_status CopyStream::create() {
-  VRAM_TRY(from_driver(driver_.cuStreamCreate(&stream_, cu::kStreamNonBlocking)));
-  return from_driver(driver_.cuEventCreate(&copied_, cu::kEventDisableTiming));
+  VRAM_TRY(from_driver(driver_.cuStreamCreate(&stream_, CU_STREAM_NON_BLOCKING)));
+  return from_driver(driver_.cuEventCreate(&copied_, CU_EVENT_DISABLE_TIMING));
 }
 
 vram_status CopyStream::release() {
@@ -16,7 +16,7 @@ vram_status CopyStream::release() {
   return VRAM_OK;
 }
 
-vram_status CopyStream::begin_copy(cu::DevicePtr destination, const uint8_t *source, uint64_t bytes) {
+vram_status CopyStream::begin_copy(CUdeviceptr destination, const uint8_t *source, uint64_t bytes) {
   idle_ = false;
   VRAM_TRY(from_driver(driver_.cuMemcpyHtoDAsync_v2(destination, source, bytes, stream_)));
   return from_driver(driver_.cuEventRecord(copied_, stream_));

@@ -18,7 +18,7 @@ class CopyStream {
   vram_status release();
 
   /** Enqueues one copy; `source` is left alone until finish_copy has returned VRAM_OK. */
-  vram_status begin_copy(cu::DevicePtr destination, const uint8_t *source, uint64_t bytes);
+  vram_status begin_copy(CUdeviceptr destination, const uint8_t *source, uint64_t bytes);
   /** Whether no copy is known to be under way. */
   bool is_idle() const { return idle_; }
 
@@ -27,8 +27,8 @@ class CopyStream {
 
  private:
   const DriverTable &driver_;
-  cu::Stream stream_ = nullptr;
-  cu::Event copied_ = nullptr;
+  CUstream stream_ = nullptr;
+  CUevent copied_ = nullptr;
   bool idle_ = true;
 };
 

@@ -16,10 +16,11 @@ vram_status Device::open(int ordinal, const std::string &kernels) {
   VRAM_TRY(from_driver(driver_.cuDevicePrimaryCtxRetain(&context_, device_)));
   VRAM_TRY(bind());
 
-  const cu::AllocationProp prop = PhysicalMemory::properties(ordinal_);
-  VRAM_TRY(from_driver(driver_.cuMemGetAllocationGranularity(&granularity_bytes_, &prop, cu::kGranularityMinimum)));
+  const CUmemAllocationProp prop = PhysicalMemory::properties(ordinal_);
+  VRAM_TRY(
+      from_driver(driver_.cuMemGetAllocationGranularity(&granularity_bytes_, &prop, CU_MEM_ALLOC_GRANULARITY_MINIMUM)));
   VRAM_TRY(from_driver(driver_.cuModuleLoadData(&module_, kernels.c_str()), VRAM_OUT_OF_MEMORY));
-  cu::Function kernel = nullptr;
+  CUfunction kernel = nullptr;
   VRAM_TRY(from_driver(driver_.cuModuleGetFunction(&kernel, module_, kKernelName)));
   VRAM_TRY(staged_stream_.create(kCopyBufferBytes));
   return hasher_.create(ordinal_, granularity_bytes_, kernel);
@@ -28,8 +29,8 @@ vram_status Device::open(int ordinal, const std::string &kernels) {
 vram_status Device::identify() {
   VRAM_TRY(from_driver(driver_.cuDeviceGet(&device_, ordinal_)));
   int supported = 0;
-  VRAM_TRY(
-      from_driver(driver_.cuDeviceGetAttribute(&supported, cu::kAttributeVirtualMemoryManagementSupported, device_)));
+  VRAM_TRY(from_driver(
+      driver_.cuDeviceGetAttribute(&supported, CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED, device_)));
   if (supported == 0) return VRAM_UNSUPPORTED_DEVICE;
   VRAM_TRY(from_driver(driver_.cuDeviceGetName(name_, sizeof(name_), device_)));
   VRAM_TRY(from_driver(driver_.cuDeviceGetUuid_v2(&uuid_, device_)));

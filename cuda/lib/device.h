@@ -35,13 +35,13 @@ class Device {
 
   const DriverTable &driver_;
   int ordinal_ = 0;
-  cu::Device device_ = 0;
+  CUdevice device_ = 0;
   char name_[sizeof(vram_device_info::name)] = {};
-  cu::Uuid uuid_ = {};
+  CUuuid uuid_ = {};
   size_t total_bytes_ = 0;
   size_t granularity_bytes_ = 0;
-  cu::Context context_ = nullptr;
-  cu::Module module_ = nullptr;
+  CUcontext context_ = nullptr;
+  CUmodule module_ = nullptr;
   StagedStream staged_stream_;
   DeviceHasher hasher_;
 };

@@ -15,7 +15,7 @@ constexpr unsigned kThreadsPerBlock = 64;
 
 }  // namespace
 
-vram_status DeviceHasher::create(int device, uint64_t granularity_bytes, cu::Function kernel) {
+vram_status DeviceHasher::create(int device, uint64_t granularity_bytes, CUfunction kernel) {
   kernel_ = kernel;
   VRAM_TRY(stream_.create(kGroupHashBytes));
   const uint64_t scratch_bytes = round_up(kLeafBytes + kGroupHashBytes, granularity_bytes);
@@ -28,7 +28,7 @@ vram_status DeviceHasher::release() {
   return memory_.release();
 }
 
-vram_status DeviceHasher::digest(cu::DevicePtr address, uint64_t bytes, bool one_block, uint8_t *out_hashes) {
+vram_status DeviceHasher::digest(CUdeviceptr address, uint64_t bytes, bool one_block, uint8_t *out_hashes) {
   const std::lock_guard<std::mutex> lock(stream_.mutex());
   for (uint64_t done = 0; done < bytes; done += kSegmentBytes) {
     const uint64_t segment_bytes = std::min(bytes - done, kSegmentBytes);
@@ -43,17 +43,17 @@ vram_status DeviceHasher::settle() {
   return stream_.settle();
 }
 
-vram_status DeviceHasher::digest_segment(cu::DevicePtr address, uint64_t bytes, bool one_block, uint8_t *out_hashes) {
-  const cu::DevicePtr leaves = scratch_.address();
-  const cu::DevicePtr groups = one_block ? leaves : leaves + kLeafBytes;
-  VRAM_TRY(stream_.run([&](cu::Stream stream) -> vram_status {
+vram_status DeviceHasher::digest_segment(CUdeviceptr address, uint64_t bytes, bool one_block, uint8_t *out_hashes) {
+  const CUdeviceptr leaves = scratch_.address();
+  const CUdeviceptr groups = one_block ? leaves : leaves + kLeafBytes;
+  VRAM_TRY(stream_.run([&](CUstream stream) -> vram_status {
     VRAM_TRY(launch(address, bytes, leaves, stream));
     return one_block ? VRAM_OK : launch(leaves, block_count(bytes) * kDigestBytes, groups, stream);
   }));
   return stream_.copy_out(out_hashes, groups, group_count(bytes) * kDigestBytes);
 }
 
-vram_status DeviceHasher::launch(cu::DevicePtr input, uint64_t bytes, cu::DevicePtr output, cu::Stream stream) {
+vram_status DeviceHasher::launch(CUdeviceptr input, uint64_t bytes, CUdeviceptr output, CUstream stream) {
   void *parameters[] = {&input, &bytes, &output};
   const auto grid = static_cast<unsigned>((block_count(bytes) + kThreadsPerBlock - 1) / kThreadsPerBlock);
   return from_driver(

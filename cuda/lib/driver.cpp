@@ -37,7 +37,7 @@ vram_status Driver::open(const vram_options &options) {
 vram_status Driver::open_devices(const std::string &kernels) {
   int count = 0;
   VRAM_TRY(from_driver(table_.cuDeviceGetCount(&count)));
-  if (count <= 0) return from_driver(cu::kNoDevice);
+  if (count <= 0) return from_driver(CUDA_ERROR_NO_DEVICE);
   for (int ordinal = 0; ordinal < count; ++ordinal) {
     devices_.push_back(std::make_unique<Device>(table_));
     VRAM_TRY(devices_.back()->open(ordinal, kernels));

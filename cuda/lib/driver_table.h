@@ -12,14 +12,14 @@ class DriverFunction;
 
 /** One function of the driver. Every call of it is watched by driver_watchdog.h. */
 template <typename... Parameters>
-class DriverFunction<cu::Result(Parameters...)> {
+class DriverFunction<CUresult(Parameters...)> {
  public:
-  using Pointer = cu::Result (*)(Parameters...);
+  using Pointer = CUresult (*)(Parameters...);
 
   void set(Pointer pointer) { pointer_ = pointer; }
   Pointer get() const { return pointer_; }
 
-  cu::Result operator()(Parameters... arguments) const {
+  CUresult operator()(Parameters... arguments) const {
     const DriverCall call;
     return pointer_(arguments...);
   }
@@ -29,7 +29,7 @@ class DriverFunction<cu::Result(Parameters...)> {
 };
 
 struct DriverTable {
-#define FUNCTION(name, parameters) DriverFunction<cu::Result parameters> name;
+#define FUNCTION(name, parameters) DriverFunction<CUresult parameters> name;
   VRAM_CUDA_FUNCTIONS(FUNCTION)
 #undef FUNCTION
 };

@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "allocation.h"
+#include "copy_stream.h"
 #include "source.h"
 #include "tree.h"
-#include "copy_stream.h"
 
 namespace vram {
 

@@ -9,17 +9,17 @@ vram_status Mapping::create(int device, const PhysicalMemory &memory) {
   VRAM_TRY(from_driver(driver_.cuMemAddressReserve(&address_, memory.bytes(), 0, 0, 0), VRAM_OUT_OF_MEMORY));
   bytes_ = memory.bytes();
   part_bytes_ = memory.part_bytes();
-  for (const cu::AllocationHandle part : memory.parts()) {
+  for (const CUmemGenericAllocationHandle part : memory.parts()) {
     const uint64_t offset = mapped_parts_ * part_bytes_;
     const uint64_t length = std::min(part_bytes_, bytes_ - offset);
     VRAM_TRY(from_driver(driver_.cuMemMap(address_ + offset, length, 0, part, 0)));
     ++mapped_parts_;
   }
-  return set_access(cu::kAccessReadWrite);
+  return set_access(CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
 }
 
-vram_status Mapping::set_access(uint64_t offset, uint64_t bytes, cu::AccessFlags access) {
-  const cu::AccessDesc desc = {{cu::kLocationDevice, device_}, access};
+vram_status Mapping::set_access(uint64_t offset, uint64_t bytes, CUmemAccess_flags access) {
+  const CUmemAccessDesc desc = {{CU_MEM_LOCATION_TYPE_DEVICE, device_}, access};
   return from_driver(driver_.cuMemSetAccess(address_ + offset, bytes, &desc, 1));
 }
 

@@ -15,21 +15,21 @@ class Mapping {
   /** Reserves addresses, maps all of the memory there, and lets `device`, and no other, read and write it. */
   vram_status create(int device, const PhysicalMemory &memory);
 
-  /** Changes what the device may do: kAccessRead or kAccessReadWrite. */
-  vram_status set_access(cu::AccessFlags access) { return set_access(0, bytes_, access); }
+  /** Changes what the device may do: CU_MEM_ACCESS_FLAGS_PROT_READ or CU_MEM_ACCESS_FLAGS_PROT_READWRITE. */
+  vram_status set_access(CUmemAccess_flags access) { return set_access(0, bytes_, access); }
   /** The same for a range that is made of whole parts of the memory. */
-  vram_status set_access(uint64_t offset, uint64_t bytes, cu::AccessFlags access);
+  vram_status set_access(uint64_t offset, uint64_t bytes, CUmemAccess_flags access);
 
   /** Unmaps and gives the addresses back. On failure it remembers how far it came, and another call goes on there. */
   vram_status release();
 
-  cu::DevicePtr address() const { return address_; }
+  CUdeviceptr address() const { return address_; }
   uint64_t bytes() const { return bytes_; }
 
  private:
   const DriverTable &driver_;
   int device_ = 0;
-  cu::DevicePtr address_ = 0;
+  CUdeviceptr address_ = 0;
   uint64_t bytes_ = 0;  // 0: no address is reserved
   uint64_t part_bytes_ = 0;
   uint64_t mapped_parts_ = 0;

@@ -4,20 +4,20 @@
 
 namespace vram {
 
-cu::AllocationProp PhysicalMemory::properties(int device) {
-  cu::AllocationProp prop = {};
-  prop.type = cu::kAllocationPinned;
-  prop.location = {cu::kLocationDevice, device};
+CUmemAllocationProp PhysicalMemory::properties(int device) {
+  CUmemAllocationProp prop = {};
+  prop.type = CU_MEM_ALLOCATION_TYPE_PINNED;
+  prop.location = {CU_MEM_LOCATION_TYPE_DEVICE, device};
   return prop;
 }
 
 vram_status PhysicalMemory::create(int device, uint64_t bytes, uint64_t part_bytes) {
-  const cu::AllocationProp prop = properties(device);
+  const CUmemAllocationProp prop = properties(device);
   part_bytes_ = part_bytes;
   bytes_ = bytes;
   parts_.reserve(bytes / part_bytes + 1);
   for (uint64_t offset = 0; offset < bytes; offset += part_bytes) {
-    cu::AllocationHandle part = 0;
+    CUmemGenericAllocationHandle part = 0;
     const uint64_t length = std::min(part_bytes, bytes - offset);
     VRAM_TRY(from_driver(driver_.cuMemCreate(&part, length, &prop, 0), VRAM_OUT_OF_MEMORY));
     parts_.push_back(part);
@@ -33,7 +33,7 @@ vram_status PhysicalMemory::release() {
   return VRAM_OK;
 }
 
-vram_status PhysicalMemory::release_reference(cu::AllocationHandle reference) {
+vram_status PhysicalMemory::release_reference(CUmemGenericAllocationHandle reference) {
   const vram_status status = from_driver(driver_.cuMemRelease(reference));
   if (status == VRAM_OK) return VRAM_OK;
   const std::lock_guard<std::mutex> lock(mutex_);

@@ -21,7 +21,7 @@ class PhysicalMemory {
   PhysicalMemory &operator=(const PhysicalMemory &) = delete;
 
   /** What the driver is asked for: pinned pages of that device, which nobody else can be given. */
-  static cu::AllocationProp properties(int device);
+  static CUmemAllocationProp properties(int device);
 
   /**
    * Takes `bytes` in parts of `part_bytes`, the last of which may be shorter: all multiples of the device's
@@ -35,20 +35,20 @@ class PhysicalMemory {
   /** Gives back one more reference to the pages, which the driver has retained for a question about them. On failure
    *  release() tries again: a reference that stays would keep the pages from ever being free. Any thread may call it.
    */
-  vram_status release_reference(cu::AllocationHandle reference);
+  vram_status release_reference(CUmemGenericAllocationHandle reference);
 
-  const std::vector<cu::AllocationHandle> &parts() const { return parts_; }
+  const std::vector<CUmemGenericAllocationHandle> &parts() const { return parts_; }
   uint64_t part_bytes() const { return part_bytes_; }
   uint64_t bytes() const { return bytes_; }
   bool is_owned() const { return !parts_.empty(); }
 
  private:
   const DriverTable &driver_;
-  std::vector<cu::AllocationHandle> parts_;
+  std::vector<CUmemGenericAllocationHandle> parts_;
   uint64_t part_bytes_ = 0;
   uint64_t bytes_ = 0;
   std::mutex mutex_;
-  std::vector<cu::AllocationHandle> owed_references_;
+  std::vector<CUmemGenericAllocationHandle> owed_references_;
 };
 
 }  // namespace vram

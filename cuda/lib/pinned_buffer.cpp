@@ -4,7 +4,7 @@ namespace vram {
 
 vram_status PinnedBuffer::create(uint64_t bytes) {
   void *address = nullptr;
-  const cu::Result result = driver_.cuMemHostAlloc(&address, bytes, cu::kHostAllocPortable);
+  const CUresult result = driver_.cuMemHostAlloc(&address, bytes, CU_MEMHOSTALLOC_PORTABLE);
   VRAM_TRY(from_driver(result, VRAM_HOST_OUT_OF_MEMORY));
   data_ = static_cast<uint8_t *>(address);
   bytes_ = bytes;

@@ -7,11 +7,11 @@ namespace vram {
 
 /** What the memory is said to be: `access` for `device`, nothing for any other of `device_count`. */
 struct ResidencyClaim {
-  cu::DevicePtr address;
+  CUdeviceptr address;
   uint64_t bytes;
   int device;
   int device_count;
-  cu::AccessFlags access;
+  CUmemAccess_flags access;
 };
 
 /** Writes every VRAM_VIOLATION_* that the driver's answers show. Fails only when the driver does not answer. `memory`

@@ -5,14 +5,14 @@
 
 namespace vram {
 
-vram_status wait_for(const DriverTable &driver, cu::Stream stream, bool *out_idle) {
-  const cu::Result result = driver.cuStreamSynchronize(stream);
-  *out_idle = result == cu::kSuccess || driver.cuStreamSynchronize(stream) == cu::kSuccess;
+vram_status wait_for(const DriverTable &driver, CUstream stream, bool *out_idle) {
+  const CUresult result = driver.cuStreamSynchronize(stream);
+  *out_idle = result == CUDA_SUCCESS || driver.cuStreamSynchronize(stream) == CUDA_SUCCESS;
   return from_driver(result);
 }
 
 vram_status StagedStream::create(uint64_t buffer_bytes) {
-  VRAM_TRY(from_driver(driver_.cuStreamCreate(&stream_, cu::kStreamNonBlocking)));
+  VRAM_TRY(from_driver(driver_.cuStreamCreate(&stream_, CU_STREAM_NON_BLOCKING)));
   return buffer_.create(buffer_bytes);
 }
 
@@ -33,12 +33,12 @@ vram_status StagedStream::settle() {
   return status;
 }
 
-vram_status StagedStream::copy_in(cu::DevicePtr destination, const uint8_t *source, uint64_t bytes) {
+vram_status StagedStream::copy_in(CUdeviceptr destination, const uint8_t *source, uint64_t bytes) {
   for (uint64_t done = 0; done < bytes;) {
     const uint64_t piece = std::min(bytes - done, buffer_.bytes());
     VRAM_TRY(settle());
     std::memcpy(buffer_.data(), source + done, piece);
-    VRAM_TRY(run([&](cu::Stream stream) {
+    VRAM_TRY(run([&](CUstream stream) {
       return from_driver(driver_.cuMemcpyHtoDAsync_v2(destination + done, buffer_.data(), piece, stream));
     }));
     done += piece;
@@ -46,10 +46,10 @@ vram_status StagedStream::copy_in(cu::DevicePtr destination, const uint8_t *sour
   return VRAM_OK;
 }
 
-vram_status StagedStream::copy_out(uint8_t *destination, cu::DevicePtr source, uint64_t bytes) {
+vram_status StagedStream::copy_out(uint8_t *destination, CUdeviceptr source, uint64_t bytes) {
   for (uint64_t done = 0; done < bytes;) {
     const uint64_t piece = std::min(bytes - done, buffer_.bytes());
-    VRAM_TRY(run([&](cu::Stream stream) {
+    VRAM_TRY(run([&](CUstream stream) {
       return from_driver(driver_.cuMemcpyDtoHAsync_v2(buffer_.data(), source + done, piece, stream));
     }));
     std::memcpy(destination + done, buffer_.data(), piece);
@@ -58,8 +58,8 @@ vram_status StagedStream::copy_out(uint8_t *destination, cu::DevicePtr source, u
   return VRAM_OK;
 }
 
-vram_status StagedStream::fill_with_zeros(cu::DevicePtr destination, uint64_t bytes) {
-  return run([&](cu::Stream stream) { return from_driver(driver_.cuMemsetD8Async(destination, 0, bytes, stream)); });
+vram_status StagedStream::fill_with_zeros(CUdeviceptr destination, uint64_t bytes) {
+  return run([&](CUstream stream) { return from_driver(driver_.cuMemsetD8Async(destination, 0, bytes, stream)); });
 }
 
 }  // namespace vram

@@ -28,9 +28,9 @@ class StagedStream {
   std::mutex &mutex() { return mutex_; }
 
   /** Each returns when the device is done with it, whether it went well or not. */
-  vram_status copy_in(cu::DevicePtr destination, const uint8_t *source, uint64_t bytes);
-  vram_status copy_out(uint8_t *destination, cu::DevicePtr source, uint64_t bytes);
-  vram_status fill_with_zeros(cu::DevicePtr destination, uint64_t bytes);
+  vram_status copy_in(CUdeviceptr destination, const uint8_t *source, uint64_t bytes);
+  vram_status copy_out(uint8_t *destination, CUdeviceptr source, uint64_t bytes);
+  vram_status fill_with_zeros(CUdeviceptr destination, uint64_t bytes);
 
   /** Runs work(stream), which enqueues what it likes and returns a status, then waits for all of it. */
   template <typename Work>
@@ -47,12 +47,12 @@ class StagedStream {
  private:
   const DriverTable &driver_;
   std::mutex mutex_;
-  cu::Stream stream_ = nullptr;
+  CUstream stream_ = nullptr;
   PinnedBuffer buffer_;
   bool unsettled_ = false;  // work may be under way that nobody has waited for to the end
 };
 
 /** Waits for a stream. A failure is reported, after a second try: what is not waited for must not be freed. */
-vram_status wait_for(const DriverTable &driver, cu::Stream stream, bool *out_idle);
+vram_status wait_for(const DriverTable &driver, CUstream stream, bool *out_idle);
 
 }  // namespace vram

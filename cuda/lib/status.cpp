@@ -5,13 +5,13 @@
 namespace vram {
 namespace {
 
-using GetErrorName = cu::Result (*)(cu::Result, const char **);
+using GetErrorName = CUresult (*)(CUresult, const char **);
 std::atomic<GetErrorName> driver_error_name{nullptr};
 
-const char *driver_status_name(cu::Result result) {
+const char *driver_status_name(CUresult result) {
   const GetErrorName ask = driver_error_name.load();
   const char *name = nullptr;
-  if (ask != nullptr && ask(result, &name) == cu::kSuccess && name != nullptr) return name;
+  if (ask != nullptr && ask(result, &name) == CUDA_SUCCESS && name != nullptr) return name;
   return "CUDA_ERROR_UNRECOGNIZED";
 }
 
@@ -56,7 +56,9 @@ const char *status_name(vram_status status) {
     NAME(VRAM_FILE_DIFFERS)
 #undef NAME
     default:
-      return status > VRAM_DRIVER_ERROR_BASE ? driver_status_name(status - VRAM_DRIVER_ERROR_BASE) : "VRAM_UNKNOWN";
+      return status > VRAM_DRIVER_ERROR_BASE
+                 ? driver_status_name(static_cast<CUresult>(status - VRAM_DRIVER_ERROR_BASE))
+                 : "VRAM_UNKNOWN";
   }
 }
 

@@ -12,14 +12,14 @@
 
 namespace vram {
 
-/** VRAM_OK for kSuccess, VRAM_DRIVER_ERROR_BASE + result for anything else. */
-inline vram_status from_driver(cu::Result result) {
-  return result == cu::kSuccess ? VRAM_OK : VRAM_DRIVER_ERROR_BASE + result;
+/** VRAM_OK for CUDA_SUCCESS, VRAM_DRIVER_ERROR_BASE + result for anything else. */
+inline vram_status from_driver(CUresult result) {
+  return result == CUDA_SUCCESS ? VRAM_OK : VRAM_DRIVER_ERROR_BASE + result;
 }
 
 /** The same for a call that takes memory: `exhausted` where the driver has none left. */
-inline vram_status from_driver(cu::Result result, vram_status exhausted) {
-  return result == cu::kOutOfMemory ? exhausted : from_driver(result);
+inline vram_status from_driver(CUresult result, vram_status exhausted) {
+  return result == CUDA_ERROR_OUT_OF_MEMORY ? exhausted : from_driver(result);
 }
 
 /** What is remembered when several steps are tried whatever becomes of the others: the first failure. */
@@ -28,7 +28,7 @@ inline vram_status first_failure(vram_status earlier, vram_status later) {
 }
 
 /** Names of driver errors are the driver's; the one that was loaded last is asked. It is never unloaded. */
-void name_driver_errors_by(cu::Result (*get_error_name)(cu::Result, const char **));
+void name_driver_errors_by(CUresult (*get_error_name)(CUresult, const char **));
 
 const char *status_name(vram_status status);
 

@@ -20,11 +20,11 @@ bool block_off(uint64_t address, uint64_t bytes) {
 }
 
 /** One host MMU serves all devices: its protection is the widest that any of them has. */
-int protection(const std::vector<cu::AccessFlags> &access) {
+int protection(const std::vector<CUmemAccess_flags> &access) {
   switch (*std::max_element(access.begin(), access.end())) {
-    case cu::kAccessReadWrite:
+    case CU_MEM_ACCESS_FLAGS_PROT_READWRITE:
       return PROT_READ | PROT_WRITE;
-    case cu::kAccessRead:
+    case CU_MEM_ACCESS_FLAGS_PROT_READ:
       return PROT_READ;
     default:
       return PROT_NONE;
@@ -37,15 +37,15 @@ bool covers(const Mapping &mapping, uint64_t address) {
 
 }  // namespace
 
-cu::Result AddressSpace::reserve(uint64_t bytes, uint64_t alignment, uint64_t *out_address) {
-  if (!is_whole_granules(bytes) || (alignment & (alignment - 1)) != 0) return cu::kInvalidValue;
+CUresult AddressSpace::reserve(uint64_t bytes, uint64_t alignment, uint64_t *out_address) {
+  if (!is_whole_granules(bytes) || (alignment & (alignment - 1)) != 0) return CUDA_ERROR_INVALID_VALUE;
   const uint64_t step = std::max(alignment, kGranuleBytes);
-  if (bytes > kMostBytes || step > kMostBytes) return cu::kOutOfMemory;
+  if (bytes > kMostBytes || step > kMostBytes) return CUDA_ERROR_OUT_OF_MEMORY;
 
   // More than is needed, so that an aligned part lies in it; the rest is given back.
   const uint64_t taken_bytes = bytes + step;
   void *taken = mmap(nullptr, taken_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (taken == MAP_FAILED) return cu::kOutOfMemory;
+  if (taken == MAP_FAILED) return CUDA_ERROR_OUT_OF_MEMORY;
   const auto start = reinterpret_cast<uint64_t>(taken);
   const uint64_t address = (start + step - 1) / step * step;
   if (address != start) munmap(taken, address - start);
@@ -54,30 +54,30 @@ cu::Result AddressSpace::reserve(uint64_t bytes, uint64_t alignment, uint64_t *o
   const std::lock_guard<std::mutex> lock(mutex_);
   reservations_.emplace(address, bytes);
   *out_address = address;
-  return cu::kSuccess;
+  return CUDA_SUCCESS;
 }
 
-cu::Result AddressSpace::free(uint64_t address, uint64_t bytes) {
+CUresult AddressSpace::free(uint64_t address, uint64_t bytes) {
   const std::lock_guard<std::mutex> lock(mutex_);
   const auto found = reservations_.find(address);
-  if (found == reservations_.end() || found->second != bytes) return cu::kInvalidValue;
-  if (!overlapping(address, bytes).empty()) return cu::kInvalidValue;
-  if (munmap(at(address), bytes) != 0) return cu::kUnknown;
+  if (found == reservations_.end() || found->second != bytes) return CUDA_ERROR_INVALID_VALUE;
+  if (!overlapping(address, bytes).empty()) return CUDA_ERROR_INVALID_VALUE;
+  if (munmap(at(address), bytes) != 0) return CUDA_ERROR_UNKNOWN;
   reservations_.erase(found);
-  return cu::kSuccess;
+  return CUDA_SUCCESS;
 }
 
-cu::Result AddressSpace::map(uint64_t address, uint64_t bytes, std::shared_ptr<Allocation> allocation) {
+CUresult AddressSpace::map(uint64_t address, uint64_t bytes, std::shared_ptr<Allocation> allocation) {
   if (!is_whole_granules(bytes) || address % kGranuleBytes != 0 || bytes > allocation->bytes()) {
-    return cu::kInvalidValue;
+    return CUDA_ERROR_INVALID_VALUE;
   }
   auto mapping = std::make_shared<Mapping>();
   mapping->address = address;
   mapping->bytes = bytes;
-  mapping->access.assign(device_count_, cu::kAccessNone);
+  mapping->access.assign(device_count_, CU_MEM_ACCESS_FLAGS_PROT_NONE);
 
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (!is_in_reservation(address, bytes) || !overlapping(address, bytes).empty()) return cu::kInvalidValue;
+  if (!is_in_reservation(address, bytes) || !overlapping(address, bytes).empty()) return CUDA_ERROR_INVALID_VALUE;
   const int file = allocation->device().memory->file();
   uint64_t done = 0;
   for (const Extent &extent : allocation->extents()) {
@@ -87,36 +87,36 @@ cu::Result AddressSpace::map(uint64_t address, uint64_t bytes, std::shared_ptr<A
         mmap(at(address + done), part, PROT_NONE, MAP_SHARED | MAP_FIXED, file, static_cast<off_t>(extent.offset));
     if (mapped == MAP_FAILED) {
       block_off(address, bytes);
-      return cu::kOutOfMemory;
+      return CUDA_ERROR_OUT_OF_MEMORY;
     }
     done += part;
   }
   mapping->allocation = std::move(allocation);
   mappings_.emplace(address, std::move(mapping));
-  return cu::kSuccess;
+  return CUDA_SUCCESS;
 }
 
-cu::Result AddressSpace::unmap(uint64_t address, uint64_t bytes) {
+CUresult AddressSpace::unmap(uint64_t address, uint64_t bytes) {
   Mappings whole;  // outlives the lock: with the last reference an allocation goes back to its device
   std::unique_lock<std::mutex> lock(mutex_);
   whole = wait_for_whole(lock, address, bytes);
-  if (whole.empty()) return cu::kInvalidValue;
-  if (!block_off(address, bytes)) return cu::kUnknown;
+  if (whole.empty()) return CUDA_ERROR_INVALID_VALUE;
+  if (!block_off(address, bytes)) return CUDA_ERROR_UNKNOWN;
   for (const auto &mapping : whole) mappings_.erase(mapping->address);
-  return cu::kSuccess;
+  return CUDA_SUCCESS;
 }
 
-cu::Result AddressSpace::set_access(uint64_t address, uint64_t bytes, const cu::AccessDesc *descs, size_t count) {
+CUresult AddressSpace::set_access(uint64_t address, uint64_t bytes, const CUmemAccessDesc *descs, size_t count) {
   std::unique_lock<std::mutex> lock(mutex_);
   const Mappings whole = wait_for_whole(lock, address, bytes);
-  if (whole.empty()) return cu::kInvalidValue;
+  if (whole.empty()) return CUDA_ERROR_INVALID_VALUE;
   for (const auto &mapping : whole) {
-    std::vector<cu::AccessFlags> access = mapping->access;
+    std::vector<CUmemAccess_flags> access = mapping->access;
     for (size_t i = 0; i < count; ++i) access[static_cast<size_t>(descs[i].location.id)] = descs[i].flags;
-    if (mprotect(at(mapping->address), mapping->bytes, protection(access)) != 0) return cu::kOutOfMemory;
+    if (mprotect(at(mapping->address), mapping->bytes, protection(access)) != 0) return CUDA_ERROR_OUT_OF_MEMORY;
     mapping->access = std::move(access);
   }
-  return cu::kSuccess;
+  return CUDA_SUCCESS;
 }
 
 std::shared_ptr<Allocation> AddressSpace::allocation_at(uint64_t address) const {
@@ -125,7 +125,7 @@ std::shared_ptr<Allocation> AddressSpace::allocation_at(uint64_t address) const 
   return mapping == nullptr ? nullptr : mapping->allocation;
 }
 
-std::optional<cu::AccessFlags> AddressSpace::access_at(uint64_t address, int device) const {
+std::optional<CUmemAccess_flags> AddressSpace::access_at(uint64_t address, int device) const {
   const std::lock_guard<std::mutex> lock(mutex_);
   const std::shared_ptr<Mapping> mapping = mapping_at(address);
   if (mapping == nullptr) return std::nullopt;
@@ -133,7 +133,7 @@ std::optional<cu::AccessFlags> AddressSpace::access_at(uint64_t address, int dev
 }
 
 std::optional<AddressSpace::Pin> AddressSpace::pin(int device, uint64_t address, uint64_t bytes,
-                                                   cu::AccessFlags access) {
+                                                   CUmemAccess_flags access) {
   Pin pin;
   if (bytes == 0) return pin;
   if (bytes > UINT64_MAX - address) return std::nullopt;

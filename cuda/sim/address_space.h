@@ -21,8 +21,8 @@ struct Mapping {
   uint64_t address;
   uint64_t bytes;
   std::shared_ptr<Allocation> allocation;
-  std::vector<cu::AccessFlags> access; /* by device */
-  unsigned pins = 0;                   /* operations under way */
+  std::vector<CUmemAccess_flags> access; /* by device */
+  unsigned pins = 0;                     /* operations under way */
 };
 
 /** A part of a range of addresses where the device's own view of its memory has it. */
@@ -55,19 +55,19 @@ class AddressSpace {
   explicit AddressSpace(size_t device_count) : device_count_(device_count) {}
 
   /** The functions of the driver API that are named so; see there for what they demand. */
-  cu::Result reserve(uint64_t bytes, uint64_t alignment, uint64_t *out_address);
-  cu::Result free(uint64_t address, uint64_t bytes);
-  cu::Result map(uint64_t address, uint64_t bytes, std::shared_ptr<Allocation> allocation);
+  CUresult reserve(uint64_t bytes, uint64_t alignment, uint64_t *out_address);
+  CUresult free(uint64_t address, uint64_t bytes);
+  CUresult map(uint64_t address, uint64_t bytes, std::shared_ptr<Allocation> allocation);
   /** Waits for the operations that use the range. It is made of whole mappings, as set_access's is. */
-  cu::Result unmap(uint64_t address, uint64_t bytes);
-  cu::Result set_access(uint64_t address, uint64_t bytes, const cu::AccessDesc *descs, size_t count);
+  CUresult unmap(uint64_t address, uint64_t bytes);
+  CUresult set_access(uint64_t address, uint64_t bytes, const CUmemAccessDesc *descs, size_t count);
 
   /** What is mapped at an address; nothing where nothing is. */
   std::shared_ptr<Allocation> allocation_at(uint64_t address) const;
-  std::optional<cu::AccessFlags> access_at(uint64_t address, int device) const;
+  std::optional<CUmemAccess_flags> access_at(uint64_t address, int device) const;
 
   /** Pins a range for an operation of a device that needs `access`; nothing where the device would fault. */
-  std::optional<Pin> pin(int device, uint64_t address, uint64_t bytes, cu::AccessFlags access);
+  std::optional<Pin> pin(int device, uint64_t address, uint64_t bytes, CUmemAccess_flags access);
 
   /** Whether a range of the host meets a reserved one. */
   bool is_reserved(uint64_t address, uint64_t bytes) const;

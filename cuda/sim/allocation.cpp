@@ -4,27 +4,27 @@
 
 namespace cuda_sim {
 
-cu::Result Allocation::create(Device &device, uint64_t bytes, std::shared_ptr<Allocation> *out_allocation) {
+CUresult Allocation::create(Device &device, uint64_t bytes, std::shared_ptr<Allocation> *out_allocation) {
   std::shared_ptr<Allocation> allocation(new Allocation(device, bytes));
-  const cu::Result taken = device.memory->take(bytes, &allocation->extents_);
-  if (taken == cu::kSuccess) *out_allocation = std::move(allocation);
+  const CUresult taken = device.memory->take(bytes, &allocation->extents_);
+  if (taken == CUDA_SUCCESS) *out_allocation = std::move(allocation);
   return taken;
 }
 
-cu::AllocationHandle AllocationHandles::add(std::shared_ptr<Allocation> allocation) {
-  const cu::AllocationHandle handle = issue_handle();
+CUmemGenericAllocationHandle AllocationHandles::add(std::shared_ptr<Allocation> allocation) {
+  const CUmemGenericAllocationHandle handle = issue_handle();
   const std::lock_guard<std::mutex> lock(mutex_);
   entries_.emplace(handle, Entry{std::move(allocation), 1});
   return handle;
 }
 
-std::shared_ptr<Allocation> AllocationHandles::find(cu::AllocationHandle handle) const {
+std::shared_ptr<Allocation> AllocationHandles::find(CUmemGenericAllocationHandle handle) const {
   const std::lock_guard<std::mutex> lock(mutex_);
   const auto found = entries_.find(handle);
   return found == entries_.end() ? nullptr : found->second.allocation;
 }
 
-cu::AllocationHandle AllocationHandles::retain(const std::shared_ptr<Allocation> &allocation) {
+CUmemGenericAllocationHandle AllocationHandles::retain(const std::shared_ptr<Allocation> &allocation) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     for (auto &[handle, entry] : entries_) {
@@ -36,7 +36,7 @@ cu::AllocationHandle AllocationHandles::retain(const std::shared_ptr<Allocation>
   return add(allocation);
 }
 
-bool AllocationHandles::release(cu::AllocationHandle handle) {
+bool AllocationHandles::release(CUmemGenericAllocationHandle handle) {
   std::shared_ptr<Allocation> last;
   const std::lock_guard<std::mutex> lock(mutex_);
   const auto found = entries_.find(handle);

@@ -12,8 +12,8 @@ namespace cuda_sim {
 
 class Allocation {
  public:
-  /** Takes `bytes` bytes of a device, whole granules; kOutOfMemory where it has no room. */
-  static cu::Result create(Device &device, uint64_t bytes, std::shared_ptr<Allocation> *out_allocation);
+  /** Takes `bytes` bytes of a device, whole granules; CUDA_ERROR_OUT_OF_MEMORY where it has no room. */
+  static CUresult create(Device &device, uint64_t bytes, std::shared_ptr<Allocation> *out_allocation);
   ~Allocation() { device_.memory->give_back(extents_); }
   Allocation(const Allocation &) = delete;
   Allocation &operator=(const Allocation &) = delete;
@@ -33,13 +33,13 @@ class Allocation {
 /** Allocation handles, each with a count of its references. */
 class AllocationHandles {
  public:
-  cu::AllocationHandle add(std::shared_ptr<Allocation> allocation);
+  CUmemGenericAllocationHandle add(std::shared_ptr<Allocation> allocation);
   /** Null for a handle that names nothing. */
-  std::shared_ptr<Allocation> find(cu::AllocationHandle handle) const;
+  std::shared_ptr<Allocation> find(CUmemGenericAllocationHandle handle) const;
   /** Adds a reference to the handle of an allocation, which gets a new one where it was released before. */
-  cu::AllocationHandle retain(const std::shared_ptr<Allocation> &allocation);
+  CUmemGenericAllocationHandle retain(const std::shared_ptr<Allocation> &allocation);
   /** Drops a reference; false for a handle that names nothing. */
-  bool release(cu::AllocationHandle handle);
+  bool release(CUmemGenericAllocationHandle handle);
   uint64_t count() const;
 
  private:
@@ -49,7 +49,7 @@ class AllocationHandles {
   };
 
   mutable std::mutex mutex_;
-  std::unordered_map<cu::AllocationHandle, Entry> entries_;
+  std::unordered_map<CUmemGenericAllocationHandle, Entry> entries_;
 };
 
 }  // namespace cuda_sim

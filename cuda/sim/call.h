@@ -8,7 +8,7 @@
 
 #include "simulator.h"
 
-#define DECLARE(name, parameters) extern "C" __attribute__((visibility("default"))) cu::Result name parameters;
+#define DECLARE(name, parameters) extern "C" __attribute__((visibility("default"))) CUresult name parameters;
 VRAM_CUDA_FUNCTIONS(DECLARE)
 #undef DECLARE
 
@@ -19,36 +19,36 @@ Device *&current_device();
 
 /** Runs a function's body, and lets no exception out. */
 template <typename Body>
-cu::Result call_always(const char *function, Body body) noexcept {
+CUresult call_always(const char *function, Body body) noexcept {
   try {
-    const cu::Result fault = simulator().faults.enter(function);
-    return fault != cu::kSuccess ? fault : body();
+    const CUresult fault = simulator().faults.enter(function);
+    return fault != CUDA_SUCCESS ? fault : body();
   } catch (const std::bad_alloc &) {
-    return cu::kOutOfMemory;
+    return CUDA_ERROR_OUT_OF_MEMORY;
   } catch (...) {
-    return cu::kUnknown;
+    return CUDA_ERROR_UNKNOWN;
   }
 }
 
 /** … once the driver is initialised. */
 template <typename Body>
-cu::Result call(const char *function, Body body) noexcept {
-  return call_always(function, [&] { return simulator().is_initialised() ? body() : cu::kNotInitialized; });
+CUresult call(const char *function, Body body) noexcept {
+  return call_always(function, [&] { return simulator().is_initialised() ? body() : CUDA_ERROR_NOT_INITIALIZED; });
 }
 
 /** … with the thread's device, whose context is well. */
 template <typename Body>
-cu::Result call_in_context(const char *function, Body body) noexcept {
+CUresult call_in_context(const char *function, Body body) noexcept {
   return call(function, [&] {
     Device *device = current_device();
-    if (device == nullptr || !device->context.is_retained()) return cu::kInvalidContext;
-    const cu::Result sticky = device->context.sticky_error();
-    return sticky != cu::kSuccess ? sticky : body(*device);
+    if (device == nullptr || !device->context.is_retained()) return CUDA_ERROR_INVALID_CONTEXT;
+    const CUresult sticky = device->context.sticky_error();
+    return sticky != CUDA_SUCCESS ? sticky : body(*device);
   });
 }
 
 /** The stream that a handle names in a device's context, null for its default stream; null where it names none. */
-std::shared_ptr<Stream> find_stream(cu::Stream handle, Device &device);
+std::shared_ptr<Stream> find_stream(CUstream handle, Device &device);
 
 template <typename Object>
 uintptr_t number_of(Object *handle) {

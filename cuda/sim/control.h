@@ -8,7 +8,8 @@
 
 extern "C" {
 
-/** Sets FAULTS, SPOOFS or LATENCY_US at run time; an empty value clears it. 0, or 1 for an unknown setting or bad value.
+/** Sets FAULTS, SPOOFS or LATENCY_US at run time; an empty value clears it. 0, or 1 for an unknown setting or bad
+ * value.
  */
 __attribute__((visibility("default"))) int cuSimSet(const char *setting, const char *value);
 

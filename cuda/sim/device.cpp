@@ -2,8 +2,8 @@
 
 #include <cstring>
 
-#include "stream.h"
 #include "parse.h"
+#include "stream.h"
 
 namespace cuda_sim {
 namespace {
@@ -27,8 +27,8 @@ bool PrimaryContext::release() {
   return false;
 }
 
-void PrimaryContext::die(cu::Result error) {
-  cu::Result well = cu::kSuccess;
+void PrimaryContext::die(CUresult error) {
+  CUresult well = CUDA_SUCCESS;
   sticky_error_.compare_exchange_strong(well, error);
 }
 
@@ -38,8 +38,8 @@ std::shared_ptr<Stream> PrimaryContext::default_stream(Device &device) {
   return default_stream_;
 }
 
-cu::Uuid device_uuid(int ordinal) {
-  cu::Uuid uuid = {};
+CUuuid device_uuid(int ordinal) {
+  CUuuid uuid = {};
   static const unsigned char kText[] = "simulated-gpu";
   std::memcpy(uuid.bytes, kText, sizeof(kText) - 1);
   uuid.bytes[15] = static_cast<unsigned char>(ordinal);

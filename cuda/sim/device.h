@@ -15,9 +15,6 @@ namespace cuda_sim {
 class Stream;
 struct Device;
 
-/** CUresult of an access that its address is not aligned for; libvram's header has no use for it. */
-constexpr cu::Result kMisalignedAddress = 716;
-
 /** A device's one context. It lives as long as the device; whether it may be used hangs on its references. */
 class PrimaryContext {
  public:
@@ -27,18 +24,18 @@ class PrimaryContext {
   bool is_retained() const { return references_.load() != 0; }
   uint64_t references() const { return references_.load(); }
 
-  /** The error that the context died of; kSuccess while it is well. */
-  cu::Result sticky_error() const { return sticky_error_.load(); }
+  /** The error that the context died of; CUDA_SUCCESS while it is well. */
+  CUresult sticky_error() const { return sticky_error_.load(); }
   /** Lets the context die of an error, where it is not dead yet. */
-  void die(cu::Result error);
-  void revive() { sticky_error_ = cu::kSuccess; }
+  void die(CUresult error);
+  void revive() { sticky_error_ = CUDA_SUCCESS; }
 
   /** The stream that a null handle names. */
   std::shared_ptr<Stream> default_stream(Device &device);
 
  private:
   std::atomic<uint64_t> references_{0};
-  std::atomic<cu::Result> sticky_error_{cu::kSuccess};
+  std::atomic<CUresult> sticky_error_{CUDA_SUCCESS};
   std::mutex mutex_;
   std::shared_ptr<Stream> default_stream_;
 };
@@ -53,7 +50,7 @@ struct Device {
 extern const std::string_view kDeviceName;
 
 /** The same for an ordinal in every process. */
-cu::Uuid device_uuid(int ordinal);
+CUuuid device_uuid(int ordinal);
 
 /**
  * Makes the devices that a list of sizes names ("24GiB,24GiB"), their memory in files of a directory where one is

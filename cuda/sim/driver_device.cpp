@@ -20,163 +20,163 @@ namespace {
 
 constexpr int kDriverVersion = 13000;
 
-cu::Context context_of(Device &device) {
-  return reinterpret_cast<cu::Context>(&device);
+CUcontext context_of(Device &device) {
+  return reinterpret_cast<CUcontext>(&device);
 }
 
 }  // namespace
 
-cu::Result cuInit(unsigned flags) {
+CUresult cuInit(unsigned flags) {
   return call_always("cuInit", [&] {
-    if (flags != 0) return cu::kInvalidValue;
-    const cu::Result result = simulator().initialise();
+    if (flags != 0) return CUDA_ERROR_INVALID_VALUE;
+    const CUresult result = simulator().initialise();
     simulator().latency.wait();
     return result;
   });
 }
 
-cu::Result cuDriverGetVersion(int *version) {
+CUresult cuDriverGetVersion(int *version) {
   return call_always("cuDriverGetVersion", [&] {
-    if (version == nullptr) return cu::kInvalidValue;
+    if (version == nullptr) return CUDA_ERROR_INVALID_VALUE;
     *version = kDriverVersion;
-    return cu::kSuccess;
+    return CUDA_SUCCESS;
   });
 }
 
-cu::Result cuGetErrorName(cu::Result error, const char **name) {
+CUresult cuGetErrorName(CUresult error, const char **name) {
   return call_always("cuGetErrorName", [&] {
-    if (name == nullptr) return cu::kInvalidValue;
+    if (name == nullptr) return CUDA_ERROR_INVALID_VALUE;
     static constexpr struct {
-      cu::Result error;
+      CUresult error;
       const char *name;
     } kNames[] = {
-        {cu::kSuccess, "CUDA_SUCCESS"},
-        {cu::kInvalidValue, "CUDA_ERROR_INVALID_VALUE"},
-        {cu::kOutOfMemory, "CUDA_ERROR_OUT_OF_MEMORY"},
-        {cu::kNotInitialized, "CUDA_ERROR_NOT_INITIALIZED"},
-        {cu::kDeinitialized, "CUDA_ERROR_DEINITIALIZED"},
-        {cu::kNoDevice, "CUDA_ERROR_NO_DEVICE"},
-        {cu::kInvalidDevice, "CUDA_ERROR_INVALID_DEVICE"},
-        {cu::kInvalidImage, "CUDA_ERROR_INVALID_IMAGE"},
-        {cu::kInvalidContext, "CUDA_ERROR_INVALID_CONTEXT"},
-        {cu::kNoBinaryForGpu, "CUDA_ERROR_NO_BINARY_FOR_GPU"},
-        {cu::kInvalidHandle, "CUDA_ERROR_INVALID_HANDLE"},
-        {cu::kNotFound, "CUDA_ERROR_NOT_FOUND"},
-        {cu::kNotReady, "CUDA_ERROR_NOT_READY"},
-        {cu::kIllegalAddress, "CUDA_ERROR_ILLEGAL_ADDRESS"},
-        {cu::kLaunchOutOfResources, "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES"},
-        {kMisalignedAddress, "CUDA_ERROR_MISALIGNED_ADDRESS"},
-        {cu::kLaunchFailed, "CUDA_ERROR_LAUNCH_FAILED"},
-        {cu::kNotSupported, "CUDA_ERROR_NOT_SUPPORTED"},
-        {cu::kUnknown, "CUDA_ERROR_UNKNOWN"},
+        {CUDA_SUCCESS, "CUDA_SUCCESS"},
+        {CUDA_ERROR_INVALID_VALUE, "CUDA_ERROR_INVALID_VALUE"},
+        {CUDA_ERROR_OUT_OF_MEMORY, "CUDA_ERROR_OUT_OF_MEMORY"},
+        {CUDA_ERROR_NOT_INITIALIZED, "CUDA_ERROR_NOT_INITIALIZED"},
+        {CUDA_ERROR_DEINITIALIZED, "CUDA_ERROR_DEINITIALIZED"},
+        {CUDA_ERROR_NO_DEVICE, "CUDA_ERROR_NO_DEVICE"},
+        {CUDA_ERROR_INVALID_DEVICE, "CUDA_ERROR_INVALID_DEVICE"},
+        {CUDA_ERROR_INVALID_IMAGE, "CUDA_ERROR_INVALID_IMAGE"},
+        {CUDA_ERROR_INVALID_CONTEXT, "CUDA_ERROR_INVALID_CONTEXT"},
+        {CUDA_ERROR_NO_BINARY_FOR_GPU, "CUDA_ERROR_NO_BINARY_FOR_GPU"},
+        {CUDA_ERROR_INVALID_HANDLE, "CUDA_ERROR_INVALID_HANDLE"},
+        {CUDA_ERROR_NOT_FOUND, "CUDA_ERROR_NOT_FOUND"},
+        {CUDA_ERROR_NOT_READY, "CUDA_ERROR_NOT_READY"},
+        {CUDA_ERROR_ILLEGAL_ADDRESS, "CUDA_ERROR_ILLEGAL_ADDRESS"},
+        {CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES, "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES"},
+        {CUDA_ERROR_MISALIGNED_ADDRESS, "CUDA_ERROR_MISALIGNED_ADDRESS"},
+        {CUDA_ERROR_LAUNCH_FAILED, "CUDA_ERROR_LAUNCH_FAILED"},
+        {CUDA_ERROR_NOT_SUPPORTED, "CUDA_ERROR_NOT_SUPPORTED"},
+        {CUDA_ERROR_UNKNOWN, "CUDA_ERROR_UNKNOWN"},
     };
     const auto *found =
         std::find_if(std::begin(kNames), std::end(kNames), [&](const auto &entry) { return entry.error == error; });
     *name = found != std::end(kNames) ? found->name : nullptr;
-    return *name != nullptr ? cu::kSuccess : cu::kInvalidValue;
+    return *name != nullptr ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
   });
 }
 
-cu::Result cuDeviceGetCount(int *count) {
+CUresult cuDeviceGetCount(int *count) {
   return call("cuDeviceGetCount", [&] {
-    if (count == nullptr) return cu::kInvalidValue;
+    if (count == nullptr) return CUDA_ERROR_INVALID_VALUE;
     *count = static_cast<int>(simulator().devices().size());
-    return cu::kSuccess;
+    return CUDA_SUCCESS;
   });
 }
 
-cu::Result cuDeviceGet(cu::Device *device, int ordinal) {
+CUresult cuDeviceGet(CUdevice *device, int ordinal) {
   return call("cuDeviceGet", [&] {
-    if (device == nullptr) return cu::kInvalidValue;
-    if (simulator().device(ordinal) == nullptr) return cu::kInvalidDevice;
+    if (device == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    if (simulator().device(ordinal) == nullptr) return CUDA_ERROR_INVALID_DEVICE;
     *device = ordinal;
-    return cu::kSuccess;
+    return CUDA_SUCCESS;
   });
 }
 
-cu::Result cuDeviceGetName(char *name, int bytes, cu::Device device) {
+CUresult cuDeviceGetName(char *name, int bytes, CUdevice device) {
   return call("cuDeviceGetName", [&] {
-    if (name == nullptr || bytes <= 0) return cu::kInvalidValue;
-    if (simulator().device(device) == nullptr) return cu::kInvalidDevice;
+    if (name == nullptr || bytes <= 0) return CUDA_ERROR_INVALID_VALUE;
+    if (simulator().device(device) == nullptr) return CUDA_ERROR_INVALID_DEVICE;
     const size_t length = std::min(kDeviceName.size(), static_cast<size_t>(bytes) - 1);
     std::memcpy(name, kDeviceName.data(), length);
     name[length] = '\0';
-    return cu::kSuccess;
+    return CUDA_SUCCESS;
   });
 }
 
-cu::Result cuDeviceGetUuid_v2(cu::Uuid *uuid, cu::Device device) {
+CUresult cuDeviceGetUuid_v2(CUuuid *uuid, CUdevice device) {
   return call("cuDeviceGetUuid_v2", [&] {
-    if (uuid == nullptr) return cu::kInvalidValue;
-    if (simulator().device(device) == nullptr) return cu::kInvalidDevice;
+    if (uuid == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    if (simulator().device(device) == nullptr) return CUDA_ERROR_INVALID_DEVICE;
     *uuid = device_uuid(device);
-    return cu::kSuccess;
+    return CUDA_SUCCESS;
   });
 }
 
-cu::Result cuDeviceTotalMem_v2(size_t *bytes, cu::Device device) {
+CUresult cuDeviceTotalMem_v2(size_t *bytes, CUdevice device) {
   return call("cuDeviceTotalMem_v2", [&] {
-    if (bytes == nullptr) return cu::kInvalidValue;
+    if (bytes == nullptr) return CUDA_ERROR_INVALID_VALUE;
     const Device *found = simulator().device(device);
-    if (found == nullptr) return cu::kInvalidDevice;
+    if (found == nullptr) return CUDA_ERROR_INVALID_DEVICE;
     *bytes = found->memory->capacity_bytes();
-    return cu::kSuccess;
+    return CUDA_SUCCESS;
   });
 }
 
-cu::Result cuDeviceGetAttribute(int *value, cu::DeviceAttribute attribute, cu::Device device) {
+CUresult cuDeviceGetAttribute(int *value, CUdevice_attribute attribute, CUdevice device) {
   return call("cuDeviceGetAttribute", [&] {
-    if (value == nullptr) return cu::kInvalidValue;
-    if (simulator().device(device) == nullptr) return cu::kInvalidDevice;
+    if (value == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    if (simulator().device(device) == nullptr) return CUDA_ERROR_INVALID_DEVICE;
     switch (attribute) {
-      case cu::kAttributeMultiprocessorCount:
+      case CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT:
         *value = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-        return cu::kSuccess;
-      case cu::kAttributeComputeCapabilityMajor:
+        return CUDA_SUCCESS;
+      case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR:
         *value = 7;
-        return cu::kSuccess;
-      case cu::kAttributeComputeCapabilityMinor:
+        return CUDA_SUCCESS;
+      case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR:
         *value = 5;
-        return cu::kSuccess;
-      case cu::kAttributeVirtualMemoryManagementSupported:
+        return CUDA_SUCCESS;
+      case CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED:
         *value = simulator().spoofs.report(Spoof::kVmm, 1);
-        return cu::kSuccess;
+        return CUDA_SUCCESS;
     }
-    return cu::kInvalidValue;
+    return CUDA_ERROR_INVALID_VALUE;
   });
 }
 
-cu::Result cuDevicePrimaryCtxRetain(cu::Context *context, cu::Device device) {
+CUresult cuDevicePrimaryCtxRetain(CUcontext *context, CUdevice device) {
   return call("cuDevicePrimaryCtxRetain", [&] {
-    if (context == nullptr) return cu::kInvalidValue;
+    if (context == nullptr) return CUDA_ERROR_INVALID_VALUE;
     Device *found = simulator().device(device);
-    if (found == nullptr) return cu::kInvalidDevice;
+    if (found == nullptr) return CUDA_ERROR_INVALID_DEVICE;
     found->context.retain();
     *context = context_of(*found);
-    return cu::kSuccess;
+    return CUDA_SUCCESS;
   });
 }
 
-cu::Result cuDevicePrimaryCtxRelease_v2(cu::Device device) {
+CUresult cuDevicePrimaryCtxRelease_v2(CUdevice device) {
   return call("cuDevicePrimaryCtxRelease_v2", [&] {
     Device *found = simulator().device(device);
-    if (found == nullptr) return cu::kInvalidDevice;
-    return found->context.release() ? cu::kSuccess : cu::kInvalidContext;
+    if (found == nullptr) return CUDA_ERROR_INVALID_DEVICE;
+    return found->context.release() ? CUDA_SUCCESS : CUDA_ERROR_INVALID_CONTEXT;
   });
 }
 
-cu::Result cuCtxSetCurrent(cu::Context context) {
+CUresult cuCtxSetCurrent(CUcontext context) {
   return call("cuCtxSetCurrent", [&] {
     if (context == nullptr) {
       current_device() = nullptr;
-      return cu::kSuccess;
+      return CUDA_SUCCESS;
     }
     for (const auto &device : simulator().devices()) {
       if (context_of(*device) != context) continue;
-      if (!device->context.is_retained()) return cu::kInvalidContext;
+      if (!device->context.is_retained()) return CUDA_ERROR_INVALID_CONTEXT;
       current_device() = device.get();
-      return cu::kSuccess;
+      return CUDA_SUCCESS;
     }
-    return cu::kInvalidContext;
+    return CUDA_ERROR_INVALID_CONTEXT;
   });
 }

@@ -5,20 +5,20 @@ using namespace cuda_sim;
 
 namespace {
 
-bool is_device(const cu::MemLocation &location) {
-  return location.type == cu::kLocationDevice && simulator().device(location.id) != nullptr;
+bool is_device(const CUmemLocation &location) {
+  return location.type == CU_MEM_LOCATION_TYPE_DEVICE && simulator().device(location.id) != nullptr;
 }
 
-cu::Result check(const cu::AllocationProp *prop) {
-  if (prop == nullptr || prop->type != cu::kAllocationPinned) return cu::kInvalidValue;
-  if (prop->location.type != cu::kLocationDevice) return cu::kInvalidValue;
-  if (simulator().device(prop->location.id) == nullptr) return cu::kInvalidDevice;
-  return prop->requestedHandleTypes == 0 ? cu::kSuccess : cu::kNotSupported;
+CUresult check(const CUmemAllocationProp *prop) {
+  if (prop == nullptr || prop->type != CU_MEM_ALLOCATION_TYPE_PINNED) return CUDA_ERROR_INVALID_VALUE;
+  if (prop->location.type != CU_MEM_LOCATION_TYPE_DEVICE) return CUDA_ERROR_INVALID_VALUE;
+  if (simulator().device(prop->location.id) == nullptr) return CUDA_ERROR_INVALID_DEVICE;
+  return prop->requestedHandleTypes == CU_MEM_HANDLE_TYPE_NONE ? CUDA_SUCCESS : CUDA_ERROR_NOT_SUPPORTED;
 }
 
 /** A dead context's device changes no mapping: its page tables can't be told. */
-cu::Result sticky_error_of(const std::shared_ptr<Allocation> &allocation) {
-  return allocation != nullptr ? allocation->device().context.sticky_error() : cu::kSuccess;
+CUresult sticky_error_of(const std::shared_ptr<Allocation> &allocation) {
+  return allocation != nullptr ? allocation->device().context.sticky_error() : CUDA_SUCCESS;
 }
 
 template <typename Value>
@@ -27,201 +27,204 @@ void answer(void *out, Value value) {
 }
 
 /** What is known of an address: of device memory, pinned host memory, or nothing. */
-cu::Result answer_attribute(cu::PointerAttribute attribute, cu::DevicePtr address, void *out) {
+CUresult answer_attribute(CUpointer_attribute attribute, CUdeviceptr address, void *out) {
   const Spoofs &spoofs = simulator().spoofs;
   const std::shared_ptr<Allocation> allocation = simulator().address_space().allocation_at(address);
   const auto host = simulator().host_memory.find(reinterpret_cast<const void *>(address), 1);
   constexpr int kInvalidOrdinal = -2;
   switch (attribute) {
-    case cu::kPointerMemoryType:
+    case CU_POINTER_ATTRIBUTE_MEMORY_TYPE:
       if (allocation != nullptr) {
-        answer(out, static_cast<unsigned>(spoofs.report(Spoof::kMemoryType, cu::kMemoryTypeDevice)));
+        answer(out, static_cast<unsigned>(spoofs.report(Spoof::kMemoryType, CU_MEMORYTYPE_DEVICE)));
       } else {
-        answer(out, host != nullptr ? static_cast<unsigned>(cu::kMemoryTypeHost) : 0u);
+        answer(out, host != nullptr ? static_cast<unsigned>(CU_MEMORYTYPE_HOST) : 0u);
       }
-      return cu::kSuccess;
-    case cu::kPointerHostPointer:
+      return CUDA_SUCCESS;
+    case CU_POINTER_ATTRIBUTE_HOST_POINTER:
       if (allocation != nullptr) {
         answer(out, spoofs.report(Spoof::kHostPointer, 0) != 0 ? reinterpret_cast<void *>(address) : nullptr);
       } else {
         answer(out, host != nullptr ? reinterpret_cast<void *>(address) : nullptr);
       }
-      return cu::kSuccess;
-    case cu::kPointerIsManaged:
+      return CUDA_SUCCESS;
+    case CU_POINTER_ATTRIBUTE_IS_MANAGED:
       // A boolean, and not known to be wider than a byte: callers clear the rest.
       answer(out, allocation != nullptr && spoofs.report(Spoof::kIsManaged, 0) != 0);
-      return cu::kSuccess;
-    case cu::kPointerDeviceOrdinal:
+      return CUDA_SUCCESS;
+    case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL:
       if (allocation != nullptr) {
         answer(out, spoofs.report(Spoof::kOrdinal, allocation->device().ordinal));
       } else {
         answer(out, host != nullptr ? host->device() : kInvalidOrdinal);
       }
-      return cu::kSuccess;
+      return CUDA_SUCCESS;
   }
-  return cu::kInvalidValue;
+  return CUDA_ERROR_INVALID_VALUE;
 }
 
 }  // namespace
 
-cu::Result cuMemGetInfo_v2(size_t *free_bytes, size_t *total_bytes) {
+CUresult cuMemGetInfo_v2(size_t *free_bytes, size_t *total_bytes) {
   return call_in_context("cuMemGetInfo_v2", [&](Device &device) {
-    if (free_bytes == nullptr || total_bytes == nullptr) return cu::kInvalidValue;
+    if (free_bytes == nullptr || total_bytes == nullptr) return CUDA_ERROR_INVALID_VALUE;
     *free_bytes = device.memory->free_bytes();
     *total_bytes = device.memory->capacity_bytes();
-    return cu::kSuccess;
+    return CUDA_SUCCESS;
   });
 }
 
-cu::Result cuMemGetAllocationGranularity(size_t *bytes, const cu::AllocationProp *prop, cu::GranularityFlags option) {
+CUresult cuMemGetAllocationGranularity(size_t *bytes, const CUmemAllocationProp *prop,
+                                       CUmemAllocationGranularity_flags option) {
   return call("cuMemGetAllocationGranularity", [&] {
     constexpr int kGranularityRecommended = 1;
-    if (bytes == nullptr || (option != cu::kGranularityMinimum && option != kGranularityRecommended)) {
-      return cu::kInvalidValue;
+    if (bytes == nullptr || (option != CU_MEM_ALLOC_GRANULARITY_MINIMUM && option != kGranularityRecommended)) {
+      return CUDA_ERROR_INVALID_VALUE;
     }
-    const cu::Result checked = check(prop);
-    if (checked == cu::kSuccess) *bytes = kGranuleBytes;
+    const CUresult checked = check(prop);
+    if (checked == CUDA_SUCCESS) *bytes = kGranuleBytes;
     return checked;
   });
 }
 
-cu::Result cuMemCreate(cu::AllocationHandle *handle, size_t bytes, const cu::AllocationProp *prop,
-                       unsigned long long flags) {
+CUresult cuMemCreate(CUmemGenericAllocationHandle *handle, size_t bytes, const CUmemAllocationProp *prop,
+                     unsigned long long flags) {
   return call("cuMemCreate", [&] {
-    if (handle == nullptr || flags != 0 || !is_whole_granules(bytes)) return cu::kInvalidValue;
-    const cu::Result checked = check(prop);
-    if (checked != cu::kSuccess) return checked;
+    if (handle == nullptr || flags != 0 || !is_whole_granules(bytes)) return CUDA_ERROR_INVALID_VALUE;
+    const CUresult checked = check(prop);
+    if (checked != CUDA_SUCCESS) return checked;
     Device &device = *simulator().device(prop->location.id);
-    const cu::Result sticky = device.context.sticky_error();
-    if (sticky != cu::kSuccess) return sticky;
+    const CUresult sticky = device.context.sticky_error();
+    if (sticky != CUDA_SUCCESS) return sticky;
     std::shared_ptr<Allocation> allocation;
-    const cu::Result created = Allocation::create(device, bytes, &allocation);
-    if (created == cu::kSuccess) *handle = simulator().allocations.add(std::move(allocation));
+    const CUresult created = Allocation::create(device, bytes, &allocation);
+    if (created == CUDA_SUCCESS) *handle = simulator().allocations.add(std::move(allocation));
     return created;
   });
 }
 
-cu::Result cuMemRelease(cu::AllocationHandle handle) {
+CUresult cuMemRelease(CUmemGenericAllocationHandle handle) {
   return call("cuMemRelease",
-              [&] { return simulator().allocations.release(handle) ? cu::kSuccess : cu::kInvalidValue; });
+              [&] { return simulator().allocations.release(handle) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE; });
 }
 
-cu::Result cuMemAddressReserve(cu::DevicePtr *address, size_t bytes, size_t alignment, cu::DevicePtr /*hint*/,
-                               unsigned long long flags) {
+CUresult cuMemAddressReserve(CUdeviceptr *address, size_t bytes, size_t alignment, CUdeviceptr /*hint*/,
+                             unsigned long long flags) {
   return call("cuMemAddressReserve", [&] {
-    if (address == nullptr || flags != 0) return cu::kInvalidValue;
+    if (address == nullptr || flags != 0) return CUDA_ERROR_INVALID_VALUE;
     uint64_t reserved = 0;
-    const cu::Result result = simulator().address_space().reserve(bytes, alignment, &reserved);
-    if (result == cu::kSuccess) *address = reserved;
+    const CUresult result = simulator().address_space().reserve(bytes, alignment, &reserved);
+    if (result == CUDA_SUCCESS) *address = reserved;
     return result;
   });
 }
 
-cu::Result cuMemAddressFree(cu::DevicePtr address, size_t bytes) {
+CUresult cuMemAddressFree(CUdeviceptr address, size_t bytes) {
   return call("cuMemAddressFree", [&] { return simulator().address_space().free(address, bytes); });
 }
 
-cu::Result cuMemMap(cu::DevicePtr address, size_t bytes, size_t offset, cu::AllocationHandle handle,
-                    unsigned long long flags) {
+CUresult cuMemMap(CUdeviceptr address, size_t bytes, size_t offset, CUmemGenericAllocationHandle handle,
+                  unsigned long long flags) {
   return call("cuMemMap", [&] {
     std::shared_ptr<Allocation> allocation = simulator().allocations.find(handle);
-    if (allocation == nullptr || offset != 0 || flags != 0) return cu::kInvalidValue;
-    const cu::Result sticky = sticky_error_of(allocation);
-    return sticky != cu::kSuccess ? sticky : simulator().address_space().map(address, bytes, std::move(allocation));
+    if (allocation == nullptr || offset != 0 || flags != 0) return CUDA_ERROR_INVALID_VALUE;
+    const CUresult sticky = sticky_error_of(allocation);
+    return sticky != CUDA_SUCCESS ? sticky : simulator().address_space().map(address, bytes, std::move(allocation));
   });
 }
 
-cu::Result cuMemUnmap(cu::DevicePtr address, size_t bytes) {
+CUresult cuMemUnmap(CUdeviceptr address, size_t bytes) {
   return call("cuMemUnmap", [&] {
     AddressSpace &space = simulator().address_space();
-    const cu::Result sticky = sticky_error_of(space.allocation_at(address));
-    return sticky != cu::kSuccess ? sticky : space.unmap(address, bytes);
+    const CUresult sticky = sticky_error_of(space.allocation_at(address));
+    return sticky != CUDA_SUCCESS ? sticky : space.unmap(address, bytes);
   });
 }
 
-cu::Result cuMemSetAccess(cu::DevicePtr address, size_t bytes, const cu::AccessDesc *descs, size_t count) {
+CUresult cuMemSetAccess(CUdeviceptr address, size_t bytes, const CUmemAccessDesc *descs, size_t count) {
   return call("cuMemSetAccess", [&] {
-    if (descs == nullptr || count == 0) return cu::kInvalidValue;
+    if (descs == nullptr || count == 0) return CUDA_ERROR_INVALID_VALUE;
     for (size_t i = 0; i < count; ++i) {
       const int flags = descs[i].flags;
-      if (flags != cu::kAccessNone && flags != cu::kAccessRead && flags != cu::kAccessReadWrite) {
-        return cu::kInvalidValue;
+      if (flags != CU_MEM_ACCESS_FLAGS_PROT_NONE && flags != CU_MEM_ACCESS_FLAGS_PROT_READ &&
+          flags != CU_MEM_ACCESS_FLAGS_PROT_READWRITE) {
+        return CUDA_ERROR_INVALID_VALUE;
       }
-      if (descs[i].location.type != cu::kLocationDevice) return cu::kInvalidValue;
-      if (!is_device(descs[i].location)) return cu::kInvalidDevice;
+      if (descs[i].location.type != CU_MEM_LOCATION_TYPE_DEVICE) return CUDA_ERROR_INVALID_VALUE;
+      if (!is_device(descs[i].location)) return CUDA_ERROR_INVALID_DEVICE;
     }
     AddressSpace &space = simulator().address_space();
-    const cu::Result sticky = sticky_error_of(space.allocation_at(address));
-    return sticky != cu::kSuccess ? sticky : space.set_access(address, bytes, descs, count);
+    const CUresult sticky = sticky_error_of(space.allocation_at(address));
+    return sticky != CUDA_SUCCESS ? sticky : space.set_access(address, bytes, descs, count);
   });
 }
 
-cu::Result cuMemGetAccess(unsigned long long *flags, const cu::MemLocation *location, cu::DevicePtr address) {
+CUresult cuMemGetAccess(unsigned long long *flags, const CUmemLocation *location, CUdeviceptr address) {
   return call("cuMemGetAccess", [&] {
-    if (flags == nullptr || location == nullptr || location->type != cu::kLocationDevice) return cu::kInvalidValue;
-    if (!is_device(*location)) return cu::kInvalidDevice;
+    if (flags == nullptr || location == nullptr || location->type != CU_MEM_LOCATION_TYPE_DEVICE)
+      return CUDA_ERROR_INVALID_VALUE;
+    if (!is_device(*location)) return CUDA_ERROR_INVALID_DEVICE;
     const AddressSpace &space = simulator().address_space();
     const std::shared_ptr<Allocation> allocation = space.allocation_at(address);
-    const std::optional<cu::AccessFlags> access = space.access_at(address, location->id);
-    if (allocation == nullptr || !access) return cu::kInvalidValue;
+    const std::optional<CUmemAccess_flags> access = space.access_at(address, location->id);
+    if (allocation == nullptr || !access) return CUDA_ERROR_INVALID_VALUE;
     const bool own = allocation->device().ordinal == location->id;
     const int told = simulator().spoofs.report(own ? Spoof::kAccess : Spoof::kForeignAccess, *access);
     *flags = static_cast<unsigned long long>(told);
-    return cu::kSuccess;
+    return CUDA_SUCCESS;
   });
 }
 
-cu::Result cuMemRetainAllocationHandle(cu::AllocationHandle *handle, void *address) {
+CUresult cuMemRetainAllocationHandle(CUmemGenericAllocationHandle *handle, void *address) {
   return call("cuMemRetainAllocationHandle", [&] {
-    if (handle == nullptr) return cu::kInvalidValue;
+    if (handle == nullptr) return CUDA_ERROR_INVALID_VALUE;
     const auto allocation = simulator().address_space().allocation_at(reinterpret_cast<uint64_t>(address));
-    if (allocation == nullptr) return cu::kInvalidValue;
+    if (allocation == nullptr) return CUDA_ERROR_INVALID_VALUE;
     *handle = simulator().allocations.retain(allocation);
-    return cu::kSuccess;
+    return CUDA_SUCCESS;
   });
 }
 
-cu::Result cuMemGetAllocationPropertiesFromHandle(cu::AllocationProp *prop, cu::AllocationHandle handle) {
+CUresult cuMemGetAllocationPropertiesFromHandle(CUmemAllocationProp *prop, CUmemGenericAllocationHandle handle) {
   return call("cuMemGetAllocationPropertiesFromHandle", [&] {
     const std::shared_ptr<Allocation> allocation = simulator().allocations.find(handle);
-    if (prop == nullptr || allocation == nullptr) return cu::kInvalidValue;
+    if (prop == nullptr || allocation == nullptr) return CUDA_ERROR_INVALID_VALUE;
     const Spoofs &spoofs = simulator().spoofs;
-    cu::AllocationProp answer = {};
-    answer.type = cu::kAllocationPinned;
-    answer.location.type = static_cast<cu::LocationType>(spoofs.report(Spoof::kLocationType, cu::kLocationDevice));
+    CUmemAllocationProp answer = {};
+    answer.type = CU_MEM_ALLOCATION_TYPE_PINNED;
+    answer.location.type =
+        static_cast<CUmemLocationType>(spoofs.report(Spoof::kLocationType, CU_MEM_LOCATION_TYPE_DEVICE));
     answer.location.id = spoofs.report(Spoof::kLocationId, allocation->device().ordinal);
     *prop = answer;
-    return cu::kSuccess;
+    return CUDA_SUCCESS;
   });
 }
 
-cu::Result cuPointerGetAttributes(unsigned count, cu::PointerAttribute *attributes, void **values,
-                                  cu::DevicePtr address) {
+CUresult cuPointerGetAttributes(unsigned count, CUpointer_attribute *attributes, void **values, CUdeviceptr address) {
   return call_in_context("cuPointerGetAttributes", [&](Device &) {
-    if (count == 0 || attributes == nullptr || values == nullptr) return cu::kInvalidValue;
+    if (count == 0 || attributes == nullptr || values == nullptr) return CUDA_ERROR_INVALID_VALUE;
     for (unsigned i = 0; i < count; ++i) {
-      const cu::Result result =
-          values[i] != nullptr ? answer_attribute(attributes[i], address, values[i]) : cu::kInvalidValue;
-      if (result != cu::kSuccess) return result;
+      const CUresult result =
+          values[i] != nullptr ? answer_attribute(attributes[i], address, values[i]) : CUDA_ERROR_INVALID_VALUE;
+      if (result != CUDA_SUCCESS) return result;
     }
-    return cu::kSuccess;
+    return CUDA_SUCCESS;
   });
 }
 
-cu::Result cuMemHostAlloc(void **address, size_t bytes, unsigned flags) {
+CUresult cuMemHostAlloc(void **address, size_t bytes, unsigned flags) {
   return call_in_context("cuMemHostAlloc", [&](Device &device) {
     constexpr unsigned kKnownFlags = 7;
-    if (address == nullptr || bytes == 0 || (flags & ~kKnownFlags) != 0) return cu::kInvalidValue;
+    if (address == nullptr || bytes == 0 || (flags & ~kKnownFlags) != 0) return CUDA_ERROR_INVALID_VALUE;
     std::shared_ptr<HostBuffer> buffer = HostBuffer::create(bytes, device.ordinal);
-    if (buffer == nullptr) return cu::kOutOfMemory;
+    if (buffer == nullptr) return CUDA_ERROR_OUT_OF_MEMORY;
     *address = buffer->address();
     simulator().host_memory.add(std::move(buffer));
-    return cu::kSuccess;
+    return CUDA_SUCCESS;
   });
 }
 
-cu::Result cuMemFreeHost(void *address) {
+CUresult cuMemFreeHost(void *address) {
   return call_in_context("cuMemFreeHost", [&](Device &) {
-    return simulator().host_memory.remove(address) ? cu::kSuccess : cu::kInvalidValue;
+    return simulator().host_memory.remove(address) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
   });
 }

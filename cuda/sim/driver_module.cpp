@@ -3,37 +3,37 @@
 
 using namespace cuda_sim;
 
-cu::Result cuModuleLoadData(cu::Module *module, const void *image) {
+CUresult cuModuleLoadData(CUmodule *module, const void *image) {
   return call_in_context("cuModuleLoadData", [&](Device &device) {
-    if (module == nullptr || image == nullptr) return cu::kInvalidValue;
+    if (module == nullptr || image == nullptr) return CUDA_ERROR_INVALID_VALUE;
     std::unique_ptr<KernelImage> loaded;
-    const cu::Result result = KernelImage::load(image, &loaded);
-    if (result != cu::kSuccess) return result;
+    const CUresult result = KernelImage::load(image, &loaded);
+    if (result != CUDA_SUCCESS) return result;
     auto owner = std::make_shared<LoadedModule>(LoadedModule{device, std::move(loaded)});
-    *module = reinterpret_cast<cu::Module>(simulator().modules.add(std::move(owner)));
-    return cu::kSuccess;
+    *module = reinterpret_cast<CUmodule>(simulator().modules.add(std::move(owner)));
+    return CUDA_SUCCESS;
   });
 }
 
-cu::Result cuModuleUnload(cu::Module module) {
+CUresult cuModuleUnload(CUmodule module) {
   return call_in_context("cuModuleUnload", [&](Device &) {
     const std::shared_ptr<LoadedModule> removed = simulator().modules.remove(number_of(module));
-    if (removed == nullptr) return cu::kInvalidHandle;
+    if (removed == nullptr) return CUDA_ERROR_INVALID_HANDLE;
     // Launches under way hold their kernel, and that the module.
     simulator().kernels.remove_if([&](const LoadedKernel &kernel) { return kernel.module == removed; });
-    return cu::kSuccess;
+    return CUDA_SUCCESS;
   });
 }
 
-cu::Result cuModuleGetFunction(cu::Function *function, cu::Module module, const char *name) {
+CUresult cuModuleGetFunction(CUfunction *function, CUmodule module, const char *name) {
   return call_in_context("cuModuleGetFunction", [&](Device &) {
-    if (function == nullptr || name == nullptr) return cu::kInvalidValue;
+    if (function == nullptr || name == nullptr) return CUDA_ERROR_INVALID_VALUE;
     const std::shared_ptr<LoadedModule> loaded = simulator().modules.find(number_of(module));
-    if (loaded == nullptr) return cu::kInvalidHandle;
+    if (loaded == nullptr) return CUDA_ERROR_INVALID_HANDLE;
     const Kernel *kernel = loaded->image->find(name);
-    if (kernel == nullptr) return cu::kNotFound;
+    if (kernel == nullptr) return CUDA_ERROR_NOT_FOUND;
     auto found = std::make_shared<LoadedKernel>(LoadedKernel{loaded, kernel});
-    *function = reinterpret_cast<cu::Function>(simulator().kernels.add(std::move(found)));
-    return cu::kSuccess;
+    *function = reinterpret_cast<CUfunction>(simulator().kernels.add(std::move(found)));
+    return CUDA_SUCCESS;
   });
 }

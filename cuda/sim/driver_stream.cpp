@@ -9,7 +9,7 @@ using namespace cuda_sim;
 
 namespace cuda_sim {
 
-std::shared_ptr<Stream> find_stream(cu::Stream handle, Device &device) {
+std::shared_ptr<Stream> find_stream(CUstream handle, Device &device) {
   if (handle == nullptr) return device.context.default_stream(device);
   std::shared_ptr<Stream> stream = simulator().streams.find(number_of(handle));
   return stream != nullptr && &stream->device() == &device ? stream : nullptr;
@@ -27,26 +27,27 @@ bool is_host_range(const void *address, size_t bytes) {
   return address != nullptr && !simulator().address_space().is_reserved(reinterpret_cast<uint64_t>(address), bytes);
 }
 
-cu::Result copy_in(Device &device, cu::DevicePtr destination, const void *source, size_t bytes) {
-  const auto pin = simulator().address_space().pin(device.ordinal, destination, bytes, cu::kAccessReadWrite);
-  if (!pin) return cu::kIllegalAddress;
+CUresult copy_in(Device &device, CUdeviceptr destination, const void *source, size_t bytes) {
+  const auto pin =
+      simulator().address_space().pin(device.ordinal, destination, bytes, CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
+  if (!pin) return CUDA_ERROR_ILLEGAL_ADDRESS;
   const auto *next = static_cast<const uint8_t *>(source);
   for (const Run &run : pin->runs(destination, bytes)) {
     std::memcpy(run.bytes, next, run.length);
     next += run.length;
   }
-  return cu::kSuccess;
+  return CUDA_SUCCESS;
 }
 
-cu::Result copy_out(Device &device, void *destination, cu::DevicePtr source, size_t bytes) {
-  const auto pin = simulator().address_space().pin(device.ordinal, source, bytes, cu::kAccessRead);
-  if (!pin) return cu::kIllegalAddress;
+CUresult copy_out(Device &device, void *destination, CUdeviceptr source, size_t bytes) {
+  const auto pin = simulator().address_space().pin(device.ordinal, source, bytes, CU_MEM_ACCESS_FLAGS_PROT_READ);
+  if (!pin) return CUDA_ERROR_ILLEGAL_ADDRESS;
   auto *next = static_cast<uint8_t *>(destination);
   for (const Run &run : pin->runs(source, bytes)) {
     std::memcpy(next, run.bytes, run.length);
     next += run.length;
   }
-  return cu::kSuccess;
+  return CUDA_SUCCESS;
 }
 
 /** Where the device's own view has what a kernel knows by its address. */
@@ -66,7 +67,7 @@ Arguments through(const std::vector<View> &views, Arguments arguments) {
   return arguments;
 }
 
-cu::Result run_kernel(Device &device, const Kernel &kernel, const Arguments &arguments, Dimensions grid) {
+CUresult run_kernel(Device &device, const Kernel &kernel, const Arguments &arguments, Dimensions grid) {
   Range ranges[kMaxRanges];
   const size_t count = kernel.ranges(arguments, grid.x, ranges);
   std::vector<AddressSpace::Pin> pins;
@@ -74,10 +75,11 @@ cu::Result run_kernel(Device &device, const Kernel &kernel, const Arguments &arg
   for (size_t i = 0; i < count; ++i) {
     const Range &range = ranges[i];
     if (range.bytes == 0) continue;
-    if (range.address % range.alignment_bytes != 0) return kMisalignedAddress;
-    auto pin = simulator().address_space().pin(device.ordinal, range.address, range.bytes,
-                                               range.writes ? cu::kAccessReadWrite : cu::kAccessRead);
-    if (!pin) return cu::kIllegalAddress;
+    if (range.address % range.alignment_bytes != 0) return CUDA_ERROR_MISALIGNED_ADDRESS;
+    auto pin = simulator().address_space().pin(
+        device.ordinal, range.address, range.bytes,
+        range.writes ? CU_MEM_ACCESS_FLAGS_PROT_READWRITE : CU_MEM_ACCESS_FLAGS_PROT_READ);
+    if (!pin) return CUDA_ERROR_ILLEGAL_ADDRESS;
     const std::vector<Run> runs = pin->runs(range.address, range.bytes);
     // One that lies in pieces is whole at its addresses alone.
     if (runs.size() == 1) views.push_back({range.address, reinterpret_cast<uint64_t>(runs.front().bytes)});
@@ -86,155 +88,156 @@ cu::Result run_kernel(Device &device, const Kernel &kernel, const Arguments &arg
   const FastKernel fast = simulator().engine() == Engine::kFast ? find_fast_kernel(kernel.name) : nullptr;
   if (fast != nullptr) {
     fast(through(views, arguments), grid.x);
-    return cu::kSuccess;
+    return CUDA_SUCCESS;
   }
-  return kernel.run(arguments, grid) ? cu::kSuccess : cu::kLaunchFailed;
+  return kernel.run(arguments, grid) ? CUDA_SUCCESS : CUDA_ERROR_LAUNCH_FAILED;
 }
 
 /** Waits for a stream's operation, and tells whether the context has survived it. */
-cu::Result finish(Stream &stream, uint64_t number) {
+CUresult finish(Stream &stream, uint64_t number) {
   stream.wait(number);
   return stream.device().context.sticky_error();
 }
 
 }  // namespace
 
-cu::Result cuMemcpyHtoDAsync_v2(cu::DevicePtr destination, const void *source, size_t bytes, cu::Stream handle) {
+CUresult cuMemcpyHtoDAsync_v2(CUdeviceptr destination, const void *source, size_t bytes, CUstream handle) {
   return call_in_context("cuMemcpyHtoDAsync_v2", [&](Device &device) {
     const std::shared_ptr<Stream> stream = find_stream(handle, device);
-    if (stream == nullptr) return cu::kInvalidHandle;
-    if (bytes == 0) return cu::kSuccess;
-    if (destination == 0 || !is_host_range(source, bytes)) return cu::kInvalidValue;
+    if (stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+    if (bytes == 0) return CUDA_SUCCESS;
+    if (destination == 0 || !is_host_range(source, bytes)) return CUDA_ERROR_INVALID_VALUE;
 
     if (const auto pinned = simulator().host_memory.find(source, bytes)) {
       stream->submit([=, &device] {
         (void)pinned;  // held, should the caller free it first
         return copy_in(device, destination, source, bytes);
       });
-      return cu::kSuccess;
+      return CUDA_SUCCESS;
     }
     if (bytes <= kMostBytesAtCall) {
       const auto *first = static_cast<const unsigned char *>(source);
       const std::vector<unsigned char> copy(first, first + bytes);
       stream->submit([=, &device] { return copy_in(device, destination, copy.data(), bytes); });
-      return cu::kSuccess;
+      return CUDA_SUCCESS;
     }
     return finish(*stream, stream->submit([=, &device] { return copy_in(device, destination, source, bytes); }));
   });
 }
 
-cu::Result cuMemcpyDtoHAsync_v2(void *destination, cu::DevicePtr source, size_t bytes, cu::Stream handle) {
+CUresult cuMemcpyDtoHAsync_v2(void *destination, CUdeviceptr source, size_t bytes, CUstream handle) {
   return call_in_context("cuMemcpyDtoHAsync_v2", [&](Device &device) {
     const std::shared_ptr<Stream> stream = find_stream(handle, device);
-    if (stream == nullptr) return cu::kInvalidHandle;
-    if (bytes == 0) return cu::kSuccess;
-    if (source == 0 || !is_host_range(destination, bytes)) return cu::kInvalidValue;
+    if (stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+    if (bytes == 0) return CUDA_SUCCESS;
+    if (source == 0 || !is_host_range(destination, bytes)) return CUDA_ERROR_INVALID_VALUE;
 
     const auto pinned = simulator().host_memory.find(destination, bytes);
     const uint64_t number = stream->submit([=, &device] {
       (void)pinned;  // held, should the caller free it first
       return copy_out(device, destination, source, bytes);
     });
-    return pinned != nullptr ? cu::kSuccess : finish(*stream, number);
+    return pinned != nullptr ? CUDA_SUCCESS : finish(*stream, number);
   });
 }
 
-cu::Result cuMemsetD8Async(cu::DevicePtr destination, unsigned char value, size_t bytes, cu::Stream handle) {
+CUresult cuMemsetD8Async(CUdeviceptr destination, unsigned char value, size_t bytes, CUstream handle) {
   return call_in_context("cuMemsetD8Async", [&](Device &device) {
     const std::shared_ptr<Stream> stream = find_stream(handle, device);
-    if (stream == nullptr) return cu::kInvalidHandle;
-    if (bytes == 0) return cu::kSuccess;
-    if (destination == 0) return cu::kInvalidValue;
+    if (stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+    if (bytes == 0) return CUDA_SUCCESS;
+    if (destination == 0) return CUDA_ERROR_INVALID_VALUE;
     stream->submit([=, &device] {
-      const auto pin = simulator().address_space().pin(device.ordinal, destination, bytes, cu::kAccessReadWrite);
-      if (!pin) return cu::kIllegalAddress;
+      const auto pin =
+          simulator().address_space().pin(device.ordinal, destination, bytes, CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
+      if (!pin) return CUDA_ERROR_ILLEGAL_ADDRESS;
       for (const Run &run : pin->runs(destination, bytes)) std::memset(run.bytes, value, run.length);
-      return cu::kSuccess;
+      return CUDA_SUCCESS;
     });
-    return cu::kSuccess;
+    return CUDA_SUCCESS;
   });
 }
 
-cu::Result cuStreamCreate(cu::Stream *stream, unsigned flags) {
+CUresult cuStreamCreate(CUstream *stream, unsigned flags) {
   return call_in_context("cuStreamCreate", [&](Device &device) {
-    if (stream == nullptr || (flags & ~cu::kStreamNonBlocking) != 0) return cu::kInvalidValue;
-    *stream = reinterpret_cast<cu::Stream>(simulator().streams.add(std::make_shared<Stream>(device)));
-    return cu::kSuccess;
+    if (stream == nullptr || (flags & ~CU_STREAM_NON_BLOCKING) != 0) return CUDA_ERROR_INVALID_VALUE;
+    *stream = reinterpret_cast<CUstream>(simulator().streams.add(std::make_shared<Stream>(device)));
+    return CUDA_SUCCESS;
   });
 }
 
-cu::Result cuStreamDestroy_v2(cu::Stream stream) {
+CUresult cuStreamDestroy_v2(CUstream stream) {
   return call_in_context("cuStreamDestroy_v2", [&](Device &) {
     const std::shared_ptr<Stream> found = simulator().streams.remove(number_of(stream));
-    if (found == nullptr) return cu::kInvalidHandle;
+    if (found == nullptr) return CUDA_ERROR_INVALID_HANDLE;
     found->close();
-    return cu::kSuccess;
+    return CUDA_SUCCESS;
   });
 }
 
-cu::Result cuStreamSynchronize(cu::Stream stream) {
+CUresult cuStreamSynchronize(CUstream stream) {
   return call_in_context("cuStreamSynchronize", [&](Device &device) {
     const std::shared_ptr<Stream> found = find_stream(stream, device);
-    if (found == nullptr) return cu::kInvalidHandle;
+    if (found == nullptr) return CUDA_ERROR_INVALID_HANDLE;
     found->wait_for_all();
     return device.context.sticky_error();
   });
 }
 
-cu::Result cuEventCreate(cu::Event *event, unsigned flags) {
+CUresult cuEventCreate(CUevent *event, unsigned flags) {
   return call_in_context("cuEventCreate", [&](Device &device) {
-    constexpr unsigned kKnownFlags = 1 | cu::kEventDisableTiming;
-    if (event == nullptr || (flags & ~kKnownFlags) != 0) return cu::kInvalidValue;
-    *event = reinterpret_cast<cu::Event>(simulator().events.add(std::make_shared<Event>(device)));
-    return cu::kSuccess;
+    constexpr unsigned kKnownFlags = 1 | CU_EVENT_DISABLE_TIMING;
+    if (event == nullptr || (flags & ~kKnownFlags) != 0) return CUDA_ERROR_INVALID_VALUE;
+    *event = reinterpret_cast<CUevent>(simulator().events.add(std::make_shared<Event>(device)));
+    return CUDA_SUCCESS;
   });
 }
 
-cu::Result cuEventDestroy_v2(cu::Event event) {
+CUresult cuEventDestroy_v2(CUevent event) {
   return call_in_context("cuEventDestroy_v2", [&](Device &) {
-    return simulator().events.remove(number_of(event)) != nullptr ? cu::kSuccess : cu::kInvalidHandle;
+    return simulator().events.remove(number_of(event)) != nullptr ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
   });
 }
 
-cu::Result cuEventRecord(cu::Event event, cu::Stream stream) {
+CUresult cuEventRecord(CUevent event, CUstream stream) {
   return call_in_context("cuEventRecord", [&](Device &device) {
     const std::shared_ptr<Event> found = simulator().events.find(number_of(event));
     const std::shared_ptr<Stream> queue = find_stream(stream, device);
-    if (found == nullptr || queue == nullptr || &found->device() != &device) return cu::kInvalidHandle;
+    if (found == nullptr || queue == nullptr || &found->device() != &device) return CUDA_ERROR_INVALID_HANDLE;
     Event::record(found, *queue);
-    return cu::kSuccess;
+    return CUDA_SUCCESS;
   });
 }
 
-cu::Result cuEventSynchronize(cu::Event event) {
+CUresult cuEventSynchronize(CUevent event) {
   return call_in_context("cuEventSynchronize", [&](Device &) {
     const std::shared_ptr<Event> found = simulator().events.find(number_of(event));
-    if (found == nullptr) return cu::kInvalidHandle;
+    if (found == nullptr) return CUDA_ERROR_INVALID_HANDLE;
     found->wait();
     return found->device().context.sticky_error();
   });
 }
 
-cu::Result cuLaunchKernel(cu::Function function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
-                          unsigned block_y, unsigned block_z, unsigned shared_bytes, cu::Stream handle,
-                          void **parameters, void **extra) {
+CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
+                        unsigned block_y, unsigned block_z, unsigned shared_bytes, CUstream handle, void **parameters,
+                        void **extra) {
   return call_in_context("cuLaunchKernel", [&](Device &device) {
     const std::shared_ptr<LoadedKernel> loaded = simulator().kernels.find(number_of(function));
     const std::shared_ptr<Stream> stream = find_stream(handle, device);
-    if (loaded == nullptr || &loaded->module->device != &device || stream == nullptr) return cu::kInvalidHandle;
+    if (loaded == nullptr || &loaded->module->device != &device || stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
 
     const Kernel &kernel = *loaded->kernel;
-    if (grid_x == 0 || grid_y != 1 || grid_z != 1 || grid_x > INT32_MAX) return cu::kInvalidValue;
-    if (block_x > kernel.block_threads) return cu::kLaunchOutOfResources;
-    if (block_x != kernel.block_threads || block_y != 1 || block_z != 1) return cu::kInvalidValue;
-    if (parameters == nullptr || extra != nullptr || shared_bytes != 0) return cu::kInvalidValue;
+    if (grid_x == 0 || grid_y != 1 || grid_z != 1 || grid_x > INT32_MAX) return CUDA_ERROR_INVALID_VALUE;
+    if (block_x > kernel.block_threads) return CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES;
+    if (block_x != kernel.block_threads || block_y != 1 || block_z != 1) return CUDA_ERROR_INVALID_VALUE;
+    if (parameters == nullptr || extra != nullptr || shared_bytes != 0) return CUDA_ERROR_INVALID_VALUE;
 
     Arguments arguments = {};
     for (size_t i = 0; i < kernel.parameter_count; ++i) {
-      if (parameters[i] == nullptr) return cu::kInvalidValue;
+      if (parameters[i] == nullptr) return CUDA_ERROR_INVALID_VALUE;
       std::memcpy(&arguments.values[i], parameters[i], kernel.parameter_bytes[i]);
     }
     stream->submit([=, &device] { return run_kernel(device, *loaded->kernel, arguments, {grid_x, 1, 1}); });
-    return cu::kSuccess;
+    return CUDA_SUCCESS;
   });
 }

@@ -39,7 +39,7 @@ bool Faults::set(std::string_view text) {
     if (const std::string_view fault = entry.substr(equals + 1); fault != kHang) {
       const std::optional<uint64_t> error = parse_number(fault);
       if (!error || *error == 0 || *error > INT_MAX) return false;
-      rule.error = static_cast<cu::Result>(*error);
+      rule.error = static_cast<CUresult>(*error);
     }
     rules.push_back(std::move(rule));
   }
@@ -60,7 +60,7 @@ void Faults::replace(std::vector<Rule> rules) {
   replaced_.notify_all();
 }
 
-cu::Result Faults::enter(const char *function) {
+CUresult Faults::enter(const char *function) {
   std::unique_lock<std::mutex> lock(mutex_);
   ++calls_[function];
   const Rule *broken = nullptr;
@@ -70,10 +70,10 @@ cu::Result Faults::enter(const char *function) {
     const bool due = rule.for_good ? rule.seen >= rule.nth : rule.seen == rule.nth;
     if (due && broken == nullptr) broken = &rule;
   }
-  if (broken == nullptr) return cu::kSuccess;
+  if (broken == nullptr) return CUDA_SUCCESS;
   if (broken->error.has_value()) return *broken->error;
   replaced_.wait(lock, [&, before = generation_] { return generation_ != before; });
-  return cu::kUnknown;
+  return CUDA_ERROR_UNKNOWN;
 }
 
 uint64_t Faults::calls(std::string_view function) const {

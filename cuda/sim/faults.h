@@ -26,8 +26,9 @@ class Faults {
   /** Forgets the rules and the counts of calls. Ends the calls that hang. */
   void reset();
 
-  /** Counts a call of a function; the error that it must return, or kSuccess. One that hung failed: kUnknown. */
-  cu::Result enter(const char *function);
+  /** Counts a call of a function; the error that it must return, or CUDA_SUCCESS. One that hung failed:
+   * CUDA_ERROR_UNKNOWN. */
+  CUresult enter(const char *function);
 
   /** Calls of a function since the last reset; of all functions for "*". */
   uint64_t calls(std::string_view function) const;
@@ -37,7 +38,7 @@ class Faults {
     std::string function;
     uint64_t nth;
     bool for_good;
-    std::optional<cu::Result> error; /* none: the call hangs */
+    std::optional<CUresult> error; /* none: the call hangs */
     uint64_t seen;
   };
 

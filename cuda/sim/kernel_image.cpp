@@ -107,32 +107,32 @@ bool copy_elf(const void *image, const Elf64_Ehdr &header, File *file) {
   return file->copy_up_to(image, end);
 }
 
-cu::Result refusal_of(const void *image) {
+CUresult refusal_of(const void *image) {
   const bool is_gpu_code = starts_with(image, ".version") || starts_with(image, "//") ||
                            starts_with(image, kFatbinMagic, sizeof(kFatbinMagic));
-  return is_gpu_code ? cu::kNoBinaryForGpu : cu::kInvalidImage;
+  return is_gpu_code ? CUDA_ERROR_NO_BINARY_FOR_GPU : CUDA_ERROR_INVALID_IMAGE;
 }
 
 }  // namespace
 
-cu::Result KernelImage::load(const void *image, std::unique_ptr<KernelImage> *out_image) {
+CUresult KernelImage::load(const void *image, std::unique_ptr<KernelImage> *out_image) {
   if (!starts_with(image, ELFMAG, SELFMAG)) return refusal_of(image);
   File file;
   Elf64_Ehdr header;
-  if (file.get() < 0) return cu::kOutOfMemory;
-  if (!file.copy_up_to(image, sizeof(header)) || !file.read_at(0, &header)) return cu::kInvalidImage;
-  if (!is_ours(header)) return cu::kNoBinaryForGpu;
-  if (!copy_elf(image, header, &file)) return cu::kInvalidImage;
+  if (file.get() < 0) return CUDA_ERROR_OUT_OF_MEMORY;
+  if (!file.copy_up_to(image, sizeof(header)) || !file.read_at(0, &header)) return CUDA_ERROR_INVALID_IMAGE;
+  if (!is_ours(header)) return CUDA_ERROR_NO_BINARY_FOR_GPU;
+  if (!copy_elf(image, header, &file)) return CUDA_ERROR_INVALID_IMAGE;
 
   // The loader knows libraries by name: the descriptor stays open as long as the library, so that its number is taken.
   const std::string path = "/proc/self/fd/" + std::to_string(file.get());
   void *library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) return cu::kInvalidImage;
+  if (library == nullptr) return CUDA_ERROR_INVALID_IMAGE;
   std::unique_ptr<KernelImage> loaded(new KernelImage(file.release(), library));
   loaded->module_ = static_cast<const KernelModule *>(dlsym(library, kModuleSymbol));
-  if (loaded->module_ == nullptr || loaded->module_->version != kModuleVersion) return cu::kNoBinaryForGpu;
+  if (loaded->module_ == nullptr || loaded->module_->version != kModuleVersion) return CUDA_ERROR_NO_BINARY_FOR_GPU;
   *out_image = std::move(loaded);
-  return cu::kSuccess;
+  return CUDA_SUCCESS;
 }
 
 KernelImage::~KernelImage() {

@@ -15,7 +15,7 @@ class KernelImage {
    * Loads an image, whose length its own headers tell. kNoBinaryForGpu for code of real GPUs (PTX, cubin, fatbin) and
    * for shared objects that hold no kernels, kInvalidImage for what is no code at all.
    */
-  static cu::Result load(const void *image, std::unique_ptr<KernelImage> *out_image);
+  static CUresult load(const void *image, std::unique_ptr<KernelImage> *out_image);
   ~KernelImage();
   KernelImage(const KernelImage &) = delete;
   KernelImage &operator=(const KernelImage &) = delete;

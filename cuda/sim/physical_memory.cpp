@@ -78,9 +78,9 @@ bool PhysicalMemory::grow(uint64_t bytes) {
   return true;
 }
 
-cu::Result PhysicalMemory::take(uint64_t bytes, std::vector<Extent> *out_extents) {
+CUresult PhysicalMemory::take(uint64_t bytes, std::vector<Extent> *out_extents) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (bytes > capacity_bytes_ - taken_bytes_) return cu::kOutOfMemory;
+  if (bytes > capacity_bytes_ - taken_bytes_) return CUDA_ERROR_OUT_OF_MEMORY;
 
   // The file grows before anything is taken, so that a failure changes nothing.
   const uint64_t idle_bytes = file_bytes_ - taken_bytes_;
@@ -88,7 +88,7 @@ cu::Result PhysicalMemory::take(uint64_t bytes, std::vector<Extent> *out_extents
   const uint64_t fresh_offset = file_bytes_;
   std::vector<Extent> extents;
   extents.reserve(free_.size() + 1);
-  if (fresh_bytes != 0 && !grow(fresh_bytes)) return cu::kOutOfMemory;
+  if (fresh_bytes != 0 && !grow(fresh_bytes)) return CUDA_ERROR_OUT_OF_MEMORY;
 
   uint64_t wanted = bytes - fresh_bytes;
   while (wanted != 0) {
@@ -104,7 +104,7 @@ cu::Result PhysicalMemory::take(uint64_t bytes, std::vector<Extent> *out_extents
   taken_bytes_ += bytes;
   join_neighbours(extents);
   *out_extents = std::move(extents);
-  return cu::kSuccess;
+  return CUDA_SUCCESS;
 }
 
 void PhysicalMemory::give_back(const std::vector<Extent> &extents) {

@@ -37,9 +37,9 @@ class PhysicalMemory {
 
   /**
    * Takes whole granules: what was given back last first, then fresh ones. Nothing is cleared. The extents come in the
-   * file's order, neighbours joined. kOutOfMemory past the capacity, or where the file can't grow.
+   * file's order, neighbours joined. CUDA_ERROR_OUT_OF_MEMORY past the capacity, or where the file can't grow.
    */
-  cu::Result take(uint64_t bytes, std::vector<Extent> *out_extents);
+  CUresult take(uint64_t bytes, std::vector<Extent> *out_extents);
   void give_back(const std::vector<Extent> &extents);
 
   int file() const { return file_; }

@@ -16,17 +16,17 @@ std::string environment(const std::string &setting) {
 
 }  // namespace
 
-cu::Result Simulator::initialise() {
+CUresult Simulator::initialise() {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (is_initialised()) return cu::kSuccess;
+  if (is_initialised()) return CUDA_SUCCESS;
   std::string error;
   if (!read_environment(&error)) {
     std::fprintf(stderr, "cuda_sim: %s\n", error.c_str());
-    return cu::kInvalidValue;
+    return CUDA_ERROR_INVALID_VALUE;
   }
   address_space_ = std::make_unique<AddressSpace>(devices_.size());
   initialised_ = true;
-  return cu::kSuccess;
+  return CUDA_SUCCESS;
 }
 
 bool Simulator::read_environment(std::string *out_error) {

@@ -12,8 +12,8 @@
 #include "host_memory.h"
 #include "kernel_image.h"
 #include "latency.h"
-#include "spoofs.h"
 #include "registry.h"
+#include "spoofs.h"
 #include "stream.h"
 
 namespace cuda_sim {
@@ -45,8 +45,9 @@ class Simulator {
   AllocationHandles allocations;
   HostMemory host_memory;
 
-  /** Reads the environment and makes the devices, once; kInvalidValue, and a line on stderr, for a bad setting. */
-  cu::Result initialise();
+  /** Reads the environment and makes the devices, once; CUDA_ERROR_INVALID_VALUE, and a line on stderr, for a bad
+   * setting. */
+  CUresult initialise();
   bool is_initialised() const { return initialised_.load(); }
 
   /** What cuSimSet does: 0, or 1 for an unknown setting or a bad value. */

@@ -9,12 +9,12 @@
 
 namespace cuda_sim {
 
-uint64_t Stream::submit(std::function<cu::Result()> operation) {
+uint64_t Stream::submit(std::function<CUresult()> operation) {
   return submit_always([this, operation = std::move(operation)] {
     PrimaryContext &context = device_.context;
-    if (context.sticky_error() != cu::kSuccess) return;
-    const cu::Result result = operation();
-    if (result != cu::kSuccess) context.die(result);
+    if (context.sticky_error() != CUDA_SUCCESS) return;
+    const CUresult result = operation();
+    if (result != CUDA_SUCCESS) context.die(result);
   });
 }
 

@@ -22,7 +22,7 @@ class Stream : public std::enable_shared_from_this<Stream> {
    * Queues an operation on the device. What it returns, if it is an error, kills the context; in a dead one it is
    * passed over. The number of the operation, for wait().
    */
-  uint64_t submit(std::function<cu::Result()> operation);
+  uint64_t submit(std::function<CUresult()> operation);
 
   /** Queues what runs in a dead context too. */
   uint64_t submit_always(std::function<void()> operation);

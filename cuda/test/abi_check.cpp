@@ -1,102 +1,119 @@
 /**
- * Holds include/cuda_driver.h against NVIDIA's cuda.h: every constant, the size of every type, the offset of every
- * member, the parameters of every function. Compiled by `make gpu`; there is nothing to run.
+ * Compares include/cuda_driver.h with NVIDIA's cuda.h: the value of every constant, the size of every type, the offset
+ * of every member, the parameters of every function. `make gpu` compiles it; there is nothing to run.
  */
-#include <cuda.h>
-
 #include <cstddef>
+#include <cstdint>
 #include <type_traits>
 
+namespace ours {
 #include "../include/cuda_driver.h"
+}
+// A macro ignores namespaces, so the value is kept before cuda.h defines the macro again.
+constexpr unsigned kOurMemHostAllocPortable = CU_MEMHOSTALLOC_PORTABLE;
+#undef CU_MEMHOSTALLOC_PORTABLE
 
-#define SAME_VALUE(ours, theirs) \
-  static_assert(static_cast<long long>(ours) == static_cast<long long>(theirs), #ours " is " #theirs)
-#define SAME_SIZE(ours, theirs) \
-  static_assert(sizeof(ours) == sizeof(theirs) && alignof(ours) == alignof(theirs), #ours " is laid out as " #theirs)
-#define SAME_MEMBER(ours, theirs, member)                                                               \
-  static_assert(offsetof(ours, member) == offsetof(theirs, member), #ours "::" #member " is in place"); \
-  static_assert(sizeof(ours::member) == sizeof(theirs::member), #ours "::" #member " is as large")
+#include <cuda.h>
 
-SAME_VALUE(cu::kSuccess, CUDA_SUCCESS);
-SAME_VALUE(cu::kInvalidValue, CUDA_ERROR_INVALID_VALUE);
-SAME_VALUE(cu::kOutOfMemory, CUDA_ERROR_OUT_OF_MEMORY);
-SAME_VALUE(cu::kNotInitialized, CUDA_ERROR_NOT_INITIALIZED);
-SAME_VALUE(cu::kDeinitialized, CUDA_ERROR_DEINITIALIZED);
-SAME_VALUE(cu::kNoDevice, CUDA_ERROR_NO_DEVICE);
-SAME_VALUE(cu::kInvalidDevice, CUDA_ERROR_INVALID_DEVICE);
-SAME_VALUE(cu::kInvalidImage, CUDA_ERROR_INVALID_IMAGE);
-SAME_VALUE(cu::kInvalidContext, CUDA_ERROR_INVALID_CONTEXT);
-SAME_VALUE(cu::kNoBinaryForGpu, CUDA_ERROR_NO_BINARY_FOR_GPU);
-SAME_VALUE(cu::kInvalidHandle, CUDA_ERROR_INVALID_HANDLE);
-SAME_VALUE(cu::kNotFound, CUDA_ERROR_NOT_FOUND);
-SAME_VALUE(cu::kNotReady, CUDA_ERROR_NOT_READY);
-SAME_VALUE(cu::kIllegalAddress, CUDA_ERROR_ILLEGAL_ADDRESS);
-SAME_VALUE(cu::kLaunchOutOfResources, CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES);
-SAME_VALUE(cu::kLaunchFailed, CUDA_ERROR_LAUNCH_FAILED);
-SAME_VALUE(cu::kNotSupported, CUDA_ERROR_NOT_SUPPORTED);
-SAME_VALUE(cu::kUnknown, CUDA_ERROR_UNKNOWN);
+#define SAME_VALUE(constant)                                                                  \
+  static_assert(static_cast<long long>(ours::constant) == static_cast<long long>(::constant), \
+                #constant " has the value of cuda.h")
+#define SAME_SIZE(type)                                                                         \
+  static_assert(sizeof(ours::type) == sizeof(::type) && alignof(ours::type) == alignof(::type), \
+                #type " has the size of cuda.h")
+#define SAME_MEMBER(type, member)                                         \
+  static_assert(offsetof(ours::type, member) == offsetof(::type, member), \
+                #type "::" #member " has the offset of cuda.h");          \
+  static_assert(sizeof(ours::type::member) == sizeof(::type::member), #type "::" #member " has the size of cuda.h")
 
-SAME_VALUE(cu::kAttributeMultiprocessorCount, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
-SAME_VALUE(cu::kAttributeComputeCapabilityMajor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR);
-SAME_VALUE(cu::kAttributeComputeCapabilityMinor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
-SAME_VALUE(cu::kAttributeVirtualMemoryManagementSupported, CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED);
+SAME_VALUE(CUDA_SUCCESS);
+SAME_VALUE(CUDA_ERROR_INVALID_VALUE);
+SAME_VALUE(CUDA_ERROR_OUT_OF_MEMORY);
+SAME_VALUE(CUDA_ERROR_NOT_INITIALIZED);
+SAME_VALUE(CUDA_ERROR_DEINITIALIZED);
+SAME_VALUE(CUDA_ERROR_NO_DEVICE);
+SAME_VALUE(CUDA_ERROR_INVALID_DEVICE);
+SAME_VALUE(CUDA_ERROR_INVALID_IMAGE);
+SAME_VALUE(CUDA_ERROR_INVALID_CONTEXT);
+SAME_VALUE(CUDA_ERROR_NO_BINARY_FOR_GPU);
+SAME_VALUE(CUDA_ERROR_INVALID_HANDLE);
+SAME_VALUE(CUDA_ERROR_NOT_FOUND);
+SAME_VALUE(CUDA_ERROR_NOT_READY);
+SAME_VALUE(CUDA_ERROR_ILLEGAL_ADDRESS);
+SAME_VALUE(CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES);
+SAME_VALUE(CUDA_ERROR_MISALIGNED_ADDRESS);
+SAME_VALUE(CUDA_ERROR_LAUNCH_FAILED);
+SAME_VALUE(CUDA_ERROR_NOT_SUPPORTED);
+SAME_VALUE(CUDA_ERROR_UNKNOWN);
 
-SAME_VALUE(cu::kPointerMemoryType, CU_POINTER_ATTRIBUTE_MEMORY_TYPE);
-SAME_VALUE(cu::kPointerHostPointer, CU_POINTER_ATTRIBUTE_HOST_POINTER);
-SAME_VALUE(cu::kPointerIsManaged, CU_POINTER_ATTRIBUTE_IS_MANAGED);
-SAME_VALUE(cu::kPointerDeviceOrdinal, CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL);
-SAME_VALUE(cu::kMemoryTypeHost, CU_MEMORYTYPE_HOST);
-SAME_VALUE(cu::kMemoryTypeDevice, CU_MEMORYTYPE_DEVICE);
+SAME_VALUE(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
+SAME_VALUE(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR);
+SAME_VALUE(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
+SAME_VALUE(CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED);
 
-SAME_VALUE(cu::kAllocationPinned, CU_MEM_ALLOCATION_TYPE_PINNED);
-SAME_VALUE(cu::kLocationDevice, CU_MEM_LOCATION_TYPE_DEVICE);
-SAME_VALUE(cu::kAccessNone, CU_MEM_ACCESS_FLAGS_PROT_NONE);
-SAME_VALUE(cu::kAccessRead, CU_MEM_ACCESS_FLAGS_PROT_READ);
-SAME_VALUE(cu::kAccessReadWrite, CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
-SAME_VALUE(cu::kGranularityMinimum, CU_MEM_ALLOC_GRANULARITY_MINIMUM);
+SAME_VALUE(CU_POINTER_ATTRIBUTE_MEMORY_TYPE);
+SAME_VALUE(CU_POINTER_ATTRIBUTE_HOST_POINTER);
+SAME_VALUE(CU_POINTER_ATTRIBUTE_IS_MANAGED);
+SAME_VALUE(CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL);
+SAME_VALUE(CU_MEMORYTYPE_HOST);
+SAME_VALUE(CU_MEMORYTYPE_DEVICE);
 
-SAME_VALUE(cu::kStreamNonBlocking, CU_STREAM_NON_BLOCKING);
-SAME_VALUE(cu::kEventDisableTiming, CU_EVENT_DISABLE_TIMING);
-SAME_VALUE(cu::kHostAllocPortable, CU_MEMHOSTALLOC_PORTABLE);
+SAME_VALUE(CU_MEM_ALLOCATION_TYPE_PINNED);
+SAME_VALUE(CU_MEM_HANDLE_TYPE_NONE);
+SAME_VALUE(CU_MEM_LOCATION_TYPE_DEVICE);
+SAME_VALUE(CU_MEM_ACCESS_FLAGS_PROT_NONE);
+SAME_VALUE(CU_MEM_ACCESS_FLAGS_PROT_READ);
+SAME_VALUE(CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
+SAME_VALUE(CU_MEM_ALLOC_GRANULARITY_MINIMUM);
 
-SAME_SIZE(cu::Result, CUresult);
-SAME_SIZE(cu::Device, CUdevice);
-SAME_SIZE(cu::DevicePtr, CUdeviceptr);
-SAME_SIZE(cu::Context, CUcontext);
-SAME_SIZE(cu::Stream, CUstream);
-SAME_SIZE(cu::Event, CUevent);
-SAME_SIZE(cu::Module, CUmodule);
-SAME_SIZE(cu::Function, CUfunction);
-SAME_SIZE(cu::AllocationHandle, CUmemGenericAllocationHandle);
-SAME_SIZE(cu::Uuid, CUuuid);
-SAME_SIZE(cu::DeviceAttribute, CUdevice_attribute);
-SAME_SIZE(cu::PointerAttribute, CUpointer_attribute);
-SAME_SIZE(cu::MemoryType, CUmemorytype);
-SAME_SIZE(cu::GranularityFlags, CUmemAllocationGranularity_flags);
+SAME_VALUE(CU_STREAM_NON_BLOCKING);
+SAME_VALUE(CU_EVENT_DISABLE_TIMING);
+static_assert(kOurMemHostAllocPortable == CU_MEMHOSTALLOC_PORTABLE, "CU_MEMHOSTALLOC_PORTABLE has the value of cuda.h");
 
-SAME_SIZE(cu::MemLocation, CUmemLocation);
-SAME_MEMBER(cu::MemLocation, CUmemLocation, type);
-SAME_MEMBER(cu::MemLocation, CUmemLocation, id);
-SAME_SIZE(cu::AllocationProp, CUmemAllocationProp);
-SAME_MEMBER(cu::AllocationProp, CUmemAllocationProp, type);
-SAME_MEMBER(cu::AllocationProp, CUmemAllocationProp, requestedHandleTypes);
-SAME_MEMBER(cu::AllocationProp, CUmemAllocationProp, location);
-SAME_MEMBER(cu::AllocationProp, CUmemAllocationProp, win32HandleMetaData);
-SAME_MEMBER(cu::AllocationProp, CUmemAllocationProp, allocFlags);
-SAME_SIZE(cu::AccessDesc, CUmemAccessDesc);
-SAME_MEMBER(cu::AccessDesc, CUmemAccessDesc, location);
-SAME_MEMBER(cu::AccessDesc, CUmemAccessDesc, flags);
+SAME_SIZE(CUresult);
+SAME_SIZE(CUdevice);
+SAME_SIZE(CUdeviceptr);
+SAME_SIZE(CUcontext);
+SAME_SIZE(CUstream);
+SAME_SIZE(CUevent);
+SAME_SIZE(CUmodule);
+SAME_SIZE(CUfunction);
+SAME_SIZE(CUmemGenericAllocationHandle);
+SAME_SIZE(CUuuid);
+SAME_SIZE(CUdevice_attribute);
+SAME_SIZE(CUpointer_attribute);
+SAME_SIZE(CUmemorytype);
+SAME_SIZE(CUmemAllocationGranularity_flags);
+SAME_SIZE(CUmemAllocationType);
+SAME_SIZE(CUmemAllocationHandleType);
+SAME_SIZE(CUmemLocationType);
+SAME_SIZE(CUmemAccess_flags);
+SAME_SIZE(CUstream_flags);
+SAME_SIZE(CUevent_flags);
+
+SAME_SIZE(CUmemLocation);
+SAME_MEMBER(CUmemLocation, type);
+SAME_MEMBER(CUmemLocation, id);
+SAME_SIZE(CUmemAllocationProp);
+SAME_MEMBER(CUmemAllocationProp, type);
+SAME_MEMBER(CUmemAllocationProp, requestedHandleTypes);
+SAME_MEMBER(CUmemAllocationProp, location);
+SAME_MEMBER(CUmemAllocationProp, win32HandleMetaData);
+SAME_MEMBER(CUmemAllocationProp, allocFlags);
+SAME_SIZE(CUmemAccessDesc);
+SAME_MEMBER(CUmemAccessDesc, location);
+SAME_MEMBER(CUmemAccessDesc, flags);
 
 namespace {
 
-/** Two parameters are passed alike when they are of one size and both, or neither, pointers. */
+/** Whether two parameters have the same size, and both or neither is a pointer. */
 template <typename Ours, typename Theirs>
 constexpr bool passed_alike = sizeof(Ours) == sizeof(Theirs) && std::is_pointer_v<Ours> == std::is_pointer_v<Theirs>;
 
 template <typename Ours, typename Theirs>
 struct SameFunction;
 template <typename... Ours, typename... Theirs>
-struct SameFunction<cu::Result(Ours...), CUresult(Theirs...)> {
+struct SameFunction<ours::CUresult(Ours...), ::CUresult(Theirs...)> {
   static constexpr bool check() {
     if constexpr (sizeof...(Ours) != sizeof...(Theirs)) {
       return false;
@@ -108,7 +125,9 @@ struct SameFunction<cu::Result(Ours...), CUresult(Theirs...)> {
 
 }  // namespace
 
-// cuda.h's macros lead an unversioned name to the version that the headers are for; the list names versions itself.
+// A macro of cuda.h replaces an unversioned name by its newest version; the list names each version itself.
 #define SAME_FUNCTION(name, parameters) \
-  static_assert(SameFunction<cu::Result parameters, decltype(::name)>::check(), #name " takes what cuda.h says");
+  static_assert(SameFunction<CUresult parameters, decltype(::name)>::check(), #name " has the parameters of cuda.h");
+namespace ours {
 VRAM_CUDA_FUNCTIONS(SAME_FUNCTION)
+}

@@ -162,7 +162,7 @@ TEST("memory that runs out between two parts is all given back") {
     simulator.set("FAULTS", fault);
     uint64_t allocation = 0;
     const vram_status status = vram_alloc(session.driver(), 0, kBytes, &allocation);
-    CHECK(status == VRAM_OUT_OF_MEMORY || status == VRAM_DRIVER_ERROR_BASE + cu::kOutOfMemory);
+    CHECK(status == VRAM_OUT_OF_MEMORY || status == VRAM_DRIVER_ERROR_BASE + CUDA_ERROR_OUT_OF_MEMORY);
     CHECK(allocation == 0);
     CHECK(session.info(0).free_bytes == before);
   }

@@ -18,7 +18,8 @@ TEST("the library says which ABI it has, and every status has a name") {
   CHECK(std::string(vram_status_name(VRAM_FILE_DIFFERS + 1)) == "VRAM_UNKNOWN");
   CHECK(std::string(vram_status_name(-1)) == "VRAM_UNKNOWN");
   const Session session;
-  CHECK(std::string(vram_status_name(VRAM_DRIVER_ERROR_BASE + cu::kIllegalAddress)) == "CUDA_ERROR_ILLEGAL_ADDRESS");
+  CHECK(std::string(vram_status_name(VRAM_DRIVER_ERROR_BASE + CUDA_ERROR_ILLEGAL_ADDRESS)) ==
+        "CUDA_ERROR_ILLEGAL_ADDRESS");
   CHECK(std::string(vram_status_name(VRAM_DRIVER_ERROR_BASE + 98765)).rfind("CUDA_ERROR_", 0) == 0);
 }
 
@@ -98,7 +99,7 @@ TEST("a missing driver, an incomplete one, missing kernels, and bad kernels are 
   options.kernels_path = "/";
   CHECK_STATUS(VRAM_KERNELS_NOT_FOUND, vram_open(&options, &driver));
   options.kernels_path = "/etc/passwd";
-  CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + cu::kInvalidImage, vram_open(&options, &driver));
+  CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + CUDA_ERROR_INVALID_IMAGE, vram_open(&options, &driver));
   CHECK(driver == 0);
 }
 

@@ -77,7 +77,7 @@ int run_fault_scenario_alone(const char *fault) {
   simulator.set("FAULTS", fault);
   FaultScenario scenario;
   const vram_status status = scenario.run();
-  return status == VRAM_DRIVER_ERROR_BASE + cu::kUnknown ? 0 : 1;
+  return status == VRAM_DRIVER_ERROR_BASE + CUDA_ERROR_UNKNOWN ? 0 : 1;
 }
 
 }  // namespace test

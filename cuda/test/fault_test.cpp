@@ -21,7 +21,7 @@ constexpr const char *kFunctions[] = {"*",
 #undef NAME
 };
 
-std::string fault(const char *function, uint64_t call, bool for_good, cu::Result error = cu::kUnknown) {
+std::string fault(const char *function, uint64_t call, bool for_good, CUresult error = CUDA_ERROR_UNKNOWN) {
   return std::string(function) + ":" + std::to_string(call) + (for_good ? "+=" : "=") + std::to_string(error);
 }
 
@@ -45,7 +45,7 @@ void check_fault(const Simulator &simulator, const std::string &setting) {
   FaultScenario scenario;
   const vram_status status = scenario.run();
   // A call whose failure cannot matter (a second try, a name) may go unnoticed; nothing else may be answered.
-  (void)check_status(__FILE__, __LINE__, VRAM_DRIVER_ERROR_BASE + cu::kUnknown, status, setting);
+  (void)check_status(__FILE__, __LINE__, VRAM_DRIVER_ERROR_BASE + CUDA_ERROR_UNKNOWN, status, setting);
   simulator.reset();
   (void)check_status(__FILE__, __LINE__, VRAM_OK, scenario.give_back(), "giving back after " + setting);
   if (simulator.live("*") != live_before) {
@@ -102,15 +102,15 @@ TEST("exhausted memory has its own status") {
   const Simulator simulator;
   const Session session;
   uint64_t allocation = 0;
-  simulator.set("FAULTS", fault("cuMemCreate", 1, false, cu::kOutOfMemory));
+  simulator.set("FAULTS", fault("cuMemCreate", 1, false, CUDA_ERROR_OUT_OF_MEMORY));
   CHECK_STATUS(VRAM_OUT_OF_MEMORY, vram_alloc(session.driver(), 0, 1, &allocation));
 
   const vram_options options = default_options();
   uint64_t driver = 0;
-  simulator.set("FAULTS", fault("cuMemHostAlloc", 1, false, cu::kOutOfMemory));
+  simulator.set("FAULTS", fault("cuMemHostAlloc", 1, false, CUDA_ERROR_OUT_OF_MEMORY));
   CHECK_STATUS(VRAM_HOST_OUT_OF_MEMORY, vram_open(&options, &driver));
-  simulator.set("FAULTS", fault("cuInit", 1, false, cu::kNoDevice));
-  CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + cu::kNoDevice, vram_open(&options, &driver));
+  simulator.set("FAULTS", fault("cuInit", 1, false, CUDA_ERROR_NO_DEVICE));
+  CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + CUDA_ERROR_NO_DEVICE, vram_open(&options, &driver));
   CHECK(driver == 0 && allocation == 0);
 }
 
@@ -122,7 +122,7 @@ TEST("a free that failed goes on where it stopped, and meanwhile nothing else ma
   uint8_t byte = 0;
   for (const char *step : {"cuMemSetAccess", "cuMemsetD8Async", "cuMemUnmap", "cuMemAddressFree", "cuMemRelease"}) {
     simulator.set("FAULTS", fault(step, 1, false));
-    CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + cu::kUnknown, vram_free(allocation));
+    CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + CUDA_ERROR_UNKNOWN, vram_free(allocation));
     const bool untouched = std::string(step) == "cuMemSetAccess";
     CHECK_STATUS(untouched ? VRAM_SEALED : VRAM_STALE_HANDLE, vram_read(allocation, 0, &byte, 1));
   }
@@ -136,7 +136,7 @@ TEST("a load that failed stays failed, and can be closed") {
   const uint64_t allocation = session.alloc(0, 2 * kMiB);
   const uint64_t load = session.open_load(allocation);
   simulator.set("FAULTS", fault("cuMemcpyHtoDAsync_v2", 1, false));
-  const vram_status failure = VRAM_DRIVER_ERROR_BASE + cu::kUnknown;
+  const vram_status failure = VRAM_DRIVER_ERROR_BASE + CUDA_ERROR_UNKNOWN;
   CHECK_STATUS(failure, vram_load_push(load, 0, kMiB));
   CHECK_STATUS(failure, vram_load_push(load, 0, kMiB));
   vram_load_result result = {};

@@ -14,10 +14,7 @@ struct Refusal {
   std::function<vram_status()> call;
 };
 
-#define REFUSAL(expected, call)           \
-  {                                       \
-    expected, #call, [&] { return call; } \
-  }
+#define REFUSAL(expected, call) {expected, #call, [&] { return call; }}
 
 void check(const std::vector<Refusal> &rows) {
   for (const Refusal &row : rows) (void)check_status(__FILE__, __LINE__, row.expected, row.call(), row.what);

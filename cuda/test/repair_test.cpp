@@ -162,7 +162,7 @@ TEST("whichever driver call fails during a repair, memory that may be written is
       const std::string fault = "*:" + std::to_string(call) + how;
       const uint64_t allocation = sealed(session, damaged);
       simulator.set("FAULTS", fault);
-      (void)check_status(__FILE__, __LINE__, VRAM_DRIVER_ERROR_BASE + cu::kUnknown,
+      (void)check_status(__FILE__, __LINE__, VRAM_DRIVER_ERROR_BASE + CUDA_ERROR_UNKNOWN,
                          repair(allocation, file, 0, data.size(), hashes), fault);
       simulator.set("FAULTS", "");
       if (!is_honest(allocation)) fail(__FILE__, __LINE__, fault + " leaves memory that is not what it is called");

@@ -59,33 +59,33 @@ TEST("a device that writes to read-only memory gets an error, not a signal") {
   const Simulator simulator;
   const Session session;
   const DriverFunctions &driver = driver_functions();
-  cu::Context context = nullptr;
-  REQUIRE(driver.cuDevicePrimaryCtxRetain(&context, 0) == cu::kSuccess);
-  REQUIRE(driver.cuCtxSetCurrent(context) == cu::kSuccess);
-  cu::AllocationProp prop = {};
-  prop.type = cu::kAllocationPinned;
-  prop.location = {cu::kLocationDevice, 0};
-  cu::AllocationHandle memory = 0;
-  cu::DevicePtr address = 0;
-  REQUIRE(driver.cuMemCreate(&memory, 2 * kMiB, &prop, 0) == cu::kSuccess);
-  REQUIRE(driver.cuMemAddressReserve(&address, 2 * kMiB, 0, 0, 0) == cu::kSuccess);
-  REQUIRE(driver.cuMemMap(address, 2 * kMiB, 0, memory, 0) == cu::kSuccess);
-  const cu::AccessDesc read_only = {prop.location, cu::kAccessRead};
-  REQUIRE(driver.cuMemSetAccess(address, 2 * kMiB, &read_only, 1) == cu::kSuccess);
+  CUcontext context = nullptr;
+  REQUIRE(driver.cuDevicePrimaryCtxRetain(&context, 0) == CUDA_SUCCESS);
+  REQUIRE(driver.cuCtxSetCurrent(context) == CUDA_SUCCESS);
+  CUmemAllocationProp prop = {};
+  prop.type = CU_MEM_ALLOCATION_TYPE_PINNED;
+  prop.location = {CU_MEM_LOCATION_TYPE_DEVICE, 0};
+  CUmemGenericAllocationHandle memory = 0;
+  CUdeviceptr address = 0;
+  REQUIRE(driver.cuMemCreate(&memory, 2 * kMiB, &prop, 0) == CUDA_SUCCESS);
+  REQUIRE(driver.cuMemAddressReserve(&address, 2 * kMiB, 0, 0, 0) == CUDA_SUCCESS);
+  REQUIRE(driver.cuMemMap(address, 2 * kMiB, 0, memory, 0) == CUDA_SUCCESS);
+  const CUmemAccessDesc read_only = {prop.location, CU_MEM_ACCESS_FLAGS_PROT_READ};
+  REQUIRE(driver.cuMemSetAccess(address, 2 * kMiB, &read_only, 1) == CUDA_SUCCESS);
 
-  cu::Stream stream = nullptr;
-  REQUIRE(driver.cuStreamCreate(&stream, cu::kStreamNonBlocking) == cu::kSuccess);
+  CUstream stream = nullptr;
+  REQUIRE(driver.cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING) == CUDA_SUCCESS);
   (void)driver.cuMemsetD8Async(address, 1, 4096, stream);
-  CHECK(driver.cuStreamSynchronize(stream) == cu::kIllegalAddress);
+  CHECK(driver.cuStreamSynchronize(stream) == CUDA_ERROR_ILLEGAL_ADDRESS);
   vram_device_info info = {};
-  CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + cu::kIllegalAddress, vram_device_get_info(session.driver(), 0, &info));
+  CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + CUDA_ERROR_ILLEGAL_ADDRESS, vram_device_get_info(session.driver(), 0, &info));
   simulator.reset();
 
-  CHECK(driver.cuStreamDestroy_v2(stream) == cu::kSuccess);
-  CHECK(driver.cuMemUnmap(address, 2 * kMiB) == cu::kSuccess);
-  CHECK(driver.cuMemAddressFree(address, 2 * kMiB) == cu::kSuccess);
-  CHECK(driver.cuMemRelease(memory) == cu::kSuccess);
-  CHECK(driver.cuDevicePrimaryCtxRelease_v2(0) == cu::kSuccess);
+  CHECK(driver.cuStreamDestroy_v2(stream) == CUDA_SUCCESS);
+  CHECK(driver.cuMemUnmap(address, 2 * kMiB) == CUDA_SUCCESS);
+  CHECK(driver.cuMemAddressFree(address, 2 * kMiB) == CUDA_SUCCESS);
+  CHECK(driver.cuMemRelease(memory) == CUDA_SUCCESS);
+  CHECK(driver.cuDevicePrimaryCtxRelease_v2(0) == CUDA_SUCCESS);
 }
 
 TEST("memory is where it should be, before the seal and after it") {

@@ -19,7 +19,7 @@ class Pinned {
   Pinned(const SimDriver &driver, size_t bytes) : driver_(driver) {
     REQUIRE_CU(driver_.cuMemHostAlloc(&address_, bytes, 0));
   }
-  ~Pinned() { CHECK_CU(cu::kSuccess, driver_.cuMemFreeHost(address_)); }
+  ~Pinned() { CHECK_CU(CUDA_SUCCESS, driver_.cuMemFreeHost(address_)); }
   Pinned(const Pinned &) = delete;
   Pinned &operator=(const Pinned &) = delete;
   char *text() const { return static_cast<char *>(address_); }
@@ -35,13 +35,13 @@ TEST("sim: nothing works before cuInit but what needs no driver") {
   const SimDriver driver{{"DEVICES", "8MiB"}};
   int value = 0;
   const char *name = nullptr;
-  CHECK_CU(cu::kNotInitialized, driver.cuDeviceGetCount(&value));
-  CHECK_CU(cu::kNotInitialized, driver.cuStreamSynchronize(nullptr));
-  CHECK_CU(cu::kSuccess, driver.cuDriverGetVersion(&value));
-  CHECK_CU(cu::kSuccess, driver.cuGetErrorName(cu::kIllegalAddress, &name));
+  CHECK_CU(CUDA_ERROR_NOT_INITIALIZED, driver.cuDeviceGetCount(&value));
+  CHECK_CU(CUDA_ERROR_NOT_INITIALIZED, driver.cuStreamSynchronize(nullptr));
+  CHECK_CU(CUDA_SUCCESS, driver.cuDriverGetVersion(&value));
+  CHECK_CU(CUDA_SUCCESS, driver.cuGetErrorName(CUDA_ERROR_ILLEGAL_ADDRESS, &name));
   CHECK(std::string(name) == "CUDA_ERROR_ILLEGAL_ADDRESS");
-  CHECK_CU(cu::kInvalidValue, driver.cuGetErrorName(12345, &name));
-  CHECK_CU(cu::kInvalidValue, driver.cuInit(1));
+  CHECK_CU(CUDA_ERROR_INVALID_VALUE, driver.cuGetErrorName(static_cast<CUresult>(12345), &name));
+  CHECK_CU(CUDA_ERROR_INVALID_VALUE, driver.cuInit(1));
 }
 
 TEST("sim: devices are as the environment says, with the same uuid in every process") {
@@ -53,66 +53,66 @@ TEST("sim: devices are as the environment says, with the same uuid in every proc
   const size_t expected[] = {8 << 20, 4 << 20, 4 << 20, 1 << 30};
   for (int i = 0; i < count; ++i) {
     size_t bytes = 0;
-    cu::Uuid uuid = {};
+    CUuuid uuid = {};
     char name[64] = {};
-    CHECK_CU(cu::kSuccess, driver.cuDeviceTotalMem_v2(&bytes, i));
+    CHECK_CU(CUDA_SUCCESS, driver.cuDeviceTotalMem_v2(&bytes, i));
     CHECK(bytes == expected[i]);
-    CHECK_CU(cu::kSuccess, driver.cuDeviceGetUuid_v2(&uuid, i));
+    CHECK_CU(CUDA_SUCCESS, driver.cuDeviceGetUuid_v2(&uuid, i));
     CHECK(std::memcmp(uuid.bytes, "simulated-gpu\0\0", 15) == 0 && uuid.bytes[15] == i);
-    CHECK_CU(cu::kSuccess, driver.cuDeviceGetName(name, sizeof(name), i));
+    CHECK_CU(CUDA_SUCCESS, driver.cuDeviceGetName(name, sizeof(name), i));
     CHECK(std::string(name) == "Simulated GPU");
   }
-  cu::Device device = 0;
-  CHECK_CU(cu::kInvalidDevice, driver.cuDeviceGet(&device, 4));
-  CHECK_CU(cu::kInvalidDevice, driver.cuDeviceGet(&device, -1));
+  CUdevice device = 0;
+  CHECK_CU(CUDA_ERROR_INVALID_DEVICE, driver.cuDeviceGet(&device, 4));
+  CHECK_CU(CUDA_ERROR_INVALID_DEVICE, driver.cuDeviceGet(&device, -1));
 }
 
 TEST("sim: a context is current for the thread that made it so, and while it is retained") {
   const SimDriver driver{{"DEVICES", "8MiB"}};
   REQUIRE_CU(driver.init());
   size_t free = 0, total = 0;
-  CHECK_CU(cu::kInvalidContext, driver.cuMemGetInfo_v2(&free, &total));
-  cu::Context context = nullptr;
+  CHECK_CU(CUDA_ERROR_INVALID_CONTEXT, driver.cuMemGetInfo_v2(&free, &total));
+  CUcontext context = nullptr;
   REQUIRE_CU(driver.cuDevicePrimaryCtxRetain(&context, 0));
-  CHECK_CU(cu::kInvalidContext, driver.cuMemGetInfo_v2(&free, &total));
+  CHECK_CU(CUDA_ERROR_INVALID_CONTEXT, driver.cuMemGetInfo_v2(&free, &total));
   REQUIRE_CU(driver.cuCtxSetCurrent(context));
-  CHECK_CU(cu::kSuccess, driver.cuMemGetInfo_v2(&free, &total));
+  CHECK_CU(CUDA_SUCCESS, driver.cuMemGetInfo_v2(&free, &total));
 
-  std::thread([&] { CHECK_CU(cu::kInvalidContext, driver.cuMemGetInfo_v2(&free, &total)); }).join();
+  std::thread([&] { CHECK_CU(CUDA_ERROR_INVALID_CONTEXT, driver.cuMemGetInfo_v2(&free, &total)); }).join();
 
   REQUIRE_CU(driver.cuDevicePrimaryCtxRetain(&context, 0));
   REQUIRE_CU(driver.cuDevicePrimaryCtxRelease_v2(0));
-  CHECK_CU(cu::kSuccess, driver.cuMemGetInfo_v2(&free, &total));
+  CHECK_CU(CUDA_SUCCESS, driver.cuMemGetInfo_v2(&free, &total));
   REQUIRE_CU(driver.cuDevicePrimaryCtxRelease_v2(0));
-  CHECK_CU(cu::kInvalidContext, driver.cuMemGetInfo_v2(&free, &total));
-  CHECK_CU(cu::kInvalidContext, driver.cuDevicePrimaryCtxRelease_v2(0));
-  CHECK_CU(cu::kInvalidContext, driver.cuCtxSetCurrent(context));
-  CHECK_CU(cu::kInvalidContext, driver.cuCtxSetCurrent(reinterpret_cast<cu::Context>(uintptr_t{0x77})));
+  CHECK_CU(CUDA_ERROR_INVALID_CONTEXT, driver.cuMemGetInfo_v2(&free, &total));
+  CHECK_CU(CUDA_ERROR_INVALID_CONTEXT, driver.cuDevicePrimaryCtxRelease_v2(0));
+  CHECK_CU(CUDA_ERROR_INVALID_CONTEXT, driver.cuCtxSetCurrent(context));
+  CHECK_CU(CUDA_ERROR_INVALID_CONTEXT, driver.cuCtxSetCurrent(reinterpret_cast<CUcontext>(uintptr_t{0x77})));
 }
 
 TEST("sim: a handle that was never issued, one of another kind or context, and a destroyed one are refused") {
   const SimDriver driver{{"DEVICES", "8MiB,8MiB"}};
   driver.start();
-  cu::Stream stream = nullptr;
-  cu::Event event = nullptr;
-  REQUIRE_CU(driver.cuStreamCreate(&stream, cu::kStreamNonBlocking));
-  REQUIRE_CU(driver.cuEventCreate(&event, cu::kEventDisableTiming));
+  CUstream stream = nullptr;
+  CUevent event = nullptr;
+  REQUIRE_CU(driver.cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
+  REQUIRE_CU(driver.cuEventCreate(&event, CU_EVENT_DISABLE_TIMING));
 
-  CHECK_CU(cu::kInvalidHandle, driver.cuStreamSynchronize(reinterpret_cast<cu::Stream>(event)));
-  CHECK_CU(cu::kInvalidHandle, driver.cuEventRecord(reinterpret_cast<cu::Event>(stream), stream));
-  CHECK_CU(cu::kInvalidHandle, driver.cuStreamSynchronize(reinterpret_cast<cu::Stream>(uintptr_t{0x77})));
-  CHECK_CU(cu::kInvalidHandle, driver.cuModuleUnload(reinterpret_cast<cu::Module>(stream)));
+  CHECK_CU(CUDA_ERROR_INVALID_HANDLE, driver.cuStreamSynchronize(reinterpret_cast<CUstream>(event)));
+  CHECK_CU(CUDA_ERROR_INVALID_HANDLE, driver.cuEventRecord(reinterpret_cast<CUevent>(stream), stream));
+  CHECK_CU(CUDA_ERROR_INVALID_HANDLE, driver.cuStreamSynchronize(reinterpret_cast<CUstream>(uintptr_t{0x77})));
+  CHECK_CU(CUDA_ERROR_INVALID_HANDLE, driver.cuModuleUnload(reinterpret_cast<CUmodule>(stream)));
   driver.use(1);
-  CHECK_CU(cu::kInvalidHandle, driver.cuEventRecord(event, nullptr));
-  CHECK_CU(cu::kInvalidHandle, driver.cuStreamSynchronize(stream));
+  CHECK_CU(CUDA_ERROR_INVALID_HANDLE, driver.cuEventRecord(event, nullptr));
+  CHECK_CU(CUDA_ERROR_INVALID_HANDLE, driver.cuStreamSynchronize(stream));
   driver.use(0);
 
   REQUIRE_CU(driver.cuStreamDestroy_v2(stream));
   REQUIRE_CU(driver.cuEventDestroy_v2(event));
-  CHECK_CU(cu::kInvalidHandle, driver.cuStreamDestroy_v2(stream));
-  CHECK_CU(cu::kInvalidHandle, driver.cuStreamSynchronize(stream));
-  CHECK_CU(cu::kInvalidHandle, driver.cuEventSynchronize(event));
-  CHECK_CU(cu::kInvalidValue, driver.cuMemFreeHost(&stream));
+  CHECK_CU(CUDA_ERROR_INVALID_HANDLE, driver.cuStreamDestroy_v2(stream));
+  CHECK_CU(CUDA_ERROR_INVALID_HANDLE, driver.cuStreamSynchronize(stream));
+  CHECK_CU(CUDA_ERROR_INVALID_HANDLE, driver.cuEventSynchronize(event));
+  CHECK_CU(CUDA_ERROR_INVALID_VALUE, driver.cuMemFreeHost(&stream));
   CHECK(driver.live("*") == 0);
 }
 
@@ -120,11 +120,11 @@ TEST("sim: a stream works later: a copy has not happened when the call returns, 
   const SimDriver driver{{"DEVICES", "8MiB"}};
   driver.start();
   const SimMemory memory(driver, 0, kSimGranule);
-  cu::Stream stream = nullptr;
-  cu::Event event = nullptr;
-  REQUIRE_CU(driver.cuStreamCreate(&stream, cu::kStreamNonBlocking));
-  REQUIRE_CU(driver.cuEventCreate(&event, cu::kEventDisableTiming));
-  CHECK_CU(cu::kSuccess, driver.cuEventSynchronize(event));
+  CUstream stream = nullptr;
+  CUevent event = nullptr;
+  REQUIRE_CU(driver.cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
+  REQUIRE_CU(driver.cuEventCreate(&event, CU_EVENT_DISABLE_TIMING));
+  CHECK_CU(CUDA_SUCCESS, driver.cuEventSynchronize(event));
   {
     const Pinned in(driver, 4096), out(driver, 4096);
     std::strcpy(in.text(), "early");
@@ -139,7 +139,7 @@ TEST("sim: a stream works later: a copy has not happened when the call returns, 
     // What is in pinned memory when the copy runs is what is copied.
     std::strcpy(in.text(), "later");
     REQUIRE(driver.set("LATENCY_US", "") == 0);
-    CHECK_CU(cu::kSuccess, driver.cuEventSynchronize(event));
+    CHECK_CU(CUDA_SUCCESS, driver.cuEventSynchronize(event));
     CHECK(std::string(out.text()) == "later");
 
     // A small pageable source is copied at the call.
@@ -149,7 +149,7 @@ TEST("sim: a stream works later: a copy has not happened when the call returns, 
     std::strcpy(pageable, "later");
     REQUIRE_CU(driver.cuMemcpyDtoHAsync_v2(out.text(), memory.address(), 6, stream));
     REQUIRE(driver.set("LATENCY_US", "") == 0);
-    CHECK_CU(cu::kSuccess, driver.cuStreamSynchronize(stream));
+    CHECK_CU(CUDA_SUCCESS, driver.cuStreamSynchronize(stream));
     CHECK(std::string(out.text()) == "early");
   }
   REQUIRE_CU(driver.cuEventDestroy_v2(event));
@@ -166,14 +166,14 @@ TEST("sim: streams and mappings may be used and destroyed by many threads at onc
       for (int round = 0; round < 8; ++round) {
         const SimMemory memory(driver, 0, 2 * kSimGranule);
         std::vector<unsigned char> seen(2 * kSimGranule);
-        cu::Stream stream = nullptr;
+        CUstream stream = nullptr;
         REQUIRE_CU(driver.cuStreamCreate(&stream, 0));
-        CHECK_CU(cu::kSuccess, driver.cuMemsetD8Async(memory.address(), id, seen.size(), stream));
-        CHECK_CU(cu::kSuccess, driver.cuMemcpyDtoHAsync_v2(seen.data(), memory.address(), seen.size(), stream));
+        CHECK_CU(CUDA_SUCCESS, driver.cuMemsetD8Async(memory.address(), id, seen.size(), stream));
+        CHECK_CU(CUDA_SUCCESS, driver.cuMemcpyDtoHAsync_v2(seen.data(), memory.address(), seen.size(), stream));
         CHECK(seen == std::vector<unsigned char>(seen.size(), id));
-        CHECK_CU(cu::kSuccess, driver.cuMemsetD8Async(memory.address(), 0xff, seen.size(), stream));
+        CHECK_CU(CUDA_SUCCESS, driver.cuMemsetD8Async(memory.address(), 0xff, seen.size(), stream));
         // Unmapping waits for what is under way; what comes after it would fault, so the stream is emptied first.
-        CHECK_CU(cu::kSuccess, driver.cuStreamDestroy_v2(stream));
+        CHECK_CU(CUDA_SUCCESS, driver.cuStreamDestroy_v2(stream));
       }
     });
   }

@@ -41,7 +41,7 @@ void find(void *library, const char *name, Function *&out_function) {
 
 }  // namespace
 
-bool check_result(const char *file, int line, cu::Result expected, cu::Result actual, const char *what) {
+bool check_result(const char *file, int line, CUresult expected, CUresult actual, const char *what) {
   if (expected == actual) return true;
   fail(file, line, std::string(what) + ": expected " + std::to_string(expected) + ", got " + std::to_string(actual));
   return false;
@@ -59,14 +59,14 @@ SimDriver::SimDriver(std::initializer_list<SimSetting> environment) : environmen
   find(library, "cuSimLive", live);
 }
 
-cu::Result SimDriver::init() const {
+CUresult SimDriver::init() const {
   std::map<std::string, std::string> before;
   for (const auto &[name, value] : environment_) {
     const std::string variable = std::string("CUDA_SIM_") + name;
     if (const char *old = std::getenv(variable.c_str())) before[variable] = old;
     setenv(variable.c_str(), value.c_str(), 1);
   }
-  const cu::Result result = cuInit(0);
+  const CUresult result = cuInit(0);
   for (const auto &[name, value] : environment_) unsetenv((std::string("CUDA_SIM_") + name).c_str());
   for (const auto &[variable, value] : before) setenv(variable.c_str(), value.c_str(), 1);
   return result;
@@ -78,46 +78,46 @@ void SimDriver::start(int device) const {
 }
 
 void SimDriver::use(int device) const {
-  cu::Context context = nullptr;
+  CUcontext context = nullptr;
   REQUIRE_CU(cuDevicePrimaryCtxRetain(&context, device));
   REQUIRE_CU(cuCtxSetCurrent(context));
 }
 
-cu::AllocationProp sim_properties(int device) {
-  cu::AllocationProp prop = {};
-  prop.type = cu::kAllocationPinned;
-  prop.location = {cu::kLocationDevice, device};
+CUmemAllocationProp sim_properties(int device) {
+  CUmemAllocationProp prop = {};
+  prop.type = CU_MEM_ALLOCATION_TYPE_PINNED;
+  prop.location = {CU_MEM_LOCATION_TYPE_DEVICE, device};
   return prop;
 }
 
 SimMemory::SimMemory(const SimDriver &driver, int device, size_t bytes) : driver_(driver), bytes_(bytes) {
-  const cu::AllocationProp prop = sim_properties(device);
+  const CUmemAllocationProp prop = sim_properties(device);
   REQUIRE_CU(driver_.cuMemCreate(&handle_, bytes_, &prop, 0));
   REQUIRE_CU(driver_.cuMemAddressReserve(&address_, bytes_, 0, 0, 0));
   REQUIRE_CU(driver_.cuMemMap(address_, bytes_, 0, handle_, 0));
-  REQUIRE_CU(set_access(device, cu::kAccessReadWrite));
+  REQUIRE_CU(set_access(device, CU_MEM_ACCESS_FLAGS_PROT_READWRITE));
 }
 
 SimMemory::~SimMemory() {
   driver_.reset();
-  CHECK_CU(cu::kSuccess, driver_.cuMemUnmap(address_, bytes_));
-  CHECK_CU(cu::kSuccess, driver_.cuMemAddressFree(address_, bytes_));
-  CHECK_CU(cu::kSuccess, driver_.cuMemRelease(handle_));
+  CHECK_CU(CUDA_SUCCESS, driver_.cuMemUnmap(address_, bytes_));
+  CHECK_CU(CUDA_SUCCESS, driver_.cuMemAddressFree(address_, bytes_));
+  CHECK_CU(CUDA_SUCCESS, driver_.cuMemRelease(handle_));
 }
 
-cu::Result SimMemory::set_access(int device, cu::AccessFlags access) const {
-  const cu::AccessDesc desc = {{cu::kLocationDevice, device}, access};
+CUresult SimMemory::set_access(int device, CUmemAccess_flags access) const {
+  const CUmemAccessDesc desc = {{CU_MEM_LOCATION_TYPE_DEVICE, device}, access};
   return driver_.cuMemSetAccess(address_, bytes_, &desc, 1);
 }
 
-cu::Result SimMemory::write(const void *source, size_t bytes) const {
-  const cu::Result copied = driver_.cuMemcpyHtoDAsync_v2(address_, source, bytes, nullptr);
-  return copied != cu::kSuccess ? copied : driver_.cuStreamSynchronize(nullptr);
+CUresult SimMemory::write(const void *source, size_t bytes) const {
+  const CUresult copied = driver_.cuMemcpyHtoDAsync_v2(address_, source, bytes, nullptr);
+  return copied != CUDA_SUCCESS ? copied : driver_.cuStreamSynchronize(nullptr);
 }
 
-cu::Result SimMemory::read(void *destination, size_t bytes) const {
-  const cu::Result copied = driver_.cuMemcpyDtoHAsync_v2(destination, address_, bytes, nullptr);
-  return copied != cu::kSuccess ? copied : driver_.cuStreamSynchronize(nullptr);
+CUresult SimMemory::read(void *destination, size_t bytes) const {
+  const CUresult copied = driver_.cuMemcpyDtoHAsync_v2(destination, address_, bytes, nullptr);
+  return copied != CUDA_SUCCESS ? copied : driver_.cuStreamSynchronize(nullptr);
 }
 
 std::string sim_kernels() {

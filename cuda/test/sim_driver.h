@@ -15,7 +15,7 @@
 namespace test {
 
 /** Notes a failure unless two results are equal; says whether they are. */
-bool check_result(const char *file, int line, cu::Result expected, cu::Result actual, const char *what);
+bool check_result(const char *file, int line, CUresult expected, CUresult actual, const char *what);
 
 /** A setting of the environment, without the prefix CUDA_SIM_. */
 struct SimSetting {
@@ -29,7 +29,7 @@ class SimDriver : public DriverFunctions {
   SimDriver(std::initializer_list<SimSetting> environment);
 
   /** cuInit, under the environment. */
-  cu::Result init() const;
+  CUresult init() const;
   /** Initialises, retains a device's primary context, makes it current. Ends the test when it fails. */
   void start(int device = 0) const;
   void use(int device) const;
@@ -51,21 +51,21 @@ class SimMemory {
   SimMemory(const SimMemory &) = delete;
   SimMemory &operator=(const SimMemory &) = delete;
 
-  cu::DevicePtr address() const { return address_; }
+  CUdeviceptr address() const { return address_; }
   size_t bytes() const { return bytes_; }
-  cu::Result set_access(int device, cu::AccessFlags access) const;
-  cu::Result write(const void *source, size_t bytes) const;
-  cu::Result read(void *destination, size_t bytes) const;
+  CUresult set_access(int device, CUmemAccess_flags access) const;
+  CUresult write(const void *source, size_t bytes) const;
+  CUresult read(void *destination, size_t bytes) const;
 
  private:
   const SimDriver &driver_;
   const size_t bytes_;
-  cu::AllocationHandle handle_ = 0;
-  cu::DevicePtr address_ = 0;
+  CUmemGenericAllocationHandle handle_ = 0;
+  CUdeviceptr address_ = 0;
 };
 
 /** What cuMemCreate wants for memory of a device. */
-cu::AllocationProp sim_properties(int device);
+CUmemAllocationProp sim_properties(int device);
 
 /** The kernels for the simulator, as bytes. */
 std::string sim_kernels();
@@ -79,5 +79,5 @@ constexpr size_t kSimGranule = size_t{2} << 20;
 /** Ends the test unless the call succeeds. */
 #define REQUIRE_CU(...)                                                                                        \
   do {                                                                                                         \
-    if (!test::check_result(__FILE__, __LINE__, cu::kSuccess, __VA_ARGS__, #__VA_ARGS__)) throw test::Ended{}; \
+    if (!test::check_result(__FILE__, __LINE__, CUDA_SUCCESS, __VA_ARGS__, #__VA_ARGS__)) throw test::Ended{}; \
   } while (false)

@@ -24,18 +24,18 @@ struct Bench {
     REQUIRE_CU(driver.cuModuleLoadData(&module, image.data()));
     REQUIRE_CU(driver.cuModuleGetFunction(&kernel, module, "vram_tree_level"));
   }
-  ~Bench() { CHECK_CU(cu::kSuccess, driver.cuModuleUnload(module)); }
+  ~Bench() { CHECK_CU(CUDA_SUCCESS, driver.cuModuleUnload(module)); }
 
-  cu::Result launch(cu::DevicePtr from, uint64_t bytes, cu::DevicePtr to, unsigned grid, unsigned block = 64) const {
+  CUresult launch(CUdeviceptr from, uint64_t bytes, CUdeviceptr to, unsigned grid, unsigned block = 64) const {
     void *parameters[] = {&from, &bytes, &to};
-    const cu::Result launched = driver.cuLaunchKernel(kernel, grid, 1, 1, block, 1, 1, 0, nullptr, parameters, nullptr);
-    return launched != cu::kSuccess ? launched : driver.cuStreamSynchronize(nullptr);
+    const CUresult launched = driver.cuLaunchKernel(kernel, grid, 1, 1, block, 1, 1, 0, nullptr, parameters, nullptr);
+    return launched != CUDA_SUCCESS ? launched : driver.cuStreamSynchronize(nullptr);
   }
 
   const SimDriver &driver;
   SimMemory input, output;
-  cu::Module module = nullptr;
-  cu::Function kernel = nullptr;
+  CUmodule module = nullptr;
+  CUfunction kernel = nullptr;
 };
 
 void check_ragged_lengths(const char *engine) {
@@ -54,7 +54,7 @@ void check_ragged_lengths(const char *engine) {
     std::vector<uint8_t> expected((blocks + 1) * vram::kDigestBytes, kUntouched), seen(expected.size());
     vram::hash_blocks(data.data(), bytes, expected.data());
     REQUIRE_CU(driver.cuMemsetD8Async(bench.output.address(), kUntouched, seen.size(), nullptr));
-    CHECK_CU(cu::kSuccess, bench.launch(bench.input.address(), bytes, bench.output.address(),
+    CHECK_CU(CUDA_SUCCESS, bench.launch(bench.input.address(), bytes, bench.output.address(),
                                         static_cast<unsigned>((blocks + 63) / 64)));
     REQUIRE_CU(bench.output.read(seen.data(), seen.size()));
     CHECK(seen == expected);
@@ -64,7 +64,7 @@ void check_ragged_lengths(const char *engine) {
   std::vector<uint8_t> expected(65 * vram::kDigestBytes, kUntouched), seen(expected.size());
   vram::hash_blocks(data.data(), thread_block, expected.data());
   REQUIRE_CU(driver.cuMemsetD8Async(bench.output.address(), kUntouched, seen.size(), nullptr));
-  CHECK_CU(cu::kSuccess, bench.launch(bench.input.address(), 2 * thread_block, bench.output.address(), 1));
+  CHECK_CU(CUDA_SUCCESS, bench.launch(bench.input.address(), 2 * thread_block, bench.output.address(), 1));
   REQUIRE_CU(bench.output.read(seen.data(), seen.size()));
   CHECK(seen == expected);
 }
@@ -84,53 +84,53 @@ TEST("sim: a launch may touch what its device may, to the byte, and no more") {
     const SimDriver driver{{"DEVICES", "16MiB"}, {"ENGINE", engine}};
     driver.start();
     const Bench bench(driver);
-    const cu::DevicePtr in = bench.input.address(), out = bench.output.address();
+    const CUdeviceptr in = bench.input.address(), out = bench.output.address();
     const uint64_t block = vram::kBlockBytes;
-    const auto expect = [&](cu::Result expected, cu::Result actual) {
+    const auto expect = [&](CUresult expected, CUresult actual) {
       CHECK_CU(expected, actual);
       driver.reset();
     };
-    expect(cu::kSuccess, bench.launch(in + kSimGranule - 16, 16, out + kSimGranule - 32, 1));
-    expect(cu::kIllegalAddress, bench.launch(in + kSimGranule - 16, 17, out, 1));
-    expect(cu::kIllegalAddress, bench.launch(in, 2 * block, out + kSimGranule - 32, 1));
-    expect(716, bench.launch(in + 8, block, out, 1));
-    REQUIRE_CU(bench.output.set_access(0, cu::kAccessRead));
-    expect(cu::kIllegalAddress, bench.launch(in, block, out, 1));
-    REQUIRE_CU(bench.output.set_access(0, cu::kAccessReadWrite));
-    REQUIRE_CU(bench.input.set_access(0, cu::kAccessRead));
-    expect(cu::kSuccess, bench.launch(in, block, out, 1));
+    expect(CUDA_SUCCESS, bench.launch(in + kSimGranule - 16, 16, out + kSimGranule - 32, 1));
+    expect(CUDA_ERROR_ILLEGAL_ADDRESS, bench.launch(in + kSimGranule - 16, 17, out, 1));
+    expect(CUDA_ERROR_ILLEGAL_ADDRESS, bench.launch(in, 2 * block, out + kSimGranule - 32, 1));
+    expect(CUDA_ERROR_MISALIGNED_ADDRESS, bench.launch(in + 8, block, out, 1));
+    REQUIRE_CU(bench.output.set_access(0, CU_MEM_ACCESS_FLAGS_PROT_READ));
+    expect(CUDA_ERROR_ILLEGAL_ADDRESS, bench.launch(in, block, out, 1));
+    REQUIRE_CU(bench.output.set_access(0, CU_MEM_ACCESS_FLAGS_PROT_READWRITE));
+    REQUIRE_CU(bench.input.set_access(0, CU_MEM_ACCESS_FLAGS_PROT_READ));
+    expect(CUDA_SUCCESS, bench.launch(in, block, out, 1));
 
-    expect(cu::kInvalidValue, bench.launch(in, block, out, 0));
-    expect(cu::kInvalidValue, bench.launch(in, block, out, 1, 32));
-    expect(cu::kLaunchOutOfResources, bench.launch(in, block, out, 1, 128));
+    expect(CUDA_ERROR_INVALID_VALUE, bench.launch(in, block, out, 0));
+    expect(CUDA_ERROR_INVALID_VALUE, bench.launch(in, block, out, 1, 32));
+    expect(CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES, bench.launch(in, block, out, 1, 128));
   }
 }
 
 TEST("sim: an image that is no module of the simulator's is refused") {
   const SimDriver driver{{"DEVICES", "8MiB"}};
   driver.start();
-  cu::Module module = nullptr;
+  CUmodule module = nullptr;
   const auto load = [&](const std::string &image) { return driver.cuModuleLoadData(&module, image.c_str()); };
-  CHECK_CU(cu::kNoBinaryForGpu, load(".version 9.0\n.target sm_75\n"));
-  CHECK_CU(cu::kNoBinaryForGpu, load("//\n// Generated by a compiler\n"));
-  CHECK_CU(cu::kNoBinaryForGpu, load("\x50\xed\x55\xba"));
-  CHECK_CU(cu::kInvalidImage, load("junk"));
-  CHECK_CU(cu::kInvalidImage, load(""));
-  CHECK_CU(cu::kInvalidValue, driver.cuModuleLoadData(&module, nullptr));
+  CHECK_CU(CUDA_ERROR_NO_BINARY_FOR_GPU, load(".version 9.0\n.target sm_75\n"));
+  CHECK_CU(CUDA_ERROR_NO_BINARY_FOR_GPU, load("//\n// Generated by a compiler\n"));
+  CHECK_CU(CUDA_ERROR_NO_BINARY_FOR_GPU, load("\x50\xed\x55\xba"));
+  CHECK_CU(CUDA_ERROR_INVALID_IMAGE, load("junk"));
+  CHECK_CU(CUDA_ERROR_INVALID_IMAGE, load(""));
+  CHECK_CU(CUDA_ERROR_INVALID_VALUE, driver.cuModuleLoadData(&module, nullptr));
 
   std::string cubin(4096, '\0');
   std::memcpy(&cubin[0],
               "\x7f"
               "ELF\x02\x01\x01",
               7);
-  CHECK_CU(cu::kNoBinaryForGpu, load(cubin));
+  CHECK_CU(CUDA_ERROR_NO_BINARY_FOR_GPU, load(cubin));
 
   // Every header in turn points past any sensible end, or at nothing: a refusal, or a module where it does not matter.
   const std::string good = test::sim_kernels();
   for (size_t i = 16; i < 64; ++i) {
     std::string damaged = good;
     damaged[i] = static_cast<char>(~damaged[i]);
-    if (load(damaged) == cu::kSuccess) CHECK_CU(cu::kSuccess, driver.cuModuleUnload(module));
+    if (load(damaged) == CUDA_SUCCESS) CHECK_CU(CUDA_SUCCESS, driver.cuModuleUnload(module));
   }
   CHECK(driver.live("cuModuleLoadData") == 0);
 }
@@ -143,12 +143,12 @@ TEST("sim: an image that memory ends in is refused, without a signal") {
   void *pages = mmap(nullptr, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   REQUIRE(pages != MAP_FAILED);
   REQUIRE(mprotect(static_cast<char *>(pages) + page, page, PROT_NONE) == 0);
-  cu::Module module = nullptr;
+  CUmodule module = nullptr;
   std::memcpy(pages, good.data(), page);
-  CHECK_CU(cu::kInvalidImage, driver.cuModuleLoadData(&module, pages));
+  CHECK_CU(CUDA_ERROR_INVALID_IMAGE, driver.cuModuleLoadData(&module, pages));
   char *last = static_cast<char *>(pages) + page - 4;
   std::memcpy(last, good.data(), 4);
-  CHECK_CU(cu::kInvalidImage, driver.cuModuleLoadData(&module, last));
+  CHECK_CU(CUDA_ERROR_INVALID_IMAGE, driver.cuModuleLoadData(&module, last));
   munmap(pages, 2 * page);
 }
 
@@ -156,16 +156,17 @@ TEST("sim: functions come by name, and go with their module") {
   const SimDriver driver{{"DEVICES", "8MiB"}};
   driver.start();
   const std::string image = test::sim_kernels();
-  cu::Module first = nullptr, second = nullptr;
-  cu::Function function = nullptr;
+  CUmodule first = nullptr, second = nullptr;
+  CUfunction function = nullptr;
   REQUIRE_CU(driver.cuModuleLoadData(&first, image.data()));
   REQUIRE_CU(driver.cuModuleLoadData(&second, image.data()));
-  CHECK_CU(cu::kNotFound, driver.cuModuleGetFunction(&function, first, "vram_tree"));
+  CHECK_CU(CUDA_ERROR_NOT_FOUND, driver.cuModuleGetFunction(&function, first, "vram_tree"));
   REQUIRE_CU(driver.cuModuleGetFunction(&function, first, "vram_tree_level"));
   REQUIRE_CU(driver.cuModuleUnload(first));
   void *parameters[3] = {};
-  CHECK_CU(cu::kInvalidHandle, driver.cuLaunchKernel(function, 1, 1, 1, 64, 1, 1, 0, nullptr, parameters, nullptr));
-  CHECK_CU(cu::kInvalidHandle, driver.cuModuleGetFunction(&function, first, "vram_tree_level"));
-  CHECK_CU(cu::kInvalidHandle, driver.cuModuleUnload(first));
+  CHECK_CU(CUDA_ERROR_INVALID_HANDLE,
+           driver.cuLaunchKernel(function, 1, 1, 1, 64, 1, 1, 0, nullptr, parameters, nullptr));
+  CHECK_CU(CUDA_ERROR_INVALID_HANDLE, driver.cuModuleGetFunction(&function, first, "vram_tree_level"));
+  CHECK_CU(CUDA_ERROR_INVALID_HANDLE, driver.cuModuleUnload(first));
   REQUIRE_CU(driver.cuModuleUnload(second));
 }

@@ -28,7 +28,7 @@ size_t free_bytes(const SimDriver &driver) {
 }
 
 /** Asks the kernel to write one byte at an address of this process: 1, or -1 and errno. */
-ssize_t write_by_kernel(cu::DevicePtr address) {
+ssize_t write_by_kernel(CUdeviceptr address) {
   int ends[2];
   REQUIRE(pipe(ends) == 0);
   REQUIRE(write(ends[1], "x", 1) == 1);
@@ -64,16 +64,16 @@ TEST("sim: memory that is made read-only can't be written, by the device or by t
   REQUIRE_CU(memory.write("weights", 7));
   REQUIRE(write_by_kernel(memory.address() + 100) == 1);
 
-  REQUIRE_CU(memory.set_access(0, cu::kAccessRead));
+  REQUIRE_CU(memory.set_access(0, CU_MEM_ACCESS_FLAGS_PROT_READ));
   CHECK(write_by_kernel(memory.address()) == -1);
   CHECK(errno == EFAULT);
   char text[8] = {};
-  CHECK_CU(cu::kSuccess, memory.read(text, 7));
+  CHECK_CU(CUDA_SUCCESS, memory.read(text, 7));
   CHECK(std::string(text) == "weights");
 
-  CHECK_CU(cu::kIllegalAddress, memory.write("damaged", 7));
+  CHECK_CU(CUDA_ERROR_ILLEGAL_ADDRESS, memory.write("damaged", 7));
   driver.reset();
-  CHECK_CU(cu::kSuccess, memory.read(text, 7));
+  CHECK_CU(CUDA_SUCCESS, memory.read(text, 7));
   CHECK(std::string(text) == "weights");
 }
 
@@ -84,48 +84,50 @@ TEST("sim: an operation that a device has no right to kills its context, until t
   const SimMemory next(driver, 0, kSimGranule);
   char text[8] = {};
 
-  const auto expect_dead = [&](cu::Result result) {
-    CHECK_CU(cu::kIllegalAddress, result);
+  const auto expect_dead = [&](CUresult result) {
+    CHECK_CU(CUDA_ERROR_ILLEGAL_ADDRESS, result);
     size_t free = 0, total = 0;
     void *buffer = nullptr;
-    cu::Stream stream = nullptr;
-    CHECK_CU(cu::kIllegalAddress, driver.cuMemGetInfo_v2(&free, &total));
-    CHECK_CU(cu::kIllegalAddress, driver.cuMemHostAlloc(&buffer, 1, 0));
-    CHECK_CU(cu::kIllegalAddress, driver.cuStreamCreate(&stream, 0));
-    CHECK_CU(cu::kIllegalAddress, memory.set_access(0, cu::kAccessReadWrite));
+    CUstream stream = nullptr;
+    CHECK_CU(CUDA_ERROR_ILLEGAL_ADDRESS, driver.cuMemGetInfo_v2(&free, &total));
+    CHECK_CU(CUDA_ERROR_ILLEGAL_ADDRESS, driver.cuMemHostAlloc(&buffer, 1, 0));
+    CHECK_CU(CUDA_ERROR_ILLEGAL_ADDRESS, driver.cuStreamCreate(&stream, 0));
+    CHECK_CU(CUDA_ERROR_ILLEGAL_ADDRESS, memory.set_access(0, CU_MEM_ACCESS_FLAGS_PROT_READWRITE));
     int count = 0;
-    CHECK_CU(cu::kSuccess, driver.cuDeviceGetCount(&count));
+    CHECK_CU(CUDA_SUCCESS, driver.cuDeviceGetCount(&count));
     driver.reset();
-    CHECK_CU(cu::kSuccess, driver.cuMemGetInfo_v2(&free, &total));
+    CHECK_CU(CUDA_SUCCESS, driver.cuMemGetInfo_v2(&free, &total));
   };
-  const auto copy_out = [&](cu::DevicePtr from, size_t bytes) {
+  const auto copy_out = [&](CUdeviceptr from, size_t bytes) {
     std::vector<char> to(bytes);
     return driver.cuMemcpyDtoHAsync_v2(to.data(), from, bytes, nullptr);
   };
   expect_dead(copy_out(0x1000, 1));
   expect_dead(copy_out(memory.address() + kSimGranule - 1, 2));
   expect_dead(copy_out(UINT64_MAX, 2));
-  REQUIRE_CU(memory.set_access(0, cu::kAccessNone));
+  REQUIRE_CU(memory.set_access(0, CU_MEM_ACCESS_FLAGS_PROT_NONE));
   expect_dead(copy_out(memory.address(), 1));
-  REQUIRE_CU(memory.set_access(0, cu::kAccessReadWrite));
+  REQUIRE_CU(memory.set_access(0, CU_MEM_ACCESS_FLAGS_PROT_READWRITE));
 
   // Another device has no access unless it is given some, and its own context is the one that dies.
   driver.use(1);
-  CHECK_CU(cu::kIllegalAddress, memory.read(text, 1));
+  CHECK_CU(CUDA_ERROR_ILLEGAL_ADDRESS, memory.read(text, 1));
   driver.use(0);
-  CHECK_CU(cu::kSuccess, memory.read(text, 1));
+  CHECK_CU(CUDA_SUCCESS, memory.read(text, 1));
   driver.reset();
-  REQUIRE_CU(memory.set_access(1, cu::kAccessRead));
+  REQUIRE_CU(memory.set_access(1, CU_MEM_ACCESS_FLAGS_PROT_READ));
   driver.use(1);
-  CHECK_CU(cu::kSuccess, memory.read(text, 1));
-  CHECK_CU(cu::kIllegalAddress, memory.write(text, 1));
+  CHECK_CU(CUDA_SUCCESS, memory.read(text, 1));
+  CHECK_CU(CUDA_ERROR_ILLEGAL_ADDRESS, memory.write(text, 1));
 }
 
 TEST("sim: freed memory is reused last in, first out, and keeps what was in it") {
   const SimDriver driver{{"DEVICES", "16MiB"}};
   driver.start();
   const Bytes secret(kSimGranule, 0x5e);
-  { const SimMemory older(driver, 0, kSimGranule); }
+  {
+    const SimMemory older(driver, 0, kSimGranule);
+  }
   {
     const SimMemory first(driver, 0, kSimGranule);
     const SimMemory second(driver, 0, kSimGranule);
@@ -164,18 +166,18 @@ TEST("sim: memory in pieces is one run of addresses") {
 TEST("sim: capacity is the limit, and physical memory stays taken while a handle or a mapping holds it") {
   const SimDriver driver{{"DEVICES", "8MiB"}};
   driver.start();
-  const cu::AllocationProp prop = sim_properties(0);
-  cu::AllocationHandle handle = 0, retained = 0, none = 0;
+  const CUmemAllocationProp prop = sim_properties(0);
+  CUmemGenericAllocationHandle handle = 0, retained = 0, none = 0;
   REQUIRE_CU(driver.cuMemCreate(&handle, 3 * kSimGranule, &prop, 0));
   CHECK(free_bytes(driver) == kSimGranule);
-  CHECK_CU(cu::kOutOfMemory, driver.cuMemCreate(&none, 2 * kSimGranule, &prop, 0));
-  CHECK_CU(cu::kOutOfMemory, driver.cuMemCreate(&none, SIZE_MAX / kSimGranule * kSimGranule, &prop, 0));
+  CHECK_CU(CUDA_ERROR_OUT_OF_MEMORY, driver.cuMemCreate(&none, 2 * kSimGranule, &prop, 0));
+  CHECK_CU(CUDA_ERROR_OUT_OF_MEMORY, driver.cuMemCreate(&none, SIZE_MAX / kSimGranule * kSimGranule, &prop, 0));
 
-  cu::DevicePtr address = 0;
+  CUdeviceptr address = 0;
   REQUIRE_CU(driver.cuMemAddressReserve(&address, 3 * kSimGranule, 0, 0, 0));
   REQUIRE_CU(driver.cuMemMap(address, 3 * kSimGranule, 0, handle, 0));
   REQUIRE_CU(driver.cuMemRelease(handle));
-  CHECK_CU(cu::kInvalidValue, driver.cuMemRelease(handle));
+  CHECK_CU(CUDA_ERROR_INVALID_VALUE, driver.cuMemRelease(handle));
   CHECK(free_bytes(driver) == kSimGranule);
   REQUIRE_CU(driver.cuMemRetainAllocationHandle(&retained, reinterpret_cast<void *>(address + 5)));
   REQUIRE_CU(driver.cuMemUnmap(address, 3 * kSimGranule));
@@ -189,40 +191,40 @@ TEST("sim: capacity is the limit, and physical memory stays taken while a handle
 TEST("sim: sizes, ranges and locations that make no sense are refused") {
   const SimDriver driver{{"DEVICES", "8MiB"}};
   driver.start();
-  cu::AllocationProp prop = sim_properties(0);
-  cu::AllocationHandle handle = 0;
-  cu::DevicePtr address = 0, misaligned = 0;
-  CHECK_CU(cu::kInvalidValue, driver.cuMemCreate(&handle, 0, &prop, 0));
-  CHECK_CU(cu::kInvalidValue, driver.cuMemCreate(&handle, kSimGranule + 4096, &prop, 0));
+  CUmemAllocationProp prop = sim_properties(0);
+  CUmemGenericAllocationHandle handle = 0;
+  CUdeviceptr address = 0, misaligned = 0;
+  CHECK_CU(CUDA_ERROR_INVALID_VALUE, driver.cuMemCreate(&handle, 0, &prop, 0));
+  CHECK_CU(CUDA_ERROR_INVALID_VALUE, driver.cuMemCreate(&handle, kSimGranule + 4096, &prop, 0));
   prop.location.id = 1;
-  CHECK_CU(cu::kInvalidDevice, driver.cuMemCreate(&handle, kSimGranule, &prop, 0));
+  CHECK_CU(CUDA_ERROR_INVALID_DEVICE, driver.cuMemCreate(&handle, kSimGranule, &prop, 0));
   prop = sim_properties(0);
-  CHECK_CU(cu::kInvalidValue, driver.cuMemAddressReserve(&address, 4096, 0, 0, 0));
-  CHECK_CU(cu::kInvalidValue, driver.cuMemAddressReserve(&misaligned, kSimGranule, 3, 0, 0));
-  CHECK_CU(cu::kOutOfMemory, driver.cuMemAddressReserve(&address, size_t{1} << 62, 0, 0, 0));
+  CHECK_CU(CUDA_ERROR_INVALID_VALUE, driver.cuMemAddressReserve(&address, 4096, 0, 0, 0));
+  CHECK_CU(CUDA_ERROR_INVALID_VALUE, driver.cuMemAddressReserve(&misaligned, kSimGranule, 3, 0, 0));
+  CHECK_CU(CUDA_ERROR_OUT_OF_MEMORY, driver.cuMemAddressReserve(&address, size_t{1} << 62, 0, 0, 0));
 
   REQUIRE_CU(driver.cuMemCreate(&handle, 2 * kSimGranule, &prop, 0));
   REQUIRE_CU(driver.cuMemAddressReserve(&address, 4 * kSimGranule, 16 * kSimGranule, 0, 0));
   CHECK(address % (16 * kSimGranule) == 0);
-  CHECK_CU(cu::kInvalidValue, driver.cuMemMap(address, 3 * kSimGranule, 0, handle, 0));
-  CHECK_CU(cu::kInvalidValue, driver.cuMemMap(address + 3 * kSimGranule, 2 * kSimGranule, 0, handle, 0));
-  CHECK_CU(cu::kInvalidValue, driver.cuMemMap(address + 4096, kSimGranule, 0, handle, 0));
-  CHECK_CU(cu::kInvalidValue, driver.cuMemMap(address, kSimGranule, 0, handle + 1, 0));
+  CHECK_CU(CUDA_ERROR_INVALID_VALUE, driver.cuMemMap(address, 3 * kSimGranule, 0, handle, 0));
+  CHECK_CU(CUDA_ERROR_INVALID_VALUE, driver.cuMemMap(address + 3 * kSimGranule, 2 * kSimGranule, 0, handle, 0));
+  CHECK_CU(CUDA_ERROR_INVALID_VALUE, driver.cuMemMap(address + 4096, kSimGranule, 0, handle, 0));
+  CHECK_CU(CUDA_ERROR_INVALID_VALUE, driver.cuMemMap(address, kSimGranule, 0, handle + 1, 0));
   REQUIRE_CU(driver.cuMemMap(address, 2 * kSimGranule, 0, handle, 0));
-  CHECK_CU(cu::kInvalidValue, driver.cuMemMap(address + kSimGranule, kSimGranule, 0, handle, 0));
-  CHECK_CU(cu::kInvalidValue, driver.cuMemUnmap(address, kSimGranule));
-  CHECK_CU(cu::kInvalidValue, driver.cuMemUnmap(address, 3 * kSimGranule));
-  CHECK_CU(cu::kInvalidValue, driver.cuMemAddressFree(address, 4 * kSimGranule));
+  CHECK_CU(CUDA_ERROR_INVALID_VALUE, driver.cuMemMap(address + kSimGranule, kSimGranule, 0, handle, 0));
+  CHECK_CU(CUDA_ERROR_INVALID_VALUE, driver.cuMemUnmap(address, kSimGranule));
+  CHECK_CU(CUDA_ERROR_INVALID_VALUE, driver.cuMemUnmap(address, 3 * kSimGranule));
+  CHECK_CU(CUDA_ERROR_INVALID_VALUE, driver.cuMemAddressFree(address, 4 * kSimGranule));
 
-  cu::AccessDesc desc = {{static_cast<cu::LocationType>(2), 0}, cu::kAccessRead};
-  CHECK_CU(cu::kInvalidValue, driver.cuMemSetAccess(address, 2 * kSimGranule, &desc, 1));
-  desc = {{cu::kLocationDevice, 1}, cu::kAccessRead};
-  CHECK_CU(cu::kInvalidDevice, driver.cuMemSetAccess(address, 2 * kSimGranule, &desc, 1));
-  desc = {{cu::kLocationDevice, 0}, cu::kAccessRead};
-  CHECK_CU(cu::kInvalidValue, driver.cuMemSetAccess(address, 3 * kSimGranule, &desc, 1));
+  CUmemAccessDesc desc = {{static_cast<CUmemLocationType>(2), 0}, CU_MEM_ACCESS_FLAGS_PROT_READ};
+  CHECK_CU(CUDA_ERROR_INVALID_VALUE, driver.cuMemSetAccess(address, 2 * kSimGranule, &desc, 1));
+  desc = {{CU_MEM_LOCATION_TYPE_DEVICE, 1}, CU_MEM_ACCESS_FLAGS_PROT_READ};
+  CHECK_CU(CUDA_ERROR_INVALID_DEVICE, driver.cuMemSetAccess(address, 2 * kSimGranule, &desc, 1));
+  desc = {{CU_MEM_LOCATION_TYPE_DEVICE, 0}, CU_MEM_ACCESS_FLAGS_PROT_READ};
+  CHECK_CU(CUDA_ERROR_INVALID_VALUE, driver.cuMemSetAccess(address, 3 * kSimGranule, &desc, 1));
 
   REQUIRE_CU(driver.cuMemUnmap(address, 2 * kSimGranule));
-  CHECK_CU(cu::kInvalidValue, driver.cuMemAddressFree(address, kSimGranule));
+  CHECK_CU(CUDA_ERROR_INVALID_VALUE, driver.cuMemAddressFree(address, kSimGranule));
   REQUIRE_CU(driver.cuMemAddressFree(address, 4 * kSimGranule));
   REQUIRE_CU(driver.cuMemRelease(handle));
 }
@@ -240,21 +242,21 @@ TEST("sim: memory in a directory can be damaged from outside, and is cleared at 
 
   const SimMemory memory(driver, 0, kSimGranule);
   REQUIRE_CU(memory.write("weights", 7));
-  REQUIRE_CU(memory.set_access(0, cu::kAccessRead));
+  REQUIRE_CU(memory.set_access(0, CU_MEM_ACCESS_FLAGS_PROT_READ));
 
   const int file = open(path.c_str(), O_RDWR | O_CLOEXEC);
   REQUIRE(file >= 0);
   CHECK(pwrite(file, "W", 1, 0) == 1);
   char text[8] = {};
-  CHECK_CU(cu::kSuccess, memory.read(text, 7));
+  CHECK_CU(CUDA_SUCCESS, memory.read(text, 7));
   CHECK(std::string(text) == "Weights");
 
   // Whoever runs keeps the file: a second simulator would pull it from under the first.
   const SimDriver second{{"DEVICES", "8MiB"}, {"DIR", directory.path()}};
-  CHECK_CU(cu::kInvalidValue, second.init());
+  CHECK_CU(CUDA_ERROR_INVALID_VALUE, second.init());
 
   // To touch a file that was cut short would be a signal; it is an error.
   CHECK(ftruncate(file, 0) == 0);
-  CHECK_CU(cu::kIllegalAddress, memory.read(text, 7));
+  CHECK_CU(CUDA_ERROR_ILLEGAL_ADDRESS, memory.read(text, 7));
   close(file);
 }

@@ -35,7 +35,7 @@ const Controls &controls() {
 const DriverFunctions &driver_functions() {
   static const DriverFunctions functions = [] {
     DriverFunctions found;
-#define FIND(name, parameters) found.name = find<cu::Result parameters>(#name);
+#define FIND(name, parameters) found.name = find<CUresult parameters>(#name);
     VRAM_CUDA_FUNCTIONS(FIND)
 #undef FIND
     return found;

@@ -10,7 +10,7 @@ namespace test {
 
 /** The driver API of the library that libvram has loaded too. */
 struct DriverFunctions {
-#define FUNCTION(name, parameters) cu::Result(*name) parameters = nullptr;
+#define FUNCTION(name, parameters) CUresult(*name) parameters = nullptr;
   VRAM_CUDA_FUNCTIONS(FUNCTION)
 #undef FUNCTION
 };
