@@ -2,8 +2,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize, relative } from 'node:path';
 import t from 'tap';
 import ts from 'typescript';
+import { root as repository } from './support/paths.js';
 
-const root = join(import.meta.dirname, '..', 'src');
+const root = join(repository, 'src');
 
 /** From the top down. A file imports from its own floor and from those below it; `errors.ts` lies under all. */
 const floors: readonly (readonly string[])[] = [['http'], ['residency'], ['seal', 'vram']];
@@ -29,7 +30,10 @@ t.test('imports point down only', async (t) => {
       const target = normalize(join(dirname(file), name)).replace(/\.js$/, '.ts');
       const below = floorOf(target);
       if (below === -1) {
-        t.ok(['errors.ts', 'config/settings.ts'].includes(target), `${file} imports ${target}, which lies under all floors`);
+        t.ok(
+          ['errors.ts', 'config/settings.ts'].includes(target),
+          `${file} imports ${target}, which lies under all floors`,
+        );
         if (target === 'config/settings.ts') t.equal(floor, 0, `${file}: settings are read at the top`);
         continue;
       }

@@ -6,6 +6,7 @@ import t, { type Test } from 'tap';
 import { deriveSealKey } from '../../src/seal/key.js';
 import { Authority } from '../support/certificates.js';
 import { newPrivateKey } from '../support/key_files.js';
+import { main } from '../support/paths.js';
 import { startProcess, temporaryDirectory } from '../support/process.js';
 import { addresses, hits, type Needle, needle, tokenNeedles } from './canary/needles.js';
 import { visitAll } from './canary/visit.js';
@@ -13,7 +14,6 @@ import { visitAll } from './canary/visit.js';
 /** A user that is not root, where we are: what root may do is no question. */
 const nobody = 65534;
 const asNobody = ['setpriv', '--reuid', String(nobody), '--regid', String(nobody), '--clear-groups'] as const;
-const main = join(import.meta.dirname, '../../dist/main.cjs');
 const canBeNobody =
   process.getuid?.() === 0 && spawnSync(asNobody[0], [...asNobody.slice(1), 'test', '-r', main]).status === 0;
 

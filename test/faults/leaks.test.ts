@@ -5,6 +5,7 @@ import { request } from 'node:http';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { patternBytes } from '../support/bytes.js';
+import { tests } from '../support/paths.js';
 import { temporaryDirectory } from '../support/process.js';
 import { mebibyte } from '../support/requests.js';
 import { onSimulator } from '../support/simulator.js';
@@ -34,7 +35,7 @@ async function startWorker(t: Test): Promise<{ url: string; figures: () => Promi
     WORKER_MODEL_DIR: directory,
     WORKER_AUDIT_LOG: join(directory, 'audit.log'),
   };
-  const script = join(import.meta.dirname, 'leaks/worker.mjs');
+  const script = join(tests, 'faults', 'leaks', 'worker.mjs');
   const child = fork(script, { cwd: directory, env, execArgv: ['--expose-gc'] });
   t.teardown(() => void child.kill('SIGKILL'));
   const url = await told<string>(child);

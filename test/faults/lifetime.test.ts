@@ -1,10 +1,10 @@
 import { execFile, execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { root, tests } from '../support/paths.js';
 import { onSimulator } from '../support/simulator.js';
 import { scale } from './scale.js';
 
-const root = join(import.meta.dirname, '../..');
 const native = join(root, 'cuda/build/asan');
 const runtime = execFileSync('gcc', ['-print-file-name=libasan.so']).toString().trim();
 
@@ -27,8 +27,8 @@ interface Churned {
 
 /** A worker under AddressSanitizer, whose device is slow and whose native calls queue, for so many seconds. */
 function churn(t: Test, seconds: number, mutant: object = {}): Promise<Churned> {
-  const script = join(import.meta.dirname, 'lifetime/churn.mjs');
-  const hook = join(import.meta.dirname, '../mutants/register.mjs');
+  const script = join(tests, 'faults', 'lifetime', 'churn.mjs');
+  const hook = join(tests, 'mutants', 'register.mjs');
   const env = {
     PATH: process.env.PATH,
     LD_PRELOAD: runtime,

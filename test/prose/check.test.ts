@@ -1,8 +1,9 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { tests } from '../support/paths.js';
 
-const script = join(import.meta.dirname, 'check.mjs');
+const script = join(tests, 'prose', 'check.mjs');
 
 /** Runs the check over a repository that has these files, and returns its exit status and its lines. */
 function check(t: Test, files: Record<string, string | Buffer>, ...args: string[]) {

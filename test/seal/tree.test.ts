@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import t from 'tap';
 import { referenceTreeDigest } from '../../src/seal/tree.js';
 import { patternBytes } from '../support/bytes.js';
+import { vectors as vectorFolder } from '../support/paths.js';
 
-const vectors = readFileSync(join(import.meta.dirname, '../vectors/tree.tsv'), 'utf8')
+const vectors = readFileSync(join(vectorFolder, 'tree.tsv'), 'utf8')
   .split('\n')
   .filter((line) => /^\d/.test(line))
   .map((line) => line.split('\t'))

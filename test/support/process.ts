@@ -3,8 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Test } from 'tap';
-
-const main = join(import.meta.dirname, '../../dist/main.cjs');
+import { main } from './paths.js';
 
 export interface WorkerProcess {
   readonly child: ChildProcess;

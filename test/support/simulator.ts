@@ -1,11 +1,12 @@
 import { join } from 'node:path';
 import koffi from 'koffi';
+import { native } from './paths.js';
 
-// Read by the simulator when the first driver of this process is opened. Tests run the kernel's own source.
+// Read by the simulator when the first driver of this process is opened. The suite `source` sets the engine.
 process.env.CUDA_SIM_DEVICES ??= '64MiB,64MiB';
-process.env.CUDA_SIM_ENGINE ??= 'source';
+process.env.CUDA_SIM_ENGINE ??= 'fast';
 
-export const nativeDirectory = join(import.meta.dirname, '../../cuda/build');
+export const nativeDirectory = native;
 
 /** The driver under test: the simulator, or the one that `npm run test:gpu` names. */
 export const driverPath = process.env.VRAM_TEST_DRIVER ?? join(nativeDirectory, 'libcuda_sim.so');

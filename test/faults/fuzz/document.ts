@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { root } from '../../support/paths.js';
 
 /** As much of JSON Schema as our own document uses. */
 export interface Schema {
@@ -37,7 +39,7 @@ export interface Operation {
 }
 
 /** The committed document: what we promise, and so what the fuzzer draws from and judges by. */
-export const document = JSON.parse(readFileSync(new URL('../../../openapi/openapi.json', import.meta.url), 'utf8'));
+export const document = JSON.parse(readFileSync(join(root, 'openapi', 'openapi.json'), 'utf8'));
 
 export const operations: readonly Operation[] = Object.entries(document.paths).flatMap(([path, methods]) =>
   // biome-ignore lint/suspicious/noExplicitAny: the document is ours; other tests hold its form.

@@ -1,9 +1,11 @@
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
 import t from 'tap';
 import { problemTypes } from '../../../src/http/errors/problem.js';
 import { examples } from '../../../src/http/openapi/examples.js';
+import { root } from '../../support/paths.js';
 import { startWorker } from '../../support/worker.js';
 
 interface Media {
@@ -27,7 +29,7 @@ interface Document {
   readonly components: { readonly schemas: Readonly<Record<string, object>> };
 }
 
-const committed = readFileSync(new URL('../../../openapi/openapi.json', import.meta.url), 'utf8');
+const committed = readFileSync(join(root, 'openapi', 'openapi.json'), 'utf8');
 const document: Document = JSON.parse(committed);
 const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
   Object.entries(methods).map(([method, operation]) => ({ name: `${method.toUpperCase()} ${path}`, path, operation })),

@@ -1,0 +1,13 @@
+/**
+ * The suites: the folders of each, the folders that it leaves out, and the environment of its tests.
+ * README.md says what each one proves.
+ */
+export const suites = {
+  main: { paths: ['test'], except: ['test/system', 'test/faults', 'test/gpu'] },
+  system: { paths: ['test/system'] },
+  faults: { paths: ['test/faults'] },
+  source: {
+    paths: ['test/end_to_end', 'test/residency/commit', 'test/residency/integrity', 'test/http/routes'],
+    env: { CUDA_SIM_ENGINE: 'source' },
+  },
+};
