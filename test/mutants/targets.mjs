@@ -24,7 +24,7 @@ export const targets = {
     'test/residency/integrity/verify.test.ts',
     ...rotation,
   ],
-  'src/http/plugins/tokens.ts': ['test/http/plugins/auth.test.ts', 'test/process/reload.test.ts'],
+  'src/http/plugins/tokens.ts': ['test/http/plugins/auth.test.ts', 'test/system/process/reload.test.ts'],
   'src/http/plugins/auth.ts': ['test/http/plugins/auth.test.ts', 'test/http/routes/plan.test.ts'],
   'src/residency/state/device_memory.ts': accounts,
   'src/residency/state/reservations.ts': accounts,

@@ -2,13 +2,13 @@ import { generateKeyPairSync } from 'node:crypto';
 import { appendFileSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { writeCheckpoint } from '../../src/audit/checkpoint.js';
-import { Signer } from '../../src/residency/state/signer.js';
-import { jwkOf } from '../../src/seal/jwk.js';
-import { deriveSealKey, readPrivateKey } from '../../src/seal/key.js';
-import { forge, identity, linesOf, logAt, logFiles, readChain, sealed, secret } from '../support/audit.js';
-import { newPrivateKey } from '../support/key_files.js';
-import { run, temporaryDirectory } from '../support/process.js';
+import { writeCheckpoint } from '../../../src/audit/checkpoint.js';
+import { Signer } from '../../../src/residency/state/signer.js';
+import { jwkOf } from '../../../src/seal/jwk.js';
+import { deriveSealKey, readPrivateKey } from '../../../src/seal/key.js';
+import { forge, identity, linesOf, logAt, logFiles, readChain, sealed, secret } from '../../support/audit.js';
+import { newPrivateKey } from '../../support/key_files.js';
+import { run, temporaryDirectory } from '../../support/process.js';
 
 /** A log in several files, and its secret. */
 function logIn(t: Test, maxBytes = 1e9, worker = identity) {

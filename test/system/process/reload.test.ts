@@ -3,10 +3,10 @@ import { Agent, get } from 'node:https';
 import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
 import t from 'tap';
-import { patternBytes } from '../support/bytes.js';
-import { Authority, type Certificate } from '../support/certificates.js';
-import { newPrivateKey } from '../support/key_files.js';
-import { startProcess, temporaryDirectory, type WorkerProcess } from '../support/process.js';
+import { patternBytes } from '../../support/bytes.js';
+import { Authority, type Certificate } from '../../support/certificates.js';
+import { newPrivateKey } from '../../support/key_files.js';
+import { startProcess, temporaryDirectory, type WorkerProcess } from '../../support/process.js';
 
 const [first, second, third] = ['first', 'second', 'third'].map((word) => `${word}-token-0123456789abcdef0123456789`);
 const reader = 'reader-token-0123456789abcdef0123456789';

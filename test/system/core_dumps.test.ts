@@ -2,9 +2,10 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { root } from '../support/paths.js';
 import { temporaryDirectory } from '../support/process.js';
 
-const module = join(import.meta.dirname, '../../dist/vram/process.js');
+const module = join(root, 'dist', 'vram', 'process.js');
 
 /** Runs a program in which `forbid` is ours. */
 const node = (program: string) =>

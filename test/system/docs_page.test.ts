@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { chromium, type Page } from 'playwright-core';
 import t from 'tap';
-import { startWorker } from '../../support/worker.js';
+import { startWorker } from '../support/worker.js';
 
 const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
 const skip = executablePath === undefined && 'no Chromium is installed here: `apt-get install chromium`';

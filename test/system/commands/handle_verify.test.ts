@@ -1,12 +1,12 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { signHandle } from '../../src/seal/handle.js';
-import { jwkOf } from '../../src/seal/jwk.js';
-import { deriveSealKey, readPrivateKey } from '../../src/seal/key.js';
-import { handleClaims as claims } from '../support/claims.js';
-import { newPrivateKey } from '../support/key_files.js';
-import { run, temporaryDirectory } from '../support/process.js';
+import { signHandle } from '../../../src/seal/handle.js';
+import { jwkOf } from '../../../src/seal/jwk.js';
+import { deriveSealKey, readPrivateKey } from '../../../src/seal/key.js';
+import { handleClaims as claims } from '../../support/claims.js';
+import { newPrivateKey } from '../../support/key_files.js';
+import { run, temporaryDirectory } from '../../support/process.js';
 
 const secret = 'a-secret-of-at-least-thirty-two-bytes';
 const pair = readPrivateKey(newPrivateKey());

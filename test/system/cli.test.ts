@@ -5,9 +5,9 @@ import { request } from 'node:http';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
-import { patternBytes } from './support/bytes.js';
-import { run, startProcess, temporaryDirectory, type WorkerProcess } from './support/process.js';
-import { mebibyte } from './support/requests.js';
+import { patternBytes } from '../support/bytes.js';
+import { run, startProcess, temporaryDirectory, type WorkerProcess } from '../support/process.js';
+import { mebibyte } from '../support/requests.js';
 
 const body = patternBytes(4 * mebibyte);
 

@@ -2,8 +2,8 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createServer as createTcpServer } from 'node:net';
 import t, { type Test } from 'tap';
-import { Authority } from '../support/certificates.js';
-import { run, startProcess, temporaryDirectory } from '../support/process.js';
+import { Authority } from '../../support/certificates.js';
+import { run, startProcess, temporaryDirectory } from '../../support/process.js';
 
 /** The exit status of the command in this environment. */
 async function health(t: Test, env: NodeJS.ProcessEnv): Promise<number | string | null> {

@@ -1,9 +1,9 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { patternBytes } from '../support/bytes.js';
-import { run, startProcess, temporaryDirectory, type WorkerProcess } from '../support/process.js';
-import { until } from '../support/until.js';
+import { patternBytes } from '../../support/bytes.js';
+import { run, startProcess, temporaryDirectory, type WorkerProcess } from '../../support/process.js';
+import { until } from '../../support/until.js';
 
 interface Body {
   readonly state: string;

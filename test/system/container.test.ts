@@ -6,8 +6,9 @@ import { Ajv, type AnySchema } from 'ajv';
 import formats from 'ajv-formats';
 import t from 'tap';
 import { parse } from 'yaml';
-import { loadConfig } from '../src/config/settings.js';
-import { type Instruction, parseDockerfile } from './support/dockerfile.js';
+import { loadConfig } from '../../src/config/settings.js';
+import { type Instruction, parseDockerfile } from '../support/dockerfile.js';
+import { root } from '../support/paths.js';
 
 // No engine runs here: the files are held to the Compose specification, to each other and to the worker's settings.
 
@@ -24,7 +25,6 @@ interface Compose {
   readonly configs: Readonly<Record<string, { readonly file: string }>>;
 }
 
-const root = join(import.meta.dirname, '..');
 const read = (path: string) => readFileSync(join(root, path), 'utf8');
 const withDefaults = (text: string) => text.replace(/\$\{\w+:-([^}]*)\}/g, '$1');
 const compose: Compose = parse(withDefaults(read('docker-compose.yml')), { merge: true });

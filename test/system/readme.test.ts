@@ -2,7 +2,8 @@ import { execFileSync, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { startProcess, temporaryDirectory } from './support/process.js';
+import { root } from '../support/paths.js';
+import { startProcess, temporaryDirectory } from '../support/process.js';
 
 /** One fenced block of shell commands, and the block that shows its output. */
 interface Example {
@@ -10,7 +11,6 @@ interface Example {
   readonly shown: { readonly language: 'json' | 'text'; readonly text: string } | undefined;
 }
 
-const root = join(import.meta.dirname, '..');
 const readme = readFileSync(join(root, 'README.md'), 'utf8');
 const fence = /```(\w+)\n(.*?)```\n/gs;
 
