@@ -2,10 +2,11 @@
 
 #include <cstring>
 
+#include "../kernels/tree_level.h"
+
 namespace vram {
 namespace {
 
-constexpr char kKernelName[] = "vram_tree_level";
 constexpr uint64_t kCopyBufferBytes = uint64_t{1} << 20;
 
 }  // namespace
@@ -21,7 +22,7 @@ vram_status Device::open(int ordinal, const std::string &kernels) {
       from_driver(driver_.cuMemGetAllocationGranularity(&granularity_bytes_, &prop, CU_MEM_ALLOC_GRANULARITY_MINIMUM)));
   VRAM_TRY(from_driver(driver_.cuModuleLoadData(&module_, kernels.c_str()), VRAM_OUT_OF_MEMORY));
   CUfunction kernel = nullptr;
-  VRAM_TRY(from_driver(driver_.cuModuleGetFunction(&kernel, module_, kKernelName)));
+  VRAM_TRY(from_driver(driver_.cuModuleGetFunction(&kernel, module_, tree_level::kKernelName)));
   VRAM_TRY(staged_stream_.create(kCopyBufferBytes));
   return hasher_.create(ordinal_, granularity_bytes_, kernel);
 }

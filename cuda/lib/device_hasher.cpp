@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "../kernels/tree_level.h"
 #include "tree.h"
 
 namespace vram {
@@ -11,7 +12,6 @@ namespace {
 constexpr uint64_t kSegmentBytes = uint64_t{1} << 30;
 constexpr uint64_t kLeafBytes = kSegmentBytes / kBlockBytes * kDigestBytes;
 constexpr uint64_t kGroupHashBytes = kSegmentBytes / kGroupBytes * kDigestBytes;
-constexpr unsigned kThreadsPerBlock = 64;
 
 }  // namespace
 
@@ -55,9 +55,9 @@ vram_status DeviceHasher::digest_segment(CUdeviceptr address, uint64_t bytes, bo
 
 vram_status DeviceHasher::launch(CUdeviceptr input, uint64_t bytes, CUdeviceptr output, CUstream stream) {
   void *parameters[] = {&input, &bytes, &output};
-  const auto grid = static_cast<unsigned>((block_count(bytes) + kThreadsPerBlock - 1) / kThreadsPerBlock);
+  const unsigned grid = tree_level::grid_size(bytes);
   return from_driver(
-      driver_.cuLaunchKernel(kernel_, grid, 1, 1, kThreadsPerBlock, 1, 1, 0, stream, parameters, nullptr));
+      driver_.cuLaunchKernel(kernel_, grid, 1, 1, tree_level::kThreads, 1, 1, 0, stream, parameters, nullptr));
 }
 
 }  // namespace vram

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "../hash/sha256.h"
+#include "../kernels/tree_level.h"
 #include "sim_driver.h"
 
 using test::kSimGranule;
@@ -22,11 +23,12 @@ struct Bench {
       : driver(driver), input(driver, 0, kSimGranule), output(driver, 0, kSimGranule) {
     const std::string image = test::sim_kernels();
     REQUIRE_CU(driver.cuModuleLoadData(&module, image.data()));
-    REQUIRE_CU(driver.cuModuleGetFunction(&kernel, module, "vram_tree_level"));
+    REQUIRE_CU(driver.cuModuleGetFunction(&kernel, module, vram::tree_level::kKernelName));
   }
   ~Bench() { CHECK_CU(CUDA_SUCCESS, driver.cuModuleUnload(module)); }
 
-  CUresult launch(CUdeviceptr from, uint64_t bytes, CUdeviceptr to, unsigned grid, unsigned block = 64) const {
+  CUresult launch(CUdeviceptr from, uint64_t bytes, CUdeviceptr to, unsigned grid,
+                  unsigned block = vram::tree_level::kThreads) const {
     void *parameters[] = {&from, &bytes, &to};
     const CUresult launched = driver.cuLaunchKernel(kernel, grid, 1, 1, block, 1, 1, 0, nullptr, parameters, nullptr);
     return launched != CUDA_SUCCESS ? launched : driver.cuStreamSynchronize(nullptr);
@@ -46,7 +48,7 @@ void check_ragged_lengths(const char *engine) {
   for (size_t i = 0; i < data.size(); ++i) data[i] = static_cast<uint8_t>(i * 2654435761u >> 13);
   REQUIRE_CU(bench.input.write(data.data(), data.size()));
 
-  const uint64_t block = vram::kBlockBytes, thread_block = 64 * block;
+  const uint64_t block = vram::kBlockBytes, thread_block = vram::tree_level::kThreads * block;
   for (const uint64_t bytes :
        {uint64_t{1}, uint64_t{15}, uint64_t{16}, uint64_t{17}, block - 1, block, block + 1, 5 * block + 128,
         thread_block - 1, thread_block, thread_block + 1, 2 * thread_block + 7}) {
@@ -54,8 +56,8 @@ void check_ragged_lengths(const char *engine) {
     std::vector<uint8_t> expected((blocks + 1) * vram::kDigestBytes, kUntouched), seen(expected.size());
     vram::hash_blocks(data.data(), bytes, expected.data());
     REQUIRE_CU(driver.cuMemsetD8Async(bench.output.address(), kUntouched, seen.size(), nullptr));
-    CHECK_CU(CUDA_SUCCESS, bench.launch(bench.input.address(), bytes, bench.output.address(),
-                                        static_cast<unsigned>((blocks + 63) / 64)));
+    CHECK_CU(CUDA_SUCCESS,
+             bench.launch(bench.input.address(), bytes, bench.output.address(), vram::tree_level::grid_size(bytes)));
     REQUIRE_CU(bench.output.read(seen.data(), seen.size()));
     CHECK(seen == expected);
   }
@@ -161,12 +163,12 @@ TEST("sim: functions come by name, and go with their module") {
   REQUIRE_CU(driver.cuModuleLoadData(&first, image.data()));
   REQUIRE_CU(driver.cuModuleLoadData(&second, image.data()));
   CHECK_CU(CUDA_ERROR_NOT_FOUND, driver.cuModuleGetFunction(&function, first, "vram_tree"));
-  REQUIRE_CU(driver.cuModuleGetFunction(&function, first, "vram_tree_level"));
+  REQUIRE_CU(driver.cuModuleGetFunction(&function, first, vram::tree_level::kKernelName));
   REQUIRE_CU(driver.cuModuleUnload(first));
   void *parameters[3] = {};
   CHECK_CU(CUDA_ERROR_INVALID_HANDLE,
-           driver.cuLaunchKernel(function, 1, 1, 1, 64, 1, 1, 0, nullptr, parameters, nullptr));
-  CHECK_CU(CUDA_ERROR_INVALID_HANDLE, driver.cuModuleGetFunction(&function, first, "vram_tree_level"));
+           driver.cuLaunchKernel(function, 1, 1, 1, vram::tree_level::kThreads, 1, 1, 0, nullptr, parameters, nullptr));
+  CHECK_CU(CUDA_ERROR_INVALID_HANDLE, driver.cuModuleGetFunction(&function, first, vram::tree_level::kKernelName));
   CHECK_CU(CUDA_ERROR_INVALID_HANDLE, driver.cuModuleUnload(first));
   REQUIRE_CU(driver.cuModuleUnload(second));
 }
