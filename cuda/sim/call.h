@@ -21,7 +21,7 @@ Device *&current_device();
 template <typename Body>
 CUresult call_always(const char *function, Body body) noexcept {
   try {
-    const CUresult fault = simulator().faults.enter(function);
+    const CUresult fault = simulator().faults.on_call(function);
     return fault != CUDA_SUCCESS ? fault : body();
   } catch (const std::bad_alloc &) {
     return CUDA_ERROR_OUT_OF_MEMORY;

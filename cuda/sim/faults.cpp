@@ -22,26 +22,33 @@ bool is_function(std::string_view name) {
 
 }  // namespace
 
+std::optional<Faults::Rule> Faults::parse_rule(std::string_view text) {
+  const size_t colon = text.find(':');
+  const size_t equals = text.find('=');
+  if (colon == std::string_view::npos || equals == std::string_view::npos || equals < colon) return std::nullopt;
+
+  const std::string_view function = text.substr(0, colon);
+  std::string_view nth = text.substr(colon + 1, equals - colon - 1);
+  const bool is_persistent = !nth.empty() && nth.back() == '+';
+  if (is_persistent) nth.remove_suffix(1);
+  const std::optional<uint64_t> number = parse_number(nth);
+  if (!is_function(function) || !number || *number == 0) return std::nullopt;
+
+  Rule rule = {std::string(function), *number, is_persistent, std::nullopt, 0};
+  const std::string_view fault = text.substr(equals + 1);
+  if (fault == kHang) return rule;
+  const std::optional<uint64_t> error = parse_number(fault);
+  if (!error || *error == 0 || *error > INT_MAX) return std::nullopt;
+  rule.error = static_cast<CUresult>(*error);
+  return rule;
+}
+
 bool Faults::set(std::string_view text) {
   std::vector<Rule> rules;
   for (const std::string_view entry : split(text, ',')) {
-    const size_t colon = entry.find(':');
-    const size_t equals = entry.find('=');
-    if (colon == std::string_view::npos || equals == std::string_view::npos || equals < colon) return false;
-
-    const std::string_view function = entry.substr(0, colon);
-    std::string_view nth = entry.substr(colon + 1, equals - colon - 1);
-    const bool for_good = !nth.empty() && nth.back() == '+';
-    if (for_good) nth.remove_suffix(1);
-    const std::optional<uint64_t> number = parse_number(nth);
-    if (!is_function(function) || !number || *number == 0) return false;
-    Rule rule = {std::string(function), *number, for_good, std::nullopt, 0};
-    if (const std::string_view fault = entry.substr(equals + 1); fault != kHang) {
-      const std::optional<uint64_t> error = parse_number(fault);
-      if (!error || *error == 0 || *error > INT_MAX) return false;
-      rule.error = static_cast<CUresult>(*error);
-    }
-    rules.push_back(std::move(rule));
+    std::optional<Rule> rule = parse_rule(entry);
+    if (!rule) return false;
+    rules.push_back(std::move(*rule));
   }
   const std::lock_guard<std::mutex> lock(mutex_);
   replace(std::move(rules));
@@ -60,18 +67,18 @@ void Faults::replace(std::vector<Rule> rules) {
   replaced_.notify_all();
 }
 
-CUresult Faults::enter(const char *function) {
+CUresult Faults::on_call(const char *function) {
   std::unique_lock<std::mutex> lock(mutex_);
   ++calls_[function];
-  const Rule *broken = nullptr;
+  const Rule *matched = nullptr;
   for (Rule &rule : rules_) {
     if (rule.function != function && rule.function != kEveryFunction) continue;
     ++rule.seen;
-    const bool due = rule.for_good ? rule.seen >= rule.nth : rule.seen == rule.nth;
-    if (due && broken == nullptr) broken = &rule;
+    const bool due = rule.is_persistent ? rule.seen >= rule.nth : rule.seen == rule.nth;
+    if (due && matched == nullptr) matched = &rule;
   }
-  if (broken == nullptr) return CUDA_SUCCESS;
-  if (broken->error.has_value()) return *broken->error;
+  if (matched == nullptr) return CUDA_SUCCESS;
+  if (matched->error.has_value()) return *matched->error;
   replaced_.wait(lock, [&, before = generation_] { return generation_ != before; });
   return CUDA_ERROR_UNKNOWN;
 }

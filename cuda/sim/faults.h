@@ -1,4 +1,4 @@
-/** Faults on demand: the Nth call of a driver function returns what it is told to, or never, and does nothing else. */
+/** Fault injection: the Nth call of a driver function returns a given error or hangs, and has no other effect. */
 #pragma once
 
 #include <condition_variable>
@@ -17,36 +17,38 @@ namespace cuda_sim {
 class Faults {
  public:
   /**
-   * Replaces the rules by "function:N=error,function:N+=error,…": the Nth call from now on fails once, with a `+` it
-   * and every later one. Function `*` counts the calls of all. With `hang` for an error the call does not return while
-   * the rules stand. False for anything else, and nothing has changed. Ends the calls that hang.
+   * Replaces the rules with "function:N=error,function:N+=error,…". The Nth call from now on fails; with `+`, later
+   * calls fail too. The function `*` means all functions. The error `hang` blocks the call until the rules change.
+   * Returns false, without an effect, if the text is invalid. Otherwise hanging calls return.
    */
   bool set(std::string_view text);
 
-  /** Forgets the rules and the counts of calls. Ends the calls that hang. */
+  /** Clears the rules and the call counts. Hanging calls return. */
   void reset();
 
-  /** Counts a call of a function; the error that it must return, or CUDA_SUCCESS. One that hung failed:
-   * CUDA_ERROR_UNKNOWN. */
-  CUresult enter(const char *function);
+  /** Counts a call. Returns the error to inject or CUDA_SUCCESS; after a hang, CUDA_ERROR_UNKNOWN. */
+  CUresult on_call(const char *function);
 
-  /** Calls of a function since the last reset; of all functions for "*". */
+  /** Calls of a function since the last reset. "*" counts all functions. */
   uint64_t calls(std::string_view function) const;
 
  private:
   struct Rule {
     std::string function;
     uint64_t nth;
-    bool for_good;
-    std::optional<CUresult> error; /* none: the call hangs */
+    bool is_persistent;
+    std::optional<CUresult> error; /* empty: the call hangs */
     uint64_t seen;
   };
 
+  /** Parses "function:N=error"; see set(). Empty if the text is invalid. */
+  static std::optional<Rule> parse_rule(std::string_view text);
+  /** Requires the lock. */
   void replace(std::vector<Rule> rules);
 
   mutable std::mutex mutex_;
   std::condition_variable replaced_;
-  uint64_t generation_ = 0; /* of the rules */
+  uint64_t generation_ = 0; /* changes with the rules */
   std::vector<Rule> rules_;
   std::unordered_map<std::string, uint64_t> calls_;
 };
