@@ -7,19 +7,19 @@
 namespace cuda_sim {
 namespace {
 
-constexpr uint64_t kMostBytes = uint64_t{1} << 46;
+constexpr uint64_t kMaxBytes = uint64_t{1} << 46;
 
-void *at(uint64_t address) {
+void *to_pointer(uint64_t address) {
   return reinterpret_cast<void *>(address);
 }
 
-/** Puts back what a reservation is made of: addresses that nothing may touch. */
-bool block_off(uint64_t address, uint64_t bytes) {
+/** Replaces mapped memory with inaccessible addresses, which keeps the range reserved. */
+bool map_inaccessible(uint64_t address, uint64_t bytes) {
   constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
-  return mmap(at(address), bytes, PROT_NONE, kFlags, -1, 0) != MAP_FAILED;
+  return mmap(to_pointer(address), bytes, PROT_NONE, kFlags, -1, 0) != MAP_FAILED;
 }
 
-/** One host MMU serves all devices: its protection is the widest that any of them has. */
+/** The host MMU has one protection for all devices: the widest access that any of them has. */
 int protection(const std::vector<CUmemAccess_flags> &access) {
   switch (*std::max_element(access.begin(), access.end())) {
     case CU_MEM_ACCESS_FLAGS_PROT_READWRITE:
@@ -40,16 +40,16 @@ bool covers(const Mapping &mapping, uint64_t address) {
 CUresult AddressSpace::reserve(uint64_t bytes, uint64_t alignment, uint64_t *out_address) {
   if (!is_whole_granules(bytes) || (alignment & (alignment - 1)) != 0) return CUDA_ERROR_INVALID_VALUE;
   const uint64_t step = std::max(alignment, kGranuleBytes);
-  if (bytes > kMostBytes || step > kMostBytes) return CUDA_ERROR_OUT_OF_MEMORY;
+  if (bytes > kMaxBytes || step > kMaxBytes) return CUDA_ERROR_OUT_OF_MEMORY;
 
-  // More than is needed, so that an aligned part lies in it; the rest is given back.
-  const uint64_t taken_bytes = bytes + step;
-  void *taken = mmap(nullptr, taken_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (taken == MAP_FAILED) return CUDA_ERROR_OUT_OF_MEMORY;
-  const auto start = reinterpret_cast<uint64_t>(taken);
+  // Reserve extra addresses, so that the range contains an aligned part. Unmap the rest.
+  const uint64_t reserved_bytes = bytes + step;
+  void *reserved = mmap(nullptr, reserved_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (reserved == MAP_FAILED) return CUDA_ERROR_OUT_OF_MEMORY;
+  const auto start = reinterpret_cast<uint64_t>(reserved);
   const uint64_t address = (start + step - 1) / step * step;
-  if (address != start) munmap(taken, address - start);
-  munmap(at(address + bytes), start + taken_bytes - (address + bytes));
+  if (address != start) munmap(reserved, address - start);
+  munmap(to_pointer(address + bytes), start + reserved_bytes - (address + bytes));
 
   const std::lock_guard<std::mutex> lock(mutex_);
   reservations_.emplace(address, bytes);
@@ -62,7 +62,7 @@ CUresult AddressSpace::free(uint64_t address, uint64_t bytes) {
   const auto found = reservations_.find(address);
   if (found == reservations_.end() || found->second != bytes) return CUDA_ERROR_INVALID_VALUE;
   if (!overlapping(address, bytes).empty()) return CUDA_ERROR_INVALID_VALUE;
-  if (munmap(at(address), bytes) != 0) return CUDA_ERROR_UNKNOWN;
+  if (munmap(to_pointer(address), bytes) != 0) return CUDA_ERROR_UNKNOWN;
   reservations_.erase(found);
   return CUDA_SUCCESS;
 }
@@ -83,10 +83,10 @@ CUresult AddressSpace::map(uint64_t address, uint64_t bytes, std::shared_ptr<All
   for (const Extent &extent : allocation->extents()) {
     const uint64_t part = std::min(extent.bytes, bytes - done);
     if (part == 0) break;
-    void *mapped =
-        mmap(at(address + done), part, PROT_NONE, MAP_SHARED | MAP_FIXED, file, static_cast<off_t>(extent.offset));
+    void *mapped = mmap(to_pointer(address + done), part, PROT_NONE, MAP_SHARED | MAP_FIXED, file,
+                        static_cast<off_t>(extent.offset));
     if (mapped == MAP_FAILED) {
-      block_off(address, bytes);
+      map_inaccessible(address, bytes);
       return CUDA_ERROR_OUT_OF_MEMORY;
     }
     done += part;
@@ -97,23 +97,24 @@ CUresult AddressSpace::map(uint64_t address, uint64_t bytes, std::shared_ptr<All
 }
 
 CUresult AddressSpace::unmap(uint64_t address, uint64_t bytes) {
-  Mappings whole;  // outlives the lock: with the last reference an allocation goes back to its device
+  Mappings mappings;  // outlives the lock, because the last reference frees the allocation
   std::unique_lock<std::mutex> lock(mutex_);
-  whole = wait_for_whole(lock, address, bytes);
-  if (whole.empty()) return CUDA_ERROR_INVALID_VALUE;
-  if (!block_off(address, bytes)) return CUDA_ERROR_UNKNOWN;
-  for (const auto &mapping : whole) mappings_.erase(mapping->address);
+  mappings = wait_until_unpinned(lock, address, bytes);
+  if (mappings.empty()) return CUDA_ERROR_INVALID_VALUE;
+  if (!map_inaccessible(address, bytes)) return CUDA_ERROR_UNKNOWN;
+  for (const auto &mapping : mappings) mappings_.erase(mapping->address);
   return CUDA_SUCCESS;
 }
 
 CUresult AddressSpace::set_access(uint64_t address, uint64_t bytes, const CUmemAccessDesc *descs, size_t count) {
   std::unique_lock<std::mutex> lock(mutex_);
-  const Mappings whole = wait_for_whole(lock, address, bytes);
-  if (whole.empty()) return CUDA_ERROR_INVALID_VALUE;
-  for (const auto &mapping : whole) {
+  const Mappings mappings = wait_until_unpinned(lock, address, bytes);
+  if (mappings.empty()) return CUDA_ERROR_INVALID_VALUE;
+  for (const auto &mapping : mappings) {
     std::vector<CUmemAccess_flags> access = mapping->access;
     for (size_t i = 0; i < count; ++i) access[static_cast<size_t>(descs[i].location.id)] = descs[i].flags;
-    if (mprotect(at(mapping->address), mapping->bytes, protection(access)) != 0) return CUDA_ERROR_OUT_OF_MEMORY;
+    if (mprotect(to_pointer(mapping->address), mapping->bytes, protection(access)) != 0)
+      return CUDA_ERROR_OUT_OF_MEMORY;
     mapping->access = std::move(access);
   }
   return CUDA_SUCCESS;
@@ -142,7 +143,7 @@ std::optional<AddressSpace::Pin> AddressSpace::pin(int device, uint64_t address,
   uint64_t next = address;
   for (const auto &mapping : touched) {
     const bool allowed = mapping->access[static_cast<size_t>(device)] >= access;
-    if (!covers(*mapping, next) || !allowed || !mapping->allocation->device().memory->is_whole()) return std::nullopt;
+    if (!covers(*mapping, next) || !allowed || !mapping->allocation->device().memory->is_intact()) return std::nullopt;
     next = mapping->address + mapping->bytes;
   }
   if (next < address + bytes) return std::nullopt;
@@ -152,8 +153,8 @@ std::optional<AddressSpace::Pin> AddressSpace::pin(int device, uint64_t address,
   return pin;
 }
 
-std::vector<Run> AddressSpace::Pin::runs(uint64_t address, uint64_t bytes) const {
-  std::vector<Run> runs;
+std::vector<Span> AddressSpace::Pin::spans(uint64_t address, uint64_t bytes) const {
+  std::vector<Span> spans;
   const uint64_t end = address + bytes;
   for (const auto &mapping : mappings_) {
     uint8_t *const view = mapping->allocation->device().memory->view();
@@ -161,11 +162,11 @@ std::vector<Run> AddressSpace::Pin::runs(uint64_t address, uint64_t bytes) const
     for (const Extent &extent : mapping->allocation->extents()) {
       const uint64_t first = std::max(address, start);
       const uint64_t last = std::min({end, start + extent.bytes, mapping->address + mapping->bytes});
-      if (first < last) runs.push_back({view + extent.offset + (first - start), last - first});
+      if (first < last) spans.push_back({view + extent.offset + (first - start), last - first});
       start += extent.bytes;
     }
   }
-  return runs;
+  return spans;
 }
 
 void AddressSpace::unpin(const Mappings &mappings) {
@@ -174,7 +175,7 @@ void AddressSpace::unpin(const Mappings &mappings) {
   unpinned_.notify_all();
 }
 
-bool AddressSpace::is_reserved(uint64_t address, uint64_t bytes) const {
+bool AddressSpace::overlaps_reservation(uint64_t address, uint64_t bytes) const {
   const uint64_t end = address + std::min(bytes, UINT64_MAX - address);
   const std::lock_guard<std::mutex> lock(mutex_);
   return std::any_of(reservations_.begin(), reservations_.end(),
@@ -214,8 +215,8 @@ AddressSpace::Mappings AddressSpace::overlapping(uint64_t address, uint64_t byte
   return found;
 }
 
-AddressSpace::Mappings AddressSpace::wait_for_whole(std::unique_lock<std::mutex> &lock, uint64_t address,
-                                                    uint64_t bytes) {
+AddressSpace::Mappings AddressSpace::wait_until_unpinned(std::unique_lock<std::mutex> &lock, uint64_t address,
+                                                         uint64_t bytes) {
   for (;;) {
     Mappings found = overlapping(address, bytes);
     uint64_t next = address;

@@ -6,9 +6,9 @@ namespace cuda_sim {
 
 CUresult Allocation::create(Device &device, uint64_t bytes, std::shared_ptr<Allocation> *out_allocation) {
   std::shared_ptr<Allocation> allocation(new Allocation(device, bytes));
-  const CUresult taken = device.memory->take(bytes, &allocation->extents_);
-  if (taken == CUDA_SUCCESS) *out_allocation = std::move(allocation);
-  return taken;
+  const CUresult result = device.memory->allocate(bytes, &allocation->extents_);
+  if (result == CUDA_SUCCESS) *out_allocation = std::move(allocation);
+  return result;
 }
 
 CUmemGenericAllocationHandle AllocationHandles::add(std::shared_ptr<Allocation> allocation) {
@@ -37,7 +37,8 @@ CUmemGenericAllocationHandle AllocationHandles::retain(const std::shared_ptr<All
 }
 
 bool AllocationHandles::release(CUmemGenericAllocationHandle handle) {
-  std::shared_ptr<Allocation> last;
+  std::shared_ptr<Allocation> last;  // outlives the lock, because the last reference frees the allocation
+
   const std::lock_guard<std::mutex> lock(mutex_);
   const auto found = entries_.find(handle);
   if (found == entries_.end()) return false;

@@ -1,4 +1,4 @@
-/** Physical memory that somebody took: cuMemCreate's handle and each mapping of it keep it alive. */
+/** Allocations of physical memory. The handle from cuMemCreate and each mapping keep an allocation alive. */
 #pragma once
 
 #include <memory>
@@ -12,9 +12,9 @@ namespace cuda_sim {
 
 class Allocation {
  public:
-  /** Takes `bytes` bytes of a device, whole granules; CUDA_ERROR_OUT_OF_MEMORY where it has no room. */
+  /** Allocates whole granules of a device. CUDA_ERROR_OUT_OF_MEMORY if too few are free. */
   static CUresult create(Device &device, uint64_t bytes, std::shared_ptr<Allocation> *out_allocation);
-  ~Allocation() { device_.memory->give_back(extents_); }
+  ~Allocation() { device_.memory->release(extents_); }
   Allocation(const Allocation &) = delete;
   Allocation &operator=(const Allocation &) = delete;
 
@@ -30,15 +30,15 @@ class Allocation {
   std::vector<Extent> extents_;
 };
 
-/** Allocation handles, each with a count of its references. */
+/** Reference-counted allocation handles. */
 class AllocationHandles {
  public:
   CUmemGenericAllocationHandle add(std::shared_ptr<Allocation> allocation);
-  /** Null for a handle that names nothing. */
+  /** Null if the handle is invalid. */
   std::shared_ptr<Allocation> find(CUmemGenericAllocationHandle handle) const;
-  /** Adds a reference to the handle of an allocation, which gets a new one where it was released before. */
+  /** Adds a reference to the allocation's handle, or issues a new handle if the old one was released. */
   CUmemGenericAllocationHandle retain(const std::shared_ptr<Allocation> &allocation);
-  /** Drops a reference; false for a handle that names nothing. */
+  /** Drops a reference. False if the handle is invalid. */
   bool release(CUmemGenericAllocationHandle handle);
   uint64_t count() const;
 

@@ -1,6 +1,6 @@
 /**
- * What every driver function does before its own work: it is counted, fails where it is told to, and demands that the
- * driver is initialised, or that the thread has a context which is well.
+ * The steps that come first in every driver function: count the call, inject a fault if a rule applies, and check that
+ * the driver is initialized and that the thread has a usable context.
  */
 #pragma once
 
@@ -14,10 +14,10 @@ VRAM_CUDA_FUNCTIONS(DECLARE)
 
 namespace cuda_sim {
 
-/** The device whose context the calling thread has made current; null for none. */
+/** The device of the calling thread's current context. Null if there is no current context. */
 Device *&current_device();
 
-/** Runs a function's body, and lets no exception out. */
+/** Runs the body of a driver function. Converts exceptions to error codes. */
 template <typename Body>
 CUresult call_always(const char *function, Body body) noexcept {
   try {
@@ -30,13 +30,13 @@ CUresult call_always(const char *function, Body body) noexcept {
   }
 }
 
-/** … once the driver is initialised. */
+/** Runs the body if the driver is initialized. */
 template <typename Body>
 CUresult call(const char *function, Body body) noexcept {
-  return call_always(function, [&] { return simulator().is_initialised() ? body() : CUDA_ERROR_NOT_INITIALIZED; });
+  return call_always(function, [&] { return simulator().is_initialized() ? body() : CUDA_ERROR_NOT_INITIALIZED; });
 }
 
-/** … with the thread's device, whose context is well. */
+/** Runs the body with the current device, if its context is retained and has no sticky error. */
 template <typename Body>
 CUresult call_in_context(const char *function, Body body) noexcept {
   return call(function, [&] {
@@ -47,11 +47,11 @@ CUresult call_in_context(const char *function, Body body) noexcept {
   });
 }
 
-/** The stream that a handle names in a device's context, null for its default stream; null where it names none. */
+/** Finds a stream of a device. A null handle means the default stream. Returns null if the handle is invalid. */
 std::shared_ptr<Stream> find_stream(CUstream handle, Device &device);
 
 template <typename Object>
-uintptr_t number_of(Object *handle) {
+uintptr_t handle_value(Object *handle) {
   return reinterpret_cast<uintptr_t>(handle);
 }
 

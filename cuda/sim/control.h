@@ -1,6 +1,7 @@
 /**
- * What the simulator exports beside the driver API, for tests: faults on demand, spoofs, delays, call counts. The same
- * settings can be given in the environment as CUDA_SIM_<setting>, read at cuInit; see README.md for their grammar.
+ * The functions that the simulator exports in addition to the driver API, for tests: fault injection, spoofed
+ * attributes, latency injection and counts. cuInit also reads each setting from CUDA_SIM_<setting>. README.md describes
+ * the settings.
  */
 #pragma once
 
@@ -8,18 +9,18 @@
 
 extern "C" {
 
-/** Sets FAULTS, SPOOFS or LATENCY_US at run time; an empty value clears it. 0, or 1 for an unknown setting or bad
- * value.
- */
+/** Sets FAULTS, SPOOFS or LATENCY_US. An empty value clears it. Returns 0, or 1 if the name or value is invalid. */
 __attribute__((visibility("default"))) int cuSimSet(const char *setting, const char *value);
 
-/** Calls of one driver function since the last cuSimReset, failed ones included; of all functions for "*". */
+/** Counts the calls of a driver function since the last cuSimReset, including failed ones. "*" counts all functions. */
 __attribute__((visibility("default"))) uint64_t cuSimCalls(const char *function);
 
-/** Clears faults, spoofs, delays, counts and a sticky error. Memory, streams and handles stay. */
+/** Clears faults, spoofs, latency, call counts and sticky errors. Memory, streams and handles remain. */
 __attribute__((visibility("default"))) void cuSimReset(void);
 
-/** What is still alive: allocation handles, reserved ranges, mappings, streams, events, modules, host allocations.
- *  "cuMemCreate" counts live allocations, "cuMemHostAlloc" live pinned buffers, and so on; "*" is their sum. */
+/**
+ * Counts live objects by the function that created them: "cuMemCreate" for allocation handles, "cuMemHostAlloc" for
+ * pinned buffers, and so on. "*" is the sum over all kinds except retained primary contexts.
+ */
 __attribute__((visibility("default"))) uint64_t cuSimLive(const char *creator);
 }

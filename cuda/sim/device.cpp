@@ -8,8 +8,8 @@
 namespace cuda_sim {
 namespace {
 
-constexpr size_t kMostDevices = 64;
-constexpr uint64_t kMostBytes = uint64_t{1} << 44;
+constexpr size_t kMaxDevices = 64;
+constexpr uint64_t kMaxBytes = uint64_t{1} << 44;
 
 }  // namespace
 
@@ -27,9 +27,9 @@ bool PrimaryContext::release() {
   return false;
 }
 
-void PrimaryContext::die(CUresult error) {
-  CUresult well = CUDA_SUCCESS;
-  sticky_error_.compare_exchange_strong(well, error);
+void PrimaryContext::set_sticky_error(CUresult error) {
+  CUresult none = CUDA_SUCCESS;
+  sticky_error_.compare_exchange_strong(none, error);
 }
 
 std::shared_ptr<Stream> PrimaryContext::default_stream(Device &device) {
@@ -51,15 +51,15 @@ bool make_devices(std::string_view sizes, const std::string &directory,
   std::vector<std::unique_ptr<Device>> devices;
   for (const std::string_view text : split(sizes, ',')) {
     const uint64_t bytes = parse_size(text).value_or(0) / kGranuleBytes * kGranuleBytes;
-    if (bytes == 0 || bytes > kMostBytes || devices.size() == kMostDevices) {
-      *out_error = "CUDA_SIM_DEVICES: \"" + std::string(sizes) +
-                   "\" is not a list of at most 64 sizes from 2MiB to 16384GiB, like 24GiB,512MiB";
+    if (bytes == 0 || bytes > kMaxBytes || devices.size() == kMaxDevices) {
+      *out_error = "CUDA_SIM_DEVICES \"" + std::string(sizes) +
+                   "\" is invalid: use 1 to 64 sizes from 2MiB to 16384GiB, such as 24GiB,512MiB";
       return false;
     }
     const int ordinal = static_cast<int>(devices.size());
     std::unique_ptr<PhysicalMemory> memory = PhysicalMemory::open(ordinal, bytes, directory, out_error);
     if (memory == nullptr) {
-      *out_error = "the memory of device " + std::to_string(ordinal) + ": " + *out_error;
+      *out_error = "memory of device " + std::to_string(ordinal) + " is not available: " + *out_error;
       return false;
     }
     devices.emplace_back(new Device{ordinal, std::move(memory), {}});

@@ -15,22 +15,22 @@ namespace cuda_sim {
 class Stream;
 struct Device;
 
-/** A device's one context. It lives as long as the device; whether it may be used hangs on its references. */
+/** The primary context of a device. It exists as long as the device. It is usable while it is retained. */
 class PrimaryContext {
  public:
   void retain();
-  /** False where nobody holds it. */
+  /** False if the context is not retained. */
   bool release();
   bool is_retained() const { return references_.load() != 0; }
   uint64_t references() const { return references_.load(); }
 
-  /** The error that the context died of; CUDA_SUCCESS while it is well. */
+  /** The sticky error, or CUDA_SUCCESS. */
   CUresult sticky_error() const { return sticky_error_.load(); }
-  /** Lets the context die of an error, where it is not dead yet. */
-  void die(CUresult error);
-  void revive() { sticky_error_ = CUDA_SUCCESS; }
+  /** Sets the sticky error, unless the context already has one. */
+  void set_sticky_error(CUresult error);
+  void clear_sticky_error() { sticky_error_ = CUDA_SUCCESS; }
 
-  /** The stream that a null handle names. */
+  /** The stream that a null handle means. */
   std::shared_ptr<Stream> default_stream(Device &device);
 
  private:
@@ -46,15 +46,15 @@ struct Device {
   PrimaryContext context;
 };
 
-/** "Simulated GPU", the same for all. */
+/** The name of every simulated device. */
 extern const std::string_view kDeviceName;
 
-/** The same for an ordinal in every process. */
+/** Depends only on the ordinal, so it is the same in every process. */
 CUuuid device_uuid(int ordinal);
 
 /**
- * Makes the devices that a list of sizes names ("24GiB,24GiB"), their memory in files of a directory where one is
- * named. False, and a line in out_error, for a bad list or where the memory can't be made; then there are none.
+ * Creates one device for each size in a list, such as "24GiB,24GiB". Device memory is in files of `directory`, or
+ * anonymous if `directory` is empty. On failure, returns false, sets `out_error` and leaves `out_devices` unchanged.
  */
 bool make_devices(std::string_view sizes, const std::string &directory,
                   std::vector<std::unique_ptr<Device>> *out_devices, std::string *out_error);

@@ -1,4 +1,4 @@
-/** The driver API: initialisation, errors, devices, contexts. */
+/** Driver API functions for initialization, errors, devices and contexts. */
 #include <algorithm>
 #include <cstring>
 #include <thread>
@@ -29,7 +29,7 @@ CUcontext context_of(Device &device) {
 CUresult cuInit(unsigned flags) {
   return call_always("cuInit", [&] {
     if (flags != 0) return CUDA_ERROR_INVALID_VALUE;
-    const CUresult result = simulator().initialise();
+    const CUresult result = simulator().initialize();
     simulator().latency.wait();
     return result;
   });

@@ -1,4 +1,4 @@
-/** The driver API: physical memory, addresses, mappings, access, and what can be asked about them. */
+/** Driver API functions for physical memory, addresses, mappings, access rights and attributes. */
 #include "call.h"
 
 using namespace cuda_sim;
@@ -16,18 +16,18 @@ CUresult check(const CUmemAllocationProp *prop) {
   return prop->requestedHandleTypes == CU_MEM_HANDLE_TYPE_NONE ? CUDA_SUCCESS : CUDA_ERROR_NOT_SUPPORTED;
 }
 
-/** A dead context's device changes no mapping: its page tables can't be told. */
+/** After a sticky error, the simulator refuses to change the mappings of the device. */
 CUresult sticky_error_of(const std::shared_ptr<Allocation> &allocation) {
   return allocation != nullptr ? allocation->device().context.sticky_error() : CUDA_SUCCESS;
 }
 
 template <typename Value>
-void answer(void *out, Value value) {
+void store(void *out, Value value) {
   *static_cast<Value *>(out) = value;
 }
 
-/** What is known of an address: of device memory, pinned host memory, or nothing. */
-CUresult answer_attribute(CUpointer_attribute attribute, CUdeviceptr address, void *out) {
+/** Writes an attribute of an address in device memory, in pinned host memory or in neither. */
+CUresult get_pointer_attribute(CUpointer_attribute attribute, CUdeviceptr address, void *out) {
   const Spoofs &spoofs = simulator().spoofs;
   const std::shared_ptr<Allocation> allocation = simulator().address_space().allocation_at(address);
   const auto host = simulator().host_memory.find(reinterpret_cast<const void *>(address), 1);
@@ -35,27 +35,27 @@ CUresult answer_attribute(CUpointer_attribute attribute, CUdeviceptr address, vo
   switch (attribute) {
     case CU_POINTER_ATTRIBUTE_MEMORY_TYPE:
       if (allocation != nullptr) {
-        answer(out, static_cast<unsigned>(spoofs.report(Spoof::kMemoryType, CU_MEMORYTYPE_DEVICE)));
+        store(out, static_cast<unsigned>(spoofs.report(Spoof::kMemoryType, CU_MEMORYTYPE_DEVICE)));
       } else {
-        answer(out, host != nullptr ? static_cast<unsigned>(CU_MEMORYTYPE_HOST) : 0u);
+        store(out, host != nullptr ? static_cast<unsigned>(CU_MEMORYTYPE_HOST) : 0u);
       }
       return CUDA_SUCCESS;
     case CU_POINTER_ATTRIBUTE_HOST_POINTER:
       if (allocation != nullptr) {
-        answer(out, spoofs.report(Spoof::kHostPointer, 0) != 0 ? reinterpret_cast<void *>(address) : nullptr);
+        store(out, spoofs.report(Spoof::kHostPointer, 0) != 0 ? reinterpret_cast<void *>(address) : nullptr);
       } else {
-        answer(out, host != nullptr ? reinterpret_cast<void *>(address) : nullptr);
+        store(out, host != nullptr ? reinterpret_cast<void *>(address) : nullptr);
       }
       return CUDA_SUCCESS;
     case CU_POINTER_ATTRIBUTE_IS_MANAGED:
-      // A boolean, and not known to be wider than a byte: callers clear the rest.
-      answer(out, allocation != nullptr && spoofs.report(Spoof::kIsManaged, 0) != 0);
+      // The width of this boolean is not documented. This writes one byte, so the caller must clear the rest.
+      store(out, allocation != nullptr && spoofs.report(Spoof::kIsManaged, 0) != 0);
       return CUDA_SUCCESS;
     case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL:
       if (allocation != nullptr) {
-        answer(out, spoofs.report(Spoof::kOrdinal, allocation->device().ordinal));
+        store(out, spoofs.report(Spoof::kOrdinal, allocation->device().ordinal));
       } else {
-        answer(out, host != nullptr ? host->device() : kInvalidOrdinal);
+        store(out, host != nullptr ? host->device() : kInvalidOrdinal);
       }
       return CUDA_SUCCESS;
   }
@@ -168,8 +168,8 @@ CUresult cuMemGetAccess(unsigned long long *flags, const CUmemLocation *location
     const std::optional<CUmemAccess_flags> access = space.access_at(address, location->id);
     if (allocation == nullptr || !access) return CUDA_ERROR_INVALID_VALUE;
     const bool own = allocation->device().ordinal == location->id;
-    const int told = simulator().spoofs.report(own ? Spoof::kAccess : Spoof::kForeignAccess, *access);
-    *flags = static_cast<unsigned long long>(told);
+    const int reported = simulator().spoofs.report(own ? Spoof::kAccess : Spoof::kForeignAccess, *access);
+    *flags = static_cast<unsigned long long>(reported);
     return CUDA_SUCCESS;
   });
 }
@@ -189,12 +189,12 @@ CUresult cuMemGetAllocationPropertiesFromHandle(CUmemAllocationProp *prop, CUmem
     const std::shared_ptr<Allocation> allocation = simulator().allocations.find(handle);
     if (prop == nullptr || allocation == nullptr) return CUDA_ERROR_INVALID_VALUE;
     const Spoofs &spoofs = simulator().spoofs;
-    CUmemAllocationProp answer = {};
-    answer.type = CU_MEM_ALLOCATION_TYPE_PINNED;
-    answer.location.type =
+    CUmemAllocationProp reported = {};
+    reported.type = CU_MEM_ALLOCATION_TYPE_PINNED;
+    reported.location.type =
         static_cast<CUmemLocationType>(spoofs.report(Spoof::kLocationType, CU_MEM_LOCATION_TYPE_DEVICE));
-    answer.location.id = spoofs.report(Spoof::kLocationId, allocation->device().ordinal);
-    *prop = answer;
+    reported.location.id = spoofs.report(Spoof::kLocationId, allocation->device().ordinal);
+    *prop = reported;
     return CUDA_SUCCESS;
   });
 }
@@ -204,7 +204,7 @@ CUresult cuPointerGetAttributes(unsigned count, CUpointer_attribute *attributes,
     if (count == 0 || attributes == nullptr || values == nullptr) return CUDA_ERROR_INVALID_VALUE;
     for (unsigned i = 0; i < count; ++i) {
       const CUresult result =
-          values[i] != nullptr ? answer_attribute(attributes[i], address, values[i]) : CUDA_ERROR_INVALID_VALUE;
+          values[i] != nullptr ? get_pointer_attribute(attributes[i], address, values[i]) : CUDA_ERROR_INVALID_VALUE;
       if (result != CUDA_SUCCESS) return result;
     }
     return CUDA_SUCCESS;

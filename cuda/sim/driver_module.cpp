@@ -1,4 +1,4 @@
-/** The driver API: modules and the kernels in them. */
+/** Driver API functions for modules and kernels. */
 #include "call.h"
 
 using namespace cuda_sim;
@@ -17,9 +17,9 @@ CUresult cuModuleLoadData(CUmodule *module, const void *image) {
 
 CUresult cuModuleUnload(CUmodule module) {
   return call_in_context("cuModuleUnload", [&](Device &) {
-    const std::shared_ptr<LoadedModule> removed = simulator().modules.remove(number_of(module));
+    const std::shared_ptr<LoadedModule> removed = simulator().modules.remove(handle_value(module));
     if (removed == nullptr) return CUDA_ERROR_INVALID_HANDLE;
-    // Launches under way hold their kernel, and that the module.
+    // A launch in progress holds its kernel, and the kernel holds the module.
     simulator().kernels.remove_if([&](const LoadedKernel &kernel) { return kernel.module == removed; });
     return CUDA_SUCCESS;
   });
@@ -28,7 +28,7 @@ CUresult cuModuleUnload(CUmodule module) {
 CUresult cuModuleGetFunction(CUfunction *function, CUmodule module, const char *name) {
   return call_in_context("cuModuleGetFunction", [&](Device &) {
     if (function == nullptr || name == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    const std::shared_ptr<LoadedModule> loaded = simulator().modules.find(number_of(module));
+    const std::shared_ptr<LoadedModule> loaded = simulator().modules.find(handle_value(module));
     if (loaded == nullptr) return CUDA_ERROR_INVALID_HANDLE;
     const Kernel *kernel = loaded->image->find(name);
     if (kernel == nullptr) return CUDA_ERROR_NOT_FOUND;

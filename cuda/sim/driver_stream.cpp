@@ -1,4 +1,4 @@
-/** The driver API: streams, events, and what is done in a stream's order. */
+/** Driver API functions for streams, events, copies, memsets and launches. */
 #include <cstring>
 #include <vector>
 
@@ -11,7 +11,7 @@ namespace cuda_sim {
 
 std::shared_ptr<Stream> find_stream(CUstream handle, Device &device) {
   if (handle == nullptr) return device.context.default_stream(device);
-  std::shared_ptr<Stream> stream = simulator().streams.find(number_of(handle));
+  std::shared_ptr<Stream> stream = simulator().streams.find(handle_value(handle));
   return stream != nullptr && &stream->device() == &device ? stream : nullptr;
 }
 
@@ -19,12 +19,13 @@ std::shared_ptr<Stream> find_stream(CUstream handle, Device &device) {
 
 namespace {
 
-/** A pageable source of up to so many bytes is copied at the call, as CUDA's own driver does. */
-constexpr size_t kMostBytesAtCall = 64 * 1024;
+/** The largest pageable source that a copy stages during the call, as CUDA's driver does. */
+constexpr size_t kMaxStagedBytes = 64 * 1024;
 
-/** The device a host's address belongs to is no host memory: a copy that took it for some would meet the host's MMU. */
+/** False if the range contains device addresses: a host copy could raise a signal there. */
 bool is_host_range(const void *address, size_t bytes) {
-  return address != nullptr && !simulator().address_space().is_reserved(reinterpret_cast<uint64_t>(address), bytes);
+  return address != nullptr &&
+         !simulator().address_space().overlaps_reservation(reinterpret_cast<uint64_t>(address), bytes);
 }
 
 CUresult copy_in(Device &device, CUdeviceptr destination, const void *source, size_t bytes) {
@@ -32,9 +33,9 @@ CUresult copy_in(Device &device, CUdeviceptr destination, const void *source, si
       simulator().address_space().pin(device.ordinal, destination, bytes, CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
   if (!pin) return CUDA_ERROR_ILLEGAL_ADDRESS;
   const auto *next = static_cast<const uint8_t *>(source);
-  for (const Run &run : pin->runs(destination, bytes)) {
-    std::memcpy(run.bytes, next, run.length);
-    next += run.length;
+  for (const Span &span : pin->spans(destination, bytes)) {
+    std::memcpy(span.data, next, span.bytes);
+    next += span.bytes;
   }
   return CUDA_SUCCESS;
 }
@@ -43,24 +44,25 @@ CUresult copy_out(Device &device, void *destination, CUdeviceptr source, size_t 
   const auto pin = simulator().address_space().pin(device.ordinal, source, bytes, CU_MEM_ACCESS_FLAGS_PROT_READ);
   if (!pin) return CUDA_ERROR_ILLEGAL_ADDRESS;
   auto *next = static_cast<uint8_t *>(destination);
-  for (const Run &run : pin->runs(source, bytes)) {
-    std::memcpy(next, run.bytes, run.length);
-    next += run.length;
+  for (const Span &span : pin->spans(source, bytes)) {
+    std::memcpy(next, span.data, span.bytes);
+    next += span.bytes;
   }
   return CUDA_SUCCESS;
 }
 
-/** Where the device's own view has what a kernel knows by its address. */
-struct View {
-  uint64_t address;
-  uint64_t seen_at;
+/** The start of a range, as a device address and in the linear view of the device. */
+struct Translation {
+  uint64_t device_address;
+  uint64_t view_address;
 };
 
-Arguments through(const std::vector<View> &views, Arguments arguments) {
+/** Replaces the device addresses among the arguments. */
+Arguments translate(const std::vector<Translation> &translations, Arguments arguments) {
   for (uint64_t &value : arguments.values) {
-    for (const View &view : views) {
-      if (value != view.address) continue;
-      value = view.seen_at;
+    for (const Translation &translation : translations) {
+      if (value != translation.device_address) continue;
+      value = translation.view_address;
       break;
     }
   }
@@ -71,7 +73,7 @@ CUresult run_kernel(Device &device, const Kernel &kernel, const Arguments &argum
   Range ranges[kMaxRanges];
   const size_t count = kernel.ranges(arguments, grid.x, ranges);
   std::vector<AddressSpace::Pin> pins;
-  std::vector<View> views;
+  std::vector<Translation> translations;
   for (size_t i = 0; i < count; ++i) {
     const Range &range = ranges[i];
     if (range.bytes == 0) continue;
@@ -80,21 +82,21 @@ CUresult run_kernel(Device &device, const Kernel &kernel, const Arguments &argum
         device.ordinal, range.address, range.bytes,
         range.writes ? CU_MEM_ACCESS_FLAGS_PROT_READWRITE : CU_MEM_ACCESS_FLAGS_PROT_READ);
     if (!pin) return CUDA_ERROR_ILLEGAL_ADDRESS;
-    const std::vector<Run> runs = pin->runs(range.address, range.bytes);
-    // One that lies in pieces is whole at its addresses alone.
-    if (runs.size() == 1) views.push_back({range.address, reinterpret_cast<uint64_t>(runs.front().bytes)});
+    const std::vector<Span> spans = pin->spans(range.address, range.bytes);
+    // A range of several spans is contiguous at its device address alone.
+    if (spans.size() == 1) translations.push_back({range.address, reinterpret_cast<uint64_t>(spans.front().data)});
     pins.push_back(std::move(*pin));
   }
   const FastKernel fast = simulator().engine() == Engine::kFast ? find_fast_kernel(kernel.name) : nullptr;
   if (fast != nullptr) {
-    fast(through(views, arguments), grid.x);
+    fast(translate(translations, arguments), grid.x);
     return CUDA_SUCCESS;
   }
   return kernel.run(arguments, grid) ? CUDA_SUCCESS : CUDA_ERROR_LAUNCH_FAILED;
 }
 
-/** Waits for a stream's operation, and tells whether the context has survived it. */
-CUresult finish(Stream &stream, uint64_t number) {
+/** Waits for an operation of a stream. Returns the sticky error of its context. */
+CUresult wait_for(Stream &stream, uint64_t number) {
   stream.wait(number);
   return stream.device().context.sticky_error();
 }
@@ -110,18 +112,18 @@ CUresult cuMemcpyHtoDAsync_v2(CUdeviceptr destination, const void *source, size_
 
     if (const auto pinned = simulator().host_memory.find(source, bytes)) {
       stream->submit([=, &device] {
-        (void)pinned;  // held, should the caller free it first
+        (void)pinned;  // keeps the buffer alive if the caller frees it first
         return copy_in(device, destination, source, bytes);
       });
       return CUDA_SUCCESS;
     }
-    if (bytes <= kMostBytesAtCall) {
+    if (bytes <= kMaxStagedBytes) {
       const auto *first = static_cast<const unsigned char *>(source);
       const std::vector<unsigned char> copy(first, first + bytes);
       stream->submit([=, &device] { return copy_in(device, destination, copy.data(), bytes); });
       return CUDA_SUCCESS;
     }
-    return finish(*stream, stream->submit([=, &device] { return copy_in(device, destination, source, bytes); }));
+    return wait_for(*stream, stream->submit([=, &device] { return copy_in(device, destination, source, bytes); }));
   });
 }
 
@@ -134,10 +136,10 @@ CUresult cuMemcpyDtoHAsync_v2(void *destination, CUdeviceptr source, size_t byte
 
     const auto pinned = simulator().host_memory.find(destination, bytes);
     const uint64_t number = stream->submit([=, &device] {
-      (void)pinned;  // held, should the caller free it first
+      (void)pinned;  // keeps the buffer alive if the caller frees it first
       return copy_out(device, destination, source, bytes);
     });
-    return pinned != nullptr ? CUDA_SUCCESS : finish(*stream, number);
+    return pinned != nullptr ? CUDA_SUCCESS : wait_for(*stream, number);
   });
 }
 
@@ -151,7 +153,7 @@ CUresult cuMemsetD8Async(CUdeviceptr destination, unsigned char value, size_t by
       const auto pin =
           simulator().address_space().pin(device.ordinal, destination, bytes, CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
       if (!pin) return CUDA_ERROR_ILLEGAL_ADDRESS;
-      for (const Run &run : pin->runs(destination, bytes)) std::memset(run.bytes, value, run.length);
+      for (const Span &span : pin->spans(destination, bytes)) std::memset(span.data, value, span.bytes);
       return CUDA_SUCCESS;
     });
     return CUDA_SUCCESS;
@@ -168,7 +170,7 @@ CUresult cuStreamCreate(CUstream *stream, unsigned flags) {
 
 CUresult cuStreamDestroy_v2(CUstream stream) {
   return call_in_context("cuStreamDestroy_v2", [&](Device &) {
-    const std::shared_ptr<Stream> found = simulator().streams.remove(number_of(stream));
+    const std::shared_ptr<Stream> found = simulator().streams.remove(handle_value(stream));
     if (found == nullptr) return CUDA_ERROR_INVALID_HANDLE;
     found->close();
     return CUDA_SUCCESS;
@@ -195,13 +197,13 @@ CUresult cuEventCreate(CUevent *event, unsigned flags) {
 
 CUresult cuEventDestroy_v2(CUevent event) {
   return call_in_context("cuEventDestroy_v2", [&](Device &) {
-    return simulator().events.remove(number_of(event)) != nullptr ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
+    return simulator().events.remove(handle_value(event)) != nullptr ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
   });
 }
 
 CUresult cuEventRecord(CUevent event, CUstream stream) {
   return call_in_context("cuEventRecord", [&](Device &device) {
-    const std::shared_ptr<Event> found = simulator().events.find(number_of(event));
+    const std::shared_ptr<Event> found = simulator().events.find(handle_value(event));
     const std::shared_ptr<Stream> queue = find_stream(stream, device);
     if (found == nullptr || queue == nullptr || &found->device() != &device) return CUDA_ERROR_INVALID_HANDLE;
     Event::record(found, *queue);
@@ -211,7 +213,7 @@ CUresult cuEventRecord(CUevent event, CUstream stream) {
 
 CUresult cuEventSynchronize(CUevent event) {
   return call_in_context("cuEventSynchronize", [&](Device &) {
-    const std::shared_ptr<Event> found = simulator().events.find(number_of(event));
+    const std::shared_ptr<Event> found = simulator().events.find(handle_value(event));
     if (found == nullptr) return CUDA_ERROR_INVALID_HANDLE;
     found->wait();
     return found->device().context.sticky_error();
@@ -222,7 +224,7 @@ CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_y, u
                         unsigned block_y, unsigned block_z, unsigned shared_bytes, CUstream handle, void **parameters,
                         void **extra) {
   return call_in_context("cuLaunchKernel", [&](Device &device) {
-    const std::shared_ptr<LoadedKernel> loaded = simulator().kernels.find(number_of(function));
+    const std::shared_ptr<LoadedKernel> loaded = simulator().kernels.find(handle_value(function));
     const std::shared_ptr<Stream> stream = find_stream(handle, device);
     if (loaded == nullptr || &loaded->module->device != &device || stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
 

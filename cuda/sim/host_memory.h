@@ -1,4 +1,4 @@
-/** Pinned host memory: addresses that a copy may still use after the call that asked for it has returned. */
+/** Pinned host memory. An asynchronous copy may use it after the call has returned. */
 #pragma once
 
 #include <cstdint>
@@ -8,10 +8,10 @@
 
 namespace cuda_sim {
 
-/** One buffer; unmapped when nobody holds it any more, so that a copy under way outlives cuMemFreeHost. */
+/** A pinned buffer. A copy in progress holds a reference, so that the memory outlives cuMemFreeHost. */
 class HostBuffer {
  public:
-  /** Null where the host has no room. Pages cost nothing until they are touched. */
+  /** Null if the host has too little memory. The host allocates each page on first access. */
   static std::shared_ptr<HostBuffer> create(uint64_t bytes, int device);
   ~HostBuffer();
   HostBuffer(const HostBuffer &) = delete;
@@ -32,9 +32,9 @@ class HostBuffer {
 class HostMemory {
  public:
   void add(std::shared_ptr<HostBuffer> buffer);
-  /** False where no buffer starts at the address. */
+  /** False if no buffer starts at the address. */
   bool remove(const void *address);
-  /** The buffer that holds a whole range; null where there is none. */
+  /** The buffer that contains the whole range. Null if there is none. */
   std::shared_ptr<HostBuffer> find(const void *address, uint64_t bytes) const;
   uint64_t count() const;
 

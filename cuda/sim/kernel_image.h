@@ -12,15 +12,15 @@ namespace cuda_sim {
 class KernelImage {
  public:
   /**
-   * Loads an image, whose length its own headers tell. kNoBinaryForGpu for code of real GPUs (PTX, cubin, fatbin) and
-   * for shared objects that hold no kernels, kInvalidImage for what is no code at all.
+   * Loads an image, whose ELF headers give its length. CUDA_ERROR_NO_BINARY_FOR_GPU for GPU code (PTX, cubin, fatbin)
+   * and for a shared object without kernels. CUDA_ERROR_INVALID_IMAGE for anything else.
    */
   static CUresult load(const void *image, std::unique_ptr<KernelImage> *out_image);
   ~KernelImage();
   KernelImage(const KernelImage &) = delete;
   KernelImage &operator=(const KernelImage &) = delete;
 
-  /** Null where the module has no kernel of that name. */
+  /** Null if the module has no kernel with this name. */
   const Kernel *find(std::string_view name) const;
 
  private:

@@ -5,13 +5,13 @@
 namespace cuda_sim {
 namespace {
 
-constexpr uint64_t kLongestMicroseconds = 3600ull * 1000 * 1000;
+constexpr uint64_t kMaxMicroseconds = 3600ull * 1000 * 1000;
 
 }  // namespace
 
 bool Latency::set(std::string_view text) {
   const std::optional<uint64_t> delay = text.empty() ? 0 : parse_number(text);
-  if (!delay || *delay > kLongestMicroseconds) return false;
+  if (!delay || *delay > kMaxMicroseconds) return false;
   const std::lock_guard<std::mutex> lock(mutex_);
   delay_ = std::chrono::microseconds(*delay);
   ++changes_;

@@ -1,4 +1,4 @@
-/** A delay before each operation of a stream, so that what must wait for it can be told from what does not. */
+/** Latency injection: a delay before each stream operation, which exposes code that does not wait for the device. */
 #pragma once
 
 #include <chrono>
@@ -10,10 +10,10 @@ namespace cuda_sim {
 
 class Latency {
  public:
-  /** Sets the delay, a number of microseconds; empty for none. False for anything else. Ends the waits under way. */
+  /** Sets the delay in microseconds; an empty text means 0. False if the text is invalid. Ends current waits. */
   bool set(std::string_view text);
 
-  /** Waits for as long as the delay says, or until it is set anew. */
+  /** Waits for the delay, or until set() changes it. */
   void wait();
 
  private:

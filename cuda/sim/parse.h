@@ -1,4 +1,4 @@
-/** The little grammar that the simulator's settings share: lists, and numbers in them. */
+/** Parsers for the lists, numbers and sizes in the simulator's settings. */
 #pragma once
 
 #include <cstdint>
@@ -8,13 +8,13 @@
 
 namespace cuda_sim {
 
-/** The parts between separators; none of an empty text. */
+/** Splits the text at each separator. An empty text has no parts. */
 std::vector<std::string_view> split(std::string_view text, char separator);
 
-/** A decimal number without sign, space or leftover; nothing for anything else, or one past 2^64. */
+/** Parses an unsigned decimal number below 2^64. Empty if the text has any other character. */
 std::optional<uint64_t> parse_number(std::string_view text);
 
-/** "24GiB", "512MiB", "4KiB", "1048576": bytes. */
+/** Parses a size in bytes, such as "24GiB", "512MiB", "4KiB" or "1048576". */
 std::optional<uint64_t> parse_size(std::string_view text);
 
 }  // namespace cuda_sim

@@ -1,4 +1,4 @@
-/** A device's memory: one file, in granules, of which extents are taken and given back. */
+/** The memory of a device: one file, allocated in extents of whole granules. */
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ inline bool is_whole_granules(uint64_t bytes) {
   return bytes != 0 && bytes % kGranuleBytes == 0;
 }
 
-/** A run of granules in the file. */
+/** Contiguous granules of the file. */
 struct Extent {
   uint64_t offset;
   uint64_t bytes;
@@ -26,8 +26,9 @@ struct Extent {
 class PhysicalMemory {
  public:
   /**
-   * Makes device `ordinal`'s memory: anonymous shared memory, or DIR/gpuN-memory.vram where a directory is named; that
-   * file is emptied, and locked against a second simulator. Null, and a line in out_error, where it can't be made.
+   * Creates the memory of device `ordinal`: the file gpuN-memory.vram in `directory`, or anonymous shared memory if
+   * `directory` is empty. Locks the file against other simulators, and truncates it. On failure, returns null and sets
+   * `out_error`.
    */
   static std::unique_ptr<PhysicalMemory> open(int ordinal, uint64_t capacity_bytes, const std::string &directory,
                                               std::string *out_error);
@@ -36,34 +37,35 @@ class PhysicalMemory {
   PhysicalMemory &operator=(const PhysicalMemory &) = delete;
 
   /**
-   * Takes whole granules: what was given back last first, then fresh ones. Nothing is cleared. The extents come in the
-   * file's order, neighbours joined. CUDA_ERROR_OUT_OF_MEMORY past the capacity, or where the file can't grow.
+   * Allocates whole granules: the most recently released ones first, then new ones. Does not clear them. Writes the
+   * extents in file order, with adjacent ones merged. CUDA_ERROR_OUT_OF_MEMORY if the capacity is too small or the file
+   * cannot grow.
    */
-  CUresult take(uint64_t bytes, std::vector<Extent> *out_extents);
-  void give_back(const std::vector<Extent> &extents);
+  CUresult allocate(uint64_t bytes, std::vector<Extent> *out_extents);
+  void release(const std::vector<Extent> &extents);
 
   int file() const { return file_; }
-  /** All of it, as the device's own engines see it: at a place of the file, no address of any context. */
+  /** The linear view: the whole file, mapped at one host address that is not a device address. */
   uint8_t *view() const { return view_; }
   uint64_t capacity_bytes() const { return capacity_bytes_; }
   uint64_t free_bytes() const;
 
-  /** False when somebody has cut the file short: to touch its mappings would be a SIGBUS. */
-  bool is_whole() const;
+  /** False if another process has truncated the file. Access to its mappings would then raise SIGBUS. */
+  bool is_intact() const;
 
  private:
-  PhysicalMemory(int file, bool on_disk, uint64_t capacity_bytes, uint8_t *view)
-      : file_(file), on_disk_(on_disk), capacity_bytes_(capacity_bytes), view_(view) {}
+  PhysicalMemory(int file, bool is_on_disk, uint64_t capacity_bytes, uint8_t *view)
+      : file_(file), is_on_disk_(is_on_disk), capacity_bytes_(capacity_bytes), view_(view) {}
   bool grow(uint64_t bytes);
 
   const int file_;
-  const bool on_disk_;
+  const bool is_on_disk_;
   const uint64_t capacity_bytes_;
   uint8_t *const view_;
   mutable std::mutex mutex_;
   uint64_t file_bytes_ = 0;
-  uint64_t taken_bytes_ = 0;
-  std::vector<Extent> free_; /* a stack: the last one was given back last */
+  uint64_t allocated_bytes_ = 0;
+  std::vector<Extent> free_; /* a stack, with the most recently released extent last */
 };
 
 }  // namespace cuda_sim

@@ -1,4 +1,4 @@
-/** Handles: numbers that name the simulator's objects, never issued twice, so that a stale one is found out. */
+/** Handles of simulator objects. No handle is ever reused, so the simulator detects every stale one. */
 #pragma once
 
 #include <atomic>
@@ -9,13 +9,13 @@
 
 namespace cuda_sim {
 
-/** The next handle. One sequence for all kinds: an event's handle is no stream's. */
+/** Issues a handle. All kinds share one sequence, so an event handle is never a valid stream handle. */
 inline uintptr_t issue_handle() {
   static std::atomic<uintptr_t> next{0x1000};
   return next.fetch_add(0x10);
 }
 
-/** The objects of one kind. Whoever finds one keeps it alive past its removal. */
+/** The objects of one kind. A caller that holds an object keeps it alive after its removal. */
 template <typename Object>
 class Registry {
  public:
@@ -26,14 +26,14 @@ class Registry {
     return handle;
   }
 
-  /** Null for a handle that names nothing. */
+  /** Null if the handle is invalid. */
   std::shared_ptr<Object> find(uintptr_t handle) const {
     const std::lock_guard<std::mutex> lock(mutex_);
     const auto found = objects_.find(handle);
     return found == objects_.end() ? nullptr : found->second;
   }
 
-  /** Null for a handle that names nothing. */
+  /** Null if the handle is invalid. */
   std::shared_ptr<Object> remove(uintptr_t handle) {
     const std::lock_guard<std::mutex> lock(mutex_);
     const auto found = objects_.find(handle);

@@ -16,32 +16,32 @@ std::string environment(const std::string &setting) {
 
 }  // namespace
 
-CUresult Simulator::initialise() {
+CUresult Simulator::initialize() {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (is_initialised()) return CUDA_SUCCESS;
+  if (is_initialized()) return CUDA_SUCCESS;
   std::string error;
   if (!read_environment(&error)) {
     std::fprintf(stderr, "cuda_sim: %s\n", error.c_str());
     return CUDA_ERROR_INVALID_VALUE;
   }
   address_space_ = std::make_unique<AddressSpace>(devices_.size());
-  initialised_ = true;
+  initialized_ = true;
   return CUDA_SUCCESS;
 }
 
 bool Simulator::read_environment(std::string *out_error) {
   for (size_t i = 0; i < std::size(kSettings); ++i) {
     const std::string value = environment(kSettings[i]);
-    // What a test has set already stands.
+    // A value from cuSimSet takes precedence over the environment.
     if (is_set_[i] || value.empty()) continue;
     if (!apply(kSettings[i], value)) {
-      *out_error = std::string("CUDA_SIM_") + kSettings[i] + ": \"" + value + "\" is not understood";
+      *out_error = std::string("CUDA_SIM_") + kSettings[i] + " \"" + value + "\" is invalid";
       return false;
     }
   }
   const std::string engine = environment("ENGINE");
   if (engine != "" && engine != "fast" && engine != "source") {
-    *out_error = "CUDA_SIM_ENGINE: \"" + engine + "\" is neither fast nor source";
+    *out_error = "CUDA_SIM_ENGINE \"" + engine + "\" is invalid: use fast or source";
     return false;
   }
   engine_ = engine == "source" ? Engine::kSource : Engine::kFast;
@@ -69,13 +69,12 @@ void Simulator::reset() {
   spoofs.set("");
   latency.set("");
   for (bool &is_set : is_set_) is_set = true;
-  for (const auto &device : devices_) device->context.revive();
+  for (const auto &device : devices_) device->context.clear_sticky_error();
 }
 
 uint64_t Simulator::live(const std::string &creator) const {
-  const bool initialised = is_initialised();
   uint64_t contexts = 0;
-  if (initialised) {
+  if (is_initialized()) {
     for (const auto &device : devices_) contexts += device->context.references();
   }
   const struct {
@@ -84,8 +83,8 @@ uint64_t Simulator::live(const std::string &creator) const {
     bool in_sum;
   } kinds[] = {
       {"cuMemCreate", allocations.count(), true},
-      {"cuMemAddressReserve", initialised ? address_space_->reservations() : 0, true},
-      {"cuMemMap", initialised ? address_space_->mappings() : 0, true},
+      {"cuMemAddressReserve", is_initialized() ? address_space_->reservations() : 0, true},
+      {"cuMemMap", is_initialized() ? address_space_->mappings() : 0, true},
       {"cuStreamCreate", streams.count(), true},
       {"cuEventCreate", events.count(), true},
       {"cuModuleLoadData", modules.count(), true},

@@ -1,4 +1,4 @@
-/** The simulated driver's whole state. */
+/** The state of the simulated driver. */
 #pragma once
 
 #include <atomic>
@@ -18,7 +18,7 @@
 
 namespace cuda_sim {
 
-/** A loaded module, of one device's context. */
+/** A module loaded in the context of a device. */
 struct LoadedModule {
   Device &device;
   std::unique_ptr<KernelImage> image;
@@ -45,24 +45,26 @@ class Simulator {
   AllocationHandles allocations;
   HostMemory host_memory;
 
-  /** Reads the environment and makes the devices, once; CUDA_ERROR_INVALID_VALUE, and a line on stderr, for a bad
-   * setting. */
-  CUresult initialise();
-  bool is_initialised() const { return initialised_.load(); }
+  /**
+   * Reads the environment and creates the devices, once. If a setting is invalid, logs the reason to stderr and returns
+   * CUDA_ERROR_INVALID_VALUE.
+   */
+  CUresult initialize();
+  bool is_initialized() const { return initialized_.load(); }
 
-  /** What cuSimSet does: 0, or 1 for an unknown setting or a bad value. */
+  /** These implement cuSimSet, cuSimReset and cuSimLive; see control.h. */
   int set(const std::string &setting, const std::string &value);
-  /** What cuSimReset does. */
+
   void reset();
-  /** What cuSimLive does. */
+
   uint64_t live(const std::string &creator) const;
 
-  /** These are there once it is initialised. */
+  /** Valid after initialize(). */
   const std::vector<std::unique_ptr<Device>> &devices() const { return devices_; }
   AddressSpace &address_space() const { return *address_space_; }
   Engine engine() const { return engine_; }
 
-  /** Null for an ordinal that no device has. */
+  /** Null if no device has the ordinal. */
   Device *device(int ordinal) const;
 
  private:
@@ -71,13 +73,13 @@ class Simulator {
 
   std::mutex mutex_; /* held while settings change */
   bool is_set_[3] = {};
-  std::atomic<bool> initialised_{false};
+  std::atomic<bool> initialized_{false};
   Engine engine_ = Engine::kFast;
   std::vector<std::unique_ptr<Device>> devices_;
   std::unique_ptr<AddressSpace> address_space_;
 };
 
-/** The process's one driver; it is never destroyed, as threads may use it until the very end. */
+/** The simulator of this process. It is never destroyed, because threads may use it until the process exits. */
 Simulator &simulator();
 
 }  // namespace cuda_sim

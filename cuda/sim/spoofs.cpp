@@ -29,9 +29,9 @@ bool Spoofs::set(std::string_view text) {
   return true;
 }
 
-int Spoofs::report(Spoof spoof, int truth) const {
+int Spoofs::report(Spoof spoof, int actual) const {
   const std::lock_guard<std::mutex> lock(mutex_);
-  return values_[static_cast<size_t>(spoof)].value_or(truth);
+  return values_[static_cast<size_t>(spoof)].value_or(actual);
 }
 
 }  // namespace cuda_sim

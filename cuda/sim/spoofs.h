@@ -1,4 +1,7 @@
-/** Answers that are not so: what a caller must find out when a driver hands it memory other than it asked for. */
+/**
+ * Spoofed attributes: the driver reports them instead of the real ones. Tests use them to check that libvram detects
+ * memory that it did not request.
+ */
 #pragma once
 
 #include <array>
@@ -9,25 +12,25 @@
 namespace cuda_sim {
 
 enum class Spoof {
-  kMemoryType,    /* cuPointerGetAttributes: the type of memory */
-  kIsManaged,     /* … whether it is managed */
-  kOrdinal,       /* … the device's ordinal */
-  kHostPointer,   /* … an address for the host */
-  kLocationType,  /* cuMemGetAllocationPropertiesFromHandle: the location's type */
-  kLocationId,    /* … the location's id */
-  kAccess,        /* cuMemGetAccess: of the memory's own device */
-  kForeignAccess, /* … of any other device */
-  kVmm,           /* cuDeviceGetAttribute: support of virtual memory management */
+  kMemoryType,    /* cuPointerGetAttributes: memory type */
+  kIsManaged,     /* cuPointerGetAttributes: whether the memory is managed */
+  kOrdinal,       /* cuPointerGetAttributes: device ordinal */
+  kHostPointer,   /* cuPointerGetAttributes: host pointer; nonzero reports one */
+  kLocationType,  /* cuMemGetAllocationPropertiesFromHandle: location type */
+  kLocationId,    /* cuMemGetAllocationPropertiesFromHandle: location ID */
+  kAccess,        /* cuMemGetAccess: access of the memory's own device */
+  kForeignAccess, /* cuMemGetAccess: access of any other device */
+  kVmm,           /* cuDeviceGetAttribute: virtual memory management support */
   kCount,
 };
 
 class Spoofs {
  public:
-  /** Replaces the spoofs by "memory_type=1,is_managed=1,…"; false for anything else, and nothing has changed. */
+  /** Replaces the spoofs with "memory_type=1,is_managed=1,…". False, without an effect, if the text is invalid. */
   bool set(std::string_view text);
 
-  /** The value to report in place of the truth. */
-  int report(Spoof spoof, int truth) const;
+  /** Returns the spoofed value, or `actual` if the attribute is not spoofed. */
+  int report(Spoof spoof, int actual) const;
 
  private:
   using Values = std::array<std::optional<int>, static_cast<size_t>(Spoof::kCount)>;

@@ -14,7 +14,7 @@ uint64_t Stream::submit(std::function<CUresult()> operation) {
     PrimaryContext &context = device_.context;
     if (context.sticky_error() != CUDA_SUCCESS) return;
     const CUresult result = operation();
-    if (result != CUDA_SUCCESS) context.die(result);
+    if (result != CUDA_SUCCESS) context.set_sticky_error(result);
   });
 }
 
@@ -28,13 +28,13 @@ uint64_t Stream::submit_always(std::function<void()> operation) {
 
 void Stream::ensure_thread() {
   if (running_) return;
-  // Detached, since a process may end with its streams open: nobody would join it then, and close() knows when it ends.
+  // Detached, because a process may exit with open streams. close() waits for the thread through running_.
   std::thread([self = shared_from_this()] { self->work(); }).detach();
   running_ = true;
 }
 
 void Stream::work() {
-  // It is woken often and briefly: as a batch it takes no CPU from the host, which would rather not be stopped.
+  // The thread wakes often and briefly. SCHED_BATCH keeps it from preempting the threads of the host.
   const sched_param batch = {};
   (void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &batch);
   std::unique_lock<std::mutex> lock(mutex_);
@@ -46,7 +46,7 @@ void Stream::work() {
     lock.unlock();
     simulator().latency.wait();
     operation();
-    operation = nullptr;  // what it holds is let go before it counts as done
+    operation = nullptr;  // releases what it captured before it counts as complete
     lock.lock();
     ++completed_;
     changed_.notify_all();
@@ -74,7 +74,7 @@ void Stream::close() {
 }
 
 void Event::record(const std::shared_ptr<Event> &event, Stream &stream) {
-  // Queued under the event's lock, so that two records reach their streams in the order of their numbers.
+  // Queue while holding the event's lock, so that concurrent records reach their streams in the order of their numbers.
   const std::lock_guard<std::mutex> lock(event->mutex_);
   const uint64_t number = event->recorded_ + 1;
   stream.submit_always([event, number] {

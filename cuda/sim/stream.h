@@ -1,4 +1,4 @@
-/** Streams: queues of operations, each worked off by a thread of its own; and events, which mark a place in one. */
+/** Streams and events. A stream is a queue of operations with its own thread. An event marks a position in a queue. */
 #pragma once
 
 #include <condition_variable>
@@ -19,20 +19,20 @@ class Stream : public std::enable_shared_from_this<Stream> {
   Device &device() const { return device_; }
 
   /**
-   * Queues an operation on the device. What it returns, if it is an error, kills the context; in a dead one it is
-   * passed over. The number of the operation, for wait().
+   * Queues a device operation. An error that it returns becomes the sticky error of the context. The stream skips the
+   * operation if the context already has a sticky error. Returns the number of the operation, for wait().
    */
   uint64_t submit(std::function<CUresult()> operation);
 
-  /** Queues what runs in a dead context too. */
+  /** Queues an operation that runs even if the context has a sticky error. */
   uint64_t submit_always(std::function<void()> operation);
 
-  /** Returns when the operation of that number, and all before it, are done. */
+  /** Waits until the operation with this number is complete. */
   void wait(uint64_t number);
-  /** … and when all are that were queued before the call. */
+  /** Waits until all operations queued before the call are complete. */
   void wait_for_all();
 
-  /** Lets the queue run dry and its thread end. Nothing may be queued after it. */
+  /** Waits until the queue is empty and the thread has ended. Do not queue operations afterwards. */
   void close();
 
  private:
@@ -55,10 +55,10 @@ class Event {
 
   Device &device() const { return device_; }
 
-  /** Puts the event at the end of a stream's queue. */
+  /** Appends the event to the queue of a stream. */
   static void record(const std::shared_ptr<Event> &event, Stream &stream);
 
-  /** Returns when the stream has come to where the event was recorded last; at once where it never was. */
+  /** Waits until the stream reaches the last record of the event. Returns at once if there is none. */
   void wait();
 
  private:

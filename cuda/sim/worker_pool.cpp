@@ -9,13 +9,13 @@ namespace cuda_sim {
 
 void WorkerPool::run(uint64_t count, const std::function<void(uint64_t)> &task) {
   if (count == 1) return task(0);
-  const std::lock_guard<std::mutex> turn(one_job_at_a_time_);
+  const std::lock_guard<std::mutex> job_lock(job_mutex_);
   start();
   Job job = {&task, count};
   std::unique_lock<std::mutex> lock(mutex_);
   job_ = &job;
   changed_.notify_all();
-  if (short_of_threads_) take_part(job, lock);
+  if (short_of_threads_) run_tasks(job, lock);
   changed_.wait(lock, [&] { return job.done == job.count; });
   job_ = nullptr;
 }
@@ -26,24 +26,24 @@ void WorkerPool::start() {
   try {
     for (unsigned i = 0; i < std::thread::hardware_concurrency(); ++i) std::thread([this] { work(); }).detach();
   } catch (const std::exception &) {
-    // Fewer threads, or none: the caller takes part then.
+    // With fewer threads, or none, the caller also runs tasks.
     short_of_threads_ = true;
   }
 }
 
 void WorkerPool::work() {
-  // A device takes no time from the host's CPU; one that is simulated on it takes little that the host could use.
+  // A real device uses no host CPU, so the simulated one yields to the host.
   constexpr int kNiceness = 10;
   (void)setpriority(PRIO_PROCESS, 0, kNiceness);
   std::unique_lock<std::mutex> lock(mutex_);
   for (;;) {
     changed_.wait(lock, [this] { return job_ != nullptr && job_->next < job_->count; });
-    take_part(*job_, lock);
+    run_tasks(*job_, lock);
   }
 }
 
-void WorkerPool::take_part(Job &job, std::unique_lock<std::mutex> &lock) {
-  // The job is gone as soon as its last task is counted and the lock is free: it is touched under the lock alone.
+void WorkerPool::run_tasks(Job &job, std::unique_lock<std::mutex> &lock) {
+  // The job is destroyed once its last task is counted and the lock is free. Access it only while holding the lock.
   while (job.next < job.count) {
     const uint64_t index = job.next++;
     lock.unlock();

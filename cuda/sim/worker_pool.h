@@ -1,4 +1,4 @@
-/** One thread a core, shared by the streams' `fast` kernels. */
+/** One thread per core, shared by all streams for the `fast` kernels. */
 #pragma once
 
 #include <condition_variable>
@@ -10,7 +10,7 @@ namespace cuda_sim {
 
 class WorkerPool {
  public:
-  /** Calls task(0) … task(count - 1), in any order, on the pool's threads; returns when all are done. */
+  /** Calls task(0) … task(count - 1) in any order on the pool's threads. Returns when all calls have returned. */
   void run(uint64_t count, const std::function<void(uint64_t)> &task);
 
  private:
@@ -23,17 +23,17 @@ class WorkerPool {
 
   void start();
   void work();
-  void take_part(Job &job, std::unique_lock<std::mutex> &lock);
+  void run_tasks(Job &job, std::unique_lock<std::mutex> &lock);
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::mutex one_job_at_a_time_;
+  std::mutex job_mutex_;
   Job *job_ = nullptr;
   bool started_ = false;
   bool short_of_threads_ = false;
 };
 
-/** The process's pool. Its threads are never joined: they wait idle when the process ends. */
+/** The pool of this process. Its threads are never joined; they are idle when the process exits. */
 WorkerPool &worker_pool();
 
 }  // namespace cuda_sim
