@@ -1,6 +1,6 @@
 /**
- * The files that decide what is true, and the tests that have to notice when one of them decides otherwise: the quick
- * ones first, since the first that fails ends the run of a mutant.
+ * The files under mutation, and the tests that must detect their mutants. Put fast tests first, because the first failing
+ * test ends the run of a mutant.
  */
 const handles = [
   'test/seal/handle.test.ts',

@@ -1,17 +1,17 @@
 /**
- * Mutants that no test can notice, and why. Each names a line by a part of it, and what becomes of what; one that matches
- * no mutant fails the run, so that the list does not outlive the code.
+ * Mutants that no test can detect, with the reason. `line` is part of the source line; `from` becomes `to`. An entry that
+ * matches no mutant fails the run, so the list cannot become stale.
  */
 const jws = 'src/seal/jws.ts';
 const auth = 'src/http/plugins/auth.ts';
-const allOrNone = 'The pattern matches all three parts or none, and a header that is not there decodes to none.';
+const allOrNone = 'The pattern matches all three parts or none, and a missing header decodes to null.';
 const rotation = 'src/residency/handle/key_rotation.ts';
 const appendFile = 'src/audit/log/append_file.ts';
 const entry = 'src/audit/entry.ts';
 const log = 'src/audit/log/log.ts';
 const audit = 'src/audit/writer.ts';
-const nothingToWrite = 'Where nothing waits, nothing is written, just before the checkpoint that opens the same file.';
-const decoration = 'Fastify is told the shape of a request for speed; each request is given both before they are read.';
+const emptyQueue = 'With an empty queue nothing is written, and the checkpoint that follows opens the same file.';
+const decoration = 'The decoration only speeds up Fastify; each request sets both fields before they are read.';
 
 export const equivalents = [
   { file: jws, line: 'header === undefined', from: '||', to: '&&', why: allOrNone },
@@ -24,80 +24,80 @@ export const equivalents = [
   },
   {
     file: rotation,
-    line: 'this.#inventory.changed();',
-    from: 'this.#inventory.changed();',
+    line: 'this.#inventory.bumpRevision();',
+    from: 'this.#inventory.bumpRevision();',
     to: ';',
-    why: 'Each new handle is told of as well; where there is none, pollers see nothing of a key.',
+    why: 'Each new handle bumps the revision as well; without a new handle, pollers cannot observe the key.',
   },
   {
     file: rotation,
     line: 'if (seal === undefined) return [];',
     from: 'seal === undefined',
     to: 'false',
-    why: 'It is asked of sealed shards alone, and those have a seal; what the type allows never is.',
+    why: 'Only sealed shards reach this line, and they have a seal; the type is wider than that.',
   },
   {
     file: appendFile,
     line: 'this.#regularBytes() > this.#bytes',
     from: '>',
     to: '>=',
-    why: 'Cutting a file to the length that it has changes nothing.',
+    why: 'Truncating a file to its current length has no effect.',
   },
   {
     file: entry,
     line: 'ending.exec(line.toString(',
     from: 'max',
     to: 'min',
-    why: 'The whole line is read instead of its end; what the pattern matches stands at the end all the same.',
+    why: 'The whole line is searched instead of its end; the pattern matches only at the end.',
   },
   {
     file: audit,
     line: "throw new Error('the audit log is not open')",
     from: 'this.#log === undefined',
     to: 'false',
-    why: 'What is not there fails at its first use, in the same place and to the same end.',
+    why: 'The first use of the missing value throws at the same place, with the same effect.',
   },
   {
     file: 'src/audit/verify/verify_log.ts',
     line: 'return done === true ? undefined : value;',
     from: 'done === true',
     to: 'false',
-    why: 'What a generator that has ended gives is undefined as well; the type does not know it.',
+    why: 'A finished generator also returns undefined; the type does not express that.',
   },
   {
     file: 'src/audit/log/rotation.ts',
     line: '.sort((a, b) =>',
     from: '<',
     to: '<=',
-    why: 'No two files of a directory have one name.',
+    why: 'No two files of a directory have the same name.',
   },
   {
     file: appendFile,
     line: 'stat.isFile() ? stat.size : 0',
     from: 'stat.isFile()',
     to: 'true',
-    why: 'What can be opened for writing and is no file has the size 0.',
+    why: 'A writable file that is not a regular file has size 0.',
   },
   {
     file: audit,
     line: 'if (this.#waiting.length > 0 || !this.#writable)',
     from: 'this.#waiting.length > 0 || !this.#writable',
     to: 'true',
-    why: nothingToWrite,
+    why: emptyQueue,
   },
   {
     file: audit,
     line: 'if (this.#waiting.length > 0 || !this.#writable)',
     from: '>',
     to: '>=',
-    why: nothingToWrite,
+    why: emptyQueue,
   },
   {
     file: log,
     line: '  #unended = false;',
     from: 'false',
     to: 'true',
-    why: 'It is set when a file is opened, and read only afterwards.',
+    why: 'Opening a file sets it, and it is read only afterwards.',
   },
   {
     file: auth,
