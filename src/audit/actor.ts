@@ -1,10 +1,10 @@
-/** Who asked for something, and with which request: what the audit log says of every effect. */
+/** The originator of an action, as an audit entry records it. */
 export interface Actor {
-  /** The role and fingerprint of the token that acted, `operator:1f2e3d4c5b6a7988`, or one of the words below. */
+  /** A token's role and fingerprint (`operator:1f2e3d4c5b6a7988`), `unauthenticated`, or `worker`. */
   readonly name: string;
-  /** Null where no request asked for it. */
+  /** The id of the HTTP request; null if no request caused the action. */
   readonly requestId: string | null;
 }
 
-/** What the worker does by itself. */
+/** The actor of background actions: scrub, repair, restore, key rotation. */
 export const systemActor: Actor = { name: 'worker', requestId: null };

@@ -1,12 +1,4 @@
-/** Failed authentications of one token from one address, from when the first of them was written down. */
-interface Series {
-  readonly fields: { readonly token_fingerprint: string | null; readonly remote_address: string | null };
-  readonly sinceMs: number;
-  /** Those that no entry tells of yet. */
-  count: number;
-}
-
-/** What an entry tells of: how many failures, and of whom; null where there were too many to tell apart. */
+/** An entry about one or more failures. Both names are null for the failures that are not tracked separately. */
 export interface FailureEntry {
   readonly token_fingerprint: string | null;
   readonly remote_address: string | null;
@@ -14,20 +6,29 @@ export interface FailureEntry {
 }
 
 export interface FailureOptions {
-  /** Writes an entry; `requestId` is that of a first failure. */
+  /** Appends an entry. `requestId` belongs to the first failure of a series; it is null for a summary. */
   readonly write: (entry: FailureEntry, requestId: string | null) => void;
   readonly monotonicMs?: () => number;
 }
 
-/** A series is told of at most once in so long. */
+/** Failures of one token from one address. */
+interface Series {
+  readonly source: Pick<FailureEntry, 'token_fingerprint' | 'remote_address'>;
+  /** The time of its last entry. */
+  readonly writtenMs: number;
+  /** Failures since its last entry. */
+  count: number;
+}
+
+/** A series gets at most one entry per period. */
 const periodMs = 60_000;
 
-/** So many series are told apart at one time. All others are one more, so that nobody can fill the disk, or the memory. */
+/** Series tracked separately. All others share one, so that a client can fill neither the disk nor the memory. */
 const maxSeries = 16;
 
-const others = '';
+const sharedKey = '';
 
-/** Tells of failed authentications: of the first at once, of all that follow by their number, once a minute. */
+/** Limits audit entries about failed authentications: the first is written at once, later ones as a count per minute. */
 export class AuthFailures {
   readonly #write: FailureOptions['write'];
   readonly #monotonicMs: () => number;
@@ -38,44 +39,45 @@ export class AuthFailures {
     this.#monotonicMs = monotonicMs;
   }
 
+  /** Records one failure of the token with this fingerprint. */
   add(fingerprint: string, address: string, requestId: string): void {
     this.tick();
-    const own = `${fingerprint} ${address}`;
-    const key = this.#series.has(own) || this.#named < maxSeries ? own : others;
+    const ownKey = `${fingerprint} ${address}`;
+    const key = this.#series.has(ownKey) || this.#separateSeries < maxSeries ? ownKey : sharedKey;
     const series = this.#series.get(key);
     if (series !== undefined) {
       series.count++;
       return;
     }
-    const told = key === own;
-    const fields = { token_fingerprint: told ? fingerprint : null, remote_address: told ? address : null };
-    this.#series.set(key, { fields, sinceMs: this.#monotonicMs(), count: 0 });
-    this.#write({ ...fields, count: 1 }, requestId);
+    const separate = key === ownKey;
+    const source = { token_fingerprint: separate ? fingerprint : null, remote_address: separate ? address : null };
+    this.#series.set(key, { source, writtenMs: this.#monotonicMs(), count: 0 });
+    this.#write({ ...source, count: 1 }, requestId);
   }
 
-  /** Tells of what has come together in a minute, and forgets those who came no more. */
+  /** Writes the counts that are due, and forgets each series without a failure in its last period. */
   tick(): void {
     const nowMs = this.#monotonicMs();
     for (const [key, series] of this.#series) {
-      if (nowMs - series.sinceMs < periodMs) continue;
+      if (nowMs - series.writtenMs < periodMs) continue;
       if (series.count > 0) {
-        this.#series.set(key, { ...series, sinceMs: nowMs, count: 0 });
-        this.#write({ ...series.fields, count: series.count }, null);
+        this.#series.set(key, { ...series, writtenMs: nowMs, count: 0 });
+        this.#write({ ...series.source, count: series.count }, null);
       } else {
         this.#series.delete(key);
       }
     }
   }
 
-  /** Tells of what is left, at the end. */
+  /** Writes all remaining counts, due or not. Called at shutdown. */
   flush(): void {
     for (const series of this.#series.values()) {
-      if (series.count > 0) this.#write({ ...series.fields, count: series.count }, null);
+      if (series.count > 0) this.#write({ ...series.source, count: series.count }, null);
     }
     this.#series.clear();
   }
 
-  get #named(): number {
-    return this.#series.size - (this.#series.has(others) ? 1 : 0);
+  get #separateSeries(): number {
+    return this.#series.size - (this.#series.has(sharedKey) ? 1 : 0);
   }
 }

@@ -4,20 +4,20 @@ import { systemActor } from './actor.js';
 import type { AuditRecord, ChainHead, Entry } from './entry.js';
 
 /**
- * Why a checkpoint was written: so many entries have passed, a new file begins since the one before was full, or since
- * somebody took that away or emptied it, or the worker ends.
+ * Why a checkpoint was written: every 256th entry (`interval`); at the start of the file after a full one (`rotation`) or
+ * after one that another process moved or emptied (`moved`); or at shutdown (`stop`).
  */
 const reasons = ['interval', 'rotation', 'moved', 'stop'] as const;
 export type CheckpointReason = (typeof reasons)[number];
 
-/** The worker process that signs checkpoints. `key` is read for each checkpoint, so it may rotate. */
+/** The worker process that signs checkpoints. The log reads `key` for each checkpoint, so it may rotate. */
 export interface CheckpointSigner {
   readonly workerId: string;
   readonly bootId: string;
   readonly key: SealKey;
 }
 
-/** What a checkpoint states, signed: the entry of this number has this hash. Named as in the signature. */
+/** The signed claims of a checkpoint: entry `sequence` has the hash `hash`. Named as in the JWS payload. */
 export interface CheckpointClaims {
   readonly iss: string;
   readonly boot_id: string;
@@ -29,15 +29,15 @@ export interface CheckpointClaims {
   readonly hash: string;
 }
 
-/** Each entry whose number this divides is a checkpoint. */
 const interval = 256;
 
-export const isDue = (seq: number): boolean => seq % interval === 0;
+/** Whether the entry with this number must be a checkpoint. */
+export const isCheckpointDue = (seq: number): boolean => seq % interval === 0;
 
-/** Keys of the workers that may have signed; `iss` is what the signature, not yet checked, says of itself. */
+/** Looks up the keys of a worker. `iss` comes from a checkpoint whose signature is not verified yet. */
 export type KeysOf = (iss: string) => readonly VerifyKey[];
 
-/** The entry that states, in the worker's name, where the chain stands. */
+/** Makes the record of a checkpoint that signs `head`: a JWS of type `vram-audit+jws` (RFC 7515). */
 export function writeCheckpoint(
   { workerId, bootId, key }: CheckpointSigner,
   { seq, hash }: ChainHead,
@@ -55,18 +55,18 @@ export function writeCheckpoint(
   };
 }
 
-/** The checkpoint of an entry; undefined where it is none, or states something that can not be read. */
+/** The JWS of a checkpoint entry. Undefined for other entries, and for a checkpoint entry without a JWS. */
 export function checkpointOf({ event, fields }: Pick<Entry, 'event' | 'fields'>): string | undefined {
   return event === 'AuditCheckpoint' && typeof fields.checkpoint === 'string' ? fields.checkpoint : undefined;
 }
 
-/** What a checkpoint says, whoever signed it; undefined where it can not be read. */
+/** The claims of a checkpoint, without verification of the signature. Undefined if they are malformed. */
 export function readCheckpoint(jws: string): CheckpointClaims | undefined {
   const claims = decode(jws.split('.')[1] ?? '');
   return isCheckpointClaims(claims) ? claims : undefined;
 }
 
-/** Null where one of the keys has signed it, else what is wrong. */
+/** Null if one of the keys verifies the signature, else the first reason other than `unknown_key`, if there is one. */
 export function signatureFault(jws: string, keysOf: KeysOf): JwsFault | null {
   const verdicts = keysOf(readCheckpoint(jws)?.iss ?? '').map((key) => verifyJws('vram-audit+jws', jws, key));
   if (verdicts.some(({ ok }) => ok)) return null;

@@ -1,4 +1,4 @@
-/** Everything that the audit log tells of. */
+/** Every event type of the audit log. */
 export type AuditEvent =
   | 'WorkerStarted'
   | 'WorkerStopped'
@@ -17,12 +17,12 @@ export type AuditEvent =
   | 'SealKeyRotated'
   | 'TokenReplaced'
   | 'AuthFailed'
-  /** The log goes on after a crash in mid-line, or after a time when it could not be written. */
+  /** The log continues after a torn line or after an outage. */
   | 'AuditRecovered'
-  /** A signed statement of where the chain stands. */
+  /** A signed statement of the number and hash of the previous entry. */
   | 'AuditCheckpoint';
 
 export type AuditSeverity = 'info' | 'warning' | 'critical';
 
-/** What else an entry says, in the names that stand in the log. */
+/** The fields of an entry beyond the common ones, named as in the log. */
 export type AuditFields = Readonly<Record<string, unknown>>;

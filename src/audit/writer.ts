@@ -3,132 +3,135 @@ import { type Actor, systemActor } from './actor.js';
 import type { CheckpointSigner } from './checkpoint.js';
 import type { AuditRecord } from './entry.js';
 import type { AuditEvent, AuditFields, AuditSeverity } from './event.js';
-import type { CheckpointMaker } from './log/batch.js';
+import type { CheckpointFactory } from './log/batch.js';
 import type { AuditLog } from './log/log.js';
 
 export interface AuditOptions {
-  /** Where the log is; undefined: nothing is recorded, and it counts as writable. */
+  /** The log file. If undefined, the writer discards entries and counts as writable. */
   readonly path: string | undefined;
+  /** A file that would grow beyond this size is rotated. */
   readonly maxBytes: number;
   readonly signer: CheckpointSigner;
-  /** Told whenever `writable` turns, and why where it can't be written; and at the end, where something is not on the log. */
-  readonly changed: (cause: unknown) => void;
+  /**
+   * Called when `isWritable` changes: with the cause when it turns false, with undefined when it turns true. Also called
+   * for each failure in `close`.
+   */
+  readonly onChange: (cause: unknown) => void;
 }
 
-/** So many notes wait for a log that can't be written; of more, the oldest are counted and dropped. */
-const maxWaiting = 256;
+/** Best-effort records that wait for an unwritable log. Beyond this the oldest is counted and dropped. */
+const maxQueued = 256;
 
 /**
- * What everyone here writes to. An entry is on the disk before the effect that it tells of is visible to anyone; what
- * came to pass all the same while the log could not be written follows as soon as it can.
+ * The worker's access to its audit log. A required entry is synced to disk before its effect is visible to any client.
+ * A best-effort entry that cannot be written is queued, and is written before the next entry that can.
  */
 export class AuditWriter {
   readonly #options: AuditOptions;
   #log: AuditLog | undefined;
-  #writable = true;
-  #waiting: AuditRecord[] = [];
+  #isWritable = true;
+  #queued: AuditRecord[] = [];
   #dropped = 0;
 
   constructor(options: AuditOptions) {
     this.#options = options;
   }
 
-  /** Until then notes wait. Its code is loaded only where there is a log. */
+  /** Loads the log's code. Until then required entries fail, and best-effort entries are queued. */
   async open(): Promise<void> {
     const { path, maxBytes, signer } = this.#options;
     if (path === undefined) return;
     const [{ AuditLog }, { writeCheckpoint }] = await Promise.all([import('./log/log.js'), import('./checkpoint.js')]);
-    const checkpoint: CheckpointMaker = (link, reason) => writeCheckpoint(signer, link, reason);
+    const checkpoint: CheckpointFactory = (head, reason) => writeCheckpoint(signer, head, reason);
     this.#log = new AuditLog({ path, maxBytes, checkpoint });
   }
 
-  /** Whether the last attempt to write, or the last look at the disk, went well. */
-  get writable(): boolean {
-    return this.#writable;
+  /** Whether the last write, or the last check of the file and its disk, succeeded. */
+  get isWritable(): boolean {
+    return this.#isWritable;
   }
 
-  /** Writes and syncs one entry. @throws WorkerError AUDIT_UNAVAILABLE, and then no part of it is in the log */
+  /** Writes and syncs one entry. @throws WorkerError AUDIT_UNAVAILABLE; then no part of the entry is in the log */
   appendRequired(event: AuditEvent, severity: AuditSeverity, fields: AuditFields, actor: Actor = systemActor): void {
-    this.#write([record(event, severity, fields, actor)]);
+    this.#append([record(event, severity, fields, actor)]);
   }
 
-  /** Writes what has come to pass whether it can be written or not; what can't be written waits. */
+  /** Writes an entry about an effect that cannot be refused. If the log is not writable, the entry is queued. */
   appendBestEffort(event: AuditEvent, severity: AuditSeverity, fields: AuditFields, actor: Actor = systemActor): void {
     const entry = record(event, severity, fields, actor);
     try {
-      this.#write([entry]);
+      this.#append([entry]);
     } catch {
-      this.#waiting.push(entry);
-      if (this.#waiting.length > maxWaiting) this.#dropped++;
-      this.#waiting = this.#waiting.slice(-maxWaiting);
+      this.#queued.push(entry);
+      if (this.#queued.length > maxQueued) this.#dropped++;
+      this.#queued = this.#queued.slice(-maxQueued);
     }
   }
 
-  /** After a failure: tries to write again, so that a log that has room again is used again. */
+  /** After a failure, tries to write the queued entries. Returns whether the log is writable now. */
   tryRecover(): boolean {
-    if (this.#writable) return true;
+    if (this.#isWritable) return true;
     try {
-      this.#write([]);
+      this.#append([]);
     } catch {
-      // Whoever asks whether it is writable learns of it.
+      // `onChange` has reported the cause, and the return value says that the log is still unwritable.
     }
-    return this.#writable;
+    return this.#isWritable;
   }
 
-  /** Looks, without writing, whether it could be written; to be called now and then. */
+  /** Checks, without a write, whether the log is writable. Called every second. */
   tick(): void {
     if (!this.tryRecover()) return;
     try {
-      this.#log?.check();
+      this.#log?.requireWritable();
     } catch (cause) {
-      this.#turn(false, cause);
+      this.#setWritable(false, cause);
     }
   }
 
-  /** Seals the chain's end, signed, and closes the file, as far as that can be done: the next process finds it as it is. */
+  /** Writes the queued entries and a final checkpoint, and closes the file. Failures go to `onChange` only. */
   close(): void {
-    this.#attempt(() => {
-      if (this.#waiting.length > 0 || !this.#writable) this.#write([]);
+    this.#try(() => {
+      if (this.#queued.length > 0 || !this.#isWritable) this.#append([]);
       this.#log?.checkpoint('stop');
     });
-    this.#attempt(() => this.#log?.close());
+    this.#try(() => this.#log?.close());
     this.#log = undefined;
   }
 
-  /** A failure is told and no more: the process ends. */
-  #attempt(step: () => void): void {
+  #try(step: () => void): void {
     try {
       step();
     } catch (cause) {
-      this.#options.changed(cause);
+      this.#options.onChange(cause);
     }
   }
 
-  #write(entries: readonly AuditRecord[]): void {
+  #append(records: readonly AuditRecord[]): void {
     if (this.#options.path === undefined) return;
-    const recovered = this.#writable ? [] : [this.#recovery()];
+    const recovery = this.#isWritable ? [] : [this.#recoveryRecord()];
     try {
       if (this.#log === undefined) throw new Error('the audit log is not open');
-      this.#log.check();
-      this.#log.append([...recovered, ...this.#waiting, ...entries]);
+      this.#log.requireWritable();
+      this.#log.append([...recovery, ...this.#queued, ...records]);
     } catch (cause) {
-      if (this.#log !== undefined) this.#turn(false, cause);
+      if (this.#log !== undefined) this.#setWritable(false, cause);
       throw new WorkerError('AUDIT_UNAVAILABLE', 'the audit log cannot be written', { cause, retryAfterMs: 1000 });
     }
-    this.#waiting = [];
+    this.#queued = [];
     this.#dropped = 0;
-    this.#turn(true);
+    this.#setWritable(true);
   }
 
-  #recovery(): AuditRecord {
-    const fields = { reason: 'outage', late_entries: this.#waiting.length, dropped_entries: this.#dropped };
+  #recoveryRecord(): AuditRecord {
+    const fields = { reason: 'outage', late_entries: this.#queued.length, dropped_entries: this.#dropped };
     return record('AuditRecovered', 'warning', fields, systemActor);
   }
 
-  #turn(writable: boolean, cause?: unknown): void {
-    if (this.#writable === writable) return;
-    this.#writable = writable;
-    this.#options.changed(cause);
+  #setWritable(isWritable: boolean, cause?: unknown): void {
+    if (this.#isWritable === isWritable) return;
+    this.#isWritable = isWritable;
+    this.#options.onChange(cause);
   }
 }
 

@@ -16,13 +16,13 @@ export const logAt = (path: string, options: Partial<LogOptions> = {}): AuditLog
   new AuditLog({
     path,
     maxBytes: 2 ** 40,
-    checkpoint: (link, reason) => writeCheckpoint(identity, link, reason),
+    checkpoint: (head, reason) => writeCheckpoint(identity, head, reason),
     ...options,
   });
 
 /** What the worker writes to, over a log of the worker above. */
 export async function auditAt(path: string, changed: (cause: unknown) => void = () => undefined): Promise<AuditWriter> {
-  const audit = new AuditWriter({ path, maxBytes: 2 ** 40, signer: identity, changed });
+  const audit = new AuditWriter({ path, maxBytes: 2 ** 40, signer: identity, onChange: changed });
   await audit.open();
   return audit;
 }

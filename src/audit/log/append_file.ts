@@ -1,25 +1,25 @@
 import { constants, type Stats } from 'node:fs';
 import { dirname } from 'node:path';
-import type { Files } from './fs.js';
+import type { FileSystem } from './fs.js';
 
-/** Less room than this on the disk is none: an entry and a checkpoint take about so much. */
-const roomBytes = 4096;
+/** Free disk space that an append requires: about one entry and one checkpoint. */
+const requiredFreeBytes = 4096;
 
-/** A file that grows at its end alone, by pieces that are on the disk whole or not at all. */
+/** An append-only file. Each append is on disk completely, or not at all. */
 export class AppendFile {
-  readonly #files: Files;
+  readonly #fs: FileSystem;
   readonly #path: string;
   readonly descriptor: number;
   #bytes: number;
 
-  /** Opens the file, or makes it, mode 0600. @throws what the file system says */
-  constructor(path: string, files: Files) {
+  /** Opens the file, or creates it with mode 0600. @throws the file system's errors */
+  constructor(path: string, fs: FileSystem) {
     this.#path = path;
-    this.#files = files;
-    const isNew = files.statSync(path, { throwIfNoEntry: false }) === undefined;
-    this.descriptor = files.openSync(path, 'a+', 0o600);
+    this.#fs = fs;
+    const isNew = fs.statSync(path, { throwIfNoEntry: false }) === undefined;
+    this.descriptor = fs.openSync(path, 'a+', 0o600);
     try {
-      if (isNew) syncDirectory(dirname(path), files);
+      if (isNew) syncDirectory(dirname(path), fs);
       this.#bytes = this.#regularBytes();
     } catch (error) {
       this.close();
@@ -27,71 +27,70 @@ export class AppendFile {
     }
   }
 
-  /** Its length as this process left it. */
+  /** The length after this process's last change. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** Whether it lies where it lay, and nobody else has changed its length. */
-  isAsLeft(): boolean {
-    const open = this.#files.fstatSync(this.descriptor);
-    const named = this.#files.statSync(this.#path, { throwIfNoEntry: false });
+  /** Whether the path still names this file, and no other process has changed its length. */
+  isUnchanged(): boolean {
+    const open = this.#fs.fstatSync(this.descriptor);
+    const named = this.#fs.statSync(this.#path, { throwIfNoEntry: false });
     return named !== undefined && open.ino === named.ino && open.dev === named.dev && lengthOf(open) === this.#bytes;
   }
 
-  /** Writes and syncs all of it, or none. @throws what the file system says; then nothing more may be appended to it */
+  /** Writes all of `text` and syncs it. @throws the file system's errors; the caller must then close the file */
   append(text: Buffer): void {
     try {
       let written = 0;
-      while (written < text.length) written += this.#files.writeSync(this.descriptor, text, written);
-      this.#files.fdatasyncSync(this.descriptor);
+      while (written < text.length) written += this.#fs.writeSync(this.descriptor, text, written);
+      this.#fs.fdatasyncSync(this.descriptor);
       this.#bytes += text.length;
     } catch (error) {
-      this.#takeBack();
+      this.#undoAppend();
       throw error;
     }
   }
 
-  /** Cuts its end off. */
   truncate(bytes: number): void {
-    this.#files.ftruncateSync(this.descriptor, bytes);
+    this.#fs.ftruncateSync(this.descriptor, bytes);
     this.#bytes = bytes;
   }
 
-  /** @throws what stands in the way of the next append, as far as it can be seen without one */
-  requireRoom(): void {
-    this.#files.accessSync(this.#path, constants.W_OK);
-    // `bfree` has, beside these, what is kept back for root: no room for us, and in a container not for its root either.
-    const { bavail, bsize } = this.#files.statfsSync(this.#path);
-    if (bavail * bsize < roomBytes) throw new Error('the disk of the audit log is full');
+  /** Checks permission and free space without a write. @throws Error */
+  requireWritable(): void {
+    this.#fs.accessSync(this.#path, constants.W_OK);
+    // `bavail`, not `bfree`: the blocks reserved for root do not count, as root in a container cannot use them either.
+    const { bavail, bsize } = this.#fs.statfsSync(this.#path);
+    if (bavail * bsize < requiredFreeBytes) throw new Error('the disk of the audit log is full');
   }
 
   close(): void {
-    this.#files.closeSync(this.descriptor);
+    this.#fs.closeSync(this.descriptor);
   }
 
   #regularBytes(): number {
-    return lengthOf(this.#files.fstatSync(this.descriptor));
+    return lengthOf(this.#fs.fstatSync(this.descriptor));
   }
 
-  /** What can't be taken back is met again, and judged, when the file is opened anew. */
-  #takeBack(): void {
+  /** If this fails too, the next open finds the remaining bytes and checks them. */
+  #undoAppend(): void {
     try {
-      if (this.#regularBytes() > this.#bytes) this.#files.ftruncateSync(this.descriptor, this.#bytes);
+      if (this.#regularBytes() > this.#bytes) this.#fs.ftruncateSync(this.descriptor, this.#bytes);
     } catch {
-      // The append has failed already, and says so.
+      // `append` throws the first error.
     }
   }
 }
 
 const lengthOf = (stat: Stats): number => (stat.isFile() ? stat.size : 0);
 
-/** Puts the name of a new file on the disk. */
-function syncDirectory(path: string, files: Files): void {
-  const descriptor = files.openSync(path, 'r');
+/** Syncs a directory, so that the name of a new file survives a crash (fsync(2)). */
+function syncDirectory(path: string, fs: FileSystem): void {
+  const descriptor = fs.openSync(path, 'r');
   try {
-    files.fsyncSync(descriptor);
+    fs.fsyncSync(descriptor);
   } finally {
-    files.closeSync(descriptor);
+    fs.closeSync(descriptor);
   }
 }

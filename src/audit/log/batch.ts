@@ -1,53 +1,60 @@
-import { type CheckpointReason, isDue } from '../checkpoint.js';
-import { type AuditRecord, type ChainHead, maxLineBytes, sha256, writeEntry } from '../entry.js';
+import { type CheckpointReason, isCheckpointDue } from '../checkpoint.js';
+import { type AuditRecord, type ChainHead, formatEntry, maxLineBytes, sha256 } from '../entry.js';
 
-/** Makes the entry that states, signed, where the chain stands. */
-export type CheckpointMaker = (link: ChainHead, reason: CheckpointReason) => AuditRecord;
+/** Makes the record of a checkpoint that signs `head`. */
+export type CheckpointFactory = (head: ChainHead, reason: CheckpointReason) => AuditRecord;
 
-/** Lines that are written together, each following the one before it. */
+export interface BatchOptions {
+  /** The position of the last entry in the file. */
+  readonly start: ChainHead;
+  readonly checkpoint: CheckpointFactory;
+  /** Whether the file lacks the newline of its last entry. */
+  readonly startsWithNewline: boolean;
+}
+
+/** Consecutive lines that are written with one append. */
 export class Batch {
-  readonly #checkpoint: CheckpointMaker;
+  readonly #checkpoint: CheckpointFactory;
   readonly #lines: Buffer[] = [];
-  readonly #links: ChainHead[] = [];
-  #end: ChainHead;
+  readonly #heads: ChainHead[] = [];
+  #head: ChainHead;
 
-  /** `unended`: the line before the first is not ended yet. */
-  constructor(start: ChainHead, checkpoint: CheckpointMaker, unended: boolean) {
-    this.#end = start;
-    if (unended) this.#lines.push(newline);
+  constructor({ start, checkpoint, startsWithNewline }: BatchOptions) {
+    this.#head = start;
+    if (startsWithNewline) this.#lines.push(newline);
     this.#checkpoint = checkpoint;
   }
 
-  /** Where the chain stands once all of it is written. */
-  get end(): ChainHead {
-    return this.#end;
+  /** The position of the last line. */
+  get head(): ChainHead {
+    return this.#head;
   }
 
-  /** Where it stands behind each line. */
-  get links(): readonly ChainHead[] {
-    return this.#links;
+  /** The positions of all lines. */
+  get heads(): readonly ChainHead[] {
+    return this.#heads;
   }
 
   get bytes(): Buffer {
     return Buffer.concat(this.#lines);
   }
 
-  /** Adds an entry, and before it the checkpoint that is due. */
-  add(happening: AuditRecord): void {
-    if (isDue(this.#end.seq + 1)) this.checkpoint('interval');
-    this.#push(happening);
+  /** Adds an entry, after the checkpoint if one is due. @throws Error if the line is too long */
+  add(record: AuditRecord): void {
+    if (isCheckpointDue(this.#head.seq + 1)) this.checkpoint('interval');
+    this.#push(record);
   }
 
   checkpoint(reason: CheckpointReason): void {
-    this.#push(this.#checkpoint(this.#end, reason));
+    this.#push(this.#checkpoint(this.#head, reason));
   }
 
-  #push(happening: AuditRecord): void {
-    const line = writeEntry(happening, this.#end);
-    if (line.length >= maxLineBytes) throw new Error('an entry is too long for the audit log');
+  #push(record: AuditRecord): void {
+    const line = formatEntry(record, this.#head);
+    if (line.length >= maxLineBytes) throw new Error(`audit entry is too long: the limit is ${maxLineBytes - 1} bytes`);
     this.#lines.push(line, newline);
-    this.#end = { seq: this.#end.seq + 1, hash: sha256(line) };
-    this.#links.push(this.#end);
+    this.#head = { seq: this.#head.seq + 1, hash: sha256(line) };
+    this.#heads.push(this.#head);
   }
 }
 

@@ -1,7 +1,7 @@
 import * as fs from 'node:fs';
 
-/** The calls of the file system that the log makes, by the names of `node:fs`. A test gives others, which fail. */
-export type Files = Pick<
+/** The file system calls of the log, as in `node:fs`. Tests substitute calls that fail. */
+export type FileSystem = Pick<
   typeof fs,
   | 'accessSync'
   | 'closeSync'
@@ -18,4 +18,4 @@ export type Files = Pick<
   | 'writeSync'
 >;
 
-export const systemFiles: Files = fs;
+export const nodeFileSystem: FileSystem = fs;

@@ -3,64 +3,64 @@ import { systemActor } from '../actor.js';
 import type { CheckpointReason } from '../checkpoint.js';
 import { type AuditRecord, type ChainHead, genesis, sha256 } from '../entry.js';
 import { AppendFile } from './append_file.js';
-import { Batch, type CheckpointMaker } from './batch.js';
-import { type Files, systemFiles } from './fs.js';
+import { Batch, type CheckpointFactory } from './batch.js';
+import { type FileSystem, nodeFileSystem } from './fs.js';
 import { rotatedFiles, rotatedPath } from './rotation.js';
 import { DamagedTail, readTail } from './tail.js';
 
 export interface LogOptions {
   readonly path: string;
-  /** A file that would grow beyond is closed, and the chain goes on in a new one. */
+  /** A file that would grow beyond this size is rotated. */
   readonly maxBytes: number;
-  readonly checkpoint: CheckpointMaker;
-  readonly files?: Files;
+  readonly checkpoint: CheckpointFactory;
+  readonly fs?: FileSystem;
 }
 
-/** So much of a torn line is kept in the entry that tells of it. */
+/** Bytes of a torn line that its recovery entry keeps. */
 const keptTornBytes = 4096;
 
 /**
- * The chain of entries on the disk. What `append` was given is written, each line after the one before it, and synced
- * when it returns; when it throws, nothing of it is in the log, and the next call starts from what is there.
+ * The chain of entries on disk. When `append` returns, its entries are written in order and synced. When it throws, none
+ * of them is in the log, and the next call continues from the entries on disk.
  */
 export class AuditLog {
   readonly #options: LogOptions;
-  readonly #files: Files;
+  readonly #fs: FileSystem;
   #file: AppendFile | undefined;
-  /** Where the chain stands; undefined until a file was read. */
+  /** The position of the last entry; undefined until a file was read. */
   #head: ChainHead | undefined;
-  /** Lines of a write that failed: they may be in the file all the same. */
+  /** Lines of a failed append. If it could not be undone, they may be in the file. */
   #unconfirmed: readonly ChainHead[] = [];
   #torn: Buffer | undefined;
-  #unended = false;
-  /** A worker has put the file before this one aside. */
+  #lacksNewline = false;
+  /** Whether a worker rotated the previous file, so that the chain continues in an empty one. */
   #rotated = false;
 
   constructor(options: LogOptions) {
     this.#options = options;
-    this.#files = options.files ?? systemFiles;
+    this.#fs = options.fs ?? nodeFileSystem;
   }
 
-  /** @throws Error whatever keeps it from being written */
-  append(happenings: readonly AuditRecord[]): void {
+  /** @throws Error for an entry that is too long, DamagedTail, or the file system's errors */
+  append(records: readonly AuditRecord[]): void {
     this.#write((batch) => {
-      for (const happening of happenings) batch.add(happening);
+      for (const record of records) batch.add(record);
     });
   }
 
-  /** Writes a signed statement of where the chain stands, if it has begun. @throws Error */
+  /** Appends a checkpoint, unless the log is empty. @throws as `append` does */
   checkpoint(reason: CheckpointReason): void {
     this.#write((batch) => {
-      if (batch.end.seq > 0) batch.checkpoint(reason);
+      if (batch.head.seq > 0) batch.checkpoint(reason);
     });
   }
 
-  /** @throws Error where it can be seen, without writing, that an entry could not be written */
-  check(): void {
-    this.#open().requireRoom();
+  /** Checks without a write that the next entry can be appended. @throws Error */
+  requireWritable(): void {
+    this.#open().requireWritable();
   }
 
-  /** Also where it fails, the file is closed. @throws what the file system says */
+  /** Closes the file, also when this throws. @throws the file system's errors */
   close(): void {
     const file = this.#file;
     this.#file = undefined;
@@ -77,20 +77,21 @@ export class AuditLog {
     try {
       file.append(batch.bytes);
     } catch (error) {
-      this.#unconfirmed = batch.links;
+      this.#unconfirmed = batch.heads;
       this.close();
       throw error;
     }
-    this.#head = batch.end;
+    this.#head = batch.head;
     this.#torn = undefined;
-    this.#unended = false;
+    this.#lacksNewline = false;
     this.#rotated = false;
   }
 
-  /** What the file itself calls for comes first: the end of a line, a word on one that was torn, or where it goes on from. */
+  /** Puts first what the file needs: a missing newline, the checkpoint of a new file, the entry about a torn line. */
   #compose(file: AppendFile, fill: (batch: Batch) => void): Batch {
-    const batch = new Batch(this.#head ?? genesis, this.#options.checkpoint, this.#unended);
-    if (file.bytes === 0 && batch.end.seq > 0) batch.checkpoint(this.#rotated ? 'rotation' : 'moved');
+    const { checkpoint } = this.#options;
+    const batch = new Batch({ start: this.#head ?? genesis, checkpoint, startsWithNewline: this.#lacksNewline });
+    if (file.bytes === 0 && batch.head.seq > 0) batch.checkpoint(this.#rotated ? 'rotation' : 'moved');
     if (this.#torn !== undefined) batch.add(tornLine(this.#torn));
     fill(batch);
     return batch;
@@ -101,24 +102,24 @@ export class AuditLog {
     return bytes > 0 && bytes + batch.bytes.length > this.#options.maxBytes;
   }
 
-  /** Puts the file aside. One that can't be put aside is written on: a long log is better than none. */
+  /** Renames the full file. If that fails, the log keeps its file: an oversized log is better than none. */
   #rotate(): void {
     const path = realPath(this.#options.path);
-    const aside = rotatedPath(path, this.#head?.seq ?? 0);
-    if (this.#torn !== undefined || this.#unended) return;
-    if (this.#files.statSync(aside, { throwIfNoEntry: false }) !== undefined) return;
+    const rotated = rotatedPath(path, this.#head?.seq ?? 0);
+    if (this.#torn !== undefined || this.#lacksNewline) return;
+    if (this.#fs.statSync(rotated, { throwIfNoEntry: false }) !== undefined) return;
     try {
-      this.#files.renameSync(path, aside);
+      this.#fs.renameSync(path, rotated);
       this.#rotated = true;
     } catch {
-      // It is opened, and composed for, anew all the same.
+      // `#write` opens the path again, finds the same file, and appends to it.
     }
   }
 
   #open(): AppendFile {
-    if (this.#file?.isAsLeft() === true) return this.#file;
+    if (this.#file?.isUnchanged() === true) return this.#file;
     this.close();
-    const file = new AppendFile(realPath(this.#options.path), this.#files);
+    const file = new AppendFile(realPath(this.#options.path), this.#fs);
     try {
       this.#adopt(file);
     } catch (error) {
@@ -129,35 +130,36 @@ export class AuditLog {
     return file;
   }
 
-  /** Finds where the chain stands in a file, and cuts off a line that was not written to its end. */
+  /** Finds the last entry of a file, and cuts off a torn line after it. */
   #adopt(file: AppendFile): void {
-    const { last, torn, unended } = readTail(file.descriptor, file.bytes, this.#files);
-    // What has no entry yet, a file that could not be written from the start, is not yet a chain to hold another against.
+    const { last, torn, lacksNewline } = readTail(file.descriptor, file.bytes, this.#fs);
+    // While this process has no entry on disk, it has no position to compare the file with.
     if (this.#head === undefined || this.#head.seq === 0) this.#head = last ?? this.#lastRotated() ?? genesis;
-    else if (last !== undefined) this.#head = this.#known(last);
+    else if (last !== undefined) this.#head = this.#ownHead(last);
     if (torn.length > 0) {
       file.truncate(file.bytes - torn.length);
       this.#torn = torn;
     }
-    this.#unended = unended;
+    this.#lacksNewline = lacksNewline;
   }
 
-  #known(last: ChainHead): ChainHead {
-    const found = [this.#head, ...this.#unconfirmed].find((link) => link?.seq === last.seq && link.hash === last.hash);
+  /** The head that this process wrote and that equals `last`. @throws DamagedTail if there is none */
+  #ownHead(last: ChainHead): ChainHead {
+    const found = [this.#head, ...this.#unconfirmed].find((head) => head?.seq === last.seq && head.hash === last.hash);
     if (found !== undefined) return found;
-    throw new DamagedTail('somebody else has written to the audit log');
+    throw new DamagedTail('another process wrote to the audit log: move the file away to start a new one');
   }
 
-  /** The last entry of the file that was put aside last: a crash came before the next one was begun. */
+  /** The last entry of the newest rotated file, for a crash between the rotation and the first entry of the next file. */
   #lastRotated(): ChainHead | undefined {
-    const path = rotatedFiles(realPath(this.#options.path), this.#files).at(-1);
+    const path = rotatedFiles(realPath(this.#options.path), this.#fs).at(-1);
     if (path === undefined) return undefined;
     this.#rotated = true;
-    const descriptor = this.#files.openSync(path, 'r');
+    const descriptor = this.#fs.openSync(path, 'r');
     try {
-      return readTail(descriptor, this.#files.fstatSync(descriptor).size, this.#files).last;
+      return readTail(descriptor, this.#fs.fstatSync(descriptor).size, this.#fs).last;
     } finally {
-      this.#files.closeSync(descriptor);
+      this.#fs.closeSync(descriptor);
     }
   }
 }
@@ -173,7 +175,7 @@ const tornLine = (torn: Buffer): AuditRecord => ({
   },
 });
 
-/** Where a link leads to, so that what is put aside lies beside the file itself. */
+/** The target of a symbolic link, so that rotated files are stored in the directory of the file itself. */
 function realPath(path: string): string {
   try {
     return realpathSync(path);

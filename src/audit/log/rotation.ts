@@ -1,26 +1,26 @@
 import { basename, dirname, join } from 'node:path';
-import type { Files } from './fs.js';
+import type { FileSystem } from './fs.js';
 
-/** The number in a name is padded to so many digits, so that names sort as the entries do. */
+/** Numbers in names are padded to this width, so that names sort as numbers do. */
 const digits = 12;
 
-/** The name of a file that is full: its own, and the number of its last entry. */
+/** The name of a rotated file: the log's path, and the number of the file's last entry. */
 export const rotatedPath = (path: string, lastSeq: number): string =>
   `${path}.${String(lastSeq).padStart(digits, '0')}`;
 
-/** The full files of a log, the oldest first; none where their directory is not there. @throws where it can't be read */
-export function rotatedFiles(path: string, files: Pick<Files, 'readdirSync'>): string[] {
+/** The rotated files of a log, the oldest first; empty if the directory does not exist. @throws other errors of readdir */
+export function rotatedFiles(path: string, fs: Pick<FileSystem, 'readdirSync'>): string[] {
   const directory = dirname(path);
   const prefix = `${basename(path)}.`;
-  return namesIn(directory, files)
+  return namesIn(directory, fs)
     .filter((name) => name.startsWith(prefix) && /^[0-9]{12,}$/.test(name.slice(prefix.length)))
     .sort((a, b) => a.length - b.length || (a < b ? -1 : 1))
     .map((name) => join(directory, name));
 }
 
-function namesIn(directory: string, files: Pick<Files, 'readdirSync'>): string[] {
+function namesIn(directory: string, fs: Pick<FileSystem, 'readdirSync'>): string[] {
   try {
-    return files.readdirSync(directory);
+    return fs.readdirSync(directory);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw error;

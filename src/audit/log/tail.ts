@@ -1,46 +1,53 @@
-import { type Entry, lineStart, maxLineBytes, overwritten, readEntry } from '../entry.js';
-import type { Files } from './fs.js';
+import { type Entry, hasTrailingBytes, lineStart, maxLineBytes, parseEntry } from '../entry.js';
+import type { FileSystem } from './fs.js';
 
-/** The end of a log's file. */
+/** The end of a log file. */
 export interface Tail {
-  /** The last whole entry; undefined where there is none. */
+  /** The last complete entry; undefined if the file has none. */
   readonly last: Entry | undefined;
-  /** What stands behind it: a line that was not written to its end. */
+  /** The bytes after it: a line that a crash cut off. */
   readonly torn: Buffer;
-  /** The last entry lacks nothing but its newline. */
-  readonly unended: boolean;
+  /** Whether the last entry is complete except for its newline. */
+  readonly lacksNewline: boolean;
 }
 
-/** The end of the file is not what a worker leaves behind, not even one that was killed. */
+/** The file's end was not left by a worker, not even by one that was killed. */
 export class DamagedTail extends Error {}
 
 const newline = 0x0a;
 
-/** Whether this could be what a crash left of the first entry of all: not so the text of another file. */
-const couldBeTorn = (line: Buffer): boolean =>
+/** Whether these bytes can be the start of a log's first line. After a crash they may also all be zero. */
+const canBeTorn = (line: Buffer): boolean =>
   line.equals(lineStart.subarray(0, line.length)) ||
   line.subarray(0, lineStart.length).equals(lineStart) ||
   line.every((byte) => byte === 0);
 
-/** Reads the end of a file of so many bytes. @throws DamagedTail, or what the file system says */
-export function readTail(descriptor: number, bytes: number, files: Files): Tail {
+/** Reads the end of a file that is `bytes` long. @throws DamagedTail, or the file system's errors */
+export function readTail(descriptor: number, bytes: number, fs: FileSystem): Tail {
+  const window = readWindow(descriptor, bytes, fs);
+  const lastNewline = window.lastIndexOf(newline);
+  const rest = window.subarray(lastNewline + 1);
+  const complete = parseEntry(rest);
+  if (complete !== undefined) return { last: complete, torn: Buffer.alloc(0), lacksNewline: true };
+  if (hasTrailingBytes(rest)) throw new DamagedTail('the last line of the audit log has bytes after its entry');
+  if (lastNewline === -1) {
+    if (bytes > window.length) throw new DamagedTail('the last line of the audit log is too long');
+    if (!canBeTorn(rest)) throw new DamagedTail('the file is not an audit log');
+    return { last: undefined, torn: rest, lacksNewline: false };
+  }
+  const last = parseEntry(window.subarray(window.lastIndexOf(newline, lastNewline - 1) + 1, lastNewline));
+  if (last === undefined) throw new DamagedTail('the last line of the audit log is not a valid entry');
+  return { last, torn: rest, lacksNewline: false };
+}
+
+/** Reads the last bytes of the file: enough for a complete line and a torn one. */
+function readWindow(descriptor: number, bytes: number, fs: FileSystem): Buffer {
   const window = Buffer.alloc(Math.min(bytes, 2 * maxLineBytes));
   const start = bytes - window.length;
   for (let read = 0; read < window.length; ) {
-    const count = files.readSync(descriptor, window, read, window.length - read, start + read);
-    if (count === 0) throw new DamagedTail('the audit log became shorter while it was read');
+    const count = fs.readSync(descriptor, window, read, window.length - read, start + read);
+    if (count === 0) throw new DamagedTail('the audit log shrank while it was read');
     read += count;
   }
-
-  const ended = window.lastIndexOf(newline);
-  const rest = window.subarray(ended + 1);
-  const unended = readEntry(rest);
-  if (unended !== undefined) return { last: unended, torn: Buffer.alloc(0), unended: true };
-  if (overwritten(rest)) throw new DamagedTail('the last line of the audit log is not what was written');
-  if (ended === -1 && start > 0) throw new DamagedTail('the last line of the audit log has no end');
-  if (ended === -1 && !couldBeTorn(rest)) throw new DamagedTail('the file is no audit log');
-  if (ended === -1) return { last: undefined, torn: rest, unended: false };
-  const last = readEntry(window.subarray(window.lastIndexOf(newline, ended - 1) + 1, ended));
-  if (last === undefined) throw new DamagedTail('the last line of the audit log is no entry');
-  return { last, torn: rest, unended: false };
+  return window;
 }

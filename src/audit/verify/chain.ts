@@ -1,115 +1,124 @@
-import { checkpointOf, isDue, type KeysOf, readCheckpoint, signatureFault } from '../checkpoint.js';
-import { type ChainHead, type Entry, genesis, overwritten, readEntry } from '../entry.js';
+import { checkpointOf, isCheckpointDue, type KeysOf, readCheckpoint, signatureFault } from '../checkpoint.js';
+import { type ChainHead, type Entry, genesis, hasTrailingBytes, parseEntry } from '../entry.js';
 
-/** Where a chain is broken: the number that the first bad entry has, or ought to have, and what is wrong there. */
+/** The first invalid entry: its actual or expected number, and a predicate that completes `seq 42 …`. */
 export interface ChainFault {
   readonly seq: number;
   readonly detail: string;
 }
 
+/** The valid entries: first and last number, and the count of checkpoints. All are 0 for an empty log. */
+export interface Extent {
+  readonly firstSeq: number;
+  readonly lastSeq: number;
+  readonly checkpoints: number;
+}
+
 export interface ChainOptions {
-  /** Hashes that entries are known to have, by their numbers, from checkpoints that were kept elsewhere. */
+  /** Expected hashes by entry number, from checkpoints that were kept outside the log. */
   readonly kept: ReadonlyMap<number, string>;
   /**
-   * Where it is given, checkpoints must be signed by its keys. One of a key that is not among them stands when a later one
-   * that is vouches for all before it: a log outlives the keys of its workers.
+   * If given, signatures are verified. A checkpoint with an unknown key is accepted if a later checkpoint has a known key:
+   * a log outlives the keys of its workers.
    */
   readonly keysOf?: KeysOf;
 }
 
-/** So many links are remembered, to tell an entry that was put in from one that is missing. */
-const rememberedLinks = 256;
+/** Entries remembered, to tell an inserted entry from a missing one. */
+const maxRecent = 256;
 
-/** Judges the entries of a log, one after the other; each by the one before it and, where they disagree, the one behind. */
-export class Chain {
+/** Verifies entries in order. If two adjacent entries disagree, the entry after them decides which one is invalid. */
+export class ChainVerifier {
   readonly #options: ChainOptions;
-  /** The links that were accepted last, by their hashes. */
+  /** The last accepted entries, by their hashes. */
   readonly #recent = new Map<string, ChainHead>();
-  #end: ChainHead | undefined;
+  #head: ChainHead | undefined;
   #firstSeq = 0;
   #checkpoints = 0;
-  /** The first checkpoint that nothing vouches for yet. */
+  /** The first checkpoint with an unknown key and no later checkpoint with a known one. */
   #unvouched: number | undefined;
 
   constructor(options: ChainOptions) {
     this.#options = options;
   }
 
-  /** The last entry that was accepted, and how many there were from which on. */
-  get extent(): { readonly firstSeq: number; readonly lastSeq: number; readonly checkpoints: number } {
-    return { firstSeq: this.#firstSeq, lastSeq: this.#end?.seq ?? 0, checkpoints: this.#checkpoints };
+  /** The entries accepted so far. */
+  get extent(): Extent {
+    return { firstSeq: this.#firstSeq, lastSeq: this.#head?.seq ?? 0, checkpoints: this.#checkpoints };
   }
 
-  /** Takes the next line, and looks at the one behind it; undefined where all is well. */
+  /** Verifies the next line. `next` is the line after it. Returns undefined if the line is valid. */
   add(line: Buffer, next: Buffer | undefined): ChainFault | undefined {
-    const entry = readEntry(line);
-    const end = this.#end ?? startOf(entry, line, next, this.#options.kept);
+    const entry = parseEntry(line);
+    const head = this.#head ?? startOf({ first: entry, line, next, kept: this.#options.kept });
     if (this.#firstSeq === 0) {
-      this.#firstSeq = end.seq + 1;
-      this.#remember(end);
-      const early = this.#outside(end);
-      if (early !== undefined) return early;
+      this.#firstSeq = head.seq + 1;
+      this.#remember(head);
+      const fault = this.#startFault(head);
+      if (fault !== undefined) return fault;
     }
-    const expected = end.seq + 1;
-    if (entry === undefined) return { seq: expected, detail: 'is not what was written' };
-    return this.#breakAt(entry, end, next) ?? this.#misstated(entry) ?? this.#accept(entry);
+    if (entry === undefined) return { seq: head.seq + 1, detail: 'has an invalid format or checksum' };
+    return this.#linkFault(entry, head, next) ?? this.#checkpointFault(entry) ?? this.#accept(entry);
   }
 
-  /** What is wrong at the end of the last file. */
+  /** Verifies the end of the last file. Returns undefined if it is valid. */
   finish(): ChainFault | undefined {
-    const last = this.#end?.seq ?? 0;
+    const last = this.#head?.seq ?? 0;
     if ([...this.#options.kept.keys()].some((seq) => seq > last)) {
-      return { seq: last + 1, detail: 'is missing, and all that followed it: a kept checkpoint names more' };
+      return { seq: last + 1, detail: 'is missing: a kept checkpoint names a later entry' };
     }
     if (this.#unvouched === undefined) return undefined;
-    const detail = 'is a checkpoint that was not signed with a key given, and no later one was';
+    const detail = 'is a checkpoint signed with an unknown key, and no later checkpoint is signed with a known key';
     return { seq: this.#unvouched, detail };
   }
 
-  #breakAt(entry: Entry, end: ChainHead, next: Buffer | undefined): ChainFault | undefined {
+  /** Checks the number of an entry and its hash of the previous one. */
+  #linkFault(entry: Entry, head: ChainHead, next: Buffer | undefined): ChainFault | undefined {
     const follows = this.#recent.get(entry.previous);
-    const expected = end.seq + 1;
-    if (entry.previous === end.hash && entry.seq === expected) return undefined;
+    const expected = head.seq + 1;
+    if (entry.previous === head.hash && entry.seq === expected) return undefined;
     if (this.#recent.has(entry.hash)) {
-      return { seq: expected, detail: `is missing: entry ${entry.seq} stands in its place, a second time` };
+      return { seq: expected, detail: `is missing: a second copy of entry ${entry.seq} is in its place` };
     }
     if (follows !== undefined && entry.seq === follows.seq + 1) {
-      return { seq: entry.seq, detail: 'is there twice: one was put in' };
+      return { seq: entry.seq, detail: 'appears twice: one of the two was inserted' };
     }
-    if (entry.seq !== expected) return { seq: expected, detail: `is missing: entry ${entry.seq} stands in its place` };
-    const behind = next === undefined ? undefined : readEntry(next);
-    if (behind?.previous === end.hash || end.seq < this.#firstSeq) return { seq: expected, detail: 'was put in' };
-    return { seq: end.seq, detail: 'is not the entry that the next one followed' };
+    if (entry.seq !== expected) return { seq: expected, detail: `is missing: entry ${entry.seq} is in its place` };
+    const after = next === undefined ? undefined : parseEntry(next);
+    if (after?.previous === head.hash || head.seq < this.#firstSeq) return { seq: expected, detail: 'was inserted' };
+    return { seq: head.seq, detail: 'does not match the hash in the next entry' };
   }
 
-  /** What an entry that fits says wrongly, or what a kept checkpoint says of it. */
-  #misstated(entry: Entry): ChainFault | undefined {
+  /** Checks that checkpoints are where they must be, that their claims hold, and that the kept hashes match. */
+  #checkpointFault(entry: Entry): ChainFault | undefined {
     const { seq, previous } = entry;
     const jws = checkpointOf(entry);
     if (jws === undefined) {
-      const bare = isDue(seq) || entry.event === 'AuditCheckpoint';
-      return bare ? { seq, detail: 'is not the checkpoint that belongs there' } : this.#contradicted(entry);
+      const required = isCheckpointDue(seq) || entry.event === 'AuditCheckpoint';
+      return required ? { seq, detail: 'lacks its checkpoint' } : this.#keptFault(entry);
     }
     const claims = readCheckpoint(jws);
     if (claims === undefined || claims.sequence !== seq - 1)
-      return { seq, detail: 'states nothing of the entry before it' };
-    if (claims.hash !== previous) return { seq: seq - 1, detail: 'is not the entry that was signed' };
+      return { seq, detail: 'is a checkpoint that does not describe the previous entry' };
+    if (claims.hash !== previous) return { seq: seq - 1, detail: 'does not match the hash in the next checkpoint' };
     const { keysOf } = this.#options;
     const fault = keysOf === undefined ? null : signatureFault(jws, keysOf);
     if (fault === null) this.#unvouched = undefined;
     else if (fault === 'unknown_key') this.#unvouched ??= seq;
-    else return { seq, detail: `is a checkpoint that was not signed with the key given (${fault})` };
-    return this.#contradicted(entry);
+    else return { seq, detail: `is a checkpoint with an invalid signature (${fault})` };
+    return this.#keptFault(entry);
   }
 
-  #contradicted({ seq, hash }: ChainHead): ChainFault | undefined {
+  #keptFault({ seq, hash }: ChainHead): ChainFault | undefined {
     const kept = this.#options.kept.get(seq);
-    return kept === undefined || kept === hash ? undefined : { seq, detail: 'is not the entry of a kept checkpoint' };
+    return kept === undefined || kept === hash
+      ? undefined
+      : { seq, detail: 'does not match the hash in a kept checkpoint' };
   }
 
   #accept(entry: Entry): undefined {
     if (checkpointOf(entry) !== undefined) this.#checkpoints++;
-    this.#end = entry;
+    this.#head = entry;
     this.#remember(entry);
     return undefined;
   }
@@ -117,31 +126,34 @@ export class Chain {
   #remember({ seq, hash }: ChainHead): void {
     this.#recent.set(hash, { seq, hash });
     const [oldest = ''] = this.#recent.keys();
-    if (this.#recent.size > rememberedLinks) this.#recent.delete(oldest);
+    if (this.#recent.size > maxRecent) this.#recent.delete(oldest);
   }
 
-  /** What kept checkpoints say of entries before the first that is here. */
-  #outside(start: ChainHead): ChainFault | undefined {
+  /** Checks the kept hashes of `start` and of the entries before it, which are not in these files. */
+  #startFault(start: ChainHead): ChainFault | undefined {
     const before = [...this.#options.kept.keys()].filter((seq) => seq < start.seq);
-    if (before.length > 0) return { seq: Math.min(...before), detail: 'is in none of these files' };
-    return this.#contradicted(start);
+    if (before.length === 0) return this.#keptFault(start);
+    return { seq: Math.min(...before), detail: 'is missing from these files: a kept checkpoint names it' };
   }
 }
 
+interface FirstLine {
+  /** The first entry, if its line is valid. */
+  readonly first: Entry | undefined;
+  readonly line: Buffer;
+  readonly next: Buffer | undefined;
+  readonly kept: ReadonlyMap<number, string>;
+}
+
 /**
- * Where a chain begins: at its first entry; behind the file that a worker put aside, as a signed checkpoint says; or
- * behind an entry that a kept checkpoint names.
+ * The position before the first entry: genesis, the end of a rotated file if a checkpoint says so, or the entry that a kept
+ * checkpoint names.
  */
-function startOf(
-  first: Entry | undefined,
-  line: Buffer,
-  next: Buffer | undefined,
-  kept: ReadonlyMap<number, string>,
-): ChainHead {
+function startOf({ first, line, next, kept }: FirstLine): ChainHead {
   if (first === undefined) {
-    const second = next === undefined ? undefined : readEntry(next);
-    // A newline that was damaged makes one line of two.
-    const lines = overwritten(line) ? 2 : 1;
+    const second = next === undefined ? undefined : parseEntry(next);
+    // A damaged newline joins two lines.
+    const lines = hasTrailingBytes(line) ? 2 : 1;
     return second === undefined ? genesis : { seq: Math.max(0, second.seq - lines - 1), hash: '' };
   }
   const jws = checkpointOf(first);

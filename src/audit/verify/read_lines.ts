@@ -1,31 +1,32 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { maxLineBytes } from '../entry.js';
 
-/** One line of a log's files. */
+/** One line of a log file. */
 export interface Line {
-  /** Without its newline; cut off where it is longer than any entry can be. */
+  /** Without its newline. A line longer than `maxLineBytes` is cut. */
   readonly bytes: Buffer;
+  /** Whether a newline follows. */
   readonly ended: boolean;
   readonly file: string;
-  /** Counted from 1 in its file. */
+  /** Counted from 1 within its file. */
   readonly number: number;
 }
 
 const chunkBytes = 64 * 1024;
 const newline = 0x0a;
 
-/** The lines of one file after the other, read piece by piece: a log of any size takes the same memory. */
+/** Reads files line by line, in the given order, with constant memory. @throws the file system's errors */
 export function* readLines(paths: readonly string[]): Generator<Line> {
   for (const file of paths) {
     let number = 0;
-    for (const { bytes, ended } of piecesOf(file)) {
+    for (const { bytes, ended } of splitLines(file)) {
       number++;
       yield { bytes, ended, file, number };
     }
   }
 }
 
-function* piecesOf(path: string): Generator<Pick<Line, 'bytes' | 'ended'>> {
+function* splitLines(path: string): Generator<Pick<Line, 'bytes' | 'ended'>> {
   const descriptor = openSync(path, 'r');
   try {
     let rest = Buffer.alloc(0);
@@ -39,7 +40,7 @@ function* piecesOf(path: string): Generator<Pick<Line, 'bytes' | 'ended'>> {
         yield { bytes: text.subarray(start, end), ended: true };
         start = end + 1;
       }
-      // Of a line that is too long to be an entry its beginning says so.
+      // The first bytes of a line that is too long are enough to reject it.
       rest = text.subarray(start, start + maxLineBytes);
     }
     if (rest.length > 0) yield { bytes: rest, ended: false };

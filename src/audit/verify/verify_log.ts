@@ -1,37 +1,30 @@
-import { overwritten, readEntry } from '../entry.js';
-import { Chain, type ChainFault, type ChainOptions } from './chain.js';
+import { hasTrailingBytes, parseEntry } from '../entry.js';
+import { type ChainFault, type ChainOptions, ChainVerifier, type Extent } from './chain.js';
 import { type Line, readLines } from './read_lines.js';
 
-/** From which entry to which a log reaches. All zero where it is empty. */
-interface Extent {
-  readonly firstSeq: number;
-  readonly lastSeq: number;
-  readonly checkpoints: number;
-}
-
+/** `torn`: all entries are valid, and a last line follows that a crash cut off. `file` and `line` locate a fault. */
 export type AuditVerdict =
   | ({ readonly kind: 'whole' } & Extent)
-  /** Whole, but for a last line that a crash cut off. */
   | ({ readonly kind: 'torn' } & Extent)
   | ({ readonly kind: 'tampered'; readonly file: string; readonly line: number } & ChainFault);
 
-/** Checks the files of one log, the oldest first. @throws what the file system says */
+/** Verifies the files of one log, given the oldest first. @throws the file system's errors */
 export function verifyLog(paths: readonly string[], options: ChainOptions): AuditVerdict {
-  const chain = new Chain(options);
+  const chain = new ChainVerifier(options);
   const lines = readLines(paths);
-  let here: Pick<Line, 'file' | 'number'> = { file: paths.at(-1) ?? '', number: 0 };
+  let current: Pick<Line, 'file' | 'number'> = { file: paths.at(-1) ?? '', number: 0 };
   const tampered = (fault: ChainFault): AuditVerdict => ({
     kind: 'tampered',
     ...fault,
-    file: here.file,
-    line: here.number,
+    file: current.file,
+    line: current.number,
   });
   let torn = false;
   for (let line = take(lines), next = take(lines); line !== undefined; line = next, next = take(lines)) {
-    here = line;
+    current = line;
     torn = next === undefined && !line.ended;
-    if (torn && readEntry(line.bytes) === undefined && !overwritten(line.bytes)) break;
-    if (!line.ended && !torn) return tampered({ seq: chain.extent.lastSeq + 1, detail: 'is not what was written' });
+    if (torn && parseEntry(line.bytes) === undefined && !hasTrailingBytes(line.bytes)) break;
+    if (!line.ended && !torn) return tampered({ seq: chain.extent.lastSeq + 1, detail: 'has no newline at its end' });
     const fault = chain.add(line.bytes, next?.bytes);
     if (fault !== undefined) return tampered(fault);
   }

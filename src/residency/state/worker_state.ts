@@ -44,7 +44,7 @@ export class WorkerState {
       path: options.auditLog,
       maxBytes: options.auditMaxBytes,
       signer,
-      changed: (cause) => this.#auditTurned(cause),
+      onChange: (cause) => this.#auditTurned(cause),
     });
     this.authFailures = new AuthFailures({
       write: (entry, requestId) =>

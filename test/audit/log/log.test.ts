@@ -16,7 +16,7 @@ import {
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
-import { type Files, systemFiles } from '../../../src/audit/log/fs.js';
+import { type FileSystem, nodeFileSystem } from '../../../src/audit/log/fs.js';
 import type { AuditLog } from '../../../src/audit/log/log.js';
 import { rotatedFiles } from '../../../src/audit/log/rotation.js';
 import { verifyLog } from '../../../src/audit/verify/verify_log.js';
@@ -31,17 +31,17 @@ t.test('a log is for its owner alone, and grows line by line, each on the disk w
   const recorded = (name: 'fdatasyncSync' | 'fsyncSync' | 'openSync' | 'writeSync') => ({
     [name]: (...args: never[]) => {
       calls.push(name);
-      return (systemFiles[name] as (...args: never[]) => unknown)(...args);
+      return (nodeFileSystem[name] as (...args: never[]) => unknown)(...args);
     },
   });
-  const files: Files = {
-    ...systemFiles,
+  const fs: FileSystem = {
+    ...nodeFileSystem,
     ...recorded('fdatasyncSync'),
     ...recorded('fsyncSync'),
     ...recorded('openSync'),
     ...recorded('writeSync'),
   };
-  const log = logAt(path, { files });
+  const log = logAt(path, { fs });
   log.append([sealed('a')]);
   log.append([sealed('b'), sealed('c')]);
   const opened = ['openSync', 'openSync', 'fsyncSync'];
@@ -170,13 +170,13 @@ t.test(
     log.close();
     t.ok(statSync(path).size > 2 * 65_536, 'its end is not all of it');
     const readSync = ((fd: number, buffer: Buffer, offset: number, length: number, position: number) =>
-      systemFiles.readSync(fd, buffer, offset, Math.min(length, 5000), position)) as Files['readSync'];
-    const next = logAt(path, { files: { ...systemFiles, readSync } });
+      nodeFileSystem.readSync(fd, buffer, offset, Math.min(length, 5000), position)) as FileSystem['readSync'];
+    const next = logAt(path, { fs: { ...nodeFileSystem, readSync } });
     next.append([sealed('b')]);
     next.close();
     t.match(verdictOf(path), { kind: 'whole', lastSeq: 502 });
-    const none = (() => 0) as unknown as Files['readSync'];
-    t.throws(() => logAt(path, { files: { ...systemFiles, readSync: none } }).check(), { message: /shorter/ });
+    const none = (() => 0) as unknown as FileSystem['readSync'];
+    t.throws(() => logAt(path, { fs: { ...nodeFileSystem, readSync: none } }).requireWritable(), { message: /shrank/ });
   },
 );
 
@@ -190,9 +190,9 @@ t.test('a log that has not begun is not closed by a checkpoint', async (t) => {
 t.test('files that were put aside are taken in the order of their numbers, and no other names', async (t) => {
   const names = ['b.log.000000000001', 'a.log.1000000000000', 'a.log.000000000300', 'a.log.000000000020', 'a.log.gz'];
   const sorted = ['/logs/a.log.000000000020', '/logs/a.log.000000000300', '/logs/a.log.1000000000000'];
-  const readdirSync = (() => names) as unknown as Files['readdirSync'];
+  const readdirSync = (() => names) as unknown as FileSystem['readdirSync'];
   t.same(rotatedFiles('/logs/a.log', { readdirSync }), sorted);
-  t.same(rotatedFiles('/nonexistent/a.log', systemFiles), []);
+  t.same(rotatedFiles('/nonexistent/a.log', nodeFileSystem), []);
 });
 
 t.test('where the files that were put aside can not be listed, no chain begins anew', async (t) => {
@@ -202,7 +202,7 @@ t.test('where the files that were put aside can not be listed, no chain begins a
   log.close();
   renameSync(path, `${path}.000000000001`);
   let armed = true;
-  const next = logAt(path, { files: failingFiles((name) => armed && name === 'readdirSync') });
+  const next = logAt(path, { fs: failingFileSystem((name) => armed && name === 'readdirSync') });
   t.throws(() => next.append([sealed('b')]), { message: 'EIO: readdirSync' });
   armed = false;
   next.append([sealed('b')]);
@@ -235,7 +235,7 @@ t.test('a file that can not be put aside is written on', async (t) => {
   const refuse = () => {
     throw new Error('EACCES');
   };
-  const log = logAt(path, { maxBytes: 1000, files: { ...systemFiles, renameSync: refuse } });
+  const log = logAt(path, { maxBytes: 1000, fs: { ...nodeFileSystem, renameSync: refuse } });
   for (let index = 0; index < 10; index++) log.append([sealed('a')]);
   t.same(logFiles(path), [path]);
   t.equal(readChain(path).length, 10);
@@ -309,7 +309,7 @@ t.test('a file that is no audit log is left alone, what a crash leaves of a firs
   for (const text of ['a-token-of-somebody-0123456789abcdef', '{"sequence":1}', '\0token']) {
     writeFileSync(path, text);
     const log = logAt(path);
-    t.throws(() => log.append([sealed('a')]), /no audit log/);
+    t.throws(() => log.append([sealed('a')]), /not an audit log/);
     t.equal(readFileSync(path, 'utf8'), text);
   }
   for (const text of ['{"s', '{"seq":1,"ti', '\0\0\0']) {
@@ -332,7 +332,7 @@ t.test('what somebody else did to the file while it was open is noticed before t
   for (const text of [one, Buffer.concat([two, one]), Buffer.from('{}\n')]) {
     writeFileSync(path, text);
     t.throws(() => log.append([sealed('c')]), 'another end');
-    t.throws(() => log.check());
+    t.throws(() => log.requireWritable());
     t.same(readFileSync(path), text);
   }
   const other = logAt(path.replace('audit', 'other'));
@@ -350,36 +350,36 @@ t.test('what somebody else did to the file while it was open is noticed before t
  * A file system whose calls fail as `fails` says, each time it is asked. A write may then have got half through; a close
  * that fails has closed all the same, as Linux has it.
  */
-function failingFiles(fails: (name: keyof Files) => boolean): Files {
-  const wrapped = Object.entries(systemFiles).map(([name, call]) => [
+function failingFileSystem(fails: (name: keyof FileSystem) => boolean): FileSystem {
+  const wrapped = Object.entries(nodeFileSystem).map(([name, call]) => [
     name,
     (...args: unknown[]) => {
-      if (!fails(name as keyof Files)) return (call as (...args: unknown[]) => unknown)(...args);
+      if (!fails(name as keyof FileSystem)) return (call as (...args: unknown[]) => unknown)(...args);
       if (name === 'writeSync') appendHalf(args as [number, Buffer, number]);
       if (name === 'fdatasyncSync' || name === 'closeSync') (call as (...args: unknown[]) => unknown)(...args);
       throw new Error(`EIO: ${name}`);
     },
   ]);
-  return Object.fromEntries(wrapped) as Files;
+  return Object.fromEntries(wrapped) as FileSystem;
 }
 
 /** Counts the descriptors that are open. */
-function countedFiles(files: Files): { readonly files: Files; readonly open: ReadonlySet<number> } {
+function countingFileSystem(fs: FileSystem): { readonly fs: FileSystem; readonly open: ReadonlySet<number> } {
   const open = new Set<number>();
-  const openSync: Files['openSync'] = (...args) => {
-    const descriptor = files.openSync(...args);
+  const openSync: FileSystem['openSync'] = (...args) => {
+    const descriptor = fs.openSync(...args);
     open.add(descriptor);
     return descriptor;
   };
-  const closeSync: Files['closeSync'] = (descriptor) => {
+  const closeSync: FileSystem['closeSync'] = (descriptor) => {
     open.delete(descriptor);
-    files.closeSync(descriptor);
+    fs.closeSync(descriptor);
   };
-  return { files: { ...files, openSync, closeSync }, open };
+  return { fs: { ...fs, openSync, closeSync }, open };
 }
 
 const appendHalf = ([descriptor, text, from]: [number, Buffer, number]): void => {
-  systemFiles.writeSync(descriptor, text, from, Math.floor((text.length - from) / 2));
+  nodeFileSystem.writeSync(descriptor, text, from, Math.floor((text.length - from) / 2));
 };
 
 t.test('whichever call fails, the log is whole, and what append returned for is in it, in order', async (t) => {
@@ -405,8 +405,8 @@ t.test('whichever call fails, the log is whole, and what append returned for is 
     fc.property(plan, ({ failures, counts, maxBytes, restartAfter }) => {
       const path = join(directory, `${run++}.log`);
       let call = 0;
-      const { files, open } = countedFiles(failingFiles(() => failures[call++] === true));
-      let log = logAt(path, { maxBytes, files });
+      const { fs, open } = countingFileSystem(failingFileSystem(() => failures[call++] === true));
+      let log = logAt(path, { maxBytes, fs });
       const done: string[] = [];
       for (const [index, count] of counts.entries()) {
         const ids = Array.from({ length: count }, (_, part) => `${index}-${part}`);
@@ -418,7 +418,7 @@ t.test('whichever call fails, the log is whole, and what append returned for is 
         }
         if (index === restartAfter) {
           closeAnyhow(log);
-          log = logAt(path, { maxBytes, files });
+          log = logAt(path, { maxBytes, fs });
         }
       }
       call = failures.length;
@@ -450,8 +450,8 @@ t.test('when a write fails and can be taken back, nothing of it stays', async (t
   for (const failing of ['writeSync', 'fdatasyncSync'] as const) {
     rmSync(path, { force: true });
     let armed = false;
-    const { files, open } = countedFiles(failingFiles((name) => armed && name === failing));
-    const log = logAt(path, { files });
+    const { fs, open } = countingFileSystem(failingFileSystem((name) => armed && name === failing));
+    const log = logAt(path, { fs });
     log.append([sealed('a')]);
     const before = readFileSync(path);
     armed = true;
@@ -470,7 +470,7 @@ t.test('when a write fails and can be taken back, nothing of it stays', async (t
 t.test('a log whose file fails to close is opened anew', async (t) => {
   const path = join(temporaryDirectory(t), 'audit.log');
   let armed = false;
-  const log = logAt(path, { files: failingFiles((name) => armed && name === 'closeSync') });
+  const log = logAt(path, { fs: failingFileSystem((name) => armed && name === 'closeSync') });
   log.append([sealed('a')]);
   armed = true;
   t.throws(() => log.close(), { message: 'EIO: closeSync' });
@@ -484,11 +484,11 @@ t.test('a file that somebody made shorter while a write failed is not made longe
   const path = join(temporaryDirectory(t), 'audit.log');
   let armed = false;
   const writeSync = ((...args: [number, Buffer, number]) => {
-    if (!armed) return systemFiles.writeSync(...args);
+    if (!armed) return nodeFileSystem.writeSync(...args);
     truncateSync(path, 10);
     throw new Error('EIO');
-  }) as Files['writeSync'];
-  const log = logAt(path, { files: { ...systemFiles, writeSync } });
+  }) as FileSystem['writeSync'];
+  const log = logAt(path, { fs: { ...nodeFileSystem, writeSync } });
   log.append([sealed('a')]);
   armed = true;
   t.throws(() => log.append([sealed('b')]), { message: 'EIO' });
@@ -501,7 +501,7 @@ t.test(
     const directory = temporaryDirectory(t);
     const path = join(directory, 'audit.log');
     const turns: boolean[] = [];
-    const audit = await auditAt(path, () => void turns.push(audit.writable));
+    const audit = await auditAt(path, () => void turns.push(audit.isWritable));
     audit.appendRequired('VramAllocated', 'info', { shard_id: 'a' });
     renameSync(path, `${path}.away`);
     writeFileSync(path, 'not a log\n');
@@ -509,7 +509,7 @@ t.test(
       code: 'AUDIT_UNAVAILABLE',
       retryAfterMs: 1000,
     });
-    t.notOk(audit.writable);
+    t.notOk(audit.isWritable);
     t.notOk(audit.tryRecover());
     audit.appendBestEffort('VramDeallocated', 'info', { shard_id: 'a' });
     t.same(turns, [false], 'told once');
@@ -552,19 +552,19 @@ t.test('so little room that an entry might not fit is none, whoever the worker r
   const path = join(temporaryDirectory(t), 'audit.log');
   const room = (bavail: number, bsize: number) => {
     const statfsSync = () => ({ bavail, bfree: bavail + 1_000_000, bsize });
-    return { ...systemFiles, statfsSync: statfsSync as unknown as Files['statfsSync'] };
+    return { ...nodeFileSystem, statfsSync: statfsSync as unknown as FileSystem['statfsSync'] };
   };
   for (const bytes of [1, 512, 4096]) {
     const blocks = 4096 / bytes;
-    const full = logAt(path, { files: room(blocks - 1, bytes) });
+    const full = logAt(path, { fs: room(blocks - 1, bytes) });
     t.throws(
-      () => full.check(),
+      () => full.requireWritable(),
       { message: /full/ },
       `${blocks - 1} blocks of ${bytes}, and many more kept back for root`,
     );
     full.close();
-    const log = logAt(path, { files: room(blocks, bytes) });
-    log.check();
+    const log = logAt(path, { fs: room(blocks, bytes) });
+    log.requireWritable();
     log.close();
   }
 });
@@ -574,7 +574,7 @@ t.test('a file that may not be written is seen without a write', async (t) => {
   const accessSync = (_path: unknown, mode: unknown) => {
     if (mode === constants.W_OK) throw new Error('EROFS');
   };
-  t.throws(() => logAt(path, { files: { ...systemFiles, accessSync } }).check(), { message: 'EROFS' });
+  t.throws(() => logAt(path, { fs: { ...nodeFileSystem, accessSync } }).requireWritable(), { message: 'EROFS' });
 });
 
 t.test('a log that could not be written is seen without a write, and back in use when it can', async (t) => {
@@ -582,18 +582,22 @@ t.test('a log that could not be written is seen without a write, and back in use
   const turns: string[] = [];
   const audit = await auditAt(path, (cause) => void turns.push(String(cause)));
   audit.tick();
-  t.ok(audit.writable);
+  t.ok(audit.isWritable);
   t.same(turns, []);
   audit.appendRequired('VramAllocated', 'info', { shard_id: 'a' });
   appendFileSync(path, 'x\n');
   audit.tick();
-  t.notOk(audit.writable, 'somebody has written to it');
+  t.notOk(audit.isWritable, 'somebody has written to it');
   audit.tick();
-  t.notOk(audit.writable);
+  t.notOk(audit.isWritable);
   truncateSync(path, statSync(path).size - 2);
   audit.tick();
-  t.ok(audit.writable);
-  t.same(turns, ['Error: the last line of the audit log is no entry', 'undefined'], 'each turn is told, and why');
+  t.ok(audit.isWritable);
+  t.same(
+    turns,
+    ['Error: the last line of the audit log is not a valid entry', 'undefined'],
+    'each turn is told, and why',
+  );
   audit.close();
   audit.close();
   t.same(eventsOf(path), ['VramAllocated', 'AuditRecovered', 'AuditCheckpoint']);
@@ -606,7 +610,7 @@ t.test('an end writes what waits, also that nothing was written for a while, and
   const { identity } = await import('../../support/audit.js');
   const open = () => readdirSync('/proc/self/fd').length;
   const before = open();
-  const options = { maxBytes: 1e6, signer: identity, changed: () => undefined };
+  const options = { maxBytes: 1e6, signer: identity, onChange: () => undefined };
   const noted = new AuditWriter({ ...options, path: join(directory, 'noted.log') });
   noted.appendBestEffort('AuthFailed', 'warning', { count: 1 });
   await noted.open();
@@ -651,10 +655,10 @@ t.test('before it is open, and without a path, nothing fails', async (t) => {
   const path = join(temporaryDirectory(t), 'audit.log');
   const { AuditWriter } = await import('../../../src/audit/writer.js');
   const { identity } = await import('../../support/audit.js');
-  const options = { maxBytes: 1e6, signer: identity, changed: () => undefined };
+  const options = { maxBytes: 1e6, signer: identity, onChange: () => undefined };
   const early = new AuditWriter({ ...options, path });
   early.appendBestEffort('AuthFailed', 'warning', { count: 1 });
-  t.ok(early.writable);
+  t.ok(early.isWritable);
   await early.open();
   early.appendRequired('WorkerStarted', 'info', {});
   early.close();
