@@ -1,8 +1,9 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import t from 'tap';
+import { tests } from '../support/paths.js';
 
-const script = join(import.meta.dirname, 'run.mjs');
+const script = join(tests, 'mutants', 'run.mjs');
 const list = (...args: string[]) => spawnSync(process.execPath, [script, '--list', ...args], { encoding: 'utf8' });
 
 t.test('the targets, their tests and the equivalent mutants match the code', async (t) => {
