@@ -1,12 +1,12 @@
 # The worker in a container.
 #
-#   docker build --target cpu -t vram-residency:cpu .   a simulated GPU; runs anywhere
-#   docker build --target gpu -t vram-residency:gpu .   an NVIDIA GPU, whose driver the container runtime brings
+#   docker build --target cpu -t vram-residency:cpu .   simulated GPU; runs anywhere
+#   docker build --target gpu -t vram-residency:gpu .   NVIDIA GPU; the container runtime provides the driver
 
 ARG NODE_IMAGE=node:26-bookworm-slim
 ARG CUDA_IMAGE=nvidia/cuda:13.0.2-devel-ubuntu24.04
 
-# Host code is built on the distribution it runs on, so that it asks for no newer glibc or libstdc++ than is there.
+# Build on the distribution of the runtime image, so that glibc and libstdc++ match.
 FROM ${NODE_IMAGE} AS build
 RUN apt-get update \
   && apt-get install -y --no-install-recommends g++ make \
@@ -21,7 +21,7 @@ COPY openapi openapi
 COPY src src
 RUN npm run build && npm prune --omit=dev --ignore-scripts
 
-# The kernels are code for the GPU alone: they link to nothing in the image that compiles them.
+# The kernels contain only GPU code, so this image's libraries do not matter.
 FROM ${CUDA_IMAGE} AS kernels
 COPY cuda /cuda
 RUN make -C /cuda gpu
@@ -34,7 +34,7 @@ COPY --from=build /app/dist dist
 COPY --from=build /app/cuda/build/libvram.so cuda/build/
 RUN install -d -o node -g node -m 700 /var/lib/vram-worker
 WORKDIR /var/lib/vram-worker
-# The image's user `node`, by number: an orchestrator can tell that it is not root without reading /etc/passwd.
+# The image's user `node`, by number, so that an orchestrator can verify that it is not root.
 USER 1000:1000
 ENV NODE_ENV=production WORKER_BIND_ADDR=0.0.0.0:8001
 EXPOSE 8001
@@ -48,7 +48,7 @@ FROM runtime AS gpu
 COPY --from=kernels /cuda/build/vram_kernels.fatbin /app/cuda/build/
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 
-# The last stage is what a build without --target makes.
+# The last stage is the default target.
 FROM runtime AS cpu
 COPY --from=build /app/cuda/build/libcuda_sim.so /app/cuda/build/vram_kernels.sim /app/cuda/build/
 CMD ["serve", "--simulate"]

@@ -1,5 +1,5 @@
-// Run after tsc: has each built module of schemas hold them as plain JSON. They are constants, and building them anew at
-// every start would load all of TypeBox, which costs more than Fastify.
+// Runs after tsc and replaces each built schema module by plain JSON. The schemas are constants. Building them at every
+// start would load TypeBox, which takes longer to load than Fastify.
 import { readdirSync, writeFileSync } from 'node:fs';
 
 const directory = new URL('../dist/http/schemas/', import.meta.url);
