@@ -15,7 +15,7 @@ void WorkerPool::run(uint64_t count, const std::function<void(uint64_t)> &task) 
   std::unique_lock<std::mutex> lock(mutex_);
   job_ = &job;
   changed_.notify_all();
-  if (short_of_threads_) run_tasks(job, lock);
+  if (is_short_of_threads_) run_tasks(job, lock);
   changed_.wait(lock, [&] { return job.done == job.count; });
   job_ = nullptr;
 }
@@ -27,7 +27,7 @@ void WorkerPool::start() {
     for (unsigned i = 0; i < std::thread::hardware_concurrency(); ++i) std::thread([this] { work(); }).detach();
   } catch (const std::exception &) {
     // With fewer threads, or none, the caller also runs tasks.
-    short_of_threads_ = true;
+    is_short_of_threads_ = true;
   }
 }
 

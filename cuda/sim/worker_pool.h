@@ -30,7 +30,7 @@ class WorkerPool {
   std::mutex job_mutex_;
   Job *job_ = nullptr;
   bool started_ = false;
-  bool short_of_threads_ = false;
+  bool is_short_of_threads_ = false;
 };
 
 /** The pool of this process. Its threads are never joined; they are idle when the process exits. */
