@@ -1,10 +1,11 @@
-import { execFileSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
-import { temporaryDirectory } from './process.js';
+import { temporaryDirectory } from './temporary_directory.js';
+import { createCertificate } from './x509.js';
 
-/** A certificate in PEM and its key, with the files that they lie in. */
+/** A certificate and its key in PEM, and the files that hold them. */
 export interface Certificate {
   readonly certFile: string;
   readonly keyFile: string;
@@ -12,46 +13,44 @@ export interface Certificate {
   readonly key: Buffer;
 }
 
-/** An authority of certificates, made by OpenSSL in a directory that goes with the test. */
+/** A certificate authority, and a directory for its certificates that is removed after the test. */
 export class Authority {
-  readonly #directory: string;
   readonly certificate: Certificate;
+  readonly #name: string;
+  readonly #directory: string;
+  readonly #signingKey: KeyObject;
   #issued = 0;
 
   constructor(t: Test, name = 'authority') {
+    this.#name = name;
     this.#directory = temporaryDirectory(t);
-    const files = this.#files('ca');
-    const extensions = ['-addext', 'basicConstraints=critical,CA:TRUE', '-addext', 'keyUsage=critical,keyCertSign'];
-    openssl('req', '-x509', ...newKey(files.keyFile), '-subj', `/CN=${name}`, ...extensions, '-out', files.certFile);
-    this.certificate = read(files);
+    const { publicKey, privateKey } = newKeyPair();
+    this.#signingKey = privateKey;
+    this.certificate = this.#write('ca', name, publicKey, privateKey);
   }
 
-  /** A certificate for 127.0.0.1, for servers and clients. */
+  /** Issues a certificate for 127.0.0.1, for servers and clients. */
   issue(name: string): Certificate {
     this.#issued += 1;
-    const files = this.#files(`issued-${this.#issued}`);
-    const request = join(this.#directory, `request-${this.#issued}`);
-    const extensions = join(this.#directory, `extensions-${this.#issued}`);
-    writeFileSync(extensions, 'subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n');
-    openssl('req', ...newKey(files.keyFile), '-subj', `/CN=${name}`, '-out', request);
-    const authority = ['-CA', this.certificate.certFile, '-CAkey', this.certificate.keyFile, '-CAcreateserial'];
-    openssl('x509', '-req', '-in', request, ...authority, '-days', '2', '-extfile', extensions, '-out', files.certFile);
-    return read(files);
+    const { publicKey, privateKey } = newKeyPair();
+    return this.#write(`issued-${this.#issued}`, name, publicKey, privateKey);
   }
 
-  #files(name: string) {
-    return { certFile: join(this.#directory, `${name}.crt`), keyFile: join(this.#directory, `${name}.key`) };
+  #write(file: string, subject: string, publicKey: KeyObject, privateKey: KeyObject): Certificate {
+    const signingKey = this.#signingKey;
+    const isAuthority = privateKey === signingKey;
+    const cert = createCertificate({ subject, issuer: this.#name, publicKey, signingKey, isAuthority });
+    const key = privateKey.export({ type: 'pkcs8', format: 'pem' });
+    const written = {
+      certFile: join(this.#directory, `${file}.crt`),
+      keyFile: join(this.#directory, `${file}.key`),
+      cert: Buffer.from(cert),
+      key: Buffer.from(key),
+    };
+    writeFileSync(written.certFile, written.cert);
+    writeFileSync(written.keyFile, written.key, { mode: 0o600 });
+    return written;
   }
 }
 
-const newKey = (file: string) =>
-  ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', file] as const;
-
-/** OpenSSL writes keys with mode 600. */
-const openssl = (...args: string[]) => execFileSync('openssl', args, { stdio: ['ignore', 'ignore', 'pipe'] });
-
-const read = (files: { certFile: string; keyFile: string }): Certificate => ({
-  ...files,
-  cert: readFileSync(files.certFile),
-  key: readFileSync(files.keyFile),
-});
+const newKeyPair = () => generateKeyPairSync('ec', { namedCurve: 'P-256' });

@@ -1,30 +1,30 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { main } from './paths.js';
 
-export interface WorkerProcess {
+export { temporaryDirectory } from './temporary_directory.js';
+
+/** A command of `vram-worker` that runs. */
+export interface Run {
   readonly child: ChildProcess;
-  readonly url: string;
-  readonly directory: string;
-  readonly authorization: string;
   /** What it has written to standard output so far. */
   readonly output: () => string;
+  /** What it has written to standard error so far. */
   readonly errors: () => string;
   /** Resolves with the exit status, or the signal's name. */
   readonly exited: Promise<number | string | null>;
 }
 
-interface Run {
-  readonly child: ChildProcess;
-  readonly output: () => string;
-  readonly errors: () => string;
-  readonly exited: Promise<number | string | null>;
+export interface WorkerProcess extends Run {
+  readonly url: string;
+  readonly directory: string;
+  /** The value of the header `Authorization`. */
+  readonly authorization: string;
 }
 
-/** Runs the command as a person would, in a directory of its own; `through` is a command that runs it in turn. */
+/** Runs `vram-worker` in a directory until the test ends. `through` is a command that runs it, such as `faketime`. */
 export function run(
   t: Test,
   directory: string,
@@ -33,7 +33,7 @@ export function run(
   through: readonly string[] = [],
 ): Run {
   const base = { PATH: process.env.PATH, CUDA_SIM_DEVICES: '256MiB,256MiB', CUDA_SIM_ENGINE: 'fast' };
-  // As a person's shell would start it: without what tap adds to the processes of its tests, which dies of SIGXFSZ.
+  // tap adds hooks to NODE_OPTIONS, which an operator's shell would not have. SIGXFSZ kills a process that has them.
   const command = ['-u', 'NODE_OPTIONS', ...through, process.execPath, main, ...args];
   const child = spawn('env', command, { cwd: directory, env: { ...base, ...env }, stdio: 'pipe' });
   let output = '';
@@ -51,13 +51,7 @@ export function run(
   return { child, output: () => output, errors: () => errors, exited };
 }
 
-export function temporaryDirectory(t: Test): string {
-  const directory = mkdtempSync(join(tmpdir(), 'vram-process-'));
-  t.teardown(() => rmSync(directory, { recursive: true, force: true }));
-  return directory;
-}
-
-/** A worker process on a simulated GPU and a free port; resolves when it is up. */
+/** Starts a worker on a simulated GPU and a free port. Resolves when it listens. */
 export async function startProcess(
   t: Test,
   directory: string,
@@ -65,7 +59,8 @@ export async function startProcess(
   through: readonly string[] = [],
 ): Promise<WorkerProcess> {
   const settings = { WORKER_BIND_ADDR: '127.0.0.1:0', ...env };
-  const { child, output, errors, exited } = run(t, directory, ['serve', '--simulate'], settings, through);
+  const started = run(t, directory, ['serve', '--simulate'], settings, through);
+  const { child, output, errors, exited } = started;
   const url = await new Promise<string>((resolve, reject) => {
     const look = () => {
       const address = /docs +(https?:\S+)\/docs/.exec(output())?.[1];
@@ -76,5 +71,5 @@ export async function startProcess(
   });
   const tokenFile = env.WORKER_API_TOKEN_FILE ?? join(directory, '.worker', 'token');
   const authorization = `Bearer ${readFileSync(tokenFile, 'utf8').trim()}`;
-  return { child, url, directory, authorization, output, errors, exited };
+  return { ...started, url, directory, authorization };
 }
