@@ -2,21 +2,22 @@ import { type Digest, isDigest } from './digest.js';
 import { type JwsFault, type KeySource, signJws, verifyJws } from './jws.js';
 import type { SealKey } from './key.js';
 
-/** Which driver held the memory: NVIDIA's, the simulator, or a library that the operator named. */
+/** The driver that holds the memory: NVIDIA's, the simulator, or a library that the operator configured. */
 export const driverKinds = ['cuda', 'simulated', 'override'] as const;
 export type DriverKind = (typeof driverKinds)[number];
 
-/** Which digests the client asked to be held to. */
+/** Which expected digests the client sent with the commit. */
 export const expectations = ['sha256', 'tree', 'both', 'none'] as const;
 export type Expectation = (typeof expectations)[number];
 
-/** What a shard handle states. Named as they stand in the signature; times are seconds since the epoch. */
+/** The claims of a shard handle, named as in the JWS payload. */
 export interface HandleClaims {
   readonly iss: string;
   readonly boot_id: string;
   readonly jti: string;
-  /** The `jti` of the handle that this one took the place of, where there was one. */
+  /** The `jti` of the handle that this one replaced, if any. */
   readonly prev?: string;
+  /** Seconds since the epoch (RFC 7519 §2). */
   readonly iat: number;
   readonly shard_id: string;
   readonly model_ref: string;
@@ -25,11 +26,15 @@ export interface HandleClaims {
   readonly gpu_device: number;
   readonly gpu_uuid: string;
   readonly vram_bytes: number;
+  /** SHA-256 of the shard's bytes; null if it was not computed. */
   readonly digest: Digest | null;
+  /** The fs-verity digest of the shard's bytes. */
   readonly tree_digest: Digest;
   readonly expected: Expectation;
+  /** RFC 3339, UTC. */
   readonly sealed_at: string;
   readonly driver: DriverKind;
+  /** False only for the driver `cuda`. */
   readonly simulated: boolean;
 }
 
@@ -41,8 +46,7 @@ export type HandleCheck =
 export const signHandle = (claims: HandleClaims, key: SealKey): string => signJws('vram-seal+jws', claims, key);
 
 /**
- * Whether a string is a handle that was signed with this key, or with one of these. Whether it is still current is the
- * worker's to say.
+ * Verifies the signature of a handle and the types of its claims. Only the worker can say whether the handle is current.
  */
 export function verifyHandle(handle: string, keys: KeySource): HandleCheck {
   const verdict = verifyJws('vram-seal+jws', handle, keys);
@@ -61,7 +65,7 @@ const otherClaims: Readonly<Record<string, (value: unknown) => boolean>> = {
   simulated: (value) => typeof value === 'boolean',
 };
 
-/** Exactly the claims above, `prev` alone may be missing: another version's handle is not ours to interpret. */
+/** All claims must be present, except `prev`. Unknown claims belong to another version, so they are rejected. */
 function isHandleClaims(claims: object): claims is HandleClaims {
   const values = new Map<string, unknown>(Object.entries(claims));
   const known = textClaims.length + numberClaims.length + Object.keys(otherClaims).length;

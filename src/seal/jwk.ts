@@ -1,7 +1,8 @@
-import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
+import { createPublicKey, type KeyObject } from 'node:crypto';
 import type { PublicKey } from './key.js';
+import { pointOf, thumbprint } from './thumbprint.js';
 
-/** A public key as verifiers take it: RFC 7517, RFC 8037. */
+/** An Ed25519 public key as a JSON Web Key (RFC 7517 §4, RFC 8037 §2). */
 export interface PublicJwk {
   readonly kty: 'OKP';
   readonly crv: 'Ed25519';
@@ -9,12 +10,6 @@ export interface PublicJwk {
   readonly kid: string;
   readonly use: 'sig';
   readonly alg: 'EdDSA';
-}
-
-/** The name of an Ed25519 public key: SHA-256 over its required members, in their order (RFC 7638, RFC 8037 §2). */
-export function thumbprint(publicKey: KeyObject): string {
-  const members = JSON.stringify({ crv: 'Ed25519', kty: 'OKP', x: pointOf(publicKey) });
-  return createHash('sha256').update(members).digest('base64url');
 }
 
 export const jwkOf = ({ kid, publicKey }: PublicKey): PublicJwk => ({
@@ -27,8 +22,8 @@ export const jwkOf = ({ kid, publicKey }: PublicKey): PublicJwk => ({
 });
 
 /**
- * The Ed25519 keys of a JWK set. Keys of other kinds, for other uses or of another algorithm are passed over, as RFC 7517
- * §5 has it. A key goes by its own thumbprint, whatever `kid` the set gives it. @throws TypeError where it is no JWK set
+ * Reads the Ed25519 signature keys of a JWK set. Other keys are ignored, as RFC 7517 §5 recommends. The `kid` of a result is
+ * the key's thumbprint, also if the set has another `kid`. @throws TypeError if the text is not a JWK set
  */
 export function readJwks(text: string): PublicKey[] {
   const set: unknown = parse(text);
@@ -42,10 +37,8 @@ export function readJwks(text: string): PublicKey[] {
   });
 }
 
-/** What a set may say of the algorithm: nothing, RFC 8037's name, or RFC 9864's. */
+/** The `alg` values of an Ed25519 key: absent, the name of RFC 8037 §3.1, or that of RFC 9864 §2.2. */
 const algorithms: readonly unknown[] = [undefined, 'EdDSA', 'Ed25519'];
-
-const pointOf = (publicKey: KeyObject): string => publicKey.export({ format: 'jwk' }).x ?? '';
 
 function importPoint(x: string): KeyObject | undefined {
   try {

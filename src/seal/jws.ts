@@ -1,7 +1,7 @@
 import { createHmac, sign, timingSafeEqual, verify } from 'node:crypto';
 import type { SealKey, VerifyKey } from './key.js';
 
-/** What a signed string may be: `typ` keeps each from passing for another. */
+/** The `typ` of a JWS. It keeps a signature for one purpose from being accepted for another (RFC 8725 §3.11). */
 export type JwsType = 'vram-seal+jws' | 'vram-attestation+jws' | 'vram-audit+jws';
 
 export type JwsFault = 'malformed' | 'unknown_key' | 'signature';
@@ -10,14 +10,14 @@ export type JwsVerdict =
   | { readonly ok: true; readonly claims: Readonly<Record<string, unknown>> }
   | { readonly ok: false; readonly reason: JwsFault };
 
-/** The key to verify with: one, or whichever has the name that a header gives. */
+/** A key to verify with, or a lookup by the header's `kid`. */
 export type KeySource = VerifyKey | ((kid: string) => VerifyKey | undefined);
 
 const algorithms: readonly unknown[] = ['HS256', 'EdDSA'] satisfies VerifyKey['alg'][];
 
 const compact = /^([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)$/;
 
-/** Signs claims as a compact JWS (RFC 7515). The algorithm is the key's (RFC 7518 §3.2, RFC 8037 §3.1). */
+/** Signs claims as a compact JWS (RFC 7515 §7.1), with the algorithm of the key (RFC 7518 §3.2, RFC 8037 §3.1). */
 export function signJws(type: JwsType, claims: object, key: SealKey): string {
   const header = encode({ alg: key.alg, typ: type, kid: key.kid });
   const input = `${header}.${encode(claims)}`;
@@ -26,10 +26,9 @@ export function signJws(type: JwsType, claims: object, key: SealKey): string {
 }
 
 /**
- * Verifies a compact JWS of one type. The header must be exactly ours: another `typ`, `crit` or any parameter that we do
- * not write is malformed; a `kid` that names none of our keys is an unknown key. The key says which algorithm it is for,
- * and a header that says another is malformed: no input chooses how it is checked. Compares in constant time, and parses
- * the claims only once the signature held.
+ * Verifies a compact JWS of one type. The header must have exactly `alg`, `typ` and `kid`; any other parameter, such as
+ * `crit`, is `malformed`. So is an `alg` that is not the key's (RFC 8725 §3.1). A `kid` without a key is `unknown_key`. MACs
+ * are compared in constant time. The claims are parsed only after the signature is verified.
  */
 export function verifyJws(type: JwsType, text: string, source: KeySource): JwsVerdict {
   const [, header, payload, signature] = compact.exec(text) ?? [];
@@ -41,9 +40,9 @@ export function verifyJws(type: JwsType, text: string, source: KeySource): JwsVe
   if (key === undefined) return fault('unknown_key');
   if (parameters.alg !== key.alg) return fault('malformed');
 
-  const given = Buffer.from(signature, 'base64url');
-  const canonical = given.toString('base64url') === signature;
-  if (!canonical || !isSignature(given, `${header}.${payload}`, key)) return fault('signature');
+  const bytes = Buffer.from(signature, 'base64url');
+  const canonical = bytes.toString('base64url') === signature;
+  if (!canonical || !isSignature(bytes, `${header}.${payload}`, key)) return fault('signature');
   const claims = decode(payload);
   return claims === null ? fault('malformed') : { ok: true, claims };
 }
@@ -55,10 +54,10 @@ function find(source: KeySource, kid: string): VerifyKey | undefined {
   return source.kid === kid ? source : undefined;
 }
 
-function isSignature(given: Buffer, input: string, key: VerifyKey): boolean {
-  if (key.alg === 'EdDSA') return verify(null, Buffer.from(input), key.publicKey, given);
+function isSignature(signature: Buffer, input: string, key: VerifyKey): boolean {
+  if (key.alg === 'EdDSA') return verify(null, Buffer.from(input), key.publicKey, signature);
   const expected = mac(input, key.secret);
-  return given.length === expected.length && timingSafeEqual(given, expected);
+  return signature.length === expected.length && timingSafeEqual(signature, expected);
 }
 
 const mac = (input: string, secret: Buffer): Buffer => createHmac('sha256', secret).update(input).digest();

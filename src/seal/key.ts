@@ -1,22 +1,22 @@
 import { createHmac, createPrivateKey, createPublicKey, hkdfSync, type KeyObject } from 'node:crypto';
-import { thumbprint } from './jwk.js';
+import { thumbprint } from './thumbprint.js';
 
-/** How handles are signed, by the setting's word. */
+/** The signature algorithms of handles, as the setting names them. */
 export const sealAlgorithms = ['HS256', 'Ed25519'] as const;
 export type SealAlgorithm = (typeof sealAlgorithms)[number];
 
-/** Signs and verifies: whoever holds it can do both. */
+/** A symmetric key. Anyone who has it can verify and sign. */
 export interface SharedKey {
   readonly alg: 'HS256';
-  /** First 8 bytes, hex, of HMAC-SHA256(key, "kid"). */
+  /** The first 8 bytes, in hex, of HMAC-SHA256(secret, "kid"). */
   readonly kid: string;
   readonly secret: Buffer;
 }
 
-/** Verifies, and can not sign. */
+/** The public half of a key pair. It can verify, and cannot sign. */
 export interface PublicKey {
   readonly alg: 'EdDSA';
-  /** The thumbprint of the public key (RFC 7638). */
+  /** The JWK thumbprint (RFC 7638). */
   readonly kid: string;
   readonly publicKey: KeyObject;
 }
@@ -25,18 +25,18 @@ export interface PrivateKey extends PublicKey {
   readonly privateKey: KeyObject;
 }
 
-/** A key that signs handles, and the name by which a handle says which key that was. Its algorithm is part of it. */
+/** A key that signs. `alg` is part of the key, so that no input selects the algorithm. */
 export type SealKey = SharedKey | PrivateKey;
 
-/** A key that handles are checked with. */
+/** A key that verifies. */
 export type VerifyKey = SharedKey | PublicKey;
 
-/** Fewer bytes than this are no secret. */
+/** The shortest accepted secret. */
 export const minimumSecretBytes = 32;
 
 /**
- * Derives the seal key of one worker from the shared secret: HKDF-SHA256 (RFC 5869), salt `vram-residency/seal/v1`,
- * info = worker id, 32 bytes. Who holds the secret can derive it too, and verify offline.
+ * Derives a worker's seal key from a shared secret: HKDF-SHA256 (RFC 5869), salt `vram-residency/seal/v1`, info = worker id,
+ * 32 bytes. Anyone with the secret can derive it too.
  */
 export function deriveSealKey(secret: Uint8Array, workerId: string): SharedKey {
   const key = Buffer.from(hkdfSync('sha256', secret, 'vram-residency/seal/v1', workerId, 32));
@@ -45,8 +45,8 @@ export function deriveSealKey(secret: Uint8Array, workerId: string): SharedKey {
 }
 
 /**
- * The Ed25519 key pair (RFC 8032) in a PKCS#8 file, PEM or DER (RFC 5958, RFC 8410).
- * @throws TypeError, which shows nothing of the bytes
+ * Reads an Ed25519 key pair (RFC 8032) from PKCS#8, PEM or DER (RFC 5958, RFC 8410).
+ * @throws TypeError, whose message shows none of the bytes
  */
 export function readPrivateKey(bytes: Uint8Array): PrivateKey {
   const pem = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, 64)).includes('-----BEGIN ');
@@ -60,7 +60,7 @@ export function readPrivateKey(bytes: Uint8Array): PrivateKey {
 }
 
 /**
- * The public half of such a pair as others are given it: SubjectPublicKeyInfo, PEM or DER (RFC 5280, RFC 8410).
+ * Reads an Ed25519 public key from SubjectPublicKeyInfo, PEM or DER (RFC 5280 §4.1, RFC 8410).
  * @throws TypeError, also for a private key
  */
 export function readPublicKey(bytes: Uint8Array): PublicKey {
@@ -71,11 +71,11 @@ export function readPublicKey(bytes: Uint8Array): PublicKey {
   return { alg: 'EdDSA', kid: thumbprint(publicKey), publicKey };
 }
 
-/** The key that the bytes of a seal key's file stand for. @throws TypeError where they are no key of the algorithm */
+/** Makes the seal key from the content of its file. @throws TypeError if the bytes are not an Ed25519 private key */
 export const sealKeyOf = (algorithm: SealAlgorithm, bytes: Uint8Array, workerId: string): SealKey =>
   algorithm === 'Ed25519' ? readPrivateKey(bytes) : deriveSealKey(bytes, workerId);
 
-/** Overwrites what can be overwritten. A private key lies in OpenSSL's memory, which wipes it when it is freed. */
+/** Overwrites a shared secret with zeros. OpenSSL holds a private key, and wipes it when it frees the key. */
 export function wipeKey(key: SealKey): void {
   if (key.alg === 'HS256') key.secret.fill(0);
 }

@@ -5,15 +5,15 @@ const blockBytes = 4096;
 const hashBytes = 32;
 
 /**
- * The fs-verity digest of some bytes, level by level as the format is defined: the slow and obvious reference that the
- * kernels, the simulator and the native host code are held against. SHA-256, blocks of 4096 bytes, no salt.
+ * The fs-verity digest of `bytes`: SHA-256, blocks of 4096 bytes, no salt. This is the slow and simple reference that tests
+ * compare with the kernels, the simulator and the native host code.
  * Source: Linux, Documentation/filesystems/fsverity.rst, "Merkle tree" and "fs-verity descriptor".
  */
 export function referenceTreeDigest(bytes: Uint8Array): Digest {
   return digestOf(sha256(descriptor(bytes.length, rootHash(bytes))));
 }
 
-/** The hash of the one block that the levels end in; all zeros for no bytes at all. */
+/** The hash of the root block; all zeros for an empty file. */
 function rootHash(bytes: Uint8Array): Uint8Array {
   if (bytes.length === 0) return new Uint8Array(hashBytes);
   let level = hashLevel(bytes);
@@ -21,7 +21,7 @@ function rootHash(bytes: Uint8Array): Uint8Array {
   return level;
 }
 
-/** Hashes each block of one level; the last is padded with zeros. The result is the level above. */
+/** Hashes each block of one level into the level above it. The last block is padded with zeros. */
 function hashLevel(bytes: Uint8Array): Uint8Array {
   const hashes: Uint8Array[] = [];
   for (let offset = 0; offset < bytes.length; offset += blockBytes) {
