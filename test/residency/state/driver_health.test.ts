@@ -1,10 +1,8 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { patternBytes } from '../../support/bytes.js';
-import { run, startProcess, temporaryDirectory } from '../../support/process.js';
 import { get, post, remove, upload } from '../../support/requests.js';
 import { onSimulator, simulator } from '../../support/simulator.js';
+import { until } from '../../support/until.js';
 import { startWorker, type TestWorker, type WorkerOptions } from '../../support/worker.js';
 
 // Read by the simulator when the first worker starts. A driver that is lost gives nothing back.
@@ -81,7 +79,7 @@ t.test('a device that disappears is noticed while nobody asks for anything', onS
 t.test('a driver that fails once, and then answers, is not given up', onSimulator, async (t) => {
   const { worker, losses } = await workerToLose(t);
   simulator.faults('cuMemGetInfo_v2:1=999');
-  while (simulator.calls('cuMemGetInfo_v2') < 3) await new Promise((resolve) => setTimeout(resolve, 50));
+  await until(() => simulator.calls('cuMemGetInfo_v2') >= 3);
   simulator.faults('cuLaunchKernel:1=999');
   t.match((await post(worker, '/v1/shards/sealed/verify')).json(), { code: 'CUDA_ERROR', retriable: false });
   t.equal((await get(worker, '/v1/ready?max_age_seconds=1000')).statusCode, 200);
@@ -113,52 +111,4 @@ t.test('a driver call that never returns ends every request that waits, and the 
     await worker.stop();
     simulator.reset();
   }
-});
-
-t.test('the process exits with a status of its own, whatever hangs, and says so before', async (t) => {
-  for (const faults of ['cuStreamSynchronize:9+=hang', 'cuMemGetInfo_v2:8+=46']) {
-    const directory = temporaryDirectory(t);
-    const auditLog = join(directory, 'audit.jsonl');
-    const worker = await startProcess(t, directory, {
-      CUDA_SIM_FAULTS: faults,
-      WORKER_DRIVER_TIMEOUT_SECONDS: '1',
-      WORKER_AUDIT_LOG: auditLog,
-    });
-    const { url, authorization } = worker;
-    const ready = new Promise<object>((resolve) => {
-      const poll = async () => {
-        const answer = await fetch(`${url}/readyz`).then((response) => response.json() as Promise<{ ready: boolean }>);
-        if (answer.ready) setTimeout(poll, 50);
-        else resolve(answer);
-      };
-      void poll();
-    });
-    const body = patternBytes(3_000_000);
-    let status = 201;
-    // A device that fills up meanwhile is no answer either.
-    for (let n = 0; status === 201 || status === 507; n++) {
-      await new Promise((resolve) => setTimeout(resolve, 20));
-      const path = `/v1/commit?shard_id=s-${n}&model_ref=m`;
-      ({ status } = await fetch(url + path, { method: 'PUT', headers: { authorization }, body }));
-    }
-    t.equal(status, 500, faults);
-    t.match(await ready, { ready: false, reasons: [{ code: 'STOPPED' }, { code: 'CUDA_ERROR' }] }, faults);
-    t.equal(await worker.exited, 70, faults);
-    t.match(worker.output(), /"level":60.*the driver is lost/, 'the log says why');
-    t.match(readFileSync(auditLog, 'utf8'), /WorkerStopped/, 'and the audit log that it ended');
-  }
-});
-
-t.test('a driver that hangs while it comes up, and one that hangs at the end', async (t) => {
-  const env = { WORKER_DRIVER_TIMEOUT_SECONDS: '1', WORKER_BIND_ADDR: '127.0.0.1:0' };
-  const starting = run(t, temporaryDirectory(t), ['serve', '--simulate'], {
-    ...env,
-    CUDA_SIM_FAULTS: 'cuDeviceGetName:1=hang',
-  });
-  t.equal(await starting.exited, 69);
-  t.match(starting.errors(), /no usable GPU: the driver did not answer/);
-
-  const stopping = await startProcess(t, temporaryDirectory(t), { ...env, CUDA_SIM_FAULTS: 'cuMemFreeHost:1=hang' });
-  stopping.child.kill('SIGTERM');
-  t.equal(await stopping.exited, 70);
 });
