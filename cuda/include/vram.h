@@ -1,23 +1,46 @@
 /**
- * libvram: model shards in GPU memory, written once, sealed read-only, and digested where they lie.
+ * libvram: model shards in GPU memory. A shard is loaded once, sealed read-only, and digested on the device.
  *
- * Rules that hold for every function
+ * This header is the reference of the C ABI. It is valid C11 and C++17. cuda/example.c is a complete program.
  *
- *  - Returns a vram_status. VRAM_OK is 0; VRAM_DRIVER_ERROR_BASE + n says that the CUDA driver answered CUresult n.
- *    On anything but VRAM_OK nothing was written through an out pointer, and nothing has changed unless it says so.
- *    A load that failed for a reason of the driver's, a file's, a socket's or the host's memory stays failed: only
- *    closing it helps.
- *  - Arguments are checked in this order: null pointers, then the handle, then lengths, ranges and state.
- *  - Any thread may call any function at any time; each sets the device's context itself.
- *  - Sizes and offsets are bytes. No sum of them may pass 2^64: VRAM_OVERFLOW.
- *  - A handle is an opaque number below 2^53, never 0, never issued twice: the handle of something that is gone gets
- *    VRAM_STALE_HANDLE, any other number VRAM_BAD_HANDLE. No device pointer ever leaves the library.
- *  - No C++ exception passes this boundary.
+ * Objects
  *
- * Digests are those of fs-verity (SHA-256, blocks of 4096 bytes, no salt; Linux
- * Documentation/filesystems/fsverity.rst). A *group* is 128 blocks, 512 KiB: the run of bytes under one hash of the
- * tree's second level. The device computes one hash a group; only these leave it. The last group may be short. A shard
- * of one block has the block's own hash as its single group hash, as the tree has no second level then.
+ * * A *driver* is a loaded CUDA driver with all its devices: vram_open() … vram_close().
+ * * An *allocation* is memory of one device: vram_alloc() … vram_free().
+ * * A *load* fills an allocation, or only digests: vram_load_open() … vram_load_close().
+ *
+ * Each is named by a handle: a number below 2^53, never 0, never issued twice. The caller owns a handle from the call
+ * that returned it until the call that closes it. The library returns no device pointers.
+ *
+ * Rules for every function
+ *
+ * * Sizes and offsets are in bytes. Lengths of zero are errors unless the function says otherwise.
+ * * Arguments are checked in this order: null pointers, then the handle, then lengths, ranges and state.
+ * * Every pointer is borrowed for the duration of the call, and must not be null unless the function says otherwise.
+ *   Out pointers are written only if the function returns VRAM_OK. A failed call changes nothing unless the function
+ *   says otherwise.
+ * * File and socket descriptors stay the caller's. The library neither closes them nor changes their flags.
+ * * Any thread may call any function at any time. Each call makes the device's context current for its thread.
+ * * No C++ exception leaves the library.
+ *
+ * Statuses that every function may return
+ *
+ * * VRAM_OK (0): success.
+ * * VRAM_NULL_ARGUMENT: a pointer is null.
+ * * VRAM_BAD_HANDLE: the handle was never issued, or names another kind of object.
+ * * VRAM_STALE_HANDLE: the object, or the driver that it belongs to, is closed.
+ * * VRAM_HOST_OUT_OF_MEMORY: the host has no memory, thread or lock left.
+ * * VRAM_DRIVER_ERROR_BASE + n: the CUDA driver returned CUresult n.
+ * * VRAM_INTERNAL: a defect of this library.
+ *
+ * The list "Returns" of a function has only what it returns beyond these.
+ *
+ * Digests
+ *
+ * Digests are those of fs-verity with SHA-256, blocks of 4096 bytes and no salt (Linux kernel,
+ * Documentation/filesystems/fsverity.rst). A *group* is 128 blocks, 512 KiB: the bytes under one hash of the tree's
+ * second level. The last group may be short. The device computes one hash per group, and vram_tree_digest() folds them.
+ * A shard of at most one block has no second level, so its group hash is the hash of the block.
  */
 #ifndef VRAM_H
 #define VRAM_H
@@ -39,233 +62,507 @@ extern "C" {
 typedef int32_t vram_status;
 enum {
   VRAM_OK = 0,
-  VRAM_NULL_ARGUMENT = 1,       /* a pointer that must not be null is */
-  VRAM_BAD_HANDLE = 2,          /* never issued, or issued for another kind of thing */
-  VRAM_STALE_HANDLE = 3,        /* issued once; what it named is gone */
-  VRAM_BAD_DEVICE = 4,          /* no such device ordinal */
-  VRAM_ZERO_LENGTH = 5,         /* a length that must not be 0 is */
-  VRAM_OVERFLOW = 6,            /* offset + length passes 2^64 */
-  VRAM_OUT_OF_BOUNDS = 7,       /* the range does not lie inside the allocation; no such slot, flag or option */
-  VRAM_TOO_LARGE = 8,           /* more than vram_options.max_allocation_bytes */
-  VRAM_UNALIGNED = 9,           /* a digest starts on a group's first byte, a part has whole groups */
-  VRAM_BUFFER_TOO_SMALL = 10,   /* the caller's buffer can't hold the answer */
-  VRAM_OUT_OF_MEMORY = 11,      /* the device has no room */
-  VRAM_HOST_OUT_OF_MEMORY = 12, /* the host has no room */
-  VRAM_SEALED = 13,             /* sealed memory is neither written nor read */
-  VRAM_NOT_SEALED = 14,         /* only sealed memory has this */
-  VRAM_BUSY = 15,               /* a load holds the allocation */
-  VRAM_LOAD_OVERRUN = 16,       /* more bytes than the load was opened for */
-  VRAM_LOAD_INCOMPLETE = 17,    /* fewer bytes than the load was opened for */
-  VRAM_FILE_TOO_SHORT = 18,     /* the file ended before the range did */
-  VRAM_FILE_ERROR = 19,         /* the file could not be read */
-  VRAM_POLICY_VIOLATION = 20,   /* the memory is not what a seal promises; vram_residency says in what */
-  VRAM_UNSUPPORTED_DEVICE = 21, /* a device without virtual memory management */
-  VRAM_DRIVER_NOT_FOUND = 22,   /* the driver library can't be loaded */
+  VRAM_NULL_ARGUMENT = 1,       /* a pointer that must not be null is null */
+  VRAM_BAD_HANDLE = 2,          /* never issued, or issued for another kind of object */
+  VRAM_STALE_HANDLE = 3,        /* the object is closed */
+  VRAM_BAD_DEVICE = 4,          /* the driver has no device with this ordinal */
+  VRAM_ZERO_LENGTH = 5,         /* a length or count that must not be 0 is 0 */
+  VRAM_OVERFLOW = 6,            /* offset + length exceeds 2^64 - 1 */
+  VRAM_OUT_OF_BOUNDS = 7,       /* the range is not inside the allocation; unknown slot, flag or option */
+  VRAM_TOO_LARGE = 8,           /* exceeds vram_options.max_allocation_bytes */
+  VRAM_UNALIGNED = 9,           /* not on a group boundary */
+  VRAM_BUFFER_TOO_SMALL = 10,   /* the caller's buffer cannot hold the result */
+  VRAM_OUT_OF_MEMORY = 11,      /* the device has not enough free memory */
+  VRAM_HOST_OUT_OF_MEMORY = 12, /* the host has not enough memory */
+  VRAM_SEALED = 13,             /* sealed memory can be neither written nor read */
+  VRAM_NOT_SEALED = 14,         /* the memory must be sealed */
+  VRAM_BUSY = 15,               /* a load is open on the allocation, or another call uses the load */
+  VRAM_LOAD_OVERRUN = 16,       /* more bytes than the load expects */
+  VRAM_LOAD_INCOMPLETE = 17,    /* fewer bytes than the load expects */
+  VRAM_FILE_TOO_SHORT = 18,     /* the file ends before the range does */
+  VRAM_FILE_ERROR = 19,         /* the file cannot be read */
+  VRAM_POLICY_VIOLATION = 20,   /* the memory is not as promised; see vram_residency.violations */
+  VRAM_UNSUPPORTED_DEVICE = 21, /* a device lacks virtual memory management */
+  VRAM_DRIVER_NOT_FOUND = 22,   /* the driver library cannot be loaded */
   VRAM_DRIVER_INCOMPLETE = 23,  /* the driver library lacks a function */
-  VRAM_KERNELS_NOT_FOUND = 24,  /* the kernel module can't be read */
+  VRAM_KERNELS_NOT_FOUND = 24,  /* the kernel module cannot be read */
   VRAM_INTERNAL = 25,           /* a defect of this library */
-  VRAM_SOCKET_CLOSED = 26,      /* the sender closed the connection, or it broke */
-  VRAM_FILE_DIFFERS = 27,       /* the file's bytes are not those that belong there */
+  VRAM_SOCKET_CLOSED = 26,      /* the peer closed the connection, or it failed */
+  VRAM_FILE_DIFFERS = 27,       /* the file's bytes do not have the expected hash */
   VRAM_DRIVER_ERROR_BASE = 10000
 };
 
-/** The name of a status, "VRAM_SEALED"; "CUDA_ERROR_…" for a driver's error. Static; never null. */
+/**
+ * vram_status_name() - name of a status
+ * @status: any number
+ *
+ * Returns "VRAM_SEALED" and so on, "CUDA_ERROR_…" for a driver error, "VRAM_UNKNOWN" for other numbers. The string is
+ * static and never null.
+ */
 VRAM_API const char *vram_status_name(vram_status status);
 
-/** VRAM_ABI_VERSION of the library that was loaded. */
+/**
+ * vram_abi_version() - ABI version of the loaded library
+ *
+ * Returns VRAM_ABI_VERSION as it was when the library was compiled.
+ */
 VRAM_API uint32_t vram_abi_version(void);
 
 /* ---- driver ------------------------------------------------------------------------------------------------- */
 
+/**
+ * struct vram_options - options of vram_open()
+ * @driver_path: library with the CUDA driver API, as dlopen() takes it: "libcuda.so.1", or the simulator
+ * @kernels_path: file that cuModuleLoadData() accepts: fatbin, cubin, PTX, or the simulator's module
+ * @max_allocation_bytes: limit of one vram_alloc(), at least 1
+ * @part_bytes: size of the parts that vram_load_seal() seals, a multiple of VRAM_GROUP_BYTES, at least one group
+ * @staging_slots: number of staging slots, VRAM_STAGING_SLOT_BYTES of pinned host memory each, at least 1
+ * @reserved: 0
+ */
 typedef struct {
-  const char *driver_path;       /* "libcuda.so.1", or any library with the driver API's names */
-  const char *kernels_path;      /* a module that cuModuleLoadData takes: fatbin, cubin, PTX, or the simulator's */
-  uint64_t max_allocation_bytes; /* a larger vram_alloc gets VRAM_TOO_LARGE */
-  uint64_t part_bytes;           /* what is sealed at a time while a shard arrives: whole groups, at least one */
-  uint32_t staging_slots;        /* slots of VRAM_STAGING_SLOT_BYTES pinned host memory, at least 1 */
-  uint32_t reserved;             /* 0 */
+  const char *driver_path;
+  const char *kernels_path;
+  uint64_t max_allocation_bytes;
+  uint64_t part_bytes;
+  uint32_t staging_slots;
+  uint32_t reserved;
 } vram_options;
 
 /**
- * Loads the driver, retains every device's primary context, loads the kernels into each, pins the staging slots.
- * The caller owns the handle until vram_close. A failure undoes all of it.
+ * vram_open() - load a CUDA driver
+ * @options: the library copies what it needs
+ * @out_driver: receives a handle, to be closed with vram_close()
+ *
+ * Retains the primary context of every device, loads the kernels into each, and pins the staging slots. On failure
+ * everything is undone, except that the driver library stays loaded.
+ *
+ * Returns:
+ * * VRAM_ZERO_LENGTH, VRAM_UNALIGNED, VRAM_OUT_OF_BOUNDS: an option is invalid
+ * * VRAM_DRIVER_NOT_FOUND, VRAM_DRIVER_INCOMPLETE, VRAM_KERNELS_NOT_FOUND
+ * * VRAM_UNSUPPORTED_DEVICE
+ * * VRAM_OUT_OF_MEMORY: a device has no room for the kernels and their scratch memory
  */
 VRAM_API vram_status vram_open(const vram_options *options, uint64_t *out_driver);
 
 /**
- * Closes loads, wipes and frees allocations, releases the contexts. The staging memory is gone with it, so the caller
- * has dropped its views. VRAM_OK for a driver that is closed already.
+ * vram_close() - close a driver and everything that belongs to it
+ * @driver: a driver; VRAM_OK if it is closed already
+ *
+ * Closes the driver's loads, wipes and frees its allocations, unpins the staging slots and releases the contexts. On
+ * failure the handle stays valid for vram_close(), which continues where it stopped.
+ *
+ * Threads: waits for calls in progress. Calls that start later return VRAM_STALE_HANDLE.
  */
 VRAM_API vram_status vram_close(uint64_t driver);
 
 /**
- * The staging slots: one run of slots * VRAM_STAGING_SLOT_BYTES bytes of pinned host memory, valid until vram_close.
- * The only address the library gives out. Whoever writes slot i owns it until the vram_load_push that names it returns.
+ * vram_staging() - address of the staging slots
+ * @driver: a driver
+ * @out_base: receives the address of slot 0; slot i is at i * VRAM_STAGING_SLOT_BYTES
+ * @out_slots: receives the number of slots
+ *
+ * The driver owns the memory and frees it in vram_close(). This is the only address that the library returns.
+ *
+ * Threads: the caller must not write a slot while a call that names it is in progress.
  */
 VRAM_API vram_status vram_staging(uint64_t driver, void **out_base, uint32_t *out_slots);
 
+/**
+ * struct vram_device_info - a device
+ * @name: zero-terminated, as the driver reports it
+ * @uuid: as the driver reports it
+ * @total_bytes: size of the device's memory
+ * @free_bytes: free memory at the time of the call
+ * @granularity_bytes: every allocation is rounded up to a multiple of this
+ * @alignment_bytes: every allocation starts at a multiple of this, at least 256
+ */
 typedef struct {
   char name[256];
   uint8_t uuid[16];
-  uint64_t total_bytes;       /* as the driver reports it */
-  uint64_t free_bytes;        /* now */
-  uint64_t granularity_bytes; /* every allocation is rounded up to a multiple of it */
-  uint64_t alignment_bytes;   /* every allocation starts on a multiple of it, at least 256 */
+  uint64_t total_bytes;
+  uint64_t free_bytes;
+  uint64_t granularity_bytes;
+  uint64_t alignment_bytes;
 } vram_device_info;
 
+/**
+ * vram_device_count() - number of devices
+ * @driver: a driver
+ * @out_count: receives the number; ordinals are 0 to count - 1
+ */
 VRAM_API vram_status vram_device_count(uint64_t driver, uint32_t *out_count);
+
+/**
+ * vram_device_get_info() - describe a device
+ * @driver: a driver
+ * @device: ordinal of the device
+ * @out_info: receives the description
+ *
+ * Returns:
+ * * VRAM_BAD_DEVICE
+ */
 VRAM_API vram_status vram_device_get_info(uint64_t driver, uint32_t device, vram_device_info *out_info);
 
 /**
- * When the driver call that has been under way longest, of all threads, began: nanoseconds of the monotonic clock; 0
- * where none is. A driver that hangs shows as a number that stays. Waits for nothing.
+ * vram_oldest_driver_call() - detect a CUDA driver that hangs
+ *
+ * Returns when the longest running driver call of all threads started, in nanoseconds of CLOCK_MONOTONIC, or 0 if no
+ * thread is inside the driver. A value that does not change means that the call does not return. Never blocks on the
+ * driver.
  */
 VRAM_API uint64_t vram_oldest_driver_call(void);
 
 /* ---- allocations -------------------------------------------------------------------------------------------- */
 
+/**
+ * struct vram_allocation_info - an allocation
+ * @bytes: size that vram_alloc() was called with
+ * @mapped_bytes: size taken from the device
+ * @alignment_bytes: largest power of two that divides the device address
+ * @device: ordinal of the device
+ * @sealed: 1 if all of it is sealed, otherwise 0
+ */
 typedef struct {
-  uint64_t bytes;           /* as asked for */
-  uint64_t mapped_bytes;    /* as taken from the device */
-  uint64_t alignment_bytes; /* the largest power of two that divides its device address */
+  uint64_t bytes;
+  uint64_t mapped_bytes;
+  uint64_t alignment_bytes;
   uint32_t device;
-  uint32_t sealed; /* 1 after vram_seal */
+  uint32_t sealed;
 } vram_allocation_info;
 
 /**
- * Takes ceil(bytes / granularity) granules of the device, mapped for it alone, readable and writable. The content is
- * whatever was there. The caller owns the handle until vram_free.
+ * vram_alloc() - allocate device memory
+ * @driver: a driver
+ * @device: ordinal of the device
+ * @bytes: size; rounded up to the device's granularity
+ * @out_allocation: receives a handle, to be freed with vram_free()
+ *
+ * The memory is readable and writable by its own device only. Its content is undefined.
+ *
+ * Returns:
+ * * VRAM_BAD_DEVICE, VRAM_ZERO_LENGTH
+ * * VRAM_TOO_LARGE: @bytes exceeds vram_options.max_allocation_bytes
+ * * VRAM_OVERFLOW: the rounded size exceeds 64 bits
+ * * VRAM_OUT_OF_MEMORY: the device has not enough free memory or addresses
  */
 VRAM_API vram_status vram_alloc(uint64_t driver, uint32_t device, uint64_t bytes, uint64_t *out_allocation);
 
+/**
+ * vram_allocation_get_info() - describe an allocation
+ * @allocation: an allocation
+ * @out_info: receives the description
+ */
 VRAM_API vram_status vram_allocation_get_info(uint64_t allocation, vram_allocation_info *out_info);
 
-/** Copies in; returns when the bytes are on the device. 0 bytes at a valid offset is VRAM_OK. */
+/**
+ * vram_write() - copy from the host to the device
+ * @allocation: an allocation that is not sealed
+ * @offset: where to write in the allocation
+ * @source: @bytes bytes of any host memory
+ * @bytes: length; 0 is allowed
+ *
+ * Returns when the bytes are on the device. On a driver error some bytes may have been written.
+ *
+ * Returns:
+ * * VRAM_OVERFLOW, VRAM_OUT_OF_BOUNDS
+ * * VRAM_SEALED: the allocation is sealed, or a load has sealed the part at @offset
+ *
+ * Threads: copies of one device run one after another.
+ */
 VRAM_API vram_status vram_write(uint64_t allocation, uint64_t offset, const void *source, uint64_t bytes);
 
-/** Copies out, of unsealed memory only: once sealed, weights do not come back. 0 bytes at a valid offset is VRAM_OK. */
+/**
+ * vram_read() - copy from the device to the host
+ * @allocation: an allocation that is not sealed
+ * @offset: where to read in the allocation
+ * @destination: room for @bytes bytes in any host memory; on a driver error it may be partly written
+ * @bytes: length; 0 is allowed
+ *
+ * Sealed memory cannot be read: once sealed, weights do not leave the device.
+ *
+ * Returns:
+ * * VRAM_OVERFLOW, VRAM_OUT_OF_BOUNDS
+ * * VRAM_SEALED: the allocation is sealed, or a load has sealed the part at @offset
+ *
+ * Threads: copies of one device run one after another.
+ */
 VRAM_API vram_status vram_read(uint64_t allocation, uint64_t offset, void *destination, uint64_t bytes);
 
-/** Maps what is not read-only yet read-only for its device. Once sealed, an allocation stays so until it is freed: a
- *  second call is VRAM_SEALED. VRAM_BUSY while a load is open on it. Nothing but vram_repair and vram_free makes it
- * writable again. */
+/**
+ * vram_seal() - make an allocation read-only
+ * @allocation: an allocation that is not sealed
+ *
+ * The device's memory management unit enforces it. Only vram_repair() and vram_free() make the memory writable again.
+ *
+ * Returns:
+ * * VRAM_BUSY: a load is open on the allocation
+ * * VRAM_SEALED: it is sealed already
+ *
+ * Threads: waits for other calls on the allocation.
+ */
 VRAM_API vram_status vram_seal(uint64_t allocation);
 
 /** Bits of vram_residency.violations. */
 enum {
-  VRAM_VIOLATION_MEMORY_TYPE = 1 << 0,   /* the pointer is not of type DEVICE */
+  VRAM_VIOLATION_MEMORY_TYPE = 1 << 0,   /* the pointer's memory type is not DEVICE */
   VRAM_VIOLATION_MANAGED = 1 << 1,       /* it is managed memory, which may migrate */
-  VRAM_VIOLATION_ORDINAL = 1 << 2,       /* it belongs to another device */
+  VRAM_VIOLATION_ORDINAL = 1 << 2,       /* the pointer belongs to another device */
   VRAM_VIOLATION_HOST_POINTER = 1 << 3,  /* the host can address it */
-  VRAM_VIOLATION_LOCATION = 1 << 4,      /* the physical memory is not of location DEVICE */
+  VRAM_VIOLATION_LOCATION = 1 << 4,      /* the physical memory's location type is not DEVICE */
   VRAM_VIOLATION_LOCATION_ID = 1 << 5,   /* the physical memory is on another device */
-  VRAM_VIOLATION_ACCESS = 1 << 6,        /* our device's access is not READ (sealed), READWRITE (not sealed) */
+  VRAM_VIOLATION_ACCESS = 1 << 6,        /* its device's access is not READ (sealed) or READWRITE (not sealed) */
   VRAM_VIOLATION_FOREIGN_ACCESS = 1 << 7 /* another device has access */
 };
 
+/**
+ * struct vram_residency - result of vram_attest()
+ * @violations: VRAM_VIOLATION_* bits; 0 if the memory is as promised
+ * @sealed: 1 if all of it is sealed, otherwise 0
+ */
 typedef struct {
-  uint32_t violations; /* 0: all is as promised */
+  uint32_t violations;
   uint32_t sealed;
 } vram_residency;
 
 /**
- * Asks the driver anew where the memory is and who may touch it, at the first and last byte of each part of it.
- * VRAM_POLICY_VIOLATION when a promise does not hold; out_residency is then filled too, the one exception to the rule
- * above.
+ * vram_attest() - ask the driver where the memory is and who can access it
+ * @allocation: an allocation
+ * @out_residency: receives the result, also if the function returns VRAM_POLICY_VIOLATION
+ *
+ * Every call asks the driver, about the first and the last byte of each part. Nothing is cached.
+ *
+ * Returns:
+ * * VRAM_POLICY_VIOLATION: vram_residency.violations is not 0
  */
 VRAM_API vram_status vram_attest(uint64_t allocation, vram_residency *out_residency);
 
 /**
- * Digests [offset, offset + bytes) on the device and writes one hash of VRAM_DIGEST_BYTES a group. offset is a multiple
- * of VRAM_GROUP_BYTES; the range ends on one or at the allocation's last byte. Bytes past the end count as the zeros
- * that fs-verity pads with. Works on sealed and unsealed memory. out_bytes is the buffer's size.
+ * vram_digest() - hash a range on the device
+ * @allocation: an allocation, sealed or not
+ * @offset: start of the range, a multiple of VRAM_GROUP_BYTES
+ * @bytes: length; the range ends at a group boundary or at the end of the allocation
+ * @out_hashes: receives VRAM_DIGEST_BYTES per group
+ * @out_bytes: size of @out_hashes
+ *
+ * Bytes past the end of the allocation count as zeros, as in fs-verity. Hashing bytes while they are written gives an
+ * undefined hash.
+ *
+ * Returns:
+ * * VRAM_ZERO_LENGTH, VRAM_OVERFLOW, VRAM_OUT_OF_BOUNDS, VRAM_UNALIGNED
+ * * VRAM_BUFFER_TOO_SMALL: @out_bytes is less than VRAM_DIGEST_BYTES per group
+ *
+ * Threads: digests of one device run one after another.
  */
 VRAM_API vram_status vram_digest(uint64_t allocation, uint64_t offset, uint64_t bytes, uint8_t *out_hashes,
                                  uint64_t out_bytes);
 
 /**
- * Writes [offset, offset + bytes) of sealed memory once more, with the bytes at the same offset of an open file. The
- * range is one that vram_digest takes. `hashes` has the hash of each of its groups: a group of the file that has
- * another is not written, VRAM_FILE_DIFFERS, so sealed memory only ever gets the bytes that belong there. The memory is
- * writable from the first write until the call returns; nothing else uses the allocation meanwhile.
+ * vram_repair() - rewrite a range of sealed memory from a file
+ * @allocation: a sealed allocation
+ * @file: descriptor open for reading, of a file that has the allocation's bytes at the same offsets
+ * @offset: start of the range, a multiple of VRAM_GROUP_BYTES
+ * @bytes: length; the range ends at a group boundary or at the end of the allocation
+ * @hashes: expected hash of each group, VRAM_DIGEST_BYTES each
+ * @hashes_bytes: size of @hashes
  *
- * On a failure groups before the failed one may have been written. The memory is read-only again, unless the driver
- * refuses that too: then the allocation is not sealed any more, as vram_attest and vram_allocation_info say, until
- * vram_seal succeeds. VRAM_NOT_SEALED for such an allocation, and for one that never was. The descriptor stays the
- * caller's.
+ * A group of the file is written only if it has the expected hash, so sealed memory receives no other bytes. The memory
+ * is writable from the first write until the function returns.
+ *
+ * On failure the groups before the failed one may have been written, and the memory is read-only again. If the driver
+ * refuses that as well, the allocation is not sealed any more, as vram_attest() and vram_allocation_get_info() report.
+ * Call vram_seal() then.
+ *
+ * Returns:
+ * * VRAM_ZERO_LENGTH, VRAM_OVERFLOW, VRAM_OUT_OF_BOUNDS, VRAM_UNALIGNED
+ * * VRAM_BUFFER_TOO_SMALL: @hashes_bytes is less than VRAM_DIGEST_BYTES per group
+ * * VRAM_NOT_SEALED
+ * * VRAM_FILE_TOO_SHORT, VRAM_FILE_ERROR
+ * * VRAM_FILE_DIFFERS: a group of the file has another hash
+ *
+ * Threads: waits for other calls on the allocation, and makes later ones wait.
  */
 VRAM_API vram_status vram_repair(uint64_t allocation, int32_t file, uint64_t offset, uint64_t bytes,
                                  const uint8_t *hashes, uint64_t hashes_bytes);
 
 /**
- * Makes the memory writable, overwrites it with zeros, unmaps it, gives it back. VRAM_OK for an allocation that is
- * freed already. When the driver fails on the way the handle stays good, and another call goes on where this one
- * stopped. VRAM_BUSY while a load is open on it.
+ * vram_free() - wipe and free an allocation
+ * @allocation: an allocation, sealed or not; VRAM_OK if it is freed already
+ *
+ * Makes the memory writable, overwrites it with zeros, and returns it to the device. On a driver error the handle stays
+ * valid for vram_free(), which continues where it stopped. Once the wipe has started, other functions return
+ * VRAM_STALE_HANDLE.
+ *
+ * Returns:
+ * * VRAM_BUSY: a load is open on the allocation
+ *
+ * Threads: waits for other calls on the allocation.
  */
 VRAM_API vram_status vram_free(uint64_t allocation);
 
 /* ---- loads -------------------------------------------------------------------------------------------------- */
 
-/** What a load computes on the host over the bytes it receives. */
-enum { VRAM_LOAD_FLAT = 1 << 0 /* SHA-256 of all bytes */, VRAM_LOAD_TREE = 1 << 1 /* the fs-verity tree's groups */ };
+/*
+ * A load receives bytes in order. Calls that use one load must not overlap: the second returns VRAM_BUSY.
+ *
+ * If a step fails because of the driver, a file, a socket or the host's memory, the load has failed: every later call
+ * returns the same status, and only vram_load_close() helps. Bytes before the failure may be on the device.
+ */
 
+/** What a load computes on the host over the bytes that it receives. */
+enum {
+  VRAM_LOAD_FLAT = 1 << 0, /* SHA-256 of the bytes */
+  VRAM_LOAD_TREE = 1 << 1  /* fs-verity digest of the bytes */
+};
+
+/**
+ * struct vram_load_result - result of vram_load_finish()
+ * @flat: SHA-256 of the bytes; zeros without VRAM_LOAD_FLAT
+ * @tree: fs-verity digest of the bytes; zeros without VRAM_LOAD_TREE
+ */
 typedef struct {
-  uint8_t flat[VRAM_DIGEST_BYTES]; /* SHA-256 of the bytes; zeros without VRAM_LOAD_FLAT */
-  uint8_t tree[VRAM_DIGEST_BYTES]; /* fs-verity digest of the bytes; zeros without VRAM_LOAD_TREE */
+  uint8_t flat[VRAM_DIGEST_BYTES];
+  uint8_t tree[VRAM_DIGEST_BYTES];
 } vram_load_result;
 
 /**
- * Opens a load: bytes arrive in order, are digested on the host as flags say, and copied to the start of the
- * allocation, of which the load expects exactly vram_allocation_info.bytes. One load an allocation at a time:
- * VRAM_BUSY.
+ * vram_load_open() - start filling an allocation
+ * @allocation: an allocation that is not sealed; the load expects exactly vram_allocation_info.bytes
+ * @flags: VRAM_LOAD_* bits, or 0
+ * @out_load: receives a handle, to be closed with vram_load_close()
+ *
+ * The bytes are copied to the start of the allocation. One load can be open on an allocation at a time.
+ *
+ * Returns:
+ * * VRAM_OUT_OF_BOUNDS: unknown flag
+ * * VRAM_SEALED
+ * * VRAM_BUSY: another load is open on the allocation
+ *
+ * Threads: waits for other calls on the allocation.
  */
 VRAM_API vram_status vram_load_open(uint64_t allocation, uint32_t flags, uint64_t *out_load);
 
-/** Opens a load that digests `bytes` bytes on the host and puts them nowhere: no device memory is taken. */
+/**
+ * vram_load_open_host() - start a load that only digests, on the host
+ * @driver: a driver
+ * @bytes: number of bytes that the load expects
+ * @flags: VRAM_LOAD_* bits, or 0
+ * @out_load: receives a handle, to be closed with vram_load_close()
+ *
+ * The bytes are stored nowhere, and no device memory is used.
+ *
+ * Returns:
+ * * VRAM_OUT_OF_BOUNDS: unknown flag
+ * * VRAM_ZERO_LENGTH
+ */
 VRAM_API vram_status vram_load_open_host(uint64_t driver, uint64_t bytes, uint32_t flags, uint64_t *out_load);
 
 /**
- * The next `bytes` bytes are at the start of a staging slot. Returns when the slot may be written again. Calls for one
- * load must not overlap: VRAM_BUSY.
+ * vram_load_push() - load bytes from a staging slot
+ * @load: a load
+ * @slot: index of the slot; the bytes are at its start. The library owns the slot until the function returns.
+ * @bytes: length, at most VRAM_STAGING_SLOT_BYTES
+ *
+ * Returns:
+ * * VRAM_ZERO_LENGTH
+ * * VRAM_OUT_OF_BOUNDS: unknown slot, or @bytes exceeds a slot
+ * * VRAM_BUSY: another call uses the load
+ * * VRAM_LOAD_OVERRUN
  */
 VRAM_API vram_status vram_load_push(uint64_t load, uint32_t slot, uint64_t bytes);
 
 /**
- * The next `bytes` bytes are read from an open file at file_offset, through slot_count staging slots that the caller
- * owns during the call. Reading, digesting and copying overlap. The file descriptor stays the caller's.
+ * vram_load_file() - load bytes from a file
+ * @load: a load
+ * @file: descriptor open for reading; its file offset does not change
+ * @file_offset: where to start in the file
+ * @bytes: length
+ * @slots: indexes of different staging slots to read into. The library owns these slots until the function returns.
+ * @slot_count: number of @slots; with two or more, reading overlaps with digesting and copying
+ *
+ * Returns:
+ * * VRAM_ZERO_LENGTH: @bytes or @slot_count is 0
+ * * VRAM_OVERFLOW
+ * * VRAM_OUT_OF_BOUNDS: a slot is unknown or named twice
+ * * VRAM_BUSY: another call uses the load
+ * * VRAM_LOAD_OVERRUN
+ * * VRAM_FILE_TOO_SHORT, VRAM_FILE_ERROR: the load has failed
  */
 VRAM_API vram_status vram_load_file(uint64_t load, int32_t file, uint64_t file_offset, uint64_t bytes,
                                     const uint32_t *slots, uint32_t slot_count);
 
 /**
- * The next bytes are received from a connected stream socket, up to `bytes` of them, as vram_load_file reads them from
- * a file. Returns when all have come, or when the socket has not filled a slot within wait_ms of waiting for it;
- * out_received says how many came. VRAM_SOCKET_CLOSED where none came and none will. The descriptor stays the
- * caller's, and nobody else reads from it meanwhile.
+ * vram_load_socket() - load bytes from a socket
+ * @load: a load
+ * @socket: descriptor of a connected stream socket; nothing else may read from it during the call
+ * @bytes: largest number of bytes to receive
+ * @wait_ms: time to fill one slot, in milliseconds, at most INT32_MAX
+ * @slots: indexes of different staging slots to receive into. The library owns these slots until the function returns.
+ * @slot_count: number of @slots; with two or more, receiving overlaps with digesting and copying
+ * @out_received: receives the number of bytes that were loaded, 0 to @bytes
+ *
+ * Returns when @bytes bytes are loaded, when a slot was not filled within @wait_ms, or when the connection ended. The
+ * bytes that did arrive are loaded in each case.
+ *
+ * Returns:
+ * * VRAM_ZERO_LENGTH: @bytes or @slot_count is 0
+ * * VRAM_OUT_OF_BOUNDS: a slot is unknown or named twice, or @wait_ms is too large
+ * * VRAM_BUSY: another call uses the load
+ * * VRAM_LOAD_OVERRUN
+ * * VRAM_SOCKET_CLOSED: the connection ended before any byte arrived; the load has failed
  */
 VRAM_API vram_status vram_load_socket(uint64_t load, int32_t socket, uint64_t bytes, uint32_t wait_ms,
                                       const uint32_t *slots, uint32_t slot_count, uint64_t *out_received);
 
 /**
- * Makes memory that this load has filled read-only while it goes on: from the allocation's start, in the parts in
- * which it was taken from the device: of vram_options.part_bytes or, where that would make more than 64, longer. The
- * last of them is left to vram_seal. out_sealed_bytes says how many bytes are sealed now, none of a load that puts its
- * bytes nowhere: they can be digested beside what comes next.
+ * vram_load_seal() - make the parts that are full read-only while the load continues
+ * @load: a load
+ * @out_sealed_bytes: receives how many bytes, from the start of the allocation, are sealed; 0 for a load on the host
+ *
+ * Sealed bytes can be digested while the next ones arrive. An allocation consists of parts of vram_options.part_bytes,
+ * or of longer ones if there would be more than 64. The last part is left for vram_seal().
+ *
+ * Returns:
+ * * VRAM_BUSY: another call uses the load
  */
 VRAM_API vram_status vram_load_seal(uint64_t load, uint64_t *out_sealed_bytes);
 
-/** Waits until every byte is on the device, and writes the host's digests. VRAM_LOAD_INCOMPLETE if bytes are missing.
+/**
+ * vram_load_finish() - digests of the complete load
+ * @load: a load that has received all its bytes
+ * @out_result: receives the digests; a second call returns the same
+ *
+ * When it returns VRAM_OK, every byte is on the device. The load stays open.
+ *
+ * Returns:
+ * * VRAM_BUSY: another call uses the load
+ * * VRAM_LOAD_INCOMPLETE: bytes are missing; the load can continue
  */
 VRAM_API vram_status vram_load_finish(uint64_t load, vram_load_result *out_result);
 
-/** Waits for copies under way, then gives the load up. VRAM_OK for one that is closed already. */
+/**
+ * vram_load_close() - close a load, complete or not
+ * @load: a load; VRAM_OK if it is closed already
+ *
+ * The allocation keeps its content. On a driver error the handle stays valid for vram_load_close(), which continues
+ * where it stopped.
+ *
+ * Threads: waits for the call that uses the load.
+ */
 VRAM_API vram_status vram_load_close(uint64_t load);
 
-/* ---- the tree above the groups ------------------------------------------------------------------------------ */
+/* ---- tree --------------------------------------------------------------------------------------------------- */
 
 /**
- * Folds the group hashes of `bytes` bytes into the fs-verity digest, 32 bytes. group_count is ceil(bytes / group), else
- * VRAM_OUT_OF_BOUNDS; for bytes = 0 it is 0, and group_hashes may be null. Pure.
+ * vram_tree_digest() - fold group hashes into the fs-verity digest
+ * @group_hashes: VRAM_DIGEST_BYTES per group; may be null if @bytes is 0
+ * @group_count: number of groups in @bytes bytes, the last one may be short
+ * @bytes: length of the data; 0 is allowed
+ * @out_digest: receives VRAM_DIGEST_BYTES
+ *
+ * Computes on the host and needs no driver.
+ *
+ * Returns:
+ * * VRAM_OUT_OF_BOUNDS: @group_count does not match @bytes
  */
 VRAM_API vram_status vram_tree_digest(const uint8_t *group_hashes, uint64_t group_count, uint64_t bytes,
                                       uint8_t *out_digest);
