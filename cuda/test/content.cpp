@@ -31,7 +31,7 @@ std::string hex(const uint8_t *data, size_t bytes) {
 std::vector<Vector> tree_vectors() {
   constexpr uint64_t kQuickBytes = uint64_t{3} << 20;
   const char *path = std::getenv("VRAM_TEST_VECTORS");
-  std::ifstream file(path != nullptr ? path : "../test/vectors/tree.tsv");
+  std::ifstream file(path != nullptr ? path : VRAM_TEST_VECTORS_PATH);
   std::vector<Vector> vectors;
   for (std::string line; std::getline(file, line);) {
     if (line.empty() || line[0] == '#') continue;

@@ -1,16 +1,11 @@
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <cstdlib>
 #include <string>
 
 #include "fault_scenario.h"
 #include "harness.h"
+#include "process.h"
 #include "session.h"
 #include "simulator.h"
-
-extern char **environ;
 
 namespace test {
 namespace {
@@ -53,16 +48,6 @@ void check_fault(const Simulator &simulator, const std::string &setting) {
   }
 }
 
-int run_alone(const std::string &setting) {
-  std::string program = "/proc/self/exe", option = "--fault", value = setting;
-  char *arguments[] = {program.data(), option.data(), value.data(), nullptr};
-  pid_t child = 0;
-  REQUIRE(posix_spawn(&child, program.c_str(), nullptr, nullptr, arguments, environ) == 0);
-  int status = 0;
-  REQUIRE(waitpid(child, &status, 0) == child);
-  return status;
-}
-
 /** A driver that fails for good in this call cannot take back what vram_open had got from it by then. */
 bool fails_undo_of_open(const std::string &function) {
   return function == "*" || function == "cuCtxSetCurrent";
@@ -93,7 +78,8 @@ TEST("a driver that goes away altogether, at any call, is survived") {
     const uint64_t calls = calls_of(simulator, function);
     for (uint64_t call = 1; call <= calls; call += stride()) {
       const std::string setting = fault(function, call, true);
-      if (run_alone(setting) != 0) fail(__FILE__, __LINE__, setting + " is not survived");
+      if (run_process("/proc/self/exe", {"--fault", setting}) != 0)
+        fail(__FILE__, __LINE__, setting + " is not survived");
     }
   }
 }

@@ -1,13 +1,12 @@
 #include "session.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
 #include "content.h"
 #include "harness.h"
+#include "process.h"
 
 namespace test {
 namespace {
@@ -15,15 +14,6 @@ namespace {
 std::string setting(const char *name, const std::string &fallback) {
   const char *value = std::getenv(name);
   return value != nullptr ? value : fallback;
-}
-
-/** A file of the same build as this program, so that sanitizers see all of it. */
-std::string beside_program(const char *file) {
-  char path[4096];
-  const ssize_t bytes = readlink("/proc/self/exe", path, sizeof(path));
-  REQUIRE(bytes > 0);
-  const std::string program(path, static_cast<size_t>(bytes));
-  return program.substr(0, program.rfind('/') + 1) + file;
 }
 
 }  // namespace
