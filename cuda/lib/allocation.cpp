@@ -1,3 +1,24 @@
+/**
+ * The driver calls in the life of an allocation, in order. Each needs the ones before it.
+ *
+ *   cuMemCreate          one per part: reserves physical memory of the device, without an address
+ *   cuMemAddressReserve  one range of addresses for all parts; nothing is mapped there yet
+ *   cuMemMap             one per part: the addresses now lead to the memory, but no device may access them
+ *   cuMemSetAccess       READWRITE for the one device. From here on copies and kernels can use the memory.
+ *   cuMemSetAccess       READ: the seal
+ *
+ * free() does the reverse. Memory must be writable to be wiped, and wiped before it is unmapped, since it has no
+ * address after that. cuMemUnmap comes before cuMemAddressFree, which refuses a range that is still mapped.
+ * cuMemRelease is last: before cuMemUnmap it would only drop a reference, and the memory would stay allocated.
+ *
+ *   cuMemSetAccess, cuMemsetD8Async, cuMemUnmap, cuMemAddressFree, cuMemRelease
+ *
+ * A failure in create() undoes the steps that succeeded, in reverse order. There is nothing to wipe. If a step of
+ * free() fails, the object keeps its stage, and the next free() continues with that step.
+ *
+ * Copies and kernels that may still run are waited for before access is taken away (seal) and before the memory is
+ * unmapped (free). A device access to read-only or unmapped memory destroys the context.
+ */
 #include "allocation.h"
 
 #include <algorithm>
@@ -11,8 +32,8 @@
 namespace vram {
 namespace {
 
-// Each part costs a few driver calls whenever the driver's word on the memory is wanted.
-constexpr uint64_t kMostParts = 64;
+// attest() makes several driver calls per part, so the number of parts is limited.
+constexpr uint64_t kMaxParts = 64;
 
 }  // namespace
 
@@ -33,13 +54,13 @@ vram_status Allocation::create() {
   const uint64_t granules = bytes_ / granularity + (bytes_ % granularity != 0);
   uint64_t mapped_bytes = 0;
   if (__builtin_mul_overflow(granules, granularity, &mapped_bytes)) return VRAM_OVERFLOW;
-  const uint64_t even_share = round_up(mapped_bytes / kMostParts + 1, driver_->part_bytes());
+  const uint64_t even_share = round_up(mapped_bytes / kMaxParts + 1, driver_->part_bytes());
   part_bytes_ = std::min(round_up(even_share, granularity), mapped_bytes);
   VRAM_TRY(device_.bind());
   const vram_status status = create_mapped(device_.ordinal(), mapped_bytes, part_bytes_, memory_, mapping_);
   if (status != VRAM_OK) {
     orphan_ = true;
-    stage_ = Stage::kWiped;  // nothing was ever written to it
+    stage_ = Stage::kWiped;  // nothing was written to it
   }
   return status;
 }
@@ -62,8 +83,8 @@ vram_status Allocation::check_range(uint64_t offset, uint64_t bytes) const {
   return end <= bytes_ ? VRAM_OK : VRAM_OUT_OF_BOUNDS;
 }
 
-/** Memory that is sealed from the start up to here or beyond is neither written nor read. */
-vram_status Allocation::check_open(uint64_t offset) const {
+/** A load seals from the start of the memory, so a range starts in sealed memory if its offset does. */
+vram_status Allocation::check_not_sealed(uint64_t offset) const {
   return is_sealed() || offset < sealed_bytes_ ? VRAM_SEALED : VRAM_OK;
 }
 
@@ -71,10 +92,10 @@ vram_status Allocation::write(uint64_t offset, const uint8_t *source, uint64_t b
   const SharedLock shared(mutex_);
   VRAM_TRY(check_live());
   VRAM_TRY(check_range(offset, bytes));
-  VRAM_TRY(check_open(offset));
+  VRAM_TRY(check_not_sealed(offset));
   VRAM_TRY(device_.bind());
   const std::lock_guard<std::mutex> lock(device_.staged_stream().mutex());
-  VRAM_TRY(check_open(offset));  // a load may have sealed it meanwhile
+  VRAM_TRY(check_not_sealed(offset));  // a load may have sealed it before the mutex was acquired
   const vram_status status = device_.staged_stream().copy_in(mapping_.address() + offset, source, bytes);
   if (status != VRAM_OK) write_failed_ = true;
   return status;
@@ -84,10 +105,10 @@ vram_status Allocation::read(uint64_t offset, uint8_t *destination, uint64_t byt
   const SharedLock shared(mutex_);
   VRAM_TRY(check_live());
   VRAM_TRY(check_range(offset, bytes));
-  VRAM_TRY(check_open(offset));
+  VRAM_TRY(check_not_sealed(offset));
   VRAM_TRY(device_.bind());
   const std::lock_guard<std::mutex> lock(device_.staged_stream().mutex());
-  VRAM_TRY(check_open(offset));  // as above
+  VRAM_TRY(check_not_sealed(offset));
   return device_.staged_stream().copy_out(destination, mapping_.address() + offset, bytes);
 }
 
@@ -112,20 +133,17 @@ vram_status Allocation::seal_filled(uint64_t filled_bytes, uint64_t *out_sealed_
   return VRAM_OK;
 }
 
-/**
- * Makes what is not sealed yet read-only, up to the end of a part. A copy that nobody could wait for is waited for
- * first: memory that turns read-only under it costs the context.
- */
+/** Makes the memory read-only up to the end of a part. First waits for a copy that a failed call could not wait for. */
 vram_status Allocation::protect(uint64_t until_bytes) {
   const std::lock_guard<std::mutex> lock(device_.staged_stream().mutex());
-  if (write_failed_) VRAM_TRY(device_.staged_stream().settle());
+  if (write_failed_) VRAM_TRY(device_.staged_stream().synchronize());
   write_failed_ = false;
   VRAM_TRY(mapping_.set_access(sealed_bytes_, until_bytes - sealed_bytes_, CU_MEM_ACCESS_FLAGS_PROT_READ));
   sealed_bytes_ = std::min(until_bytes, bytes_);
   return VRAM_OK;
 }
 
-/** Memory that may be writable is never called sealed: that ends before the driver is asked. */
+/** Clears sealed_bytes_ before the driver call, so that memory is never reported as sealed while it may be writable. */
 vram_status Allocation::unprotect() {
   sealed_bytes_ = 0;
   return mapping_.set_access(CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
@@ -141,10 +159,10 @@ vram_status Allocation::attest(vram_residency *out_residency) {
   for (uint64_t offset = 0; offset < bytes_; offset += part_bytes_) {
     const CUmemAccess_flags access =
         offset < sealed_bytes ? CU_MEM_ACCESS_FLAGS_PROT_READ : CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
-    const ResidencyClaim claim = {mapping_.address() + offset, std::min(part_bytes_, bytes_ - offset),
-                                  device_.ordinal(), device_count, access};
+    const ExpectedResidency expected = {mapping_.address() + offset, part_length(bytes_, part_bytes_, offset),
+                                        device_.ordinal(), device_count, access};
     uint32_t found = 0;
-    VRAM_TRY(inspect_residency(driver_->table(), claim, memory_, &found));
+    VRAM_TRY(inspect_residency(driver_->table(), expected, memory_, &found));
     violations |= found;
   }
   *out_residency = {violations, sealed_bytes == bytes_ ? 1u : 0u};
@@ -164,7 +182,7 @@ vram_status Allocation::digest(uint64_t offset, uint64_t bytes, uint8_t *out_has
   VRAM_TRY(check_live());
   VRAM_TRY(check_digest(offset, bytes, out_bytes));
   VRAM_TRY(device_.bind());
-  // The caller's buffer is written in one go, when all has gone well.
+  // The caller's buffer is written only after all hashes are known.
   std::vector<uint8_t> hashes(group_count(bytes) * kDigestBytes);
   const bool one_block = bytes_ <= kBlockBytes;
   const vram_status status = device_.hasher().digest(mapping_.address() + offset, bytes, one_block, hashes.data());
@@ -181,11 +199,11 @@ vram_status Allocation::repair(int file, uint64_t offset, uint64_t bytes, const 
   VRAM_TRY(check_digest(offset, bytes, hashes_bytes));
   if (!is_sealed()) return VRAM_NOT_SEALED;
   VRAM_TRY(device_.bind());
-  const vram_status restored = restore(file, offset, bytes, hashes);
+  const vram_status restored = write_groups(file, offset, bytes, hashes);
   return is_sealed() ? restored : first_failure(restored, protect(mapping_.bytes()));
 }
 
-vram_status Allocation::restore(int file, uint64_t offset, uint64_t bytes, const uint8_t *hashes) {
+vram_status Allocation::write_groups(int file, uint64_t offset, uint64_t bytes, const uint8_t *hashes) {
   RepairSource source(file, bytes_ <= kBlockBytes);
   for (uint64_t done = 0; done < bytes; done += kGroupBytes) {
     const uint64_t piece = std::min(bytes - done, kGroupBytes);
@@ -219,7 +237,7 @@ vram_status Allocation::free() {
   if (loading_) return VRAM_BUSY;
   if (!memory_.is_owned()) return VRAM_OK;
   VRAM_TRY(device_.bind());
-  if (digest_failed_) VRAM_TRY(device_.hasher().settle());
+  if (digest_failed_) VRAM_TRY(device_.hasher().synchronize());
   digest_failed_ = false;
   if (stage_ != Stage::kWiped) VRAM_TRY(wipe());
   VRAM_TRY(mapping_.release());

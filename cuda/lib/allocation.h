@@ -1,4 +1,4 @@
-/** A shard's memory: written while it is open, read-only once it is sealed, wiped before it is given back. */
+/** A shard's device memory: writable at first, read-only once sealed, wiped before it is freed. See vram.h. */
 #pragma once
 
 #include <atomic>
@@ -13,14 +13,14 @@ class Allocation {
   Allocation(std::shared_ptr<Driver> driver, Device &device, uint64_t bytes);
   ~Allocation();
 
-  /** Takes the memory. VRAM_TOO_LARGE, VRAM_OVERFLOW or VRAM_OUT_OF_MEMORY where it can't be had. */
+  /** Allocates and maps the memory. VRAM_TOO_LARGE, VRAM_OVERFLOW or VRAM_OUT_OF_MEMORY. */
   vram_status create();
 
   vram_status get_info(vram_allocation_info *out_info);
   vram_status write(uint64_t offset, const uint8_t *source, uint64_t bytes);
   vram_status read(uint64_t offset, uint8_t *destination, uint64_t bytes);
   vram_status seal();
-  /** See vram_load_seal: seals the parts that lie within the first `filled_bytes`, the last part excepted. */
+  /** See vram_load_seal: seals the parts inside the first `filled_bytes`, except the last part. */
   vram_status seal_filled(uint64_t filled_bytes, uint64_t *out_sealed_bytes);
   vram_status attest(vram_residency *out_residency);
   vram_status digest(uint64_t offset, uint64_t bytes, uint8_t *out_hashes, uint64_t out_bytes);
@@ -28,14 +28,14 @@ class Allocation {
   /** See vram_repair. */
   vram_status repair(int file, uint64_t offset, uint64_t bytes, const uint8_t *hashes, uint64_t hashes_bytes);
 
-  /** See vram_free. VRAM_OK again once all is given back. */
+  /** See vram_free. VRAM_OK if everything is freed already. */
   vram_status free();
 
-  /** A load's claim to the memory: until it ends there is no seal, no free and no second load. */
+  /** Reserves the memory for a load. Until end_load(), seal(), free() and a second begin_load() return VRAM_BUSY. */
   vram_status begin_load();
   void end_load();
 
-  /** Whether create() failed and something of it is left. */
+  /** Whether create() failed. The object then exists only until free() succeeds. */
   bool is_orphan() const { return orphan_; }
 
   Driver &driver() { return *driver_; }
@@ -50,8 +50,8 @@ class Allocation {
   vram_status check_live() const { return stage_ == Stage::kLive ? VRAM_OK : VRAM_STALE_HANDLE; }
   vram_status check_range(uint64_t offset, uint64_t bytes) const;
   vram_status check_digest(uint64_t offset, uint64_t bytes, uint64_t out_bytes) const;
-  vram_status restore(int file, uint64_t offset, uint64_t bytes, const uint8_t *hashes);
-  vram_status check_open(uint64_t offset) const;
+  vram_status write_groups(int file, uint64_t offset, uint64_t bytes, const uint8_t *hashes);
+  vram_status check_not_sealed(uint64_t offset) const;
   bool is_sealed() const { return sealed_bytes_ == bytes_; }
   vram_status protect(uint64_t until_bytes);
   vram_status unprotect();
@@ -64,10 +64,10 @@ class Allocation {
   Stage stage_ = Stage::kLive;
   bool loading_ = false;
   uint64_t part_bytes_ = 0;
-  std::atomic<uint64_t> sealed_bytes_{0};  // from the start on; grows under the staged stream's lock
+  std::atomic<uint64_t> sealed_bytes_{0};  // from the start; written under the staged stream's mutex
   std::atomic<bool> orphan_{false};
-  std::atomic<bool> digest_failed_{false};  // a kernel may be reading still
-  std::atomic<bool> write_failed_{false};   // a copy may be writing still
+  std::atomic<bool> digest_failed_{false};  // a kernel may still be reading
+  std::atomic<bool> write_failed_{false};   // a copy may still be writing
   PhysicalMemory memory_;
   Mapping mapping_;
 };

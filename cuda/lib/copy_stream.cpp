@@ -25,7 +25,7 @@ vram_status CopyStream::begin_copy(CUdeviceptr destination, const uint8_t *sourc
 vram_status CopyStream::finish_copy() {
   const vram_status status = from_driver(driver_.cuEventSynchronize(copied_));
   idle_ = status == VRAM_OK;
-  // Without the event's word the stream's must do: the caller wants its memory back.
+  // If the event fails, wait for the stream: the caller is about to reuse the source.
   if (!idle_) (void)wait_for(driver_, stream_, &idle_);
   return status;
 }

@@ -1,4 +1,4 @@
-/** Copies from pinned host memory to a device, on a stream of their own, beside whatever else the device does. */
+/** Asynchronous copies from pinned host memory to a device, on a stream of their own. */
 #pragma once
 
 #include "staged_stream.h"
@@ -12,17 +12,17 @@ class CopyStream {
   CopyStream(const CopyStream &) = delete;
   CopyStream &operator=(const CopyStream &) = delete;
 
-  /** Needs the device's context, as all of these do. */
+  /** Every function needs the device's context to be current. */
   vram_status create();
-  /** Waits for what is under way first. On failure it remembers how far it came, and another call goes on there. */
+  /** Waits for running copies first. On failure another call continues where this one stopped. */
   vram_status release();
 
-  /** Enqueues one copy; `source` is left alone until finish_copy has returned VRAM_OK. */
+  /** Enqueues a copy. `source` must not change until finish_copy() has returned VRAM_OK. */
   vram_status begin_copy(CUdeviceptr destination, const uint8_t *source, uint64_t bytes);
-  /** Whether no copy is known to be under way. */
+  /** Whether every copy is known to be finished. */
   bool is_idle() const { return idle_; }
 
-  /** Waits for the copies begun so far. */
+  /** Waits for the copies that were enqueued so far. */
   vram_status finish_copy();
 
  private:

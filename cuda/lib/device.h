@@ -1,4 +1,4 @@
-/** One GPU: its primary context, the kernels in it, and the streams by which calls reach it. */
+/** One GPU: its primary context, the kernels loaded into it, a stream for copies and a hasher. */
 #pragma once
 
 #include <string>
@@ -14,13 +14,13 @@ class Device {
   Device(const Device &) = delete;
   Device &operator=(const Device &) = delete;
 
-  /** `kernels` is a module's image, zero-terminated. VRAM_UNSUPPORTED_DEVICE without virtual memory management. */
+  /** `kernels` is a module image. VRAM_UNSUPPORTED_DEVICE if the device lacks virtual memory management. */
   vram_status open(int ordinal, const std::string &kernels);
 
-  /** Gives everything back. On failure it remembers how far it came, and another call goes on there. */
+  /** Releases everything. On failure another call continues where this one stopped. */
   vram_status close();
 
-  /** Makes the device's context the calling thread's. */
+  /** Makes the device's context current for the calling thread. */
   vram_status bind() const { return from_driver(driver_.cuCtxSetCurrent(context_)); }
 
   vram_status get_info(vram_device_info *out_info) const;

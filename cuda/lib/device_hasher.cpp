@@ -8,7 +8,7 @@
 namespace vram {
 namespace {
 
-// What is hashed at a time; its size sets that of the scratch memory: the segment's leaf hashes, then its group hashes.
+// Bytes per launch. The scratch memory holds the leaf hashes of one segment, then its group hashes.
 constexpr uint64_t kSegmentBytes = uint64_t{1} << 30;
 constexpr uint64_t kLeafBytes = kSegmentBytes / kBlockBytes * kDigestBytes;
 constexpr uint64_t kGroupHashBytes = kSegmentBytes / kGroupBytes * kDigestBytes;
@@ -38,9 +38,9 @@ vram_status DeviceHasher::digest(CUdeviceptr address, uint64_t bytes, bool one_b
   return VRAM_OK;
 }
 
-vram_status DeviceHasher::settle() {
+vram_status DeviceHasher::synchronize() {
   const std::lock_guard<std::mutex> lock(stream_.mutex());
-  return stream_.settle();
+  return stream_.synchronize();
 }
 
 vram_status DeviceHasher::digest_segment(CUdeviceptr address, uint64_t bytes, bool one_block, uint8_t *out_hashes) {

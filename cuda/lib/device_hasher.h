@@ -1,4 +1,4 @@
-/** Digests memory where it lies: runs the kernel over it, and brings back one hash a group. */
+/** Hashes device memory with the tree kernel, and copies one hash per group to the host. */
 #pragma once
 
 #include "mapping.h"
@@ -11,19 +11,19 @@ class DeviceHasher {
   explicit DeviceHasher(const DriverTable &driver)
       : stream_(driver), driver_(driver), memory_(driver), scratch_(driver) {}
 
-  /** Takes all that it will ever need, so that the device's free memory does not change later. Needs the context. */
+  /** Allocates all scratch memory at once, so that the device's free memory stays constant. Needs the context. */
   vram_status create(int device, uint64_t granularity_bytes, CUfunction kernel);
   vram_status release();
 
   /**
-   * Writes the group hashes of [address, address + bytes), 32 bytes each. Where `one_block` says that the shard is no
-   * longer than a block, the block's own hash stands for the group's. On failure `out_hashes` holds some hashes or
-   * none. One digest runs at a time; others wait.
+   * Writes the group hashes of [address, address + bytes), 32 bytes each. `one_block` says that the shard has at most
+   * one block: its hash is then the group hash. On failure `out_hashes` may be partly written. Any thread may call it;
+   * digests run one after another.
    */
   vram_status digest(CUdeviceptr address, uint64_t bytes, bool one_block, uint8_t *out_hashes);
 
-  /** After a digest that failed: returns when none of its work touches the memory any more. */
-  vram_status settle();
+  /** After a failed digest: waits until the kernel no longer reads the memory. */
+  vram_status synchronize();
 
  private:
   vram_status digest_segment(CUdeviceptr address, uint64_t bytes, bool one_block, uint8_t *out_hashes);

@@ -10,7 +10,7 @@ vram_status read_kernels(const char *path, std::string *out_image) {
   std::ifstream file(path, std::ios::binary);
   if (!file) return VRAM_KERNELS_NOT_FOUND;
   std::ostringstream image;
-  image << file.rdbuf();  // fails on a directory and on an empty file, too
+  image << file.rdbuf();  // also fails for a directory and an empty file
   if (!image) return VRAM_KERNELS_NOT_FOUND;
   *out_image = image.str();
   return VRAM_OK;

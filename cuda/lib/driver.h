@@ -1,4 +1,4 @@
-/** What vram_open makes: a loaded driver, its devices, the staging slots. */
+/** An open driver: its function table, its devices and the staging slots. */
 #pragma once
 
 #include <memory>
@@ -17,8 +17,7 @@ class Driver {
 
   vram_status open(const vram_options &options);
 
-  /** Gives devices and staging back; from the first call on the driver is not open. Another call goes on after a
-   * failure. */
+  /** Releases devices and staging. The driver counts as closed from the first call; another call continues. */
   vram_status close();
 
   /** Every call into the library holds this shared; vram_close holds it exclusively, so no other call is running. */

@@ -1,4 +1,4 @@
-/** The driver's functions, found by name in a library that was named at run time. libvram is linked with no driver. */
+/** The driver's functions, looked up by name at run time. libvram links no CUDA library. */
 #pragma once
 
 #include "../include/cuda_driver.h"
@@ -10,7 +10,7 @@ namespace vram {
 template <typename Signature>
 class DriverFunction;
 
-/** One function of the driver. Every call of it is watched by driver_watchdog.h. */
+/** One function of the driver. driver_watchdog.h watches each call. */
 template <typename... Parameters>
 class DriverFunction<CUresult(Parameters...)> {
  public:
@@ -35,8 +35,8 @@ struct DriverTable {
 };
 
 /**
- * Loads the library and fills the table. VRAM_DRIVER_NOT_FOUND where it can't be loaded, VRAM_DRIVER_INCOMPLETE where
- * it lacks a function. The library stays loaded until the process ends: a driver keeps threads that outlive any handle.
+ * Loads the library and fills the table. VRAM_DRIVER_NOT_FOUND if it cannot be loaded, VRAM_DRIVER_INCOMPLETE if it
+ * lacks a function. The library is never unloaded, because a driver's threads outlive every handle.
  */
 vram_status load_driver_table(const char *path, DriverTable *out_table);
 

@@ -22,7 +22,7 @@ Threads &threads() {
   return *instance;
 }
 
-/** When this thread entered the driver, 0 while it is outside; known to all as long as the thread lives. */
+/** When this thread entered the driver, or 0. Registered for other threads while this thread exists. */
 class ThisThread {
  public:
   ThisThread() {
@@ -37,7 +37,7 @@ class ThisThread {
   ThisThread(const ThisThread &) = delete;
   ThisThread &operator=(const ThisThread &) = delete;
 
-  void note(uint64_t entered) { entered_.store(entered, std::memory_order_relaxed); }
+  void set_entered(uint64_t entered) { entered_.store(entered, std::memory_order_relaxed); }
 
  private:
   Entered entered_{0};
@@ -56,11 +56,11 @@ uint64_t now_ns() {
 }  // namespace
 
 DriverCall::DriverCall() {
-  this_thread().note(now_ns());
+  this_thread().set_entered(now_ns());
 }
 
 DriverCall::~DriverCall() {
-  this_thread().note(0);
+  this_thread().set_entered(0);
 }
 
 uint64_t oldest_driver_call() {

@@ -1,11 +1,11 @@
-/** Who is inside the driver, and since when: a call that never returns can only be seen from outside. */
+/** Detects driver calls that hang. A call that never returns can only be seen from another thread. */
 #pragma once
 
 #include <cstdint>
 
 namespace vram {
 
-/** Notes, for as long as it lives, that this thread is inside the driver. They do not nest. */
+/** Marks this thread as inside the driver while the object exists. Must not be nested. */
 class DriverCall {
  public:
   DriverCall();
@@ -14,7 +14,7 @@ class DriverCall {
   DriverCall &operator=(const DriverCall &) = delete;
 };
 
-/** When the call that has been under way longest began, in nanoseconds of the monotonic clock; 0 where none is. */
+/** When the longest running call started, in nanoseconds of the monotonic clock; 0 if no call is running. */
 uint64_t oldest_driver_call();
 
 }  // namespace vram

@@ -1,6 +1,6 @@
 /**
- * The numbers that stand for objects outside the library. Each is issued once: what a number named may be gone, but no
- * number ever names something else. Three kinds never meet, since a kind is part of its numbers.
+ * Handles: the numbers that name objects outside the library. A number is never reused, so a stale handle is detected.
+ * The kind is part of the number, so a handle of another kind is detected as well. Any thread may call any function.
  */
 #pragma once
 
@@ -29,7 +29,7 @@ class Handles {
     return handle;
   }
 
-  /** Whoever holds the pointer may use the object, even when another thread retires the handle meanwhile. */
+  /** The object stays valid while the caller holds the pointer, even if another thread retires the handle. */
   vram_status find(uint64_t handle, std::shared_ptr<Object> *out_object) {
     const std::lock_guard<std::mutex> lock(mutex_);
     const auto found = objects_.find(handle);
@@ -39,7 +39,7 @@ class Handles {
   }
 
   void retire(uint64_t handle) {
-    std::shared_ptr<Object> object;  // outlives the lock, so that no destructor runs inside it
+    std::shared_ptr<Object> object;  // outlives the lock, so that no destructor runs under it
     const std::lock_guard<std::mutex> lock(mutex_);
     const auto found = objects_.find(handle);
     if (found == objects_.end()) return;
@@ -53,7 +53,7 @@ class Handles {
   }
 
  private:
-  // 51 bits of serial and 2 of kind: below 2^53, so that a JavaScript number holds it.
+  // 51 bits of serial number and 2 of kind: below 2^53, so that a JavaScript number can hold it.
   static constexpr uint64_t kKinds = 4;
   static uint64_t number(uint64_t serial) { return serial * kKinds + static_cast<uint64_t>(kKind); }
 

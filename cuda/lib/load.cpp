@@ -30,13 +30,13 @@ vram_status Load::open() {
   return copy_stream_.create();
 }
 
-vram_status Load::enter(Lock *out_lock) {
+vram_status Load::acquire(Lock *out_lock) {
   *out_lock = Lock(mutex_, std::try_to_lock);
   if (!out_lock->owns_lock()) return VRAM_BUSY;
   return closed_ ? VRAM_STALE_HANDLE : failure_;
 }
 
-vram_status Load::check_room(uint64_t bytes) const {
+vram_status Load::check_overrun(uint64_t bytes) const {
   return bytes <= bytes_ - received_bytes_ ? VRAM_OK : VRAM_LOAD_OVERRUN;
 }
 
@@ -53,9 +53,9 @@ vram_status Load::push(uint32_t slot, uint64_t bytes) {
   if (bytes == 0) return VRAM_ZERO_LENGTH;
   if (slot >= driver_->slot_count() || bytes > VRAM_STAGING_SLOT_BYTES) return VRAM_OUT_OF_BOUNDS;
   Lock lock;
-  VRAM_TRY(enter(&lock));
-  VRAM_TRY(check_room(bytes));
-  return failure_ = take(driver_->slot(slot), bytes);
+  VRAM_TRY(acquire(&lock));
+  VRAM_TRY(check_overrun(bytes));
+  return failure_ = append(driver_->slot(slot), bytes);
 }
 
 vram_status Load::load_file(int file, uint64_t file_offset, uint64_t bytes, const std::vector<uint32_t> &slots) {
@@ -64,7 +64,7 @@ vram_status Load::load_file(int file, uint64_t file_offset, uint64_t bytes, cons
   if (__builtin_add_overflow(file_offset, bytes, &file_end)) return VRAM_OVERFLOW;
   FileSource source(file, file_offset);
   uint64_t all_bytes = 0;
-  return take_from(source, bytes, slots, &all_bytes);
+  return load_from(source, bytes, slots, &all_bytes);
 }
 
 vram_status Load::load_socket(int socket, uint64_t bytes, uint32_t wait_ms, const std::vector<uint32_t> &slots,
@@ -72,44 +72,44 @@ vram_status Load::load_socket(int socket, uint64_t bytes, uint32_t wait_ms, cons
   if (bytes == 0 || slots.empty()) return VRAM_ZERO_LENGTH;
   if (wait_ms > INT32_MAX) return VRAM_OUT_OF_BOUNDS;
   SocketSource source(socket, wait_ms);
-  return take_from(source, bytes, slots, out_received);
+  return load_from(source, bytes, slots, out_received);
 }
 
-vram_status Load::take_from(Source &source, uint64_t bytes, const std::vector<uint32_t> &slots,
+vram_status Load::load_from(Source &source, uint64_t bytes, const std::vector<uint32_t> &slots,
                             uint64_t *out_received) {
   VRAM_TRY(check_slots(slots));
   Lock lock;
-  VRAM_TRY(enter(&lock));
-  VRAM_TRY(check_room(bytes));
+  VRAM_TRY(acquire(&lock));
+  VRAM_TRY(check_overrun(bytes));
   const uint64_t before_bytes = received_bytes_;
-  failure_ = read_and_take(source, bytes, slots);
+  failure_ = read_and_append(source, bytes, slots);
   if (failure_ == VRAM_OK) *out_received = received_bytes_ - before_bytes;
   return failure_;
 }
 
-vram_status Load::read_and_take(Source &source, uint64_t bytes, const std::vector<uint32_t> &slots) {
+vram_status Load::read_and_append(Source &source, uint64_t bytes, const std::vector<uint32_t> &slots) {
   std::vector<uint8_t *> buffers;
   for (const uint32_t slot : slots) buffers.push_back(driver_->slot(slot));
-  // Pieces end where slots of the whole shard would, so that they are made of whole blocks, whatever came before.
+  // Pieces end at slot boundaries of the whole shard, so that they consist of whole blocks.
   const uint64_t first_bytes = VRAM_STAGING_SLOT_BYTES - received_bytes_ % VRAM_STAGING_SLOT_BYTES;
   ReadAhead reader(source, bytes, first_bytes, std::move(buffers));
   for (;;) {
     ReadAhead::Piece piece = {};
     VRAM_TRY(reader.next(&piece));
     if (piece.bytes == 0) return VRAM_OK;
-    VRAM_TRY(take(piece.data, piece.bytes));
-    reader.give_back();
+    VRAM_TRY(append(piece.data, piece.bytes));
+    reader.release_oldest();
   }
 }
 
-vram_status Load::take(const uint8_t *data, uint64_t bytes) {
+vram_status Load::append(const uint8_t *data, uint64_t bytes) {
   vram_status status = VRAM_OK;
   if (allocation_ != nullptr) {
     VRAM_TRY(allocation_->device().bind());
     status = copy_stream_.begin_copy(allocation_->address() + received_bytes_, data, bytes);
   }
   if (status == VRAM_OK) status = digest(data, bytes);
-  // Even after a failure: the slot is the caller's again when this returns.
+  // After a failure as well: the caller owns the slot again when this function returns.
   if (allocation_ != nullptr) status = first_failure(status, copy_stream_.finish_copy());
   received_bytes_ += bytes;
   return status;
@@ -129,7 +129,7 @@ vram_status Load::digest(const uint8_t *data, uint64_t bytes) try {
 
 vram_status Load::seal(uint64_t *out_sealed_bytes) {
   Lock lock;
-  VRAM_TRY(enter(&lock));
+  VRAM_TRY(acquire(&lock));
   uint64_t sealed_bytes = 0;
   if (allocation_ != nullptr) VRAM_TRY(failure_ = allocation_->seal_filled(received_bytes_, &sealed_bytes));
   *out_sealed_bytes = sealed_bytes;
@@ -138,7 +138,7 @@ vram_status Load::seal(uint64_t *out_sealed_bytes) {
 
 vram_status Load::finish(vram_load_result *out_result) {
   Lock lock;
-  VRAM_TRY(enter(&lock));
+  VRAM_TRY(acquire(&lock));
   if (received_bytes_ != bytes_) return VRAM_LOAD_INCOMPLETE;
   if (!result_.has_value()) {
     vram_load_result result = {};
@@ -153,18 +153,18 @@ vram_status Load::finish(vram_load_result *out_result) {
 vram_status Load::close() {
   const Lock lock(mutex_);
   if (closed_) return VRAM_OK;
-  // Whatever becomes of the rest: memory that no copy touches any more is the allocation's to give back.
-  if (copy_stream_.is_idle()) end_claim();
+  // The allocation can be freed once no copy uses it, even if a later step fails.
+  if (copy_stream_.is_idle()) release_allocation();
   if (allocation_ != nullptr) {
     VRAM_TRY(failure_ = allocation_->device().bind());
     VRAM_TRY(failure_ = copy_stream_.release());
-    end_claim();
+    release_allocation();
   }
   closed_ = true;
   return VRAM_OK;
 }
 
-void Load::end_claim() {
+void Load::release_allocation() {
   if (holds_allocation_) allocation_->end_load();
   holds_allocation_ = false;
 }

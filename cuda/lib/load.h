@@ -1,4 +1,4 @@
-/** A shard on its way in: bytes are digested on the host while they are copied to the device. */
+/** A load: bytes are digested on the host while they are copied to the device. See vram.h. */
 #pragma once
 
 #include <memory>
@@ -15,9 +15,9 @@ namespace vram {
 
 class Load {
  public:
-  /** Digests alone; takes no device call, ever. */
+  /** Only digests; makes no driver call. */
   Load(std::shared_ptr<Driver> driver, uint64_t bytes, uint32_t flags);
-  /** Copies to the start of the allocation, too, which it holds from open() to close(). */
+  /** Also copies to the start of the allocation, which it reserves from open() to close(). */
   Load(std::shared_ptr<Allocation> allocation, uint32_t flags);
   ~Load();
 
@@ -29,7 +29,7 @@ class Load {
   vram_status seal(uint64_t *out_sealed_bytes);
   vram_status finish(vram_load_result *out_result);
 
-  /** See vram_load_close. VRAM_OK again once it is closed. */
+  /** See vram_load_close. VRAM_OK if it is closed already. */
   vram_status close();
 
   Driver &driver() { return *driver_; }
@@ -37,24 +37,24 @@ class Load {
  private:
   using Lock = std::unique_lock<std::mutex>;
 
-  vram_status enter(Lock *out_lock);
-  void end_claim();
-  vram_status check_room(uint64_t bytes) const;
+  vram_status acquire(Lock *out_lock);
+  void release_allocation();
+  vram_status check_overrun(uint64_t bytes) const;
   vram_status check_slots(const std::vector<uint32_t> &slots) const;
-  vram_status take_from(Source &source, uint64_t bytes, const std::vector<uint32_t> &slots, uint64_t *out_received);
-  vram_status read_and_take(Source &source, uint64_t bytes, const std::vector<uint32_t> &slots);
-  vram_status take(const uint8_t *data, uint64_t bytes);
+  vram_status load_from(Source &source, uint64_t bytes, const std::vector<uint32_t> &slots, uint64_t *out_received);
+  vram_status read_and_append(Source &source, uint64_t bytes, const std::vector<uint32_t> &slots);
+  vram_status append(const uint8_t *data, uint64_t bytes);
   vram_status digest(const uint8_t *data, uint64_t bytes);
 
   const std::shared_ptr<Driver> driver_;
-  const std::shared_ptr<Allocation> allocation_;  // null for a load that only digests
+  const std::shared_ptr<Allocation> allocation_;  // null if the load only digests
   const uint64_t bytes_;
   const uint32_t flags_;
 
-  std::mutex mutex_;  // held by the one call at work
+  std::mutex mutex_;  // held during each call
   uint64_t received_bytes_ = 0;
-  vram_status failure_ = VRAM_OK;  // what every later call answers once a step has failed
-  bool closed_ = false;            // into an allocation, true until open() holds it
+  vram_status failure_ = VRAM_OK;  // the first failure; every later call returns it
+  bool closed_ = false;            // with an allocation: true until open() has reserved it
   bool holds_allocation_ = false;
   Sha256 flat_;
   TreeHasher tree_;

@@ -1,7 +1,5 @@
 #include "mapping.h"
 
-#include <algorithm>
-
 namespace vram {
 
 vram_status Mapping::create(int device, const PhysicalMemory &memory) {
@@ -11,7 +9,7 @@ vram_status Mapping::create(int device, const PhysicalMemory &memory) {
   part_bytes_ = memory.part_bytes();
   for (const CUmemGenericAllocationHandle part : memory.parts()) {
     const uint64_t offset = mapped_parts_ * part_bytes_;
-    const uint64_t length = std::min(part_bytes_, bytes_ - offset);
+    const uint64_t length = part_length(bytes_, part_bytes_, offset);
     VRAM_TRY(from_driver(driver_.cuMemMap(address_ + offset, length, 0, part, 0)));
     ++mapped_parts_;
   }
@@ -24,10 +22,10 @@ vram_status Mapping::set_access(uint64_t offset, uint64_t bytes, CUmemAccess_fla
 }
 
 vram_status Mapping::release() {
-  // A mapping goes as it came: one call may not end two.
+  // cuMemUnmap() takes exactly the range of one cuMemMap().
   for (; mapped_parts_ != 0; --mapped_parts_) {
     const uint64_t offset = (mapped_parts_ - 1) * part_bytes_;
-    VRAM_TRY(from_driver(driver_.cuMemUnmap(address_ + offset, std::min(part_bytes_, bytes_ - offset))));
+    VRAM_TRY(from_driver(driver_.cuMemUnmap(address_ + offset, part_length(bytes_, part_bytes_, offset))));
   }
   if (bytes_ != 0) VRAM_TRY(from_driver(driver_.cuMemAddressFree(address_, bytes_)));
   bytes_ = 0;

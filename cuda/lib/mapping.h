@@ -1,4 +1,4 @@
-/** A run of device addresses that leads to physical memory, and what the device may do there. */
+/** A range of device addresses mapped to physical memory, and the device's access to it. */
 #pragma once
 
 #include "physical_memory.h"
@@ -12,15 +12,15 @@ class Mapping {
   Mapping(const Mapping &) = delete;
   Mapping &operator=(const Mapping &) = delete;
 
-  /** Reserves addresses, maps all of the memory there, and lets `device`, and no other, read and write it. */
+  /** Reserves addresses, maps all of `memory` there, and gives `device`, and no other, read and write access. */
   vram_status create(int device, const PhysicalMemory &memory);
 
-  /** Changes what the device may do: CU_MEM_ACCESS_FLAGS_PROT_READ or CU_MEM_ACCESS_FLAGS_PROT_READWRITE. */
+  /** `access` is CU_MEM_ACCESS_FLAGS_PROT_READ or CU_MEM_ACCESS_FLAGS_PROT_READWRITE. */
   vram_status set_access(CUmemAccess_flags access) { return set_access(0, bytes_, access); }
-  /** The same for a range that is made of whole parts of the memory. */
+  /** The same for a range of whole parts. */
   vram_status set_access(uint64_t offset, uint64_t bytes, CUmemAccess_flags access);
 
-  /** Unmaps and gives the addresses back. On failure it remembers how far it came, and another call goes on there. */
+  /** Unmaps and frees the addresses. On failure another call continues where this one stopped. */
   vram_status release();
 
   CUdeviceptr address() const { return address_; }
@@ -30,12 +30,12 @@ class Mapping {
   const DriverTable &driver_;
   int device_ = 0;
   CUdeviceptr address_ = 0;
-  uint64_t bytes_ = 0;  // 0: no address is reserved
+  uint64_t bytes_ = 0;  // 0 if no address is reserved
   uint64_t part_bytes_ = 0;
   uint64_t mapped_parts_ = 0;
 };
 
-/** Memory and its mapping at one stroke, for callers that need both; what was done is undone by their destructors. */
+/** Creates the memory and its mapping. On failure their release() or destructors undo what was done. */
 vram_status create_mapped(int device, uint64_t bytes, uint64_t part_bytes, PhysicalMemory &memory, Mapping &mapping);
 
 }  // namespace vram

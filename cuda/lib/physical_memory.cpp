@@ -1,7 +1,5 @@
 #include "physical_memory.h"
 
-#include <algorithm>
-
 namespace vram {
 
 CUmemAllocationProp PhysicalMemory::properties(int device) {
@@ -18,7 +16,7 @@ vram_status PhysicalMemory::create(int device, uint64_t bytes, uint64_t part_byt
   parts_.reserve(bytes / part_bytes + 1);
   for (uint64_t offset = 0; offset < bytes; offset += part_bytes) {
     CUmemGenericAllocationHandle part = 0;
-    const uint64_t length = std::min(part_bytes, bytes - offset);
+    const uint64_t length = part_length(bytes, part_bytes, offset);
     VRAM_TRY(from_driver(driver_.cuMemCreate(&part, length, &prop, 0), VRAM_OUT_OF_MEMORY));
     parts_.push_back(part);
   }
@@ -26,8 +24,8 @@ vram_status PhysicalMemory::create(int device, uint64_t bytes, uint64_t part_byt
 }
 
 vram_status PhysicalMemory::release() {
-  for (; !owed_references_.empty(); owed_references_.pop_back()) {
-    VRAM_TRY(from_driver(driver_.cuMemRelease(owed_references_.back())));
+  for (; !unreleased_references_.empty(); unreleased_references_.pop_back()) {
+    VRAM_TRY(from_driver(driver_.cuMemRelease(unreleased_references_.back())));
   }
   for (; !parts_.empty(); parts_.pop_back()) VRAM_TRY(from_driver(driver_.cuMemRelease(parts_.back())));
   return VRAM_OK;
@@ -37,7 +35,7 @@ vram_status PhysicalMemory::release_reference(CUmemGenericAllocationHandle refer
   const vram_status status = from_driver(driver_.cuMemRelease(reference));
   if (status == VRAM_OK) return VRAM_OK;
   const std::lock_guard<std::mutex> lock(mutex_);
-  owed_references_.push_back(reference);
+  unreleased_references_.push_back(reference);
   return status;
 }
 

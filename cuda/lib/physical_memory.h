@@ -1,6 +1,7 @@
-/** Pages of one device's own memory: owning them, apart from being able to address them (Mapping). */
+/** Physical memory of one device. A Mapping makes it addressable. */
 #pragma once
 
+#include <algorithm>
 #include <mutex>
 #include <vector>
 
@@ -8,9 +9,14 @@
 
 namespace vram {
 
-/** The least multiple that is not below `value`, where 64 bits hold it. */
+/** Rounds up to a multiple. The result must fit in 64 bits. */
 inline uint64_t round_up(uint64_t value, uint64_t multiple) {
   return value / multiple * multiple + (value % multiple != 0 ? multiple : 0);
+}
+
+/** Memory is made of parts of `part_bytes`; the last one may be shorter. Returns the length of the part at `offset`. */
+inline uint64_t part_length(uint64_t bytes, uint64_t part_bytes, uint64_t offset) {
+  return std::min(part_bytes, bytes - offset);
 }
 
 class PhysicalMemory {
@@ -20,20 +26,21 @@ class PhysicalMemory {
   PhysicalMemory(const PhysicalMemory &) = delete;
   PhysicalMemory &operator=(const PhysicalMemory &) = delete;
 
-  /** What the driver is asked for: pinned pages of that device, which nobody else can be given. */
+  /** Properties of pinned memory of a device, without a handle that could be exported. */
   static CUmemAllocationProp properties(int device);
 
   /**
-   * Takes `bytes` in parts of `part_bytes`, the last of which may be shorter: all multiples of the device's
-   * granularity. VRAM_OUT_OF_MEMORY when it has no room.
+   * Allocates `bytes` in parts of `part_bytes`, one cuMemCreate() each. Both are multiples of the device's granularity.
+   * VRAM_OUT_OF_MEMORY if the device has not enough; release() then frees the parts that were created.
    */
   vram_status create(int device, uint64_t bytes, uint64_t part_bytes);
 
-  /** Gives the pages back. On failure some are still owned, and another call tries again. */
+  /** Frees the memory. On failure some parts are still owned; another call continues. */
   vram_status release();
 
-  /** Gives back one more reference to the pages, which the driver has retained for a question about them. On failure
-   *  release() tries again: a reference that stays would keep the pages from ever being free. Any thread may call it.
+  /**
+   * Releases a reference from cuMemRetainAllocationHandle(). On failure release() retries it, because one reference
+   * keeps the memory allocated. Any thread may call it.
    */
   vram_status release_reference(CUmemGenericAllocationHandle reference);
 
@@ -48,7 +55,7 @@ class PhysicalMemory {
   uint64_t part_bytes_ = 0;
   uint64_t bytes_ = 0;
   std::mutex mutex_;
-  std::vector<CUmemGenericAllocationHandle> owed_references_;
+  std::vector<CUmemGenericAllocationHandle> unreleased_references_;
 };
 
 }  // namespace vram

@@ -1,4 +1,4 @@
-/** Host memory that the driver has pinned, so that a device copies to and from it on its own. */
+/** Page-locked host memory, which a device can copy to and from asynchronously. */
 #pragma once
 
 #include "driver_table.h"
@@ -12,10 +12,10 @@ class PinnedBuffer {
   PinnedBuffer(const PinnedBuffer &) = delete;
   PinnedBuffer &operator=(const PinnedBuffer &) = delete;
 
-  /** Usable by every device. Needs a current context. VRAM_HOST_OUT_OF_MEMORY when the host has no room. */
+  /** Usable by every device. Needs a current context. VRAM_HOST_OUT_OF_MEMORY if the host has not enough memory. */
   vram_status create(uint64_t bytes);
 
-  /** On failure the memory is still owned, and another call tries again. */
+  /** On failure the memory is still owned; another call retries. */
   vram_status release();
 
   uint8_t *data() const { return data_; }

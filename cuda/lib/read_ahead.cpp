@@ -21,8 +21,7 @@ ReadAhead::~ReadAhead() {
 }
 
 void ReadAhead::read_all() {
-  // It is woken often and briefly: as a batch it takes no CPU from the thread that digests, which would rather not be
-  // stopped.
+  // This thread wakes often and briefly. SCHED_BATCH keeps it from preempting the thread that digests.
   const sched_param batch = {};
   (void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &batch);
   std::unique_lock<std::mutex> lock(mutex_);
@@ -57,7 +56,7 @@ vram_status ReadAhead::next(Piece *out_piece) {
   return VRAM_OK;
 }
 
-void ReadAhead::give_back() {
+void ReadAhead::release_oldest() {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     --held_;

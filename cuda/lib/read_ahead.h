@@ -1,4 +1,4 @@
-/** Reads a run of a source into slots, ahead of whoever uses them, on a thread of its own. */
+/** Reads a source into slots on a thread of its own, ahead of the consumer. */
 #pragma once
 
 #include <condition_variable>
@@ -16,12 +16,12 @@ class ReadAhead {
  public:
   struct Piece {
     const uint8_t *data;
-    uint64_t bytes;  // 0: the run has ended
+    uint64_t bytes;  // 0 at the end
   };
 
   /**
-   * Starts reading. The slots are VRAM_STAGING_SLOT_BYTES each, at least one, all different. The first piece is at most
-   * `first_bytes` long, the others fill a slot, the last excepted.
+   * Starts reading `bytes` bytes. There is at least one slot, all are different, each has VRAM_STAGING_SLOT_BYTES. The
+   * first piece has at most `first_bytes`; every other piece except the last fills a slot.
    */
   ReadAhead(Source &source, uint64_t bytes, uint64_t first_bytes, std::vector<uint8_t *> slots);
   /** Stops reading and waits for the thread. */
@@ -29,11 +29,11 @@ class ReadAhead {
   ReadAhead(const ReadAhead &) = delete;
   ReadAhead &operator=(const ReadAhead &) = delete;
 
-  /** The next piece in order, when it has been read; what the source fails with. */
+  /** Waits for the next piece. Returns the source's status once all pieces before the failure were returned. */
   vram_status next(Piece *out_piece);
 
-  /** Gives the slot of the oldest piece that is still held back to the reader. */
-  void give_back();
+  /** Returns the slot of the oldest piece to the reader. */
+  void release_oldest();
 
  private:
   void read_all();
@@ -45,12 +45,12 @@ class ReadAhead {
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<Piece> filled_;  // read, and not yet taken
-  uint64_t held_ = 0;         // slots that are being read into, filled, or taken and not given back
+  std::deque<Piece> filled_;  // read, not yet returned by next()
+  uint64_t held_ = 0;         // slots in use: being read into, filled, or held by the consumer
   vram_status status_ = VRAM_OK;
   bool ended_ = false;
   bool stopped_ = false;
-  std::thread thread_;  // last: it uses all the others
+  std::thread thread_;  // last: the thread uses all other members
 };
 
 }  // namespace vram

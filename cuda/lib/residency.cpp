@@ -5,7 +5,7 @@
 namespace vram {
 namespace {
 
-vram_status inspect_pointer(const DriverTable &driver, const ResidencyClaim &claim, CUdeviceptr address,
+vram_status inspect_pointer(const DriverTable &driver, const ExpectedResidency &expected, CUdeviceptr address,
                             uint32_t &violations) {
   unsigned memory_type = 0;
   void *host_pointer = nullptr;
@@ -19,11 +19,11 @@ vram_status inspect_pointer(const DriverTable &driver, const ResidencyClaim &cla
   if (memory_type != CU_MEMORYTYPE_DEVICE) violations |= VRAM_VIOLATION_MEMORY_TYPE;
   if (host_pointer != nullptr) violations |= VRAM_VIOLATION_HOST_POINTER;
   if (is_managed != 0) violations |= VRAM_VIOLATION_MANAGED;
-  if (ordinal != claim.device) violations |= VRAM_VIOLATION_ORDINAL;
+  if (ordinal != expected.device) violations |= VRAM_VIOLATION_ORDINAL;
   return VRAM_OK;
 }
 
-vram_status inspect_pages(const DriverTable &driver, const ResidencyClaim &claim, CUdeviceptr address,
+vram_status inspect_pages(const DriverTable &driver, const ExpectedResidency &expected, CUdeviceptr address,
                           PhysicalMemory &memory, uint32_t &violations) {
   CUmemGenericAllocationHandle reference = 0;
   VRAM_TRY(from_driver(driver.cuMemRetainAllocationHandle(&reference, reinterpret_cast<void *>(address))));
@@ -32,18 +32,18 @@ vram_status inspect_pages(const DriverTable &driver, const ResidencyClaim &claim
   VRAM_TRY(first_failure(answered, memory.release_reference(reference)));
 
   if (prop.location.type != CU_MEM_LOCATION_TYPE_DEVICE) violations |= VRAM_VIOLATION_LOCATION;
-  if (prop.location.id != claim.device) violations |= VRAM_VIOLATION_LOCATION_ID;
+  if (prop.location.id != expected.device) violations |= VRAM_VIOLATION_LOCATION_ID;
   return VRAM_OK;
 }
 
-vram_status inspect_access(const DriverTable &driver, const ResidencyClaim &claim, CUdeviceptr address,
+vram_status inspect_access(const DriverTable &driver, const ExpectedResidency &expected, CUdeviceptr address,
                            uint32_t &violations) {
-  for (int device = 0; device < claim.device_count; ++device) {
+  for (int device = 0; device < expected.device_count; ++device) {
     const CUmemLocation location = {CU_MEM_LOCATION_TYPE_DEVICE, device};
     unsigned long long access = 0;
     VRAM_TRY(from_driver(driver.cuMemGetAccess(&access, &location, address)));
-    if (device == claim.device) {
-      if (access != static_cast<unsigned>(claim.access)) violations |= VRAM_VIOLATION_ACCESS;
+    if (device == expected.device) {
+      if (access != static_cast<unsigned>(expected.access)) violations |= VRAM_VIOLATION_ACCESS;
     } else if (access != CU_MEM_ACCESS_FLAGS_PROT_NONE) {
       violations |= VRAM_VIOLATION_FOREIGN_ACCESS;
     }
@@ -53,13 +53,13 @@ vram_status inspect_access(const DriverTable &driver, const ResidencyClaim &clai
 
 }  // namespace
 
-vram_status inspect_residency(const DriverTable &driver, const ResidencyClaim &claim, PhysicalMemory &memory,
+vram_status inspect_residency(const DriverTable &driver, const ExpectedResidency &expected, PhysicalMemory &memory,
                               uint32_t *out_violations) {
   uint32_t violations = 0;
-  for (const CUdeviceptr address : {claim.address, claim.address + claim.bytes - 1}) {
-    VRAM_TRY(inspect_pointer(driver, claim, address, violations));
-    VRAM_TRY(inspect_pages(driver, claim, address, memory, violations));
-    VRAM_TRY(inspect_access(driver, claim, address, violations));
+  for (const CUdeviceptr address : {expected.address, expected.address + expected.bytes - 1}) {
+    VRAM_TRY(inspect_pointer(driver, expected, address, violations));
+    VRAM_TRY(inspect_pages(driver, expected, address, memory, violations));
+    VRAM_TRY(inspect_access(driver, expected, address, violations));
   }
   *out_violations = violations;
   return VRAM_OK;

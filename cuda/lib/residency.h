@@ -1,12 +1,12 @@
-/** Asks the driver where memory is and who may touch it, and holds the answer against what was promised. */
+/** Asks the driver where memory is and who can access it, and compares the answers with what is expected. */
 #pragma once
 
 #include "physical_memory.h"
 
 namespace vram {
 
-/** What the memory is said to be: `access` for `device`, nothing for any other of `device_count`. */
-struct ResidencyClaim {
+/** Expected: `device` has `access`, and none of the other devices has any. */
+struct ExpectedResidency {
   CUdeviceptr address;
   uint64_t bytes;
   int device;
@@ -14,9 +14,11 @@ struct ResidencyClaim {
   CUmemAccess_flags access;
 };
 
-/** Writes every VRAM_VIOLATION_* that the driver's answers show. Fails only when the driver does not answer. `memory`
- * is what the claim is about: it answers for the references that the driver hands out on the way. */
-vram_status inspect_residency(const DriverTable &driver, const ResidencyClaim &claim, PhysicalMemory &memory,
+/**
+ * Writes the VRAM_VIOLATION_* bits that the driver's answers show. Fails only if a driver call fails. `memory` is the
+ * memory in question; it owns the references that the driver returns during the inspection.
+ */
+vram_status inspect_residency(const DriverTable &driver, const ExpectedResidency &expected, PhysicalMemory &memory,
                               uint32_t *out_violations);
 
 }  // namespace vram

@@ -34,7 +34,7 @@ vram_status FileSource::read(uint8_t *slot, uint64_t bytes, uint64_t *out_read) 
 }
 
 vram_status SocketSource::read(uint8_t *slot, uint64_t bytes, uint64_t *out_read) {
-  // The time is for the whole read, so that a byte now and then does not stretch it.
+  // The deadline is for the whole read, so that single bytes do not extend it.
   const Clock::time_point end = Clock::now() + std::chrono::milliseconds(wait_ms_);
   uint64_t done = 0;
   while (done < bytes) {
@@ -45,7 +45,7 @@ vram_status SocketSource::read(uint8_t *slot, uint64_t bytes, uint64_t *out_read
     }
     if (got < 0 && errno == EINTR) continue;
     const bool empty = got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
-    // What came before the end is handed on; the next read tells of it.
+    // Bytes that came before the end are returned first; the next read reports the end.
     if (!empty && done == 0) return VRAM_SOCKET_CLOSED;
     if (!empty) break;
     pollfd readable = {socket_, POLLIN, 0};

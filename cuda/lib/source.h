@@ -1,4 +1,4 @@
-/** Where the bytes of a shard come from. */
+/** A source of bytes: a file or a socket. */
 #pragma once
 
 #include <cstdint>
@@ -11,11 +11,11 @@ class Source {
  public:
   virtual ~Source() = default;
 
-  /** Writes the next bytes to `slot`, up to `bytes`. Fewer, or none, say that there are no more for now. */
+  /** Writes the next bytes to `slot`, at most `bytes`. Fewer than `bytes` means that there are no more for now. */
   virtual vram_status read(uint8_t *slot, uint64_t bytes, uint64_t *out_read) = 0;
 };
 
-/** A run of an open file, which must have all of it. VRAM_FILE_TOO_SHORT, VRAM_FILE_ERROR. */
+/** A range of an open file. Fails with VRAM_FILE_TOO_SHORT or VRAM_FILE_ERROR. */
 class FileSource : public Source {
  public:
   FileSource(int file, uint64_t offset) : file_(file), offset_(offset) {}
@@ -26,7 +26,7 @@ class FileSource : public Source {
   uint64_t offset_;
 };
 
-/** What a connected socket brings, as long as it does not stay empty for `wait_ms`. VRAM_SOCKET_CLOSED. */
+/** A connected socket. One read takes at most `wait_ms`. Fails with VRAM_SOCKET_CLOSED. */
 class SocketSource : public Source {
  public:
   SocketSource(int socket, uint32_t wait_ms) : socket_(socket), wait_ms_(wait_ms) {}

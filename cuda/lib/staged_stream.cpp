@@ -18,25 +18,25 @@ vram_status StagedStream::create(uint64_t buffer_bytes) {
 
 vram_status StagedStream::release() {
   if (stream_ != nullptr) {
-    VRAM_TRY(settle());
+    VRAM_TRY(synchronize());
     VRAM_TRY(from_driver(driver_.cuStreamDestroy_v2(stream_)));
     stream_ = nullptr;
   }
   return buffer_.release();
 }
 
-vram_status StagedStream::settle() {
-  if (!unsettled_) return VRAM_OK;
+vram_status StagedStream::synchronize() {
+  if (!pending_) return VRAM_OK;
   bool idle = false;
   const vram_status status = wait_for(driver_, stream_, &idle);
-  unsettled_ = !idle;
+  pending_ = !idle;
   return status;
 }
 
 vram_status StagedStream::copy_in(CUdeviceptr destination, const uint8_t *source, uint64_t bytes) {
   for (uint64_t done = 0; done < bytes;) {
     const uint64_t piece = std::min(bytes - done, buffer_.bytes());
-    VRAM_TRY(settle());
+    VRAM_TRY(synchronize());
     std::memcpy(buffer_.data(), source + done, piece);
     VRAM_TRY(run([&](CUstream stream) {
       return from_driver(driver_.cuMemcpyHtoDAsync_v2(destination + done, buffer_.data(), piece, stream));

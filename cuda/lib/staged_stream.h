@@ -1,8 +1,8 @@
 /**
- * A stream with a pinned buffer of its own: the way by which calls put work on a device and wait for it.
+ * A CUDA stream with a pinned staging buffer: enqueues work on a device and waits for it.
  *
- * Copies go through the buffer, never straight to a caller's memory. When the driver fails to say that a copy is done,
- * the call returns while the copy may still be under way; it then touches memory that lives as long as the device.
+ * Copies go through the buffer, never directly to a caller's memory. If the driver cannot confirm that a copy is done,
+ * the call returns while the copy may still run. It then touches only the buffer, which lives as long as the device.
  */
 #pragma once
 
@@ -19,40 +19,43 @@ class StagedStream {
   StagedStream(const StagedStream &) = delete;
   StagedStream &operator=(const StagedStream &) = delete;
 
-  /** Needs the device's context, as all of these do. */
+  /** Every function needs the device's context to be current. */
   vram_status create(uint64_t buffer_bytes);
-  /** On failure it remembers how far it came, and another call goes on there. */
+  /** On failure another call continues where this one stopped. */
   vram_status release();
 
-  /** One caller at a time: whoever uses the stream holds this. */
+  /** The caller must hold this while it uses the stream. */
   std::mutex &mutex() { return mutex_; }
 
-  /** Each returns when the device is done with it, whether it went well or not. */
+  /** Each returns when the device has finished, after a failure as well. */
   vram_status copy_in(CUdeviceptr destination, const uint8_t *source, uint64_t bytes);
   vram_status copy_out(uint8_t *destination, CUdeviceptr source, uint64_t bytes);
   vram_status fill_with_zeros(CUdeviceptr destination, uint64_t bytes);
 
-  /** Runs work(stream), which enqueues what it likes and returns a status, then waits for all of it. */
+  /** Calls work(stream), which enqueues operations and returns a status, then waits for all of them. */
   template <typename Work>
   vram_status run(Work work) {
-    VRAM_TRY(settle());
-    unsettled_ = true;
+    VRAM_TRY(synchronize());
+    pending_ = true;
     const vram_status enqueued = work(stream_);
-    return first_failure(enqueued, settle());
+    return first_failure(enqueued, synchronize());
   }
 
-  /** Waits for what an earlier call could not wait for to the end. */
-  vram_status settle();
+  /** Waits for operations whose end an earlier call could not confirm. */
+  vram_status synchronize();
 
  private:
   const DriverTable &driver_;
   std::mutex mutex_;
   CUstream stream_ = nullptr;
   PinnedBuffer buffer_;
-  bool unsettled_ = false;  // work may be under way that nobody has waited for to the end
+  bool pending_ = false;  // operations may still run
 };
 
-/** Waits for a stream. A failure is reported, after a second try: what is not waited for must not be freed. */
+/**
+ * Waits for a stream, and retries once, because memory in use must not be freed. Returns the first failure; *out_idle
+ * says whether either try succeeded.
+ */
 vram_status wait_for(const DriverTable &driver, CUstream stream, bool *out_idle);
 
 }  // namespace vram

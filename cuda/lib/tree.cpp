@@ -10,7 +10,7 @@ void store_little_endian(uint64_t value, uint8_t *bytes) {
   for (size_t i = 0; i < sizeof(value); ++i) bytes[i] = static_cast<uint8_t>(value >> (8 * i));
 }
 
-/** SHA-256 of the descriptor that binds a tree's root to its shape and to the length of the data. */
+/** SHA-256 of the fs-verity descriptor: root hash, tree parameters and length of the data. */
 void digest_descriptor(const uint8_t *root, uint64_t bytes, uint8_t *out_digest) {
   constexpr uint8_t kVersion = 1, kAlgorithmSha256 = 1, kLogBlockBytes = 12;
   uint8_t descriptor[256] = {kVersion, kAlgorithmSha256, kLogBlockBytes};
@@ -92,7 +92,7 @@ void TreeHasher::close_group() {
 
 void TreeHasher::finish(uint8_t *out_digest) {
   add_blocks(block_, total_bytes_ % kBlockBytes, nullptr);
-  // A tree of one block has no level above it: the block's own hash is the root.
+  // A tree of one block has no second level: the hash of the block is the root.
   if (total_bytes_ > 0 && total_bytes_ <= kBlockBytes) {
     groups_.assign(leaves_, leaves_ + kDigestBytes);
   } else if (leaf_count_ != 0) {

@@ -1,4 +1,4 @@
-/** The C entries: null pointers first, then the handle, then the object that it names. */
+/** The C functions. Each checks null pointers, then the handle, then calls the object. No exception leaves them. */
 #include "../include/vram.h"
 
 #include <atomic>
@@ -15,7 +15,7 @@ namespace {
 
 template <typename Object, HandleKind kKind>
 Handles<Object, kKind> &registry() {
-  // Never destroyed: at exit other threads may still be inside a call, and the driver may be gone already.
+  // Never destroyed: at exit other threads may still be inside a call, and the driver may be unloaded.
   static auto *const handles = new Handles<Object, kKind>();
   return *handles;
 }
@@ -37,7 +37,7 @@ vram_status guarded(Call call) noexcept {
   } catch (const std::bad_alloc &) {
     return VRAM_HOST_OUT_OF_MEMORY;
   } catch (const std::system_error &) {
-    return VRAM_HOST_OUT_OF_MEMORY;  // no thread or lock is to be had
+    return VRAM_HOST_OUT_OF_MEMORY;  // thread or lock creation failed
   } catch (...) {
     return VRAM_INTERNAL;
   }
@@ -51,7 +51,7 @@ Driver &driver_of(Object &object) {
   return object.driver();
 }
 
-/** Runs call(object) while the driver can't be closed. */
+/** Calls call(object) while the driver cannot be closed. */
 template <typename Object, HandleKind kKind, typename Call>
 vram_status with(Handles<Object, kKind> &handles, uint64_t handle, Call call) noexcept {
   return guarded([&]() -> vram_status {
@@ -62,7 +62,7 @@ vram_status with(Handles<Object, kKind> &handles, uint64_t handle, Call call) no
   });
 }
 
-/** Runs call(device) for a driver's device. */
+/** Calls call(driver, device) for a device of a driver. */
 template <typename Call>
 vram_status with_device(uint64_t driver, uint32_t ordinal, Call call) noexcept {
   return with(drivers(), driver, [&](const std::shared_ptr<Driver> &object) -> vram_status {
@@ -70,9 +70,9 @@ vram_status with_device(uint64_t driver, uint32_t ordinal, Call call) noexcept {
   });
 }
 
-/** Gives up what a handle names by call(object), and the handle with it; a handle that is gone is no failure. */
+/** Closes an object by call(object), then retires its handle. A stale handle is VRAM_OK. */
 template <typename Object, HandleKind kKind, typename Call>
-vram_status give_up(Handles<Object, kKind> &handles, uint64_t handle, Call call) noexcept {
+vram_status close_object(Handles<Object, kKind> &handles, uint64_t handle, Call call) noexcept {
   const vram_status status = with(handles, handle, [&](const std::shared_ptr<Object> &object) -> vram_status {
     VRAM_TRY(call(*object));
     handles.retire(handle);
@@ -81,31 +81,31 @@ vram_status give_up(Handles<Object, kKind> &handles, uint64_t handle, Call call)
   return status == VRAM_STALE_HANDLE ? VRAM_OK : status;
 }
 
-/** The same for all that a driver has of a kind. Goes on after a failure; returns the first. */
+/** Closes all objects of one kind that belong to a driver. Continues after a failure; returns the first one. */
 template <typename Object, HandleKind kKind, typename Call>
-vram_status give_up_all(Handles<Object, kKind> &handles, const Driver &driver, Call call) {
+vram_status close_all(Handles<Object, kKind> &handles, const Driver &driver, Call call) {
   vram_status status = VRAM_OK;
   for (const auto &[handle, object] : handles.entries()) {
     if (&object->driver() != &driver) continue;
-    const vram_status given_up = call(*object);
-    if (given_up == VRAM_OK) handles.retire(handle);
-    status = first_failure(status, given_up);
+    const vram_status closed = call(*object);
+    if (closed == VRAM_OK) handles.retire(handle);
+    status = first_failure(status, closed);
   }
   return status;
 }
 
 vram_status close_driver(Driver &driver) {
   const ExclusiveLock exclusive(driver.mutex());
-  VRAM_TRY(give_up_all(loads(), driver, [](Load &load) { return load.close(); }));
-  VRAM_TRY(give_up_all(allocations(), driver, [](Allocation &allocation) { return allocation.free(); }));
+  VRAM_TRY(close_all(loads(), driver, [](Load &load) { return load.close(); }));
+  VRAM_TRY(close_all(allocations(), driver, [](Allocation &allocation) { return allocation.free(); }));
   return driver.close();
 }
 
 std::atomic<bool> has_orphans{false};
 
 /**
- * Memory that nobody got, since vram_alloc failed on the way, and that the driver would not take back either: it is
- * tried again before more is taken, and by vram_close.
+ * Retries to free orphans: memory whose vram_alloc() failed and that the driver then refused to free. vram_alloc()
+ * calls this before it allocates; vram_close() frees orphans as well.
  */
 void free_orphans(const Driver &driver) {
   if (!has_orphans.exchange(false)) return;
@@ -245,7 +245,7 @@ vram_status vram_repair(uint64_t allocation, int32_t file, uint64_t offset, uint
 }
 
 vram_status vram_free(uint64_t allocation) {
-  return give_up(allocations(), allocation, [](Allocation &object) { return object.free(); });
+  return close_object(allocations(), allocation, [](Allocation &object) { return object.free(); });
 }
 
 vram_status vram_load_open(uint64_t allocation, uint32_t flags, uint64_t *out_load) {
@@ -254,7 +254,7 @@ vram_status vram_load_open(uint64_t allocation, uint32_t flags, uint64_t *out_lo
     VRAM_TRY(check_flags(flags));
     const auto load = std::make_shared<Load>(object, flags);
     const vram_status opened = load->open();
-    // What a load that nobody gets can't give back now is tried again by vram_close.
+    // If a failed load cannot be closed now, a handle that the caller does not get lets vram_close() retry.
     if (opened == VRAM_OK || load->close() != VRAM_OK) {
       const uint64_t handle = loads().issue(load);
       if (opened == VRAM_OK) *out_load = handle;
@@ -304,7 +304,7 @@ vram_status vram_load_finish(uint64_t load, vram_load_result *out_result) {
 }
 
 vram_status vram_load_close(uint64_t load) {
-  return give_up(loads(), load, [](Load &object) { return object.close(); });
+  return close_object(loads(), load, [](Load &object) { return object.close(); });
 }
 
 vram_status vram_tree_digest(const uint8_t *group_hashes, uint64_t hash_count, uint64_t bytes, uint8_t *out_digest) {
