@@ -8,13 +8,13 @@
  *   cuMemSetAccess       READ: the seal
  *
  * free() does the reverse. Memory must be writable to be wiped, and wiped before it is unmapped, since it has no
- * address after that. cuMemUnmap comes before cuMemAddressFree, which refuses a range that is still mapped.
- * cuMemRelease is last: before cuMemUnmap it would only drop a reference, and the memory would stay allocated.
+ * address after that. cuMemUnmap comes before cuMemAddressFree, which takes an unmapped range. cuMemRelease is last:
+ * before cuMemUnmap it would only drop a reference, and the memory would stay allocated.
  *
  *   cuMemSetAccess, cuMemsetD8Async, cuMemUnmap, cuMemAddressFree, cuMemRelease
  *
- * A failure in create() undoes the steps that succeeded, in reverse order. There is nothing to wipe. If a step of
- * free() fails, the object keeps its stage, and the next free() continues with that step.
+ * If a step of create() fails, vram_alloc() calls free(), which undoes the steps that succeeded, in reverse order and
+ * without a wipe. If a step of free() fails, the object remembers how far it came, and the next free() continues there.
  *
  * Copies and kernels that may still run are waited for before access is taken away (seal) and before the memory is
  * unmapped (free). A device access to read-only or unmapped memory destroys the context.

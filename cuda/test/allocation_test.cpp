@@ -7,7 +7,7 @@
 
 namespace test {
 
-TEST("memory that vram_alloc can neither give nor take back is free before the next is taken, and at the close") {
+TEST("memory that a failed vram_alloc could not free is freed by the next vram_alloc and by vram_close") {
   const Session session;
   const Simulator simulator;
   const uint64_t before = session.info(0).free_bytes;
@@ -27,7 +27,7 @@ TEST("memory that vram_alloc can neither give nor take back is free before the n
   }
 }
 
-TEST("an allocation takes whole granules, is aligned, and is accounted for by the device") {
+TEST("an allocation is rounded up to the granularity, aligned, and subtracted from free memory") {
   const Session session;
   const uint64_t granularity = session.info(0).granularity_bytes;
   for (const uint64_t bytes : {uint64_t{1}, granularity - 1, granularity, granularity + 1, 3 * granularity}) {
@@ -45,7 +45,7 @@ TEST("an allocation takes whole granules, is aligned, and is accounted for by th
   }
 }
 
-TEST("more than the options allow, more than the device has, and more than can be are three refusals") {
+TEST("sizes above the limit, above free memory, and above 64 bits have different statuses") {
   const Session session;
   const uint64_t free_before = session.info(0).free_bytes;
   uint64_t allocation = 0;
@@ -64,7 +64,7 @@ TEST("more than the options allow, more than the device has, and more than can b
   CHECK_STATUS(VRAM_OK, vram_close(driver));
 }
 
-TEST("a device is filled to its last granule, and what is freed can be had again") {
+TEST("a device can be filled completely, and freed memory can be allocated again") {
   const Simulator simulator;
   const Session session;
   const uint32_t device = session.device_count() - 1;
@@ -84,7 +84,7 @@ TEST("a device is filled to its last granule, and what is freed can be had again
   CHECK(session.info(device).free_bytes == before.free_bytes);
 }
 
-TEST("devices are apart: memory is taken from, and written to, the one that was named") {
+TEST("an allocation uses and writes only the device that was named") {
   const Session session;
   if (session.device_count() < 2) SKIP("one device alone");
   const uint64_t free_0 = session.info(0).free_bytes, free_1 = session.info(1).free_bytes;
@@ -100,7 +100,7 @@ TEST("devices are apart: memory is taken from, and written to, the one that was 
   CHECK(session.read(b, 0, kMiB) == twos);
 }
 
-TEST("a freed allocation is gone for every function, and freeing it again is no error") {
+TEST("a freed handle is stale, and freeing it again succeeds") {
   const Session session;
   const uint64_t allocation = session.alloc(0, kMiB);
   CHECK_STATUS(VRAM_OK, vram_free(allocation));
@@ -110,7 +110,7 @@ TEST("a freed allocation is gone for every function, and freeing it again is no 
   CHECK(session.alloc(0, kMiB) != allocation);
 }
 
-TEST("memory is wiped before it is given back, sealed or not") {
+TEST("memory is wiped before it is freed, sealed or not") {
   const Session session;
   for (const bool sealed : {false, true}) {
     const uint64_t secret = session.alloc(0, 3 * kMiB);

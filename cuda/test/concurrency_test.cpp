@@ -37,7 +37,7 @@ bool is_one_of(vram_status status, std::initializer_list<vram_status> allowed) {
 
 }  // namespace
 
-TEST("a driver call that hangs is seen by its time, which stays until it returns") {
+TEST("vram_oldest_driver_call reports a hanging call until it returns") {
   const Session session;
   const Simulator simulator;
   CHECK(vram_oldest_driver_call() == 0);
@@ -58,7 +58,7 @@ TEST("a driver call that hangs is seen by its time, which stays until it returns
   CHECK(vram_oldest_driver_call() == 0);
 }
 
-TEST("shards are loaded, sealed, verified and freed by many threads at once") {
+TEST("many threads load, seal, verify and free shards at once") {
   const Session session;
   const uint32_t devices = session.device_count();
   const uint64_t free_before = session.info(0).free_bytes;
@@ -82,7 +82,7 @@ TEST("shards are loaded, sealed, verified and freed by many threads at once") {
   CHECK(session.info(0).free_bytes == free_before);
 }
 
-TEST("a handle used by many threads while one frees it gives answers, not crashes") {
+TEST("a handle that is freed while other threads use it returns a status") {
   const Session session;
   for (int round = 0; round < 10; ++round) {
     const uint64_t allocation = session.alloc(0, VRAM_GROUP_BYTES + 20000);
@@ -103,7 +103,7 @@ TEST("a handle used by many threads while one frees it gives answers, not crashe
   }
 }
 
-TEST("a driver is closed while other threads use it") {
+TEST("a driver can be closed while other threads use it") {
   const Simulator simulator;
   const uint64_t live_before = simulator.live("*");
   for (int round = 0; round < 5; ++round) {
@@ -129,7 +129,7 @@ TEST("a driver is closed while other threads use it") {
   CHECK(simulator.live("*") == live_before);
 }
 
-TEST("calls for one load that overlap are refused, and the load is none the worse") {
+TEST("overlapping calls of one load return VRAM_BUSY, and the load stays usable") {
   const Session session;
   const std::vector<uint8_t> data = content(kMiB);
   const uint64_t load = session.open_load(session.alloc(0, kThreads * kMiB));

@@ -8,7 +8,7 @@
 
 namespace test {
 
-TEST("what is written is read back: patterns, offsets, odd lengths") {
+TEST("written bytes are read back: patterns, offsets, odd lengths") {
   const Session session;
   const uint64_t bytes = 3 * kMiB + 17;
   const uint64_t allocation = session.alloc(0, bytes);
@@ -28,7 +28,7 @@ TEST("what is written is read back: patterns, offsets, odd lengths") {
   CHECK(session.read(allocation, 0, bytes) == expected);
 }
 
-TEST("a large allocation is written and read in pieces") {
+TEST("a large allocation can be written and read in pieces") {
   const Session session;
   const std::vector<uint8_t> data = content(40 * kMiB);
   const uint64_t allocation = session.alloc(0, data.size());
@@ -40,7 +40,7 @@ TEST("a large allocation is written and read in pieces") {
   CHECK(session.read(allocation, 0, data.size()) == data);
 }
 
-TEST("zero bytes may be written and read anywhere up to the end") {
+TEST("zero bytes can be written and read at any offset up to the end") {
   const Session session;
   const uint64_t allocation = session.alloc(0, 100);
   uint8_t byte = 7;
@@ -53,7 +53,7 @@ TEST("zero bytes may be written and read anywhere up to the end") {
   CHECK(byte == 7);
 }
 
-TEST("a range that leaves the allocation is refused, though its granule goes on") {
+TEST("a range past the end is refused, even inside the last granule") {
   const Session session;
   const uint64_t allocation = session.alloc(0, 100);
   uint8_t bytes[200] = {};

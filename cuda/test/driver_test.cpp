@@ -7,7 +7,7 @@
 
 namespace test {
 
-TEST("the library says which ABI it has, and every status has a name") {
+TEST("the library reports its ABI version, and every status has a name") {
   CHECK(vram_abi_version() == VRAM_ABI_VERSION);
   CHECK(std::string(vram_status_name(VRAM_OK)) == "VRAM_OK");
   CHECK(std::string(vram_status_name(VRAM_INTERNAL)) == "VRAM_INTERNAL");
@@ -23,7 +23,7 @@ TEST("the library says which ABI it has, and every status has a name") {
   CHECK(std::string(vram_status_name(VRAM_DRIVER_ERROR_BASE + 98765)).rfind("CUDA_ERROR_", 0) == 0);
 }
 
-TEST("a driver opens, describes its devices, and closes more than once") {
+TEST("a driver opens, describes its devices, and can be closed twice") {
   const vram_options options = default_options();
   uint64_t driver = 0;
   REQUIRE_OK(vram_open(&options, &driver));
@@ -48,7 +48,7 @@ TEST("a driver opens, describes its devices, and closes more than once") {
   CHECK_STATUS(VRAM_STALE_HANDLE, vram_device_count(driver, &count));
 }
 
-TEST("two drivers are open at once, each with its own handles") {
+TEST("two drivers can be open at once, with different handles") {
   const Session first;
   const Session second;
   CHECK(first.driver() != second.driver());
@@ -76,7 +76,7 @@ TEST("closing a driver closes its loads and frees its allocations") {
   CHECK_STATUS(VRAM_OK, vram_load_close(load));
 }
 
-TEST("an open driver keeps at most 10 MiB of a device") {
+TEST("an open driver uses at most 10 MiB of a device") {
   const Simulator simulator;
   const Session session;
   for (uint32_t device = 0; device < session.device_count(); ++device) {
@@ -85,7 +85,7 @@ TEST("an open driver keeps at most 10 MiB of a device") {
   }
 }
 
-TEST("a missing driver, an incomplete one, missing kernels, and bad kernels are told apart") {
+TEST("a missing or incomplete driver and missing or invalid kernels have different statuses") {
   const std::string driver_file = driver_path(), kernels_file = kernels_path();
   uint64_t driver = 0;
   vram_options options = default_options();

@@ -55,7 +55,7 @@ bool fails_undo_of_open(const std::string &function) {
 
 }  // namespace
 
-TEST("each driver call failing once is reported, and nothing leaks") {
+TEST("if any driver call fails once, the failure is reported and nothing leaks") {
   const Simulator simulator;
   for (const char *function : kFunctions) {
     const uint64_t calls = calls_of(simulator, function);
@@ -63,7 +63,7 @@ TEST("each driver call failing once is reported, and nothing leaks") {
   }
 }
 
-TEST("each driver call failing from then on is reported, and giving back succeeds once the driver is well") {
+TEST("if any driver call fails permanently, releasing succeeds once the driver recovers") {
   const Simulator simulator;
   for (const char *function : kFunctions) {
     if (fails_undo_of_open(function)) continue;
@@ -72,7 +72,7 @@ TEST("each driver call failing from then on is reported, and giving back succeed
   }
 }
 
-TEST("a driver that goes away altogether, at any call, is survived") {
+TEST("if every driver call fails from any call on, the process survives") {
   const Simulator simulator;
   for (const char *function : {"*", "cuCtxSetCurrent"}) {
     const uint64_t calls = calls_of(simulator, function);
@@ -84,7 +84,7 @@ TEST("a driver that goes away altogether, at any call, is survived") {
   }
 }
 
-TEST("exhausted memory has its own status") {
+TEST("out of memory has its own status") {
   const Simulator simulator;
   const Session session;
   uint64_t allocation = 0;
@@ -100,7 +100,7 @@ TEST("exhausted memory has its own status") {
   CHECK(driver == 0 && allocation == 0);
 }
 
-TEST("a free that failed goes on where it stopped, and meanwhile nothing else may use the memory") {
+TEST("a failed vram_free continues where it stopped, and the memory is unusable in between") {
   const Simulator simulator;
   const Session session;
   const uint64_t allocation = session.alloc(0, kMiB);
@@ -116,7 +116,7 @@ TEST("a free that failed goes on where it stopped, and meanwhile nothing else ma
   CHECK_STATUS(VRAM_OK, vram_free(allocation));
 }
 
-TEST("a load that failed stays failed, and can be closed") {
+TEST("a failed load stays failed and can be closed") {
   const Simulator simulator;
   const Session session;
   const uint64_t allocation = session.alloc(0, 2 * kMiB);

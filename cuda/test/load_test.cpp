@@ -74,7 +74,7 @@ vram_status load_file(uint64_t load, const File &file, uint64_t offset, uint64_t
 
 }  // namespace
 
-TEST("memory is free again though a load on it could neither be opened nor closed") {
+TEST("memory can be freed if its load could be neither opened nor closed") {
   const Session session;
   const Simulator simulator;
   const uint64_t allocation = session.alloc(0, kMiB);
@@ -93,7 +93,7 @@ TEST("memory is free again though a load on it could neither be opened nor close
   CHECK_STATUS(VRAM_OK, vram_load_close(load));
 }
 
-TEST("pieces of any size make the same digests and the same bytes") {
+TEST("pieces of any size give the same digests and the same bytes") {
   const Session session;
   const std::vector<uint8_t> data = content(2 * kMiB + 777);
   vram_load_result expected = {};
@@ -112,7 +112,7 @@ TEST("pieces of any size make the same digests and the same bytes") {
   }
 }
 
-TEST("a load computes what it was asked for, and finishing twice gives the same") {
+TEST("a load computes the digests in its flags, and finishing twice returns the same") {
   const Session session;
   const std::vector<uint8_t> data = content(9000);
   const uint8_t zeros[VRAM_DIGEST_BYTES] = {};
@@ -128,7 +128,7 @@ TEST("a load computes what it was asked for, and finishing twice gives the same"
   }
 }
 
-TEST("a load on the host alone takes no call of the driver") {
+TEST("a load on the host makes no driver call") {
   const Simulator simulator;
   const Session session;
   const std::vector<uint8_t> data = content(kMiB + 1);
@@ -144,7 +144,7 @@ TEST("a load on the host alone takes no call of the driver") {
   CHECK(std::memcmp(&result, &expected, sizeof(result)) == 0);
 }
 
-TEST("a file is loaded through one slot or several, from any offset, among pushes") {
+TEST("a file can be loaded through any number of slots, from any offset, between pushes") {
   const Session session;
   const std::vector<uint8_t> data = content(5 * kMiB + 333);
   std::vector<uint8_t> stored(100, 0xee);
@@ -167,7 +167,7 @@ TEST("a file is loaded through one slot or several, from any offset, among pushe
   }
 }
 
-TEST("a file that ends early, or can't be read, fails the load for good") {
+TEST("a file that is too short or unreadable fails the load permanently") {
   const Session session;
   const File file(content(2 * kMiB));
   const uint64_t bytes = 3 * kMiB;
@@ -187,7 +187,7 @@ TEST("a file that ends early, or can't be read, fails the load for good") {
   close(directory);
 }
 
-TEST("a socket is received from for as long as it brings something, and no further than asked") {
+TEST("a socket is read until it is empty for wait_ms, and never past the requested length") {
   const Session session;
   const std::vector<uint8_t> data = content(4 * kMiB + 99);
   vram_load_result expected = {}, result = {};
@@ -218,7 +218,7 @@ TEST("a socket is received from for as long as it brings something, and no furth
   CHECK(received == 999);
 }
 
-TEST("a connection that ends has its last bytes taken, and then fails the load for good") {
+TEST("the last bytes before a connection ends are loaded; then the load fails permanently") {
   const Session session;
   const std::vector<uint8_t> data = content(500);
   const uint64_t load = session.open_load(session.alloc(0, kMiB));
@@ -234,13 +234,13 @@ TEST("a connection that ends has its last bytes taken, and then fails the load f
   CHECK_STATUS(VRAM_OK, vram_load_close(load));
 }
 
-TEST("a load is closed by whichever thread, one that has never called the driver too") {
+TEST("any thread can close a load, also one that has never called the driver") {
   const Session session;
   const uint64_t load = session.open_load(session.alloc(0, 100));
   std::thread([&] { CHECK_STATUS(VRAM_OK, vram_load_close(load)); }).join();
 }
 
-TEST("a load is finished when it has all its bytes, no sooner, and takes no more") {
+TEST("a load finishes only with all its bytes, and accepts no more") {
   const Session session;
   const uint64_t load = session.open_load(session.alloc(0, 100));
   vram_load_result result = {};
@@ -253,7 +253,7 @@ TEST("a load is finished when it has all its bytes, no sooner, and takes no more
   CHECK_STATUS(VRAM_LOAD_OVERRUN, vram_load_push(load, 0, 1));
 }
 
-TEST("a load holds its allocation until it is closed") {
+TEST("a load keeps its allocation busy until it is closed") {
   const Session session;
   const uint64_t allocation = session.alloc(0, 100);
   const uint64_t load = session.open_load(allocation);

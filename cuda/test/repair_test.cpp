@@ -81,7 +81,7 @@ bool is_sealed(uint64_t allocation) {
 
 }  // namespace
 
-TEST("a repair restores what is damaged, the rest is not read, and the memory is sealed again") {
+TEST("a repair restores the range, leaves the rest alone, and seals the memory again") {
   const Session session;
   for (const uint64_t length : {uint64_t{1}, uint64_t{4096}, uint64_t{4097}, kGroup, kGroup + 1, 3 * kGroup + 5}) {
     const Bytes data = content(length), hashes = hashes_of(session, data);
@@ -106,7 +106,7 @@ TEST("a repair restores what is damaged, the rest is not read, and the memory is
   CHECK(hashes_of(allocation, data.size()) == hashes);
 }
 
-TEST("a group of the file that is not the one that belongs there is never written") {
+TEST("a group of the file with another hash is never written") {
   const Simulator simulator;
   const Session session;
   const Bytes data = content(3 * kGroup), damaged = flipped(data, {0, kGroup, 2 * kGroup});
@@ -126,7 +126,7 @@ TEST("a group of the file that is not the one that belongs there is never writte
   CHECK(simulator.calls("cuMemSetAccess") == 0);
 }
 
-TEST("what is not sealed, and ranges that make no sense, are not repaired") {
+TEST("unsealed memory and invalid ranges are refused") {
   const Session session;
   const Bytes data = content(2 * kGroup + 100), hashes = hashes_of(session, data);
   const File file(data);
@@ -142,7 +142,7 @@ TEST("what is not sealed, and ranges that make no sense, are not repaired") {
   CHECK_STATUS(VRAM_BUFFER_TOO_SMALL, vram_repair(allocation, descriptor, 0, 2 * kGroup, first, 63));
 }
 
-TEST("whichever driver call fails during a repair, memory that may be written is not called sealed, and can be freed") {
+TEST("if any driver call fails during a repair, writable memory is not reported as sealed and can be freed") {
   const Simulator simulator;
   const Session session;
   const Bytes data = content(2 * kGroup + 5), damaged = flipped(data, {3, 2 * kGroup});
@@ -185,7 +185,7 @@ TEST("whichever driver call fails during a repair, memory that may be written is
   }
 }
 
-TEST("who digests while another repairs sees the memory before or after, nothing in between") {
+TEST("a digest during a repair sees the memory before or after it, nothing in between") {
   const Session session;
   const Bytes data = content(2 * kGroup), damaged = flipped(data, {0, kGroup});
   const Bytes good = hashes_of(session, data), bad = hashes_of(session, damaged);

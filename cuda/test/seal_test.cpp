@@ -25,7 +25,7 @@ uint64_t mapped_bytes(const std::string &permissions) {
 
 }  // namespace
 
-TEST("sealed memory is neither written nor read nor sealed again, and no driver call is made for it") {
+TEST("writing, reading or sealing sealed memory is refused without a driver call") {
   const Simulator simulator;
   const Session session;
   const uint64_t allocation = session.alloc(0, 100);
@@ -45,7 +45,7 @@ TEST("sealed memory is neither written nor read nor sealed again, and no driver 
   CHECK_STATUS(VRAM_OK, vram_free(allocation));
 }
 
-TEST("a seal takes the right to write away from the mapping itself") {
+TEST("a seal removes write permission from the mapping") {
   const Simulator simulator;
   const Session session;
   const uint64_t allocation = session.alloc(0, 6 * kMiB);
@@ -55,7 +55,7 @@ TEST("a seal takes the right to write away from the mapping itself") {
   CHECK(mapped_bytes("r--s") - readable == 6 * kMiB);
 }
 
-TEST("a device that writes to read-only memory gets an error, not a signal") {
+TEST("a device write to read-only memory is an error, not a signal") {
   const Simulator simulator;
   const Session session;
   const DriverFunctions &driver = driver_functions();
@@ -88,7 +88,7 @@ TEST("a device that writes to read-only memory gets an error, not a signal") {
   CHECK(driver.cuDevicePrimaryCtxRelease_v2(0) == CUDA_SUCCESS);
 }
 
-TEST("memory is where it should be, before the seal and after it") {
+TEST("vram_attest finds no violation before and after the seal") {
   const Session session;
   for (uint32_t device = 0; device < session.device_count(); ++device) {
     const uint64_t allocation = session.alloc(device, 3 * kMiB);
@@ -101,7 +101,7 @@ TEST("memory is where it should be, before the seal and after it") {
   }
 }
 
-TEST("each promise that the driver denies is a violation of its own, and all are told together") {
+TEST("every spoofed answer is a violation of its own, and several are reported together") {
   const struct {
     const char *spoof;
     uint32_t violation;

@@ -10,7 +10,7 @@
 
 namespace test {
 
-TEST("SHA-256 gives the standard's own examples") {
+TEST("SHA-256 gives the digests of the FIPS 180 examples") {
   const struct {
     const char *message;
     const char *digest;
@@ -29,7 +29,7 @@ TEST("SHA-256 gives the standard's own examples") {
   }
 }
 
-TEST("a message cut anywhere, and a copy of a state, give the same digest") {
+TEST("a message split anywhere, and a copied state, give the same digest") {
   const std::vector<uint8_t> data = content(300);
   for (size_t length = 0; length <= data.size(); length += 7) {
     vram::Sha256 whole;
@@ -78,7 +78,7 @@ TEST("AVX-512 and portable code agree") {
   check_engine(vram::avx512_engine());
 }
 
-TEST("blocks hashed in the same pass as their message give the digests of both") {
+TEST("hashing blocks and message in one pass gives both digests") {
   const std::vector<uint8_t> data = content(9 * vram::kBlockBytes + 70);
   // Ahead of the blocks: nothing, whole chunks of the message, and part of one.
   for (const size_t ahead : {size_t{0}, size_t{64}, size_t{70}}) {
@@ -99,7 +99,7 @@ TEST("blocks hashed in the same pass as their message give the digests of both")
   }
 }
 
-TEST("a short last block is hashed as if zeros followed") {
+TEST("a short last block is padded with zeros") {
   const std::vector<uint8_t> data = content(2 * vram::kBlockBytes);
   for (const size_t length : {size_t{1}, size_t{4095}, size_t{4097}, size_t{8191}}) {
     std::vector<uint8_t> padded = data;

@@ -31,7 +31,7 @@ class Pinned {
 
 }  // namespace
 
-TEST("sim: nothing works before cuInit but what needs no driver") {
+TEST("sim: before cuInit only the functions that need no driver work") {
   const SimDriver driver{{"DEVICES", "8MiB"}};
   int value = 0;
   const char *name = nullptr;
@@ -44,7 +44,7 @@ TEST("sim: nothing works before cuInit but what needs no driver") {
   CHECK_CU(CUDA_ERROR_INVALID_VALUE, driver.cuInit(1));
 }
 
-TEST("sim: devices are as the environment says, with the same uuid in every process") {
+TEST("sim: devices follow the environment, with the same UUID in every process") {
   const SimDriver driver{{"DEVICES", "8MiB,4194304,4096KiB,1GiB"}};
   REQUIRE_CU(driver.init());
   int count = 0;
@@ -67,7 +67,7 @@ TEST("sim: devices are as the environment says, with the same uuid in every proc
   CHECK_CU(CUDA_ERROR_INVALID_DEVICE, driver.cuDeviceGet(&device, -1));
 }
 
-TEST("sim: a context is current for the thread that made it so, and while it is retained") {
+TEST("sim: a context is current per thread, and only while it is retained") {
   const SimDriver driver{{"DEVICES", "8MiB"}};
   REQUIRE_CU(driver.init());
   size_t free = 0, total = 0;
@@ -90,7 +90,7 @@ TEST("sim: a context is current for the thread that made it so, and while it is 
   CHECK_CU(CUDA_ERROR_INVALID_CONTEXT, driver.cuCtxSetCurrent(reinterpret_cast<CUcontext>(uintptr_t{0x77})));
 }
 
-TEST("sim: a handle that was never issued, one of another kind or context, and a destroyed one are refused") {
+TEST("sim: unknown, foreign and destroyed handles are refused") {
   const SimDriver driver{{"DEVICES", "8MiB,8MiB"}};
   driver.start();
   CUstream stream = nullptr;
@@ -116,7 +116,7 @@ TEST("sim: a handle that was never issued, one of another kind or context, and a
   CHECK(driver.live("*") == 0);
 }
 
-TEST("sim: a stream works later: a copy has not happened when the call returns, and has once it is waited for") {
+TEST("sim: a copy on a stream is asynchronous, and done after synchronization") {
   const SimDriver driver{{"DEVICES", "8MiB"}};
   driver.start();
   const SimMemory memory(driver, 0, kSimGranule);
@@ -156,7 +156,7 @@ TEST("sim: a stream works later: a copy has not happened when the call returns, 
   REQUIRE_CU(driver.cuStreamDestroy_v2(stream));
 }
 
-TEST("sim: streams and mappings may be used and destroyed by many threads at once") {
+TEST("sim: many threads can use and destroy streams and mappings at once") {
   const SimDriver driver{{"DEVICES", "64MiB"}};
   driver.start();
   std::vector<std::thread> threads;

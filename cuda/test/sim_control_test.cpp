@@ -10,7 +10,7 @@ using test::sim_properties;
 using test::SimDriver;
 using test::SimMemory;
 
-TEST("sim: the Nth call fails once or for good, and a failed call has no effect") {
+TEST("sim: the Nth call fails once or permanently, and a failed call has no effect") {
   const SimDriver driver{{"DEVICES", "64MiB"}};
   driver.start();
   const CUmemAllocationProp prop = sim_properties(0);
@@ -50,7 +50,7 @@ TEST("sim: the Nth call fails once or for good, and a failed call has no effect"
   CHECK(driver.live("*") == 0);
 }
 
-TEST("sim: a call that hangs comes back when the rules change, and not before; others go on") {
+TEST("sim: a hanging call returns only when the rules change; other calls continue") {
   const SimDriver driver{{"DEVICES", "8MiB"}};
   driver.start();
   for (const char *next : {"", "cuDeviceGetName:1=2"}) {
@@ -126,7 +126,7 @@ TEST("sim: every attribute can be spoofed, and none is by default") {
   CHECK(ask().memory_type == CU_MEMORYTYPE_DEVICE);
 }
 
-TEST("sim: an address that is nobody's has no attributes, and pinned memory is the host's") {
+TEST("sim: an unmapped address has no attributes, and pinned memory is host memory") {
   const SimDriver driver{{"DEVICES", "8MiB"}};
   driver.start();
   void *pinned = nullptr;
@@ -142,7 +142,7 @@ TEST("sim: an address that is nobody's has no attributes, and pinned memory is t
   CHECK_CU(CUDA_SUCCESS, driver.cuMemFreeHost(pinned));
 }
 
-TEST("sim: settings that are not understood are refused, and change nothing") {
+TEST("sim: invalid settings are refused and change nothing") {
   const SimDriver driver{{"DEVICES", "8MiB"}};
   REQUIRE_CU(driver.init());
   REQUIRE(driver.set("FAULTS", "cuDeviceGetCount:1+=801") == 0);
@@ -160,7 +160,7 @@ TEST("sim: settings that are not understood are refused, and change nothing") {
   CHECK_CU(CUDA_ERROR_NOT_SUPPORTED, driver.cuDeviceGetCount(&count));
 }
 
-TEST("sim: a bad environment fails cuInit, and a good one counts from there") {
+TEST("sim: an invalid environment fails cuInit, and a valid one applies from then on") {
   for (const char *devices : {"24", "0", "8MiB,", "8 MiB", "8TiB", "-8MiB", "99999999999GiB"}) {
     CHECK_CU(CUDA_ERROR_INVALID_VALUE, SimDriver{{"DEVICES", devices}}.init());
   }

@@ -73,7 +73,7 @@ void check_ragged_lengths(const char *engine) {
 
 }  // namespace
 
-TEST("sim: the kernel's source hashes every length as the host does") {
+TEST("sim: the source engine hashes every length as the host does") {
   check_ragged_lengths("source");
 }
 
@@ -81,7 +81,7 @@ TEST("sim: the fast engine hashes every length as the host does") {
   check_ragged_lengths("fast");
 }
 
-TEST("sim: a launch may touch what its device may, to the byte, and no more") {
+TEST("sim: a launch can access exactly the bytes that its device can") {
   for (const char *engine : {"source", "fast"}) {
     const SimDriver driver{{"DEVICES", "16MiB"}, {"ENGINE", engine}};
     driver.start();
@@ -108,7 +108,7 @@ TEST("sim: a launch may touch what its device may, to the byte, and no more") {
   }
 }
 
-TEST("sim: an image that is no module of the simulator's is refused") {
+TEST("sim: an image that is not a simulator module is refused") {
   const SimDriver driver{{"DEVICES", "8MiB"}};
   driver.start();
   CUmodule module = nullptr;
@@ -137,7 +137,7 @@ TEST("sim: an image that is no module of the simulator's is refused") {
   CHECK(driver.live("cuModuleLoadData") == 0);
 }
 
-TEST("sim: an image that memory ends in is refused, without a signal") {
+TEST("sim: an image that ends at unmapped memory is refused without a signal") {
   const SimDriver driver{{"DEVICES", "8MiB"}};
   driver.start();
   const std::string good = test::sim_kernels();
@@ -154,7 +154,7 @@ TEST("sim: an image that memory ends in is refused, without a signal") {
   munmap(pages, 2 * page);
 }
 
-TEST("sim: functions come by name, and go with their module") {
+TEST("sim: functions are found by name and end with their module") {
   const SimDriver driver{{"DEVICES", "8MiB"}};
   driver.start();
   const std::string image = test::sim_kernels();

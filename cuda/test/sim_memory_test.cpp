@@ -57,7 +57,7 @@ class Directory {
 
 }  // namespace
 
-TEST("sim: memory that is made read-only can't be written, by the device or by the host's kernel") {
+TEST("sim: read-only memory cannot be written by the device or by the host kernel") {
   const SimDriver driver{{"DEVICES", "8MiB"}};
   driver.start();
   const SimMemory memory(driver, 0, kSimGranule);
@@ -77,7 +77,7 @@ TEST("sim: memory that is made read-only can't be written, by the device or by t
   CHECK(std::string(text) == "weights");
 }
 
-TEST("sim: an operation that a device has no right to kills its context, until the simulator is reset") {
+TEST("sim: an access violation kills the context until the simulator is reset") {
   const SimDriver driver{{"DEVICES", "8MiB,8MiB"}};
   driver.start(0);
   const SimMemory memory(driver, 0, kSimGranule);
@@ -121,7 +121,7 @@ TEST("sim: an operation that a device has no right to kills its context, until t
   CHECK_CU(CUDA_ERROR_ILLEGAL_ADDRESS, memory.write(text, 1));
 }
 
-TEST("sim: freed memory is reused last in, first out, and keeps what was in it") {
+TEST("sim: freed memory is reused last in, first out, and keeps its content") {
   const SimDriver driver{{"DEVICES", "16MiB"}};
   driver.start();
   const Bytes secret(kSimGranule, 0x5e);
@@ -144,7 +144,7 @@ TEST("sim: freed memory is reused last in, first out, and keeps what was in it")
   CHECK(seen == secret);
 }
 
-TEST("sim: memory in pieces is one run of addresses") {
+TEST("sim: fragmented memory is mapped to contiguous addresses") {
   const SimDriver driver{{"DEVICES", "8MiB"}};
   driver.start();
   auto a = std::make_unique<SimMemory>(driver, 0, kSimGranule);
@@ -163,7 +163,7 @@ TEST("sim: memory in pieces is one run of addresses") {
   CHECK(other == Bytes(kSimGranule, 7));
 }
 
-TEST("sim: capacity is the limit, and physical memory stays taken while a handle or a mapping holds it") {
+TEST("sim: capacity is limited, and memory is in use while a handle or a mapping exists") {
   const SimDriver driver{{"DEVICES", "8MiB"}};
   driver.start();
   const CUmemAllocationProp prop = sim_properties(0);
@@ -188,7 +188,7 @@ TEST("sim: capacity is the limit, and physical memory stays taken while a handle
   CHECK(driver.live("*") == 0);
 }
 
-TEST("sim: sizes, ranges and locations that make no sense are refused") {
+TEST("sim: invalid sizes, ranges and locations are refused") {
   const SimDriver driver{{"DEVICES", "8MiB"}};
   driver.start();
   CUmemAllocationProp prop = sim_properties(0);
@@ -229,7 +229,7 @@ TEST("sim: sizes, ranges and locations that make no sense are refused") {
   REQUIRE_CU(driver.cuMemRelease(handle));
 }
 
-TEST("sim: memory in a directory can be damaged from outside, and is cleared at start") {
+TEST("sim: memory in a directory can be changed from outside, and is cleared at start") {
   const Directory directory;
   const std::string path = directory.device_file(0);
   REQUIRE(std::ofstream(path).write("left behind", 11).good());

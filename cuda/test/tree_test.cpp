@@ -9,7 +9,7 @@
 
 namespace test {
 
-TEST("host and device digest every vector as openssl and fsverity do") {
+TEST("host and device digests of every vector equal those of openssl and fsverity") {
   const Session session;
   const std::vector<Vector> vectors = tree_vectors();
   const std::vector<uint8_t> all = content(vectors.back().length);
@@ -30,7 +30,7 @@ TEST("host and device digest every vector as openssl and fsverity do") {
   }
 }
 
-TEST("no bytes have the digest that fsverity gives an empty file") {
+TEST("the digest of no bytes equals that of fsverity for an empty file") {
   const Vector empty = tree_vectors().front();
   REQUIRE(empty.length == 0);
   uint8_t digest[VRAM_DIGEST_BYTES] = {};
@@ -38,7 +38,7 @@ TEST("no bytes have the digest that fsverity gives an empty file") {
   CHECK(hex(digest, sizeof(digest)) == empty.tree);
 }
 
-TEST("ranges are digested as the whole is, sealed or not") {
+TEST("the hashes of ranges equal those of the whole, sealed or not") {
   const Session session;
   const std::vector<uint8_t> data = content(5 * VRAM_GROUP_BYTES + 4096);
   vram_load_result result = {};
@@ -52,7 +52,7 @@ TEST("ranges are digested as the whole is, sealed or not") {
   CHECK(std::equal(std::begin(whole), std::end(whole), std::begin(parts)));
 }
 
-TEST("one flipped bit changes the hash of its group, and no other") {
+TEST("a flipped bit changes the hash of its group only") {
   const Session session;
   const std::vector<uint8_t> data = content(3 * VRAM_GROUP_BYTES + 10);
   vram_load_result result = {};

@@ -36,7 +36,7 @@ uint32_t violations(uint64_t allocation) {
 
 }  // namespace
 
-TEST("what a load seals is whole parts that are full, and never the last") {
+TEST("a load seals only parts that are full, and never the last one") {
   const Session session;
   const std::vector<uint8_t> data = content(kBytes);
   const uint64_t allocation = session.alloc(0, kBytes);
@@ -62,7 +62,7 @@ TEST("what a load seals is whole parts that are full, and never the last") {
   CHECK(device_tree_digest(allocation) == hex(result.tree, sizeof(result.tree)));
 }
 
-TEST("a shard of whole parts, of one part, and a load that goes nowhere leave the last part unsealed") {
+TEST("the last part stays unsealed: exact multiples, a single part, a load on the host") {
   const Session session;
   for (const uint64_t bytes : {2 * kPartBytes, kPartBytes, uint64_t{1}}) {
     const std::vector<uint8_t> data = content(bytes);
@@ -81,7 +81,7 @@ TEST("a shard of whole parts, of one part, and a load that goes nowhere leave th
   REQUIRE_OK(vram_load_close(load));
 }
 
-TEST("sealed parts are digested while others are written, and have the hashes of the whole") {
+TEST("sealed parts can be digested during the load, with the hashes of the whole shard") {
   const Session session;
   const std::vector<uint8_t> data = content(kBytes);
   const uint64_t allocation = session.alloc(0, kBytes);
@@ -100,7 +100,7 @@ TEST("sealed parts are digested while others are written, and have the hashes of
   CHECK(std::equal(early.begin(), early.end(), whole.begin()));
 }
 
-TEST("parts that are sealed are neither written nor read, those after them are both") {
+TEST("sealed parts cannot be written or read; later parts can") {
   const Session session;
   const uint64_t allocation = session.alloc(0, kBytes);
   const uint64_t load = session.open_load(allocation);
@@ -117,7 +117,7 @@ TEST("parts that are sealed are neither written nor read, those after them are b
   REQUIRE_OK(vram_load_close(load));
 }
 
-TEST("a shard that is given up half sealed is wiped as a whole") {
+TEST("a partly sealed shard is wiped completely when it is freed") {
   const Session session;
   const uint64_t allocation = session.alloc(0, kBytes);
   const uint64_t load = session.open_load(allocation);
@@ -129,7 +129,7 @@ TEST("a shard that is given up half sealed is wiped as a whole") {
   CHECK(session.read(next, 0, kBytes) == std::vector<uint8_t>(kBytes, 0));
 }
 
-TEST("an attestation asks about the first and the last byte of each part") {
+TEST("vram_attest asks about the first and the last byte of each part") {
   const Simulator simulator;
   const Session session;
   const uint64_t allocation = session.alloc(0, kBytes);
@@ -140,7 +140,7 @@ TEST("an attestation asks about the first and the last byte of each part") {
   CHECK(simulator.calls("cuMemGetAccess") == 2 * kParts * session.device_count());
 }
 
-TEST("a shard has 64 parts at most") {
+TEST("a shard has at most 64 parts") {
   const Simulator simulator;
   const Session session;
   for (const uint64_t parts : {uint64_t{63}, uint64_t{64}, uint64_t{65}, uint64_t{127}}) {
@@ -153,7 +153,7 @@ TEST("a shard has 64 parts at most") {
   }
 }
 
-TEST("memory that runs out between two parts is all given back") {
+TEST("if memory runs out between two parts, all of it is freed") {
   const Simulator simulator;
   const Session session;
   const uint64_t before = session.info(0).free_bytes;

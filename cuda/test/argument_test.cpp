@@ -22,7 +22,7 @@ void check(const std::vector<Refusal> &rows) {
 
 }  // namespace
 
-TEST("no function takes a null pointer") {
+TEST("every function refuses null pointers") {
   const Session session;
   const uint64_t driver = session.driver(), allocation = session.alloc(0, 100);
   const uint64_t load = session.open_load(allocation);
@@ -61,7 +61,7 @@ TEST("no function takes a null pointer") {
   });
 }
 
-TEST("a handle that was never issued, one of another kind, and one of something gone are refused by every function") {
+TEST("every function refuses unknown handles, handles of another kind, and stale handles") {
   const Session session;
   const uint64_t driver = session.driver(), allocation = session.alloc(0, 100);
   const uint64_t load = session.open_load(allocation);
@@ -123,7 +123,7 @@ TEST("a handle that was never issued, one of another kind, and one of something 
   CHECK(out == 0 && count == 0 && base == nullptr);
 }
 
-TEST("lengths, ranges and ordinals that make no sense are refused, each with its own status") {
+TEST("invalid lengths, ranges and ordinals have the status that vram.h names") {
   const Session session;
   const uint64_t driver = session.driver();
   constexpr uint64_t kBytes = 2 * VRAM_GROUP_BYTES + 100;
