@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds libvram, the simulated driver and its kernels: what `npm install` needs of this folder. Says what is missing.
+# Builds libvram, the simulated driver and its kernels for `npm install`. Reports missing build tools.
 set -eu
 case $0 in */*) cd "${0%/*}" ;; esac
 

@@ -86,7 +86,7 @@ TEST("a device can be filled completely, and freed memory can be allocated again
 
 TEST("an allocation uses and writes only the device that was named") {
   const Session session;
-  if (session.device_count() < 2) SKIP("one device alone");
+  if (session.device_count() < 2) SKIP("needs two devices");
   const uint64_t free_0 = session.info(0).free_bytes, free_1 = session.info(1).free_bytes;
   const uint64_t a = session.alloc(0, kMiB);
   CHECK(session.info(1).free_bytes == free_1);

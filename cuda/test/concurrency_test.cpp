@@ -21,7 +21,7 @@ void in_threads(const std::function<void(uint32_t)> &work) {
     threads.emplace_back([&work, i] {
       try {
         work(i);
-      } catch (const Ended &) {  // noted already
+      } catch (const Ended &) {  // the failure is recorded already
       }
     });
   }
@@ -93,7 +93,7 @@ TEST("a handle that is freed while other threads use it returns a status") {
       for (int turn = 0; turn < 20; ++turn) {
         if (i == 0 && turn == 5) is_one_of(vram_seal(allocation), {VRAM_OK, VRAM_STALE_HANDLE});
         if (i == 1 && turn == 10) is_one_of(vram_free(allocation), {VRAM_OK});
-        // Of other bytes than are written: what a device does with both at once is undefined.
+        // Hash bytes that no thread writes: the hash of bytes being written is undefined.
         is_one_of(vram_digest(allocation, VRAM_GROUP_BYTES, 20000, hashes, 64), {VRAM_OK, VRAM_STALE_HANDLE});
         is_one_of(vram_write(allocation, i, hashes, 1), {VRAM_OK, VRAM_SEALED, VRAM_STALE_HANDLE});
         is_one_of(vram_attest(allocation, &residency), {VRAM_OK, VRAM_STALE_HANDLE});

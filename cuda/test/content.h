@@ -1,4 +1,4 @@
-/** Known bytes and what independent tools say about them: test/vectors/tree.tsv, see generate.mjs there. */
+/** The test vectors in test/vectors/tree.tsv: known bytes and their digests from independent tools. */
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,7 @@
 
 namespace test {
 
-/** The first `bytes` bytes of the vectors' sequence. */
+/** The first `bytes` bytes of the sequence that the vectors digest. */
 std::vector<uint8_t> content(uint64_t bytes);
 
 std::string hex(const uint8_t *data, size_t bytes);
@@ -18,7 +18,7 @@ struct Vector {
   std::string tree;
 };
 
-/** The rows of tree.tsv; with VRAM_TEST_QUICK only those up to 3 MiB. VRAM_TEST_VECTORS names another file. */
+/** The rows of tree.tsv, with VRAM_TEST_QUICK only those up to 3 MiB. VRAM_TEST_VECTORS can name another file. */
 std::vector<Vector> tree_vectors();
 
 }  // namespace test

@@ -16,7 +16,7 @@
 
 namespace test {
 
-vram_status FaultScenario::live() {
+vram_status FaultScenario::run_steps() {
   constexpr uint64_t kBytes = kPartBytes + 5;
   constexpr uint64_t kGroups = kPartBytes / VRAM_GROUP_BYTES + 1;
   static const std::vector<uint8_t> data = content(kBytes);
@@ -57,7 +57,7 @@ vram_status FaultScenario::live() {
   return std::memcmp(digest, result.tree, sizeof(digest)) == 0 ? VRAM_OK : VRAM_INTERNAL;
 }
 
-vram_status FaultScenario::give_back() {
+vram_status FaultScenario::release() {
   vram_status first = VRAM_OK;
   const auto keep_first = [&](vram_status status) { first = first != VRAM_OK ? first : status; };
   if (load_ != 0) keep_first(vram_load_close(load_));
@@ -67,9 +67,9 @@ vram_status FaultScenario::give_back() {
 }
 
 vram_status FaultScenario::run() {
-  const vram_status lived = live();
-  const vram_status given_back = give_back();
-  return lived != VRAM_OK ? lived : given_back;
+  const vram_status ran = run_steps();
+  const vram_status released = release();
+  return ran != VRAM_OK ? ran : released;
 }
 
 int run_fault_scenario_alone(const char *fault) {

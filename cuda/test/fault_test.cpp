@@ -20,12 +20,12 @@ std::string fault(const char *function, uint64_t call, bool for_good, CUresult e
   return std::string(function) + ":" + std::to_string(call) + (for_good ? "+=" : "=") + std::to_string(error);
 }
 
-/** Sanitizers make each run slow and look for the same thing in all: with VRAM_TEST_QUICK they see every tenth. */
+/** With VRAM_TEST_QUICK only every tenth call fails, because runs under a sanitizer are slow. */
 uint64_t stride() {
   return std::getenv("VRAM_TEST_QUICK") == nullptr ? 1 : 10;
 }
 
-/** Calls of a function in a run without faults. */
+/** How often a run without faults calls a function. */
 uint64_t calls_of(const Simulator &simulator, const char *function) {
   simulator.reset();
   FaultScenario scenario;
@@ -39,16 +39,16 @@ void check_fault(const Simulator &simulator, const std::string &setting) {
   simulator.set("FAULTS", setting);
   FaultScenario scenario;
   const vram_status status = scenario.run();
-  // A call whose failure cannot matter (a second try, a name) may go unnoticed; nothing else may be answered.
+  // The scenario must return exactly the error that was injected.
   (void)check_status(__FILE__, __LINE__, VRAM_DRIVER_ERROR_BASE + CUDA_ERROR_UNKNOWN, status, setting);
   simulator.reset();
-  (void)check_status(__FILE__, __LINE__, VRAM_OK, scenario.give_back(), "giving back after " + setting);
+  (void)check_status(__FILE__, __LINE__, VRAM_OK, scenario.release(), "release after " + setting);
   if (simulator.live("*") != live_before) {
     fail(__FILE__, __LINE__, setting + " leaks: " + std::to_string(simulator.live("*") - live_before));
   }
 }
 
-/** A driver that fails for good in this call cannot take back what vram_open had got from it by then. */
+/** If this function fails permanently, vram_open() cannot release what it has acquired so far. */
 bool fails_undo_of_open(const std::string &function) {
   return function == "*" || function == "cuCtxSetCurrent";
 }

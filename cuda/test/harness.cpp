@@ -17,7 +17,7 @@ std::vector<Test> &tests() {
   return all;
 }
 
-std::mutex failure_mutex;  // tests with threads fail from any of them
+std::mutex failure_mutex;  // any thread of a test may report a failure
 int failures_of_this_test = 0;
 
 std::string describe(vram_status status) {

@@ -1,6 +1,6 @@
 /**
- * A small test harness. TEST("what it proves") { … } registers a test; CHECK notes a failure and goes on, REQUIRE ends
- * the test, SKIP ends it with a reason. main() runs those whose name contains the first argument, or all.
+ * A small test harness. TEST("what it proves") { … } registers a test. CHECK records a failure and continues, REQUIRE
+ * ends the test, SKIP ends it with a reason. main() runs the tests whose name contains the first argument, or all.
  */
 #pragma once
 
@@ -17,16 +17,16 @@ struct Ended {};
 
 using Body = void (*)();
 
-/** Registers a test; its value means nothing. */
+/** Registers a test. The return value only allows a call in a static initializer. */
 int add(const char *name, Body body);
 
-/** Notes a failure of the running test. */
+/** Records a failure of the running test. Any thread may call it. */
 void fail(const char *file, int line, const std::string &what);
 
-/** "VRAM_SEALED (13)", and what was expected where it differs. */
+/** Records a failure if the statuses differ. Returns whether they are equal. */
 bool check_status(const char *file, int line, vram_status expected, vram_status actual, const std::string &what);
 
-/** Runs the registered tests; returns the number that failed. */
+/** Runs the registered tests whose name contains `filter`. Returns the number that failed. */
 int run(const std::string &filter);
 
 }  // namespace test

@@ -15,7 +15,7 @@
 namespace test {
 namespace {
 
-/** A temporary file with known bytes; gone with the object. */
+/** A temporary file with given content. The destructor deletes it. */
 class File {
  public:
   explicit File(const std::vector<uint8_t> &data) : file_(std::tmpfile()) {
@@ -32,12 +32,12 @@ class File {
   std::FILE *file_;
 };
 
-/** Two ends of a connection; what is written to one comes out of the other. */
+/** A connected pair of stream sockets. */
 class Connection {
  public:
   Connection() { REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends_) == 0); }
   ~Connection() {
-    hang_up();
+    close_sender();
     (void)close(ends_[1]);
   }
   Connection(const Connection &) = delete;
@@ -51,7 +51,7 @@ class Connection {
       done += static_cast<uint64_t>(sent);
     }
   }
-  void hang_up() {
+  void close_sender() {
     if (ends_[0] >= 0) (void)close(ends_[0]);
     ends_[0] = -1;
   }
@@ -224,7 +224,7 @@ TEST("the last bytes before a connection ends are loaded; then the load fails pe
   const uint64_t load = session.open_load(session.alloc(0, kMiB));
   Connection connection;
   connection.send(data.data(), data.size());
-  connection.hang_up();
+  connection.close_sender();
   uint64_t received = 0;
   REQUIRE_OK(load_socket(load, connection, kMiB, &received));
   CHECK(received == data.size());

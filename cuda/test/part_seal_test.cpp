@@ -1,4 +1,4 @@
-/** Shards that are sealed and digested part by part while the rest of them comes. */
+/** Shards that are sealed and digested part by part during the load. */
 #include <algorithm>
 #include <cstring>
 #include <thread>
@@ -22,7 +22,7 @@ uint64_t seal_filled(uint64_t load) {
   return sealed_bytes;
 }
 
-/** Pushes [offset, offset + bytes) of the data. */
+/** Pushes data[offset, offset + bytes). */
 void push(const Session &session, uint64_t load, const std::vector<uint8_t> &data, uint64_t offset, uint64_t bytes) {
   const auto begin = data.begin() + static_cast<std::ptrdiff_t>(offset);
   session.push_all(load, {begin, begin + static_cast<std::ptrdiff_t>(bytes)}, VRAM_STAGING_SLOT_BYTES, 0);

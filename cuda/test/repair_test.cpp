@@ -18,10 +18,10 @@ constexpr uint64_t kGroup = VRAM_GROUP_BYTES;
 
 using Bytes = std::vector<uint8_t>;
 
-/** A file with known bytes; gone with the object. */
+/** A memory file with given content. The destructor deletes it. */
 class File {
  public:
-  explicit File(const Bytes &data) : descriptor_(memfd_create("original", MFD_CLOEXEC)) {
+  explicit File(const Bytes &data) : descriptor_(memfd_create("repair_source", MFD_CLOEXEC)) {
     REQUIRE(descriptor_ >= 0);
     REQUIRE(write(descriptor_, data.data(), data.size()) == static_cast<ssize_t>(data.size()));
   }
@@ -48,7 +48,7 @@ Bytes hashes_of(const Session &session, const Bytes &data) {
   return hashes;
 }
 
-/** Sealed memory that holds `data`. */
+/** Returns a sealed allocation that holds `data`. */
 uint64_t sealed(const Session &session, const Bytes &data) {
   const uint64_t allocation = session.alloc(0, data.size());
   REQUIRE_OK(vram_write(allocation, 0, data.data(), data.size()));
@@ -66,7 +66,7 @@ vram_status repair(uint64_t allocation, const File &file, uint64_t offset, uint6
   return vram_repair(allocation, file.descriptor(), offset, bytes, hashes.data() + first, hashes.size() - first);
 }
 
-/** Where it says that it is sealed, the driver says that it is read-only. */
+/** Whether memory that libvram reports as sealed is read-only for the driver as well. */
 bool is_honest(uint64_t allocation) {
   vram_residency residency = {};
   const vram_status status = vram_attest(allocation, &residency);

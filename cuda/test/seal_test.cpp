@@ -10,7 +10,7 @@
 namespace test {
 namespace {
 
-/** Bytes of this process's shared mappings with these permissions, as "rw-s". */
+/** Total size of the mappings of this process with the given permissions, such as "rw-s". */
 uint64_t mapped_bytes(const std::string &permissions) {
   std::ifstream maps("/proc/self/maps");
   uint64_t total = 0;

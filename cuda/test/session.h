@@ -1,4 +1,4 @@
-/** An open driver for the length of a test, and what tests do with it again and again. */
+/** An open driver for one test, with the operations that most tests need. */
 #pragma once
 
 #include <cstdint>
@@ -14,18 +14,17 @@ constexpr uint64_t kGiB = uint64_t{1} << 30;
 constexpr uint32_t kSlots = 8;
 constexpr uint64_t kPartBytes = 2 * kMiB;
 
-/** Paths of the driver and the kernels under test: VRAM_TEST_DRIVER, VRAM_TEST_KERNELS, else the
- *  simulator's of the same build. */
+/** Paths of the driver and the kernels under test: VRAM_TEST_DRIVER, VRAM_TEST_KERNELS, or the simulator's. */
 std::string driver_path();
 std::string kernels_path();
 
-/** Options for the driver under test: kSlots staging slots, parts of kPartBytes, 100 GiB at most an allocation. */
+/** Options for the driver under test: kSlots staging slots, parts of kPartBytes, allocations of up to 100 GiB. */
 vram_options default_options();
 
 class Session {
  public:
-  Session();   // ends the test where the driver can't be opened
-  ~Session();  // everything must be given back
+  Session();   // ends the test if the driver cannot be opened
+  ~Session();  // fails the test if the driver cannot be closed
   Session(const Session &) = delete;
   Session &operator=(const Session &) = delete;
 
@@ -34,7 +33,7 @@ class Session {
   vram_device_info info(uint32_t device) const;
   uint8_t *slot(uint32_t index) const { return staging_ + uint64_t{index} * VRAM_STAGING_SLOT_BYTES; }
 
-  /** Each ends the test when it fails. */
+  /** Each ends the test if it fails. */
   uint64_t alloc(uint32_t device, uint64_t bytes) const;
   uint64_t open_load(uint64_t allocation, uint32_t flags = VRAM_LOAD_FLAT | VRAM_LOAD_TREE) const;
   void push_all(uint64_t load, const std::vector<uint8_t> &data, uint64_t piece_bytes, uint32_t slot) const;
@@ -47,7 +46,7 @@ class Session {
   uint8_t *staging_ = nullptr;
 };
 
-/** The fs-verity digest of a whole allocation, of the device's bytes, as hex. Ends the test when it fails. */
+/** The fs-verity digest of an allocation, computed on the device, as hex. Ends the test if it fails. */
 std::string device_tree_digest(uint64_t allocation);
 
 }  // namespace test

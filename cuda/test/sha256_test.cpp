@@ -48,13 +48,13 @@ TEST("a message split anywhere, and a copied state, give the same digest") {
   }
 }
 
-/** Holds an engine against the portable one, on messages and on any number of blocks. */
+/** Compares an engine with the portable one, for messages and for any number of blocks. */
 void check_engine(const vram::HashEngine *engine) {
-  if (engine == nullptr) SKIP("this CPU has no such instructions");
+  if (engine == nullptr) SKIP("this CPU lacks the instructions");
   const vram::HashEngine &portable = vram::portable_engine();
   const std::vector<uint8_t> data = content(35 * vram::kBlockBytes + 1);
   for (uint64_t blocks = 0; blocks <= 35; ++blocks) {
-    // One byte on: neither may need alignment.
+    // An odd address: no engine may need alignment.
     std::vector<uint8_t> a(blocks * vram::kDigestBytes), b(a.size());
     engine->hash_whole_blocks(data.data() + 1, blocks, a.data());
     portable.hash_whole_blocks(data.data() + 1, blocks, b.data());
@@ -80,7 +80,7 @@ TEST("AVX-512 and portable code agree") {
 
 TEST("hashing blocks and message in one pass gives both digests") {
   const std::vector<uint8_t> data = content(9 * vram::kBlockBytes + 70);
-  // Ahead of the blocks: nothing, whole chunks of the message, and part of one.
+  // Bytes of the message before the blocks: none, whole chunks, and part of a chunk.
   for (const size_t ahead : {size_t{0}, size_t{64}, size_t{70}}) {
     for (uint64_t blocks = 0; blocks <= 9; ++blocks) {
       const size_t bytes = blocks * vram::kBlockBytes;

@@ -13,7 +13,7 @@ namespace {
 
 constexpr char kForEver[] = "3600000000";
 
-/** Pinned host memory, given back at the end. */
+/** Pinned host memory, freed by the destructor. */
 class Pinned {
  public:
   Pinned(const SimDriver &driver, size_t bytes) : driver_(driver) {
@@ -130,19 +130,19 @@ TEST("sim: a copy on a stream is asynchronous, and done after synchronization") 
     std::strcpy(in.text(), "early");
     std::strcpy(out.text(), "nothing");
 
-    // The delay outlasts any test; to clear it ends the waits under way.
+    // The delay is longer than any test. Clearing it ends the waits in progress.
     REQUIRE(driver.set("LATENCY_US", kForEver) == 0);
     REQUIRE_CU(driver.cuMemcpyHtoDAsync_v2(memory.address(), in.text(), 6, stream));
     REQUIRE_CU(driver.cuMemcpyDtoHAsync_v2(out.text(), memory.address(), 6, stream));
     REQUIRE_CU(driver.cuEventRecord(event, stream));
     CHECK(std::string(out.text()) == "nothing");
-    // What is in pinned memory when the copy runs is what is copied.
+    // Pinned memory is read when the copy runs, not when it is enqueued.
     std::strcpy(in.text(), "later");
     REQUIRE(driver.set("LATENCY_US", "") == 0);
     CHECK_CU(CUDA_SUCCESS, driver.cuEventSynchronize(event));
     CHECK(std::string(out.text()) == "later");
 
-    // A small pageable source is copied at the call.
+    // A small pageable source is copied during the call.
     REQUIRE(driver.set("LATENCY_US", kForEver) == 0);
     char pageable[] = "early";
     REQUIRE_CU(driver.cuMemcpyHtoDAsync_v2(memory.address(), pageable, 6, stream));
@@ -172,7 +172,7 @@ TEST("sim: many threads can use and destroy streams and mappings at once") {
         CHECK_CU(CUDA_SUCCESS, driver.cuMemcpyDtoHAsync_v2(seen.data(), memory.address(), seen.size(), stream));
         CHECK(seen == std::vector<unsigned char>(seen.size(), id));
         CHECK_CU(CUDA_SUCCESS, driver.cuMemsetD8Async(memory.address(), 0xff, seen.size(), stream));
-        // Unmapping waits for what is under way; what comes after it would fault, so the stream is emptied first.
+        // Unmapping waits for running operations only. Later ones would fault, so the stream is synchronized first.
         CHECK_CU(CUDA_SUCCESS, driver.cuStreamDestroy_v2(stream));
       }
     });

@@ -1,4 +1,4 @@
-/** The simulator's controls: faults, spoofs, counts, and settings it does not understand. */
+/** The simulator's controls: faults, spoofs, call counts and invalid settings. */
 #include <atomic>
 #include <thread>
 #include <vector>

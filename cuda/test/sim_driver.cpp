@@ -21,7 +21,7 @@ std::string read_beside_program(const std::string &name) {
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
-/** The loader takes a file at another place for another library, with a state of its own. */
+/** dlopen() loads a file at another path as another library, with its own state. */
 void *load_copy(const std::string &bytes) {
   char path[] = "/tmp/libcuda_sim-XXXXXX";
   const int file = mkstemp(path);

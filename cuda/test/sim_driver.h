@@ -1,6 +1,6 @@
 /**
- * A simulated driver of a test's own: a fresh copy of the library, with an environment of its own, apart from the one
- * that libvram has loaded. Its functions are called as a client of the driver API calls them.
+ * A simulated driver for one test: a fresh copy of the library with its own environment, separate from the one that
+ * libvram has loaded. Tests call its functions as a client of the driver API does.
  */
 #pragma once
 
@@ -14,10 +14,10 @@
 
 namespace test {
 
-/** Notes a failure unless two results are equal; says whether they are. */
+/** Records a failure if the results differ. Returns whether they are equal. */
 bool check_result(const char *file, int line, CUresult expected, CUresult actual, const char *what);
 
-/** A setting of the environment, without the prefix CUDA_SIM_. */
+/** An environment variable, without the prefix CUDA_SIM_. */
 struct SimSetting {
   const char *name;
   std::string value;
@@ -25,12 +25,12 @@ struct SimSetting {
 
 class SimDriver : public DriverFunctions {
  public:
-  /** Loads a copy; nothing is initialised. */
+  /** Loads a copy without initializing it. */
   SimDriver(std::initializer_list<SimSetting> environment);
 
-  /** cuInit, under the environment. */
+  /** Calls cuInit() with the environment. */
   CUresult init() const;
-  /** Initialises, retains a device's primary context, makes it current. Ends the test when it fails. */
+  /** Initializes, retains a device's primary context and makes it current. Ends the test if it fails. */
   void start(int device = 0) const;
   void use(int device) const;
 
@@ -43,7 +43,7 @@ class SimDriver : public DriverFunctions {
   std::vector<SimSetting> environment_;
 };
 
-/** Device memory, mapped readable and writable for its device; given back at the end. */
+/** Device memory, mapped readable and writable for its device. The destructor frees it. */
 class SimMemory {
  public:
   SimMemory(const SimDriver &driver, int device, size_t bytes);
@@ -64,10 +64,10 @@ class SimMemory {
   CUdeviceptr address_ = 0;
 };
 
-/** What cuMemCreate wants for memory of a device. */
+/** Properties for cuMemCreate() on a device. */
 CUmemAllocationProp sim_properties(int device);
 
-/** The kernels for the simulator, as bytes. */
+/** The module image with the kernels for the simulator. */
 std::string sim_kernels();
 
 constexpr size_t kSimGranule = size_t{2} << 20;

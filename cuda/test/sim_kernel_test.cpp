@@ -1,4 +1,4 @@
-/** The simulator's modules and launches, on both engines. */
+/** The simulator's modules and kernel launches, with both engines. */
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -17,7 +17,7 @@ namespace {
 
 constexpr unsigned char kUntouched = 0xee;
 
-/** A module with the kernel in it, and memory for its input and output. */
+/** A loaded module with the kernel, and device memory for input and output. */
 struct Bench {
   explicit Bench(const SimDriver &driver)
       : driver(driver), input(driver, 0, kSimGranule), output(driver, 0, kSimGranule) {
@@ -62,7 +62,7 @@ void check_ragged_lengths(const char *engine) {
     CHECK(seen == expected);
   }
 
-  // A grid that is too small does the part that it covers.
+  // A grid that is too small hashes only the blocks that it covers.
   std::vector<uint8_t> expected(65 * vram::kDigestBytes, kUntouched), seen(expected.size());
   vram::hash_blocks(data.data(), thread_block, expected.data());
   REQUIRE_CU(driver.cuMemsetD8Async(bench.output.address(), kUntouched, seen.size(), nullptr));
@@ -127,7 +127,7 @@ TEST("sim: an image that is not a simulator module is refused") {
               7);
   CHECK_CU(CUDA_ERROR_NO_BINARY_FOR_GPU, load(cubin));
 
-  // Every header in turn points past any sensible end, or at nothing: a refusal, or a module where it does not matter.
+  // Corrupts each header field in turn. The module is refused, or loads if the field is unused.
   const std::string good = test::sim_kernels();
   for (size_t i = 16; i < 64; ++i) {
     std::string damaged = good;

@@ -1,4 +1,4 @@
-/** The simulator's memory: capacity, reuse, mappings, access, and the file it lies in. */
+/** The simulator's memory: capacity, reuse, mappings, access and backing files. */
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -27,7 +27,7 @@ size_t free_bytes(const SimDriver &driver) {
   return free;
 }
 
-/** Asks the kernel to write one byte at an address of this process: 1, or -1 and errno. */
+/** Makes the host kernel write one byte at an address of this process. Returns 1, or -1 with errno. */
 ssize_t write_by_kernel(CUdeviceptr address) {
   int ends[2];
   REQUIRE(pipe(ends) == 0);
@@ -40,7 +40,7 @@ ssize_t write_by_kernel(CUdeviceptr address) {
   return taken;
 }
 
-/** An empty directory, gone at the end with the devices' files in it. */
+/** An empty directory. The destructor deletes it with the device files in it. */
 class Directory {
  public:
   Directory() { REQUIRE(mkdtemp(path_) != nullptr); }
@@ -109,7 +109,7 @@ TEST("sim: an access violation kills the context until the simulator is reset") 
   expect_dead(copy_out(memory.address(), 1));
   REQUIRE_CU(memory.set_access(0, CU_MEM_ACCESS_FLAGS_PROT_READWRITE));
 
-  // Another device has no access unless it is given some, and its own context is the one that dies.
+  // Another device has no access by default. A violation kills the context of the device that caused it.
   driver.use(1);
   CHECK_CU(CUDA_ERROR_ILLEGAL_ADDRESS, memory.read(text, 1));
   driver.use(0);
@@ -134,7 +134,7 @@ TEST("sim: freed memory is reused last in, first out, and keeps its content") {
     REQUIRE_CU(second.write(secret.data(), secret.size()));
     REQUIRE_CU(first.write(Bytes(kSimGranule, 0x11).data(), kSimGranule));
   }
-  // Destroyed in the reverse order of their making: `first` was freed last.
+  // Destructors run in reverse order: `first` was freed last.
   const SimMemory again(driver, 0, kSimGranule);
   const SimMemory before(driver, 0, kSimGranule);
   Bytes seen(kSimGranule);
@@ -251,11 +251,11 @@ TEST("sim: memory in a directory can be changed from outside, and is cleared at 
   CHECK_CU(CUDA_SUCCESS, memory.read(text, 7));
   CHECK(std::string(text) == "Weights");
 
-  // Whoever runs keeps the file: a second simulator would pull it from under the first.
+  // The first simulator holds a lock on the file, so that a second one cannot truncate it.
   const SimDriver second{{"DEVICES", "8MiB"}, {"DIR", directory.path()}};
   CHECK_CU(CUDA_ERROR_INVALID_VALUE, second.init());
 
-  // To touch a file that was cut short would be a signal; it is an error.
+  // Accessing a truncated file must be an error, not SIGBUS.
   CHECK(ftruncate(file, 0) == 0);
   CHECK_CU(CUDA_ERROR_ILLEGAL_ADDRESS, memory.read(text, 7));
   close(file);

@@ -44,7 +44,7 @@ const DriverFunctions &driver_functions() {
 }
 
 Simulator::Simulator() {
-  if (controls().set == nullptr) SKIP("a real driver has no controls");
+  if (controls().set == nullptr) SKIP("needs the simulator");
   reset();
 }
 

@@ -1,4 +1,4 @@
-/** The driver under test, seen beside libvram: its own functions, and the simulator's controls where it has them. */
+/** Direct access to the driver that libvram has loaded: its functions, and the simulator's controls if it has any. */
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 namespace test {
 
-/** The driver API of the library that libvram has loaded too. */
+/** The driver functions of the library that libvram has loaded. */
 struct DriverFunctions {
 #define FUNCTION(name, parameters) CUresult(*name) parameters = nullptr;
   VRAM_CUDA_FUNCTIONS(FUNCTION)
@@ -16,8 +16,7 @@ struct DriverFunctions {
 };
 const DriverFunctions &driver_functions();
 
-/** The controls of cuda/sim/control.h; everything is reset when it goes out of scope. Skips the test on a real driver.
- */
+/** The controls in cuda/sim/control.h. Skips the test on a real driver. The destructor resets all controls. */
 class Simulator {
  public:
   Simulator();
