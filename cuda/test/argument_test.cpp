@@ -8,16 +8,16 @@
 namespace test {
 namespace {
 
-struct Refusal {
+struct Case {
   vram_status expected;
   const char *what;
   std::function<vram_status()> call;
 };
 
-#define REFUSAL(expected, call) {expected, #call, [&] { return call; }}
+#define CASE(expected, call) {expected, #call, [&] { return call; }}
 
-void check(const std::vector<Refusal> &rows) {
-  for (const Refusal &row : rows) (void)check_status(__FILE__, __LINE__, row.expected, row.call(), row.what);
+void check(const std::vector<Case> &rows) {
+  for (const Case &row : rows) (void)check_status(__FILE__, __LINE__, row.expected, row.call(), row.what);
 }
 
 }  // namespace
@@ -34,30 +34,30 @@ TEST("every function refuses null pointers") {
   no_driver.driver_path = nullptr;
   no_kernels.kernels_path = nullptr;
   check({
-      REFUSAL(VRAM_NULL_ARGUMENT, vram_open(nullptr, &handle)),
-      REFUSAL(VRAM_NULL_ARGUMENT, vram_open(&options, nullptr)),
-      REFUSAL(VRAM_NULL_ARGUMENT, vram_open(&no_driver, &handle)),
-      REFUSAL(VRAM_NULL_ARGUMENT, vram_open(&no_kernels, &handle)),
-      REFUSAL(VRAM_NULL_ARGUMENT, vram_staging(driver, nullptr, &count)),
-      REFUSAL(VRAM_NULL_ARGUMENT, vram_staging(driver, &base, nullptr)),
-      REFUSAL(VRAM_NULL_ARGUMENT, vram_device_count(driver, nullptr)),
-      REFUSAL(VRAM_NULL_ARGUMENT, vram_device_get_info(driver, 0, nullptr)),
-      REFUSAL(VRAM_NULL_ARGUMENT, vram_alloc(driver, 0, 1, nullptr)),
-      REFUSAL(VRAM_NULL_ARGUMENT, vram_allocation_get_info(allocation, nullptr)),
-      REFUSAL(VRAM_NULL_ARGUMENT, vram_write(allocation, 0, nullptr, 1)),
-      REFUSAL(VRAM_NULL_ARGUMENT, vram_read(allocation, 0, nullptr, 1)),
-      REFUSAL(VRAM_NULL_ARGUMENT, vram_attest(allocation, nullptr)),
-      REFUSAL(VRAM_NULL_ARGUMENT, vram_digest(allocation, 0, 1, nullptr, 32)),
-      REFUSAL(VRAM_NULL_ARGUMENT, vram_repair(allocation, 0, 0, 100, nullptr, 32)),
-      REFUSAL(VRAM_NULL_ARGUMENT, vram_load_open(allocation, 0, nullptr)),
-      REFUSAL(VRAM_NULL_ARGUMENT, vram_load_open_host(driver, 1, 0, nullptr)),
-      REFUSAL(VRAM_NULL_ARGUMENT, vram_load_file(load, 0, 0, 1, nullptr, 1)),
-      REFUSAL(VRAM_NULL_ARGUMENT, vram_load_socket(load, 0, 1, 0, nullptr, 1, &handle)),
-      REFUSAL(VRAM_NULL_ARGUMENT, vram_load_socket(load, 0, 1, 0, &count, 1, nullptr)),
-      REFUSAL(VRAM_NULL_ARGUMENT, vram_load_seal(load, nullptr)),
-      REFUSAL(VRAM_NULL_ARGUMENT, vram_load_finish(load, nullptr)),
-      REFUSAL(VRAM_NULL_ARGUMENT, vram_tree_digest(nullptr, 1, 1, static_cast<uint8_t *>(base))),
-      REFUSAL(VRAM_NULL_ARGUMENT, vram_tree_digest(nullptr, 0, 0, nullptr)),
+      CASE(VRAM_NULL_ARGUMENT, vram_open(nullptr, &handle)),
+      CASE(VRAM_NULL_ARGUMENT, vram_open(&options, nullptr)),
+      CASE(VRAM_NULL_ARGUMENT, vram_open(&no_driver, &handle)),
+      CASE(VRAM_NULL_ARGUMENT, vram_open(&no_kernels, &handle)),
+      CASE(VRAM_NULL_ARGUMENT, vram_staging(driver, nullptr, &count)),
+      CASE(VRAM_NULL_ARGUMENT, vram_staging(driver, &base, nullptr)),
+      CASE(VRAM_NULL_ARGUMENT, vram_device_count(driver, nullptr)),
+      CASE(VRAM_NULL_ARGUMENT, vram_device_get_info(driver, 0, nullptr)),
+      CASE(VRAM_NULL_ARGUMENT, vram_alloc(driver, 0, 1, nullptr)),
+      CASE(VRAM_NULL_ARGUMENT, vram_allocation_get_info(allocation, nullptr)),
+      CASE(VRAM_NULL_ARGUMENT, vram_write(allocation, 0, nullptr, 1)),
+      CASE(VRAM_NULL_ARGUMENT, vram_read(allocation, 0, nullptr, 1)),
+      CASE(VRAM_NULL_ARGUMENT, vram_attest(allocation, nullptr)),
+      CASE(VRAM_NULL_ARGUMENT, vram_digest(allocation, 0, 1, nullptr, 32)),
+      CASE(VRAM_NULL_ARGUMENT, vram_repair(allocation, 0, 0, 100, nullptr, 32)),
+      CASE(VRAM_NULL_ARGUMENT, vram_load_open(allocation, 0, nullptr)),
+      CASE(VRAM_NULL_ARGUMENT, vram_load_open_host(driver, 1, 0, nullptr)),
+      CASE(VRAM_NULL_ARGUMENT, vram_load_file(load, 0, 0, 1, nullptr, 1)),
+      CASE(VRAM_NULL_ARGUMENT, vram_load_socket(load, 0, 1, 0, nullptr, 1, &handle)),
+      CASE(VRAM_NULL_ARGUMENT, vram_load_socket(load, 0, 1, 0, &count, 1, nullptr)),
+      CASE(VRAM_NULL_ARGUMENT, vram_load_seal(load, nullptr)),
+      CASE(VRAM_NULL_ARGUMENT, vram_load_finish(load, nullptr)),
+      CASE(VRAM_NULL_ARGUMENT, vram_tree_digest(nullptr, 1, 1, static_cast<uint8_t *>(base))),
+      CASE(VRAM_NULL_ARGUMENT, vram_tree_digest(nullptr, 0, 0, nullptr)),
   });
 }
 
@@ -65,14 +65,14 @@ TEST("every function refuses unknown handles, handles of another kind, and stale
   const Session session;
   const uint64_t driver = session.driver(), allocation = session.alloc(0, 100);
   const uint64_t load = session.open_load(allocation);
-  const uint64_t gone_allocation = session.alloc(0, 100);
-  const uint64_t gone_load = session.open_load(gone_allocation);
-  REQUIRE_OK(vram_load_close(gone_load));
-  REQUIRE_OK(vram_free(gone_allocation));
-  uint64_t gone_driver = 0;
+  const uint64_t freed_allocation = session.alloc(0, 100);
+  const uint64_t closed_load = session.open_load(freed_allocation);
+  REQUIRE_OK(vram_load_close(closed_load));
+  REQUIRE_OK(vram_free(freed_allocation));
+  uint64_t closed_driver = 0;
   const vram_options options = default_options();
-  REQUIRE_OK(vram_open(&options, &gone_driver));
-  REQUIRE_OK(vram_close(gone_driver));
+  REQUIRE_OK(vram_open(&options, &closed_driver));
+  REQUIRE_OK(vram_close(closed_driver));
 
   uint8_t bytes[32] = {};
   uint64_t out = 0;
@@ -107,19 +107,20 @@ TEST("every function refuses unknown handles, handles of another kind, and stale
       [&](uint64_t h) { return vram_load_seal(h, &out); },
       [&](uint64_t h) { return vram_load_finish(h, &result); },
   };
-  const auto check_kind = [](std::vector<Call> calls, const Call &give_up, uint64_t gone,
+  const auto check_kind = [](std::vector<Call> calls, const Call &close, uint64_t stale,
                              const std::vector<uint64_t> &others) {
-    for (const Call &call : calls) CHECK_STATUS(VRAM_STALE_HANDLE, call(gone));
-    CHECK_STATUS(VRAM_OK, give_up(gone));
-    calls.push_back(give_up);
+    for (const Call &call : calls) CHECK_STATUS(VRAM_STALE_HANDLE, call(stale));
+    CHECK_STATUS(VRAM_OK, close(stale));
+    calls.push_back(close);
     for (const Call &call : calls) {
       for (const uint64_t other : others) CHECK_STATUS(VRAM_BAD_HANDLE, call(other));
     }
   };
   const uint64_t never = uint64_t{1} << 52;
-  check_kind(of_driver, vram_close, gone_driver, {0, 1, 2, 3, never, UINT64_MAX, allocation, load, gone_load});
-  check_kind(of_allocation, vram_free, gone_allocation, {0, 1, 2, 3, never, UINT64_MAX, driver, load, gone_load});
-  check_kind(of_load, vram_load_close, gone_load, {0, 1, 2, 3, never, UINT64_MAX, driver, allocation, gone_allocation});
+  check_kind(of_driver, vram_close, closed_driver, {0, 1, 2, 3, never, UINT64_MAX, allocation, load, closed_load});
+  check_kind(of_allocation, vram_free, freed_allocation, {0, 1, 2, 3, never, UINT64_MAX, driver, load, closed_load});
+  check_kind(of_load, vram_load_close, closed_load,
+             {0, 1, 2, 3, never, UINT64_MAX, driver, allocation, freed_allocation});
   CHECK(out == 0 && count == 0 && base == nullptr);
 }
 
@@ -140,47 +141,47 @@ TEST("invalid lengths, ranges and ordinals have the status that vram.h names") {
   no_slots.staging_slots = 0;
   reserved.reserved = 1;
   check({
-      REFUSAL(VRAM_ZERO_LENGTH, vram_open(&no_room, &out)),
-      REFUSAL(VRAM_ZERO_LENGTH, vram_open(&no_slots, &out)),
-      REFUSAL(VRAM_ZERO_LENGTH, vram_open(&no_part, &out)),
-      REFUSAL(VRAM_OUT_OF_BOUNDS, vram_open(&reserved, &out)),
-      REFUSAL(VRAM_UNALIGNED, vram_open(&half_a_group, &out)),
-      REFUSAL(VRAM_BAD_DEVICE, vram_alloc(driver, session.device_count(), 1, &out)),
-      REFUSAL(VRAM_BAD_DEVICE, vram_alloc(driver, UINT32_MAX, 0, &out)),
-      REFUSAL(VRAM_ZERO_LENGTH, vram_alloc(driver, 0, 0, &out)),
-      REFUSAL(VRAM_ZERO_LENGTH, vram_digest(allocation, 0, 0, hashes, sizeof(hashes))),
-      REFUSAL(VRAM_OVERFLOW, vram_digest(allocation, UINT64_MAX, 2, hashes, sizeof(hashes))),
-      REFUSAL(VRAM_OUT_OF_BOUNDS, vram_digest(allocation, 0, kBytes + 1, hashes, sizeof(hashes))),
-      REFUSAL(VRAM_OUT_OF_BOUNDS, vram_digest(allocation, 1, kBytes, hashes, sizeof(hashes))),
-      REFUSAL(VRAM_UNALIGNED, vram_digest(allocation, 4096, VRAM_GROUP_BYTES, hashes, sizeof(hashes))),
-      REFUSAL(VRAM_UNALIGNED, vram_digest(allocation, 0, kBytes - 1, hashes, sizeof(hashes))),
-      REFUSAL(VRAM_BUFFER_TOO_SMALL, vram_digest(allocation, 0, kBytes, hashes, 3 * VRAM_DIGEST_BYTES - 1)),
-      REFUSAL(VRAM_BUFFER_TOO_SMALL, vram_digest(allocation, 0, kBytes, hashes, 0)),
-      REFUSAL(VRAM_BUSY, vram_load_open(other, 0, &out)),
-      REFUSAL(VRAM_BUSY, vram_seal(other)),
-      REFUSAL(VRAM_BUSY, vram_free(other)),
-      REFUSAL(VRAM_OUT_OF_BOUNDS, vram_load_open(allocation, 4, &out)),
-      REFUSAL(VRAM_OUT_OF_BOUNDS, vram_load_open_host(driver, 1, 1u << 31, &out)),
-      REFUSAL(VRAM_ZERO_LENGTH, vram_load_open_host(driver, 0, 0, &out)),
-      REFUSAL(VRAM_ZERO_LENGTH, vram_load_push(load, 0, 0)),
-      REFUSAL(VRAM_OUT_OF_BOUNDS, vram_load_push(load, kSlots, 1)),
-      REFUSAL(VRAM_OUT_OF_BOUNDS, vram_load_push(load, 0, VRAM_STAGING_SLOT_BYTES + 1)),
-      REFUSAL(VRAM_LOAD_OVERRUN, vram_load_push(load, 0, 11)),
-      REFUSAL(VRAM_ZERO_LENGTH, vram_load_file(load, 0, 0, 0, good_slots, 2)),
-      REFUSAL(VRAM_ZERO_LENGTH, vram_load_file(load, 0, 0, 1, good_slots, 0)),
-      REFUSAL(VRAM_OVERFLOW, vram_load_file(load, 0, UINT64_MAX, 2, good_slots, 2)),
-      REFUSAL(VRAM_OUT_OF_BOUNDS, vram_load_file(load, 0, 0, 1, same_slots, 2)),
-      REFUSAL(VRAM_OUT_OF_BOUNDS, vram_load_file(load, 0, 0, 1, bad_slots, 2)),
-      REFUSAL(VRAM_LOAD_OVERRUN, vram_load_file(load, 0, 0, 11, good_slots, 2)),
-      REFUSAL(VRAM_ZERO_LENGTH, vram_load_socket(load, 0, 0, 0, good_slots, 2, &out)),
-      REFUSAL(VRAM_ZERO_LENGTH, vram_load_socket(load, 0, 1, 0, good_slots, 0, &out)),
-      REFUSAL(VRAM_OUT_OF_BOUNDS, vram_load_socket(load, 0, 1, UINT32_MAX, good_slots, 2, &out)),
-      REFUSAL(VRAM_OUT_OF_BOUNDS, vram_load_socket(load, 0, 1, 0, same_slots, 2, &out)),
-      REFUSAL(VRAM_OUT_OF_BOUNDS, vram_load_socket(load, 0, 1, 0, bad_slots, 2, &out)),
-      REFUSAL(VRAM_LOAD_OVERRUN, vram_load_socket(load, 0, 11, 0, good_slots, 2, &out)),
-      REFUSAL(VRAM_OUT_OF_BOUNDS, vram_tree_digest(hashes, 1, 0, hashes)),
-      REFUSAL(VRAM_OUT_OF_BOUNDS, vram_tree_digest(hashes, 1, VRAM_GROUP_BYTES + 1, hashes)),
-      REFUSAL(VRAM_OUT_OF_BOUNDS, vram_tree_digest(hashes, 1, UINT64_MAX, hashes)),
+      CASE(VRAM_ZERO_LENGTH, vram_open(&no_room, &out)),
+      CASE(VRAM_ZERO_LENGTH, vram_open(&no_slots, &out)),
+      CASE(VRAM_ZERO_LENGTH, vram_open(&no_part, &out)),
+      CASE(VRAM_OUT_OF_BOUNDS, vram_open(&reserved, &out)),
+      CASE(VRAM_UNALIGNED, vram_open(&half_a_group, &out)),
+      CASE(VRAM_BAD_DEVICE, vram_alloc(driver, session.device_count(), 1, &out)),
+      CASE(VRAM_BAD_DEVICE, vram_alloc(driver, UINT32_MAX, 0, &out)),
+      CASE(VRAM_ZERO_LENGTH, vram_alloc(driver, 0, 0, &out)),
+      CASE(VRAM_ZERO_LENGTH, vram_digest(allocation, 0, 0, hashes, sizeof(hashes))),
+      CASE(VRAM_OVERFLOW, vram_digest(allocation, UINT64_MAX, 2, hashes, sizeof(hashes))),
+      CASE(VRAM_OUT_OF_BOUNDS, vram_digest(allocation, 0, kBytes + 1, hashes, sizeof(hashes))),
+      CASE(VRAM_OUT_OF_BOUNDS, vram_digest(allocation, 1, kBytes, hashes, sizeof(hashes))),
+      CASE(VRAM_UNALIGNED, vram_digest(allocation, 4096, VRAM_GROUP_BYTES, hashes, sizeof(hashes))),
+      CASE(VRAM_UNALIGNED, vram_digest(allocation, 0, kBytes - 1, hashes, sizeof(hashes))),
+      CASE(VRAM_BUFFER_TOO_SMALL, vram_digest(allocation, 0, kBytes, hashes, 3 * VRAM_DIGEST_BYTES - 1)),
+      CASE(VRAM_BUFFER_TOO_SMALL, vram_digest(allocation, 0, kBytes, hashes, 0)),
+      CASE(VRAM_BUSY, vram_load_open(other, 0, &out)),
+      CASE(VRAM_BUSY, vram_seal(other)),
+      CASE(VRAM_BUSY, vram_free(other)),
+      CASE(VRAM_OUT_OF_BOUNDS, vram_load_open(allocation, 4, &out)),
+      CASE(VRAM_OUT_OF_BOUNDS, vram_load_open_host(driver, 1, 1u << 31, &out)),
+      CASE(VRAM_ZERO_LENGTH, vram_load_open_host(driver, 0, 0, &out)),
+      CASE(VRAM_ZERO_LENGTH, vram_load_push(load, 0, 0)),
+      CASE(VRAM_OUT_OF_BOUNDS, vram_load_push(load, kSlots, 1)),
+      CASE(VRAM_OUT_OF_BOUNDS, vram_load_push(load, 0, VRAM_STAGING_SLOT_BYTES + 1)),
+      CASE(VRAM_LOAD_OVERRUN, vram_load_push(load, 0, 11)),
+      CASE(VRAM_ZERO_LENGTH, vram_load_file(load, 0, 0, 0, good_slots, 2)),
+      CASE(VRAM_ZERO_LENGTH, vram_load_file(load, 0, 0, 1, good_slots, 0)),
+      CASE(VRAM_OVERFLOW, vram_load_file(load, 0, UINT64_MAX, 2, good_slots, 2)),
+      CASE(VRAM_OUT_OF_BOUNDS, vram_load_file(load, 0, 0, 1, same_slots, 2)),
+      CASE(VRAM_OUT_OF_BOUNDS, vram_load_file(load, 0, 0, 1, bad_slots, 2)),
+      CASE(VRAM_LOAD_OVERRUN, vram_load_file(load, 0, 0, 11, good_slots, 2)),
+      CASE(VRAM_ZERO_LENGTH, vram_load_socket(load, 0, 0, 0, good_slots, 2, &out)),
+      CASE(VRAM_ZERO_LENGTH, vram_load_socket(load, 0, 1, 0, good_slots, 0, &out)),
+      CASE(VRAM_OUT_OF_BOUNDS, vram_load_socket(load, 0, 1, UINT32_MAX, good_slots, 2, &out)),
+      CASE(VRAM_OUT_OF_BOUNDS, vram_load_socket(load, 0, 1, 0, same_slots, 2, &out)),
+      CASE(VRAM_OUT_OF_BOUNDS, vram_load_socket(load, 0, 1, 0, bad_slots, 2, &out)),
+      CASE(VRAM_LOAD_OVERRUN, vram_load_socket(load, 0, 11, 0, good_slots, 2, &out)),
+      CASE(VRAM_OUT_OF_BOUNDS, vram_tree_digest(hashes, 1, 0, hashes)),
+      CASE(VRAM_OUT_OF_BOUNDS, vram_tree_digest(hashes, 1, VRAM_GROUP_BYTES + 1, hashes)),
+      CASE(VRAM_OUT_OF_BOUNDS, vram_tree_digest(hashes, 1, UINT64_MAX, hashes)),
   });
   CHECK(out == 0);
 

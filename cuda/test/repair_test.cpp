@@ -175,11 +175,11 @@ TEST("if any driver call fails during a repair, writable memory is not reported 
       CHECK(is_sealed(allocation) && is_honest(allocation));
       CHECK_STATUS(VRAM_OK, vram_free(allocation));
 
-      const uint64_t given_up = sealed(session, damaged);
+      const uint64_t other = sealed(session, damaged);
       simulator.set("FAULTS", fault);
-      (void)repair(given_up, file, 0, data.size(), hashes);
+      (void)repair(other, file, 0, data.size(), hashes);
       simulator.set("FAULTS", "");
-      CHECK_STATUS(VRAM_OK, vram_free(given_up));
+      CHECK_STATUS(VRAM_OK, vram_free(other));
       CHECK(simulator.live("*") == live_before);
     }
   }
