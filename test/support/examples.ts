@@ -78,6 +78,7 @@ export function readerOf(t: Test): (t: Test, example: Example) => Promise<void> 
     const port = url === undefined ? {} : { WORKER_BIND_ADDR: new URL(url).host };
     const worker = await startProcess(t, directory, { ...env, ...port });
     ({ url } = worker);
+    await terminal.run(`export WORKER_BIND_ADDR=${new URL(url).host}`);
     stop = async () => {
       worker.child.kill('SIGINT');
       t.equal(await worker.exited, 0, 'Ctrl-C ends the worker in order');

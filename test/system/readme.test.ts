@@ -1,24 +1,10 @@
-import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { examplesOf, readerOf } from '../support/examples.js';
+import { unlessInstalled } from '../support/installed.js';
 import { root } from '../support/paths.js';
 import { readTrimmed, trimmedAs } from '../support/trimmed.js';
-
-/** For `t.test`: skips it if one of these programs is not installed. */
-function unlessInstalled(...programs: readonly string[]): { skip?: string } {
-  const isMissing = (program: string): boolean => {
-    try {
-      execFileSync('sh', ['-c', `command -v ${program}`]);
-      return false;
-    } catch {
-      return true;
-    }
-  };
-  const program = programs.find(isMissing);
-  return program === undefined ? {} : { skip: `${program} is not installed` };
-}
 
 t.test('the README commands print what it shows', async (t) => {
   const read = readerOf(t);
@@ -36,26 +22,6 @@ t.test('the README commands print what it shows', async (t) => {
     for (const example of examples) await read(t, example);
   });
 });
-
-/** Sections whose examples run one after the other, as on the page. */
-const pages = {
-  'docs/api.md': ['Plan', 'Commit by reference', 'Verify', 'Errors'],
-  'docs/handles.md': ['Offline verification', 'Current handles'],
-  'docs/audit-log.md': ['Entries', 'The chain', 'Verify'],
-  'docs/operations.md': ['Background work'],
-};
-
-for (const [page, sections] of Object.entries(pages)) {
-  t.test(`the commands of ${page} print what it shows`, unlessInstalled('openssl', 'basenc'), async (t) => {
-    const read = readerOf(t);
-    for (const example of examplesOf('README.md', 'Quick start')) await read(t, { ...example, shown: undefined });
-    for (const section of sections) {
-      const examples = examplesOf(page, section);
-      t.ok(examples.length > 0, `${section} has examples`);
-      for (const example of examples) await read(t, example);
-    }
-  });
-}
 
 t.test('npm start is the command that these tests run', async (t) => {
   const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
