@@ -4,8 +4,8 @@ import { systemActor } from './actor.js';
 import type { AuditRecord, ChainHead, Entry } from './entry.js';
 
 /**
- * Why a checkpoint was written: every 256th entry (`interval`); at the start of the file after a full one (`rotation`) or
- * after one that another process moved or emptied (`moved`); or at shutdown (`stop`).
+ * Why a checkpoint was written: every 256th entry (`interval`); at the start of the file after a full one (`rotation`)
+ * or after one that another process moved or emptied (`moved`); or at shutdown (`stop`).
  */
 const reasons = ['interval', 'rotation', 'moved', 'stop'] as const;
 export type CheckpointReason = (typeof reasons)[number];

@@ -42,8 +42,9 @@ const checksumPattern = /,"checksum":"([0-9a-f]{64})"\}$/;
 const checksumBytes = 79;
 
 /**
- * Formats the line that follows `previous`, without its newline. It is a JSON object that starts with the common fields.
- * It ends with `previous`, the hash of the line before, and `checksum`, the SHA-256 of all bytes before `,"checksum"`.
+ * Formats the line that follows `previous`, without its newline. It is a JSON object that starts with the common
+ * fields. It ends with `previous`, the hash of the line before, and `checksum`, the SHA-256 of all bytes before
+ * `,"checksum"`.
  */
 export function formatEntry({ time, event, severity, actor, fields }: AuditRecord, previous: ChainHead): Buffer {
   const { shard_id = null, digest = null, tree_digest = null, ...more } = fields;

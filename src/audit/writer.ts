@@ -13,8 +13,8 @@ export interface AuditOptions {
   readonly maxBytes: number;
   readonly signer: CheckpointSigner;
   /**
-   * Called when `isWritable` changes: with the cause when it turns false, with undefined when it turns true. Also called
-   * for each failure in `close`.
+   * Called when `isWritable` changes: with the cause when it turns false, with undefined when it turns true. Also
+   * called for each failure in `close`.
    */
   readonly onChange: (cause: unknown) => void;
 }

@@ -20,8 +20,8 @@ export interface LogOptions {
 const keptTornBytes = 4096;
 
 /**
- * The chain of entries on disk. When `append` returns, its entries are written in order and synced. When it throws, none
- * of them is in the log, and the next call continues from the entries on disk.
+ * The chain of entries on disk. When `append` returns, its entries are written in order and synced. When it throws,
+ * none of them is in the log, and the next call continues from the entries on disk.
  */
 export class AuditLog {
   readonly #options: LogOptions;
@@ -150,7 +150,7 @@ export class AuditLog {
     throw new DamagedTail('another process wrote to the audit log: move the file away to start a new one');
   }
 
-  /** The last entry of the newest rotated file, for a crash between the rotation and the first entry of the next file. */
+  /** The last entry of the newest rotated file. A crash after the rotation leaves no other file. */
   #lastRotated(): ChainHead | undefined {
     const path = rotatedFiles(realPath(this.#options.path), this.#fs).at(-1);
     if (path === undefined) return undefined;

@@ -8,7 +8,7 @@ const digits = 12;
 export const rotatedPath = (path: string, lastSeq: number): string =>
   `${path}.${String(lastSeq).padStart(digits, '0')}`;
 
-/** The rotated files of a log, the oldest first; empty if the directory does not exist. @throws other errors of readdir */
+/** The rotated files of a log, the oldest first; empty if the directory does not exist. @throws other readdir errors */
 export function rotatedFiles(path: string, fs: Pick<FileSystem, 'readdirSync'>): string[] {
   const directory = dirname(path);
   const prefix = `${basename(path)}.`;

@@ -18,8 +18,8 @@ export interface ChainOptions {
   /** Expected hashes by entry number, from checkpoints that were kept outside the log. */
   readonly kept: ReadonlyMap<number, string>;
   /**
-   * If given, signatures are verified. A checkpoint with an unknown key is accepted if a later checkpoint has a known key:
-   * a log outlives the keys of its workers.
+   * If given, signatures are verified. A checkpoint with an unknown key is accepted if a later checkpoint has a known
+   * key: a log outlives the keys of its workers.
    */
   readonly keysOf?: KeysOf;
 }
@@ -146,8 +146,8 @@ interface FirstLine {
 }
 
 /**
- * The position before the first entry: genesis, the end of a rotated file if a checkpoint says so, or the entry that a kept
- * checkpoint names.
+ * The position before the first entry: genesis, the end of a rotated file if a checkpoint says so, or the entry that a
+ * kept checkpoint names.
  */
 function startOf({ first, line, next, kept }: FirstLine): ChainHead {
   if (first === undefined) {
