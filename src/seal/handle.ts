@@ -45,9 +45,7 @@ export type HandleCheck =
 /** Signs a shard handle: a compact JWS of type `vram-seal+jws`. */
 export const signHandle = (claims: HandleClaims, key: SealKey): string => signJws('vram-seal+jws', claims, key);
 
-/**
- * Verifies the signature of a handle and the types of its claims. Only the worker can say whether the handle is current.
- */
+/** Verifies a handle's signature and the types of its claims. Only the worker knows whether the handle is current. */
 export function verifyHandle(handle: string, keys: KeySource): HandleCheck {
   const verdict = verifyJws('vram-seal+jws', handle, keys);
   if (!verdict.ok) return verdict;

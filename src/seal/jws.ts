@@ -27,8 +27,8 @@ export function signJws(type: JwsType, claims: object, key: SealKey): string {
 
 /**
  * Verifies a compact JWS of one type. The header must have exactly `alg`, `typ` and `kid`; any other parameter, such as
- * `crit`, is `malformed`. So is an `alg` that is not the key's (RFC 8725 §3.1). A `kid` without a key is `unknown_key`. MACs
- * are compared in constant time. The claims are parsed only after the signature is verified.
+ * `crit`, is `malformed`. So is an `alg` that is not the key's (RFC 8725 §3.1). A `kid` without a key is `unknown_key`.
+ * MACs are compared in constant time. The claims are parsed only after the signature is verified.
  */
 export function verifyJws(type: JwsType, text: string, source: KeySource): JwsVerdict {
   const [, header, payload, signature] = compact.exec(text) ?? [];

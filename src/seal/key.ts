@@ -35,8 +35,8 @@ export type VerifyKey = SharedKey | PublicKey;
 export const minimumSecretBytes = 32;
 
 /**
- * Derives a worker's seal key from a shared secret: HKDF-SHA256 (RFC 5869), salt `vram-residency/seal/v1`, info = worker id,
- * 32 bytes. Anyone with the secret can derive it too.
+ * Derives a worker's seal key from a shared secret: HKDF-SHA256 (RFC 5869), salt `vram-residency/seal/v1`, info =
+ * worker id, 32 bytes. Anyone with the secret can derive it too.
  */
 export function deriveSealKey(secret: Uint8Array, workerId: string): SharedKey {
   const key = Buffer.from(hkdfSync('sha256', secret, 'vram-residency/seal/v1', workerId, 32));

@@ -5,8 +5,8 @@ const blockBytes = 4096;
 const hashBytes = 32;
 
 /**
- * The fs-verity digest of `bytes`: SHA-256, blocks of 4096 bytes, no salt. This is the slow and simple reference that tests
- * compare with the kernels, the simulator and the native host code.
+ * The fs-verity digest of `bytes`: SHA-256, blocks of 4096 bytes, no salt. This is the slow and simple reference that
+ * tests compare with the kernels, the simulator and the native host code.
  * Source: Linux, Documentation/filesystems/fsverity.rst, "Merkle tree" and "fs-verity descriptor".
  */
 export function referenceTreeDigest(bytes: Uint8Array): Digest {
