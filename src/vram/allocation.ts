@@ -1,14 +1,15 @@
 import { type Digest, digestOf } from '../seal/digest.js';
 import type { Library } from './library.js';
 import { Load, type LoadDigests, loadFlags } from './load.js';
-import { type Throttle, unthrottled } from './slices.js';
+import { type ByteRange, type Throttle, unthrottled } from './slices.js';
 import { status, VramError } from './status.js';
 import { StreamingDigest } from './streaming_digest.js';
 import { groupBytes, groupCount, hashBytes } from './tree.js';
 
-/** Bytes that one native call repairs: it has the memory to itself meanwhile. */
+/** Bytes repaired by one native call. No other call can use the memory during a repair. */
 const repairSliceBytes = 64 * 1024 * 1024;
 
+/** The bits of `vram_residency.violations`, from the lowest: `VRAM_VIOLATION_…` in `cuda/include/vram.h`. */
 const violationNames = [
   'memory type is not DEVICE',
   'managed memory',
@@ -20,39 +21,43 @@ const violationNames = [
   'another device has access',
 ] as const;
 
-/** Memory of one device that holds one shard. */
+/** Runs work after all earlier work on the same device. */
+export type Serialize = <T>(work: () => Promise<T>) => Promise<T>;
+
+/** Device memory that holds one shard. All offsets and lengths are bytes. */
 export class Allocation {
   readonly bytes: number;
   readonly #library: Library;
   readonly #handle: number;
   #load: Load | undefined;
-  readonly #arrival: StreamingDigest;
-  /** One digest at a time on a device: the kernels fill it. */
-  readonly #turn: <T>(work: () => Promise<T>) => Promise<T>;
+  readonly #streamingDigest: StreamingDigest;
+  /** One digest at a time per device, because one digest occupies the whole device. */
+  readonly #serialize: Serialize;
 
-  constructor(library: Library, handle: number, bytes: number, turn: <T>(work: () => Promise<T>) => Promise<T>) {
+  constructor(library: Library, handle: number, bytes: number, serialize: Serialize) {
     this.#library = library;
     this.#handle = handle;
     this.bytes = bytes;
-    this.#turn = turn;
-    this.#arrival = new StreamingDigest(bytes, (offset, length, hashes) => this.#digest(offset, length, hashes));
+    this.#serialize = serialize;
+    this.#streamingDigest = new StreamingDigest(bytes, (range, hashes) => this.#digest(range, hashes));
   }
 
+  /** Opens the load that fills the memory. @throws VramError */
   async load(digests: LoadDigests): Promise<Load> {
     const out = [0];
     await this.#library.run('vram_load_open', this.#handle, loadFlags(digests), out);
-    this.#load = new Load(this.#library, Number(out[0]), digests, (bytes) => this.#arrival.sealed(bytes));
+    this.#load = new Load(this.#library, Number(out[0]), digests, (bytes) => this.#streamingDigest.sealed(bytes));
     return this.#load;
   }
 
-  /** Read-only from here on. */
+  /** Makes the memory read-only until `repair` or `free`. @throws VramError */
   seal(): Promise<void> {
     return this.#library.run('vram_seal', this.#handle);
   }
 
   /**
-   * Asks the driver where sealed memory is and who may touch it. @throws VramError POLICY_VIOLATION, saying in what; that
-   * it is not sealed is a violation too.
+   * Asks the driver where sealed memory is and who can access it.
+   * @throws VramError POLICY_VIOLATION with the list of violations, also for memory that is not sealed
    */
   async attest(): Promise<void> {
     const report: { violations?: number; sealed?: number } = {};
@@ -65,30 +70,32 @@ export class Allocation {
     const named: string[] = violationNames.filter((_, bit) => violations & (1 << bit));
     if (report.sealed !== 1) named.push('not sealed');
     if (named.length === 0) return;
-    const detail = `the memory is not what a seal promises: ${named.join(', ')}`;
+    const detail = `memory violates the seal policy: ${named.join(', ')}`;
     throw new VramError('POLICY_VIOLATION', detail, status.policyViolation);
   }
 
-  /** One hash per 512 KiB, computed on the device where the bytes lie. What the pace rejects with ends it. */
-  async groupHashes(pace: Throttle = unthrottled): Promise<Buffer> {
+  /**
+   * Computes one hash per 512 KiB group, on the device. The throttle is asked before each slice.
+   * @throws VramError, and the throttle's rejection
+   */
+  async groupHashes(throttle: Throttle = unthrottled): Promise<Buffer> {
     const hashes = Buffer.alloc(groupCount(this.bytes) * hashBytes);
     for (let offset = 0, length = 0; offset < this.bytes; offset += length) {
-      length = Math.min(pace.sliceBytes, this.bytes - offset);
-      await pace.next(length);
-      await this.#digest(offset, length, hashes);
+      length = Math.min(throttle.sliceBytes, this.bytes - offset);
+      await throttle.next(length);
+      await this.#digest({ offset, length }, hashes);
     }
     return hashes;
   }
 
   /**
-   * The group hashes of memory that has just been loaded and sealed: what was sealed before the rest came is digested
-   * already. The signal ends it.
+   * The group hashes of memory that was just loaded and sealed. Only parts not digested during the load are digested.
    */
   finishStreamingDigest(signal: AbortSignal): Promise<Buffer> {
-    return this.#arrival.hashes(signal);
+    return this.#streamingDigest.hashes(signal);
   }
 
-  /** The fs-verity digest that these group hashes fold into. */
+  /** Folds group hashes into the fs-verity digest. */
   treeDigest(hashes: Buffer): Digest {
     const digest = Buffer.alloc(hashBytes);
     this.#library.call('vram_tree_digest', hashes, hashes.length / hashBytes, this.bytes, digest);
@@ -96,21 +103,22 @@ export class Allocation {
   }
 
   /**
-   * Writes damaged bytes of sealed memory once more, from an open file; nothing but bytes with the given group hashes is
-   * written. `goOn` is asked before each slice. The memory is sealed again when this settles, unless the driver refuses.
-   * @throws VramError DIGEST_MISMATCH where the file has other bytes, and the driver's errors
+   * Rewrites a range of sealed memory from the same range of an open file. Only groups that match `hashes`, the hashes
+   * of the whole shard, are written. `throwIfReleased` is called before each slice. The memory is sealed again when
+   * this settles, unless the driver refuses; see `ensureSealed`. @throws VramError DIGEST_MISMATCH if the file has
+   * other bytes
    */
-  async repair(descriptor: number, offset: number, length: number, hashes: Buffer, goOn: () => void): Promise<void> {
-    const end = offset + length;
-    for (let from = offset; from < end; from += repairSliceBytes) {
-      goOn();
-      const bytes = Math.min(repairSliceBytes, end - from);
-      const part = hashesOf(hashes, from, bytes);
-      await this.#library.run('vram_repair', this.#handle, descriptor, from, bytes, part, part.length);
+  async repair(descriptor: number, range: ByteRange, hashes: Buffer, throwIfReleased: () => void): Promise<void> {
+    const end = range.offset + range.length;
+    for (let offset = range.offset; offset < end; offset += repairSliceBytes) {
+      throwIfReleased();
+      const length = Math.min(repairSliceBytes, end - offset);
+      const part = hashesOf({ offset, length }, hashes);
+      await this.#library.run('vram_repair', this.#handle, descriptor, offset, length, part, part.length);
     }
   }
 
-  /** Makes the memory read-only where an earlier repair could not. */
+  /** Seals the memory if an earlier repair left it writable. @throws VramError */
   async ensureSealed(): Promise<void> {
     try {
       await this.seal();
@@ -119,22 +127,23 @@ export class Allocation {
     }
   }
 
-  /** Wipes, then frees. After an error the memory is still held, and another call goes on. */
+  /** Wipes and frees the memory. After an error the memory is still allocated, and the next call continues. */
   async free(): Promise<void> {
-    this.#arrival.stop();
-    // One that could not be closed when it ended is tried again: as long as it may copy, the memory is not free.
+    this.#streamingDigest.stop();
+    // The load's earlier close may have failed. Memory that a load can write to cannot be freed.
     await this.#load?.close();
     return this.#library.run('vram_free', this.#handle);
   }
 
-  #digest(offset: number, length: number, hashes: Buffer): Promise<void> {
-    const part = hashesOf(hashes, offset, length);
-    return this.#turn(() => this.#library.run('vram_digest', this.#handle, offset, length, part, part.length));
+  #digest(range: ByteRange, hashes: Buffer): Promise<void> {
+    const { offset, length } = range;
+    const part = hashesOf(range, hashes);
+    return this.#serialize(() => this.#library.run('vram_digest', this.#handle, offset, length, part, part.length));
   }
 }
 
-/** The hashes of the groups from `offset` on, for `length` bytes. */
-function hashesOf(hashes: Buffer, offset: number, length: number): Buffer {
+/** The hashes of a range's groups. */
+function hashesOf({ offset, length }: ByteRange, hashes: Buffer): Buffer {
   const start = (offset / groupBytes) * hashBytes;
   return hashes.subarray(start, start + groupCount(length) * hashBytes);
 }

@@ -4,14 +4,17 @@ import { Load, type LoadDigests, loadFlags, partBytes } from './load.js';
 import { Staging } from './staging.js';
 
 export interface DriverOptions extends LibraryOptions {
+  /** libvram. */
   readonly libraryPath: string;
+  /** The CUDA driver: `libcuda.so.1`, or the simulator. */
   readonly driverPath: string;
+  /** The kernel module that `cuModuleLoadData` takes. */
   readonly kernelsPath: string;
   readonly maxAllocationBytes: number;
   readonly stagingSlots: number;
 }
 
-/** A GPU as the driver reports it now. */
+/** A GPU's properties. `freeBytes` is a snapshot. Every allocation takes a multiple of `granularityBytes`. */
 export interface DeviceInfo {
   readonly name: string;
   readonly uuid: string;
@@ -20,13 +23,14 @@ export interface DeviceInfo {
   readonly granularityBytes: number;
 }
 
-/** A CUDA driver, opened: the devices it has and the memory taken from them. */
+/** An open CUDA driver: its devices, their memory, and the staging slots. */
 export class Driver {
   readonly deviceCount: number;
   readonly staging: Staging;
   readonly #library: Library;
   readonly #handle: number;
-  readonly #turns: Promise<unknown>[] = [];
+  /** The last digest of each device, by ordinal. */
+  readonly #digests: Promise<unknown>[] = [];
 
   private constructor(library: Library, handle: number) {
     this.#library = library;
@@ -40,7 +44,7 @@ export class Driver {
     this.staging = new Staging(base[0] ?? 0n, slots[0] ?? 0);
   }
 
-  /** Loads the driver and the kernels, takes every device's context, pins the staging ring. @throws VramError */
+  /** Loads the driver and the kernels, retains each device's context, and pins the staging slots. @throws VramError */
   static async open(options: DriverOptions): Promise<Driver> {
     const library = new Library(options.libraryPath, options);
     const out = [0];
@@ -63,7 +67,7 @@ export class Driver {
     return new Driver(library, Number(out[0]));
   }
 
-  /** Asks the driver about a device. @throws VramError */
+  /** Queries a device. @throws VramError */
   async device(ordinal: number): Promise<DeviceInfo> {
     const info: Partial<NativeDeviceInfo> = {};
     await this.#library.run('vram_device_get_info', this.#handle, ordinal, info);
@@ -77,29 +81,29 @@ export class Driver {
     };
   }
 
-  /** Takes memory of a device. @throws VramError VRAM_OOM */
+  /** Allocates device memory, writable and not cleared. @throws VramError VRAM_OOM, MODEL_TOO_LARGE, INVALID_PARAMS */
   async allocate(ordinal: number, bytes: number): Promise<Allocation> {
     const out = [0];
     await this.#library.run('vram_alloc', this.#handle, ordinal, bytes, out);
-    return new Allocation(this.#library, Number(out[0]), bytes, (work) => this.#takeTurn(ordinal, work));
+    return new Allocation(this.#library, Number(out[0]), bytes, (work) => this.#serialize(ordinal, work));
   }
 
-  /** A load that digests on the host and takes nothing of a device. */
+  /** Opens a load that digests on the host only, and uses no device memory. @throws VramError */
   async hostLoad(bytes: number, digests: LoadDigests): Promise<Load> {
     const out = [0];
     await this.#library.run('vram_load_open_host', this.#handle, bytes, loadFlags(digests), out);
     return new Load(this.#library, Number(out[0]), digests);
   }
 
-  /** Wipes and frees whatever is left, and lets the contexts go. */
+  /** Wipes and frees all allocations, and releases the contexts. No method may be called after this. */
   async close(): Promise<void> {
     await this.#library.run('vram_close', this.#handle);
     this.#library.close();
   }
 
-  #takeTurn<T>(ordinal: number, work: () => Promise<T>): Promise<T> {
-    const turn = (this.#turns[ordinal] ?? Promise.resolve()).then(work);
-    this.#turns[ordinal] = turn.catch(() => undefined);
-    return turn;
+  #serialize<T>(ordinal: number, work: () => Promise<T>): Promise<T> {
+    const digest = (this.#digests[ordinal] ?? Promise.resolve()).then(work);
+    this.#digests[ordinal] = digest.catch(() => undefined);
+    return digest;
   }
 }

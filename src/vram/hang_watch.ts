@@ -1,24 +1,28 @@
 /**
- * Watches from outside that no call of the driver lasts too long: a thread that hangs inside it can neither be asked nor
- * ended. Only time in which this process runs counts, so that one that was stopped for a while condemns nothing.
+ * Detects a driver call that does not return. A thread that hangs inside the driver can neither be asked nor stopped.
+ * Only time in which this process runs counts, so that a process stopped by SIGSTOP causes no false alarm.
  */
 export class HangWatch {
   readonly #timer: NodeJS.Timeout;
   #seen: number | bigint = 0;
-  #lastedMs = 0;
-  #lookedMs = performance.now();
+  #runningMs = 0;
+  #checkedMs = performance.now();
 
-  /** `oldest` tells apart the calls that have been under way longest, and is 0 for none. */
+  /**
+   * @param oldest returns an id of the oldest running call, 0 if none runs
+   * @param timeoutMs a call that runs longer hangs; the check is accurate to an eighth of this
+   * @param onHang called once, after which the watch is stopped
+   */
   constructor(oldest: () => number | bigint, timeoutMs: number, onHang: () => void) {
     const periodMs = timeoutMs / 8;
     this.#timer = setInterval(() => {
       const nowMs = performance.now();
-      const elapsedMs = Math.min(nowMs - this.#lookedMs, 2 * periodMs);
-      this.#lookedMs = nowMs;
+      const elapsedMs = Math.min(nowMs - this.#checkedMs, 2 * periodMs);
+      this.#checkedMs = nowMs;
       const call = oldest();
-      this.#lastedMs = call !== 0 && call === this.#seen ? this.#lastedMs + elapsedMs : 0;
+      this.#runningMs = call !== 0 && call === this.#seen ? this.#runningMs + elapsedMs : 0;
       this.#seen = call;
-      if (this.#lastedMs < timeoutMs) return;
+      if (this.#runningMs < timeoutMs) return;
       this.stop();
       onHang();
     }, periodMs).unref();

@@ -1,10 +1,10 @@
 import koffi, { type LibraryHandle } from 'koffi';
 import { HangWatch } from './hang_watch.js';
-import { errorOf, status, unanswered, type VramError } from './status.js';
+import { driverTimeout, errorOf, status, type VramError } from './status.js';
 
 type KoffiFunction = ReturnType<LibraryHandle['func']>;
 
-/** A 64-bit value as koffi hands it over: by size. */
+/** A 64-bit value from koffi: a number if it is a safe integer, else a bigint. */
 type Integer = number | bigint;
 
 export interface NativeDeviceInfo {
@@ -67,29 +67,31 @@ const prototypes = [
 ] as const;
 
 type NameOf<P> = P extends `${infer Name}(${string}` ? Name : never;
-/** Every function of the C ABI that the worker uses. `vram_read` and `vram_write` are not among them: on purpose. */
+/**
+ * The bound functions of the C ABI. `vram_read` and `vram_write` are not bound, so that the worker cannot read weights.
+ */
 export type NativeName = NameOf<(typeof prototypes)[number]>;
 
-/** Calls on pool threads at one time: koffi throws at the 257th, and there are fewer threads than this anyway. */
+/** Concurrent calls on pool threads. koffi throws above 256; the pool has fewer threads than this limit. */
 const maxRunning = 64;
 
 export interface LibraryOptions {
-  /** A driver call that lasts longer never returns. */
+  /** A driver call that runs longer counts as hanging. */
   readonly driverTimeoutSeconds: number;
-  /** Told once when there was such a call. */
+  /** Called once, at the first hanging call. All calls fail from then on. */
   readonly onHang: (error: VramError) => void;
 }
 
-/** A call that somebody waits for. */
+/** A pending call of `run`. */
 interface Call {
   readonly name: NativeName;
-  /** koffi does not keep Buffer arguments alive: as long as the call may touch them, this does. */
+  /** koffi does not keep Buffer arguments alive. This reference does, until the call returns. */
   readonly args: unknown[];
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
 }
 
-/** libvram, loaded: calls by name that return or throw. Arguments are those of `cuda/include/vram.h`. */
+/** The loaded libvram. Arguments of a call are those of `cuda/include/vram.h`; a status other than 0 is thrown. */
 export class Library {
   readonly #functions = new Map<string, KoffiFunction>();
   readonly #statusName: KoffiFunction;
@@ -106,21 +108,21 @@ export class Library {
     }
     const oldest = library.func('uint64_t vram_oldest_driver_call()');
     this.#watch = new HangWatch(oldest, driverTimeoutSeconds * 1000, () => {
-      const error = unanswered(driverTimeoutSeconds);
+      const error = driverTimeout(driverTimeoutSeconds);
       this.#hung = error;
       for (const call of [...this.#running, ...this.#waiting.splice(0)]) call.reject(error);
       onHang(error);
     });
   }
 
-  /** Calls on this thread: for what takes microseconds and never enters the driver. @throws VramError */
+  /** Calls on this thread. Only for functions that take microseconds and do not enter the driver. @throws VramError */
   call(name: NativeName, ...args: unknown[]): void {
     this.#check(name, this.#function(name)(...args));
   }
 
   /**
-   * Calls on a pool thread. Rejects with VramError: also where the driver hangs, and then the call may still be under
-   * way, and goes on using what it was given.
+   * Calls on a pool thread. After a timeout the rejected call may still run, and may still use its arguments.
+   * @throws VramError
    */
   run(name: NativeName, ...args: unknown[]): Promise<void> {
     return new Promise((resolve, reject) => {
@@ -131,7 +133,7 @@ export class Library {
     });
   }
 
-  /** Nothing is called any more. */
+  /** Stops the hang watch. The library stays loaded. */
   close(): void {
     this.#watch.stop();
   }

@@ -2,29 +2,32 @@ import { type Digest, digestOf } from '../seal/digest.js';
 import type { Library, NativeLoadResult } from './library.js';
 import type { Slot } from './staging.js';
 
-/** What the host computes over the bytes as they pass. */
+/** The digests that the host computes during a load. */
 export interface LoadDigests {
+  /** SHA-256. */
   readonly flat: boolean;
+  /** The fs-verity tree digest. */
   readonly tree: boolean;
 }
 
+/** The host's digests; null if not requested. */
 export interface LoadResult {
   readonly flat: Digest | null;
   readonly tree: Digest | null;
 }
 
-/** `VRAM_LOAD_FLAT`, `VRAM_LOAD_TREE` */
+/** The bits `VRAM_LOAD_FLAT` and `VRAM_LOAD_TREE` of `cuda/include/vram.h`. */
 export const loadFlags = (digests: LoadDigests): number => (digests.flat ? 1 : 0) | (digests.tree ? 2 : 0);
 
-/** A sender that fills no slot in this time is waited for elsewhere than on a thread of the pool. */
-const dryMs = 5;
+/** Time that a native read waits for a slow sender. After that Node waits, without a pool thread. */
+const socketWaitMs = 5;
 
-/** What is sealed at a time while a shard arrives. */
+/** Bytes sealed at a time during a load: a multiple of a group. */
 export const partBytes = 64 * 1024 * 1024;
 
 /**
- * Bytes on their way in, in order: digested on the host as they pass, and copied to the device if the load has one. What
- * is full there is sealed while the rest comes.
+ * A transfer of one shard's bytes, in order. The host digests them and copies them to the device, if the load has one.
+ * Full parts are sealed during the load. Calls of `push`, `file` and `socket` must not overlap.
  */
 export class Load {
   readonly #library: Library;
@@ -34,7 +37,7 @@ export class Load {
   #unsealedBytes = 0;
   #closed = false;
 
-  /** `onSealed` is told how many bytes, from the first on, nothing can write any more. */
+  /** `onSealed` gets the number of sealed bytes, counted from the start of the shard. */
   constructor(
     library: Library,
     handle: number,
@@ -47,12 +50,12 @@ export class Load {
     this.#onSealed = onSealed;
   }
 
-  /** The next `bytes` bytes are at the start of the slot, which is free again when this resolves. One at a time. */
+  /** Loads the first `bytes` bytes of a slot. The slot may be reused when this resolves. @throws VramError */
   push(slot: Slot, bytes: number): Promise<void> {
     return this.#library.run('vram_load_push', this.#handle, slot.index, bytes).then(() => this.#sealFilled(bytes));
   }
 
-  /** The next `bytes` bytes are in an open file at `offset`; the slots are free again when this resolves. */
+  /** Loads `bytes` bytes of an open file from `offset`, through slots that the caller owns. @throws VramError */
   file(descriptor: number, offset: number, bytes: number, slots: readonly Slot[]): Promise<void> {
     const indexes = Uint32Array.from(slots, (slot) => slot.index);
     const { length } = indexes;
@@ -61,19 +64,29 @@ export class Load {
   }
 
   /**
-   * The next bytes are received from a connected socket while they keep coming, at most `bytes` of them; how many came.
-   * The slots are free again when this resolves. @throws VramError LENGTH_MISMATCH when the sender has left
+   * Receives at most `bytes` bytes from a connected socket, through slots that the caller owns. Resolves with the
+   * number of bytes when all have arrived or the sender pauses. @throws VramError LENGTH_MISMATCH if the sender closed
+   * the connection
    */
   async socket(descriptor: number, bytes: number, slots: readonly Slot[]): Promise<number> {
     const indexes = Uint32Array.from(slots, (slot) => slot.index);
     const received = [0];
     const { length } = indexes;
-    await this.#library.run('vram_load_socket', this.#handle, descriptor, bytes, dryMs, indexes, length, received);
+    await this.#library.run(
+      'vram_load_socket',
+      this.#handle,
+      descriptor,
+      bytes,
+      socketWaitMs,
+      indexes,
+      length,
+      received,
+    );
     await this.#sealFilled(Number(received[0]));
     return Number(received[0]);
   }
 
-  /** Waits for the last copy. @throws VramError LENGTH_MISMATCH when bytes are missing. */
+  /** Waits for the last copy. @throws VramError LENGTH_MISMATCH if bytes are missing */
   async finish(): Promise<LoadResult> {
     const result: Partial<NativeLoadResult> = {};
     await this.#library.run('vram_load_finish', this.#handle, result);
@@ -81,7 +94,7 @@ export class Load {
     return { flat: digest(this.#digests.flat, result.flat), tree: digest(this.#digests.tree, result.tree) };
   }
 
-  /** Gives the load up; harmless when it is closed. After an error another call goes on. */
+  /** Waits for running copies, then ends the load. Idempotent. After an error it may be called again. */
   async close(): Promise<void> {
     if (this.#closed) return;
     await this.#library.run('vram_load_close', this.#handle);

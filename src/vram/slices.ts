@@ -1,11 +1,19 @@
-/** Bytes digested by one native call: long enough to fill a device, short enough to give others their turn. */
+/** Bytes digested by one native call: enough to occupy a device, and few enough that other digests do not wait long. */
 export const digestSliceBytes = 256 * 1024 * 1024;
 
-/** Makes a digest wait its turn: asked before each slice, which may have up to `sliceBytes`, a multiple of a group. */
+/** A range of a shard's bytes. */
+export interface ByteRange {
+  readonly offset: number;
+  readonly length: number;
+}
+
+/**
+ * Delays a digest. Its caller awaits `next` before each slice of at most `sliceBytes`, which is a multiple of a group.
+ */
 export interface Throttle {
   readonly sliceBytes: number;
+  /** Resolves when the digest may read `bytes` more. A rejection ends the digest. */
   next(bytes: number): Promise<void>;
 }
 
-/** As fast as it goes. */
 export const unthrottled: Throttle = { sliceBytes: digestSliceBytes, next: async () => undefined };

@@ -3,52 +3,57 @@ import koffi from 'koffi';
 import type { Load } from './load.js';
 import type { Slot } from './staging.js';
 
-/** Connections read natively at one time: each holds a thread of the pool, which has others to serve. */
-const mostAtOnce = 4;
-let atOnce = 0;
+/** Sockets read natively at a time. Each occupies a thread of libuv's pool, which must also serve other calls. */
+const maxOpen = 4;
+let openCount = 0;
 
 const libc = koffi.load(null);
-const duplicate = libc.func('int dup(int descriptor)');
+const dup = libc.func('int dup(int descriptor)');
 const poll = libc.func('int poll(uint8_t *descriptors, unsigned long count, int timeout_ms)');
 
-/** `POLLRDHUP`, and what poll(2) tells unasked: `POLLERR`, `POLLHUP`. */
-const peerClosed = 0x2000;
-const broken = 0x08 | 0x10;
+/** Event bits of poll(2), include/uapi/asm-generic/poll.h. POLLERR and POLLHUP are reported without being requested. */
+const POLLERR = 0x0008;
+const POLLHUP = 0x0010;
+const POLLRDHUP = 0x2000;
 
-/** Whether the other end of a connection has closed its half, or all of it, however much of what it sent is unread. */
+/** `struct pollfd`: int fd, short events, short revents. */
+const pollfd = { bytes: 8, fd: 0, events: 4, revents: 6 };
+
+/** Whether the peer has closed the connection, or its sending half, also if unread bytes remain. */
 export function peerHasClosed(descriptor: number): boolean {
-  const asked = Buffer.alloc(8); // struct pollfd: descriptor, what is asked, what is so
-  asked.writeInt32LE(descriptor, 0);
-  asked.writeInt16LE(peerClosed, 4);
-  return poll(asked, 1, 0) > 0 && (asked.readInt16LE(6) & (peerClosed | broken)) !== 0;
+  const request = Buffer.alloc(pollfd.bytes);
+  request.writeInt32LE(descriptor, pollfd.fd);
+  request.writeInt16LE(POLLRDHUP, pollfd.events);
+  return poll(request, 1, 0) > 0 && (request.readInt16LE(pollfd.revents) & (POLLRDHUP | POLLERR | POLLHUP)) !== 0;
 }
 
 /**
- * A connection whose bytes go straight into staging memory. It has a descriptor of its own, which stays good, and never
- * becomes another connection's, when the one it was made of is closed.
+ * A connection that libvram reads into staging slots, without Node. It owns a duplicate of the socket's descriptor
+ * (dup(2)). The duplicate stays valid when Node closes the original, whose number the kernel may then reuse for another
+ * connection.
  */
 export class DuplicatedSocket {
   readonly #descriptor: number;
 
   private constructor(descriptor: number) {
     this.#descriptor = descriptor;
-    atOnce++;
+    openCount++;
   }
 
-  /** Undefined where enough connections are read natively already, or the process has no descriptor left. */
+  /** Undefined if too many sockets are open natively, or if the process has no free descriptor. */
   static open(descriptor: number): DuplicatedSocket | undefined {
-    if (atOnce >= mostAtOnce) return undefined;
-    const own = Number(duplicate(descriptor));
-    return own < 0 ? undefined : new DuplicatedSocket(own);
+    if (openCount >= maxOpen) return undefined;
+    const duplicate = Number(dup(descriptor));
+    return duplicate < 0 ? undefined : new DuplicatedSocket(duplicate);
   }
 
-  /** Takes up to `bytes` bytes into a load while they keep coming; how many came. @throws VramError LENGTH_MISMATCH */
+  /** Receives at most `bytes` into a load, and returns how many arrived; see `Load.socket`. */
   receive(load: Load, bytes: number, slots: readonly Slot[]): Promise<number> {
     return load.socket(this.#descriptor, bytes, slots);
   }
 
   close(): void {
-    atOnce--;
+    openCount--;
     closeSync(this.#descriptor);
   }
 }

@@ -1,32 +1,36 @@
 import koffi from 'koffi';
 
-/** Bytes of one slot; `VRAM_STAGING_SLOT_BYTES`. */
+/** Bytes of one slot: `VRAM_STAGING_SLOT_BYTES` in `cuda/include/vram.h`. */
 export const slotBytes = 1024 * 1024;
 
-/** Pinned host memory of one slot, and the number that the native side knows it by. */
+/** One slot of pinned host memory. `index` is its number in the C ABI. */
 export interface Slot {
   readonly index: number;
   readonly bytes: Uint8Array;
 }
 
 /**
- * The fixed ring of staging memory. It lives as long as the driver and is seen from here through views, so no garbage
- * collection can take it from under a copy. Slots are handed out last in, first out: the warm ones first.
+ * The pool of staging slots. libvram owns the memory until the driver is closed. The slots are views of it, so the
+ * garbage collector can neither move nor free it.
  */
 export class Staging {
+  /** Used as a stack: a recently used slot is still in the CPU's cache. */
   readonly #free: Slot[] = [];
 
+  /** `base` is the address of the first slot. */
   constructor(base: bigint, count: number) {
-    const ring = new Uint8Array(koffi.view(base, count * slotBytes));
+    const memory = new Uint8Array(koffi.view(base, count * slotBytes));
     for (let index = count - 1; index >= 0; index--) {
-      this.#free.push({ index, bytes: ring.subarray(index * slotBytes, (index + 1) * slotBytes) });
+      this.#free.push({ index, bytes: memory.subarray(index * slotBytes, (index + 1) * slotBytes) });
     }
   }
 
-  /** Takes `count` slots; the caller's turn has been granted, so they are there. */
+  /**
+   * Takes `count` slots. The commit queue admits only commits whose slots are free. @throws RangeError if too few are
+   */
   take(count: number): Slot[] {
     if (this.#free.length < count)
-      throw new RangeError('staging slots are granted by commit slot: none can be missing');
+      throw new RangeError('too few free staging slots: a commit must acquire its commit slot first');
     return this.#free.splice(this.#free.length - count, count);
   }
 

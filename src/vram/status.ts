@@ -1,6 +1,6 @@
 import { type ErrorCode, WorkerError } from '../errors.js';
 
-/** The statuses of `cuda/include/vram.h` that this side tells apart; the rest are defects of ours if they ever arrive. */
+/** The statuses of `cuda/include/vram.h` that the worker distinguishes. All others mean a defect of the worker. */
 export const status = {
   ok: 0,
   badDevice: 4,
@@ -31,42 +31,62 @@ const codes = new Map<number, ErrorCode>([
 ]);
 
 /**
- * Driver errors after which every later call fails and only a new process helps (CUDA driver API reference, CUresult):
- * the context is lost to a fault of a kernel, of memory or of a link; the device, the driver or its daemon is gone.
+ * Driver errors after which all later calls fail, so that only a new process helps. Either a fault destroyed the
+ * context, or the device, the driver or its daemon is gone. Source: CUDA driver API reference, CUresult.
  */
 const stickyResults = new Set([
-  ...[214, 220, 226, 700, 702, 710, 714, 715, 716, 717, 718, 719, 720],
-  ...[4, 46, 100, 101, 201, 709, 805, 806, 810],
+  4, // CUDA_ERROR_DEINITIALIZED
+  46, // CUDA_ERROR_DEVICE_UNAVAILABLE
+  100, // CUDA_ERROR_NO_DEVICE
+  101, // CUDA_ERROR_INVALID_DEVICE
+  201, // CUDA_ERROR_INVALID_CONTEXT
+  214, // CUDA_ERROR_ECC_UNCORRECTABLE
+  220, // CUDA_ERROR_NVLINK_UNCORRECTABLE
+  226, // CUDA_ERROR_CONTAINED
+  700, // CUDA_ERROR_ILLEGAL_ADDRESS
+  702, // CUDA_ERROR_LAUNCH_TIMEOUT
+  709, // CUDA_ERROR_CONTEXT_IS_DESTROYED
+  710, // CUDA_ERROR_ASSERT
+  714, // CUDA_ERROR_HARDWARE_STACK_ERROR
+  715, // CUDA_ERROR_ILLEGAL_INSTRUCTION
+  716, // CUDA_ERROR_MISALIGNED_ADDRESS
+  717, // CUDA_ERROR_INVALID_ADDRESS_SPACE
+  718, // CUDA_ERROR_INVALID_PC
+  719, // CUDA_ERROR_LAUNCH_FAILED
+  720, // CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE
+  805, // CUDA_ERROR_MPS_CONNECTION_FAILED
+  806, // CUDA_ERROR_MPS_RPC_FAILURE
+  810, // CUDA_ERROR_MPS_CLIENT_TERMINATED
 ]);
 
-/** Stands for a status where the driver gave none, since it never came back. */
-const noAnswer = -1;
+/** The `status` of a `VramError` for a call that timed out. */
+const timedOut = -1;
 
-/** A native call that did not succeed, with the status it gave. */
+/** A failed native call. */
 export class VramError extends WorkerError {
   readonly status: number;
 
   constructor(code: ErrorCode, message: string, nativeStatus: number) {
-    // A device that is lost is one that the next process may have again.
+    // The supervisor restarts the worker, and the new process may get the device back.
     super(code, message, isSticky(nativeStatus) ? { retriable: true, retryAfterMs: 5000 } : {});
     this.name = 'VramError';
     this.status = nativeStatus;
   }
 
-  /** Whether the device's context is lost with this error. */
+  /** Whether only a new process helps. */
   get sticky(): boolean {
     return isSticky(this.status);
   }
 }
 
 const isSticky = (nativeStatus: number): boolean =>
-  nativeStatus === noAnswer || stickyResults.has(nativeStatus - status.driverErrorBase);
+  nativeStatus === timedOut || stickyResults.has(nativeStatus - status.driverErrorBase);
 
-/** The error of everything that waits for a driver that does not answer, and of all that asks it later. */
-export const unanswered = (seconds: number): VramError =>
-  new VramError('CUDA_ERROR', `the driver did not answer for ${seconds} seconds`, noAnswer);
+/** The error of each call that waits for a hanging driver, and of all later calls. */
+export const driverTimeout = (seconds: number): VramError =>
+  new VramError('CUDA_ERROR', `the driver did not answer for ${seconds} seconds`, timedOut);
 
-/** The error that says what a native status means; `name` is what `vram_status_name` calls it. */
+/** Makes the error of a native status. `name` is its `vram_status_name`, and `action` the failed function. */
 export function errorOf(nativeStatus: number, name: string, action: string): VramError {
   const code = codes.get(nativeStatus) ?? (nativeStatus >= status.driverErrorBase ? 'CUDA_ERROR' : 'INTERNAL');
   return new VramError(code, `${action}: ${name}`, nativeStatus);

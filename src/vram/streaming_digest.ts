@@ -1,18 +1,20 @@
-import { digestSliceBytes } from './slices.js';
+import { type ByteRange, digestSliceBytes } from './slices.js';
 import { groupCount, hashBytes } from './tree.js';
 
-/** Has the device digest a range, and writes its group hashes where they belong among those of the whole shard. */
-export type DigestRange = (offset: number, length: number, hashes: Buffer) => Promise<void>;
+/**
+ * Digests a range on the device, and stores its group hashes in `hashes`, which has room for those of the whole shard.
+ */
+export type DigestRange = (range: ByteRange, hashes: Buffer) => Promise<void>;
 
 /**
- * The device's digest of a shard that is arriving: what is sealed is digested while the rest comes, so that little is left
- * to do after the last byte. Nothing is digested that could still be written.
+ * Digests a shard on the device during its upload. It digests only sealed bytes, which no upload can change. After the
+ * last byte little work remains.
  */
 export class StreamingDigest {
   readonly #bytes: number;
   readonly #digest: DigestRange;
   readonly #hashes: Buffer;
-  #asked = 0;
+  #queuedBytes = 0;
   #work: Promise<void> = Promise.resolve();
   #stopped = false;
 
@@ -22,17 +24,17 @@ export class StreamingDigest {
     this.#hashes = Buffer.alloc(groupCount(bytes) * hashBytes);
   }
 
-  /** Nothing can write the first `sealedBytes` any more. */
+  /** Queues the digest of the first `sealedBytes` bytes, except those queued before. */
   sealed(sealedBytes: number): void {
-    const [from, to] = [this.#asked, sealedBytes];
+    const [from, to] = [this.#queuedBytes, sealedBytes];
     if (to <= from) return;
-    this.#asked = to;
+    this.#queuedBytes = to;
     this.#work = this.#work.then(() => this.#digestSlices(from, to));
-    // Whoever asks for the hashes is told.
+    // `hashes` reports the error.
     this.#work.catch(() => undefined);
   }
 
-  /** All of it is sealed: the hashes of all. The signal ends it. @throws the signal's reason, and the driver's errors */
+  /** Digests the rest of a shard that is completely sealed. @throws the signal's reason, and the driver's errors */
   async hashes(signal: AbortSignal): Promise<Buffer> {
     const stop = () => this.stop();
     signal.addEventListener('abort', stop, { once: true });
@@ -46,14 +48,14 @@ export class StreamingDigest {
     }
   }
 
-  /** What has not begun is not begun any more. */
+  /** Skips all slices that have not begun. */
   stop(): void {
     this.#stopped = true;
   }
 
   async #digestSlices(from: number, to: number): Promise<void> {
     for (let offset = from; offset < to && !this.#stopped; offset += digestSliceBytes) {
-      await this.#digest(offset, Math.min(digestSliceBytes, to - offset), this.#hashes);
+      await this.#digest({ offset, length: Math.min(digestSliceBytes, to - offset) }, this.#hashes);
     }
   }
 }

@@ -28,9 +28,7 @@ export async function repairShard(record: Shard, source: FileSource, inventory: 
     await allocation.attest();
     goOn();
     inventory.appendRequired('RepairStarted', record, { jti: seal.jti, ...toldRanges(ranges) });
-    for (const { offset, length } of ranges) {
-      await allocation.repair(file.descriptor, offset, length, seal.groupHashes, goOn);
-    }
+    for (const range of ranges) await allocation.repair(file.descriptor, range, seal.groupHashes, goOn);
   } catch (error) {
     await allocation.ensureSealed().catch((unsealed: unknown) => inventory.reportDriverError(unsealed));
     throw error;
