@@ -1,6 +1,6 @@
 /**
- * The closed set of things that can go wrong, as callers see them. Every floor throws these and nothing else on purpose;
- * what they mean in HTTP is decided in `http/problem.ts` alone.
+ * The closed set of error codes that clients see. Every layer throws these deliberately and no other errors.
+ * `http/errors/problem.ts` maps them to HTTP.
  */
 export const errorCodes = [
   'INVALID_PARAMS',
@@ -31,7 +31,7 @@ export const errorCodes = [
 
 export type ErrorCode = (typeof errorCodes)[number];
 
-/** Sizes that belong to an error: what was asked for, and what there is. */
+/** The requested and the available memory. */
 export interface ErrorSizes {
   readonly neededBytes: number;
   readonly availableBytes: number;
@@ -40,13 +40,13 @@ export interface ErrorSizes {
 export interface WorkerErrorOptions {
   readonly cause?: unknown;
   readonly sizes?: ErrorSizes;
-  /** After how many milliseconds trying again may help. */
+  /** How long the client should wait before it retries. */
   readonly retryAfterMs?: number;
-  /** Whether the same request can succeed later; by default what the code says. */
+  /** Whether the same request can succeed later. The code decides by default. */
   readonly retriable?: boolean;
 }
 
-/** An error with a code of the closed set. `message` is shown to the client: no secret, no pointer, no host path. */
+/** An error with a code. Clients see `message`: it must not hold a secret, a pointer or a host path. */
 export class WorkerError extends Error {
   readonly code: ErrorCode;
   readonly sizes: ErrorSizes | undefined;
@@ -62,3 +62,7 @@ export class WorkerError extends Error {
     this.retriable = options.retriable;
   }
 }
+
+/** The outcome of an operation as metrics name it: `ok` without an error, else the code. */
+export const outcomeOf = (error: unknown): ErrorCode | 'ok' =>
+  error === undefined ? 'ok' : error instanceof WorkerError ? error.code : 'INTERNAL';

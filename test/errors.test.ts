@@ -1,5 +1,5 @@
 import t from 'tap';
-import { errorCodes, WorkerError } from '../src/errors.js';
+import { errorCodes, outcomeOf, WorkerError } from '../src/errors.js';
 
 t.test('the set of error codes is closed: clients depend on each', async (t) => {
   t.same([...errorCodes].sort(), [
@@ -30,10 +30,16 @@ t.test('the set of error codes is closed: clients depend on each', async (t) => 
   ]);
 });
 
-t.test('an error keeps what it was made with', async (t) => {
-  const cause = new Error('below');
+t.test('an error keeps its code, message and options', async (t) => {
+  const cause = new Error('the cause');
   const sizes = { neededBytes: 2, availableBytes: 1 };
   const error = new WorkerError('VRAM_OOM', 'too little', { cause, sizes, retryAfterMs: 5, retriable: true });
   t.match(error, { code: 'VRAM_OOM', message: 'too little', cause, sizes, retryAfterMs: 5, retriable: true });
   t.equal(new WorkerError('INTERNAL', 'x').cause, undefined);
+});
+
+t.test('an outcome is ok, the code of the error, or INTERNAL', async (t) => {
+  t.equal(outcomeOf(undefined), 'ok');
+  t.equal(outcomeOf(new WorkerError('VRAM_OOM', 'too little')), 'VRAM_OOM');
+  t.equal(outcomeOf(new TypeError('x')), 'INTERNAL');
 });
