@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { type Command, InputError, UsageError } from './commands/command.js';
-import { ConfigError } from './config/settings.js';
+import { ConfigError } from './config/config_error.js';
 import { exitStatus } from './process/exit_status.js';
 
 /** Each command by its words, loaded only when it is asked for. */

@@ -1,4 +1,4 @@
-/** A setting that is wrong. The message names it, and never its value where that may be a secret. */
+/** An invalid setting. The message names it, and shows no value that could be a secret. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
 }

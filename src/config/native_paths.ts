@@ -1,9 +1,10 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { DriverKind } from '../seal/handle.js';
-import { type Config, ConfigError } from './settings.js';
+import { ConfigError } from './config_error.js';
+import type { Config } from './load.js';
 
-/** Which libraries the worker runs on, and what a handle calls them. */
+/** The native libraries of the worker, and the `driver` claim of its handles. */
 export interface NativePaths {
   readonly driverKind: DriverKind;
   readonly libraryPath: string;
@@ -13,11 +14,12 @@ export interface NativePaths {
 
 const built = (name: string): string => fileURLToPath(new URL(`../../cuda/build/${name}`, import.meta.url));
 
-/** The simulator, the driver that the operator names, or NVIDIA's. @throws ConfigError saying what is missing */
+/** Selects the simulator, the operator's driver or NVIDIA's. @throws ConfigError that names a missing file */
 export function nativePaths(config: Pick<Config, 'simulate' | 'cudaDriver' | 'cudaKernels'>): NativePaths {
   const libraryPath = need(built('libvram.so'), 'make -C cuda');
   if (config.simulate) {
-    if (config.cudaDriver !== undefined) throw new ConfigError('--simulate and WORKER_CUDA_DRIVER exclude each other');
+    if (config.cudaDriver !== undefined)
+      throw new ConfigError('--simulate conflicts with WORKER_CUDA_DRIVER: use one of them');
     const driverPath = need(built('libcuda_sim.so'), 'make -C cuda');
     return { driverKind: 'simulated', libraryPath, driverPath, kernelsPath: built('vram_kernels.sim') };
   }
@@ -31,5 +33,5 @@ export function nativePaths(config: Pick<Config, 'simulate' | 'cudaDriver' | 'cu
 
 function need(path: string, command: string): string {
   if (existsSync(path)) return path;
-  throw new ConfigError(`${path} is missing: run ${command}, or serve with --simulate where there is no GPU`);
+  throw new ConfigError(`${path} does not exist: run ${command}, or use --simulate if there is no GPU`);
 }

@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { minimumSecretBytes, type SealAlgorithm, sealKeyOf } from '../seal/key.js';
 import { ConfigError } from './config_error.js';
 
-/** Where the secrets lie. The paths are fixed while the process lives; what they hold may be replaced. */
+/** The paths of the secrets. They are fixed for the life of the process; the contents may be replaced. */
 export interface SecretFiles {
   readonly apiTokenFile: string;
   readonly readTokenFile: string | undefined;
@@ -14,36 +14,36 @@ export interface SecretFiles {
 
 export interface Tokens {
   readonly apiToken: Buffer;
-  /** A second token, for those who poll: it may look, and change nothing. */
+  /** A second, read-only token. */
   readonly readToken: Buffer | undefined;
 }
 
-/** Both tokens as their files have them now. @throws ConfigError */
+/** Reads both tokens from their files. @throws ConfigError */
 export function readTokens({ apiTokenFile, readTokenFile }: SecretFiles): Tokens {
   const apiToken = readToken('WORKER_API_TOKEN_FILE', apiTokenFile);
   const readOnly = readTokenFile === undefined ? undefined : readToken('WORKER_READ_TOKEN_FILE', readTokenFile);
-  if (readOnly?.equals(apiToken)) throw new ConfigError('WORKER_READ_TOKEN_FILE holds the API token');
+  if (readOnly?.equals(apiToken))
+    throw new ConfigError('WORKER_READ_TOKEN_FILE holds the API token: use another token');
   return { apiToken, readToken: readOnly };
 }
 
 /**
- * What the seal key is made from, as its file has it now: the bytes of a secret, by default the API token, or a private
- * key in PKCS#8. @throws ConfigError
+ * Reads the source of the seal key: for HS256 a secret, by default the API token; for Ed25519 a private key in PKCS#8.
+ * @throws ConfigError
  */
 export function readSealSecret({ apiTokenFile, sealKeyFile, sealAlgorithm }: SecretFiles): Buffer {
   if (sealAlgorithm === 'HS256') {
     if (sealKeyFile === undefined) return readToken('WORKER_API_TOKEN_FILE', apiTokenFile);
     return readSecret('WORKER_SEAL_KEY_FILE', sealKeyFile);
   }
-  if (sealKeyFile === undefined)
-    throw new ConfigError('WORKER_SEAL_KEY_FILE is not set: Ed25519 needs a key of its own');
+  if (sealKeyFile === undefined) throw new ConfigError('WORKER_SEAL_KEY_FILE is not set: Ed25519 needs its own key');
   const bytes = readPrivate('WORKER_SEAL_KEY_FILE', sealKeyFile);
   try {
     sealKeyOf(sealAlgorithm, bytes, '');
     return bytes;
   } catch {
     bytes.fill(0);
-    throw new ConfigError('WORKER_SEAL_KEY_FILE: this is no Ed25519 private key in PKCS#8, PEM or DER');
+    throw new ConfigError('WORKER_SEAL_KEY_FILE is not an Ed25519 private key in PKCS#8 (PEM or DER)');
   }
 }
 
@@ -52,22 +52,22 @@ export function wipe(...buffers: readonly (Buffer | undefined)[]): void {
   for (const buffer of buffers) buffer?.fill(0);
 }
 
-/** The bytes of a secret's file, without one trailing newline. `name` is what an error calls it. @throws ConfigError */
+/** The bytes of a secret file, without one trailing newline. Errors call the file `name`. @throws ConfigError */
 export function readSecret(name: string, path: string): Buffer {
   const bytes = readPrivate(name, path);
   const secret = withoutNewline(bytes);
   if (secret.length >= minimumSecretBytes) return secret;
-  throw new ConfigError(`${name}: a secret has at least ${minimumSecretBytes} bytes`);
+  throw new ConfigError(`${name} must hold at least ${minimumSecretBytes} bytes`);
 }
 
-/** A view of the bytes before one trailing newline, which editors add and nobody means. */
+/** A view of the bytes before one trailing newline, which editors add. */
 export const withoutNewline = (bytes: Buffer): Buffer => (bytes.at(-1) === 0x0a ? bytes.subarray(0, -1) : bytes);
 
-/** The bytes of a file that nobody else can read. @throws ConfigError */
+/** The bytes of a file that only its owner can read. @throws ConfigError */
 export function readPrivate(name: string, path: string): Buffer {
   const stat = statSync(path, { throwIfNoEntry: false });
-  if (!stat?.isFile()) throw new ConfigError(`${name}: there is no such file`);
-  if ((stat.mode & 0o077) !== 0) throw new ConfigError(`${name}: others can read the file; chmod 600 it`);
+  if (!stat?.isFile()) throw new ConfigError(`${name} does not exist or is not a file`);
+  if ((stat.mode & 0o077) !== 0) throw new ConfigError(`${name} is readable by other users: chmod 600 the file`);
   return readBytes(name, path);
 }
 
@@ -76,11 +76,11 @@ export function readBytes(name: string, path: string): Buffer {
   try {
     return readFileSync(path);
   } catch (cause) {
-    throw new ConfigError(`${name}: the file cannot be read`, { cause });
+    throw new ConfigError(`${name} cannot be read`, { cause });
   }
 }
 
-/** The token's file: the one named, else systemd's credential, else with a simulated GPU one that is made here. */
+/** The path of the API token: the named file, systemd's credential, or with `--simulate` a file that it creates. */
 export function tokenFile(
   named: string | undefined,
   credentials: string | undefined,
@@ -102,10 +102,10 @@ export function tokenFile(
 function readToken(name: string, path: string): Buffer {
   const token = readSecret(name, path);
   if (isBearer(token)) return token;
-  throw new ConfigError(`${name}: a bearer token is made of A-Z a-z 0-9 - . _ ~ + / (RFC 6750)`);
+  throw new ConfigError(`${name} is not a bearer token (RFC 6750): use A-Z a-z 0-9 - . _ ~ + /`);
 }
 
-/** `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`. Read as bytes: a string could not be wiped. */
+/** `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`. Takes bytes: a string cannot be wiped. */
 function isBearer(token: Buffer): boolean {
   const padding = token.indexOf('=');
   const body = padding === -1 ? token : token.subarray(0, padding);

@@ -1,199 +1,242 @@
-import { statSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { resolve } from 'node:path';
 import { sealAlgorithms } from '../seal/key.js';
-import { ConfigError } from './config_error.js';
-import { readSealSecret, readTokens, type SecretFiles, type Tokens, tokenFile, wipe } from './secrets.js';
-import { readTls, type TlsFiles } from './tls_files.js';
+import {
+  deviceIndexes,
+  existingDirectory,
+  existingFile,
+  filePath,
+  hostAndPort,
+  integer,
+  matching,
+  oneOf,
+  onOrOff,
+  type SettingType,
+  text,
+} from './parse.js';
 
-export { ConfigError };
-
-/** Every setting of the worker, validated. Sizes in bytes, times in seconds. */
-export interface Config extends SecretFiles, Tokens {
-  readonly simulate: boolean;
-  readonly bindHost: string;
-  readonly bindPort: number;
-  readonly workerId: string;
-  readonly logLevel: string;
-  /** What the seal key is made from. */
-  readonly sealSecret: Buffer;
-  /** How long a seal key that was replaced still verifies. */
-  readonly keyGraceSeconds: number;
-  /** Undefined: plain HTTP. */
-  readonly tls: TlsFiles | undefined;
-  readonly modelDir: string | undefined;
-  readonly maxModelBytes: number;
-  readonly commitSlots: number;
-  readonly commitQueue: number;
-  readonly driverTimeoutSeconds: number;
-  readonly cudaDriver: string | undefined;
-  readonly cudaKernels: string | undefined;
-  readonly gpuDevices: readonly number[] | undefined;
-  readonly auditLog: string | undefined;
-  readonly auditMaxBytes: number;
-  /** The list of shards that a restart is to bring back. */
-  readonly manifest: string | undefined;
-  readonly readyPublic: boolean;
-  readonly drainSeconds: number;
-  /** 0: sealed shards are verified only when somebody asks. */
-  readonly scrubSeconds: number;
-  readonly scrubBytesPerSecond: number;
-  readonly uploadIdleSeconds: number;
-  readonly headersTimeoutSeconds: number;
-  readonly requestsPerSecond: number;
+/** One environment variable that the worker reads. */
+export interface Setting<T = unknown> {
+  readonly name: `WORKER_${string}`;
+  readonly type: SettingType<T>;
+  /** The value of an unset variable, as the variable would hold it. Without it, an unset variable is undefined. */
+  readonly default?: string | number | (() => string);
+  /** What an unset variable means, if `default` is not a constant. */
+  readonly unset?: string;
+  /** One sentence for `--help` and `docs/configuration.md`. */
+  readonly doc: string;
 }
 
-const known = [
-  'WORKER_BIND_ADDR',
-  'WORKER_API_TOKEN_FILE',
-  'WORKER_READ_TOKEN_FILE',
-  'WORKER_SEAL_ALG',
-  'WORKER_SEAL_KEY_FILE',
-  'WORKER_KEY_GRACE_SECONDS',
-  'WORKER_TLS_CERT_FILE',
-  'WORKER_TLS_KEY_FILE',
-  'WORKER_TLS_CLIENT_CA_FILE',
-  'WORKER_ID',
-  'WORKER_LOG_LEVEL',
-  'WORKER_MODEL_DIR',
-  'WORKER_MAX_MODEL_BYTES',
-  'WORKER_COMMIT_SLOTS',
-  'WORKER_COMMIT_QUEUE',
-  'WORKER_CUDA_DRIVER',
-  'WORKER_CUDA_KERNELS',
-  'WORKER_DRIVER_TIMEOUT_SECONDS',
-  'WORKER_GPU_DEVICES',
-  'WORKER_AUDIT_LOG',
-  'WORKER_AUDIT_MAX_BYTES',
-  'WORKER_MANIFEST',
-  'WORKER_READY_PUBLIC',
-  'WORKER_DRAIN_SECONDS',
-  'WORKER_SCRUB_SECONDS',
-  'WORKER_SCRUB_BYTES_PER_SECOND',
-  'WORKER_UPLOAD_IDLE_SECONDS',
-  'WORKER_HEADERS_TIMEOUT_SECONDS',
-  'WORKER_REQUESTS_PER_SECOND',
-] as const;
-type Name = (typeof known)[number];
-
-const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
 const mebibyte = 1024 ** 2;
 const gibibyte = 1024 ** 3;
 
-/**
- * Reads every setting from the environment, once. An unknown `WORKER_…` variable, a bad value or a secret that others
- * can read is refused. @throws ConfigError
- */
-export function loadConfig(environment: NodeJS.ProcessEnv, options: { simulate: boolean; directory: string }): Config {
-  for (const name of Object.keys(environment)) {
-    if (name.startsWith('WORKER_') && !known.some((setting) => setting === name)) {
-      throw new ConfigError(`${name} is no setting of this worker`);
-    }
-    // One that came out empty by mistake must not switch off what it was to switch on.
-    if (name.startsWith('WORKER_') && environment[name] === '') {
-      throw new ConfigError(`${name} is empty: give it a value, or leave it out`);
-    }
-  }
-  const get = (name: Name): string | undefined => environment[name];
-  const integer = (name: Name, fallback: number, minimum: number, maximum: number): number => {
-    const text = get(name);
-    if (text === undefined) return fallback;
-    const value = /^(0|[1-9][0-9]{0,15})$/.test(text) ? Number(text) : Number.NaN;
-    if (value >= minimum && value <= maximum) return value;
-    throw new ConfigError(`${name} is not an integer from ${minimum} to ${maximum}`);
-  };
-  const path = (name: Name): string | undefined => {
-    const text = get(name);
-    return text === undefined ? undefined : resolve(text);
-  };
-  const existing = (name: Name, kind: 'file' | 'directory'): string | undefined => {
-    const path = get(name);
-    if (path === undefined) return undefined;
-    const stat = statSync(path, { throwIfNoEntry: false });
-    if (kind === 'file' ? stat?.isFile() : stat?.isDirectory()) return resolve(path);
-    throw new ConfigError(`${name} names no ${kind}`);
-  };
+const network = {
+  bindAddress: {
+    name: 'WORKER_BIND_ADDR',
+    type: hostAndPort,
+    default: '127.0.0.1:8001',
+    doc: 'The address on which the worker listens.',
+  },
+  headersTimeoutSeconds: {
+    name: 'WORKER_HEADERS_TIMEOUT_SECONDS',
+    type: integer(1, 300, 'seconds'),
+    default: 15,
+    doc: 'The time limit for the headers of a request, and for a TLS handshake.',
+  },
+  uploadIdleSeconds: {
+    name: 'WORKER_UPLOAD_IDLE_SECONDS',
+    type: integer(1, 3600, 'seconds'),
+    default: 30,
+    doc: 'The worker drops an upload that sends nothing, or less than 1 KiB/s, for this time.',
+  },
+  requestsPerSecond: {
+    name: 'WORKER_REQUESTS_PER_SECOND',
+    type: integer(1, 1_000_000, 'requests per second'),
+    default: 1000,
+    doc: 'The rate limit of each token.',
+  },
+  readyPublic: {
+    name: 'WORKER_READY_PUBLIC',
+    type: onOrOff,
+    default: 'off',
+    doc: 'Whether `GET /v1/ready` works without a token.',
+  },
+  tlsCertFile: {
+    name: 'WORKER_TLS_CERT_FILE',
+    type: filePath,
+    unset: 'plain HTTP',
+    doc: 'The TLS certificate in PEM. It needs `WORKER_TLS_KEY_FILE`.',
+  },
+  tlsKeyFile: {
+    name: 'WORKER_TLS_KEY_FILE',
+    type: filePath,
+    unset: 'plain HTTP',
+    doc: 'The private key of the TLS certificate in PEM. It needs `WORKER_TLS_CERT_FILE`.',
+  },
+  tlsClientCaFile: {
+    name: 'WORKER_TLS_CLIENT_CA_FILE',
+    type: filePath,
+    unset: 'no client certificates',
+    doc: 'The CA certificates in PEM. If set, each client needs a certificate of this CA. It needs TLS.',
+  },
+} satisfies Record<string, Setting>;
 
-  const { host, port } = bindAddress(environment);
-  const sealAlgorithm = sealAlgorithms.find((word) => word === (get('WORKER_SEAL_ALG') ?? 'HS256'));
-  if (sealAlgorithm === undefined) throw new ConfigError(`WORKER_SEAL_ALG is none of ${sealAlgorithms.join(', ')}`);
-  const secretFiles: SecretFiles = {
-    apiTokenFile: tokenFile(get('WORKER_API_TOKEN_FILE'), environment.CREDENTIALS_DIRECTORY, options),
-    readTokenFile: path('WORKER_READ_TOKEN_FILE'),
-    sealKeyFile: path('WORKER_SEAL_KEY_FILE'),
-    sealAlgorithm,
-  };
-  const workerId = get('WORKER_ID') ?? hostname();
-  if (!/^[A-Za-z0-9._:-]{1,128}$/.test(workerId)) {
-    throw new ConfigError('WORKER_ID is not 1 to 128 characters of A-Z a-z 0-9 . _ : -');
-  }
-  const logLevel = get('WORKER_LOG_LEVEL') ?? 'info';
-  if (!logLevels.includes(logLevel)) throw new ConfigError(`WORKER_LOG_LEVEL is none of ${logLevels.join(', ')}`);
-  const readyPublic = get('WORKER_READY_PUBLIC') ?? 'off';
-  if (!['on', 'off'].includes(readyPublic)) throw new ConfigError('WORKER_READY_PUBLIC is neither on nor off');
-  return {
-    simulate: options.simulate,
-    bindHost: host,
-    bindPort: port,
-    workerId,
-    logLevel,
-    ...secretFiles,
-    ...readTokens(secretFiles),
-    sealSecret: readSealSecret(secretFiles),
-    keyGraceSeconds: integer('WORKER_KEY_GRACE_SECONDS', 3600, 0, 604_800),
-    tls: tlsFiles(path),
-    modelDir: existing('WORKER_MODEL_DIR', 'directory'),
-    maxModelBytes: integer('WORKER_MAX_MODEL_BYTES', 100 * gibibyte, 1, Number.MAX_SAFE_INTEGER),
-    commitSlots: integer('WORKER_COMMIT_SLOTS', 32, 1, 256),
-    commitQueue: integer('WORKER_COMMIT_QUEUE', 256, 0, 65_536),
-    driverTimeoutSeconds: integer('WORKER_DRIVER_TIMEOUT_SECONDS', 60, 1, 3600),
-    cudaDriver: get('WORKER_CUDA_DRIVER'),
-    cudaKernels: existing('WORKER_CUDA_KERNELS', 'file'),
-    gpuDevices: parseDevices(get('WORKER_GPU_DEVICES')),
-    auditLog: get('WORKER_AUDIT_LOG'),
-    auditMaxBytes: integer('WORKER_AUDIT_MAX_BYTES', 64 * mebibyte, 4096, Number.MAX_SAFE_INTEGER),
-    manifest: get('WORKER_MANIFEST'),
-    readyPublic: readyPublic === 'on',
-    drainSeconds: integer('WORKER_DRAIN_SECONDS', 30, 0, 3600),
-    scrubSeconds: integer('WORKER_SCRUB_SECONDS', 3600, 0, 2_000_000),
-    scrubBytesPerSecond: integer('WORKER_SCRUB_BYTES_PER_SECOND', gibibyte, 1, Number.MAX_SAFE_INTEGER),
-    uploadIdleSeconds: integer('WORKER_UPLOAD_IDLE_SECONDS', 30, 1, 3600),
-    headersTimeoutSeconds: integer('WORKER_HEADERS_TIMEOUT_SECONDS', 15, 1, 300),
-    requestsPerSecond: integer('WORKER_REQUESTS_PER_SECOND', 1000, 1, 1_000_000),
-  };
-}
+const identity = {
+  workerId: {
+    name: 'WORKER_ID',
+    type: matching(/^[A-Za-z0-9._:-]{1,128}$/, '1 to 128 characters of A-Z a-z 0-9 . _ : -'),
+    default: hostname,
+    unset: 'the host name',
+    doc: 'The name of the worker. It is the `iss` claim of handles.',
+  },
+  apiTokenFile: {
+    name: 'WORKER_API_TOKEN_FILE',
+    type: filePath,
+    unset: "systemd's credential `worker-token`, or with `--simulate` a new token",
+    doc: 'The file of the bearer token with full rights.',
+  },
+  readTokenFile: {
+    name: 'WORKER_READ_TOKEN_FILE',
+    type: filePath,
+    unset: 'no read token',
+    doc: 'The file of a second, read-only bearer token, for clients that poll.',
+  },
+  sealAlgorithm: {
+    name: 'WORKER_SEAL_ALG',
+    type: oneOf(sealAlgorithms),
+    default: 'HS256',
+    doc: 'The algorithm that signs handles.',
+  },
+  sealKeyFile: {
+    name: 'WORKER_SEAL_KEY_FILE',
+    type: filePath,
+    unset: 'the file of the API token',
+    doc: 'The file of the signing key: a secret for HS256, a private key for Ed25519.',
+  },
+  keyGraceSeconds: {
+    name: 'WORKER_KEY_GRACE_SECONDS',
+    type: integer(0, 604_800, 'seconds'),
+    default: 3600,
+    doc: 'How long handles of the previous signing key stay valid after a rotation.',
+  },
+} satisfies Record<string, Setting>;
 
-/** Where the worker listens. @throws ConfigError */
-export function bindAddress({ WORKER_BIND_ADDR }: NodeJS.ProcessEnv): { host: string; port: number } {
-  const text = WORKER_BIND_ADDR || '127.0.0.1:8001';
-  const [, bracketed, plain, digits] = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:[\]]+)):([0-9]{1,5})$/.exec(text) ?? [];
-  const host = bracketed ?? plain;
-  const port = Number(digits);
-  if (host === undefined || port > 65535) throw new ConfigError('WORKER_BIND_ADDR is not host:port');
-  return { host, port };
-}
+const device = {
+  gpuDevices: {
+    name: 'WORKER_GPU_DEVICES',
+    type: deviceIndexes,
+    unset: 'all devices',
+    doc: 'The GPUs that the worker uses.',
+  },
+  cudaDriver: {
+    name: 'WORKER_CUDA_DRIVER',
+    type: text('a library that exports the CUDA driver API'),
+    unset: '`libcuda.so.1`',
+    doc: 'The CUDA driver library. It excludes `--simulate`.',
+  },
+  cudaKernels: {
+    name: 'WORKER_CUDA_KERNELS',
+    type: existingFile,
+    unset: '`cuda/build/vram_kernels.fatbin`',
+    doc: 'The module of CUDA kernels: PTX, cubin or fatbin.',
+  },
+  driverTimeoutSeconds: {
+    name: 'WORKER_DRIVER_TIMEOUT_SECONDS',
+    type: integer(1, 3600, 'seconds'),
+    default: 60,
+    doc: 'If a call of the driver takes longer, the driver counts as lost and the worker exits.',
+  },
+} satisfies Record<string, Setting>;
 
-function parseDevices(text: string | undefined): number[] | undefined {
-  if (text === undefined) return undefined;
-  const ordinals = text.split(',').map((part) => (/^(0|[1-9][0-9]{0,3})$/.test(part) ? Number(part) : Number.NaN));
-  if (ordinals.some(Number.isNaN) || new Set(ordinals).size !== ordinals.length) {
-    throw new ConfigError('WORKER_GPU_DEVICES is not a list of distinct device indexes such as 0,1');
-  }
-  return ordinals;
-}
+const commits = {
+  modelDir: {
+    name: 'WORKER_MODEL_DIR',
+    type: existingDirectory,
+    unset: 'no commits by reference',
+    doc: 'The directory of the files that clients may commit by reference.',
+  },
+  maxModelBytes: {
+    name: 'WORKER_MAX_MODEL_BYTES',
+    type: integer(1, Number.MAX_SAFE_INTEGER, 'bytes'),
+    default: 100 * gibibyte,
+    doc: 'The size of the largest model that the worker accepts.',
+  },
+  commitSlots: {
+    name: 'WORKER_COMMIT_SLOTS',
+    type: integer(1, 256),
+    default: 32,
+    doc: 'How many commits may receive bytes at the same time.',
+  },
+  commitQueue: {
+    name: 'WORKER_COMMIT_QUEUE',
+    type: integer(0, 65_536),
+    default: 256,
+    doc: 'How many admitted commits may wait for a slot. Further commits get status 429.',
+  },
+} satisfies Record<string, Setting>;
 
-/** Certificate and key, both or neither; read once here, so that what is wrong with them stops the start. */
-function tlsFiles(path: (name: Name) => string | undefined): TlsFiles | undefined {
-  const certFile = path('WORKER_TLS_CERT_FILE');
-  const keyFile = path('WORKER_TLS_KEY_FILE');
-  const clientCaFile = path('WORKER_TLS_CLIENT_CA_FILE');
-  if (certFile === undefined && keyFile === undefined && clientCaFile === undefined) return undefined;
-  if (certFile === undefined || keyFile === undefined) {
-    throw new ConfigError(
-      'WORKER_TLS_CERT_FILE and WORKER_TLS_KEY_FILE go together, WORKER_TLS_CLIENT_CA_FILE with them',
-    );
-  }
-  const files = { certFile, keyFile, clientCaFile };
-  wipe(readTls(files).key);
-  return files;
-}
+const operation = {
+  scrubSeconds: {
+    name: 'WORKER_SCRUB_SECONDS',
+    type: integer(0, 2_000_000, 'seconds'),
+    default: 3600,
+    doc: 'The worker verifies each sealed shard once per period in the background; 0 turns it off.',
+  },
+  scrubBytesPerSecond: {
+    name: 'WORKER_SCRUB_BYTES_PER_SECOND',
+    type: integer(1, Number.MAX_SAFE_INTEGER, 'bytes per second'),
+    default: gibibyte,
+    doc: 'The highest rate of background verification.',
+  },
+  manifest: {
+    name: 'WORKER_MANIFEST',
+    type: text('the path of a file'),
+    unset: 'no restore',
+    doc: 'The file that lists the shards, so that the worker can restore them after a restart.',
+  },
+  auditLog: {
+    name: 'WORKER_AUDIT_LOG',
+    type: text('the path of a file'),
+    unset: 'no audit log',
+    doc: 'The file of the audit log.',
+  },
+  auditMaxBytes: {
+    name: 'WORKER_AUDIT_MAX_BYTES',
+    type: integer(4096, Number.MAX_SAFE_INTEGER, 'bytes'),
+    default: 64 * mebibyte,
+    doc: 'The size at which the worker rotates the audit log.',
+  },
+  drainSeconds: {
+    name: 'WORKER_DRAIN_SECONDS',
+    type: integer(0, 3600, 'seconds'),
+    default: 30,
+    doc: 'The longest time from SIGTERM or SIGINT to exit.',
+  },
+  logLevel: {
+    name: 'WORKER_LOG_LEVEL',
+    type: oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
+    default: 'info',
+    doc: 'The lowest level of the lines that the worker logs.',
+  },
+} satisfies Record<string, Setting>;
+
+/** The settings in the order of the documents, by the heading of their section. */
+export const sections: Readonly<Record<string, Readonly<Record<string, Setting>>>> = {
+  'Network and TLS': network,
+  'Identity and secrets': identity,
+  'GPU and driver': device,
+  Commits: commits,
+  Operation: operation,
+};
+
+/** Every setting, by the name of its value in `Config`. */
+export const settings = { ...network, ...identity, ...device, ...commits, ...operation };
+
+/** The type of a setting's value: without a default, it may be undefined. */
+export type ValueOf<S> = S extends { readonly type: SettingType<infer T> }
+  ? S extends { readonly default: unknown }
+    ? T
+    : T | undefined
+  : never;
+
+/** The value of each setting. Sizes are in bytes, times in seconds. */
+export type SettingValues = { readonly [Key in keyof typeof settings]: ValueOf<(typeof settings)[Key]> };

@@ -1,31 +1,37 @@
 import { X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
-import type { TlsIdentity } from '../http/server/tls_server.js';
 import { ConfigError } from './config_error.js';
 import { readBytes, readPrivate, wipe } from './secrets.js';
 
-/** Where certificate and key lie; with a CA of clients, only those with a certificate of it get in. */
+/** The paths of the TLS identity. */
 export interface TlsFiles {
   readonly certFile: string;
   readonly keyFile: string;
   readonly clientCaFile: string | undefined;
 }
 
-/** @throws ConfigError saying which file is wrong, or that certificate and key do not belong together */
+/** A certificate and its private key, both in PEM. */
+export interface TlsIdentity {
+  readonly cert: Buffer;
+  readonly key: Buffer;
+  /** In PEM. If it is set, each client must show a certificate that this authority issued. */
+  readonly ca?: Buffer;
+}
+
+/** Reads the files and checks that certificate and key match. @throws ConfigError that names the invalid file */
 export function readTls({ certFile, keyFile, clientCaFile }: TlsFiles): TlsIdentity {
   const cert = readBytes('WORKER_TLS_CERT_FILE', certFile);
-  demand('WORKER_TLS_CERT_FILE', 'no certificate in PEM', () => createSecureContext({ ca: [], cert }));
+  mustParse('WORKER_TLS_CERT_FILE is not a PEM certificate', () => createSecureContext({ ca: [], cert }));
   const ca = clientCaFile === undefined ? undefined : readBytes('WORKER_TLS_CLIENT_CA_FILE', clientCaFile);
-  // OpenSSL takes a file of CAs in which it finds none for one that adds none.
-  demand(
-    'WORKER_TLS_CLIENT_CA_FILE',
-    'no certificate in PEM',
+  // OpenSSL accepts a CA file without a certificate, so parse one.
+  mustParse(
+    'WORKER_TLS_CLIENT_CA_FILE is not a PEM certificate',
     () => ca === undefined || new X509Certificate(pemOf(ca)),
   );
   const key = readPrivate('WORKER_TLS_KEY_FILE', keyFile);
   try {
     const pair = { ca: [], cert, key };
-    demand('WORKER_TLS_KEY_FILE', "no private key in PEM that is the certificate's", () => createSecureContext(pair));
+    mustParse('WORKER_TLS_KEY_FILE is not the PEM private key of the certificate', () => createSecureContext(pair));
   } catch (error) {
     wipe(key);
     throw error;
@@ -33,16 +39,16 @@ export function readTls({ certFile, keyFile, clientCaFile }: TlsFiles): TlsIdent
   return { cert, key, ...(ca === undefined ? {} : { ca }) };
 }
 
-/** X509Certificate would take DER too, which a server does not. */
+/** X509Certificate also accepts DER, which a TLS server does not. */
 function pemOf(bytes: Buffer): Buffer {
   const start = bytes.indexOf('-----BEGIN CERTIFICATE-----');
   return start === -1 ? Buffer.alloc(0) : bytes.subarray(start);
 }
 
-function demand(name: string, what: string, attempt: () => unknown): void {
+function mustParse(problem: string, parse: () => unknown): void {
   try {
-    attempt();
+    parse();
   } catch {
-    throw new ConfigError(`${name}: ${what}`);
+    throw new ConfigError(problem);
   }
 }

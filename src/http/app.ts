@@ -1,5 +1,5 @@
 import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
-import type { Config } from '../config/settings.js';
+import type { Config } from '../config/load.js';
 import type { Residency } from '../residency/residency.js';
 import { schemaError } from './errors/to_worker_error.js';
 import { bodyParsing } from './plugins/body_parsing.js';

@@ -1,4 +1,4 @@
-import type { Config } from '../config/settings.js';
+import type { Config } from '../config/load.js';
 
 /** What a person who starts the worker by hand wants to know: where it is, how to ask it, and how to try it. */
 export function banner(config: Config, address: string): string {

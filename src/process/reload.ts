@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import { readSealSecret, readTokens, wipe } from '../config/secrets.js';
-import type { Config } from '../config/settings.js';
+import type { Config } from '../config/load.js';
 import { readTls } from '../config/tls_files.js';
 import { type Tokens, tokensOf } from '../http/plugins/tokens.js';
 import type { TlsServers } from '../http/server/tls_server.js';

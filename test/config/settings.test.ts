@@ -1,217 +1,105 @@
-import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import t, { type Test } from 'tap';
-import { type Config, ConfigError, loadConfig } from '../../src/config/settings.js';
-import { Authority } from '../support/certificates.js';
-import { secretFile as keyFile, newPrivateKey } from '../support/key_files.js';
-import { temporaryDirectory } from '../support/process.js';
+import t from 'tap';
+import { loadConfig, readSetting } from '../../src/config/load.js';
+import { settings } from '../../src/config/settings.js';
+import { secretFile } from '../support/key_files.js';
 
-const secret = '0123456789abcdef0123456789abcdef';
+const max = Number.MAX_SAFE_INTEGER;
 
-function secretFile(t: Test, content = `${secret}\n`, mode = 0o600): string {
-  const path = join(temporaryDirectory(t), 'token');
-  writeFileSync(path, content);
-  chmodSync(path, mode);
-  return path;
-}
+/** The contract: name, default, lowest and highest value. */
+const integers: readonly (readonly [string, number, number, number])[] = [
+  ['WORKER_AUDIT_MAX_BYTES', 67_108_864, 4096, max],
+  ['WORKER_COMMIT_QUEUE', 256, 0, 65_536],
+  ['WORKER_COMMIT_SLOTS', 32, 1, 256],
+  ['WORKER_DRAIN_SECONDS', 30, 0, 3600],
+  ['WORKER_DRIVER_TIMEOUT_SECONDS', 60, 1, 3600],
+  ['WORKER_HEADERS_TIMEOUT_SECONDS', 15, 1, 300],
+  ['WORKER_KEY_GRACE_SECONDS', 3600, 0, 604_800],
+  ['WORKER_MAX_MODEL_BYTES', 107_374_182_400, 1, max],
+  ['WORKER_REQUESTS_PER_SECOND', 1000, 1, 1_000_000],
+  ['WORKER_SCRUB_BYTES_PER_SECOND', 1_073_741_824, 1, max],
+  ['WORKER_SCRUB_SECONDS', 3600, 0, 2_000_000],
+  ['WORKER_UPLOAD_IDLE_SECONDS', 30, 1, 3600],
+];
 
-const load = (env: NodeJS.ProcessEnv, simulate = false): Config => loadConfig(env, { simulate, directory: '/nowhere' });
+/** The contract: name, default, valid values and invalid values. */
+const others: readonly (readonly [string, unknown, Readonly<Record<string, unknown>>, readonly string[]])[] = [
+  ['WORKER_API_TOKEN_FILE', undefined, { '/a': '/a', a: join(process.cwd(), 'a') }, []],
+  ['WORKER_AUDIT_LOG', undefined, { 'audit.log': 'audit.log' }, []],
+  [
+    'WORKER_BIND_ADDR',
+    { host: '127.0.0.1', port: 8001 },
+    {
+      '0.0.0.0:0': { host: '0.0.0.0', port: 0 },
+      'localhost:65535': { host: 'localhost', port: 65_535 },
+      '[::1]:1': { host: '::1', port: 1 },
+    },
+    ['localhost', 'localhost:', ':8001', 'localhost:65536', '::1:8001', '[::1]', 'localhost:-1'],
+  ],
+  ['WORKER_CUDA_DRIVER', undefined, { 'libcuda.so.1': 'libcuda.so.1' }, []],
+  ['WORKER_CUDA_KERNELS', undefined, { [import.meta.filename]: import.meta.filename }, ['/nonexistent', '/']],
+  ['WORKER_GPU_DEVICES', undefined, { 0: [0], '3,1': [3, 1] }, ['0,0', '-1', '01', 'all', '0,', '10000']],
+  ['WORKER_ID', hostname(), { 'gpu-7': 'gpu-7', 'A.b_c:d': 'A.b_c:d' }, ['a b', 'a/b', 'x'.repeat(129)]],
+  ['WORKER_LOG_LEVEL', 'info', { trace: 'trace', silent: 'silent' }, ['loud', 'INFO']],
+  ['WORKER_MANIFEST', undefined, { 'manifest.json': 'manifest.json' }, []],
+  ['WORKER_MODEL_DIR', undefined, { '/': '/' }, ['/nonexistent', import.meta.filename]],
+  ['WORKER_READY_PUBLIC', false, { on: true, off: false }, ['yes', 'ON', '1']],
+  ['WORKER_READ_TOKEN_FILE', undefined, { '/a': '/a' }, []],
+  ['WORKER_SEAL_ALG', 'HS256', { HS256: 'HS256', Ed25519: 'Ed25519' }, ['hs256', 'none']],
+  ['WORKER_SEAL_KEY_FILE', undefined, { '/a': '/a' }, []],
+  ['WORKER_TLS_CERT_FILE', undefined, { '/a': '/a' }, []],
+  ['WORKER_TLS_CLIENT_CA_FILE', undefined, { '/a': '/a' }, []],
+  ['WORKER_TLS_KEY_FILE', undefined, { '/a': '/a' }, []],
+];
 
-t.test('defaults', async (t) => {
-  const file = secretFile(t);
-  t.match(load({ WORKER_API_TOKEN_FILE: file, PATH: '/bin' }), {
-    bindHost: '127.0.0.1',
-    bindPort: 8001,
-    workerId: hostname(),
-    logLevel: 'info',
-    apiToken: Buffer.from(secret),
-    sealSecret: Buffer.from(secret),
-    modelDir: undefined,
-    maxModelBytes: 100 * 1024 ** 3,
-    commitSlots: 32,
-    commitQueue: 256,
-    driverTimeoutSeconds: 60,
-    headersTimeoutSeconds: 15,
-    gpuDevices: undefined,
-    readyPublic: false,
-    drainSeconds: 30,
-    scrubSeconds: 3600,
-    scrubBytesPerSecond: 1024 ** 3,
-    manifest: undefined,
-    auditLog: undefined,
-    auditMaxBytes: 64 * 1024 ** 2,
-  });
+const read = (name: string, text?: string): unknown => {
+  const setting = Object.values(settings).find((setting) => setting.name === name);
+  if (setting === undefined) throw new Error(`${name} is not in the table`);
+  return readSetting(setting, text === undefined ? {} : { [name]: text });
+};
+
+t.test('the set of settings is closed: operators depend on each', async (t) => {
+  const names = Object.values(settings).map(({ name }) => name);
+  t.same(names.sort(), [...integers, ...others].map(([name]) => name).sort());
 });
 
-t.test('every setting is read', async (t) => {
-  const file = secretFile(t);
-  const directory = t.testdir({ seal: 's'.repeat(40), models: {} });
-  chmodSync(join(directory, 'seal'), 0o400);
-  const config = load({
-    WORKER_API_TOKEN_FILE: file,
-    WORKER_SEAL_KEY_FILE: join(directory, 'seal'),
-    WORKER_MODEL_DIR: join(directory, 'models'),
-    WORKER_BIND_ADDR: '[::1]:9000',
-    WORKER_ID: 'gpu-7',
-    WORKER_GPU_DEVICES: '1,3',
-    WORKER_READY_PUBLIC: 'on',
-    WORKER_SCRUB_SECONDS: '0',
-    WORKER_SCRUB_BYTES_PER_SECOND: '1048576',
-    WORKER_MANIFEST: 'manifest.json',
-    WORKER_MAX_MODEL_BYTES: '9007199254740991',
-  });
-  t.match(config, {
-    bindHost: '::1',
-    bindPort: 9000,
-    workerId: 'gpu-7',
-    sealSecret: Buffer.from('s'.repeat(40)),
-    modelDir: join(directory, 'models'),
-    gpuDevices: [1, 3],
-    readyPublic: true,
-    scrubSeconds: 0,
-    scrubBytesPerSecond: 1024 ** 2,
-    manifest: 'manifest.json',
-    maxModelBytes: Number.MAX_SAFE_INTEGER,
-  });
-});
-
-t.test('what can not be is refused, and the setting is named', async (t) => {
-  for (const name of ['WORKER_AUDIT_LOG', 'WORKER_TLS_CLIENT_CA_FILE', 'WORKER_BIND_ADDR']) {
-    t.throws(() => load({ WORKER_API_TOKEN_FILE: secretFile(t), [name]: '' }), {
-      message: new RegExp(`${name} is empty`),
-    });
-  }
-  const file = secretFile(t);
-  const wrong: readonly (readonly [string, string])[] = [
-    ['WORKER_BIND_ADRR', '127.0.0.1:8001'],
-    ['WORKER_BIND_ADDR', '127.0.0.1'],
-    ['WORKER_BIND_ADDR', '127.0.0.1:70000'],
-    ['WORKER_ID', 'a b'],
-    ['WORKER_LOG_LEVEL', 'loud'],
-    ['WORKER_MODEL_DIR', '/nonexistent'],
-    ['WORKER_MAX_MODEL_BYTES', '0'],
-    ['WORKER_MAX_MODEL_BYTES', '1e9'],
-    ['WORKER_MAX_MODEL_BYTES', '9007199254740993'],
-    ['WORKER_COMMIT_SLOTS', '-1'],
-    ['WORKER_COMMIT_SLOTS', '2.5'],
-    ['WORKER_COMMIT_QUEUE', '65537'],
-    ['WORKER_DRIVER_TIMEOUT_SECONDS', '0'],
-    ['WORKER_HEADERS_TIMEOUT_SECONDS', '0'],
-    ['WORKER_CUDA_KERNELS', '/nonexistent'],
-    ['WORKER_GPU_DEVICES', '0,0'],
-    ['WORKER_GPU_DEVICES', 'all'],
-    ['WORKER_AUDIT_MAX_BYTES', '4095'],
-    ['WORKER_AUDIT_MAX_BYTES', '64MiB'],
-    ['WORKER_READY_PUBLIC', 'yes'],
-    ['WORKER_DRAIN_SECONDS', '99999'],
-    ['WORKER_SCRUB_SECONDS', '-1'],
-    ['WORKER_SCRUB_SECONDS', '2000001'],
-    ['WORKER_SCRUB_BYTES_PER_SECOND', '0'],
-    ['WORKER_SEAL_KEY_FILE', '/nonexistent'],
-    ['WORKER_SEAL_ALG', 'none'],
-    ['WORKER_SEAL_ALG', 'hs256'],
-    ['WORKER_KEY_GRACE_SECONDS', '604801'],
-    ['WORKER_KEY_GRACE_SECONDS', '-1'],
-    ['WORKER_READ_TOKEN_FILE', '/nonexistent'],
-    ['WORKER_TLS_CERT_FILE', '/nonexistent'],
-    ['WORKER_TLS_KEY_FILE', '/nonexistent'],
-    ['WORKER_TLS_CLIENT_CA_FILE', '/nonexistent'],
-  ];
-  for (const [name, value] of wrong) {
-    const attempt = () => load({ WORKER_API_TOKEN_FILE: file, [name]: value });
-    t.throws(attempt, { name: 'ConfigError', message: new RegExp(name) }, `${name}=${value}`);
-  }
-});
-
-t.test('a secret that is short, readable by others, or no token is refused, and never shown', async (t) => {
-  const files = [
-    [secretFile(t, 'short-secret'), /at least 32 bytes/],
-    [secretFile(t, ''), /at least 32 bytes/],
-    [secretFile(t, secret, 0o640), /others can read/],
-    [secretFile(t, secret, 0o604), /others can read/],
-    [secretFile(t, `${secret} ${secret}`), /bearer token/],
-    [secretFile(t, `${secret}=${secret}`), /bearer token/],
-    [secretFile(t, '='.repeat(40)), /bearer token/],
-  ] as const;
-  for (const [file, reason] of files) {
-    try {
-      load({ WORKER_API_TOKEN_FILE: file });
-      t.fail('it was taken');
-    } catch (error) {
-      t.ok(error instanceof ConfigError);
-      t.match(error, { message: /WORKER_API_TOKEN_FILE/ });
-      t.match(error, { message: reason });
-      t.notMatch(String(error), /0123456789|short-secret/);
+t.test('an integer has a default and a range', async (t) => {
+  for (const [name, standard, minimum, maximum] of integers) {
+    t.equal(read(name), standard, name);
+    for (const value of [minimum, maximum]) t.equal(read(name, String(value)), value, `${name}=${value}`);
+    const problem = `${name} must be an integer from ${minimum} to ${maximum}`;
+    for (const text of [`${minimum - 1}`, `${maximum + 1}`, '1.5', '1e3', ' 1', '01', '0x10', '+1', 'many']) {
+      t.throws(() => read(name, text), { name: 'ConfigError', message: problem }, `${name}=${text}`);
     }
   }
 });
 
-t.test('the token for pollers is another one than the token', async (t) => {
-  const [file, same, other] = [secretFile(t), secretFile(t), secretFile(t, secret.toUpperCase())];
-  const attempt = () => load({ WORKER_API_TOKEN_FILE: file, WORKER_READ_TOKEN_FILE: same });
-  t.throws(attempt, { message: /WORKER_READ_TOKEN_FILE/ });
-  const config = load({ WORKER_API_TOKEN_FILE: file, WORKER_READ_TOKEN_FILE: other });
-  t.same(config.readToken, Buffer.from(secret.toUpperCase()));
-});
-
-t.test('without a token file: the credential of systemd, else with a simulated GPU one is made', async (t) => {
-  const directory = t.testdir({ credentials: { 'worker-token': secret } });
-  const credentials = join(directory, 'credentials');
-  chmodSync(join(credentials, 'worker-token'), 0o600);
-  t.same(load({ CREDENTIALS_DIRECTORY: credentials }).apiToken, Buffer.from(secret));
-  t.throws(() => load({}), { message: /WORKER_API_TOKEN_FILE/ });
-  const made = loadConfig({}, { simulate: true, directory });
-  t.equal(statSync(join(directory, '.worker', 'token')).mode & 0o777, 0o600);
-  t.equal(readFileSync(join(directory, '.worker', 'token'), 'utf8').trim(), made.apiToken.toString());
-  t.same(loadConfig({}, { simulate: true, directory }).apiToken, made.apiToken, 'the next start takes the same');
-});
-
-t.test('Ed25519 needs a private key of its own in PKCS#8, whatever its last byte is', async (t) => {
-  const file = secretFile(t);
-  const load25519 = (more: NodeJS.ProcessEnv) =>
-    load({ WORKER_API_TOKEN_FILE: file, WORKER_SEAL_ALG: 'Ed25519', ...more });
-  t.throws(() => load25519({}), { name: 'ConfigError', message: /WORKER_SEAL_KEY_FILE is not set/ });
-  t.throws(() => load25519({ WORKER_SEAL_KEY_FILE: file }), { name: 'ConfigError', message: /no Ed25519 private key/ });
-  const der = newPrivateKey('der');
-  der[der.length - 1] = 0x0a;
-  for (const key of [newPrivateKey('pem'), der]) {
-    const path = keyFile(t, key);
-    t.match(load25519({ WORKER_SEAL_KEY_FILE: path }), { sealSecret: key, sealAlgorithm: 'Ed25519' });
-    chmodSync(path, 0o640);
-    t.throws(() => load25519({ WORKER_SEAL_KEY_FILE: path }), { message: /others can read/ });
+t.test('every other setting accepts its valid values only', async (t) => {
+  for (const [name, standard, valid, invalid] of others) {
+    t.same(read(name), standard, name);
+    for (const [text, value] of Object.entries(valid)) t.same(read(name, text), value, `${name}=${text}`);
+    for (const text of invalid) {
+      t.throws(() => read(name, text), { name: 'ConfigError', message: `${name} must be ` }, `${name}=${text}`);
+    }
   }
 });
 
-t.test('TLS: certificate and key, both or neither, that belong together', async (t) => {
-  const authority = new Authority(t);
-  const [one, two] = [authority.issue('one'), authority.issue('two')];
-  const file = secretFile(t);
-  const loadTls = (cert: string | undefined, key: string | undefined, ca?: string) =>
-    load({
-      WORKER_API_TOKEN_FILE: file,
-      WORKER_TLS_CERT_FILE: cert,
-      WORKER_TLS_KEY_FILE: key,
-      WORKER_TLS_CLIENT_CA_FILE: ca,
-    });
-  t.equal(loadTls(undefined, undefined).tls, undefined);
-  const { certFile, keyFile: key } = one;
-  t.same(loadTls(certFile, key).tls, { certFile, keyFile: key, clientCaFile: undefined });
-  t.ok(loadTls(certFile, key, authority.certificate.certFile).tls?.clientCaFile);
-  type Files = readonly [string | undefined, string | undefined, string?];
-  const wrong: readonly (readonly [Files, RegExp])[] = [
-    [[certFile, undefined], /WORKER_TLS_KEY_FILE go together/],
-    [[undefined, key], /WORKER_TLS_CERT_FILE and .* go together/],
-    [[undefined, undefined, certFile], /WORKER_TLS_CLIENT_CA_FILE with them/],
-    [[certFile, two.keyFile], /WORKER_TLS_KEY_FILE: no private key in PEM that is the certificate's/],
-    [[certFile, certFile], /WORKER_TLS_KEY_FILE/],
-    [[file, key], /WORKER_TLS_CERT_FILE: no certificate/],
-    [[certFile, key, file], /WORKER_TLS_CLIENT_CA_FILE: no certificate/],
-    [[certFile, key, key], /WORKER_TLS_CLIENT_CA_FILE: no certificate/],
+t.test('messages say what is wrong', async (t) => {
+  const token = { WORKER_API_TOKEN_FILE: secretFile(t, 'x'.repeat(32)) };
+  const cases: readonly (readonly [NodeJS.ProcessEnv, string])[] = [
+    [{ WORKER_TYPO: '1' }, 'unknown setting WORKER_TYPO'],
+    [{ WORKER_ID: '' }, 'WORKER_ID is empty: set a value or unset it'],
+    [{ WORKER_DRAIN_SECONDS: '-1' }, 'WORKER_DRAIN_SECONDS must be an integer from 0 to 3600 (seconds)'],
+    [{ WORKER_BIND_ADDR: 'here' }, 'WORKER_BIND_ADDR must be host:port'],
+    [{ WORKER_SEAL_ALG: 'none' }, 'WORKER_SEAL_ALG must be one of HS256, Ed25519'],
+    [{ WORKER_READY_PUBLIC: 'yes' }, 'WORKER_READY_PUBLIC must be on or off'],
+    [{ WORKER_MODEL_DIR: '/none' }, 'WORKER_MODEL_DIR must be the path of an existing directory'],
+    [{ WORKER_CUDA_KERNELS: '/none' }, 'WORKER_CUDA_KERNELS must be the path of an existing file'],
+    [{ WORKER_GPU_DEVICES: 'all' }, 'WORKER_GPU_DEVICES must be a list of distinct device indexes, such as 0,1'],
   ];
-  for (const [[cert, key, ca], reason] of wrong) {
-    t.throws(() => loadTls(cert, key, ca), { name: 'ConfigError', message: reason }, String(reason));
+  for (const [env, message] of cases) {
+    const load = () => loadConfig({ ...token, ...env }, { simulate: false, directory: '/nowhere' });
+    t.throws(load, { name: 'ConfigError', message }, message);
   }
-  chmodSync(key, 0o644);
-  t.throws(() => loadTls(certFile, key), { message: /WORKER_TLS_KEY_FILE: others can read/ });
 });

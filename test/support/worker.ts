@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify';
 import type { Test } from 'tap';
-import { type Config, loadConfig } from '../../src/config/settings.js';
+import { type Config, loadConfig } from '../../src/config/load.js';
 import { readTls } from '../../src/config/tls_files.js';
 import { buildApp } from '../../src/http/app.js';
 import { TlsServers } from '../../src/http/server/tls_server.js';

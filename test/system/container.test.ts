@@ -6,7 +6,7 @@ import { Ajv, type AnySchema } from 'ajv';
 import formats from 'ajv-formats';
 import t from 'tap';
 import { parse } from 'yaml';
-import { loadConfig } from '../../src/config/settings.js';
+import { loadConfig } from '../../src/config/load.js';
 import { type Instruction, parseDockerfile } from '../support/dockerfile.js';
 import { root } from '../support/paths.js';
 

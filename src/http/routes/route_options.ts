@@ -1,6 +1,6 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance } from 'fastify';
-import type { Config } from '../../config/settings.js';
+import type { Config } from '../../config/load.js';
 import type { Residency } from '../../residency/residency.js';
 
 /** What routes are made from. */

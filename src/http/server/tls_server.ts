@@ -1,14 +1,8 @@
 import type { Server } from 'node:http';
 import { createServer, type ServerOptions, type Server as TlsServer } from 'node:https';
+import type { TlsIdentity } from '../../config/tls_files.js';
 import { markFailedHandshake } from './handshake.js';
 import type { CreateServer } from './http_server.js';
-
-/** Certificate, key and, where clients must show a certificate of their own, the CA that it is from; all in PEM. */
-export interface TlsIdentity {
-  readonly cert: Buffer;
-  readonly key: Buffer;
-  readonly ca?: Buffer;
-}
 
 /** HTTPS servers of one identity, which can be replaced while they listen. TLS 1.2 or later. */
 export class TlsServers {

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import koffi from 'koffi';
 import { pino } from 'pino';
 import { nativePaths } from '../../../dist/config/native_paths.js';
-import { loadConfig } from '../../../dist/config/settings.js';
+import { loadConfig } from '../../../dist/config/load.js';
 import { buildApp } from '../../../dist/http/app.js';
 import { Residency } from '../../../dist/residency/residency.js';
 

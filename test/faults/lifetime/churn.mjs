@@ -3,7 +3,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { loadConfig } from '../../../dist/config/settings.js';
+import { loadConfig } from '../../../dist/config/load.js';
 import { Residency } from '../../../dist/residency/residency.js';
 
 const [native, seconds] = process.argv.slice(2);

@@ -1,0 +1,81 @@
+import { statSync } from 'node:fs';
+import { resolve } from 'node:path';
+
+/** The type of a setting: its description for errors and documents, and its parser. */
+export interface SettingType<T> {
+  /** Completes "`NAME` must be …". */
+  readonly description: string;
+  readonly unit?: string;
+  /** Undefined if the text is invalid. */
+  readonly parse: (text: string) => T | undefined;
+}
+
+export interface HostAndPort {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Any text. `description` says what the worker does with it. */
+export const text = (description: string): SettingType<string> => ({ description, parse: (text) => text });
+
+export const matching = (pattern: RegExp, description: string): SettingType<string> => ({
+  description,
+  parse: (text) => (pattern.test(text) ? text : undefined),
+});
+
+/** A decimal integer. Both bounds are inclusive. */
+export function integer(minimum: number, maximum: number, unit?: string): SettingType<number> {
+  const range = `an integer from ${minimum} to ${maximum}`;
+  return {
+    description: unit === undefined ? range : `${range} (${unit})`,
+    ...(unit === undefined ? {} : { unit }),
+    parse: (text) => {
+      const value = /^(0|[1-9][0-9]{0,15})$/.test(text) ? Number(text) : Number.NaN;
+      return value >= minimum && value <= maximum ? value : undefined;
+    },
+  };
+}
+
+export const oneOf = <T extends string>(words: readonly T[]): SettingType<T> => ({
+  description: `one of ${words.join(', ')}`,
+  parse: (text) => words.find((word) => word === text),
+});
+
+export const onOrOff: SettingType<boolean> = {
+  description: 'on or off',
+  parse: (text) => (text === 'on' ? true : text === 'off' ? false : undefined),
+};
+
+/** `127.0.0.1:8001`, `localhost:8001` or `[::1]:8001`. */
+export const hostAndPort: SettingType<HostAndPort> = {
+  description: 'host:port',
+  parse: (text) => {
+    const [, bracketed, plain, digits] = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:[\]]+)):([0-9]{1,5})$/.exec(text) ?? [];
+    const host = bracketed ?? plain;
+    const port = Number(digits);
+    return host === undefined || port > 65535 ? undefined : { host, port };
+  },
+};
+
+/** A path, made absolute. Whoever reads the file checks that it exists. */
+export const filePath: SettingType<string> = { description: 'the path of a file', parse: (text) => resolve(text) };
+
+/** The absolute path of a file that exists at startup. */
+export const existingFile: SettingType<string> = {
+  description: 'the path of an existing file',
+  parse: (text) => (statSync(text, { throwIfNoEntry: false })?.isFile() ? resolve(text) : undefined),
+};
+
+/** The absolute path of a directory that exists at startup. */
+export const existingDirectory: SettingType<string> = {
+  description: 'the path of an existing directory',
+  parse: (text) => (statSync(text, { throwIfNoEntry: false })?.isDirectory() ? resolve(text) : undefined),
+};
+
+export const deviceIndexes: SettingType<readonly number[]> = {
+  description: 'a list of distinct device indexes, such as 0,1',
+  parse: (text) => {
+    const indexes = text.split(',').map((part) => (/^(0|[1-9][0-9]{0,3})$/.test(part) ? Number(part) : Number.NaN));
+    return indexes.some(Number.isNaN) || new Set(indexes).size !== indexes.length ? undefined : indexes;
+  },
+};
