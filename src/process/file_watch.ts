@@ -1,92 +1,72 @@
-import { stat } from 'node:fs/promises';
+import { unwatchFile, watchFile } from 'node:fs';
 
-/** Files that belong together, and what is to be done when one of them is another than before. */
+/** Files that are reloaded together. */
 export interface FileGroup {
-  /** What logs call them. */
+  /** The name in logs. */
   readonly name: string;
   readonly paths: readonly string[];
-  /** Takes over what the files hold now; says whether that was anything new. Throws where it can't be taken. */
-  readonly take: () => boolean;
+  /** Reloads the files. Returns whether their contents changed, and throws if they are invalid. */
+  readonly reload: () => boolean;
 }
 
 export interface WatchReport {
-  taken(name: string): void;
-  refused(name: string, error: unknown): void;
+  reloaded(name: string): void;
+  failed(name: string, error: unknown): void;
 }
 
-const pollMs = 1000;
+const defaultIntervalMs = 1000;
 
 /**
- * Looks at files by their paths, once a second: that survives whatever way they are replaced (rename, link, write), which
- * notifications on an inode do not. What is refused leaves all as it was; it is told once, and tried again when the file
- * changes, or, where the error says that trying again may help, until it succeeds.
+ * Watches files by path, which also sees a rename or a changed link; notifications on an inode do not. It reports the
+ * same error once, and retries when the file changes, or every interval if the error is retriable.
  */
 export class FileWatch {
-  readonly #groups: readonly FileGroup[];
   readonly #report: WatchReport;
-  readonly #seen = new Map<FileGroup, string>();
-  readonly #told = new Map<FileGroup, string>();
+  readonly #listeners: Map<FileGroup, () => void>;
+  /** The groups to reload at the next tick. At the start that is all: a file may have changed since it was first read. */
+  readonly #pending: Set<FileGroup>;
+  readonly #reportedErrors = new Map<FileGroup, string>();
   readonly #timer: NodeJS.Timeout;
-  #looking: Promise<void> | undefined;
-  #closed = false;
 
-  constructor(groups: readonly FileGroup[], report: WatchReport) {
-    this.#groups = groups;
+  constructor(groups: readonly FileGroup[], report: WatchReport, intervalMs = defaultIntervalMs) {
     this.#report = report;
-    // The first look takes what was replaced between the start's reading and now.
-    this.#timer = setInterval(() => void this.#lookOnce(), pollMs).unref();
-  }
-
-  /** Takes everything anew, changed or not. */
-  now(): void {
-    if (this.#closed) return;
-    for (const group of this.#groups) this.#take(group, true);
-  }
-
-  close(): void {
-    this.#closed = true;
-    clearInterval(this.#timer);
-  }
-
-  #lookOnce(): Promise<void> {
-    this.#looking ??= this.#look().finally(() => {
-      this.#looking = undefined;
-    });
-    return this.#looking;
-  }
-
-  async #look(): Promise<void> {
-    for (const group of this.#groups) {
-      const state = (await Promise.all(group.paths.map(stateOf))).join();
-      if (this.#closed || this.#seen.get(group) === state) continue;
-      if (this.#take(group, false)) this.#seen.set(group, state);
+    this.#pending = new Set(groups);
+    this.#listeners = new Map(groups.map((group) => [group, () => this.#reload(group)]));
+    for (const [{ paths }, listener] of this.#listeners) {
+      for (const path of paths) watchFile(path, { interval: intervalMs, persistent: false }, listener);
     }
+    this.#timer = setInterval(() => {
+      for (const group of [...this.#pending]) this.#reload(group);
+    }, intervalMs).unref();
   }
 
-  /** Whether the group is done with until its files change. */
-  #take(group: FileGroup, tellAgain: boolean): boolean {
+  /** Reloads every group, changed or not, and reports every error. */
+  reloadAll(): void {
+    this.#reportedErrors.clear();
+    for (const group of this.#listeners.keys()) this.#reload(group);
+  }
+
+  /** Ends the watch. `reloadAll` then does nothing. */
+  close(): void {
+    clearInterval(this.#timer);
+    for (const [{ paths }, listener] of this.#listeners) {
+      for (const path of paths) unwatchFile(path, listener);
+    }
+    this.#listeners.clear();
+  }
+
+  #reload(group: FileGroup): void {
+    this.#pending.delete(group);
     try {
-      if (group.take()) this.#report.taken(group.name);
-      this.#told.delete(group);
-      return true;
+      if (group.reload()) this.#report.reloaded(group.name);
+      this.#reportedErrors.delete(group);
     } catch (error) {
-      const text = String(error);
-      if (tellAgain || this.#told.get(group) !== text) this.#report.refused(group.name, error);
-      this.#told.set(group, text);
-      return !isRetriable(error);
+      if (this.#reportedErrors.get(group) !== String(error)) this.#report.failed(group.name, error);
+      this.#reportedErrors.set(group, String(error));
+      if (isRetriable(error)) this.#pending.add(group);
     }
   }
 }
 
 const isRetriable = (error: unknown): boolean =>
   error instanceof Error && 'code' in error && error.code === 'AUDIT_UNAVAILABLE';
-
-/** Changes whenever the file at the path is replaced, written or made readable to others. */
-async function stateOf(path: string): Promise<string> {
-  try {
-    const { dev, ino, size, mode, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
-    return `${dev}:${ino}:${size}:${mode}:${mtimeNs}:${ctimeNs}`;
-  } catch {
-    return 'absent';
-  }
-}

@@ -1,13 +1,13 @@
 import type { Logger } from 'pino';
-import { readSealSecret, readTokens, wipe } from '../config/secrets.js';
 import type { Config } from '../config/load.js';
+import { readSealSecret, readTokens, wipe } from '../config/secrets.js';
 import { readTls } from '../config/tls_files.js';
 import { type Tokens, tokensOf } from '../http/plugins/tokens.js';
 import type { TlsServers } from '../http/server/tls_server.js';
 import type { Residency } from '../residency/residency.js';
 import { type FileGroup, FileWatch } from './file_watch.js';
 
-/** What is made from secrets and can be made anew while the worker runs. */
+/** The parts of a worker that hold secrets or certificates. */
 export interface Reloadable {
   readonly config: Config;
   readonly residency: Residency;
@@ -17,18 +17,18 @@ export interface Reloadable {
 }
 
 /**
- * Takes tokens, seal key and certificates anew when their files change, and all of them at SIGHUP. What can't be taken
- * is logged, and what was there stays.
+ * Reloads tokens, seal key and certificates when their files change, and all of them at SIGHUP. If a file is invalid,
+ * logs an error and keeps the previous version.
  */
 export function reloadOnChange(reloadable: Reloadable): FileWatch {
   const { logger } = reloadable;
   const watch = new FileWatch(groupsOf(reloadable), {
-    taken: (name) => logger.warn({ files: name }, 'replaced'),
-    refused: (name, error) => logger.error({ files: name, err: error }, 'not replaced: the one before it stays'),
+    reloaded: (name) => logger.warn({ files: name }, 'reloaded'),
+    failed: (name, error) => logger.error({ files: name, err: error }, 'reload failed; keeping the previous version'),
   });
   process.on('SIGHUP', () => {
-    logger.info({ signal: 'SIGHUP' }, 'reading secrets and certificates');
-    watch.now();
+    logger.info({ signal: 'SIGHUP' }, 'reloading secrets and certificates');
+    watch.reloadAll();
   });
   return watch;
 }
@@ -38,7 +38,7 @@ function groupsOf({ config, residency, credentials, tls }: Reloadable): FileGrou
   const tokens: FileGroup = {
     name: 'tokens',
     paths: present(apiTokenFile, readTokenFile),
-    take: () => {
+    reload: () => {
       const { apiToken, readToken } = readTokens(config);
       const changed = credentials.replace(tokensOf({ apiToken, readToken }));
       wipe(apiToken, readToken);
@@ -49,7 +49,7 @@ function groupsOf({ config, residency, credentials, tls }: Reloadable): FileGrou
   const sealKey: FileGroup = {
     name: 'seal key',
     paths: [sealKeyFile ?? apiTokenFile],
-    take: () => {
+    reload: () => {
       const secret = readSealSecret(config);
       try {
         return residency.sealKey.rotate(secret);
@@ -62,7 +62,7 @@ function groupsOf({ config, residency, credentials, tls }: Reloadable): FileGrou
   const certificates: FileGroup = {
     name: 'certificates',
     paths: present(tlsFiles.certFile, tlsFiles.keyFile, tlsFiles.clientCaFile),
-    take: () => tls.replace(readTls(tlsFiles)),
+    reload: () => tls.replace(readTls(tlsFiles)),
   };
   return [tokens, sealKey, certificates];
 }

@@ -11,13 +11,13 @@ import { startProcess, temporaryDirectory, type WorkerProcess } from '../../supp
 const [first, second, third] = ['first', 'second', 'third'].map((word) => `${word}-token-0123456789abcdef0123456789`);
 const reader = 'reader-token-0123456789abcdef0123456789';
 
-/** Replaces a file as configuration tools do: the new one is whole before it has the name. */
+/** Replaces a file by a rename, as configuration tools do. */
 function replace(path: string, content: string | Uint8Array, mode = 0o600): void {
   writeFileSync(`${path}.new`, content, { mode });
   renameSync(`${path}.new`, path);
 }
 
-/** What the answers asked for here have in common. */
+/** The fields of the responses that the tests read. */
 interface Body {
   readonly handles: readonly { readonly handle: string }[];
   readonly keys: readonly object[];
@@ -30,7 +30,7 @@ async function ask(worker: WorkerProcess, token: string | undefined, path = '/v1
   return { status: answer.status, body: (await answer.json()) as Body };
 }
 
-async function standing(worker: WorkerProcess, token: string | undefined): Promise<string | undefined> {
+async function currentHandle(worker: WorkerProcess, token: string | undefined): Promise<string | undefined> {
   return (await ask(worker, token, '/v1/ready')).body.handles[0]?.handle;
 }
 
@@ -49,7 +49,7 @@ async function commit(worker: WorkerProcess, token: string | undefined): Promise
   return ((await answer.json()) as { handle: string }).handle;
 }
 
-/** Resolves when it is so; the test's own limit ends what never is. */
+/** Resolves when the condition holds. The time limit of the test ends a condition that never holds. */
 async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 50));
 }
@@ -57,9 +57,9 @@ async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
 const opens = (worker: WorkerProcess, token: string | undefined) => async () =>
   (await ask(worker, token)).status === 200;
 
-t.test('a token that is replaced opens at once, the one before it no more; handles of before stay valid', async (t) => {
+t.test('a new token replaces the previous one, and previous handles stay valid', async (t) => {
   const directory = temporaryDirectory(t);
-  // As Kubernetes mounts secrets: the name is a link through a link, which is what changes.
+  // Kubernetes mounts secrets like this: the path leads through a link, and an update replaces that link.
   for (const [name, token] of [
     ['one', first],
     ['two', second],
@@ -76,71 +76,68 @@ t.test('a token that is replaced opens at once, the one before it no more; handl
   symlinkSync('two', join(directory, 'data.new'));
   renameSync(join(directory, 'data.new'), join(directory, 'data'));
   await until(opens(worker, second));
-  // 401, or 429 after so many tries.
+  // 401, or 429 after many attempts.
   t.equal(await opens(worker, first)(), false);
-  await until(async () => (await standing(worker, second)) !== handle);
-  const current = await standing(worker, second);
+  await until(async () => (await currentHandle(worker, second)) !== handle);
+  const current = await currentHandle(worker, second);
   for (const one of [handle, current]) t.match(await judge(worker, second, one), { valid: true });
-  t.equal(await commit(worker, second), current, 'a retry is given the one that stands');
+  t.equal(await commit(worker, second), current, 'a retry gets the current handle');
   for (const token of [first, second]) t.notMatch(worker.output(), String(token));
 });
 
-t.test(
-  'SIGHUP takes everything anew; what is no secret is refused, and the worker goes on with what it has',
-  async (t) => {
-    const directory = temporaryDirectory(t);
-    const [token, read, seal] = ['token', 'read', 'seal'].map((name) => join(directory, name)) as [
-      string,
-      string,
-      string,
-    ];
-    writeFileSync(token, String(first), { mode: 0o600 });
-    writeFileSync(read, reader, { mode: 0o600 });
-    writeFileSync(seal, newPrivateKey(), { mode: 0o600 });
-    const worker = await startProcess(t, directory, {
-      WORKER_API_TOKEN_FILE: token,
-      WORKER_READ_TOKEN_FILE: read,
-      WORKER_SEAL_ALG: 'Ed25519',
-      WORKER_SEAL_KEY_FILE: seal,
-      WORKER_KEY_GRACE_SECONDS: '0',
-    });
-    const handle = await commit(worker, first);
-    const refusals = () => worker.output().match(/not replaced/g)?.length ?? 0;
-    const bad: readonly (readonly [string, string, number?])[] = [
-      [token, ''],
-      [token, 'short'],
-      [token, `${second} ${second}`],
-      [token, String(second), 0o644],
-      [token, reader],
-      [seal, 'x'.repeat(100)],
-      [seal, String(newPrivateKey()).replace('PRIVATE', 'PUBLIC')],
-    ];
-    for (const [path, content, mode] of bad) {
-      const before = refusals();
-      replace(path, content, mode);
-      worker.child.kill('SIGHUP');
-      await until(() => refusals() > before);
-      t.equal((await ask(worker, first)).status, 200, 'the token stays');
-      t.equal((await ask(worker, reader)).status, 200);
-      t.match(await judge(worker, first, handle), { valid: true }, 'and so does the key');
-      rmSync(path);
-      if (path === token) replace(token, String(first));
-    }
-    replace(seal, newPrivateKey('der'));
-    replace(token, String(third));
+t.test('SIGHUP reloads every file; if one is invalid, the worker keeps the previous version', async (t) => {
+  const directory = temporaryDirectory(t);
+  const [token, read, seal] = ['token', 'read', 'seal'].map((name) => join(directory, name)) as [
+    string,
+    string,
+    string,
+  ];
+  writeFileSync(token, String(first), { mode: 0o600 });
+  writeFileSync(read, reader, { mode: 0o600 });
+  writeFileSync(seal, newPrivateKey(), { mode: 0o600 });
+  const worker = await startProcess(t, directory, {
+    WORKER_API_TOKEN_FILE: token,
+    WORKER_READ_TOKEN_FILE: read,
+    WORKER_SEAL_ALG: 'Ed25519',
+    WORKER_SEAL_KEY_FILE: seal,
+    WORKER_KEY_GRACE_SECONDS: '0',
+  });
+  const handle = await commit(worker, first);
+  const failures = () => worker.output().match(/reload failed; keeping the previous version/g)?.length ?? 0;
+  const bad: readonly (readonly [string, string, number?])[] = [
+    [token, ''],
+    [token, 'short'],
+    [token, `${second} ${second}`],
+    [token, String(second), 0o644],
+    [token, reader],
+    [seal, 'x'.repeat(100)],
+    [seal, String(newPrivateKey()).replace('PRIVATE', 'PUBLIC')],
+  ];
+  for (const [path, content, mode] of bad) {
+    const before = failures();
+    replace(path, content, mode);
     worker.child.kill('SIGHUP');
-    await until(opens(worker, third));
-    await until(async () => (await judge(worker, third, handle)).reason === 'unknown_key');
-    t.equal((await ask(worker, first)).status, 401);
+    await until(() => failures() > before);
+    t.equal((await ask(worker, first)).status, 200, 'the previous token still works');
     t.equal((await ask(worker, reader)).status, 200);
-    t.equal((await ask(worker, third, '/.well-known/jwks.json')).body.keys.length, 1);
-    for (const secret of [first, third, reader, 'x'.repeat(100)]) t.notMatch(worker.output(), String(secret));
-    worker.child.kill('SIGTERM');
-    t.equal(await worker.exited, 0);
-  },
-);
+    t.match(await judge(worker, first, handle), { valid: true }, 'and so does the previous key');
+    rmSync(path);
+    if (path === token) replace(token, String(first));
+  }
+  replace(seal, newPrivateKey('der'));
+  replace(token, String(third));
+  worker.child.kill('SIGHUP');
+  await until(opens(worker, third));
+  await until(async () => (await judge(worker, third, handle)).reason === 'unknown_key');
+  t.equal((await ask(worker, first)).status, 401);
+  t.equal((await ask(worker, reader)).status, 200);
+  t.equal((await ask(worker, third, '/.well-known/jwks.json')).body.keys.length, 1);
+  for (const secret of [first, third, reader, 'x'.repeat(100)]) t.notMatch(worker.output(), String(secret));
+  worker.child.kill('SIGTERM');
+  t.equal(await worker.exited, 0);
+});
 
-t.test('SIGHUP takes other certificates; a key of another one is refused', async (t) => {
+t.test('SIGHUP reloads certificates, unless the key is that of another certificate', async (t) => {
   const authority = new Authority(t);
   const [one, two] = [authority.issue('one'), authority.issue('two')];
   const directory = temporaryDirectory(t);
@@ -160,7 +157,7 @@ t.test('SIGHUP takes other certificates; a key of another one is refused', async
       }).once('error', reject);
     });
   t.equal(await served(), 'one');
-  t.match(worker.output(), new RegExp(`curl -sS --cacert ${certFile}`), 'the lines to paste know of it');
+  t.match(worker.output(), new RegExp(`curl -sS --cacert ${certFile}`), 'the printed commands use the certificate');
   put(two, one);
   worker.child.kill('SIGHUP');
   await until(() => worker.output().includes('WORKER_TLS_KEY_FILE'));
