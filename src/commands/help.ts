@@ -1,0 +1,33 @@
+/** The commands and their options. `--help` adds the settings. */
+export const usage = `Usage: vram-worker serve [--simulate]
+       vram-worker health
+       vram-worker handle verify HANDLE --secret-file FILE --worker-id ID
+       vram-worker handle verify HANDLE --jwks FILE [--worker-id ID]
+       vram-worker audit verify FILE... [--checkpoint FILE] [--key-file FILE] [--jwks FILE]
+
+  serve          Run the worker on WORKER_BIND_ADDR until SIGTERM or SIGINT.
+  --simulate     Use a simulated GPU in host memory.
+
+  health         Check whether the worker with the same environment responds.
+                 Exit status: 0 if it does, 1 if it does not.
+
+  handle verify  Verify the signature of a handle without the worker. - reads the handle from stdin.
+                 Only the worker knows whether the handle is current.
+                 Exit status: 0 if the handle is authentic, 1 if it is not.
+  --secret-file  The secret that the worker signs with (HS256).
+  --jwks         The public keys of the worker, from /.well-known/jwks.json.
+  --worker-id    The WORKER_ID of the worker.
+
+  audit verify   Verify an audit log. One FILE includes the rotated files beside it.
+                 Exit status: 0 if the log is whole, 1 if it was tampered with, 3 if its last line is torn.
+  --checkpoint   A file of checkpoints that were stored elsewhere. The log must contain them.
+  --key-file     The signing key of the worker: a secret, or an Ed25519 key (private or public).
+                 It verifies the signatures of checkpoints.
+  --jwks         The public keys of the worker, for the same purpose.
+
+  --help         Show this help.
+  --version      Show the version.
+
+Exit statuses of every command: 64 invalid usage, 66 unreadable input, 69 no usable GPU, 70 driver lost,
+71 memory not wiped, 75 shutdown timed out, 78 invalid configuration.
+`;

@@ -1,0 +1,33 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { configurationDocument, settingsHelp } from '../../src/config/document.js';
+import { settings } from '../../src/config/settings.js';
+import { run, temporaryDirectory } from '../support/process.js';
+
+const root = join(import.meta.dirname, '../..');
+
+t.test('docs/configuration.md is what the table generates', async (t) => {
+  t.equal(readFileSync(join(root, 'docs/configuration.md'), 'utf8'), configurationDocument(), 'else: npm run docs');
+});
+
+t.test('--help lists the settings of the table', async (t) => {
+  const { exited, output } = run(t, temporaryDirectory(t), ['--help']);
+  t.equal(await exited, 0);
+  t.ok(output().endsWith(`\n${settingsHelp()}`));
+});
+
+t.test('both describe every setting once', async (t) => {
+  const [document, help] = [configurationDocument(), settingsHelp()];
+  for (const { name, type, doc } of Object.values(settings)) {
+    t.equal(document.split(`**\`${name}\`**`).length, 2, name);
+    t.equal(help.split(`  ${name} `).length, 2, name);
+    t.ok(document.includes(doc) && document.includes(`Value: ${type.description};`), name);
+  }
+});
+
+t.test('the document links to files that exist', async (t) => {
+  const links = [...configurationDocument().matchAll(/\]\(([^#)]+)/g)].map(([, path = '']) => path);
+  t.ok(links.length > 0);
+  for (const path of links) t.ok(existsSync(join(root, 'docs', path)), path);
+});
