@@ -8,13 +8,13 @@ import { jwksFile, sealKeyFile } from './key_files.js';
 
 const files = { type: 'string', multiple: true } as const;
 
-/** Exit statuses of the command. */
+/** The exit statuses of `audit verify`. */
 const statuses: Readonly<Record<AuditVerdict['kind'], number>> = { whole: 0, tampered: 1, torn: 3 };
 
 /**
- * `vram-worker audit verify FILE... [--checkpoint FILE] [--key-file FILE] [--jwks FILE]`: whether a log is what workers
- * wrote. One file brings along those that were put aside beside it; several are taken in the order given. Of keys there
- * may be several too, since a log outlives them: a checkpoint holds that one of them has signed.
+ * `vram-worker audit verify FILE... [--checkpoint FILE] [--key-file FILE] [--jwks FILE]`: verifies an audit log. One
+ * file includes the rotated files beside it; several files are read in the given order. A log outlives its keys, so
+ * there may be several: one of them must have signed each checkpoint.
  */
 export const auditVerify: Command = async (args) => {
   const { values, positionals } = parseArgs({
@@ -23,7 +23,7 @@ export const auditVerify: Command = async (args) => {
     options: { checkpoint: files, 'key-file': files, jwks: files },
   });
   const [only] = positionals;
-  if (only === undefined) throw new UsageError('audit verify needs the file of a log');
+  if (only === undefined) throw new UsageError('audit verify needs a log file');
   try {
     const keysOf = keysFrom(values['key-file'] ?? [], values.jwks ?? []);
     const verdict = verifyLog(positionals.length === 1 ? filesOf(only) : positionals, {
@@ -37,13 +37,13 @@ export const auditVerify: Command = async (args) => {
   }
 };
 
-/** The file and, before it, those that were put aside for it. After a crash in between it may not be there itself. */
+/** The rotated files and then the file itself, which does not exist after a crash during a rotation. */
 function filesOf(path: string): string[] {
-  const aside = rotatedFiles(path, { readdirSync });
-  return aside.length === 0 || existsSync(path) ? [...aside, path] : aside;
+  const rotated = rotatedFiles(path, { readdirSync });
+  return rotated.length === 0 || existsSync(path) ? [...rotated, path] : rotated;
 }
 
-/** The keys of whichever worker a checkpoint names; undefined where none are given. @throws InputError */
+/** The keys for each worker id; undefined if no key is given. @throws InputError */
 function keysFrom(keyFiles: readonly string[], jwks: readonly string[]): KeysOf | undefined {
   if (keyFiles.length + jwks.length === 0) return undefined;
   const own = keyFiles.map(sealKeyFile);
@@ -51,7 +51,7 @@ function keysFrom(keyFiles: readonly string[], jwks: readonly string[]): KeysOf 
   return (iss) => [...own.map((keyOf) => keyOf(iss)), ...published];
 }
 
-/** The hashes that kept checkpoints name: lines of a log, or the signed statements alone. @throws InputError */
+/** The hash of each entry that a kept checkpoint names. A file holds lines of a log, or bare JWS. @throws InputError */
 function keptIn(paths: readonly string[], keysOf: KeysOf | undefined): Map<number, string> {
   const kept = new Map<number, string>();
   for (const path of paths) {
@@ -61,25 +61,27 @@ function keptIn(paths: readonly string[], keysOf: KeysOf | undefined): Map<numbe
       const claims = readCheckpoint(statement);
       if (claims === undefined) continue;
       const fault = keysOf === undefined ? null : signatureFault(statement, keysOf);
-      if (fault !== null) throw new InputError(`${path}: a checkpoint is not signed with the key given (${fault})`);
+      if (fault !== null)
+        throw new InputError(`${path} has a checkpoint that is not signed with a given key (${fault})`);
       if ((kept.get(claims.sequence) ?? claims.hash) !== claims.hash) {
-        throw new InputError(`${path}: two checkpoints contradict each other about entry ${claims.sequence}`);
+        throw new InputError(`${path} has two checkpoints that contradict each other about entry ${claims.sequence}`);
       }
       kept.set(claims.sequence, claims.hash);
     }
-    if (kept.size === before) throw new InputError(`${path}: there is no checkpoint in it`);
+    if (kept.size === before) throw new InputError(`${path} has no checkpoint`);
   }
   return kept;
 }
 
-function describe(verdict: AuditVerdict, signed: boolean): string {
+function describe(verdict: AuditVerdict, areSignaturesVerified: boolean): string {
   if (verdict.kind === 'tampered') {
     const { seq, detail, file, line } = verdict;
-    return `tampered: seq ${seq} ${detail} (${file}, line ${line})`;
+    return `tampered: entry ${seq} ${detail} (${file}, line ${line}).`;
   }
   const { kind, firstSeq, lastSeq, checkpoints } = verdict;
-  const entries = lastSeq === 0 ? 'no entry' : `entries ${firstSeq} to ${lastSeq}`;
-  const signatures = signed ? 'their signatures hold' : 'their signatures were not checked: no --key-file, no --jwks';
-  const text = `${kind}: ${entries}, ${checkpoints} checkpoints; ${signatures}`;
-  return kind === 'torn' ? `${text}; a last line that was cut off follows, which the next start closes` : text;
+  const entries = lastSeq === 0 ? 'no entries' : `entries ${firstSeq} to ${lastSeq}`;
+  const signatures = areSignaturesVerified ? 'are valid' : 'were not verified: use --key-file or --jwks';
+  const count = checkpoints === 1 ? '1 checkpoint' : `${checkpoints} checkpoints`;
+  const text = `${kind}: ${entries}, ${count}. Checkpoint signatures ${signatures}.`;
+  return kind === 'torn' ? `${text} The last line is incomplete: the worker closes it at its next start.` : text;
 }

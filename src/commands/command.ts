@@ -1,8 +1,8 @@
-/** One command of the command line; resolves with the exit status. */
+/** A command of `vram-worker`. Resolves with its exit status. */
 export type Command = (args: readonly string[]) => Promise<number>;
 
-/** The command line is not one that the command takes. */
+/** Invalid usage of a command. */
 export class UsageError extends Error {}
 
-/** A file that the command needs can not be read. */
+/** A file that the command needs is unreadable or invalid. */
 export class InputError extends Error {}

@@ -11,11 +11,11 @@ import {
 } from '../seal/key.js';
 import { InputError } from './command.js';
 
-/** The Ed25519 keys of a JWK set, as `/.well-known/jwks.json` gives them; at least one. @throws InputError */
+/** Reads at least one Ed25519 key from a JWK set, such as `/.well-known/jwks.json`. @throws InputError */
 export function jwksFile(path: string): readonly PublicKey[] {
   try {
     const keys = readJwks(readFileSync(path, 'utf8'));
-    if (keys.length === 0) throw new TypeError('no Ed25519 key for signatures is in it');
+    if (keys.length === 0) throw new TypeError(`${path} has no Ed25519 key for signatures`);
     return keys;
   } catch (error) {
     throw new InputError(`--jwks: ${error instanceof Error ? error.message : String(error)}`);
@@ -23,9 +23,8 @@ export function jwksFile(path: string): readonly PublicKey[] {
 }
 
 /**
- * What a worker signs with, from the file of its seal key, by the worker's id: an Ed25519 key in PKCS#8, or only its
- * public half (SubjectPublicKeyInfo, RFC 8410), PEM or DER; else the bytes are a secret. What the file is decides: what
- * anybody may know is never taken for a secret. @throws InputError
+ * Reads a seal key. Returns the key of each worker id. An Ed25519 key is in PKCS#8 or SubjectPublicKeyInfo (RFC 8410),
+ * PEM or DER; any other file is a secret. A public key is never used as a secret. @throws InputError
  */
 export function sealKeyFile(path: string): (workerId: string) => VerifyKey {
   const bytes = read(path);
@@ -34,11 +33,11 @@ export function sealKeyFile(path: string): (workerId: string) => VerifyKey {
     wipe(bytes);
     return () => pair;
   }
-  if (bytes.includes('-----BEGIN ')) throw new InputError(`--key-file: ${path} holds no Ed25519 key`);
-  if (attempt(() => readJwks(bytes.toString())))
-    throw new InputError(`--key-file: ${path} is a key set: give it as --jwks`);
+  if (bytes.includes('-----BEGIN ')) throw new InputError(`--key-file: ${path} is not an Ed25519 key`);
+  if (attempt(() => readJwks(bytes.toString()))) throw new InputError(`--key-file: ${path} is a JWK set: use --jwks`);
   const secret = withoutNewline(bytes);
-  if (secret.length < minimumSecretBytes) throw new InputError(`--key-file: ${path} is too short for a secret`);
+  if (secret.length < minimumSecretBytes)
+    throw new InputError(`--key-file: ${path} is shorter than ${minimumSecretBytes} bytes`);
   return (workerId) => deriveSealKey(secret, workerId);
 }
 

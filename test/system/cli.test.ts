@@ -11,7 +11,7 @@ import { mebibyte } from '../support/requests.js';
 
 const body = patternBytes(4 * mebibyte);
 
-/** Starts an upload and sends half of it. */
+/** Sends the first half of an upload. */
 async function halfUpload(worker: WorkerProcess, shardId: string) {
   const sending = request(`${worker.url}/v1/commit?shard_id=${shardId}&model_ref=m`, {
     method: 'PUT',
@@ -27,7 +27,7 @@ async function halfUpload(worker: WorkerProcess, shardId: string) {
   }
 }
 
-/** What the answers asked for here have in common. */
+/** The fields of the responses that the tests read. */
 interface Body {
   readonly received_bytes: number;
   readonly state: string;
@@ -40,7 +40,7 @@ async function ask(worker: WorkerProcess, path: string): Promise<{ status: numbe
   return { status: answer.status, body: (await answer.json()) as Body };
 }
 
-t.test('the three curl lines that it prints work when pasted', async (t) => {
+t.test('the three curl commands that it prints work', async (t) => {
   const directory = temporaryDirectory(t);
   writeFileSync(join(directory, 'package.json'), '{}');
   const worker = await startProcess(t, directory);
@@ -50,10 +50,10 @@ t.test('the three curl lines that it prints work when pasted', async (t) => {
     JSON.parse(execFileSync('sh', ['-c', line], { cwd: directory, encoding: 'utf8' })),
   );
   t.match(answers, [{ feasible: true }, { handle: String, shard: { state: 'sealed' } }, { ready: true }]);
-  t.match(worker.output(), /simulated/i, 'it says that its GPU is simulated');
+  t.match(worker.output(), /simulated/i, 'the output says that the GPU is simulated');
 });
 
-t.test('it refuses to start without a GPU, with a bad setting, and with a bad command', async (t) => {
+t.test('it refuses to start without a GPU, with an invalid setting, and with invalid usage', async (t) => {
   const directory = temporaryDirectory(t);
   writeFileSync(join(directory, 'token'), 'x'.repeat(40), { mode: 0o600 });
   writeFileSync(join(directory, 'kernels'), 'none');
@@ -63,7 +63,7 @@ t.test('it refuses to start without a GPU, with a bad setting, and with a bad co
   const cases = [
     [['serve'], gpu, 69, /no usable GPU.*--simulate/],
     [['serve', '--simulate'], { ...token, WORKER_GPU_DEVICES: '7' }, 69, /no GPU device 7/],
-    [['serve', '--simulate'], { WORKER_TYPO: '1' }, 78, /WORKER_TYPO/],
+    [['serve', '--simulate'], { WORKER_TYPO: '1' }, 78, /^vram-worker: unknown setting WORKER_TYPO\n$/],
     [['serve', '--simulate'], { ...anyPort, CUDA_SIM_DEVICES: 'many' }, 69, /CUDA_SIM_DEVICES/],
     [['serve'], {}, 78, /WORKER_API_TOKEN_FILE/],
     [['serve', '--fast'], {}, 64, /--fast/],
@@ -79,7 +79,7 @@ t.test('it refuses to start without a GPU, with a bad setting, and with a bad co
   t.match(help.output(), /Usage: vram-worker serve/);
 });
 
-t.test('SIGTERM: ready is false at once, an upload under way finishes, then it exits', async (t) => {
+t.test('SIGTERM: ready is false immediately, an upload in progress finishes, then the worker exits', async (t) => {
   const worker = await startProcess(t, temporaryDirectory(t), { WORKER_DRAIN_SECONDS: '20' });
   const { sending, answer } = await halfUpload(worker, 'a');
   worker.child.kill('SIGTERM');
@@ -95,7 +95,7 @@ t.test('SIGTERM: ready is false at once, an upload under way finishes, then it e
   t.equal(await worker.exited, 0);
 });
 
-t.test('SIGTERM: an upload that does not finish in time gets an answer', async (t) => {
+t.test('SIGTERM: an upload that does not finish in time gets a response', async (t) => {
   const worker = await startProcess(t, temporaryDirectory(t), { WORKER_DRAIN_SECONDS: '3' });
   const { answer } = await halfUpload(worker, 'a');
   worker.child.kill('SIGTERM');
@@ -106,23 +106,23 @@ t.test('SIGTERM: an upload that does not finish in time gets an answer', async (
   t.equal(await worker.exited, 0);
 });
 
-t.test('SIGTERM: no connection that stands idle keeps the memory from being wiped', async (t) => {
+t.test('SIGTERM: an idle connection does not delay the wipe', async (t) => {
   const memory = temporaryDirectory(t);
   const worker = await startProcess(t, temporaryDirectory(t), { WORKER_DRAIN_SECONDS: '4', CUDA_SIM_DIR: memory });
   const shard = patternBytes(5000);
   const headers = { authorization: worker.authorization };
   await fetch(`${worker.url}/v1/commit?shard_id=a&model_ref=m`, { method: 'PUT', headers, body: shard });
-  const lies = () => readFileSync(join(memory, 'gpu0-memory.vram')).includes(shard);
-  t.ok(lies());
+  const isInMemory = () => readFileSync(join(memory, 'gpu0-memory.vram')).includes(shard);
+  t.ok(isInMemory());
   const silent = connect(Number(new URL(worker.url).port), '127.0.0.1');
   silent.on('error', () => undefined);
   await once(silent, 'connect');
   worker.child.kill('SIGTERM');
   t.equal(await worker.exited, 0);
-  t.notOk(lies());
+  t.notOk(isInMemory());
 });
 
-t.test('SIGTERM: one that comes while the devices come up ends the worker in order', async (t) => {
+t.test('SIGTERM: during device startup it ends the worker cleanly', async (t) => {
   const { child, exited, output } = run(t, temporaryDirectory(t), ['serve', '--simulate'], {
     WORKER_BIND_ADDR: '127.0.0.1:0',
   });
@@ -134,12 +134,12 @@ t.test('SIGTERM: one that comes while the devices come up ends the worker in ord
   t.equal(await exited, 0);
 });
 
-t.test('SIGTERM: a second one gives up the commits under way, and the memory is wiped all the same', async (t) => {
+t.test('SIGTERM: a second signal aborts commits, and the worker still wipes the memory', async (t) => {
   const memory = temporaryDirectory(t);
   const worker = await startProcess(t, temporaryDirectory(t), { WORKER_DRAIN_SECONDS: '3600', CUDA_SIM_DIR: memory });
   const { answer } = await halfUpload(worker, 'a');
-  const lies = () => readFileSync(join(memory, 'gpu0-memory.vram')).includes(body.subarray(0, 5000));
-  t.ok(lies());
+  const isInMemory = () => readFileSync(join(memory, 'gpu0-memory.vram')).includes(body.subarray(0, 5000));
+  t.ok(isInMemory());
   worker.child.kill('SIGTERM');
   while ((await ask(worker, '/v1/ready')).body.state !== 'draining');
   worker.child.kill('SIGINT');
@@ -147,10 +147,10 @@ t.test('SIGTERM: a second one gives up the commits under way, and the memory is 
   t.equal(response.statusCode, 503);
   response.resume();
   t.equal(await worker.exited, 0);
-  t.notOk(lies());
+  t.notOk(isInMemory());
 });
 
-t.test('SIGTERM: a driver that is lost by then is no clean end', async (t) => {
+t.test('SIGTERM: with a lost driver the exit status is 70', async (t) => {
   const worker = await startProcess(t, temporaryDirectory(t), { CUDA_SIM_FAULTS: 'cuLaunchKernel:1=719' });
   const headers = { authorization: worker.authorization };
   const { status } = await fetch(`${worker.url}/v1/commit?shard_id=a&model_ref=m`, { method: 'PUT', headers, body });
@@ -159,7 +159,7 @@ t.test('SIGTERM: a driver that is lost by then is no clean end', async (t) => {
   t.equal(await worker.exited, 70);
 });
 
-t.test('SIGUSR1 opens no debugger', async (t) => {
+t.test('SIGUSR1 does not start the debugger', async (t) => {
   const worker = await startProcess(t, temporaryDirectory(t));
   worker.child.kill('SIGUSR1');
   worker.child.kill('SIGTERM');
@@ -167,7 +167,7 @@ t.test('SIGUSR1 opens no debugger', async (t) => {
   t.notMatch(worker.errors(), /Debugger/);
 });
 
-t.test('SIGTERM: memory that can not be wiped is no clean end', async (t) => {
+t.test('SIGTERM: if the memory cannot be wiped, the exit status is 71', async (t) => {
   const faults = { CUDA_SIM_FAULTS: 'cuMemsetD8Async:1+=999', WORKER_DRAIN_SECONDS: '10' };
   const worker = await startProcess(t, temporaryDirectory(t), faults);
   const headers = { authorization: worker.authorization };
@@ -177,7 +177,7 @@ t.test('SIGTERM: memory that can not be wiped is no clean end', async (t) => {
   t.equal(await worker.exited, 71);
 });
 
-t.test('kill -9 in mid-commit: the next start is clean, and no earlier handle is current', async (t) => {
+t.test('SIGKILL during a commit: the next start is clean, and earlier handles are stale', async (t) => {
   const directory = temporaryDirectory(t);
   const memory = temporaryDirectory(t);
   const env = { CUDA_SIM_DIR: memory };

@@ -13,7 +13,7 @@ const pair = readPrivateKey(newPrivateKey());
 const shared = signHandle(claims, deriveSealKey(Buffer.from(secret), 'worker-1'));
 const signed = signHandle(claims, pair);
 
-t.test('a handle is checked without its worker, by the secret or by the public keys', async (t) => {
+t.test('the secret or the public keys verify a handle without its worker', async (t) => {
   const directory = temporaryDirectory(t);
   const file = (name: string, content: string) => {
     writeFileSync(join(directory, name), content, { mode: 0o600 });
@@ -26,8 +26,13 @@ t.test('a handle is checked without its worker, by the secret or by the public k
   const cases: readonly (readonly [string, readonly string[], number, RegExp | object])[] = [
     ['a shared secret', [shared, ...bySecret], 0, { authentic: true, reason: null, current: null, claims }],
     ['public keys', [signed, ...byKeys], 0, { authentic: true, reason: null, current: null, claims }],
-    ['public keys, of this worker', [signed, ...byKeys, '--worker-id', 'worker-1'], 0, { authentic: true }],
-    ['of another worker', [signed, ...byKeys, '--worker-id', 'worker-2'], 1, { reason: 'unknown_key', claims: null }],
+    ['public keys and the right worker id', [signed, ...byKeys, '--worker-id', 'worker-1'], 0, { authentic: true }],
+    [
+      'public keys and another worker id',
+      [signed, ...byKeys, '--worker-id', 'worker-2'],
+      1,
+      { reason: 'unknown_key', claims: null },
+    ],
     ['altered', [altered, ...byKeys], 1, { authentic: false, reason: 'signature', claims: null }],
     ['nonsense', ['nonsense', ...byKeys], 1, { authentic: false, reason: 'malformed' }],
     ['another key', [shared, ...byKeys], 1, { authentic: false, reason: 'unknown_key' }],
@@ -37,23 +42,23 @@ t.test('a handle is checked without its worker, by the secret or by the public k
     ['no worker id', [shared, ...bySecret.slice(0, 2)], 64, /--worker-id/],
     ['no handle', byKeys, 64, /one handle/],
     ['two handles', [shared, signed, ...byKeys], 64, /one handle/],
-    ['an option that is none', [shared, '--key', 'x'], 64, /--key/],
+    ['an unknown option', [shared, '--key', 'x'], 64, /--key/],
     ['no such file', [shared, '--jwks', join(directory, 'absent')], 66, /--jwks/],
     ['no such secret', [shared, '--secret-file', 'absent', '--worker-id', 'w'], 66, /--secret-file/],
     ['a set without keys', [shared, ...none], 66, /no Ed25519 key/],
-    ['no set', [shared, '--jwks', file('text', secret)], 66, /not a JWK set/],
+    ['not a key set', [shared, '--jwks', file('text', secret)], 66, /not a JWK set/],
   ];
   for (const [name, args, status, expected] of cases) {
     const command = run(t, directory, ['handle', 'verify', ...args]);
     t.equal(await command.exited, status, `${name}: ${command.errors()}`);
     if (expected instanceof RegExp) t.match(command.errors(), expected, name);
     else t.match(JSON.parse(command.output()), expected, name);
-    t.notMatch(command.output() + command.errors(), secret, 'and nothing of the secret is shown');
-    if (status === 0) t.match(command.errors(), /not to say current.*boot_id.*only the worker can say/s, name);
+    t.notMatch(command.output() + command.errors(), secret, 'the output does not show the secret');
+    if (status === 0) t.match(command.errors(), /not necessarily current: only the worker knows.*boot_id/s, name);
   }
 });
 
-t.test('the handle can come by standard input', async (t) => {
+t.test('- reads the handle from stdin', async (t) => {
   const directory = temporaryDirectory(t);
   writeFileSync(join(directory, 'jwks.json'), JSON.stringify({ keys: [jwkOf(pair)] }));
   const command = run(t, directory, ['handle', 'verify', '-', '--jwks', 'jwks.json']);

@@ -5,12 +5,12 @@ import t, { type Test } from 'tap';
 import { Authority } from '../../support/certificates.js';
 import { run, startProcess, temporaryDirectory } from '../../support/process.js';
 
-/** The exit status of the command in this environment. */
+/** The exit status of `health` in this environment. */
 async function health(t: Test, env: NodeJS.ProcessEnv): Promise<number | string | null> {
   return run(t, temporaryDirectory(t), ['health'], env).exited;
 }
 
-t.test('a worker is healthy as it speaks: plain, by TLS, and to its own clients alone', async (t) => {
+t.test('health reaches a worker over HTTP, TLS and mutual TLS', async (t) => {
   const authority = new Authority(t);
   const { certFile, keyFile } = authority.issue('elsewhere');
   const tls = { WORKER_TLS_CERT_FILE: certFile, WORKER_TLS_KEY_FILE: keyFile };
@@ -19,14 +19,14 @@ t.test('a worker is healthy as it speaks: plain, by TLS, and to its own clients 
     const worker = await startProcess(t, temporaryDirectory(t), settings);
     const { port } = new URL(worker.url);
     const env = { ...settings, WORKER_BIND_ADDR: `0.0.0.0:${port}` };
-    t.equal(await health(t, env), 0, `${name}: it answers`);
+    t.equal(await health(t, env), 0, `${name}: the worker answers`);
     worker.child.kill('SIGKILL');
     await worker.exited;
-    t.equal(await health(t, env), 1, `${name}: nobody is there`);
+    t.equal(await health(t, env), 1, `${name}: no worker is running`);
   }
 });
 
-t.test('one that answers otherwise, or not, is not', async (t) => {
+t.test('an unhealthy status, another protocol or no response is unhealthy', async (t) => {
   const paths: (string | undefined)[] = [];
   let status = 200;
   const server = createServer((request, response) => {
@@ -42,10 +42,10 @@ t.test('one that answers otherwise, or not, is not', async (t) => {
   const env = await listening(server);
   t.equal(await health(t, env), 0);
   status = 503;
-  t.equal(await health(t, env), 1, 'it says that it is not');
+  t.equal(await health(t, env), 1, 'status 503');
   t.same(paths, ['/livez', '/livez']);
-  t.equal(await health(t, { ...env, WORKER_TLS_CERT_FILE: '/cert' }), 1, 'it speaks otherwise than it should');
-  t.equal(await health(t, await listening(silent)), 1, 'it says nothing');
+  t.equal(await health(t, { ...env, WORKER_TLS_CERT_FILE: '/cert' }), 1, 'HTTP instead of TLS');
+  t.equal(await health(t, await listening(silent)), 1, 'no response');
   t.equal(await health(t, { WORKER_BIND_ADDR: 'nonsense' }), 78);
   t.equal(await run(t, temporaryDirectory(t), ['health', 'check']).exited, 64);
 });
