@@ -1,8 +1,8 @@
 #!/usr/bin/env node
-// Native calls run on libuv's pool, whose size is read once, before the first module is loaded from disk as ESM.
+// Native calls run in libuv's thread pool. Node reads its size once, before it loads the first ES module.
 process.env.UV_THREADPOOL_SIZE ??= '16';
 
-// Node opens its debugger, and with it the worker's memory, when SIGUSR1 comes and nobody listens for it.
+// Without a listener, SIGUSR1 would start Node's debugger, which exposes the worker's memory.
 process.on('SIGUSR1', () => undefined);
 
 void import('./cli.js').then(({ main }) => main(process.argv.slice(2)));

@@ -1,6 +1,6 @@
 import type { Config } from '../config/load.js';
 
-/** What a person who starts the worker by hand wants to know: where it is, how to ask it, and how to try it. */
+/** The text on stdout for a person who starts the worker by hand: its address, its token, and requests to try. */
 export function banner(config: Config, address: string): string {
   const token = `$(cat ${config.apiTokenFile})`;
   const authorized = `curl -sS${tlsOptions(config)} -w '\\n' -H "Authorization: Bearer ${token}"`;
@@ -9,9 +9,9 @@ export function banner(config: Config, address: string): string {
   token   ${config.apiTokenFile}
   docs    ${address}/docs
 
-  Will a model fit?   ${authorized} ${address}/v1/plan --json '{"model_ref":"demo","model_bytes":1048576,"shard_layout":"single"}'
-  Commit a file:      ${authorized} -T package.json '${address}/v1/commit?shard_id=demo-0&model_ref=demo'
-  What is here?       ${authorized} ${address}/v1/ready
+  Plan a model:     ${authorized} ${address}/v1/plan --json '{"model_ref":"demo","model_bytes":1048576,"shard_layout":"single"}'
+  Commit a file:    ${authorized} -T package.json '${address}/v1/commit?shard_id=demo-0&model_ref=demo'
+  List the shards:  ${authorized} ${address}/v1/ready
 
 `;
 }

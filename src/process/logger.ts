@@ -1,7 +1,7 @@
 import { type DestinationStream, type Logger, pino } from 'pino';
 import { logFields, logSerializers } from '../http/plugins/logging.js';
 
-/** The process's logger. A field that `logFields` does not name is left out, whoever logs it. */
+/** The logger of the process. It drops every field that `logFields` does not list. */
 export function createLogger(level: string, destination?: DestinationStream): Logger {
   const options = {
     level,
@@ -11,7 +11,7 @@ export function createLogger(level: string, destination?: DestinationStream): Lo
   return destination === undefined ? pino(options) : pino(options, destination);
 }
 
-/** Says which fields it left out, so that whoever logs a new one notices. */
+/** Lists the dropped fields under `left_out`, so that an unlisted field is noticed. */
 function allowed(fields: Record<string, unknown>): Record<string, unknown> {
   const entries = Object.entries(fields);
   const leftOut = entries.filter(([name]) => !logFields.has(name)).map(([name]) => name);

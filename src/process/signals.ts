@@ -1,9 +1,9 @@
 /**
- * SIGTERM and SIGINT. The first asks the worker to stop; a further one, to give up the commits that it still waits for.
- * None ends the process by itself: memory is wiped first.
+ * SIGTERM and SIGINT. The first starts the shutdown, and a second one aborts the commits in progress. Neither ends the
+ * process before the memory is wiped.
  */
 export class StopSignals {
-  /** The first of them, whenever it comes. */
+  /** Resolves with the first signal. */
   readonly first: Promise<NodeJS.Signals>;
   #count = 0;
 
@@ -18,7 +18,7 @@ export class StopSignals {
     });
   }
 
-  /** Whether somebody is losing patience. */
+  /** Whether a second signal arrived. */
   get forced(): boolean {
     return this.#count > 1;
   }

@@ -24,8 +24,8 @@ async function ask(worker: WorkerProcess, path: string, json?: object): Promise<
   return { status: answer.status, body: (await answer.json()) as Body };
 }
 
-/** A directory with a model, and workers that follow each other in it. */
-function place(t: Test) {
+/** A directory with two models, in which one worker follows another. */
+function workspace(t: Test) {
   const directory = temporaryDirectory(t);
   mkdirSync(join(directory, 'models'));
   writeFileSync(join(directory, 'models', 'a'), patternBytes(3_000_000));
@@ -41,35 +41,38 @@ const loaded = (worker: WorkerProcess) => until(async () => (await ask(worker, '
 const shardIds = (body: Body) => body.handles.map(({ shard }) => shard.shard_id).sort();
 
 for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
-  t.test(`after ${signal} the next process has again what came by reference, and tells what it has not`, async (t) => {
-    const { directory, start } = place(t);
-    const first = await start();
-    const { handle } = (await commit(first, 'a')).body;
-    await commit(first, 'b');
-    const upload = `${first.url}/v1/commit?shard_id=u&model_ref=u`;
-    const headers = { authorization: first.authorization };
-    await fetch(upload, { method: 'PUT', headers, body: patternBytes(5000, 3) });
-    first.child.kill(signal);
-    await first.exited;
-    rmSync(join(directory, 'models', 'b'));
+  t.test(
+    `after ${signal} the next process restores the shards from files and reports the others as lost`,
+    async (t) => {
+      const { directory, start } = workspace(t);
+      const first = await start();
+      const { handle } = (await commit(first, 'a')).body;
+      await commit(first, 'b');
+      const upload = `${first.url}/v1/commit?shard_id=u&model_ref=u`;
+      const headers = { authorization: first.authorization };
+      await fetch(upload, { method: 'PUT', headers, body: patternBytes(5000, 3) });
+      first.child.kill(signal);
+      await first.exited;
+      rmSync(join(directory, 'models', 'b'));
 
-    const second = await start();
-    await loaded(second);
-    const { status, body } = await ask(second, '/v1/ready');
-    t.equal(status, 200);
-    t.same(shardIds(body), ['a']);
-    t.same(body.reasons, []);
-    t.match(body.lost.map(({ shard_id, detail }) => `${shard_id}: ${detail}`).sort(), [/^b: .*file/, /^u: .*upload/]);
-    t.match((await ask(second, '/v1/handles/verify', { handle })).body, { valid: false, reason: 'stale_boot' });
-    const current = body.handles[0]?.handle;
-    t.match((await ask(second, '/v1/handles/verify', { handle: current })).body, { valid: true });
-    t.match(second.output(), /a shard is lost.*\n(.*\n)*.*a shard is lost/, 'it is on the log');
-    t.match(readFileSync(join(directory, 'audit.log'), 'utf8'), /"ShardLost".*"u"/);
-  });
+      const second = await start();
+      await loaded(second);
+      const { status, body } = await ask(second, '/v1/ready');
+      t.equal(status, 200);
+      t.same(shardIds(body), ['a']);
+      t.same(body.reasons, []);
+      t.match(body.lost.map(({ shard_id, detail }) => `${shard_id}: ${detail}`).sort(), [/^b: .*file/, /^u: .*upload/]);
+      t.match((await ask(second, '/v1/handles/verify', { handle })).body, { valid: false, reason: 'stale_boot' });
+      const current = body.handles[0]?.handle;
+      t.match((await ask(second, '/v1/handles/verify', { handle: current })).body, { valid: true });
+      t.match(second.output(), /a shard is lost.*\n(.*\n)*.*a shard is lost/, 'the log reports both');
+      t.match(readFileSync(join(directory, 'audit.log'), 'utf8'), /"ShardLost".*"u"/);
+    },
+  );
 }
 
-t.test('killed while it loads, it loads all of it next time', async (t) => {
-  const { start } = place(t);
+t.test('a worker killed during a restore restores every shard at the next start', async (t) => {
+  const { start } = workspace(t);
   const first = await start();
   for (const name of ['a', 'b']) await commit(first, name);
   first.child.kill('SIGKILL');
@@ -83,8 +86,8 @@ t.test('killed while it loads, it loads all of it next time', async (t) => {
   t.same(shardIds((await ask(third, '/v1/ready')).body), ['a', 'b']);
 });
 
-t.test('a damaged manifest stops the start, with the status of a bad setting', async (t) => {
-  const { directory, env } = place(t);
+t.test('the worker refuses to start on a damaged manifest, as on an invalid setting', async (t) => {
+  const { directory, env } = workspace(t);
   writeFileSync(join(directory, 'manifest.json'), '{"version":1,"sha', { mode: 0o600 });
   const { exited, errors } = run(t, directory, ['serve', '--simulate'], { ...env, WORKER_BIND_ADDR: '127.0.0.1:0' });
   t.equal(await exited, 78);
@@ -92,8 +95,8 @@ t.test('a damaged manifest stops the start, with the status of a bad setting', a
   t.notOk(existsSync(join(directory, 'manifest.json.new')));
 });
 
-t.test('SIGUSR2 pauses the background verification, and lets it go on', async (t) => {
-  const { start } = place(t);
+t.test('SIGUSR2 pauses and resumes background verification', async (t) => {
+  const { start } = workspace(t);
   const worker = await start();
   const state = async () => (await ask(worker, '/v1/ready')).body.scrub.state;
   t.equal(await state(), 'waiting');
@@ -101,5 +104,5 @@ t.test('SIGUSR2 pauses the background verification, and lets it go on', async (t
   await until(async () => (await state()) === 'paused');
   worker.child.kill('SIGUSR2');
   await until(async () => (await state()) === 'waiting');
-  t.pass('both');
+  t.match(worker.output(), /background verification paused.*background verification resumed/s);
 });
