@@ -10,7 +10,7 @@ import { loadConfig } from '../../src/config/load.js';
 import { type Instruction, parseDockerfile } from '../support/dockerfile.js';
 import { root } from '../support/paths.js';
 
-// No engine runs here: the files are held to the Compose specification, to each other and to the worker's settings.
+// No container runs here: the files must match the Compose specification, each other and the worker's settings.
 
 interface Service {
   readonly profiles: readonly string[];
@@ -31,7 +31,7 @@ const compose: Compose = parse(withDefaults(read('docker-compose.yml')), { merge
 const stages = parseDockerfile(read('Dockerfile'));
 const workers = Object.entries(compose.services).filter(([, service]) => service.build !== undefined);
 
-/** What an image of this stage is made by: its own instructions after those of the stages it is built on. */
+/** The instructions of a stage, after those of its base stages. */
 function history(name: string): readonly Instruction[] {
   const stage = stages.find((one) => one.name === name);
   return stage === undefined ? [] : [...history(stage.base), ...stage.instructions];
@@ -46,7 +46,7 @@ const imageSettings = (target: string): Record<string, string> =>
       .map((pair) => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)]),
   );
 
-t.test('docker-compose.yml is valid by the Compose specification', async (t) => {
+t.test('docker-compose.yml matches the Compose specification', async (t) => {
   const manifest = createRequire(import.meta.url).resolve('dclint/package.json');
   const { $schema: _draft, ...schema } = JSON.parse(
     readFileSync(join(dirname(manifest), 'schemas', 'compose.schema.json'), 'utf8'),
@@ -58,7 +58,7 @@ t.test('docker-compose.yml is valid by the Compose specification', async (t) => 
   t.notOk(validate({ ...compose, services: { worker: { imag: 'x' } } }), 'the schema refuses an unknown key');
 });
 
-t.test('each profile starts one worker, and Prometheus', async (t) => {
+t.test('each profile starts one worker and Prometheus', async (t) => {
   t.same(workers.map(([, { profiles, build }]) => [profiles, build?.target]).sort(), [
     [['cpu'], 'cpu'],
     [['gpu'], 'gpu'],
@@ -69,7 +69,7 @@ t.test('each profile starts one worker, and Prometheus', async (t) => {
   for (const [, worker] of workers) t.match(worker.networks, { default: { aliases: ['worker'] } });
 });
 
-t.test('the GPU worker reserves NVIDIA devices, and the other one none', async (t) => {
+t.test('only the GPU worker reserves NVIDIA devices', async (t) => {
   t.match(compose.services['worker-gpu'], {
     deploy: { resources: { reservations: { devices: [{ driver: 'nvidia', count: 'all', capabilities: ['gpu'] }] } } },
   });
@@ -77,7 +77,7 @@ t.test('the GPU worker reserves NVIDIA devices, and the other one none', async (
   t.equal(imageSettings('gpu').NVIDIA_DRIVER_CAPABILITIES, 'compute,utility');
 });
 
-t.test('every service is held tight', async (t) => {
+t.test('every service has a read-only root, no capabilities, and ports on loopback only', async (t) => {
   for (const [name, service] of Object.entries(compose.services)) {
     t.match(service, { read_only: true, cap_drop: ['ALL'], security_opt: ['no-new-privileges:true'] }, name);
     for (const port of service.ports as string[]) t.match(port, /^127\.0\.0\.1:/, `${name} is published on loopback`);
@@ -89,10 +89,10 @@ t.test('the token reaches the worker as a secret', async (t) => {
     t.same(worker.secrets, ['worker_token'], name);
     t.equal(worker.environment?.WORKER_API_TOKEN_FILE, '/run/secrets/worker_token', name);
   }
-  t.equal(compose.secrets.worker_token?.file, './.worker/token', 'which is where npm start makes it');
+  t.equal(compose.secrets.worker_token?.file, './.worker/token', 'where npm start creates it');
 });
 
-t.test('the worker takes every setting of its container', async (t) => {
+t.test('the worker accepts every setting of its container', async (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'vram-container-'));
   const token = join(directory, 'token');
   writeFileSync(token, 'a'.repeat(64), { mode: 0o600 });
@@ -109,7 +109,7 @@ t.test('the worker takes every setting of its container', async (t) => {
   }
 });
 
-t.test('the images run the worker alone, and not as root', async (t) => {
+t.test('the images run only the worker, and not as root', async (t) => {
   for (const [target, command] of [
     ['cpu', ['serve', '--simulate']],
     ['gpu', ['serve']],
@@ -121,7 +121,7 @@ t.test('the images run the worker alone, and not as root', async (t) => {
   }
 });
 
-t.test('the Dockerfile copies what is there', async (t) => {
+t.test('the Dockerfile copies files that exist', async (t) => {
   const ignored = read('.dockerignore').split('\n');
   for (const [index, stage] of stages.entries()) {
     for (const { text } of stage.instructions.filter((one) => one.keyword === 'COPY')) {
@@ -139,13 +139,13 @@ t.test('the Dockerfile copies what is there', async (t) => {
       }
       for (const source of sources) {
         t.ok(existsSync(join(root, source)), `${source} is in the tree`);
-        t.ok(ignored.includes(`!${source}`), `${source} is let through by .dockerignore`);
+        t.ok(ignored.includes(`!${source}`), `.dockerignore allows ${source}`);
       }
     }
   }
 });
 
-t.test('what the build runs is copied before it runs', async (t) => {
+t.test('the build copies the files that it runs', async (t) => {
   const { scripts } = JSON.parse(read('package.json'));
   const instructions = history('build');
   const build = instructions.findIndex(({ keyword, text }) => keyword === 'RUN' && text.includes('npm run build'));
@@ -160,12 +160,12 @@ t.test('what the build runs is copied before it runs', async (t) => {
   for (const path of needed) {
     t.ok(
       copied.some((source) => path === source || path.startsWith(`${source}/`)),
-      `${path} is there`,
+      `${path} is copied`,
     );
   }
 });
 
-t.test('the health check is the command for it, by the worker of the image', async (t) => {
+t.test('the health check runs the health command of the image', async (t) => {
   for (const target of ['cpu', 'gpu']) {
     const [, command = ''] = /^.*?CMD (.*)$/.exec(last(target, 'HEALTHCHECK')) ?? [];
     t.same(JSON.parse(command), [...JSON.parse(last(target, 'ENTRYPOINT')), 'health'], target);
