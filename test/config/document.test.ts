@@ -3,21 +3,13 @@ import { join } from 'node:path';
 import t from 'tap';
 import { configurationDocument, settingsHelp } from '../../src/config/document.js';
 import { settings } from '../../src/config/settings.js';
-import { run, temporaryDirectory } from '../support/process.js';
-
-const root = join(import.meta.dirname, '../..');
+import { root } from '../support/paths.js';
 
 t.test('docs/configuration.md is what the table generates', async (t) => {
   t.equal(readFileSync(join(root, 'docs/configuration.md'), 'utf8'), configurationDocument(), 'else: npm run docs');
 });
 
-t.test('--help lists the settings of the table', async (t) => {
-  const { exited, output } = run(t, temporaryDirectory(t), ['--help']);
-  t.equal(await exited, 0);
-  t.ok(output().endsWith(`\n${settingsHelp()}`));
-});
-
-t.test('both describe every setting once', async (t) => {
+t.test('docs/configuration.md and --help describe every setting once', async (t) => {
   const [document, help] = [configurationDocument(), settingsHelp()];
   for (const { name, type, doc } of Object.values(settings)) {
     t.equal(document.split(`**\`${name}\`**`).length, 2, name);

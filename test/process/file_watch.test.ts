@@ -1,28 +1,17 @@
-import {
-  chmodSync,
-  mkdtempSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { WorkerError } from '../../src/errors.js';
 import { FileWatch } from '../../src/process/file_watch.js';
+import { temporaryDirectory } from '../support/temporary_directory.js';
 import { until } from '../support/until.js';
 
 const intervalMs = 20;
 
 /** A watch over one file. `reload` reads it, and runs `check` on the text. */
 function watchFile(t: Test, check: (text: string) => void = () => undefined) {
-  const directory = mkdtempSync(join(tmpdir(), 'vram-watch-'));
-  t.teardown(() => rmSync(directory, { recursive: true, force: true }));
+  const directory = temporaryDirectory(t);
   const path = join(directory, 'file');
   writeFileSync(path, 'one', { mode: 0o600 });
   let text = 'one';

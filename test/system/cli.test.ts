@@ -5,6 +5,7 @@ import { request } from 'node:http';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
+import { settingsHelp } from '../../src/config/document.js';
 import { patternBytes } from '../support/bytes.js';
 import { run, startProcess, temporaryDirectory, type WorkerProcess } from '../support/process.js';
 import { mebibyte } from '../support/requests.js';
@@ -77,6 +78,7 @@ t.test('it refuses to start without a GPU, with an invalid setting, and with inv
   const help = run(t, directory, ['--help']);
   t.equal(await help.exited, 0);
   t.match(help.output(), /Usage: vram-worker serve/);
+  t.ok(help.output().endsWith(`\n${settingsHelp()}`), '--help lists the settings of the table');
 });
 
 t.test('SIGTERM: ready is false immediately, an upload in progress finishes, then the worker exits', async (t) => {
