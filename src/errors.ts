@@ -63,6 +63,8 @@ export class WorkerError extends Error {
   }
 }
 
-/** The outcome of an operation as metrics name it: `ok` without an error, else the code. */
-export const outcomeOf = (error: unknown): ErrorCode | 'ok' =>
-  error === undefined ? 'ok' : error instanceof WorkerError ? error.code : 'INTERNAL';
+/** The outcome of an operation, as metrics and audit entries name it: `ok`, or the code of the error. */
+export function outcomeOf(error: unknown): ErrorCode | 'ok' {
+  if (error === undefined) return 'ok';
+  return error instanceof WorkerError ? error.code : 'INTERNAL';
+}
