@@ -1,55 +1,55 @@
 import type { FastifyReply } from 'fastify';
 import { WorkerError } from '../../errors.js';
 import { peerHasClosed } from '../../vram/socket.js';
+import { descriptorOf } from './node_internals.js';
 
-/** How often a client that is kept waiting is looked after. */
-const heartbeatMs = 1000;
+const probePeriodMs = 1000;
 
-/** When a client that has closed its half of the connection is written to: at once, twice more soon, then as above. */
-const soonMs = [0, 10, 40];
+/** Delays of the first probes after the client closes its half of the connection. Later probes are periodic. */
+const firstProbesMs = [0, 10, 40];
 
 /**
- * Aborts when the client leaves before its answer is written. One that has closed its half of the connection may still
- * listen, or may be gone: the system says so only once something is written to it.
+ * Aborts if the client disconnects before its response is written. After a half close the client may still read. Only a
+ * write shows whether it does, so the worker sends probes.
  */
 export function abortOnDisconnect(reply: FastifyReply): AbortSignal {
-  const left = new AbortController();
+  const disconnect = new AbortController();
   const { raw } = reply;
   const timers: NodeJS.Timeout[] = [];
-  const probe = () => {
-    for (const ms of soonMs) timers.push(setTimeout(() => beat(reply), ms));
-    timers.push(setInterval(() => beat(reply), heartbeatMs));
+  const startProbes = () => {
+    for (const ms of firstProbesMs) timers.push(setTimeout(() => sendProcessing(reply), ms));
+    timers.push(setInterval(() => sendProcessing(reply), probePeriodMs));
   };
   const { socket } = raw.req;
-  if (socket.readableEnded) probe();
-  else socket.once('end', probe);
+  if (socket.readableEnded) startProbes();
+  else socket.once('end', startProbes);
   raw.once('close', () => {
-    socket.off('end', probe);
+    socket.off('end', startProbes);
     for (const timer of timers) clearTimeout(timer);
-    if (!raw.writableFinished) left.abort(new WorkerError('LENGTH_MISMATCH', 'The client left'));
+    if (!raw.writableFinished) disconnect.abort(new WorkerError('LENGTH_MISMATCH', 'The client disconnected'));
   });
-  return left.signal;
+  return disconnect.signal;
 }
 
 /**
- * Waits, and looks now and then whether the client has closed its half of a connection whose body is not read: only then
- * is it written to. Python's http.client, for one, takes a `102` for the answer. A client that leaves with more of its body
- * on the way than the system holds for us can't be seen before its turn.
+ * Awaits `waiting` and probes the client of a body that is not read yet, so that a disconnect is noticed. Probes start
+ * only after a half close, because Python's http.client takes a `102` for the final response. The worker cannot notice a
+ * disconnect behind more unread body than the kernel buffers.
  */
-export async function keepWaiting<T>(reply: FastifyReply, waiting: Promise<T>): Promise<T> {
+export async function probeWhileWaiting<T>(reply: FastifyReply, waiting: Promise<T>): Promise<T> {
   const { socket } = reply.raw.req;
-  const look = setInterval(() => {
-    const handle: { fd?: unknown } | null | undefined = Reflect.get(socket, '_handle');
-    if (typeof handle?.fd === 'number' && peerHasClosed(handle.fd)) beat(reply);
-  }, heartbeatMs);
+  const timer = setInterval(() => {
+    const descriptor = descriptorOf(socket);
+    if (descriptor !== undefined && peerHasClosed(descriptor)) sendProcessing(reply);
+  }, probePeriodMs);
   try {
     return await waiting;
   } finally {
-    clearInterval(look);
+    clearInterval(timer);
   }
 }
 
-/** `102 Processing` (RFC 2518 §10.1), which HTTP/1.0 does not know. */
-function beat({ raw }: FastifyReply): void {
+/** `102 Processing` (RFC 2518 §10.1), which HTTP/1.0 does not have. */
+function sendProcessing({ raw }: FastifyReply): void {
   if (raw.req.httpVersion === '1.1' && !raw.headersSent) raw.writeProcessing();
 }

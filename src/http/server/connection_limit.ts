@@ -1,14 +1,14 @@
 import { readFileSync } from 'node:fs';
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
+import { tcpSocketOf } from './node_internals.js';
 
-/** File descriptors that connections leave to everything else: libraries, models, logs. */
+/** File descriptors reserved for libraries, models and logs. */
 const reservedDescriptors = 128;
 
 /**
- * Holds the connections of a server to a number. Where one more comes, the one that has waited longest without a request
- * goes: a head that trickles in, or a client that keeps its connection and asks nothing. Only where all are at work is
- * the new one refused.
+ * Limits the open connections of a server. Beyond the limit it closes the connection that has been idle longest: one
+ * with an incomplete head, or a keep-alive connection. If all others are busy, it closes the new one.
  */
 export class ConnectionLimit {
   readonly #limit: number;
@@ -18,24 +18,24 @@ export class ConnectionLimit {
   constructor(server: Server, limit: number) {
     this.#limit = limit;
     server.on('connection', (socket) => this.#add(socket));
-    // Requests come by the socket that speaks TLS; what was counted is the one under it.
-    server.on('secureConnection', (socket: Socket) => this.#replace(Reflect.get(socket, '_parent'), socket));
+    // Requests refer to the TLS socket. The TCP socket below it was counted.
+    server.on('secureConnection', (socket: Socket) => this.#replace(tcpSocketOf(socket), socket));
   }
 
-  /** A request has come on the connection. */
-  busy(socket: Socket): void {
+  /** A request began on the connection. */
+  markBusy(socket: Socket): void {
     this.#idle.delete(socket);
   }
 
-  /** The connection has no request under way any more. */
-  idle(socket: Socket): void {
+  /** The last request on the connection ended. */
+  markIdle(socket: Socket): void {
     if (!socket.destroyed) this.#idle.add(socket);
   }
 
-  #replace(raw: unknown, secure: Socket): void {
-    this.#idle.delete(raw as Socket);
-    this.#idle.add(secure);
-    secure.once('close', () => this.#idle.delete(secure));
+  #replace(tcpSocket: Socket | undefined, tlsSocket: Socket): void {
+    if (tcpSocket !== undefined) this.#idle.delete(tcpSocket);
+    this.#idle.add(tlsSocket);
+    tlsSocket.once('close', () => this.#idle.delete(tlsSocket));
   }
 
   #add(socket: Socket): void {
@@ -46,12 +46,12 @@ export class ConnectionLimit {
     });
     this.#idle.add(socket);
     if (this.#count <= this.#limit) return;
-    const [oldest] = this.#idle;
-    oldest?.destroy();
+    const [longestIdle] = this.#idle;
+    longestIdle?.destroy();
   }
 }
 
-/** How many connections the process's limit of open files leaves room for; proc_pid_limits(5). */
+/** The most connections that the process's limit of open files allows; proc_pid_limits(5). */
 export function maxConnectionsFromLimits(): number {
   try {
     const [, soft] = /^Max open files +(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1')) ?? [];

@@ -7,24 +7,22 @@ import {
   type ServerResponse,
 } from 'node:http';
 import type { Socket } from 'node:net';
-import { WorkerError } from '../../errors.js';
-import { problemHeaders, problemOf } from '../errors/problem.js';
-import { invalidParams } from '../errors/to_worker_error.js';
+import { isAnswering } from './client_error.js';
 import { ConnectionLimit, maxConnectionsFromLimits } from './connection_limit.js';
-import { isFailedHandshake } from './handshake.js';
-import { isTaken } from './lingering_close.js';
+import { allowHalfOpen } from './node_internals.js';
+import { connectionState, requestState } from './request_state.js';
 
-/** Makes a server of Node's: a plain one, or one that speaks TLS. */
+/** Creates a Node server, with or without TLS. */
 export type CreateServer = (options: ServerOptions, handler: RequestListener) => Server;
 
 export interface HttpServerOptions {
-  /** How long the head of a request may take. */
+  /** Time limit for the head of a request. */
   readonly headersTimeoutMs: number;
-  /** How long a client may leave an answer unread. */
+  /** Time limit for a client that does not read its response. */
   readonly unreadTimeoutMs: number;
-  /** Open at one time; fewer where the limit of open files is lower. */
+  /** Open connections at one time. The limit of open files can lower it. */
   readonly maxConnections: number;
-  /** Makes the server; plain HTTP where it is not given. */
+  /** Creates the server; plain HTTP by default. */
   readonly create: CreateServer;
 }
 
@@ -35,99 +33,72 @@ const defaults: HttpServerOptions = {
   create: createServer,
 };
 
-const awaitingContinue = new WeakSet<IncomingMessage>();
-/** The last answer that a connection owes, or owed. */
-const answering = new WeakMap<Socket, ServerResponse>();
-const answered = new WeakSet<ServerResponse>();
+const keepAliveTimeoutMs = 30_000;
 
 /**
- * Node's HTTP server under our rules. An upload may take as long as it moves, so that `requestTimeout` is off and
- * bodies are watched where they are read. Requests that wait for `100 Continue`, or expect something else, are routed
- * like all others. Requests of one connection are carried out one after the other, and none behind an answer that closes
- * it (RFC 9112 §9.3.2, §9.6). A client that has said all it has to say may close its half of the connection and still be answered.
+ * Creates the worker's HTTP server.
+ *
+ * - Uploads have no time limit, so `requestTimeout` is off. Code that reads a body also limits its time.
+ * - Requests with an `Expect` header take the same route as all others.
+ * - A client may close its half of the connection and still read the response.
  */
 export function createHttpServer(handler: RequestListener, options: Partial<HttpServerOptions> = {}): Server {
   const { headersTimeoutMs, unreadTimeoutMs, maxConnections, create } = { ...defaults, ...options };
-  const route: RequestListener = (request, response) => {
-    const { socket } = request;
-    const earlier = answering.get(socket);
-    answering.set(socket, response);
-    connections.busy(socket);
-    response.once('close', () => {
-      answered.add(response);
-      if (answering.get(socket) === response) connections.idle(socket);
-    });
-    if (earlier === undefined || answered.has(earlier)) handler(request, response);
-    else earlier.once('close', () => socket.writable && handler(request, response));
-  };
+  const listener: RequestListener = (request, response) => inOrder(handler, connections, request, response);
   const server = create(
     {
       headersTimeout: headersTimeoutMs,
       requestTimeout: 0,
       connectionsCheckingInterval: headersTimeoutMs / 4,
-      // Asked for where all else of a request's head is, so that its lack is answered as all else is.
+      // The body_parsing plugin checks it, in the order of all other checks.
       requireHostHeader: false,
     },
-    route,
+    listener,
   );
   const connections = new ConnectionLimit(server, Math.min(maxConnections, maxConnectionsFromLimits()));
-  server.keepAliveTimeout = 30_000;
-  // Node would pass over headers beyond the 2000th in silence; how large a head may be bounds them too.
+  server.keepAliveTimeout = keepAliveTimeoutMs;
+  // Node drops headers beyond its limit of 2000. The size of the head limits them already.
   server.maxHeadersCount = 0;
-  // Node's own switch, which its documentation leaves out: with it an end of the client's half is no end of the request.
-  Object.assign(server, { httpAllowHalfOpen: true });
+  allowHalfOpen(server);
   server.setTimeout(unreadTimeoutMs, (socket: Socket) => {
     if (!isAnswering(socket) || socket.writableLength > 0) socket.destroy();
   });
   server.on('checkContinue', (request, response) => {
-    awaitingContinue.add(request);
-    route(request, response);
+    requestState(request).awaitsContinue = true;
+    listener(request, response);
   });
-  server.on('checkExpectation', route);
+  server.on('checkExpectation', listener);
   return server;
 }
 
-/** Whether the client sends its body only once it is told to, and was not yet. */
-export const awaitsContinue = (request: IncomingMessage): boolean => awaitingContinue.has(request);
-
-/** Tells a client that waits for it to send its body; once, and only where it waits. */
-export function sendContinue(request: IncomingMessage, response: ServerResponse): void {
-  if (awaitingContinue.delete(request)) response.writeContinue();
-}
-
 /**
- * Answers what Node could not read as a request, and ends the connection. What came before it on the same connection is
- * answered first; where it is the rest of a request whose answer is under way, the connection ends at once.
+ * Runs the requests of one connection one after the other. It drops a request behind a response that closes the
+ * connection (RFC 9112 §9.3.2, §9.6).
  */
-export function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
-  const response = answering.get(socket);
-  const isRest = response !== undefined && !response.req.complete && !isTaken(response.req);
-  const isGone = error.code === 'ECONNRESET' || !socket.writable || isFailedHandshake(socket);
-  if (isGone || (isRest && response.headersSent)) socket.destroy();
-  else if (isRest || !isAnswering(socket)) refuse(error, socket);
-  else response?.once('finish', () => refuse(error, socket));
+function inOrder(
+  handler: RequestListener,
+  connections: ConnectionLimit,
+  request: IncomingMessage,
+  response: ServerResponse & { req: IncomingMessage },
+): void {
+  const { socket } = request;
+  const connection = connectionState(socket);
+  const previous = connection.latest;
+  const latest = { response, isClosed: false };
+  connection.latest = latest;
+  connections.markBusy(socket);
+  response.once('close', () => {
+    latest.isClosed = true;
+    if (connection.latest === latest) connections.markIdle(socket);
+  });
+  if (previous === undefined || previous.isClosed) handler(request, response);
+  else previous.response.once('close', () => socket.writable && handler(request, response));
 }
 
-const isAnswering = (socket: Socket): boolean => answering.get(socket)?.writableFinished === false;
-
-function refuse(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (!socket.writable) return void socket.destroy();
-  const problem = problemOf(clientRefusal(error.code));
-  const body = JSON.stringify(problem);
-  const headers = {
-    ...problemHeaders(problem),
-    'cache-control': 'no-store',
-    'content-length': Buffer.byteLength(body),
-    connection: 'close',
-  };
-  const head = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-  const phrase = problem.status === 408 ? 'Request Timeout' : 'Bad Request';
-  socket.end(`HTTP/1.1 ${problem.status} ${phrase}\r\n${head.join('')}\r\n${body}`, () => socket.destroy());
-}
-
-function clientRefusal(code: string | undefined): WorkerError {
-  if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
-    return new WorkerError('UPLOAD_TIMEOUT', 'The head of the request took too long');
-  if (code === 'HPE_HEADER_OVERFLOW') return invalidParams('The head of the request is too large');
-  return invalidParams('This is not an HTTP request that can be read');
+/** Sends `100 Continue` once, to a client that waits for it. */
+export function sendContinue(request: IncomingMessage, response: ServerResponse): void {
+  const state = requestState(request);
+  if (!state.awaitsContinue) return;
+  state.awaitsContinue = false;
+  response.writeContinue();
 }

@@ -1,42 +1,32 @@
 import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
+import { requestState } from './request_state.js';
 
-/** How long, and over how many bytes, a refused body is still taken in so that its sender reads the answer. */
-const drainMs = 2000;
-const drainBytes = 64 * 1024 * 1024;
+/** Limits for the rest of a refused body. Its sender reads the response only if the worker takes the body in. */
+const maxDrainMs = 2000;
+const maxDrainBytes = 64 * 1024 * 1024;
 
-const taken = new WeakSet<IncomingMessage>();
-
-/** All of a request's body has been taken, also where Node does not know. */
-export function markTaken(request: IncomingMessage): void {
-  taken.add(request);
-}
-
-/** Whether all of a request's body is known to have been taken. */
-export const isTaken = (request: IncomingMessage): boolean => taken.has(request);
-
-/** Whether a request has a body of which something may still be on its way. */
-export function unread(request: IncomingMessage): boolean {
-  if (request.complete || request.readableEnded || taken.has(request)) return false;
+/** Whether part of the request's body may still arrive. */
+export function hasUnreadBody(request: IncomingMessage): boolean {
+  if (request.complete || request.readableEnded || requestState(request).bodyConsumed) return false;
   return request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0;
 }
 
 /**
- * A response body that is written at once and ends only when the rest of the request's body is drained, or has taken
- * too long. Closing at once would have the kernel answer the bytes under way with a reset, and the client would lose
- * what it was told.
+ * A response body that is written at once and ends after the rest of the request's body is drained. If the worker closed
+ * at once, the kernel would reset the connection on the next byte, and the client would lose the response.
  */
 export function lingeringClose(payload: string | Buffer, request: IncomingMessage): Readable {
   return Readable.from(
     (async function* () {
       yield payload;
-      await drained(request);
+      await drainBody(request);
     })(),
   );
 }
 
-/** Throws the rest of a request's body away, within bounds. Resolves in any case. */
-export function drained(request: IncomingMessage): Promise<void> {
+/** Discards the rest of a request's body, up to the limits. Never rejects. */
+export function drainBody(request: IncomingMessage): Promise<void> {
   if (request.complete || request.destroyed) return Promise.resolve();
   return new Promise((resolve) => {
     let bytes = 0;
@@ -48,9 +38,9 @@ export function drained(request: IncomingMessage): Promise<void> {
     };
     const count = (chunk: Buffer): void => {
       bytes += chunk.length;
-      if (bytes > drainBytes) stop();
+      if (bytes > maxDrainBytes) stop();
     };
-    const timer = setTimeout(stop, drainMs);
+    const timer = setTimeout(stop, maxDrainMs);
     request.on('data', count).once('end', stop).once('close', stop).once('error', stop);
     request.resume();
   });

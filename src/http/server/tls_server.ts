@@ -1,10 +1,10 @@
 import type { Server } from 'node:http';
 import { createServer, type ServerOptions, type Server as TlsServer } from 'node:https';
 import type { TlsIdentity } from '../../config/tls_files.js';
-import { markFailedHandshake } from './handshake.js';
 import type { CreateServer } from './http_server.js';
+import { connectionState } from './request_state.js';
 
-/** HTTPS servers of one identity, which can be replaced while they listen. TLS 1.2 or later. */
+/** HTTPS servers with one identity, which can be replaced while they listen. TLS 1.2 or later. */
 export class TlsServers {
   readonly #servers = new Set<TlsServer>();
   #identity: TlsIdentity;
@@ -13,37 +13,41 @@ export class TlsServers {
     this.#identity = identity;
   }
 
-  /** Makes a server. Whether clients are asked for a certificate is fixed here, by the identity it starts with. */
+  /** Creates a server. The identity at this time decides whether clients must show a certificate. */
   readonly create: CreateServer = (options: ServerOptions, handler): Server => {
     const { headersTimeout } = options;
     const clients = this.#identity.ca === undefined ? {} : { requestCert: true, rejectUnauthorized: true };
-    // A handshake is given the time that a head is given.
     const handshake = headersTimeout === undefined ? {} : { handshakeTimeout: headersTimeout };
     const server = createServer({ ...options, ...clients, ...handshake, ...this.#context() }, handler);
-    // Before Node's own listener, which passes the error on as a clientError.
-    server.prependListener('tlsClientError', (_error, socket) => markFailedHandshake(socket));
+    // Runs before Node's own listener, which emits the error again as a clientError.
+    server.prependListener('tlsClientError', (_error, socket) => {
+      connectionState(socket).handshakeFailed = true;
+    });
     this.#servers.add(server);
     server.once('close', () => this.#servers.delete(server));
     return server;
   };
 
-  /** Other certificates for connections to come; those that stand idle are closed. False where they are the same. */
+  /**
+   * Uses another identity for new connections, and closes idle ones. Takes ownership of the key and overwrites the one
+   * that it no longer needs. Returns false if nothing changed.
+   */
   replace(identity: TlsIdentity): boolean {
-    const before = this.#identity;
-    if (!isSame(identity.cert, before.cert) || !isSame(identity.key, before.key) || !isSame(identity.ca, before.ca)) {
-      this.#identity = identity;
-      for (const server of this.#servers) {
-        server.setSecureContext(this.#context());
-        server.closeIdleConnections();
-      }
-      before.key.fill(0);
-      return true;
+    const previous = this.#identity;
+    if (isSameIdentity(identity, previous)) {
+      identity.key.fill(0);
+      return false;
     }
-    identity.key.fill(0);
-    return false;
+    this.#identity = identity;
+    for (const server of this.#servers) {
+      server.setSecureContext(this.#context());
+      server.closeIdleConnections();
+    }
+    previous.key.fill(0);
+    return true;
   }
 
-  /** Overwrites the key's file as it was read: the process is about to end. */
+  /** Overwrites the key in memory. Call it when the process is about to exit. */
   wipe(): void {
     this.#identity.key.fill(0);
   }
@@ -53,6 +57,9 @@ export class TlsServers {
     return { cert, key, ca, minVersion: 'TLSv1.2' as const };
   }
 }
+
+const isSameIdentity = (a: TlsIdentity, b: TlsIdentity): boolean =>
+  isSame(a.cert, b.cert) && isSame(a.key, b.key) && isSame(a.ca, b.ca);
 
 const isSame = (a: Buffer | undefined, b: Buffer | undefined): boolean =>
   a === undefined || b === undefined ? a === b : a.equals(b);

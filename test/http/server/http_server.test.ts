@@ -2,7 +2,8 @@ import { once } from 'node:events';
 import type { RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import t, { type Test } from 'tap';
-import { answerClientError, createHttpServer, type HttpServerOptions } from '../../../src/http/server/http_server.js';
+import { answerClientError } from '../../../src/http/server/client_error.js';
+import { createHttpServer, type HttpServerOptions } from '../../../src/http/server/http_server.js';
 import { head, lastBody, RawClient } from '../../support/raw_http.js';
 
 /** A listener with limits that a test can wait for. */

@@ -1,0 +1,46 @@
+import type { Socket } from 'node:net';
+import { WorkerError } from '../../errors.js';
+import { problemHeaders, problemOf } from '../errors/problem.js';
+import { invalidParams } from '../errors/to_worker_error.js';
+import { connectionState, requestState } from './request_state.js';
+
+/**
+ * Answers bytes that Node cannot parse as a request, and closes the connection. Earlier requests on the connection are
+ * answered first. If the bytes belong to a request whose response has begun, the connection closes at once.
+ */
+export function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
+  const { latest, handshakeFailed } = connectionState(socket);
+  const response = latest?.response;
+  const isGone = error.code === 'ECONNRESET' || !socket.writable || handshakeFailed;
+  const isSameRequest = response !== undefined && !response.req.complete && !requestState(response.req).bodyConsumed;
+  if (isGone || (isSameRequest && response.headersSent)) socket.destroy();
+  else if (isSameRequest || !isAnswering(socket)) sendProblem(error, socket);
+  else response?.once('finish', () => sendProblem(error, socket));
+}
+
+/** Whether a response on the connection is not completely written. */
+export const isAnswering = (socket: Socket): boolean =>
+  connectionState(socket).latest?.response.writableFinished === false;
+
+function sendProblem(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (!socket.writable) return void socket.destroy();
+  const problem = problemOf(parserToWorkerError(error.code));
+  const body = JSON.stringify(problem);
+  const headers = {
+    ...problemHeaders(problem),
+    'cache-control': 'no-store',
+    'content-length': Buffer.byteLength(body),
+    connection: 'close',
+  };
+  const head = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  const phrase = problem.status === 408 ? 'Request Timeout' : 'Bad Request';
+  socket.end(`HTTP/1.1 ${problem.status} ${phrase}\r\n${head.join('')}\r\n${body}`, () => socket.destroy());
+}
+
+function parserToWorkerError(code: string | undefined): WorkerError {
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
+    return new WorkerError('UPLOAD_TIMEOUT', 'The request head timed out');
+  }
+  if (code === 'HPE_HEADER_OVERFLOW') return invalidParams('The request head is too large');
+  return invalidParams('The request is not valid HTTP');
+}

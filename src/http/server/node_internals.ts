@@ -1,0 +1,77 @@
+import type { Server } from 'node:http';
+import type { Socket } from 'node:net';
+
+// Every use of an undocumented field of Node is in this file. Each field was checked on Node 20.20, 22.23 and 24.21;
+// test/http/server/node_internals.test.ts checks the running version.
+
+/** The libuv handle of a plain TCP connection. */
+interface Handle {
+  readonly fd: number;
+  reading: boolean;
+  readStart(): number;
+  readStop(): number;
+}
+
+/**
+ * Keeps a request alive after the client closes its half of the connection (`httpAllowHalfOpen`).
+ * If Node ignores the field, Node aborts the request of such a client.
+ */
+export function allowHalfOpen(server: Server): void {
+  Object.assign(server, { httpAllowHalfOpen: true });
+}
+
+/**
+ * The TCP socket below a TLS socket (`_parent`). Undefined if the field is absent: the connection limit can then
+ * close a busy TLS connection as if it were idle.
+ */
+export function tcpSocketOf(tlsSocket: Socket): Socket | undefined {
+  return Reflect.get(tlsSocket, '_parent');
+}
+
+/**
+ * The file descriptor of a connection (`_handle.fd`). Undefined if the connection is closed or the field is absent: the
+ * worker then notices a client that left only when it reads the body.
+ */
+export function descriptorOf(socket: Socket): number | undefined {
+  const handle: { readonly fd?: unknown } | null | undefined = Reflect.get(socket, '_handle');
+  return typeof handle?.fd === 'number' ? handle.fd : undefined;
+}
+
+/** A TCP connection whose reads by Node can be stopped and restarted. */
+export interface PausableReader {
+  readonly descriptor: number;
+  stop(): void;
+  start(): void;
+}
+
+/**
+ * Controls when libuv reads from a connection (`_handle.reading`, `readStart()`, `readStop()`). Undefined over TLS, for a
+ * closed connection, and if a field is absent: Node then reads the whole body.
+ */
+export function pausableReaderOf(socket: Socket): PausableReader | undefined {
+  const handle: unknown = Reflect.get(socket, '_handle');
+  if ('encrypted' in socket || !isHandle(handle)) return undefined;
+  return {
+    // libuv changes it to -1 when the connection closes.
+    get descriptor() {
+      return handle.fd;
+    },
+    stop() {
+      if (!handle.reading) return;
+      handle.reading = false;
+      handle.readStop();
+    },
+    start() {
+      if (handle.reading) return;
+      handle.reading = true;
+      handle.readStart();
+    },
+  };
+}
+
+function isHandle(value: unknown): value is Handle {
+  if (typeof value !== 'object' || value === null) return false;
+  const { fd, reading, readStart, readStop } = value as Partial<Record<keyof Handle, unknown>>;
+  const canPause = typeof readStart === 'function' && typeof readStop === 'function';
+  return typeof fd === 'number' && fd >= 0 && typeof reading === 'boolean' && canPause;
+}
