@@ -4,83 +4,92 @@ import { WorkerError } from '../../errors.js';
 import type { Ingest } from '../../residency/commit/ingest.js';
 import type { CommitResult } from '../../residency/commit/request.js';
 import { type UploadQuery, uploadQuery } from '../schemas/commit.js';
-import { abortOnDisconnect, keepWaiting } from '../server/client_gone.js';
+import { abortOnDisconnect, probeWhileWaiting } from '../server/client_gone.js';
 import { sendContinue } from '../server/http_server.js';
-import { markTaken } from '../server/lingering_close.js';
-import { directReadOf, wasReadDirectly } from '../upload/direct_read.js';
+import { requestState } from '../server/request_state.js';
+import { directReadOf } from '../upload/direct_read.js';
 import { QueuedStallTimer } from '../upload/stall_timer.js';
 import { streamBody } from '../upload/stream_body.js';
 import { uploadRequestOf } from '../upload/upload_request.js';
 import { actorOf } from './actor.js';
-import { commitAnswers, commitErrors, sendCommit } from './commit.js';
-import { type RouteOptions, reading } from './route_options.js';
+import { commitErrors, commitResponses, sendCommit } from './commit.js';
+import { earlyParser, type RouteOptions } from './route_options.js';
 
-/**
- * `PUT` and `POST /v1/commit`: the body is the shard. Nothing of it is read before all that can refuse it has been
- * asked.
- */
+type UploadRequest = FastifyRequest<{ Querystring: UploadQuery }>;
+
+const schema = {
+  operationId: 'uploadShard',
+  summary: 'Upload and commit a shard',
+  description:
+    'Writes the body into GPU memory, verifies it there and seals it. `curl -T FILE URL` works. ' +
+    'Retrying the same upload is safe.',
+  tags: ['shards'],
+  querystring: uploadQuery,
+  response: commitResponses,
+};
+
+/** `PUT` and `POST /v1/commit`: the body is the shard. The worker reads it only after every check passed. */
 export async function uploadRoutes(app: FastifyInstance, { residency, config }: RouteOptions): Promise<void> {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', (_request, _payload, done) => done(null));
 
-  const declaration = reading((request: { query: UploadQuery; headers: IncomingHttpHeaders }) =>
+  const uploadRequest = earlyParser((request: { query: UploadQuery; headers: IncomingHttpHeaders }) =>
     uploadRequestOf(request.query, request.headers),
   );
-
   const route = {
-    schema: {
-      operationId: 'uploadShard',
-      summary: 'Put a shard into VRAM, prove it, seal it',
-      description: 'The body is the shard, so `curl -T FILE URL` works as it is. The same shard again is a safe retry.',
-      tags: ['shards'],
-      querystring: uploadQuery,
-      response: commitAnswers,
-    },
-    config: {
-      body: 'bytes' as const,
-      errors: commitErrors,
-    },
-    preHandler: declaration.before,
-    handler: async (
-      request: FastifyRequest<{ Querystring: UploadQuery }>,
-      reply: FastifyReply,
-    ): Promise<FastifyReply> => {
-      const declared = declaration.of(request);
-      const admission = residency.admit(declared, actorOf(request));
+    schema: { ...schema },
+    config: { body: 'bytes' as const, errors: commitErrors },
+    preHandler: uploadRequest.preHandler,
+    handler: async (request: UploadRequest, reply: FastifyReply): Promise<FastifyReply> => {
+      const { vramBytes } = uploadRequest.of(request);
+      const admission = residency.admit(uploadRequest.of(request), actorOf(request));
       if (admission.kind === 'standing') return sendCommit(reply, admission.result, residency);
-      const result = await receive(request, reply, admission.intake, declared.vramBytes, config.uploadIdleSeconds);
+      const limits = { declaredBytes: vramBytes, idleSeconds: config.uploadIdleSeconds };
+      const result = await receive(request, reply, admission.intake, limits);
       return sendCommit(reply, result, residency);
     },
   };
   app.put('/commit', route);
-  app.post('/commit', { ...route, schema: { ...route.schema, hide: true } });
+  app.post('/commit', { ...route, schema: { ...schema, hide: true } });
 }
 
-/**
- * Takes an admitted body in. Whatever goes wrong, the client's leaving included, the intake has given everything back.
- */
+interface BodyLimits {
+  readonly declaredBytes: number;
+  readonly idleSeconds: number;
+}
+
+/** Receives an admitted body. On any error, or if the client disconnects, the ingest frees everything it holds. */
 async function receive(
   request: FastifyRequest,
   reply: FastifyReply,
-  intake: Ingest,
-  vramBytes: number,
-  idleSeconds: number,
+  ingest: Ingest,
+  limits: BodyLimits,
 ): Promise<CommitResult> {
-  const left = abortOnDisconnect(reply);
-  left.addEventListener('abort', () => void intake.abort(left.reason));
+  const disconnect = abortOnDisconnect(reply);
+  disconnect.addEventListener('abort', () => void ingest.abort(disconnect.reason));
   try {
-    const watchdog = new QueuedStallTimer(request.raw, idleSeconds, (detail) => {
-      void intake.abort(new WorkerError('UPLOAD_TIMEOUT', detail));
-    });
-    await keepWaiting(reply, intake.start()).finally(() => watchdog.stop());
+    await waitForSlot(request, reply, ingest, limits);
     sendContinue(request.raw, reply.raw);
-    const bypass = directReadOf(request.raw, (descriptor) => intake.receive(descriptor));
-    await streamBody(request.raw, intake, vramBytes, idleSeconds, bypass);
-    markTaken(request.raw);
-    if (wasReadDirectly(request.raw)) reply.header('connection', 'close');
-    return await intake.finish();
+    const directRead = directReadOf(request.raw, (descriptor) => ingest.receive(descriptor));
+    await streamBody(request.raw, ingest, { ...limits, directRead });
+    const state = requestState(request.raw);
+    state.bodyConsumed = true;
+    if (state.readDirectly) reply.header('connection', 'close');
+    return await ingest.finish();
   } catch (error) {
-    await intake.abort(error);
+    await ingest.abort(error);
     throw error;
   }
+}
+
+async function waitForSlot(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  ingest: Ingest,
+  { idleSeconds }: BodyLimits,
+): Promise<void> {
+  const stallTimer = new QueuedStallTimer(request.raw, idleSeconds, (detail) => {
+    void ingest.abort(new WorkerError('UPLOAD_TIMEOUT', detail));
+  });
+  await probeWhileWaiting(reply, ingest.start()).finally(() => stallTimer.stop());
 }

@@ -5,20 +5,20 @@ import type { CommitFields, UploadQuery } from '../schemas/commit.js';
 import { maxBytes, maxShards } from '../schemas/limits.js';
 import { omitUndefined, readInteger } from '../serializers/scalars.js';
 
-/** What a client says about its shard, whichever way the bytes come. */
+/** The fields that uploads and commits by reference share. */
 export type CommitFieldValues = Omit<CommitRequest, 'vramBytes'>;
 
-/** The claims of a JSON body. @throws WorkerError INVALID_PARAMS */
+/** Checks and converts the fields of a JSON body. @throws WorkerError INVALID_PARAMS */
 export function commitFieldsOf(fields: Omit<CommitFields, 'source'>): CommitFieldValues {
   const shardIndex = fields.shard_index ?? 0;
   const totalShards = fields.total_shards ?? 1;
-  if (shardIndex >= totalShards) throw invalidParams('shard_index is not below total_shards');
+  if (shardIndex >= totalShards) throw invalidParams('shard_index is too large: it must be less than total_shards');
   const flatDigest = fields.flat_digest ?? true;
   if (!flatDigest && fields.expected_tree_digest === undefined) {
-    throw invalidParams('flat_digest can be false only together with expected_tree_digest');
+    throw invalidParams('flat_digest is false without expected_tree_digest');
   }
   if (!flatDigest && fields.expected_digest !== undefined) {
-    throw invalidParams('flat_digest=false leaves nothing to hold expected_digest against');
+    throw invalidParams('expected_digest cannot be checked: flat_digest is false');
   }
   return {
     shardId: fields.shard_id,
@@ -35,7 +35,7 @@ export function commitFieldsOf(fields: Omit<CommitFields, 'source'>): CommitFiel
   };
 }
 
-/** The claims of an upload's query, where everything is text. @throws WorkerError INVALID_PARAMS */
+/** Checks and converts the query of an upload, whose values are all text. @throws WorkerError INVALID_PARAMS */
 export function commitFieldsOfQuery(query: UploadQuery): CommitFieldValues {
   const { vram_bytes: _, gpu_device, shard_index, total_shards, flat_digest, ...texts } = query;
   return commitFieldsOf({
@@ -49,12 +49,12 @@ export function commitFieldsOfQuery(query: UploadQuery): CommitFieldValues {
   });
 }
 
-/** The shard's length as the query gives it. @throws WorkerError INVALID_PARAMS */
+/** The shard's length, if the query has it. @throws WorkerError INVALID_PARAMS */
 export const lengthOfQuery = (query: UploadQuery): number | undefined =>
   integer(query.vram_bytes, 'vram_bytes', 1, maxBytes);
 
-const integer = (text: string | undefined, field: string, least: number, most: number): number | undefined =>
-  text === undefined ? undefined : readInteger(text, field, least, most);
+const integer = (text: string | undefined, field: string, min: number, max: number): number | undefined =>
+  text === undefined ? undefined : readInteger(text, field, min, max);
 
 const digest = (text: string | undefined, field: string): Digest | undefined =>
   text === undefined ? undefined : parseDigest(text, field);

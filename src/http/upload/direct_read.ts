@@ -1,66 +1,39 @@
 import type { IncomingMessage } from 'node:http';
+import { pausableReaderOf } from '../server/node_internals.js';
+import { requestState } from '../server/request_state.js';
 
-/** What Node keeps of a plain TCP connection and does not document: the handle that libuv reads from. */
-interface Handle {
-  readonly fd: number;
-  reading: boolean;
-  readStart(): number;
-  readStop(): number;
-}
-
-const bypassed = new WeakSet<IncomingMessage>();
-
-/** Whether some of a request's body was read past Node, which then waits for bytes that will not come. */
-export const wasReadDirectly = (request: IncomingMessage): boolean => bypassed.has(request);
+/** Reads part of a body and returns the number of bytes. */
+export type DirectRead = () => Promise<number>;
 
 /**
- * A way for a fast body past Node: straight from the socket, with no event and no copy in between. Each call lets
- * `receive` read the connection's descriptor for as long as it likes, and says how many bytes it took. Node's parser does
- * not know of them, so that the connection must close after the answer.
+ * Reads a fast body straight from the socket, without Node's events and copies. Each call lets `receive` read the
+ * connection's file descriptor until it returns the number of bytes. Node's parser does not see them, so the connection
+ * must close after the response.
  *
- * Undefined over TLS, for chunked bodies, and where there is no socket, or not one that we know how to stop.
+ * Undefined over TLS, for chunked bodies, and without a socket whose reads can be stopped.
  */
 export function directReadOf(
   request: IncomingMessage,
   receive: (descriptor: number) => Promise<number>,
-): (() => Promise<number>) | undefined {
+): DirectRead | undefined {
   const { socket, headers } = request;
-  const handle: unknown = Reflect.get(socket, '_handle');
-  if ('encrypted' in socket || headers['transfer-encoding'] !== undefined || !isHandle(handle)) return undefined;
+  const reader = pausableReaderOf(socket);
+  if (reader === undefined || headers['transfer-encoding'] !== undefined) return undefined;
   return async () => {
     socket.pause();
-    // A resume that Node has put off until the next tick would start it again behind our back.
+    // A resume that Node scheduled for the next tick would restart the reads.
     await new Promise((resolve) => setImmediate(resolve));
-    stop(handle);
+    reader.stop();
     try {
-      // What Node holds already comes first, by the way that it comes.
+      // The bytes that Node already buffered come first, as usual.
       if (request.readableLength > 0 || socket.readableLength > 0 || socket.destroyed) return 0;
-      const bytes = await receive(handle.fd);
-      if (bytes > 0) bypassed.add(request);
+      const bytes = await receive(reader.descriptor);
+      if (bytes > 0) requestState(request).readDirectly = true;
       return bytes;
     } finally {
-      // From here on Node sees what comes next, or that nobody is there any more.
-      if (!socket.destroyed) start(handle);
+      // Node must see the next bytes, or the end of the connection.
+      if (!socket.destroyed) reader.start();
       socket.resume();
     }
   };
-}
-
-function stop(handle: Handle): void {
-  if (!handle.reading) return;
-  handle.reading = false;
-  handle.readStop();
-}
-
-function start(handle: Handle): void {
-  if (handle.reading) return;
-  handle.reading = true;
-  handle.readStart();
-}
-
-function isHandle(value: unknown): value is Handle {
-  if (typeof value !== 'object' || value === null) return false;
-  const { fd, reading, readStart, readStop } = value as Partial<Record<keyof Handle, unknown>>;
-  const stoppable = typeof readStart === 'function' && typeof readStop === 'function';
-  return typeof fd === 'number' && fd >= 0 && typeof reading === 'boolean' && stoppable;
 }

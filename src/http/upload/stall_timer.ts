@@ -1,31 +1,33 @@
 import type { IncomingMessage } from 'node:http';
-import { awaitsContinue } from '../server/http_server.js';
+import { requestState } from '../server/request_state.js';
 
-/** Below this a client only holds a slot: 1 KiB a second. */
-const leastBytesPerSecond = 1024;
+/** 1 KiB/s. A slower client only occupies a commit slot. */
+const minBytesPerSecond = 1024;
+
+const checksPerIdleTime = 4;
 
 /**
- * Watches that a body keeps coming: some byte within every `idleSeconds`, and over as long a time at least 1 KiB/s.
- * Time in which we hold the client back is not the client's. Counting a chunk is one addition; all else is done by a
- * timer, four times in each idle span.
+ * Times out a body that stalls: no byte for `idleSeconds`, or less than 1 KiB/s over that time. Time in which the worker
+ * does not read is excluded. Counting a chunk costs one addition; a timer does the rest.
  */
 export class StallTimer {
-  /** Add each chunk's length here. */
+  /** Bytes that arrived. The owner adds the length of each chunk. */
   bytes = 0;
-  /** True while it is we who do not read. */
-  held = false;
+  /** True while the worker does not read. */
+  paused = false;
   readonly #timer: NodeJS.Timeout;
   readonly #idleMs: number;
-  #seenBytes = 0;
+  #previousBytes = 0;
   #silentMs = 0;
   #windowMs = 0;
   #windowBytes = 0;
 
+  /** @param onStall receives the detail of the error */
   constructor(idleSeconds: number, onStall: (detail: string) => void) {
     this.#idleMs = idleSeconds * 1000;
-    const periodMs = this.#idleMs / 4;
+    const periodMs = this.#idleMs / checksPerIdleTime;
     this.#timer = setInterval(() => {
-      const detail = this.#look(periodMs);
+      const detail = this.#check(periodMs);
       if (detail !== undefined) onStall(detail);
     }, periodMs);
   }
@@ -34,41 +36,42 @@ export class StallTimer {
     clearInterval(this.#timer);
   }
 
-  /** Called before each look, for bodies whose bytes nobody counts as they come. */
+  /** Runs before each check. Subclasses update `bytes` and `paused` here. */
   protected measure(): void {}
 
-  #look(periodMs: number): string | undefined {
+  #check(periodMs: number): string | undefined {
     this.measure();
-    const arrived = this.bytes - this.#seenBytes;
-    this.#seenBytes = this.bytes;
-    if (this.held) return undefined;
+    const arrived = this.bytes - this.#previousBytes;
+    this.#previousBytes = this.bytes;
+    if (this.paused) return undefined;
     this.#silentMs = arrived === 0 ? this.#silentMs + periodMs : 0;
     this.#windowMs += periodMs;
     this.#windowBytes += arrived;
-    if (this.#silentMs >= this.#idleMs) return `No byte of the body arrived for ${this.#idleMs / 1000} seconds`;
+    if (this.#silentMs >= this.#idleMs) return `The body stalled: no byte arrived for ${this.#idleMs / 1000} seconds`;
     if (this.#windowMs < this.#idleMs) return undefined;
-    const enough = this.#windowBytes >= (leastBytesPerSecond * this.#windowMs) / 1000;
+    const isFastEnough = this.#windowBytes >= (minBytesPerSecond * this.#windowMs) / 1000;
     this.#windowMs = 0;
     this.#windowBytes = 0;
-    return enough ? undefined : `The body came slower than ${leastBytesPerSecond} bytes a second`;
+    return isFastEnough ? undefined : `The body was slower than ${minBytesPerSecond} bytes per second`;
   }
 }
 
 /**
- * Watches a body that is not read yet, by what has arrived of it unasked: Node takes so much in, and then holds the
- * client back. One that waits for `100 Continue` owes nothing.
+ * Times out a body that waits for a commit slot. The worker does not read it yet, so Node buffers up to the high-water
+ * mark and then stops the client. A client that waits for `100 Continue` is not timed.
  */
 export class QueuedStallTimer extends StallTimer {
-  readonly #source: IncomingMessage;
+  readonly #request: IncomingMessage;
 
-  constructor(source: IncomingMessage, idleSeconds: number, onStall: (detail: string) => void) {
+  constructor(request: IncomingMessage, idleSeconds: number, onStall: (detail: string) => void) {
     super(idleSeconds, onStall);
-    this.#source = source;
+    this.#request = request;
   }
 
   protected override measure(): void {
-    const { readableLength, readableHighWaterMark, complete } = this.#source;
+    const { readableLength, readableHighWaterMark, complete } = this.#request;
+    const isFull = readableLength >= readableHighWaterMark;
     this.bytes = readableLength;
-    this.held = complete || readableLength >= readableHighWaterMark || awaitsContinue(this.#source);
+    this.paused = complete || isFull || requestState(this.#request).awaitsContinue;
   }
 }

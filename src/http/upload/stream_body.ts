@@ -1,94 +1,152 @@
 import type { Readable } from 'node:stream';
 import { WorkerError } from '../../errors.js';
+import type { DirectRead } from './direct_read.js';
 import { StallTimer } from './stall_timer.js';
 
-/** What takes the bytes. */
+/** Receives the bytes. */
 export interface Sink {
-  /** Takes a chunk; a promise says when it can take more. */
+  /** Takes a chunk. If it returns a promise, the next chunk must wait for it. */
   write(chunk: Uint8Array): Promise<void> | undefined;
-  /** Aborts, with the reason, when it takes no more. */
+  /** Aborts, with the reason, if the sink takes no more bytes. */
   readonly signal: AbortSignal;
 }
 
-/** A sender that gives so much at once, with so much to come, is quicker read past Node. */
-const fastChunkBytes = 32 * 1024;
-const longRestBytes = 1024 * 1024;
+export interface StreamOptions {
+  readonly declaredBytes: number;
+  readonly idleSeconds: number;
+  /** Reads the fast parts of the body without Node. */
+  readonly directRead?: DirectRead | undefined;
+}
+
+/** A direct read pays off after a chunk of this size, if this many bytes remain. */
+const minFastChunkBytes = 32 * 1024;
+const minRemainingBytes = 1024 * 1024;
 
 /**
- * Moves a request's body into a sink, as fast as the sink takes it, holding no more than what the socket has just
- * given. Where there is a `bypass`, it moves what comes fast past the source, and says how much that was. The source is
- * left paused where it fails: whoever answers decides what becomes of the rest.
- * @throws WorkerError LENGTH_MISMATCH where the body ends early, goes on too long or its sender leaves; UPLOAD_TIMEOUT
- * where it stalls; what the sink throws, or ends with
+ * Moves a request's body into a sink at the speed of the sink, and buffers only the current chunk. On failure it leaves
+ * the source paused: the caller decides what happens to the rest.
+ *
+ * @throws WorkerError LENGTH_MISMATCH if the body is too short or too long, or the client disconnects; UPLOAD_TIMEOUT if it
+ * stalls; and any error of the sink
  */
-export function streamBody(
-  source: Readable,
-  sink: Sink,
-  declaredBytes: number,
-  idleSeconds: number,
-  bypass?: () => Promise<number>,
-): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const watchdog = new StallTimer(idleSeconds, (detail) => fail(new WorkerError('UPLOAD_TIMEOUT', detail)));
-    const stop = (): void => {
-      watchdog.stop();
-      source.off('data', take).off('end', end).off('close', left).off('error', left);
-      sink.signal.removeEventListener('abort', ended);
-    };
-    const fail = (error: unknown): void => {
-      stop();
-      source.pause();
-      reject(error);
-    };
-    const mismatch = (what: string): WorkerError =>
-      new WorkerError('LENGTH_MISMATCH', `${what} ${watchdog.bytes} of ${declaredBytes} bytes`);
-    let bypassed = false;
-    const take = (chunk: Buffer): void => {
-      // A source that was passed by does not know where its body ends.
-      const part = bypassed ? chunk.subarray(0, declaredBytes - watchdog.bytes) : chunk;
-      watchdog.bytes += part.length;
-      try {
-        if (watchdog.bytes > declaredBytes) throw mismatch('The body goes on after');
-        const room = sink.write(part);
-        const isFast = part.length >= fastChunkBytes && declaredBytes - watchdog.bytes >= longRestBytes;
-        if (room !== undefined) hold(room);
-        else if (isFast && bypass !== undefined) hold(passBy(bypass));
-        else endIfWhole();
-      } catch (error) {
-        fail(error);
-      }
-    };
-    const passBy = async (move: () => Promise<number>): Promise<void> => {
-      const bytes = await move();
-      bypassed ||= bytes > 0;
-      watchdog.bytes += bytes;
-    };
-    const hold = (room: Promise<void>): void => {
-      source.pause();
-      watchdog.held = true;
-      room.then(() => {
-        watchdog.held = false;
-        if (!endIfWhole()) source.resume();
-      }, fail);
-    };
-    const endIfWhole = (): boolean => {
-      const whole = bypassed && watchdog.bytes === declaredBytes;
-      if (whole) end();
-      return whole;
-    };
-    const end = (): void => {
-      if (watchdog.bytes < declaredBytes) {
-        fail(mismatch('The body ended after'));
-      } else {
-        stop();
-        resolve();
-      }
-    };
-    const left = (): void => fail(mismatch('The client left after'));
-    const ended = (): void => fail(sink.signal.reason);
-    sink.signal.addEventListener('abort', ended);
-    source.on('data', take).once('end', end).once('close', left).once('error', left);
-    if (sink.signal.aborted) ended();
-    else if (source.destroyed) left();
-  });
+export const streamBody = (source: Readable, sink: Sink, options: StreamOptions): Promise<void> =>
+  new BodyStream(source, sink, options).run();
+
+/**
+ * - `reading`: chunks of the source go to the sink.
+ * - `paused`: waits for the sink, or for a direct read.
+ * - `settled`: the promise of `run` is resolved or rejected.
+ */
+type State = 'reading' | 'paused' | 'settled';
+
+class BodyStream {
+  readonly #source: Readable;
+  readonly #sink: Sink;
+  readonly #options: StreamOptions;
+  readonly #stallTimer: StallTimer;
+  #state: State = 'reading';
+  /** After a direct read Node does not know where the body ends. */
+  #endIsHidden = false;
+  #resolve: () => void = () => undefined;
+  #reject: (error: unknown) => void = () => undefined;
+
+  constructor(source: Readable, sink: Sink, options: StreamOptions) {
+    this.#source = source;
+    this.#sink = sink;
+    this.#options = options;
+    this.#stallTimer = new StallTimer(options.idleSeconds, (detail) =>
+      this.#fail(new WorkerError('UPLOAD_TIMEOUT', detail)),
+    );
+  }
+
+  run(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+      this.#sink.signal.addEventListener('abort', this.#onAbort);
+      this.#source.on('data', this.#onData).once('end', this.#onEnd);
+      this.#source.once('close', this.#onDisconnect).once('error', this.#onDisconnect);
+      if (this.#sink.signal.aborted) this.#onAbort();
+      else if (this.#source.destroyed) this.#onDisconnect();
+    });
+  }
+
+  get #remainingBytes(): number {
+    return this.#options.declaredBytes - this.#stallTimer.bytes;
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    const part = this.#endIsHidden ? chunk.subarray(0, this.#remainingBytes) : chunk;
+    this.#stallTimer.bytes += part.length;
+    try {
+      if (this.#remainingBytes < 0) throw this.#lengthMismatch('The body is longer than declared:');
+      const { directRead } = this.#options;
+      const isFast = part.length >= minFastChunkBytes && this.#remainingBytes >= minRemainingBytes;
+      const ready = this.#sink.write(part);
+      if (ready !== undefined) this.#pauseUntil(ready);
+      else if (isFast && directRead !== undefined) this.#pauseUntil(this.#readDirectly(directRead));
+      else this.#finishIfComplete();
+    } catch (error) {
+      this.#fail(error);
+    }
+  };
+
+  readonly #onEnd = (): void => {
+    if (this.#remainingBytes > 0) this.#fail(this.#lengthMismatch('The body is shorter than declared:'));
+    else if (this.#settle()) this.#resolve();
+  };
+
+  readonly #onDisconnect = (): void => this.#fail(this.#lengthMismatch('The client disconnected:'));
+
+  readonly #onAbort = (): void => this.#fail(this.#sink.signal.reason);
+
+  async #readDirectly(directRead: DirectRead): Promise<void> {
+    const bytes = await directRead();
+    this.#endIsHidden ||= bytes > 0;
+    this.#stallTimer.bytes += bytes;
+  }
+
+  #pauseUntil(ready: Promise<void>): void {
+    this.#state = 'paused';
+    this.#source.pause();
+    this.#stallTimer.paused = true;
+    ready.then(
+      () => this.#resume(),
+      (error) => this.#fail(error),
+    );
+  }
+
+  #resume(): void {
+    if (this.#state !== 'paused') return;
+    this.#state = 'reading';
+    this.#stallTimer.paused = false;
+    this.#finishIfComplete();
+    if (this.#state === 'reading') this.#source.resume();
+  }
+
+  #finishIfComplete(): void {
+    if (this.#endIsHidden && this.#remainingBytes === 0) this.#onEnd();
+  }
+
+  #fail(error: unknown): void {
+    if (!this.#settle()) return;
+    this.#source.pause();
+    this.#reject(error);
+  }
+
+  /** Returns false if it was settled before. */
+  #settle(): boolean {
+    if (this.#state === 'settled') return false;
+    this.#state = 'settled';
+    this.#stallTimer.stop();
+    this.#source.off('data', this.#onData).off('end', this.#onEnd);
+    this.#source.off('close', this.#onDisconnect).off('error', this.#onDisconnect);
+    this.#sink.signal.removeEventListener('abort', this.#onAbort);
+    return true;
+  }
+
+  #lengthMismatch(problem: string): WorkerError {
+    const { declaredBytes } = this.#options;
+    return new WorkerError('LENGTH_MISMATCH', `${problem} ${this.#stallTimer.bytes} of ${declaredBytes} bytes arrived`);
+  }
 }

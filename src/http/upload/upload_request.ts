@@ -9,34 +9,36 @@ import { commitFieldsOfQuery, lengthOfQuery } from './commit_fields.js';
 import { reprDigest } from './repr_digest.js';
 
 /**
- * Everything that an upload declares, before a byte of it is read.
+ * The commit that the query and the headers of an upload declare.
  * @throws WorkerError INVALID_PARAMS, LENGTH_REQUIRED
  */
 export function uploadRequestOf(query: UploadQuery, headers: IncomingHttpHeaders): CommitRequest {
-  const claims = commitFieldsOfQuery(query);
+  const fields = commitFieldsOfQuery(query);
   const vramBytes = lengthOf(query, headers);
   const header = headers['repr-digest'];
-  const received = header === undefined ? undefined : reprDigest(String(header));
-  if (received === undefined) return { ...claims, vramBytes };
-  if (claims.expectedDigest !== undefined && claims.expectedDigest !== received) {
+  const headerDigest = header === undefined ? undefined : reprDigest(String(header));
+  if (headerDigest === undefined) return { ...fields, vramBytes };
+  if (fields.expectedDigest !== undefined && fields.expectedDigest !== headerDigest) {
     throw invalidParams('expected_digest and Repr-Digest differ');
   }
-  if (!claims.flatDigest) throw invalidParams('flat_digest=false leaves nothing to hold Repr-Digest against');
-  return { ...claims, vramBytes, expectedDigest: received };
+  if (!fields.flatDigest) throw invalidParams('Repr-Digest cannot be checked: flat_digest is false');
+  return { ...fields, vramBytes, expectedDigest: headerDigest };
 }
 
 function lengthOf(query: UploadQuery, headers: IncomingHttpHeaders): number {
-  const named = lengthOfQuery(query);
+  const queryLength = lengthOfQuery(query);
   const header = headers['content-length'];
   if (header === undefined) {
-    const chunked = headers['transfer-encoding'] !== undefined;
-    if (chunked && named !== undefined) return named;
+    const isChunked = headers['transfer-encoding'] !== undefined;
+    if (isChunked && queryLength !== undefined) return queryLength;
     throw new WorkerError(
       'LENGTH_REQUIRED',
-      chunked ? 'Chunked transfer needs vram_bytes in the query' : 'Neither Content-Length nor chunked transfer',
+      isChunked
+        ? 'The length is missing: chunked transfer needs vram_bytes in the query'
+        : 'The length is missing: send Content-Length, or use chunked transfer with vram_bytes in the query',
     );
   }
-  const declared = readInteger(header, 'Content-Length', 1, maxBytes);
-  if (named !== undefined && named !== declared) throw invalidParams('vram_bytes and Content-Length differ');
-  return declared;
+  const length = readInteger(header, 'Content-Length', 1, maxBytes);
+  if (queryLength !== undefined && queryLength !== length) throw invalidParams('vram_bytes and Content-Length differ');
+  return length;
 }

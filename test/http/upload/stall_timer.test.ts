@@ -96,7 +96,7 @@ t.test('one that trickles or is silent while it waits for a slot is ended there'
   const trickle = setInterval(() => trickling.send('x'), 50);
   t.teardown(() => clearInterval(trickle));
   const honest = new RawClient(worker.url).send(put('honest')).send(bytes);
-  t.match(lastBody(await silent.until(/\}$/)), { code: 'UPLOAD_TIMEOUT', detail: /No byte/ });
+  t.match(lastBody(await silent.until(/\}$/)), { code: 'UPLOAD_TIMEOUT', detail: /no byte/ });
   t.match(lastBody(await trickling.until(/\}$/)), { code: 'UPLOAD_TIMEOUT', detail: /slower/ });
   clearInterval(trickle);
 
