@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import fastify from 'fastify';
 import t from 'tap';
 import { errorHandler } from '../../../src/http/plugins/error_handler.js';
-import { pressure } from '../../../src/http/plugins/limits.js';
+import { pressure, RateLimitStore } from '../../../src/http/plugins/limits.js';
 import { startWorker } from '../../support/worker.js';
 
 t.test('a token has so many requests a second; probes and ready are not counted', async (t) => {
@@ -39,4 +39,37 @@ t.test('an overloaded worker sheds everything but its probes', async (t) => {
   t.match(answer.headers, { 'retry-after': '1' });
   t.equal((await app.inject('/ready')).statusCode, 200);
   t.equal((await app.inject('/livez')).statusCode, 200);
+});
+
+const count = (windows: RateLimitStore, key: string, windowMs = 60_000): number | undefined => {
+  let seen: number | undefined;
+  windows.incr(
+    key,
+    (_error, result) => {
+      seen = result?.current;
+    },
+    windowMs,
+  );
+  return seen;
+};
+
+t.test('each key has its own count, and each child its own keys', async (t) => {
+  const windows = new RateLimitStore();
+  t.same([count(windows, 'a'), count(windows, 'a'), count(windows, 'b'), count(windows, 'a')], [1, 2, 1, 3]);
+  t.equal(count(windows.child(), 'a'), 1);
+});
+
+t.test('a window that is over starts anew', async (t) => {
+  const windows = new RateLimitStore();
+  count(windows, 'a', 5);
+  await sleep(10);
+  t.equal(count(windows, 'a', 5), 1);
+});
+
+t.test('what is counted is bounded, and the oldest is forgotten first', async (t) => {
+  const windows = new RateLimitStore();
+  for (let key = 0; key <= 5000; key += 1) count(windows, String(key));
+  t.equal(count(windows, '5000'), 2);
+  t.equal(count(windows, '1'), 2);
+  t.equal(count(windows, '0'), 1);
 });
