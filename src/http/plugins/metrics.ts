@@ -1,17 +1,30 @@
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { scrubStates } from '../../residency/integrity/scrubber.js';
 import type { Residency } from '../../residency/residency.js';
 import { NoQuery } from '../schemas/common.js';
-import { scrubMetrics } from './scrub_metrics.js';
 
-const seconds = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300, 1800];
+const bucketsSeconds = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300, 1800];
 
-/** `GET /metrics` for Prometheus. A registry for each worker, and no label that grows with what clients send. */
+/** `GET /metrics` for Prometheus. Each worker has its own registry. No label has values that clients choose. */
 export const metrics = fp(async (app: FastifyInstance, { residency }: { residency: Residency }) => {
   const registry = new Registry();
-  const registers = [registry];
+  memoryMetrics(registry, residency);
+  scrubMetrics(registry, residency);
+  const failures = new Counter({
+    name: 'vram_failures_total',
+    help: 'Failures by operation and error code',
+    labelNames: ['operation', 'code'],
+    registers: [registry],
+  });
+  residency.observer = operationMetrics(registry, failures);
+  requestMetrics(app, registry, failures);
+  metricsRoute(app, registry);
+});
 
+function memoryMetrics(registry: Registry, residency: Residency): void {
+  const registers = [registry];
   new Gauge({
     name: 'vram_device_bytes',
     help: 'GPU memory by device and state',
@@ -34,80 +47,124 @@ export const metrics = fp(async (app: FastifyInstance, { residency }: { residenc
   });
   new Gauge({
     name: 'vram_commits_waiting',
-    help: 'Admitted commits that wait for a slot',
+    help: 'Admitted commits that wait for a commit slot',
     registers,
     collect() {
       this.set(residency.stats().commitsWaiting);
     },
   });
-  scrubMetrics(registers, residency);
+}
+
+/** Metrics of the scrubber. They are points in time, from which Prometheus computes ages. */
+function scrubMetrics(registry: Registry, residency: Residency): void {
+  const registers = [registry];
+  const gauge = (name: string, help: string) => new Gauge({ name: `vram_scrub_${name}`, help, registers });
+  const counter = (name: string, help: string) => new Counter({ name: `vram_scrub_${name}_total`, help, registers });
+  // prom-client collects in the order of registration, so this metric can set the others.
+  new Gauge({
+    name: 'vram_scrub_state',
+    help: 'State of the scrubber: 1 for the current state, 0 for the others',
+    labelNames: ['state'],
+    registers,
+    collect() {
+      const { scrub, oldestVerifiedAtMs } = residency.stats();
+      for (const state of scrubStates) this.set({ state }, state === scrub.state ? 1 : 0);
+      shardsDone.set(scrub.shardsDone);
+      passShards.set(scrub.shardsTotal);
+      lastPass.set((scrub.lastPassFinishedAtMs ?? 0) / 1000);
+      oldest.set((oldestVerifiedAtMs ?? 0) / 1000);
+      setCounter(passes, scrub.passes);
+      setCounter(bytes, scrub.verifiedBytes);
+      setCounter(failures, scrub.failures);
+    },
+  });
+  const shardsDone = gauge('shards_done', 'Shards finished in the current or last scrub pass');
+  const passShards = gauge('pass_shards', 'Shards in the current or last scrub pass');
+  const lastPass = gauge('last_pass_timestamp_seconds', 'End of the last scrub pass; 0 before the first pass ends');
+  const oldest = gauge(
+    'oldest_verification_timestamp_seconds',
+    'Oldest last verification of all sealed shards; 0 if no shard is sealed',
+  );
+  const passes = counter('passes', 'Scrub passes over all shards');
+  const bytes = counter('bytes', 'Bytes that the scrubber verified');
+  const failures = counter('failures', 'Shards that the scrubber found corrupt or could not verify');
+}
+
+function setCounter(counter: Counter, value: number): void {
+  counter.reset();
+  counter.inc(value);
+}
+
+/** Metrics of commits, verifications and repairs. */
+function operationMetrics(registry: Registry, failures: Counter): Residency['observer'] {
+  const registers = [registry];
+  const duration = (name: string, help: string) =>
+    new Histogram({ name, help, labelNames: ['outcome'], buckets: bucketsSeconds, registers });
   const repairs = new Counter({
     name: 'vram_repairs_total',
     help: 'Repairs of corrupt shards from their files, by outcome',
     labelNames: ['outcome'],
     registers,
   });
-  const failures = new Counter({
-    name: 'vram_failures_total',
-    help: 'Failures by operation and error code',
-    labelNames: ['operation', 'code'],
-    registers,
-  });
   const commitBytes = new Counter({ name: 'vram_commit_bytes_total', help: 'Bytes sealed', registers });
   const verifyBytes = new Counter({ name: 'vram_verify_bytes_total', help: 'Bytes verified', registers });
-  const timed = (name: string, help: string) =>
-    new Histogram({ name, help, labelNames: ['outcome'], buckets: seconds, registers });
-  const commitSeconds = timed('vram_commit_seconds', 'How long commits took');
-  const verifySeconds = timed('vram_verify_seconds', 'How long verifications took');
-  const httpSeconds = new Histogram({
-    name: 'vram_http_request_seconds',
-    help: 'How long HTTP requests took',
-    labelNames: ['method', 'route', 'status'],
-    buckets: seconds,
-    registers,
-  });
-
-  residency.observer = {
-    committed(outcome, bytes, took) {
-      commitSeconds.observe({ outcome }, took);
+  const commitSeconds = duration('vram_commit_duration_seconds', 'Duration of commits, by outcome');
+  const verifySeconds = duration('vram_verify_duration_seconds', 'Duration of verifications, by outcome');
+  return {
+    committed(outcome, bytes, seconds) {
+      commitSeconds.observe({ outcome }, seconds);
       if (outcome === 'ok') commitBytes.inc(bytes);
     },
-    verified(outcome, bytes, took) {
-      verifySeconds.observe({ outcome }, took);
+    verified(outcome, bytes, seconds) {
+      verifySeconds.observe({ outcome }, seconds);
       if (outcome === 'ok') verifyBytes.inc(bytes);
-      // A shard found corrupt is an answer, not an error of the request: it is counted here.
+      // A corrupt shard is a normal response, so the request hook below does not count it.
       if (outcome === 'SEAL_VERIFICATION_FAILED') failures.inc({ operation: 'verifyShard', code: outcome });
     },
     repaired(outcome) {
       repairs.inc({ outcome });
     },
   };
+}
 
+function requestMetrics(app: FastifyInstance, registry: Registry, failures: Counter): void {
+  const requestSeconds = new Histogram({
+    name: 'vram_http_request_duration_seconds',
+    help: 'Duration of HTTP requests',
+    labelNames: ['method', 'route', 'status'],
+    buckets: bucketsSeconds,
+    registers: [registry],
+  });
   app.addHook('onResponse', (request, reply, done) => {
     const { url = 'none', schema } = request.routeOptions;
     const method = request.is404 ? 'any' : request.method;
-    httpSeconds.observe({ method, route: url, status: reply.statusCode }, reply.elapsedTime / 1000);
+    requestSeconds.observe({ method, route: url, status: reply.statusCode }, reply.elapsedTime / 1000);
     if (request.errorCode !== undefined) {
       failures.inc({ operation: schema?.operationId ?? 'none', code: request.errorCode });
     }
     done();
   });
+}
 
+function metricsRoute(app: FastifyInstance, registry: Registry): void {
   app.get(
     '/metrics',
     {
       schema: {
         operationId: 'metrics',
-        summary: 'Figures for Prometheus',
+        summary: 'Get Prometheus metrics',
         tags: ['probes'],
         security: [],
         querystring: NoQuery,
         response: {
-          200: { description: 'Text exposition.', content: { 'text/plain': { schema: { type: 'string' } } } },
+          200: {
+            description: 'Metrics in the Prometheus text format.',
+            content: { 'text/plain': { schema: { type: 'string' } } },
+          },
         },
       },
       config: { access: 'public', quiet: true },
     },
     async (_request, reply) => reply.header('content-type', registry.contentType).send(await registry.metrics()),
   );
-});
+}

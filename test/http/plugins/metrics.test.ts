@@ -21,8 +21,8 @@ t.test('commits, verifications and memory are counted', async (t) => {
   t.equal(sample(after, 'vram_shards{state="sealed"}'), 1);
   t.equal(sample(after, 'vram_commit_bytes_total'), 5000);
   t.equal(sample(after, 'vram_verify_bytes_total'), 5000);
-  t.equal(sample(after, 'vram_commit_seconds_count{outcome="ok"}'), 1);
-  t.equal(sample(after, 'vram_verify_seconds_count{outcome="ok"}'), 1);
+  t.equal(sample(after, 'vram_commit_duration_seconds_count{outcome="ok"}'), 1);
+  t.equal(sample(after, 'vram_verify_duration_seconds_count{outcome="ok"}'), 1);
   t.equal(sample(after, 'vram_commits_waiting'), 0);
   for (const device of [0, 1]) {
     const bytes = ['used', 'reserved', 'free'].map((state) =>
@@ -47,7 +47,7 @@ t.test('failures are counted by operation and code, requests by route', async (t
   t.equal(sample(text, 'vram_failures_total{operation="getShard",code="NOT_FOUND"}'), 1);
   t.equal(sample(text, 'vram_failures_total{operation="uploadShard",code="DIGEST_MISMATCH"}'), 1);
   const route = 'method="GET",route="/v1/shards/:shard_id",status="404"';
-  t.equal(sample(text, `vram_http_request_seconds_count{${route}}`), 1);
+  t.equal(sample(text, `vram_http_request_duration_seconds_count{${route}}`), 1);
   t.notMatch(text, /nobody|secret/, 'no label grows with what clients send');
   t.match(text, /^(?:(?:# (?:HELP|TYPE) )?vram_.*\n|\n)+$/, 'everything has the prefix');
 });
