@@ -3,18 +3,18 @@ import type { IncomingMessage } from 'node:http';
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 
-const given = /^[A-Za-z0-9._-]{1,128}$/;
+const validId = /^[A-Za-z0-9._-]{1,128}$/;
 
-/** The id that a request has in logs and answers. */
+/** The id of a request in logs and responses. */
 export const newRequestId = (): string => randomUUID();
 
-/** The id that the caller gave to a chain of requests; a request that has none starts its own. */
+/** The caller's id for a chain of requests (`X-Correlation-Id`), or the request id if it is missing or invalid. */
 export function correlationIdOf(request: Pick<IncomingMessage, 'headers'>, requestId: string): string {
   const header = request.headers['x-correlation-id'];
-  return typeof header === 'string' && given.test(header) ? header : requestId;
+  return typeof header === 'string' && validId.test(header) ? header : requestId;
 }
 
-/** The fields that a log line may have, besides those of its logger. What is not named here is not logged. */
+/** The allowed fields of a log line, besides those of its logger. The logger drops every other field. */
 export const logFields: ReadonlySet<string> = new Set([
   'req',
   'res',
@@ -32,12 +32,12 @@ export const logFields: ReadonlySet<string> = new Set([
   'detail',
 ]);
 
-/** What may stand in those that are objects: no header, no query, no body. */
+/** The allowed content of fields that are objects. It excludes headers, queries and bodies. */
 export const logSerializers = {
   req: (request: FastifyRequest) => ({
     method: request.method,
     route: request.routeOptions?.url,
-    remoteAddress: request.ip,
+    remote_address: request.ip,
   }),
   res: (reply: FastifyReply) => ({ status: reply.statusCode }),
   err: (error: Error & { code?: unknown }) => ({
@@ -48,7 +48,7 @@ export const logSerializers = {
   }),
 };
 
-/** The logger of one request: each of its lines carries both ids. */
+/** The logger of one request. Each line has both ids. */
 export function requestLogger(
   logger: FastifyBaseLogger,
   { request_id }: { request_id?: string },
@@ -58,7 +58,7 @@ export function requestLogger(
   return logger.child({ request_id, correlation_id: correlationIdOf(request, request_id ?? '') });
 }
 
-/** Gives every answer its ids, and every request one line at its end. */
+/** Adds both ids to every response, and logs one line after every request. */
 export const logging = fp(async (app: FastifyInstance) => {
   const verbose = app.log.level === 'debug' || app.log.level === 'trace';
   app.addHook('onRequest', (request, reply, done) => {

@@ -16,7 +16,7 @@ t.test('every answer has its ids, and every log line of its request has them too
   const line = lines.map((text) => JSON.parse(text)).find(({ correlation_id }) => correlation_id === 'job-7.a_b');
   t.match(line, {
     request_id: answer.headers['x-request-id'],
-    req: { method: 'GET', route: '/v1/shards', remoteAddress: '127.0.0.1' },
+    req: { method: 'GET', route: '/v1/shards', remote_address: '127.0.0.1' },
     res: { status: 200 },
   });
 });
