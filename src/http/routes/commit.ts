@@ -5,13 +5,13 @@ import { Commit, CommitBody, type CommitFields } from '../schemas/commit.js';
 import { NoQuery } from '../schemas/common.js';
 import { refTo } from '../schemas/ref.js';
 import { jsonResponse } from '../schemas/response.js';
-import { type Holder, shardView } from '../serializers/shard.js';
+import { type DriverInfo, serializeShard } from '../serializers/shard.js';
 import { abortOnDisconnect } from '../server/client_gone.js';
 import { commitFieldsOf } from '../upload/commit_fields.js';
 import { actorOf } from './actor.js';
-import { type RouteOptions, reading, typed } from './route_options.js';
+import { earlyParser, type RouteOptions, typed } from './route_options.js';
 
-/** What a commit can be refused for, whichever way its bytes come. */
+/** The errors of uploads and of commits by reference. */
 export const commitErrors: readonly ErrorCode[] = [
   'LENGTH_REQUIRED',
   'NOT_FOUND',
@@ -32,45 +32,46 @@ export const commitErrors: readonly ErrorCode[] = [
   'AUDIT_UNAVAILABLE',
 ];
 
-export const commitAnswers = {
-  200: jsonResponse(Commit, 'The same bytes are here already: the handle that stands.'),
-  201: jsonResponse(Commit, 'Sealed.'),
+export const commitResponses = {
+  200: jsonResponse(Commit, 'The same shard already exists: its current handle.'),
+  201: jsonResponse(Commit, 'The shard is sealed: its new handle.'),
 };
 
-/** Answers with the handle: 201 for a new one, 200 for the one that stands. */
+/** Sends the handle: 201 for a new shard, 200 for an existing one. */
 export function sendCommit(
   reply: FastifyReply,
   { created, handle, shard }: CommitResult,
-  holder: Holder,
+  driver: DriverInfo,
 ): FastifyReply {
   if (created) reply.code(201).header('location', `/v1/shards/${shard.shardId}`);
-  return reply.send({ handle, shard: shardView(shard, holder) });
+  return reply.send({ handle, shard: serializeShard(shard, driver) });
 }
 
-/** `POST /v1/commit` with JSON: a shard by reference, from the worker's own model directory. */
+/** `POST /v1/commit` with JSON: a shard by reference, from the worker's model directory. */
 export async function commitRoutes(app: FastifyInstance, { residency }: RouteOptions): Promise<void> {
-  const claims = reading(({ body: { source: _, ...fields } }: { body: CommitFields }) => commitFieldsOf(fields));
+  const fields = earlyParser(({ body: { source: _, ...rest } }: { body: CommitFields }) => commitFieldsOf(rest));
   typed(app).post(
     '/commit',
     {
       constraints: { media: 'json' },
       schema: {
         operationId: 'commit',
-        summary: 'Put a shard into VRAM, prove it, seal it',
+        summary: 'Commit a shard by reference',
         description:
-          'As JSON it names a file of the model directory. As `application/octet-stream` the body is the shard, and ' +
-          'the query says what it is, as with `PUT`. The same shard again is a safe retry.',
+          'Reads a file of the model directory into GPU memory, verifies it there and seals it. With ' +
+          '`application/octet-stream` the body is the shard and the query has its fields, as with `PUT`. ' +
+          'Retrying the same commit is safe.',
         tags: ['shards'],
         querystring: NoQuery,
         body: refTo(CommitBody),
-        response: commitAnswers,
+        response: commitResponses,
       },
       config: { errors: commitErrors },
-      preHandler: claims.before,
+      preHandler: fields.preHandler,
     },
     async (request, reply) => {
       const { path } = request.body.source;
-      const result = await residency.commitFile(claims.of(request), path, actorOf(request), abortOnDisconnect(reply));
+      const result = await residency.commitFile(fields.of(request), path, actorOf(request), abortOnDisconnect(reply));
       return sendCommit(reply, result, residency);
     },
   );

@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify';
 type Strategy = Parameters<FastifyInstance['addConstraintStrategy']>[0];
 type Handler = Parameters<ReturnType<Strategy['storage']>['set']>[1];
 
-/** Lets two routes share a path, one for JSON and one for everything else: each with a schema of its own. */
+/** Selects between two routes on one path by content type: JSON, or any other. Each has its own schema. */
 export const contentTypeConstraint: Strategy = {
   name: 'media',
   storage() {

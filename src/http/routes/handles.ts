@@ -5,18 +5,18 @@ import { refTo } from '../schemas/ref.js';
 import { jsonResponse } from '../schemas/response.js';
 import { type RouteOptions, typed } from './route_options.js';
 
-/** `POST /v1/handles/verify`: whether a handle is authentic and current. */
+/** `POST /v1/handles/verify`: checks that a handle is authentic and current. */
 export async function handleRoutes(app: FastifyInstance, { residency }: RouteOptions): Promise<void> {
   typed(app).post(
     '/handles/verify',
     {
       schema: {
         operationId: 'verifyHandle',
-        summary: 'Say whether a handle is authentic and current',
+        summary: 'Check that a handle is authentic and current',
         tags: ['handles'],
         querystring: NoQuery,
         body: refTo(HandleBody),
-        response: { 200: jsonResponse(HandleVerdict, 'Valid, or why not.') },
+        response: { 200: jsonResponse(HandleVerdict, 'Whether the handle is valid, and if not, why.') },
       },
     },
     async ({ body }) => residency.verifyHandle(body.handle),

@@ -4,20 +4,20 @@ import { JwkSet } from '../schemas/keys.js';
 import { jsonResponse } from '../schemas/response.js';
 import { type RouteOptions, typed } from './route_options.js';
 
-/** How long verifiers may keep the keys: much shorter than any grace, so that they meet a new key in time. */
-const keepSeconds = 60;
+/** Much shorter than the usual grace period, so that verifiers get a new key in time. */
+const maxCacheSeconds = 60;
 
-/** `/.well-known/jwks.json`: the public keys that handles verify with. Open to all. */
+/** `/.well-known/jwks.json`: the public keys that verify handles. It needs no token. */
 export async function keyRoutes(app: FastifyInstance, { residency }: Pick<RouteOptions, 'residency'>): Promise<void> {
   typed(app).get(
     '/.well-known/jwks.json',
     {
       schema: {
         operationId: 'publicKeys',
-        summary: 'Public keys that handles verify with',
+        summary: 'Get the public keys that verify handles',
         description:
-          'The key that signs, and those before it that still verify. No keys where handles are signed with a shared ' +
-          'secret, which is never shown.',
+          'The current key and previous keys that still verify. The set is empty if the worker signs with a shared ' +
+          'secret, which it never returns.',
         tags: ['handles'],
         querystring: NoQuery,
         security: [],
@@ -26,7 +26,7 @@ export async function keyRoutes(app: FastifyInstance, { residency }: Pick<RouteO
       config: { access: 'public', quiet: true },
     },
     async (_request, reply) => {
-      reply.header('cache-control', `public, max-age=${keepSeconds}`);
+      reply.header('cache-control', `public, max-age=${maxCacheSeconds}`);
       return { keys: residency.sealKey.published() };
     },
   );

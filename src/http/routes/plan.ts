@@ -4,31 +4,33 @@ import { NoQuery } from '../schemas/common.js';
 import { Plan, PlanBody, type PlanFields } from '../schemas/plan.js';
 import { refTo } from '../schemas/ref.js';
 import { jsonResponse } from '../schemas/response.js';
-import { planRequest, planView } from '../serializers/plan.js';
-import { type RouteOptions, reading, typed } from './route_options.js';
+import { serializePlan } from '../serializers/plan.js';
+import { planRequestOf } from './plan_request.js';
+import { earlyParser, type RouteOptions, typed } from './route_options.js';
 
-/** `POST /v1/plan`: whether a model fits, and where; can hold the memory. */
+/** `POST /v1/plan`: checks whether a model fits, and can reserve the memory. */
 export async function planRoutes(app: FastifyInstance, { residency }: RouteOptions): Promise<void> {
-  const request = reading(({ body }: { body: PlanFields }) => planRequest(body));
+  const planRequest = earlyParser(({ body }: { body: PlanFields }) => planRequestOf(body));
   typed(app).post(
     '/plan',
     {
       schema: {
         operationId: 'plan',
-        summary: 'Say whether a model fits, and where',
-        description: 'Always 200: a model that does not fit is an answer. With `reserve` the memory is held.',
+        summary: 'Check whether a model fits, and where',
+        description:
+          'Returns 200 even if the model does not fit. With `reserve` the worker reserves the memory for later commits.',
         tags: ['placement'],
         querystring: NoQuery,
         body: refTo(PlanBody),
-        response: { 200: jsonResponse(Plan, 'Where each shard would lie, or why it does not fit.') },
+        response: { 200: jsonResponse(Plan, 'The GPU of each shard, or why the model does not fit.') },
       },
       config: { access: 'read', errors: ['FORBIDDEN', 'STARTING', 'DRAINING', 'AUDIT_UNAVAILABLE'] },
-      preHandler: [onlyOperatorsReserve, request.before],
+      preHandler: [requireOperatorToReserve, planRequest.preHandler],
     },
-    async (call) => planView(residency.plan(request.of(call))),
+    async (request) => serializePlan(residency.plan(planRequest.of(request))),
   );
 }
 
-const onlyOperatorsReserve = async ({ role, body }: FastifyRequest): Promise<void> => {
+const requireOperatorToReserve = async ({ role, body }: FastifyRequest): Promise<void> => {
   if (role !== 'operator' && (body as PlanFields).reserve === true) throw forbidden();
 };

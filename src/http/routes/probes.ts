@@ -4,7 +4,7 @@ import { Health, Liveness } from '../schemas/ready.js';
 import { jsonResponse } from '../schemas/response.js';
 import { type RouteOptions, typed } from './route_options.js';
 
-/** `/livez` and `/readyz`, for whoever starts and feeds the process. Open to all; they tell nothing of what is here. */
+/** `/livez` and `/readyz`, for a supervisor or an orchestrator. They need no token and reveal nothing about shards. */
 export async function probeRoutes(app: FastifyInstance, { residency }: RouteOptions): Promise<void> {
   const schema = { tags: ['probes'], querystring: NoQuery, security: [] };
 
@@ -14,8 +14,8 @@ export async function probeRoutes(app: FastifyInstance, { residency }: RouteOpti
       schema: {
         ...schema,
         operationId: 'livez',
-        summary: 'Whether the process answers',
-        response: { 200: jsonResponse(Liveness, 'It does.') },
+        summary: 'Check that the process responds',
+        response: { 200: jsonResponse(Liveness, 'The process responds.') },
       },
       config: { access: 'public', quiet: true },
     },
@@ -28,9 +28,14 @@ export async function probeRoutes(app: FastifyInstance, { residency }: RouteOpti
       schema: {
         ...schema,
         operationId: 'readyz',
-        summary: 'Whether the worker can be given work',
-        description: 'Devices are up, nothing drains, the audit log can be written. An empty worker is ready.',
-        response: { 200: jsonResponse(Health, 'It can.'), 503: jsonResponse(Health, 'It cannot, and why.') },
+        summary: 'Check whether the worker accepts work',
+        description:
+          'The worker accepts work if its devices are up, it is not draining, and its audit log is writable. ' +
+          'A worker without shards accepts work too.',
+        response: {
+          200: jsonResponse(Health, 'The worker accepts work.'),
+          503: jsonResponse(Health, 'The worker does not accept work, and why.'),
+        },
       },
       config: { access: 'public', quiet: true },
     },

@@ -1,59 +1,59 @@
 import { createHash } from 'node:crypto';
 import type { Residency } from '../../residency/residency.js';
 import type { ReadyQuery } from '../../residency/status/readiness.js';
-import { readinessView } from '../serializers/ready.js';
+import { serializeReadiness } from '../serializers/ready.js';
 
-/** An answer of `ready`, serialised. Only one that says yes has an entity tag: a 304 must never hide a no. */
-export interface ReadyAnswer {
+/** A serialized response. It has an entity tag only if the worker is ready: a 304 must never hide a failure. */
+export interface ReadyResponse {
   readonly status: 200 | 503;
   readonly body: Buffer;
   readonly etag: string | undefined;
 }
 
-/** So many different queries are remembered at one revision. */
-const maxAnswers = 64;
+/** Different queries that are cached at one revision. */
+const maxResponses = 64;
 
-/** Answers `ready` from memory as long as nothing has changed: orchestrators poll it hard. */
+/** Caches the responses of `ready` until the worker's state changes, because orchestrators poll it often. */
 export class ReadyCache {
   readonly #residency: Residency;
-  readonly #answers = new Map<string, ReadyAnswer>();
+  readonly #responses = new Map<string, ReadyResponse>();
   #revision = '';
 
   constructor(residency: Residency) {
     this.#residency = residency;
   }
 
-  /** The answer now. One with a nonce, or with an age to keep, is made each time. */
-  answer(query: ReadyQuery): ReadyAnswer | Promise<ReadyAnswer> {
-    if (query.nonce !== undefined || query.maxAgeSeconds !== undefined) return this.#make(query);
+  /** The response to a query. It is not cached with a nonce or a maximum age. */
+  get(query: ReadyQuery): ReadyResponse | Promise<ReadyResponse> {
+    if (query.nonce !== undefined || query.maxAgeSeconds !== undefined) return this.#create(query);
     const { revision } = this.#residency;
     if (revision !== this.#revision) {
-      this.#answers.clear();
+      this.#responses.clear();
       this.#revision = revision;
     }
     const key = `${query.withHandles}${query.modelRef ?? '\0'}`;
-    return this.#answers.get(key) ?? this.#remember(key, query);
+    return this.#responses.get(key) ?? this.#createAndCache(key, query);
   }
 
-  async #remember(key: string, query: ReadyQuery): Promise<ReadyAnswer> {
+  async #createAndCache(key: string, query: ReadyQuery): Promise<ReadyResponse> {
     const { revision } = this.#residency;
-    const answer = await this.#make(query);
+    const response = await this.#create(query);
     if (revision === this.#residency.revision && revision === this.#revision) {
-      if (this.#answers.size >= maxAnswers) this.#answers.clear();
-      this.#answers.set(key, answer);
+      if (this.#responses.size >= maxResponses) this.#responses.clear();
+      this.#responses.set(key, response);
     }
-    return answer;
+    return response;
   }
 
-  async #make(query: ReadyQuery): Promise<ReadyAnswer> {
+  async #create(query: ReadyQuery): Promise<ReadyResponse> {
     const report = await this.#residency.ready(query);
-    const body = Buffer.from(JSON.stringify(readinessView(report, this.#residency)));
-    const tagged = report.ready && query.nonce === undefined;
+    const body = Buffer.from(JSON.stringify(serializeReadiness(report, this.#residency)));
+    const hasTag = report.ready && query.nonce === undefined;
     const hash = createHash('sha256').update(body).digest('base64url').slice(0, 22);
-    return { status: report.ready ? 200 : 503, body, etag: tagged ? `"${hash}"` : undefined };
+    return { status: report.ready ? 200 : 503, body, etag: hasTag ? `"${hash}"` : undefined };
   }
 }
 
-/** Whether an `If-None-Match` header (RFC 9110 §13.1.2) names this tag. */
+/** Whether an `If-None-Match` header (RFC 9110 §13.1.2) contains this tag. */
 export const matches = (header: string | undefined, etag: string): boolean =>
   header?.split(',').some((tag) => tag.trim() === '*' || tag.trim().replace(/^W\//, '') === etag) ?? false;

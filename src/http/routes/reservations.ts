@@ -3,10 +3,10 @@ import { NoQuery } from '../schemas/common.js';
 import { RenewBody, Reservation, reservationParams } from '../schemas/plan.js';
 import { refTo } from '../schemas/ref.js';
 import { jsonResponse, noContent } from '../schemas/response.js';
-import { reservationView } from '../serializers/plan.js';
+import { serializeReservation } from '../serializers/plan.js';
 import { type RouteOptions, typed } from './route_options.js';
 
-/** `/v1/reservations/{id}`: keeps reserved memory longer, or gives it back. */
+/** `/v1/reservations/{id}`: renews or cancels a reservation. */
 export async function reservationRoutes(app: FastifyInstance, { residency }: RouteOptions): Promise<void> {
   const schema = { tags: ['placement'], querystring: NoQuery, params: reservationParams };
 
@@ -16,13 +16,13 @@ export async function reservationRoutes(app: FastifyInstance, { residency }: Rou
       schema: {
         ...schema,
         operationId: 'renewReservation',
-        summary: 'Hold reserved memory longer',
+        summary: 'Renew a reservation',
         body: refTo(RenewBody),
-        response: { 200: jsonResponse(Reservation, 'When it ends now.') },
+        response: { 200: jsonResponse(Reservation, 'The reservation with its new expiry.') },
       },
       config: { bodyOptional: true, errors: ['NOT_FOUND', 'RESERVATION_EXPIRED', 'AUDIT_UNAVAILABLE'] },
     },
-    async ({ params, body }) => reservationView(residency.renewReservation(params.id, body.ttl_seconds)),
+    async ({ params, body }) => serializeReservation(residency.renewReservation(params.id, body.ttl_seconds)),
   );
 
   typed(app).delete(
@@ -31,8 +31,8 @@ export async function reservationRoutes(app: FastifyInstance, { residency }: Rou
       schema: {
         ...schema,
         operationId: 'dropReservation',
-        summary: 'Give reserved memory back',
-        response: { 204: noContent('The memory is free.') },
+        summary: 'Cancel a reservation',
+        response: { 204: noContent('The reserved memory is free.') },
       },
       config: { body: 'none', errors: ['NOT_FOUND', 'RESERVATION_EXPIRED', 'AUDIT_UNAVAILABLE'] },
     },

@@ -2,15 +2,15 @@ import type { ErrorCode } from '../../errors.js';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Who may call: anybody, or any token; where it is absent, a token that may change things. */
+    /** Who may call the route: any client, or any token. By default only the API token. */
     access?: 'public' | 'read';
-    /** What the body is: the shard itself, or nothing. Where it is absent, JSON. */
+    /** The kind of body: the bytes of a shard, or nothing. By default JSON. */
     body?: 'bytes' | 'none';
-    /** A JSON body that may be left out, and then counts as an empty object. */
+    /** The JSON body may be omitted. It then counts as an empty object. */
     bodyOptional?: boolean;
-    /** Called so often that its log lines are for debugging alone. */
+    /** Orchestrators poll the route, so its requests are logged at the debug level. */
     quiet?: boolean;
-    /** The errors that the route documents, besides those that every route has. */
+    /** The errors of the route, besides those of every route. */
     errors?: readonly ErrorCode[];
   }
 }

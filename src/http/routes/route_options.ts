@@ -1,9 +1,11 @@
+import type { IncomingMessage } from 'node:http';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance } from 'fastify';
 import type { Config } from '../../config/load.js';
 import type { Residency } from '../../residency/residency.js';
+import { requestState } from '../server/request_state.js';
 
-/** What routes are made from. */
+/** The options of every route plugin. */
 export interface RouteOptions {
   readonly residency: Residency;
   readonly config: Config;
@@ -13,17 +15,16 @@ export interface RouteOptions {
 export const typed = (app: FastifyInstance) => app.withTypeProvider<TypeBoxTypeProvider>();
 
 /**
- * Reads what a request means before the rate limit counts it, so that what is wrong with a request is said first; the
- * handler takes what was read. `before` is the route's `preHandler`.
+ * Parses a request before the rate limit counts it, so that an invalid request is refused first. Add `preHandler` to the
+ * route, and get the result in the handler with `of`. A route can have one early parser.
  */
-export function reading<Request extends object, T>(read: (request: Request) => T) {
-  const kept = new WeakMap<Request, NonNullable<T>>();
+export function earlyParser<Request extends object, T>(parse: (request: Request) => T) {
+  type Raw = { readonly raw: IncomingMessage };
   return {
-    before: (request: Request, _reply: unknown, done: (error?: Error) => void): void => {
-      const value = read(request);
-      if (value !== undefined && value !== null) kept.set(request, value);
+    preHandler: (request: Request & Raw, _reply: unknown, done: (error?: Error) => void): void => {
+      requestState(request.raw).parsed = parse(request);
       done();
     },
-    of: (request: Request): T => kept.get(request) ?? read(request),
+    of: (request: Raw): T => requestState(request.raw).parsed as T,
   };
 }

@@ -4,82 +4,95 @@ import { refTo } from '../schemas/ref.js';
 import { jsonResponse, noContent } from '../schemas/response.js';
 import { EmptyBody, Shard, ShardList, shardParams, shardsQuery, Verification } from '../schemas/shard.js';
 import { omitUndefined, readInteger } from '../serializers/scalars.js';
-import { shardView, verificationView } from '../serializers/shard.js';
+import { serializeShard, serializeVerification } from '../serializers/shard.js';
 import { actorOf } from './actor.js';
-import { type RouteOptions, reading, typed } from './route_options.js';
+import { earlyParser, type RouteOptions, typed } from './route_options.js';
 
-/** `/v1/shards`: what is here, whether it is still what it was, and its end. */
-export async function shardRoutes(app: FastifyInstance, { residency }: RouteOptions): Promise<void> {
-  const tags = ['shards'];
-  const one = { tags, querystring: NoQuery, params: shardParams };
-  const pageSize = reading(({ query: { limit } }: { query: { limit?: string } }) =>
+const tags = ['shards'];
+const oneShard = { tags, querystring: NoQuery, params: shardParams };
+
+/** `/v1/shards`: lists, returns, verifies and releases shards. */
+export async function shardRoutes(app: FastifyInstance, options: RouteOptions): Promise<void> {
+  listShards(app, options);
+  getShard(app, options);
+  verifyShard(app, options);
+  releaseShard(app, options);
+}
+
+function listShards(app: FastifyInstance, { residency }: RouteOptions): void {
+  const pageSize = earlyParser(({ query: { limit } }: { query: { limit?: string } }) =>
     limit === undefined ? 100 : readInteger(limit, 'limit', 1, 1000),
   );
-
   typed(app).get(
     '/shards',
     {
       schema: {
         operationId: 'listShards',
-        summary: 'List the shards on this worker',
+        summary: 'List the shards of this worker',
         tags,
         querystring: shardsQuery,
-        response: { 200: jsonResponse(ShardList, 'One page, in a stable order.') },
+        response: { 200: jsonResponse(ShardList, 'One page of shards, in a stable order.') },
       },
       config: { access: 'read', errors: ['STARTING'] },
-      preHandler: pageSize.before,
+      preHandler: pageSize.preHandler,
     },
     async (request) => {
       const { model_ref: modelRef, state, cursor } = request.query;
       const page = residency.shards({ limit: pageSize.of(request), ...omitUndefined({ modelRef, state, cursor }) });
-      return { shards: page.shards.map((shard) => shardView(shard, residency)), next_cursor: page.nextCursor };
+      return { shards: page.shards.map((shard) => serializeShard(shard, residency)), next_cursor: page.nextCursor };
     },
   );
+}
 
+function getShard(app: FastifyInstance, { residency }: RouteOptions): void {
   typed(app).get(
     '/shards/:shard_id',
     {
       schema: {
-        ...one,
+        ...oneShard,
         operationId: 'getShard',
-        summary: 'Look at one shard',
-        response: { 200: jsonResponse(Shard, 'The shard now.') },
+        summary: 'Get a shard',
+        response: { 200: jsonResponse(Shard, 'The shard and its current state.') },
       },
       config: { access: 'read', errors: ['NOT_FOUND', 'STARTING'] },
     },
-    async ({ params }) => shardView(residency.shard(params.shard_id), residency),
+    async ({ params }) => serializeShard(residency.shard(params.shard_id), residency),
   );
+}
 
+function verifyShard(app: FastifyInstance, { residency }: RouteOptions): void {
   typed(app).post(
     '/shards/:shard_id/verify',
     {
       schema: {
-        ...one,
+        ...oneShard,
         operationId: 'verifyShard',
-        summary: "Digest the device's bytes now",
+        summary: 'Verify a shard in GPU memory now',
         description:
-          'Calls for one shard at one time share one run. A shard that fails becomes `corrupt`, and is so until it is ' +
-          'repaired, which begins by itself where it came from a file, or released.',
+          'Hashes the bytes on the GPU. Concurrent requests for one shard share one run. A shard that fails becomes ' +
+          '`corrupt` until it is repaired or released. If the shard came from a file, the repair starts automatically.',
         body: refTo(EmptyBody),
-        response: { 200: jsonResponse(Verification, 'What was found.') },
+        response: { 200: jsonResponse(Verification, 'The result. A failed verification is also a 200.') },
       },
       config: {
         bodyOptional: true,
         errors: ['NOT_FOUND', 'SHARD_BUSY', 'CUDA_ERROR', 'STARTING', 'AUDIT_UNAVAILABLE'],
       },
     },
-    async (request) => verificationView(await residency.verify(request.params.shard_id, actorOf(request))),
+    async (request) => serializeVerification(await residency.verify(request.params.shard_id, actorOf(request))),
   );
+}
 
+function releaseShard(app: FastifyInstance, { residency }: RouteOptions): void {
   typed(app).delete(
     '/shards/:shard_id',
     {
       schema: {
-        ...one,
+        ...oneShard,
         operationId: 'releaseShard',
         summary: 'Wipe a shard and free its memory',
-        description: 'A shard that was lost in a restart is forgotten.',
-        response: { 204: noContent('Wiped and freed.') },
+        description: 'For a shard that a restart lost, this removes it from the list of lost shards.',
+        response: { 204: noContent('The shard is wiped and its memory is free.') },
       },
       config: { body: 'none', errors: ['NOT_FOUND', 'SHARD_BUSY', 'CUDA_ERROR', 'STARTING', 'AUDIT_UNAVAILABLE'] },
     },

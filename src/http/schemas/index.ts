@@ -5,10 +5,10 @@ import { HandleBody, HandleClaims, HandleVerdict } from './handle.js';
 import { Jwk, JwkSet } from './keys.js';
 import { Plan, PlanBody, PlannedShard, PlanRefusal, RenewBody, Reservation } from './plan.js';
 import { Problem } from './problem.js';
-import { Health, Liveness, LostShard, ModelReadiness, Readiness, Scrub, StandingHandle } from './ready.js';
+import { Health, Liveness, LostShard, ModelReadiness, Readiness, Scrub, ShardHandle } from './ready.js';
 import { CorruptRange, EmptyBody, Shard, ShardList, Verification } from './shard.js';
 
-/** Every schema with a name of its own, in the order of reference: the components of the OpenAPI document. */
+/** Every named schema, each after those it refers to: the components of the OpenAPI document. */
 export const components = [
   Reason,
   Problem,
@@ -29,7 +29,7 @@ export const components = [
   Commit,
   ModelReadiness,
   LostShard,
-  StandingHandle,
+  ShardHandle,
   Scrub,
   Readiness,
   Liveness,
@@ -41,5 +41,5 @@ export const components = [
   JwkSet,
 ];
 
-/** Bodies that a request may leave out. */
+/** Bodies that a request may omit. */
 export const optionalBodies = [RenewBody, EmptyBody];

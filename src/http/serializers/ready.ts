@@ -1,9 +1,9 @@
 import type { ReadyReport } from '../../residency/status/readiness.js';
-import type { ReadinessView } from '../schemas/ready.js';
+import type { ReadinessJson } from '../schemas/ready.js';
 import { instantOrNull } from './scalars.js';
-import { type Holder, shardView } from './shard.js';
+import { type DriverInfo, serializeShard } from './shard.js';
 
-export const readinessView = (report: ReadyReport, holder: Holder): ReadinessView => ({
+export const serializeReadiness = (report: ReadyReport, driver: DriverInfo): ReadinessJson => ({
   ready: report.ready,
   state: report.state,
   worker_id: report.workerId,
@@ -17,7 +17,7 @@ export const readinessView = (report: ReadyReport, holder: Holder): ReadinessVie
     total_shards: model.totalShards,
     resident_shards: model.residentShards,
   })),
-  handles: report.handles.map(({ handle, shard }) => ({ handle, shard: shardView(shard, holder) })),
+  handles: report.handles.map(({ handle, shard }) => ({ handle, shard: serializeShard(shard, driver) })),
   lost: report.lost.map(({ shardId, modelRef, detail }) => ({ shard_id: shardId, model_ref: modelRef, detail })),
   scrub: {
     state: report.scrub.state,

@@ -1,15 +1,15 @@
 import type { DriverKind } from '../../residency/state/signer.js';
 import type { ByteRange, ShardSnapshot, VerifyReport } from '../../residency/state/snapshot.js';
-import type { ShardView, VerificationView } from '../schemas/shard.js';
+import type { ShardJson, VerificationJson } from '../schemas/shard.js';
 import { instantOrNull } from './scalars.js';
 
-/** What each view of a shard says of the worker that holds it. */
-export interface Holder {
+/** The driver of the worker, which every serialized shard includes. */
+export interface DriverInfo {
   readonly driver: DriverKind;
   readonly simulated: boolean;
 }
 
-export const shardView = (shard: ShardSnapshot, { driver, simulated }: Holder): ShardView => ({
+export const serializeShard = (shard: ShardSnapshot, { driver, simulated }: DriverInfo): ShardJson => ({
   shard_id: shard.shardId,
   model_ref: shard.modelRef,
   shard_index: shard.shardIndex,
@@ -26,10 +26,10 @@ export const shardView = (shard: ShardSnapshot, { driver, simulated }: Holder): 
   last_verified_at: instantOrNull(shard.lastVerifiedAtMs),
   driver,
   simulated,
-  ...(shard.state === 'corrupt' ? { corrupt_ranges: rangesView(shard.corruptRanges) } : {}),
+  ...(shard.state === 'corrupt' ? { corrupt_ranges: serializeRanges(shard.corruptRanges) } : {}),
 });
 
-export const verificationView = (report: VerifyReport): VerificationView => ({
+export const serializeVerification = (report: VerifyReport): VerificationJson => ({
   shard_id: report.shardId,
   verified: report.verified,
   reason: report.reason,
@@ -40,7 +40,7 @@ export const verificationView = (report: VerifyReport): VerificationView => ({
   },
   bytes: report.bytes,
   duration_ms: report.durationMs,
-  corrupt_ranges: rangesView(report.corruptRanges),
+  corrupt_ranges: serializeRanges(report.corruptRanges),
 });
 
-const rangesView = (ranges: readonly ByteRange[]) => ranges.map(({ offset, length }) => ({ offset, length }));
+const serializeRanges = (ranges: readonly ByteRange[]) => ranges.map(({ offset, length }) => ({ offset, length }));
