@@ -4,51 +4,37 @@ import { WorkerError } from '../../errors.js';
 import { digestOfToken, type Role, type Tokens } from './tokens.js';
 
 export interface AuthOptions {
-  readonly credentials: Tokens;
-  /** Called for each failure. `fingerprint` names the token without giving it away. */
+  readonly tokens: Tokens;
+  /** Runs on each failure. `fingerprint` identifies the token without revealing it. */
   readonly onFailure: (fingerprint: string, request: FastifyRequest) => void;
 }
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Names the caller's token in limits and in the audit log; empty where there is none. */
+    /** Identifies the caller's token in rate limits and in the audit log. Empty without a token. */
     tokenFingerprint: string;
-    /** What the caller's token may do; undefined on open routes. */
+    /** The permissions of the caller's token. Undefined on public routes without a valid token. */
     role: Role | undefined;
   }
 }
 
-/** What a token that may only look is told. */
-export const forbidden = (): WorkerError => new WorkerError('FORBIDDEN', 'This token may look, and change nothing');
+/** The error for a read-only token on a route that changes state. */
+export const forbidden = (): WorkerError =>
+  new WorkerError('FORBIDDEN', 'The token is read-only: this request needs the API token');
 
 const failuresPerSecond = 10;
 const bearer = /^bearer +([A-Za-z0-9\-._~+/]+=*) *$/i;
 
 /**
- * Bearer tokens (RFC 6750), looked at when the head of a request is there: one whose token is replaced later goes on. A
- * route says whom it lets in by its `access`; one that says nothing lets in operators alone. Needs the rate limit to be
- * registered before it.
+ * Checks bearer tokens (RFC 6750) when the head of a request has arrived. A request continues if its token is replaced
+ * later. A route's `access` says who may call it; without `access` only operators may. Register the rate limit first.
  */
-export const auth = fp(async (app: FastifyInstance, { credentials, onFailure }: AuthOptions) => {
-  const failures = app.createRateLimit({
-    max: failuresPerSecond,
-    timeWindow: 1000,
-    keyGenerator: (request) => request.ip,
-  });
-
-  const fail = async (request: FastifyRequest, fingerprint: string): Promise<never> => {
-    onFailure(fingerprint, request);
-    const limit = await failures(request);
-    if (!limit.isAllowed && limit.isExceeded) {
-      throw new WorkerError('RATE_LIMITED', 'Too many failed authentications', { retryAfterMs: limit.ttl });
-    }
-    throw new WorkerError('AUTH_FAILED', 'The Authorization header holds no valid bearer token');
-  };
-
+export const auth = fp(async (app: FastifyInstance, { tokens, onFailure }: AuthOptions) => {
+  const fail = failureHandler(app, onFailure);
   const identify = (request: FastifyRequest, token: string): Role | undefined => {
     const digest = digestOfToken(token);
     request.tokenFingerprint = digest.toString('hex', 0, 8);
-    return credentials.roleOf(digest);
+    return tokens.roleOf(digest);
   };
 
   app.decorateRequest('tokenFingerprint', '');
@@ -64,7 +50,24 @@ export const auth = fp(async (app: FastifyInstance, { credentials, onFailure }: 
     const role = identify(request, token);
     if (role === undefined) return void fail(request, request.tokenFingerprint).catch(done);
     request.role = role;
-    const allowed = role === 'operator' || access === 'read' || request.is404;
-    done(allowed ? undefined : forbidden());
+    const isAllowed = role === 'operator' || access === 'read' || request.is404;
+    done(isAllowed ? undefined : forbidden());
   });
 });
+
+/** Rejects with AUTH_FAILED, or with RATE_LIMITED after too many failures from one address. */
+function failureHandler(app: FastifyInstance, onFailure: AuthOptions['onFailure']) {
+  const countFailure = app.createRateLimit({
+    max: failuresPerSecond,
+    timeWindow: 1000,
+    keyGenerator: (request) => request.ip,
+  });
+  return async (request: FastifyRequest, fingerprint: string): Promise<never> => {
+    onFailure(fingerprint, request);
+    const limit = await countFailure(request);
+    if (!limit.isAllowed && limit.isExceeded) {
+      throw new WorkerError('RATE_LIMITED', 'Too many failed authentications', { retryAfterMs: limit.ttl });
+    }
+    throw new WorkerError('AUTH_FAILED', 'The Authorization header has no valid bearer token');
+  };
+}

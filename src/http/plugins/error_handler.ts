@@ -3,36 +3,36 @@ import fp from 'fastify-plugin';
 import { WorkerError } from '../../errors.js';
 import { problemHeaders, problemOf, problemTypes } from '../errors/problem.js';
 import { invalidParams, toWorkerError } from '../errors/to_worker_error.js';
-import { drained, lingeringClose, unread } from '../server/lingering_close.js';
-
-const badPaths = new WeakSet<FastifyRequest['raw']>();
+import { drainBody, hasUnreadBody, lingeringClose } from '../server/lingering_close.js';
+import { requestState } from '../server/request_state.js';
 
 /**
- * A path that cannot be decoded goes through the hooks of the place it meant, so that it is refused in the same order
- * as all else.
+ * Routes a path that cannot be decoded again, to a path without a route in the same scope. The hooks of that scope then
+ * check the request in the usual order.
  */
 export function reroute(app: FastifyInstance, request: FastifyRequest, reply: FastifyReply): void {
   const { raw } = request;
-  badPaths.add(raw);
+  requestState(raw).hasBadPath = true;
   raw.url = raw.url?.startsWith('/v1') === true ? '/v1/' : '/';
   app.routing(raw, reply.raw);
 }
 
-/** Why there is no route: said before anything of the body is read. */
+/** The error for a request without a route. It needs nothing of the body. */
 export function noRoute(request: FastifyRequest): WorkerError {
-  return badPaths.has(request.raw)
-    ? invalidParams('The path cannot be read')
-    : new WorkerError('NOT_FOUND', `There is no ${request.method} on this path`);
+  return requestState(request.raw).hasBadPath
+    ? invalidParams('The path cannot be decoded')
+    : new WorkerError('NOT_FOUND', `The route does not exist: ${request.method} is not supported on this path`);
 }
 
-/** Every error leaves as `application/problem+json`, and so that its reader gets it even while still sending. */
+/** Sends every error as `application/problem+json`. A client that is still sending its body can read it too. */
 export const errorHandler = fp(async (app: FastifyInstance) => {
   app.setErrorHandler((error, request, reply) => {
-    const refusal = toWorkerError(error);
-    if (problemTypes[refusal.code].status === 500)
-      request.log.error({ err: refusal.cause ?? refusal }, refusal.message);
-    const problem = problemOf(refusal, request.id);
-    request.errorCode = refusal.code;
+    const workerError = toWorkerError(error);
+    const problem = problemOf(workerError, request.id);
+    if (problemTypes[workerError.code].status === 500) {
+      request.log.error({ err: workerError.cause ?? workerError }, workerError.message);
+    }
+    request.errorCode = workerError.code;
     reply.code(problem.status).headers(problemHeaders(problem)).send(JSON.stringify(problem));
   });
   app.setNotFoundHandler((request) => {
@@ -41,10 +41,10 @@ export const errorHandler = fp(async (app: FastifyInstance) => {
   app.decorateRequest('errorCode', undefined);
 
   app.addHook('onSend', async (request, reply, payload) => {
-    if (!unread(request.raw)) return payload;
+    if (!hasUnreadBody(request.raw)) return payload;
     reply.header('connection', 'close');
     if (typeof payload !== 'string' && !Buffer.isBuffer(payload)) {
-      await drained(request.raw);
+      await drainBody(request.raw);
       return payload;
     }
     reply.header('content-length', Buffer.byteLength(payload));
@@ -54,7 +54,7 @@ export const errorHandler = fp(async (app: FastifyInstance) => {
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** The code of the problem that the request got, for metrics. */
+    /** The code of the problem in the response, for metrics. */
     errorCode: WorkerError['code'] | undefined;
   }
 }

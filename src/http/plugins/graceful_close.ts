@@ -3,7 +3,9 @@ import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
 import type { WorkerPhase } from '../../residency/state/signer.js';
 
-/** While the worker drains, and once it has stopped, each answer asks its client to go elsewhere. */
+const closePeriodMs = 50;
+
+/** Adds `Connection: close` to every response while the worker drains and after it stops. */
 export const gracefulClose = fp(async (app: FastifyInstance, { state }: { state: () => WorkerPhase }) => {
   app.addHook('onRequest', (_request, reply, done) => {
     if (['draining', 'stopped'].includes(state())) reply.header('connection', 'close');
@@ -12,21 +14,21 @@ export const gracefulClose = fp(async (app: FastifyInstance, { state }: { state:
 });
 
 /**
- * Closes the server: no new connection, idle ones closed as they fall idle, what runs may finish until the deadline,
- * then all is cut. Resolves when the last connection is gone and every plugin has closed.
+ * Stops accepting connections and closes each one when it is idle. Requests may finish until the deadline; then the rest
+ * is closed. Resolves when the last connection and every plugin are closed.
  */
 export async function closeGracefully(app: FastifyInstance, deadlineMs: number): Promise<void> {
   const closed = app.close();
-  const over = new AbortController();
-  const reaping = reapIdle(app, performance.now() + deadlineMs, over.signal);
-  await closed.finally(() => over.abort());
-  await reaping;
+  const done = new AbortController();
+  const closing = closeConnections(app, performance.now() + deadlineMs, done.signal);
+  await closed.finally(() => done.abort());
+  await closing;
 }
 
-async function reapIdle(app: FastifyInstance, deadline: number, over: AbortSignal): Promise<void> {
-  while (!over.aborted) {
+async function closeConnections(app: FastifyInstance, deadline: number, done: AbortSignal): Promise<void> {
+  while (!done.aborted) {
     if (performance.now() >= deadline) app.server.closeAllConnections();
     else app.server.closeIdleConnections();
-    await sleep(50, undefined, { signal: over }).catch(() => undefined);
+    await sleep(closePeriodMs, undefined, { signal: done }).catch(() => undefined);
   }
 }

@@ -10,38 +10,42 @@ const { version }: { version: string } = JSON.parse(
   readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'),
 );
 
-const description = `Keeps shards of AI models resident in GPU memory, and proves it.
+const description = `Keeps AI-model shards resident in GPU memory and proves it.
 
-A **handle** is a signed statement: these bytes, with this digest, lay in this GPU's own memory when they were sealed,
-and at every verification since. Everything under \`/v1\` takes a bearer token. Errors are RFC 9457 problem details
-with a \`code\` of a closed set.`;
+A **shard** is a run of bytes of one model on one GPU. Commit a shard, and the worker returns a **handle**: a signed
+statement that these bytes, with this digest, were in this GPU's own read-only memory when the worker sealed them, and at
+every verification since.
 
-/** The OpenAPI document, made from the routes' schemas: \`/openapi.json\`, and \`/docs\` to read and try it. */
+Routes under \`/v1\` need a bearer token. Errors are RFC 9457 problem details with a \`code\` from a closed set.`;
+
+const documentInfo = {
+  openapi: '3.1.0',
+  info: {
+    title: 'vram-residency',
+    version,
+    description,
+    license: { name: 'Apache-2.0', url: 'https://www.apache.org/licenses/LICENSE-2.0' },
+  },
+  servers: [{ url: '/', description: 'This worker' }],
+  tags: [
+    { name: 'placement', description: 'Plan a model and reserve memory for it' },
+    { name: 'shards', description: 'Commit, list, verify and release shards' },
+    { name: 'handles', description: 'Verify handles and get public keys' },
+    { name: 'readiness', description: 'Check which models are ready' },
+    { name: 'probes', description: 'Monitor the worker' },
+  ],
+  components: {
+    securitySchemes: {
+      bearerAuth: { type: 'http' as const, scheme: 'bearer', description: 'The API token or the read-only token.' },
+    },
+  },
+  security: [{ bearerAuth: [] }],
+};
+
+/** The OpenAPI document, generated from the routes' schemas: `/openapi.json`, and `/docs` to read and try it. */
 export const openapi = fp(async (app: FastifyInstance) => {
   await app.register(swagger, {
-    openapi: {
-      openapi: '3.1.0',
-      info: {
-        title: 'vram-residency',
-        version,
-        description,
-        license: { name: 'Apache-2.0', url: 'https://www.apache.org/licenses/LICENSE-2.0' },
-      },
-      servers: [{ url: '/', description: 'This worker' }],
-      tags: [
-        { name: 'placement', description: 'Where a model fits, and memory held for it' },
-        { name: 'shards', description: 'What is in VRAM' },
-        { name: 'handles', description: 'Signed statements' },
-        { name: 'readiness', description: 'What orchestrators poll' },
-        { name: 'probes', description: 'Whether the process lives and can work' },
-      ],
-      components: {
-        securitySchemes: {
-          bearerAuth: { type: 'http', scheme: 'bearer', description: "The worker's token, as it stands in its file." },
-        },
-      },
-      security: [{ bearerAuth: [] }],
-    },
+    openapi: documentInfo,
     refResolver: {
       buildLocalReference: ({ $id }, _base, _fragment, index) => (typeof $id === 'string' ? $id : `Schema${index}`),
     },

@@ -6,8 +6,8 @@ const backslash = 0x5c;
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
- * Reads JSON (RFC 8259) without losing anything on the way: a number is a plain integer within ±(2^53 − 1), a key
- * stands once in its object, text is UTF-8, and no key reaches for a prototype. An empty body is undefined.
+ * Parses JSON (RFC 8259) without losing information. It refuses numbers other than integers within ±(2^53 − 1),
+ * duplicate keys, invalid UTF-8, and keys that can change a prototype. An empty body is undefined.
  * @throws WorkerError INVALID_PARAMS
  */
 export function parseJson(bytes: Uint8Array): unknown {
@@ -15,7 +15,7 @@ export function parseJson(bytes: Uint8Array): unknown {
   const text = decode(bytes);
   const keys = scan(text);
   const value = parse(text);
-  if (countKeys(value) !== keys) throw invalidParams('A key stands twice in one object of the JSON body');
+  if (countKeys(value) !== keys) throw invalidParams('The JSON body has a duplicate key');
   return value;
 }
 
@@ -23,7 +23,7 @@ function decode(bytes: Uint8Array): string {
   try {
     return utf8.decode(bytes);
   } catch {
-    throw invalidParams('The JSON body is not UTF-8');
+    throw invalidParams('The JSON body is not valid UTF-8');
   }
 }
 
@@ -31,13 +31,11 @@ function parse(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    throw invalidParams('The body is not JSON');
+    throw invalidParams('The body is not valid JSON');
   }
 }
 
-/**
- * Checks numbers and depth in the text, where they still stand as they were written; returns how many keys there are.
- */
+/** Checks depth and numbers, which `JSON.parse` would round. Returns the number of keys. */
 function scan(text: string): number {
   let keys = 0;
   let depth = 0;
@@ -48,7 +46,7 @@ function scan(text: string): number {
       if (isKey(text, at + 1)) keys += 1;
     } else if (char === 0x7b || char === 0x5b) {
       depth += 1;
-      if (depth > maxDepth) throw invalidParams('The JSON body is nested too deeply');
+      if (depth > maxDepth) throw invalidParams(`The JSON body is nested too deeply: at most ${maxDepth} levels`);
     } else if (char === 0x7d || char === 0x5d) {
       depth -= 1;
     } else if (char === 0x2d || (char >= 0x30 && char <= 0x39)) {
@@ -58,7 +56,7 @@ function scan(text: string): number {
   return keys;
 }
 
-/** The index of the closing quote, or the end of the text: `JSON.parse` refuses what is open. */
+/** The index of the closing quote, or the end of the text: `JSON.parse` refuses an unclosed string. */
 function endOfString(text: string, start: number): number {
   let at = start + 1;
   while (at < text.length && text.charCodeAt(at) !== quote) at += text.charCodeAt(at) === backslash ? 2 : 1;
@@ -78,11 +76,12 @@ function endOfNumber(text: string, start: number): number {
   numberToken.lastIndex = start;
   const token = numberToken.exec(text)?.[0] ?? '';
   if (!plainInteger.test(token) || !Number.isSafeInteger(Number(token))) {
-    throw invalidParams('A number in the JSON body is not a plain integer within 2^53 - 1');
+    throw invalidParams('The JSON body has an invalid number: only integers within 2^53 - 1 are supported');
   }
   return start + token.length - 1;
 }
 
+/** Counts the keys that `JSON.parse` kept. Of duplicate keys it keeps one. */
 function countKeys(value: unknown): number {
   if (typeof value !== 'object' || value === null) return 0;
   if (Array.isArray(value)) return value.reduce<number>((sum, item) => sum + countKeys(item), 0);

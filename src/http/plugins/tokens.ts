@@ -1,6 +1,6 @@
 import { hash, timingSafeEqual } from 'node:crypto';
 
-/** What a token may do: everything, or look only. */
+/** The permissions of a token: everything, or read-only. */
 export type Role = 'operator' | 'reader';
 
 export interface Token {
@@ -8,47 +8,46 @@ export interface Token {
   readonly role: Role;
 }
 
-interface Known {
+interface TokenDigest {
   readonly digest: Buffer;
   readonly role: Role;
 }
 
-/** The digest by which a token is known here. */
 export const digestOfToken = (token: Uint8Array | string): Buffer => hash('sha256', token, 'buffer');
 
-/** The tokens that open the API now, as SHA-256 digests: the tokens themselves are not kept. */
+/** The tokens that are valid now. It keeps only their SHA-256 digests. */
 export class Tokens {
-  #known: readonly Known[];
+  #current: readonly TokenDigest[];
 
-  constructor(credentials: readonly Token[]) {
-    this.#known = known(credentials);
+  constructor(tokens: readonly Token[]) {
+    this.#current = digestsOf(tokens);
   }
 
-  /** What the token of this digest may do; undefined: nothing. Compares in constant time, with each that is known. */
+  /** The role of the token with this digest, if it is valid. Takes constant time: it compares with every token. */
   roleOf(digest: Buffer): Role | undefined {
-    return this.#known.reduce<Role | undefined>(
+    return this.#current.reduce<Role | undefined>(
       (found, one) => (timingSafeEqual(one.digest, digest) ? one.role : found),
       undefined,
     );
   }
 
-  /** Other tokens from here on: those of before open nothing any more. Returns the roles whose token changed. */
-  replace(credentials: readonly Token[]): readonly Role[] {
-    const before = this.#known;
-    this.#known = known(credentials);
-    const isNew = ({ digest }: Known): boolean => !before.some((one) => one.digest.equals(digest));
-    return this.#known.filter(isNew).map(({ role }) => role);
+  /** Replaces all tokens; previous ones become invalid. Returns the roles whose token changed. */
+  replace(tokens: readonly Token[]): readonly Role[] {
+    const previous = this.#current;
+    this.#current = digestsOf(tokens);
+    const isNew = ({ digest }: TokenDigest): boolean => !previous.some((one) => one.digest.equals(digest));
+    return this.#current.filter(isNew).map(({ role }) => role);
   }
 }
 
-/** The credentials that the worker's two tokens are. */
-export function tokensOf(tokens: { apiToken: Uint8Array; readToken?: Uint8Array | undefined }): Token[] {
-  const { apiToken, readToken } = tokens;
+/** The tokens of a configuration. */
+export function tokensOf(config: { apiToken: Uint8Array; readToken?: Uint8Array | undefined }): Token[] {
+  const { apiToken, readToken } = config;
   return [
     { token: apiToken, role: 'operator' },
     ...(readToken === undefined ? [] : [{ token: readToken, role: 'reader' as const }]),
   ];
 }
 
-const known = (credentials: readonly Token[]): Known[] =>
-  credentials.map(({ token, role }) => ({ digest: digestOfToken(token), role }));
+const digestsOf = (tokens: readonly Token[]): TokenDigest[] =>
+  tokens.map(({ token, role }) => ({ digest: digestOfToken(token), role }));

@@ -69,7 +69,7 @@ async function withReader(failures: string[]) {
   await app.register(errorHandler);
   await app.register(rateLimits, { requestsPerSecond: 1000 });
   await app.register(auth, {
-    credentials: new Tokens([
+    tokens: new Tokens([
       { token: Buffer.from('operator-token'), role: 'operator' },
       { token: Buffer.from('reader-token'), role: 'reader' },
     ]),
