@@ -8,13 +8,10 @@ interface Body {
   content: Record<string, { schema?: { $ref?: string }; example?: unknown }>;
 }
 
-/**
- * Puts into the finished document what @fastify/swagger has no place for: examples of JSON bodies, and bodies that may
- * be left out.
- */
-export const finishDocument: TransformObject = (made) => {
-  if (!('openapiObject' in made)) return made.swaggerObject;
-  const document = made.openapiObject;
+/** Adds what @fastify/swagger cannot express: examples of JSON bodies, and optional bodies. */
+export const finishDocument: TransformObject = (generated) => {
+  if (!('openapiObject' in generated)) return generated.swaggerObject;
+  const document = generated.openapiObject;
   for (const path of Object.values(document.paths ?? {})) {
     for (const operation of [path?.post, path?.put]) {
       const body = operation?.requestBody as Body | undefined;

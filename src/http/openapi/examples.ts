@@ -1,10 +1,10 @@
-import type { CommitFields, CommitView } from '../schemas/commit.js';
-import type { DeviceView } from '../schemas/device.js';
-import type { HandleVerdictView } from '../schemas/handle.js';
-import type { JwkSetView } from '../schemas/keys.js';
-import type { PlanFields, PlanView, ReservationView } from '../schemas/plan.js';
-import type { HealthView, ReadinessView } from '../schemas/ready.js';
-import type { ShardListView, ShardView, VerificationView } from '../schemas/shard.js';
+import type { CommitFields, CommitJson } from '../schemas/commit.js';
+import type { DeviceJson } from '../schemas/device.js';
+import type { HandleVerdictJson } from '../schemas/handle.js';
+import type { JwkSetJson } from '../schemas/keys.js';
+import type { PlanFields, PlanJson, ReservationJson } from '../schemas/plan.js';
+import type { HealthJson, ReadinessJson } from '../schemas/ready.js';
+import type { ShardJson, ShardListJson, VerificationJson } from '../schemas/shard.js';
 
 const modelRef = 'hf:ggml-org/tinygemma3-GGUF@main';
 const uuid = 'GPU-6b1f0c1e-93a4-4e0b-9a3c-1d2e3f405162';
@@ -12,7 +12,7 @@ const digest = 'sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b
 const treeDigest = 'sha256:3d248ca542a24fc62d1c43b916eae5016878e2533c88238480b26128a1f1af95';
 const handle = 'eyJhbGciOiJIUzI1NiIsInR5cCI6InZyYW0tc2VhbCtqd3MifQ.eyJpc3MiOiJ3b3JrZXItMSJ9.c2lnbmF0dXJl';
 
-const device: DeviceView = {
+const device: DeviceJson = {
   gpu_device: 0,
   name: 'Simulated GPU',
   uuid,
@@ -22,7 +22,7 @@ const device: DeviceView = {
   available_bytes: 25767706624,
 };
 
-const shard: ShardView = {
+const shard: ShardJson = {
   shard_id: 'llama-0',
   model_ref: modelRef,
   shard_index: 0,
@@ -43,7 +43,7 @@ const shard: ShardView = {
 
 const planRequest: PlanFields = { model_ref: modelRef, model_bytes: 723869, shard_layout: 'single' };
 
-const plan: PlanView = {
+const plan: PlanJson = {
   feasible: true,
   vram_required: 2097152,
   shard_plan: [{ shard_index: 0, total_shards: 1, gpu_device: 0, vram_bytes: 723869 }],
@@ -52,7 +52,7 @@ const plan: PlanView = {
   reason: null,
 };
 
-const reservation: ReservationView = {
+const reservation: ReservationJson = {
   reservation_id: '0d9a3f0e-6f2c-4c55-8a39-0f3d2f1b7c10',
   expires_at: '2026-01-05T10:01:00.000Z',
 };
@@ -64,9 +64,9 @@ const commitRequest: CommitFields = {
   source: { type: 'file', path: 'tinygemma3.gguf' },
 };
 
-const commit: CommitView = { handle, shard };
+const commit: CommitJson = { handle, shard };
 
-const ready: ReadinessView = {
+const ready: ReadinessJson = {
   ready: true,
   state: 'ready',
   worker_id: 'worker-1',
@@ -89,7 +89,7 @@ const ready: ReadinessView = {
   attestation: null,
 };
 
-const notReady: ReadinessView = {
+const notReady: ReadinessJson = {
   ...ready,
   ready: false,
   reasons: [{ code: 'NO_MODEL_READY', detail: 'No model has all its shards sealed' }],
@@ -97,9 +97,9 @@ const notReady: ReadinessView = {
   handles: [],
 };
 
-const shards: ShardListView = { shards: [shard], next_cursor: null };
+const shards: ShardListJson = { shards: [shard], next_cursor: null };
 
-const verification: VerificationView = {
+const verification: VerificationJson = {
   shard_id: 'llama-0',
   verified: true,
   reason: null,
@@ -109,7 +109,7 @@ const verification: VerificationView = {
   corrupt_ranges: [],
 };
 
-const verdict: HandleVerdictView = {
+const verdict: HandleVerdictJson = {
   valid: true,
   reason: null,
   claims: {
@@ -134,7 +134,7 @@ const verdict: HandleVerdictView = {
 };
 
 /** The key pair of RFC 8037, appendix A. */
-const publicKeys: JwkSetView = {
+const publicKeys: JwkSetJson = {
   keys: [
     {
       kty: 'OKP',
@@ -147,16 +147,16 @@ const publicKeys: JwkSetView = {
   ],
 };
 
-const healthy: HealthView = { ready: true, reasons: [] };
-const unhealthy: HealthView = { ready: false, reasons: [{ code: 'DRAINING', detail: 'The worker is shutting down' }] };
+const healthy: HealthJson = { ready: true, reasons: [] };
+const unhealthy: HealthJson = { ready: false, reasons: [{ code: 'DRAINING', detail: 'The worker is shutting down' }] };
 
-/** Of one operation: its request, and its answers by status. */
+/** The request of one operation, and its responses by status. */
 export interface OperationExamples {
   readonly request?: object;
   readonly responses: Readonly<Record<string, unknown>>;
 }
 
-/** One example of each request and answer that has a body, by operation, as the OpenAPI document shows them. */
+/** Examples of every request body and response body in the OpenAPI document, by operation. */
 export const examples: Readonly<Record<string, OperationExamples>> = {
   plan: { request: planRequest, responses: { 200: plan } },
   renewReservation: { request: { ttl_seconds: 120 }, responses: { 200: reservation } },

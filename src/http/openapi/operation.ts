@@ -12,7 +12,7 @@ const shardBytes = {
   'application/octet-stream': { schema: { type: 'string', format: 'binary', description: 'The shard.' } },
 };
 
-/** For the `POST` that takes both kinds: what JSON says in its body, bytes say in the query. */
+/** `POST /v1/commit` takes JSON or bytes. With JSON the fields are in the body, so its query is optional. */
 const optionalUploadQuery = {
   ...uploadQuery,
   properties: { ...uploadQuery.properties, shard_id: ShardId, model_ref: ModelRef },
@@ -20,17 +20,17 @@ const optionalUploadQuery = {
 };
 
 /**
- * What the document says of a route, made from what the route runs by: its schema and the errors it names. Uploads are
- * described here alone, since no schema validates their bytes.
+ * Describes a route from its own schema and its list of errors. The body of an upload is described only here, because no
+ * schema validates it.
  */
 export const describeRoute: Transform = ({ schema, url, route: { config = {}, method } }) => {
   if (schema === undefined || schema.hide === true) return { schema: { ...schema, hide: true }, url };
   const { operationId = '', response } = schema;
-  const answers: Record<string, object> = {
+  const responses: Record<string, object> = {
     ...withExamples(response, operationId),
     ...problemResponses(errorsOf(url, method === 'GET' ? 'none' : config.body, config)),
   };
-  const described: FastifySchema = { ...schema, response: answers };
+  const described: FastifySchema = { ...schema, response: responses };
   if (config.body === 'bytes') described.body = { content: shardBytes };
   if (operationId === 'commit') {
     described.querystring = optionalUploadQuery;
@@ -39,7 +39,7 @@ export const describeRoute: Transform = ({ schema, url, route: { config = {}, me
   return { schema: described, url };
 };
 
-/** The refusals that every route of its kind can give, and those of its own. */
+/** The errors of every route of this kind, and those of this route. */
 function errorsOf(
   url: string,
   body: FastifyContextConfig['body'],
@@ -50,25 +50,25 @@ function errorsOf(
   if (access !== 'public') codes.push('AUTH_FAILED');
   if (access === undefined) codes.push('FORBIDDEN');
   if (body !== 'none') codes.push('UPLOAD_TIMEOUT');
-  // Failed authentications are limited where requests are not.
+  // Failed authentications have a limit even if requests have none.
   if (rateLimit !== false || access !== 'public') codes.push('RATE_LIMITED');
-  // What needs the devices to be up needs a driver that lives.
+  // A route that needs the devices can also meet a driver error.
   if (errors.includes('STARTING')) codes.push('CUDA_ERROR');
   return [...codes, ...errors, 'INTERNAL'];
 }
 
-type Answers = Record<string, { readonly content?: Record<string, object> }>;
+type Responses = Record<string, { readonly content?: Record<string, object> }>;
 
-function withExamples(response: unknown, operationId: string): Answers {
+function withExamples(response: unknown, operationId: string): Responses {
   const named = examples[operationId]?.responses ?? {};
   return Object.fromEntries(
-    Object.entries(response as Answers).map(([status, answer]) => {
-      if (answer.content === undefined) return [status, answer];
-      const content = Object.entries(answer.content).map(([type, media]) => [
+    Object.entries(response as Responses).map(([status, described]) => {
+      if (described.content === undefined) return [status, described];
+      const content = Object.entries(described.content).map(([type, media]) => [
         type,
         { ...media, example: named[status] },
       ]);
-      return [status, { ...answer, content: Object.fromEntries(content) }];
+      return [status, { ...described, content: Object.fromEntries(content) }];
     }),
   );
 }

@@ -4,7 +4,7 @@ import { Problem } from '../schemas/problem.js';
 import { refTo } from '../schemas/ref.js';
 
 const requestId = '6f1c2d3e-4a5b-4c6d-8e7f-901234567890';
-const retryAfter = { 'Retry-After': { type: 'integer', description: 'Seconds.' } };
+const retryAfter = { 'Retry-After': { type: 'integer', description: 'Seconds to wait before a retry.' } };
 const sizes = { neededBytes: 16062087168, availableBytes: 8589934592 };
 
 /** The error responses of a route, by status, with an example for each code. */

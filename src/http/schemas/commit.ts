@@ -15,20 +15,22 @@ import { refTo } from './ref.js';
 import { Shard } from './shard.js';
 
 const flatDigest =
-  'False skips the serial SHA-256, so that `digest` is null; only together with `expected_tree_digest`.';
+  'False skips the serial SHA-256, and `digest` is null. It needs `expected_tree_digest`. Default: true.';
 
-/** What an upload says about its body, in the query. */
+/** The query of an upload. */
 export const uploadQuery = strictObject({
   shard_id: { ...ShardId, examples: ['llama-0'] },
   model_ref: { ...ModelRef, examples: ['hf:ggml-org/tinygemma3-GGUF@main'] },
-  gpu_device: Type.Optional(QueryInteger("The GPU; the reservation's, or the roomiest, where it is not given.")),
-  shard_index: Type.Optional(QueryInteger('Which shard of the model this is; 0 where it is not given.')),
-  total_shards: Type.Optional(QueryInteger('How many shards the model has; 1 where it is not given.')),
+  gpu_device: Type.Optional(
+    QueryInteger("GPU index. Default: the reservation's GPU, or the one with the most available memory."),
+  ),
+  shard_index: Type.Optional(QueryInteger('Index of this shard in the model. Default: 0.')),
+  total_shards: Type.Optional(QueryInteger('Number of shards of the model. Default: 1.')),
   reservation_id: Type.Optional(ReservationId),
   expected_digest: Type.Optional(ExpectedDigest),
   expected_tree_digest: Type.Optional(ExpectedTreeDigest),
   flat_digest: Type.Optional(QueryBoolean(flatDigest)),
-  vram_bytes: Type.Optional(QueryInteger("The shard's exact length; chunked transfer needs it.")),
+  vram_bytes: Type.Optional(QueryInteger('Exact length of the shard in bytes. Chunked transfer needs it.')),
 });
 export type UploadQuery = Static<typeof uploadQuery>;
 
@@ -44,18 +46,18 @@ export const CommitBody = namedSchema(
     expected_digest: Type.Optional(ExpectedDigest),
     expected_tree_digest: Type.Optional(ExpectedTreeDigest),
     flat_digest: Type.Optional(Type.Boolean({ description: flatDigest })),
-    source: strictObject({ type: oneOf(['file'], 'Where the bytes are.'), path: FilePath }),
+    source: strictObject({ type: oneOf(['file'], 'Kind of source.'), path: FilePath }),
   },
-  'A shard that the worker reads from its own model directory.',
+  'A commit by reference: the worker reads the shard from its model directory.',
 );
 export type CommitFields = Static<typeof CommitBody>;
 
 export const Commit = namedSchema(
   'Commit',
   {
-    handle: Type.String({ description: 'A compact JWS: the signed statement.' }),
+    handle: Type.String({ description: 'Compact JWS: the signed statement about the shard.' }),
     shard: refTo(Shard),
   },
   'A sealed shard and its handle.',
 );
-export type CommitView = Static<typeof Commit>;
+export type CommitJson = Static<typeof Commit>;

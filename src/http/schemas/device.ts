@@ -7,15 +7,15 @@ export const Device = namedSchema(
   'Device',
   {
     gpu_device: GpuDevice,
-    name: Type.String(),
-    uuid: Type.String(),
-    total_bytes: Bytes('All of its memory.'),
-    free_bytes: Bytes('What the driver says is free.'),
-    reserved_bytes: Bytes('Held by reservations and by commits in flight.'),
-    available_bytes: Bytes('What a new plan or commit can have.'),
+    name: Type.String({ description: 'Name from the driver.' }),
+    uuid: Type.String({ description: 'UUID from the driver.' }),
+    total_bytes: Bytes('Total memory.'),
+    free_bytes: Bytes('Free memory as the driver reports it.'),
+    reserved_bytes: Bytes('Memory held by reservations and by commits in progress.'),
+    available_bytes: Bytes('Memory that a new plan or commit can use.'),
   },
-  'A GPU of this host and its memory.',
+  'A GPU and its memory.',
 );
-export type DeviceView = Static<typeof Device>;
+export type DeviceJson = Static<typeof Device>;
 
 export const DeviceList = namedSchema('DeviceList', { devices: Type.Array(refTo(Device)) }, 'The GPUs of this worker.');

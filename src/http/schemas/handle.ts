@@ -7,33 +7,33 @@ import { Driver } from './shard.js';
 
 export const HandleBody = namedSchema(
   'HandleRequest',
-  { handle: Type.String({ pattern: '^[^\\0]{0,8192}$', description: 'What claims to be a handle: up to 8 KiB.' }) },
-  'A handle to look at.',
+  { handle: Type.String({ pattern: '^[^\\0]{0,8192}$', description: 'The handle to verify, up to 8 KiB.' }) },
+  'A handle to verify.',
 );
 
 export const HandleClaims = namedSchema(
   'HandleClaims',
   {
-    iss: Type.String({ description: 'The worker.' }),
-    boot_id: Type.String(),
-    jti: Type.String(),
-    prev: Type.Optional(Type.String({ description: 'The `jti` of the handle that this one took the place of.' })),
-    iat: Type.Integer(),
+    iss: Type.String({ description: 'Id of the worker that signed it.' }),
+    boot_id: Type.String({ description: "Id of the worker's process." }),
+    jti: Type.String({ description: 'Unique id of the handle.' }),
+    prev: Type.Optional(Type.String({ description: 'The `jti` of the handle that this one replaced.' })),
+    iat: Type.Integer({ description: 'When it was signed, in Unix seconds.' }),
     shard_id: ShardId,
     model_ref: ModelRef,
     shard_index: ShardIndex,
     total_shards: TotalShards,
     gpu_device: GpuDevice,
-    gpu_uuid: Type.String(),
-    vram_bytes: Length("The shard's exact length."),
+    gpu_uuid: Type.String({ description: 'UUID of the GPU.' }),
+    vram_bytes: Length('Exact length of the shard in bytes.'),
     digest: NullableDigest,
     tree_digest: Digest,
-    expected: oneOf(expectations, 'Which digests the client held the bytes to.'),
-    sealed_at: Instant('When it was sealed.'),
+    expected: oneOf(expectations, 'The digests that the client expected.'),
+    sealed_at: Instant('When the shard was sealed.'),
     driver: Driver,
-    simulated: Type.Boolean(),
+    simulated: Type.Boolean({ description: 'False only on a real GPU.' }),
   },
-  'What a handle states.',
+  'The claims of a handle.',
 );
 
 export const handleFaults = [
@@ -49,14 +49,14 @@ export const handleFaults = [
 export const HandleVerdict = namedSchema(
   'HandleVerdict',
   {
-    valid: Type.Boolean(),
+    valid: Type.Boolean({ description: 'Whether the handle is authentic and current.' }),
     reason: Type.Unsafe<(typeof handleFaults)[number] | null>({
       type: ['string', 'null'],
       enum: [...handleFaults, null],
-      description: 'Why it is not valid.',
+      description: 'Why the handle is invalid.',
     }),
     claims: nullableRefTo(HandleClaims),
   },
-  'Whether a handle is authentic and current. Claims are shown only where the signature held.',
+  'The result of a handle verification. `claims` is null if the signature is invalid.',
 );
-export type HandleVerdictView = Static<typeof HandleVerdict>;
+export type HandleVerdictJson = Static<typeof HandleVerdict>;

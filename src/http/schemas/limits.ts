@@ -1,5 +1,5 @@
-/** The largest integer that JSON carries exactly everywhere: 2^53 − 1. */
+/** 2^53 − 1, the largest integer that every JSON parser reads exactly. */
 export const maxBytes = Number.MAX_SAFE_INTEGER;
 
-/** As many shards as one model may be cut into. */
+/** Shards of one model. */
 export const maxShards = 1024;

@@ -5,26 +5,33 @@ import { maxShards } from './limits.js';
 import { Bytes, Instant, Length, namedSchema, oneOf, strictObject } from './make.js';
 import { nullableRefTo, refTo } from './ref.js';
 
-const TtlSeconds = Type.Integer({ minimum: 1, maximum: 3600, description: 'How long the memory is held.' });
+const TtlSeconds = Type.Integer({
+  minimum: 1,
+  maximum: 3600,
+  description: 'Lifetime of the reservation in seconds. Default: 60 for a plan.',
+});
 
 export const PlanBody = namedSchema(
   'PlanRequest',
   {
     model_ref: ModelRef,
-    shard_layout: oneOf(['single', 'tensor_parallel'], 'The whole model on one GPU, or shards that lie on a GPU each.'),
-    model_bytes: Type.Optional(Length('The whole model. Give this or `shards`.')),
+    shard_layout: oneOf(
+      ['single', 'tensor_parallel'],
+      '`single`: the whole model on one GPU. `tensor_parallel`: each shard on its own GPU.',
+    ),
+    model_bytes: Type.Optional(Length('Length of the whole model in bytes. Set this or `shards`.')),
     tp_degree: Type.Optional(
       Type.Integer({
         minimum: 1,
         maximum: maxShards,
-        description: 'With `model_bytes` and `tensor_parallel`: over how many GPUs the model is cut.',
+        description: 'Number of GPUs for `tensor_parallel` with `model_bytes`.',
       }),
     ),
     shards: Type.Optional(
-      Type.Array(strictObject({ bytes: Length("The shard's exact length.") }), {
+      Type.Array(strictObject({ bytes: Length('Exact length of the shard in bytes.') }), {
         minItems: 1,
         maxItems: maxShards,
-        description: 'The exact shards. Give this or `model_bytes`.',
+        description: 'The shards of the model. Set this or `model_bytes`.',
       }),
     ),
     gpu_devices: Type.Optional(
@@ -32,13 +39,13 @@ export const PlanBody = namedSchema(
         minItems: 1,
         maxItems: maxShards,
         uniqueItems: true,
-        description: 'Only these GPUs are considered.',
+        description: 'Indexes of the GPUs to use. Default: all.',
       }),
     ),
-    reserve: Type.Optional(Type.Boolean({ description: 'Hold the memory. Off where it is not given.' })),
+    reserve: Type.Optional(Type.Boolean({ description: 'Reserve the memory. Default: false.' })),
     ttl_seconds: Type.Optional(TtlSeconds),
   },
-  'What is to be placed.',
+  'A model to place.',
 );
 export type PlanFields = Static<typeof PlanBody>;
 
@@ -48,47 +55,47 @@ export const PlannedShard = namedSchema(
     shard_index: ShardIndex,
     total_shards: TotalShards,
     gpu_device: GpuDevice,
-    vram_bytes: Length("The shard's exact length."),
+    vram_bytes: Length('Exact length of the shard in bytes.'),
   },
-  'Where one shard would lie.',
+  'The planned GPU of one shard.',
 );
 
 export const Reservation = namedSchema(
   'Reservation',
-  { reservation_id: ReservationId, expires_at: Instant('When the memory is given back.') },
-  'Memory that is held for a plan.',
+  { reservation_id: ReservationId, expires_at: Instant('When the reservation expires.') },
+  'Memory reserved for a plan.',
 );
-export type ReservationView = Static<typeof Reservation>;
+export type ReservationJson = Static<typeof Reservation>;
 
 export const PlanRefusal = namedSchema(
   'PlanRefusal',
   {
-    code: Type.String(),
-    detail: Type.String(),
-    needed_bytes: Bytes('What the plan takes.'),
-    available_bytes: Bytes('What there is.'),
+    code: Type.String({ description: 'Error code, for programs.' }),
+    detail: Type.String({ description: 'Description, for people.' }),
+    needed_bytes: Bytes('Memory that the plan needs.'),
+    available_bytes: Bytes('Memory that is available.'),
   },
-  'Why a plan does not fit.',
+  'Why a model does not fit.',
 );
 
 export const Plan = namedSchema(
   'Plan',
   {
-    feasible: Type.Boolean(),
-    vram_required: Bytes("What the allocations take, each rounded up to the device's granularity."),
+    feasible: Type.Boolean({ description: 'Whether the model fits.' }),
+    vram_required: Bytes("Memory for all allocations, each rounded up to the device's granularity."),
     shard_plan: Type.Array(refTo(PlannedShard)),
     devices: Type.Array(refTo(Device)),
     reservation: nullableRefTo(Reservation),
     reason: nullableRefTo(PlanRefusal),
   },
-  'Whether a model fits, and where.',
+  'Whether a model fits, and the GPU of each shard.',
 );
-export type PlanView = Static<typeof Plan>;
+export type PlanJson = Static<typeof Plan>;
 
 export const RenewBody = namedSchema(
   'RenewRequest',
   { ttl_seconds: Type.Optional(TtlSeconds) },
-  'How long from now; where it is not said, as long as it was made for. Never shortens.',
+  'The new lifetime, from now. Default: the original lifetime. A renewal never shortens it.',
 );
 
 export const reservationParams = strictObject({

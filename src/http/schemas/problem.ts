@@ -5,17 +5,17 @@ import { Bytes, namedSchema, oneOf } from './make.js';
 export const Problem = namedSchema(
   'Problem',
   {
-    type: Type.String({ format: 'uri', description: 'A name for the kind of problem.' }),
-    title: Type.String(),
-    status: Type.Integer({ minimum: 400, maximum: 599 }),
-    detail: Type.String({ description: 'What was wrong with this request.' }),
-    instance: Type.String({ description: "The request's id, as it stands in the logs." }),
-    code: oneOf(errorCodes, 'The same as `type`, for programs.'),
+    type: Type.String({ format: 'uri', description: 'URI of the error code.' }),
+    title: Type.String({ description: 'Summary of the error code.' }),
+    status: Type.Integer({ minimum: 400, maximum: 599, description: 'HTTP status.' }),
+    detail: Type.String({ description: 'What is wrong with this request.' }),
+    instance: Type.String({ description: "The request's id, as in the logs." }),
+    code: oneOf(errorCodes, 'Error code, for programs.'),
     retriable: Type.Boolean({ description: 'Whether the same request can succeed later.' }),
-    retry_after_ms: Type.Optional(Type.Integer({ minimum: 1, description: 'Where waiting helps: how long.' })),
-    needed_bytes: Type.Optional(Bytes('What was asked for.')),
-    available_bytes: Type.Optional(Bytes('What there is.')),
+    retry_after_ms: Type.Optional(Type.Integer({ minimum: 1, description: 'Wait this long before a retry.' })),
+    needed_bytes: Type.Optional(Bytes('Memory that the request needs.')),
+    available_bytes: Type.Optional(Bytes('Memory that is available.')),
   },
-  'RFC 9457 problem details.',
+  'Problem details (RFC 9457).',
 );
-export type ProblemView = Static<typeof Problem>;
+export type ProblemJson = Static<typeof Problem>;

@@ -9,75 +9,76 @@ export const ModelReadiness = namedSchema(
   'ModelReadiness',
   {
     model_ref: ModelRef,
-    ready: Type.Boolean(),
+    ready: Type.Boolean({ description: 'Whether all shards of the model are sealed and intact.' }),
     total_shards: TotalShards,
-    resident_shards: Type.Integer({ minimum: 0 }),
+    resident_shards: Type.Integer({ minimum: 0, description: 'Sealed shards of the model.' }),
   },
-  'Whether all shards of one model are sealed and good.',
+  'Readiness of one model.',
 );
 
-export const StandingHandle = namedSchema(
-  'StandingHandle',
+export const ShardHandle = namedSchema(
+  'ShardHandle',
   { handle: Type.String(), shard: refTo(Shard) },
-  'A handle that stands, and its shard.',
+  'A current handle and its shard.',
 );
 
 export const LostShard = namedSchema(
   'LostShard',
-  { shard_id: ShardId, model_ref: ModelRef, detail: Type.String({ description: 'Why, for people.' }) },
-  'A shard that was here before a restart, and is not any more.',
+  { shard_id: ShardId, model_ref: ModelRef, detail: Type.String({ description: 'Why it is lost, for people.' }) },
+  'A shard that a restart could not restore.',
 );
 
 export const Scrub = namedSchema(
   'Scrub',
   {
-    state: oneOf(scrubStates, 'What it does now; `paused` and `off` verify nothing by themselves.'),
-    period_seconds: Type.Integer({ minimum: 0, description: 'How often each shard is verified without being asked.' }),
-    bytes_per_second: Bytes('How fast at most.'),
-    shards_done: Type.Integer({ minimum: 0, description: 'Of the pass under way, or of the last one.' }),
-    shards_total: Type.Integer({ minimum: 0 }),
-    last_pass_finished_at: NullableInstant('When all shards had last had their turn.'),
-    oldest_verified_at: NullableInstant('The last verification of the sealed shard that has waited longest.'),
+    state: oneOf(scrubStates, 'Current state. In `paused` and `off` the worker verifies only on request.'),
+    period_seconds: Type.Integer({ minimum: 0, description: 'Period in which each shard is verified once.' }),
+    bytes_per_second: Bytes('Rate limit in bytes per second.'),
+    shards_done: Type.Integer({ minimum: 0, description: 'Shards finished in the current or last pass.' }),
+    shards_total: Type.Integer({ minimum: 0, description: 'Shards in that pass.' }),
+    last_pass_finished_at: NullableInstant('When the last pass ended.'),
+    oldest_verified_at: NullableInstant('Oldest last verification of all sealed shards.'),
   },
-  'How far the background verification is.',
+  'Progress of the background verification.',
 );
 
 export const Readiness = namedSchema(
   'Readiness',
   {
-    ready: Type.Boolean(),
-    state: oneOf(['starting', 'loading', 'ready', 'draining', 'stopped'], "The worker's state."),
-    worker_id: Type.String(),
-    boot_id: Type.String({ description: 'New with every process: memory dies with it.' }),
+    ready: Type.Boolean({ description: 'Whether at least one model is ready and nothing blocks the worker.' }),
+    state: oneOf(['starting', 'loading', 'ready', 'draining', 'stopped'], 'State of the worker.'),
+    worker_id: Type.String({ description: 'Id of the worker.' }),
+    boot_id: Type.String({ description: "Id of the worker's process. GPU memory does not survive a restart." }),
     driver: Driver,
-    nccl_group_id: Type.Null(),
+    nccl_group_id: Type.Null({ description: 'Always null.' }),
     reasons: Type.Array(refTo(Reason), {
       description:
-        'Each thing in the way: empty where `ready`, and only there. What is lost is in the way of its own model alone, ' +
-        'and is a reason, `SHARD_LOST`, where no model is ready.',
+        'Why the worker is not ready; empty only if `ready`. A lost shard blocks only its own model. It is a reason, ' +
+        '`SHARD_LOST`, if no model is ready.',
     }),
     models: Type.Array(refTo(ModelReadiness)),
-    handles: Type.Array(refTo(StandingHandle)),
+    handles: Type.Array(refTo(ShardHandle)),
     lost: Type.Array(refTo(LostShard), {
-      description: 'Shards that a restart could not bring back, until they are committed or released.',
+      description: 'Shards that a restart could not restore. Commit or release one to remove it.',
     }),
     scrub: refTo(Scrub),
     attestation: Type.Unsafe<string | null>({
       type: ['string', 'null'],
-      description: 'With `nonce`: a compact JWS, so that the answer can be neither replayed nor forged.',
+      description:
+        'Compact JWS that binds this response to `nonce`, so that it cannot be replayed. Null without `nonce`.',
     }),
   },
-  'Which sealed shards are resident now.',
+  'Sealed shards that are resident now.',
 );
-export type ReadinessView = Static<typeof Readiness>;
+export type ReadinessJson = Static<typeof Readiness>;
 
 export const readyQuery = strictObject({
   model_ref: Type.Optional(ModelRef),
-  handles: Type.Optional(QueryBoolean('False leaves the handles out.')),
+  handles: Type.Optional(QueryBoolean('False omits the handles. Default: true.')),
   max_age_seconds: Type.Optional(
     QueryInteger(
-      'At least 1: shards whose last verification is older are verified again first. For the read-only token at most ' +
-        'once a minute; otherwise the answer is what is known, and `last_verified_at` says how old that is.',
+      'At least 1. The worker first verifies every shard whose last verification is older. For the read-only token it ' +
+        'does so at most once a minute; check `last_verified_at` for the age of the result.',
     ),
   ),
   nonce: Type.Optional(Nonce),
@@ -87,13 +88,16 @@ export type ReadyFields = Static<typeof readyQuery>;
 
 export const Liveness = namedSchema(
   'Liveness',
-  { status: oneOf(['ok'], 'The process answers.') },
-  'The process answers.',
+  { status: oneOf(['ok'], 'The process responds.') },
+  'The process responds.',
 );
 
 export const Health = namedSchema(
   'Health',
-  { ready: Type.Boolean(), reasons: Type.Array(refTo(Reason)) },
-  'Whether the worker can be given work.',
+  {
+    ready: Type.Boolean({ description: 'Whether the worker accepts work.' }),
+    reasons: Type.Array(refTo(Reason)),
+  },
+  'Whether the worker accepts work.',
 );
-export type HealthView = Static<typeof Health>;
+export type HealthJson = Static<typeof Health>;

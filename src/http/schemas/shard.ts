@@ -5,12 +5,12 @@ import { GpuDevice, ModelRef, NullableDigest, ShardId, ShardIndex, TotalShards }
 import { Bytes, Length, NullableInstant, namedSchema, oneOf, QueryInteger, strictObject } from './make.js';
 import { refTo } from './ref.js';
 
-export const Driver = oneOf(driverKinds, 'Which driver holds the memory; only `cuda` is a real GPU.');
+export const Driver = oneOf(driverKinds, 'Driver that holds the memory. Only `cuda` is a real GPU.');
 
 export const CorruptRange = namedSchema(
   'CorruptRange',
-  { offset: Bytes('Where the damage begins.'), length: Length('Bytes.') },
-  'A run of damaged bytes, to 512 KiB.',
+  { offset: Bytes('First corrupt byte.'), length: Length('Number of bytes.') },
+  'A range of corrupt bytes, to 512 KiB.',
 );
 
 export const Shard = namedSchema(
@@ -21,22 +21,22 @@ export const Shard = namedSchema(
     shard_index: ShardIndex,
     total_shards: TotalShards,
     gpu_device: GpuDevice,
-    gpu_uuid: Type.String(),
-    vram_bytes: Length("The shard's exact length."),
+    gpu_uuid: Type.String({ description: 'UUID of the GPU.' }),
+    vram_bytes: Length('Exact length of the shard in bytes.'),
     digest: NullableDigest,
     tree_digest: NullableDigest,
-    state: oneOf(shardStates, 'Where the shard is in its life.'),
-    sealed: Type.Boolean({ description: 'True in the state `sealed` alone.' }),
-    received_bytes: Bytes('How many bytes have arrived.'),
-    sealed_at: NullableInstant('When the handle was issued.'),
-    last_verified_at: NullableInstant("When the device's bytes were last found right."),
+    state: oneOf(shardStates, 'State of the shard.'),
+    sealed: Type.Boolean({ description: 'True only in the state `sealed`.' }),
+    received_bytes: Bytes('Bytes that arrived.'),
+    sealed_at: NullableInstant('When the shard was sealed.'),
+    last_verified_at: NullableInstant('Start of the last successful verification.'),
     driver: Driver,
-    simulated: Type.Boolean(),
-    corrupt_ranges: Type.Optional(Type.Array(refTo(CorruptRange), { description: 'Only where the shard is corrupt.' })),
+    simulated: Type.Boolean({ description: 'False only on a real GPU.' }),
+    corrupt_ranges: Type.Optional(Type.Array(refTo(CorruptRange), { description: 'Only if the shard is corrupt.' })),
   },
-  'A run of bytes of one model on one GPU.',
+  'A run of bytes of one model in the memory of one GPU.',
 );
-export type ShardView = Static<typeof Shard>;
+export type ShardJson = Static<typeof Shard>;
 
 export const ShardList = namedSchema(
   'ShardList',
@@ -44,45 +44,47 @@ export const ShardList = namedSchema(
     shards: Type.Array(refTo(Shard)),
     next_cursor: Type.Unsafe<string | null>({
       type: ['string', 'null'],
-      description: 'Give it as `cursor` for the next page; null on the last.',
+      description: 'Send it as `cursor` to get the next page. Null on the last page.',
     }),
   },
   'One page of shards.',
 );
-export type ShardListView = Static<typeof ShardList>;
+export type ShardListJson = Static<typeof ShardList>;
 
 export const Verification = namedSchema(
   'Verification',
   {
     shard_id: ShardId,
-    verified: Type.Boolean(),
+    verified: Type.Boolean({ description: 'Whether every check passed.' }),
     reason: Type.Unsafe<VerifyFault | null>({
       type: ['string', 'null'],
       enum: [...verifyFaults, null],
       description:
-        'Why it is not verified. `corrupt`: the bytes are right now, but were found damaged before, and the shard was ' +
-        'neither repaired nor released since.',
+        'Why the verification failed. `corrupt`: the bytes match now, but an earlier verification failed, and the shard ' +
+        'was neither repaired nor released since.',
     }),
     checks: strictObject({
-      signature: Type.Boolean({ description: 'The handle still carries our signature.' }),
-      residency: Type.Boolean({ description: "The memory is the right GPU's own and read-only." }),
-      tree_digest: Type.Boolean({ description: "The device's bytes have the sealed tree digest." }),
+      signature: Type.Boolean({ description: 'The signature of the handle is valid.' }),
+      residency: Type.Boolean({ description: "The memory is the GPU's own and read-only." }),
+      tree_digest: Type.Boolean({ description: 'The bytes in GPU memory have the sealed tree digest.' }),
     }),
-    bytes: Bytes('How many bytes were hashed.'),
-    duration_ms: Type.Number({ minimum: 0 }),
+    bytes: Bytes('Bytes that were hashed.'),
+    duration_ms: Type.Number({ minimum: 0, description: 'Duration of the verification.' }),
     corrupt_ranges: Type.Array(refTo(CorruptRange)),
   },
-  "What a look at the device's bytes found.",
+  'The result of a verification.',
 );
-export type VerificationView = Static<typeof Verification>;
+export type VerificationJson = Static<typeof Verification>;
 
 export const shardParams = strictObject({ shard_id: { ...ShardId, examples: ['llama-0'] } });
 
 export const shardsQuery = strictObject({
   model_ref: Type.Optional(ModelRef),
-  state: Type.Optional(oneOf(shardStates, 'Only shards in this state.')),
-  limit: Type.Optional(QueryInteger('How many at most: 1 to 1000, 100 where it is not given.')),
-  cursor: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9_=-]{1,512}$', description: 'From `next_cursor`.' })),
+  state: Type.Optional(oneOf(shardStates, 'Return only shards in this state.')),
+  limit: Type.Optional(QueryInteger('Shards per page, 1 to 1000. Default: 100.')),
+  cursor: Type.Optional(
+    Type.String({ pattern: '^[A-Za-z0-9_=-]{1,512}$', description: 'The `next_cursor` of the previous page.' }),
+  ),
 });
 
-export const EmptyBody = namedSchema('Nothing', {}, 'No body is needed; an empty object is allowed.');
+export const EmptyBody = namedSchema('EmptyBody', {}, 'An empty object. The body may be omitted.');
