@@ -1,4 +1,9 @@
-import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
+import fastify, {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyServerOptions,
+  LogController,
+} from 'fastify';
 import type { Config } from '../config/load.js';
 import type { Residency } from '../residency/residency.js';
 import { schemaError } from './errors/to_worker_error.js';
@@ -14,7 +19,8 @@ import { contentTypeConstraint } from './routes/content_type_constraint.js';
 import { keyRoutes } from './routes/keys.js';
 import { probeRoutes } from './routes/probes.js';
 import { components } from './schemas/index.js';
-import { answerClientError, createHttpServer } from './server/http_server.js';
+import { answerClientError } from './server/client_error.js';
+import { createHttpServer } from './server/http_server.js';
 import type { TlsServers } from './server/tls_server.js';
 import { v1 } from './v1.js';
 
@@ -22,39 +28,20 @@ export interface AppOptions {
   readonly residency: Residency;
   readonly config: Config;
   readonly logger: FastifyBaseLogger;
-  /** Who may come in; by default those with the tokens of the configuration. */
+  /** The valid tokens; by default those of the configuration. */
   readonly credentials?: Tokens;
-  /** Speaks TLS where it is given. */
+  /** Serves HTTPS; without it plain HTTP. */
   readonly tls?: TlsServers | undefined;
 }
 
-/**
- * Puts the HTTP worker together. It is ready for `listen` or `inject`; the residency is started and stopped by its
- * owner.
- */
+/** Composes the HTTP API, ready for `listen` or `inject`. The caller starts and stops the residency. */
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
-  const { residency, config, logger, tls } = options;
-  const credentials = options.credentials ?? new Tokens(tokensOf(config));
+  const { residency, config } = options;
+  const tokens = options.credentials ?? new Tokens(tokensOf(config));
   const app: FastifyInstance = fastify({
-    serverFactory: (handler) =>
-      createHttpServer(handler, {
-        headersTimeoutMs: config.headersTimeoutSeconds * 1000,
-        ...(tls === undefined ? {} : { create: tls.create }),
-      }),
-    // Fastify makes no server of its own; it says in the addresses that it gives what is spoken there.
-    ...(tls === undefined ? {} : ({ https: {} } as object)),
-    clientErrorHandler: answerClientError,
+    ...serverOptions(options),
+    ...validationOptions,
     frameworkErrors: (_error, request, reply) => reroute(app, request, reply),
-    loggerInstance: logger,
-    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
-    childLoggerFactory: requestLogger,
-    genReqId: newRequestId,
-    return503OnClosing: false,
-    routerOptions: { maxParamLength: 1024 },
-    schemaErrorFormatter: schemaError,
-    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false } },
-    // Compiling a serializer for every answer costs more at start than they would ever save.
-    schemaController: { compilersFactory: { buildSerializer: () => () => JSON.stringify } },
   });
   app.addConstraintStrategy(contentTypeConstraint);
   for (const component of components) app.addSchema(component);
@@ -69,7 +56,31 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
 
   await app.register(probeRoutes, { residency, config });
   await app.register(keyRoutes, { residency });
-  await app.register(v1, { prefix: '/v1', residency, config, credentials });
+  await app.register(v1, { prefix: '/v1', residency, config, tokens });
   await app.ready();
   return app;
 }
+
+const serverOptions = ({ config, logger, tls }: AppOptions): FastifyServerOptions => ({
+  serverFactory: (handler) =>
+    createHttpServer(handler, {
+      headersTimeoutMs: config.headersTimeoutSeconds * 1000,
+      ...(tls === undefined ? {} : { create: tls.create }),
+    }),
+  // Makes Fastify print https addresses. It does not create a server, because of the serverFactory.
+  ...(tls === undefined ? {} : { https: {} }),
+  clientErrorHandler: answerClientError,
+  return503OnClosing: false,
+  loggerInstance: logger,
+  logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
+  childLoggerFactory: requestLogger,
+  genReqId: newRequestId,
+});
+
+const validationOptions: FastifyServerOptions = {
+  routerOptions: { maxParamLength: 1024 },
+  schemaErrorFormatter: schemaError,
+  ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false } },
+  // Compiled serializers would cost more at start than they save later.
+  schemaController: { compilersFactory: { buildSerializer: () => () => JSON.stringify } },
+};

@@ -13,16 +13,25 @@ import type { RouteOptions } from './routes/route_options.js';
 import { shardRoutes } from './routes/shards.js';
 import { uploadRoutes } from './routes/upload.js';
 
-/**
- * Everything under `/v1`: who may come in, how often, and the routes. A path that is not there asks for a token too.
- */
+const routes = [
+  planRoutes,
+  reservationRoutes,
+  commitRoutes,
+  uploadRoutes,
+  shardRoutes,
+  handleRoutes,
+  readyRoutes,
+  deviceRoutes,
+];
+
+/** Everything under `/v1`: rate limit, authentication, load shedding, routes. Unknown paths need a token too. */
 export async function v1(
   app: FastifyInstance,
-  { residency, config, credentials }: RouteOptions & { readonly credentials: Tokens },
+  { residency, config, tokens }: RouteOptions & { readonly tokens: Tokens },
 ): Promise<void> {
   await app.register(rateLimits, { requestsPerSecond: config.requestsPerSecond });
   await app.register(auth, {
-    credentials,
+    tokens,
     onFailure: (fingerprint, request) => residency.authFailed(fingerprint, request.ip, request.id),
   });
   await app.register(pressure, {});
@@ -33,16 +42,5 @@ export async function v1(
   app.setNotFoundHandler((request) => {
     throw noRoute(request);
   });
-
-  const routes = [
-    planRoutes,
-    reservationRoutes,
-    commitRoutes,
-    uploadRoutes,
-    shardRoutes,
-    handleRoutes,
-    readyRoutes,
-    deviceRoutes,
-  ];
   for (const plugin of routes) await app.register(plugin, { residency, config });
 }
