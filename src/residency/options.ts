@@ -2,13 +2,13 @@ import type { DriverKind } from '../seal/handle.js';
 import type { SealAlgorithm } from '../seal/key.js';
 import type { DriverOptions } from '../vram/driver.js';
 
-/** What the sealing service is made with; every value is validated already. */
+/** The options of the residency service. Every value is already validated. */
 export interface ResidencyOptions {
   readonly workerId: string;
-  /** The bytes that the seal key is derived from, or that hold it; not kept. */
+  /** The key, or the secret that the key is derived from. Not kept. */
   readonly sealSecret: Uint8Array;
   readonly sealAlgorithm: SealAlgorithm;
-  /** How long a seal key that was replaced still verifies. */
+  /** How long a previous seal key still verifies. */
   readonly keyGraceSeconds: number;
   readonly driverKind: DriverKind;
   readonly libraryPath: DriverOptions['libraryPath'];
@@ -16,27 +16,27 @@ export interface ResidencyOptions {
   readonly kernelsPath: DriverOptions['kernelsPath'];
   readonly maxModelBytes: number;
   readonly commitSlots: number;
-  /** Admitted commits that may wait for a slot. */
+  /** How many admitted commits may wait for a slot. */
   readonly commitQueue: number;
   readonly driverTimeoutSeconds: DriverOptions['driverTimeoutSeconds'];
-  /** Devices to use; undefined: all. */
+  /** The devices to use; undefined for all. */
   readonly gpuDevices: readonly number[] | undefined;
-  /** Where commits by reference read; undefined: they are refused. */
+  /** The directory of commits by reference; undefined refuses them. */
   readonly modelDir: string | undefined;
   readonly auditLog: string | undefined;
-  /** An audit log's file that would grow beyond is put aside, and a new one goes on. */
+  /** The audit log is rotated before a file grows beyond this. */
   readonly auditMaxBytes: number;
-  /** The clock that reservations go by, in milliseconds; the process's monotonic one where it is not given. */
+  /** The clock of reservations, in milliseconds. Default: the monotonic clock of the process. */
   readonly monotonicMs?: () => number;
-  /** How often sealed shards are verified in the background, in seconds; 0: never. */
+  /** How often sealed shards are verified in the background; 0 disables it. */
   readonly scrubSeconds: number;
   readonly scrubBytesPerSecond: number;
-  /** Milliseconds to wait after each failed repair of a shard; after the last it is given up. */
+  /** Delays after each failed repair of a shard. After the last there is no retry. */
   readonly repairBackoffMs?: readonly number[];
-  /** Where the shards are listed that a later process is to have again; undefined: nowhere. */
+  /** The file that lists the shards to restore; undefined for none. */
   readonly manifest: string | undefined;
-  /** Where is told what nobody asked for. */
+  /** Logs background events. */
   readonly log?: (level: 'info' | 'error', message: string, fields: Readonly<Record<string, unknown>>) => void;
-  /** Told once when the driver is lost, or does not answer any more: only a new process helps. */
+  /** Called once if the driver is lost or hangs. Only a new process can recover. */
   readonly onLost: (error: Error) => void;
 }

@@ -1,9 +1,10 @@
 import type { Actor } from '../audit/actor.js';
 import { WorkerError } from '../errors.js';
+import type { DriverKind } from '../seal/handle.js';
 import { sealKeyOf } from '../seal/key.js';
 import { Driver } from '../vram/driver.js';
 import { type Admission, admit } from './commit/admission.js';
-import { commitFile } from './commit/from_file.js';
+import { commitFile, type FileCommit } from './commit/from_file.js';
 import { slotsPerCommit } from './commit/ingest.js';
 import type { CommitRequest, CommitResult } from './commit/request.js';
 import type { Restore } from './commit/restore.js';
@@ -13,231 +14,235 @@ import { Scrubber } from './integrity/scrubber.js';
 import { Verifier } from './integrity/verifier.js';
 import type { ResidencyOptions } from './options.js';
 import { type PlanReport, type PlanRequest, plan } from './plan/plan.js';
-import { release, releaseAll } from './release.js';
+import { closeAudit, release, releaseAll } from './release.js';
 import type { DeviceSnapshot } from './state/device_memory.js';
+import type { WorkerPhase } from './state/lifecycle.js';
+import type { ResidencyObserver } from './state/observer.js';
 import type { ReservationSnapshot } from './state/reservations.js';
 import type { ShardFilter, ShardPage } from './state/shards.js';
-import { type DriverKind, type ResidencyObserver, Signer, silent, type WorkerPhase } from './state/signer.js';
-import type { ShardSnapshot, VerifyReport } from './state/snapshot.js';
+import { Signer } from './state/signer.js';
+import type { ShardSnapshot } from './state/snapshot.js';
+import type { VerifyReport } from './state/verify_report.js';
 import { WorkerState } from './state/worker_state.js';
 import { type Health, healthOf } from './status/blockers.js';
 import { type ReadyQuery, type ReadyReport, readyFacts, readyReport } from './status/readiness.js';
 import { type ResidencyStats, statsOf } from './status/stats.js';
 
 /**
- * The sealing service: puts shards into device memory, proves them, and says what is here. The one door of this floor.
- * Every method throws `WorkerError` and nothing else on purpose.
+ * The residency service: puts shards into device memory, proves them, and says what is resident. This facade is the only
+ * class of the layer that others use. Its methods throw `WorkerError`.
  */
 export class Residency {
-  observer: ResidencyObserver = silent;
-  /** The key that signs, and how another takes its place. */
+  /** Rotates the seal key. */
   readonly sealKey: KeyRotation;
-  readonly #inventory: WorkerState;
-  readonly #verifications: Verifier;
+  readonly #worker: WorkerState;
+  readonly #verifier: Verifier;
   readonly #scrubber: Scrubber;
-  readonly #sweeper: NodeJS.Timeout;
-  #restart: Restore | undefined;
+  readonly #ticker: NodeJS.Timeout;
+  #restore: Restore | undefined;
 
   constructor(options: ResidencyOptions) {
     const key = sealKeyOf(options.sealAlgorithm, options.sealSecret, options.workerId);
-    const worker = new Signer(options.workerId, options.driverKind, key);
-    this.#inventory = new WorkerState(worker, options);
-    this.sealKey = new KeyRotation(this.#inventory);
-    this.#verifications = new Verifier(this.#inventory, () => this.observer);
-    this.#scrubber = new Scrubber(this.#inventory, this.#verifications);
-    this.#sweeper = setInterval(() => {
-      this.#inventory.tick();
+    this.#worker = new WorkerState(new Signer(options.workerId, options.driverKind, key), options);
+    this.sealKey = new KeyRotation(this.#worker);
+    this.#verifier = new Verifier(this.#worker);
+    this.#scrubber = new Scrubber(this.#worker, this.#verifier);
+    this.#ticker = setInterval(() => {
+      this.#worker.tick();
       this.sealKey.tick();
     }, 1000).unref();
   }
 
   /**
-   * Brings the devices up. Until it resolves every request is refused with STARTING; shards of an earlier process are
-   * restored afterwards. @throws ManifestError, VramError
+   * Opens the audit log, the manifest and the devices. Until it resolves, requests are refused with STARTING. Shards of
+   * the previous process are restored afterwards. @throws ManifestError, VramError
    */
   async start(): Promise<void> {
-    const { options, audit, signer } = this.#inventory;
+    const { options, audit, signer, driverHealth } = this.#worker;
     await audit.open();
     if (options.manifest !== undefined) {
-      const { openRestore: openRestart } = await import('./commit/restore.js');
-      this.#restart = openRestart(options.manifest, this.#inventory, () => this.observer);
+      const { openRestore } = await import('./commit/restore.js');
+      this.#restore = openRestore(options.manifest, this.#worker);
     }
-    const slots = options.commitSlots + (this.#restart?.slots ?? 0);
+    const slots = options.commitSlots + (this.#restore?.slots ?? 0);
     const driver = await Driver.open({
       ...options,
       maxAllocationBytes: options.maxModelBytes,
       stagingSlots: slots * slotsPerCommit,
-      onHang: (error) => this.#inventory.driverHealth.markLost(error),
+      onHang: (error) => driverHealth.markLost(error),
     });
     try {
-      await this.#inventory.adopt(driver);
+      await this.#worker.adopt(driver);
     } catch (error) {
       await driver.close();
       throw error;
     }
+    // The worker starts even if the audit log cannot be written. Until it can, changes are refused and `ready` says why.
     const fields = { worker_id: signer.workerId, boot_id: signer.bootId, driver: signer.driver };
-    // A log that can't be written is no reason not to start: until it can, every mutation is refused and ready says why.
     audit.appendBestEffort('WorkerStarted', 'info', fields);
-    this.#restart?.begin();
+    this.#restore?.begin();
     this.#scrubber.start();
   }
 
-  get state(): WorkerPhase {
-    return this.#inventory.state;
+  get phase(): WorkerPhase {
+    return this.#worker.lifecycle.phase;
   }
 
-  /** Whether the driver is lost: only a new process helps. */
-  get lost(): boolean {
-    return this.#inventory.driverHealth.lossError !== undefined;
+  /** The driver is lost. Only a new process can recover. */
+  get isLost(): boolean {
+    return this.#worker.lifecycle.lossError !== undefined;
   }
 
   get driver(): DriverKind {
-    return this.#inventory.signer.driver;
+    return this.#worker.signer.driver;
   }
 
   get simulated(): boolean {
-    return this.#inventory.signer.simulated;
+    return this.#worker.signer.simulated;
   }
 
-  /** Changes whenever `ready` without a nonce may answer differently. */
+  /** Changes whenever `ready` without a nonce could answer differently. */
   get revision(): string {
-    return `${this.#inventory.signer.bootId}.${this.#inventory.revision}`;
+    return `${this.#worker.signer.bootId}.${this.#worker.lifecycle.revision}`;
   }
 
-  /** Says where a model fits, and holds the memory if that is asked. What does not fit is an answer, not an error. */
+  /** Receives the outcome of each operation from now on. */
+  observe(observer: ResidencyObserver): void {
+    this.#worker.observer = observer;
+  }
+
+  /** Says whether and where a model fits, and reserves the memory if asked. A model that does not fit is an answer. */
   plan(request: PlanRequest): PlanReport {
-    return plan(this.#inventory, request);
+    return plan(this.#worker, request);
   }
 
   /** @throws WorkerError NOT_FOUND, RESERVATION_EXPIRED, AUDIT_UNAVAILABLE */
   renewReservation(reservationId: string, ttlSeconds?: number): ReservationSnapshot {
-    this.#inventory.requireReservation(reservationId);
-    return this.#inventory.reservations.renew(reservationId, ttlSeconds);
+    this.#requireReservation(reservationId);
+    return this.#worker.reservations.renew(reservationId, ttlSeconds);
   }
 
   /** @throws WorkerError NOT_FOUND, RESERVATION_EXPIRED, AUDIT_UNAVAILABLE */
   dropReservation(reservationId: string): void {
-    this.#inventory.requireReservation(reservationId);
-    this.#inventory.reservations.drop(reservationId);
+    this.#requireReservation(reservationId);
+    this.#worker.reservations.drop(reservationId);
   }
 
-  /** Decides a commit whose bytes the caller brings. See `admit`. */
+  /** Admits a commit whose bytes the caller delivers. See `admit`. */
   admit(request: CommitRequest, actor: Actor): Admission {
-    return admit(this.#inventory, request, () => this.observer, actor);
+    return admit(this.#worker, request, actor);
   }
 
-  /** Commits a file below the model directory; its length is the shard's. `signal` gives the commit up. */
-  commitFile(
-    request: Omit<CommitRequest, 'vramBytes'>,
-    path: string,
-    actor: Actor,
-    signal?: AbortSignal,
-  ): Promise<CommitResult> {
-    return commitFile(this.#inventory, request, path, () => this.observer, actor, signal);
+  /** Commits a file of the model directory. See `commitFile`. */
+  commitFile(commit: FileCommit): Promise<CommitResult> {
+    return commitFile(this.#worker, commit);
   }
 
   /** @throws WorkerError NOT_FOUND */
   shard(shardId: string): ShardSnapshot {
-    this.#inventory.requireStarted();
-    return this.#inventory.shards.require(shardId).snapshot();
+    this.#worker.lifecycle.requireStarted();
+    return this.#worker.shards.require(shardId).snapshot();
   }
 
   shards(filter: ShardFilter): ShardPage {
-    this.#inventory.requireStarted();
-    return this.#inventory.shards.page(filter);
+    this.#worker.lifecycle.requireStarted();
+    return this.#worker.shards.page(filter);
   }
 
-  /** Digests the shard's bytes on the device now. @throws WorkerError NOT_FOUND, SHARD_BUSY, CUDA_ERROR, AUDIT_UNAVAILABLE */
+  /** Digests a shard's bytes on the device now. @throws WorkerError NOT_FOUND, SHARD_BUSY, CUDA_ERROR, AUDIT_UNAVAILABLE */
   async verify(shardId: string, actor: Actor): Promise<VerifyReport> {
-    this.#inventory.requireStarted();
-    return this.#verifications.run(this.#inventory.shards.require(shardId), actor);
+    this.#worker.lifecycle.requireStarted();
+    return this.#verifier.run(this.#worker.shards.require(shardId), actor);
   }
 
-  /**
-   * Wipes and frees a shard, or forgets a lost one; waits for a verification.
-   * @throws WorkerError NOT_FOUND, SHARD_BUSY, CUDA_ERROR, AUDIT_UNAVAILABLE
-   */
+  /** Wipes and frees a shard, or forgets a lost one. See `release`. */
   release(shardId: string, actor: Actor): Promise<void> {
-    return release(this.#inventory, shardId, actor);
+    return release(this.#worker, shardId, actor);
   }
 
-  /** Attests what is here; verifies first what is older than the query allows. */
+  /** Attests which shards are resident. First verifies those that are older than the query allows. */
   async ready(query: ReadyQuery): Promise<ReadyReport> {
-    const { modelRef, maxAgeSeconds } = query;
+    const { modelRef, maxAgeSeconds, actor, limited = false } = query;
     const unverified =
-      maxAgeSeconds === undefined ? [] : await this.#verifications.refresh(modelRef, maxAgeSeconds, query);
-    return readyReport(readyFacts(this.#inventory, modelRef, unverified, this.#scrubber.status), query);
+      maxAgeSeconds === undefined
+        ? []
+        : await this.#verifier.refresh({ modelRef, maxAgeSeconds, actor, limited });
+    return readyReport(readyFacts(this.#worker, modelRef, unverified, this.#scrubber.status), query);
   }
 
-  /** Whether a handle is authentic and the one that stands now. */
+  /** Whether a handle is authentic and current. */
   verifyHandle(handle: string): HandleVerdict {
-    return checkHandle(handle, this.#inventory);
+    return checkHandle(handle, this.#worker);
   }
 
   devices(): DeviceSnapshot[] {
-    this.#inventory.requireStarted();
-    this.#inventory.reservations.sweep();
-    return [...this.#inventory.devices.values()].map((device) => device.snapshot());
+    this.#worker.lifecycle.requireStarted();
+    this.#worker.reservations.dropExpired();
+    return [...this.#worker.devices.values()].map((device) => device.snapshot());
   }
 
-  /** Whether the worker can be given work; an empty one can. */
+  /** Whether the worker can be given work. An empty worker can. */
   health(): Health {
-    return healthOf(this.#inventory);
+    return healthOf(this.#worker);
   }
 
   stats(): ResidencyStats {
-    this.#inventory.reservations.sweep();
-    return statsOf(this.#inventory, this.#scrubber.status);
+    this.#worker.reservations.dropExpired();
+    return statsOf(this.#worker, this.#scrubber.status);
   }
 
-  /** A token was replaced; the one before it opens nothing any more. */
+  /** Records that a token was replaced. */
   tokenReplaced(role: string): void {
-    this.#inventory.audit.appendBestEffort('TokenReplaced', 'warning', { role });
+    this.#worker.audit.appendBestEffort('TokenReplaced', 'warning', { role });
   }
 
-  /** Somebody came without the right token; only a fingerprint of what they brought is kept. */
+  /** Records a failed authentication. `fingerprint` identifies the token without revealing it. */
   authFailed(fingerprint: string, remoteAddress: string, requestId: string): void {
-    this.#inventory.authFailures.add(fingerprint, remoteAddress, requestId);
+    this.#worker.authFailures.add(fingerprint, remoteAddress, requestId);
   }
 
-  /** Stops verifying in the background, or goes on with it. What somebody asks for is verified all the same. */
+  /** Pauses or resumes scrubbing. Verifications that a client requests still run. */
   pauseScrub(paused: boolean): void {
     this.#scrubber.pause(paused);
   }
 
-  /** From here on nothing new is admitted and `ready` is false; what is under way goes on. */
+  /** Admits nothing new from now on; `ready` is false. Work in progress continues. */
   drain(): void {
-    if (this.state !== 'stopped') this.#inventory.state = 'draining';
-    this.#inventory.bumpRevision();
+    const { lifecycle } = this.#worker;
+    if (lifecycle.phase !== 'stopped') lifecycle.beginDraining();
     this.#scrubber.stop();
-    this.#restart?.stop();
+    this.#restore?.stop();
   }
 
-  get commitsUnderWay(): number {
-    return this.#inventory.ingests.size;
+  get commitsInProgress(): number {
+    return this.#worker.ingests.size;
   }
 
-  /** Ends the commits still on their way in, with DRAINING; those whose bytes have all come are sealed first. */
+  /** Ends the commits in progress with DRAINING. Those whose bytes all arrived are sealed first. */
   async abortCommits(): Promise<void> {
-    const reason = new WorkerError('DRAINING', 'the worker is shutting down', { retryAfterMs: 5000 });
-    await Promise.allSettled([...this.#inventory.ingests].map((intake) => intake.stop(reason)));
+    const reason = new WorkerError('DRAINING', 'The worker is shutting down', { retryAfterMs: 5000 });
+    await Promise.allSettled([...this.#worker.ingests].map((ingest) => ingest.stop(reason)));
   }
 
-  /** Stops without a driver: nothing can be wiped any more. */
+  /** Stops without the driver: no memory can be wiped. */
   abandon(): void {
-    clearInterval(this.#sweeper);
-    this.#inventory.noteStop();
+    clearInterval(this.#ticker);
+    closeAudit(this.#worker);
   }
 
-  /** Wipes and frees everything, and lets the devices go. @throws VramError when something could not be wiped */
+  /** Wipes and frees every shard, and closes the driver. @throws VramError if some memory could not be wiped */
   async stop(): Promise<void> {
-    const inventory = this.#inventory;
-    clearInterval(this.#sweeper);
-    const started = inventory.state !== 'starting';
+    clearInterval(this.#ticker);
+    const { lifecycle } = this.#worker;
+    const hadDevices = lifecycle.phase !== 'starting';
     this.drain();
-    inventory.state = 'stopped';
-    inventory.bumpRevision();
+    lifecycle.stop();
     await this.abortCommits();
-    if (started) await releaseAll(inventory);
+    if (hadDevices) await releaseAll(this.#worker);
+  }
+
+  #requireReservation(reservationId: string): void {
+    this.#worker.reservations.require(reservationId);
+    this.#worker.requireAudit();
   }
 }

@@ -1,204 +1,82 @@
 import type { Actor } from '../../audit/actor.js';
-import type { AuditEvent, AuditFields } from '../../audit/event.js';
-import { type ErrorCode, WorkerError } from '../../errors.js';
-import type { Load, LoadResult } from '../../vram/load.js';
-import type { CommitSlot } from '../state/commit_queue.js';
-import type { DeviceMemory, MemoryClaim } from '../state/device_memory.js';
-import { Shard } from '../state/shard.js';
-import type { ResidencyObserver } from '../state/signer.js';
+import { WorkerError } from '../../errors.js';
+import { placeOne } from '../plan/placement.js';
+import type { CommitQueue, CommitSlot } from '../state/commit_queue.js';
+import { MemoryGrant } from '../state/memory_grant.js';
 import type { WorkerState } from '../state/worker_state.js';
 import { Ingest, type IngestTarget } from './ingest.js';
-import { type CommitRequest, type CommitResult, matchRetry, type RetryMatch } from './request.js';
-import { openShard, sealShard } from './seal.js';
+import { type CommitRequest, type CommitResult, matchRetry, resultOf } from './request.js';
+import { conflictOf, RetryComparison } from './retry_comparison.js';
+import { ShardCommit } from './shard_commit.js';
 
-/** What became of a commit that was not refused. */
+/** The outcome of an admitted commit. */
 export type Admission =
-  /** The shard is here, the same: its handle stands, and the body is not needed. */
-  | { readonly kind: 'standing'; readonly result: CommitResult }
-  /** The body is needed: for a new shard, or to be compared with the one that is here. */
-  | { readonly kind: 'intake'; readonly intake: Ingest };
-
-interface Taken {
-  readonly memory: DeviceMemory;
-  readonly claim: MemoryClaim;
-  readonly giveBack: () => void;
-}
+  /** The same shard is already sealed. Its handle is current, and the body is not needed. */
+  | { readonly kind: 'existing'; readonly result: CommitResult }
+  /** The body is needed, for a new shard or to compare it with the existing one. */
+  | { readonly kind: 'ingest'; readonly ingest: Ingest };
 
 /**
- * Decides a commit at once: refuses in the order 400, 404/410, 413, 409, 507, 429, 503, or takes the memory and a place
- * in the queue. Nothing awaits in here, so no other request can come between a decision and what it takes.
+ * Admits a commit or refuses it, in the order 400, 404/410, 413, 409, 507, 429, 503. An admitted commit holds its memory
+ * and a place in the queue. This function does not await, so no other request can come between the decision and what it
+ * takes.
+ * @throws WorkerError with the code of the first refusal
  */
 export function admit(
-  inventory: WorkerState,
+  worker: WorkerState,
   request: CommitRequest,
-  observer: () => ResidencyObserver,
   actor: Actor,
-  turns = inventory.commitQueue,
+  queue: CommitQueue = worker.commitQueue,
 ): Admission {
-  inventory.requireStarted();
-  const standing = inventory.shards.get(request.shardId);
-  const like: RetryMatch = standing?.state === 'sealed' ? matchRetry(standing, request) : 'other';
-  if (request.gpuDevice !== undefined) inventory.device(request.gpuDevice);
-  if (request.reservationId !== undefined && like === 'other') inventory.reservations.require(request.reservationId);
-  if (request.vramBytes > inventory.options.maxModelBytes) {
-    throw new WorkerError('MODEL_TOO_LARGE', `a shard may have up to ${inventory.options.maxModelBytes} bytes`);
-  }
-  if (standing !== undefined) {
-    if (like === 'same') return { kind: 'standing', result: resultOf(standing, false) };
-    if (like === 'unknown')
-      return begin(inventory, inventory.commitQueue.acquire(), compare(inventory, standing, request));
-    throw refusalOf(standing);
-  }
+  worker.lifecycle.requireStarted();
+  const existing = worker.shards.get(request.shardId);
+  const match = existing?.state === 'sealed' ? matchRetry(existing, request) : 'conflict';
+  if (request.gpuDevice !== undefined) worker.device(request.gpuDevice);
+  if (request.reservationId !== undefined && match === 'conflict') worker.reservations.require(request.reservationId);
+  requireSize(request.vramBytes, worker.options.maxModelBytes);
+  if (existing === undefined) return admitNew(worker, request, actor, queue);
+  const { seal } = existing;
+  if (seal === undefined || match === 'conflict') throw conflictOf(existing);
+  if (match === 'identical') return { kind: 'existing', result: resultOf(existing, seal.handle, false) };
+  return ingest(worker, worker.commitQueue.acquire(), new RetryComparison(worker, request, existing, seal));
+}
 
-  const taken = takeMemory(inventory, request);
+function admitNew(worker: WorkerState, request: CommitRequest, actor: Actor, queue: CommitQueue): Admission {
+  const grant = takeMemory(worker, request);
+  let slot: CommitSlot | undefined;
   try {
-    const turn = turns.acquire();
-    try {
-      inventory.requireOpen();
-    } catch (error) {
-      turn.cancel(error);
-      turn.release();
-      throw error;
-    }
-    return begin(inventory, turn, receive(inventory, request, taken, observer, actor));
+    slot = queue.acquire();
+    worker.lifecycle.requireOpen();
+    return ingest(worker, slot, new ShardCommit(worker, request, grant, actor));
   } catch (error) {
-    taken.giveBack();
+    slot?.cancel(error);
+    slot?.release();
+    grant.release();
     throw error;
   }
 }
 
-function begin(inventory: WorkerState, turn: CommitSlot, purpose: IngestTarget): Admission {
-  const intake: Ingest = new Ingest(turn, inventory.driver.staging, {
-    ...purpose,
-    ended: (error) => {
-      inventory.ingests.delete(intake);
-      purpose.ended(error);
-    },
-  });
-  inventory.ingests.add(intake);
-  return { kind: 'intake', intake };
+function requireSize(vramBytes: number, maxBytes: number): void {
+  if (vramBytes <= maxBytes) return;
+  throw new WorkerError('MODEL_TOO_LARGE', `The shard is larger than the limit of ${maxBytes} bytes`);
 }
 
-function refusalOf(record: Shard): WorkerError {
-  if (record.state === 'sealed') return new WorkerError('SHARD_CONFLICT', 'another shard has this shard_id');
-  if (record.state === 'corrupt') return new WorkerError('SHARD_CONFLICT', 'the shard is corrupt: release it first');
-  return new WorkerError('SHARD_BUSY', `the shard is ${record.state}`, { retryAfterMs: 1000 });
+function ingest(worker: WorkerState, slot: CommitSlot, target: IngestTarget): Admission {
+  const ingest: Ingest = new Ingest(slot, worker.driver.staging, target, () => worker.ingests.delete(ingest));
+  worker.ingests.add(ingest);
+  return { kind: 'ingest', ingest };
 }
 
-function takeMemory(inventory: WorkerState, request: CommitRequest): Taken {
+function takeMemory(worker: WorkerState, request: CommitRequest): MemoryGrant {
   const { reservationId, gpuDevice, vramBytes } = request;
   if (reservationId === undefined) {
-    inventory.reservations.sweep();
-    const memory = inventory.placeOne(gpuDevice);
-    const claim = memory.claim(vramBytes);
-    return { memory, claim, giveBack: () => claim.release() };
+    worker.reservations.dropExpired();
+    const memory = gpuDevice === undefined ? placeOne([...worker.devices.values()]) : worker.device(gpuDevice);
+    return new MemoryGrant(memory, memory.claim(vramBytes));
   }
-  const reserved = inventory.reservations.deviceOf(reservationId, request);
+  const reserved = worker.reservations.deviceOf(reservationId, request);
   if (gpuDevice !== undefined && gpuDevice !== reserved) {
-    throw new WorkerError('SHARD_CONFLICT', `the reservation holds this shard's memory on device ${reserved}`);
+    throw new WorkerError('SHARD_CONFLICT', `The reservation holds the memory of this shard on GPU device ${reserved}`);
   }
-  const { claim, giveBack } = inventory.reservations.take(reservationId, request, vramBytes);
-  return { memory: inventory.device(reserved), claim, giveBack };
+  return worker.reservations.take(reservationId, request, vramBytes);
 }
-
-/** Refusals that say something of the memory, or of the driver, and not of the client. */
-const violations = new Map<ErrorCode, AuditEvent>([
-  ['POLICY_VIOLATION', 'PolicyViolation'],
-  ['SEAL_VERIFICATION_FAILED', 'SealVerificationFailed'],
-]);
-
-const expectedOf = ({ expectedDigest, expectedTreeDigest }: CommitRequest): AuditFields => ({
-  expected_digest: expectedDigest ?? null,
-  expected_tree_digest: expectedTreeDigest ?? null,
-});
-
-/** A new shard: present from now on, `receiving`. */
-function receive(
-  inventory: WorkerState,
-  request: CommitRequest,
-  taken: Taken,
-  observer: () => ResidencyObserver,
-  actor: Actor,
-): IngestTarget {
-  const started = performance.now();
-  const { memory, claim, giveBack } = taken;
-  const { vramBytes } = request;
-  const returnMemory = () => {
-    claim.release();
-    if (!sealed) giveBack();
-  };
-  const record = new Shard(request, vramBytes, memory, returnMemory, request.source);
-  let allocated = false;
-  let sealed = false;
-  let undone = false;
-  inventory.shards.add(record);
-  inventory.bumpRevision();
-  return {
-    totalBytes: vramBytes,
-    async open(): Promise<Load> {
-      inventory.appendRequired('VramAllocated', record, expectedOf(request), actor);
-      allocated = true;
-      const load = await openShard(record, request, inventory.driver);
-      claim.markAllocated();
-      return load;
-    },
-    progress(receivedBytes: number): void {
-      record.receivedBytes = receivedBytes;
-    },
-    async complete(received: LoadResult, signal: AbortSignal): Promise<CommitResult> {
-      record.phase = { state: 'sealing' };
-      inventory.bumpRevision();
-      const seal = await sealShard(record, request, received, inventory.signer, signal);
-      const { jti, digest, treeDigest } = seal;
-      inventory.appendRequired('VramSealed', record, { jti, digest, tree_digest: treeDigest }, actor);
-      inventory.lostShards.remember(record, seal);
-      sealed = true;
-      claim.trim();
-      record.phase = { state: 'sealed', seal };
-      inventory.bumpRevision();
-      return resultOf(record, true);
-    },
-    async undo(error: unknown): Promise<void> {
-      undone = true;
-      claim.markReleasing();
-      if (allocated) inventory.appendBestEffort('VramDeallocated', 'info', record, { reason: outcomeOf(error) }, actor);
-      // A driver that can not free leaves the shard `releasing`, where it is seen and can be released again.
-      await inventory.discard(record).catch(() => undefined);
-    },
-    ended(error: unknown): void {
-      if (undone) inventory.reportDriverError(error);
-      const event = error instanceof WorkerError ? violations.get(error.code) : undefined;
-      if (event !== undefined) inventory.appendBestEffort(event, 'critical', record, { detail: String(error) }, actor);
-      observer().committed(outcomeOf(error), vramBytes, (performance.now() - started) / 1000);
-    },
-  };
-}
-
-/** A retry whose bytes must be read to know whether they are the same: digested on the host, put nowhere. */
-function compare(inventory: WorkerState, standing: Shard, request: CommitRequest): IngestTarget {
-  // Where the seal has no flat digest, one that the client expects can only be held against what comes now.
-  const flat = request.expectedDigest !== undefined && standing.seal?.digest === null;
-  return {
-    totalBytes: request.vramBytes,
-    open: () => inventory.driver.hostLoad(request.vramBytes, { flat, tree: true }),
-    progress: () => undefined,
-    complete: async (received) => {
-      const same = received.tree === standing.seal?.treeDigest && (!flat || received.flat === request.expectedDigest);
-      if (standing.state !== 'sealed' || inventory.shards.get(request.shardId) !== standing || !same) {
-        throw refusalOf(standing);
-      }
-      return resultOf(standing, false);
-    },
-    undo: async () => undefined,
-    ended: () => undefined,
-  };
-}
-
-function resultOf(record: Shard, created: boolean): CommitResult {
-  if (record.seal === undefined) throw new WorkerError('INTERNAL', 'only a sealed shard has a handle');
-  return { created, handle: record.seal.handle, shard: record.snapshot() };
-}
-
-/** How an operation ended, as metrics name it. */
-export const outcomeOf = (error: unknown) =>
-  error === undefined ? 'ok' : error instanceof WorkerError ? error.code : 'INTERNAL';

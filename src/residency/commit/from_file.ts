@@ -1,46 +1,51 @@
 import type { Actor } from '../../audit/actor.js';
 import { WorkerError } from '../../errors.js';
 import type { ModelFile } from '../../vram/file.js';
-import { openSource } from '../integrity/repair.js';
-import type { ResidencyObserver } from '../state/signer.js';
+import { openSource } from '../state/source.js';
 import type { WorkerState } from '../state/worker_state.js';
 import { admit } from './admission.js';
 import type { Ingest } from './ingest.js';
 import type { CommitRequest, CommitResult } from './request.js';
 
-/** Commits a file below the model directory; its length is the shard's. `signal` gives the commit up. */
+/** A commit by reference. */
+export interface FileCommit {
+  readonly request: Omit<CommitRequest, 'vramBytes'>;
+  /** Relative to the model directory. */
+  readonly path: string;
+  readonly actor: Actor;
+  /** Aborts the commit. */
+  readonly signal?: AbortSignal;
+}
+
+/** Commits a file of the model directory. The length of the file is the length of the shard. @throws WorkerError */
 export async function commitFile(
-  inventory: WorkerState,
-  request: Omit<CommitRequest, 'vramBytes'>,
-  path: string,
-  observer: () => ResidencyObserver,
-  actor: Actor,
-  signal?: AbortSignal,
+  worker: WorkerState,
+  { request, path, actor, signal }: FileCommit,
 ): Promise<CommitResult> {
-  inventory.requireStarted();
+  worker.lifecycle.requireStarted();
   const source = { path };
-  const file = openSource(inventory, source);
+  const file = openSource(worker.options.modelDir, source);
   try {
-    if (file.bytes === 0) throw new WorkerError('INVALID_PARAMS', 'the file is empty');
-    const admission = admit(inventory, { ...request, source, vramBytes: file.bytes }, observer, actor);
-    if (admission.kind === 'standing') return admission.result;
-    const { intake } = admission;
-    signal?.addEventListener('abort', () => void intake.abort(signal.reason));
-    await intake.start();
-    return await ingestFile(intake, file);
+    if (file.bytes === 0) throw new WorkerError('INVALID_PARAMS', 'The file of source.path is empty');
+    const admission = admit(worker, { ...request, source, vramBytes: file.bytes }, actor);
+    if (admission.kind === 'existing') return admission.result;
+    const { ingest } = admission;
+    signal?.addEventListener('abort', () => void ingest.abort(signal.reason));
+    await ingest.start();
+    return await ingestFile(ingest, file);
   } finally {
     file.close();
   }
 }
 
-/** Brings a whole file in, and seals it; a file that changes meanwhile is refused. */
-export async function ingestFile(intake: Ingest, file: ModelFile): Promise<CommitResult> {
+/** Reads a whole file into an ingest and completes it. @throws WorkerError LENGTH_MISMATCH if the file changed */
+export async function ingestFile(ingest: Ingest, file: ModelFile): Promise<CommitResult> {
   try {
-    await intake.file(file.descriptor);
+    await ingest.file(file.descriptor);
     file.requireUnchanged();
   } catch (error) {
-    await intake.abort(error);
+    await ingest.abort(error);
     throw error;
   }
-  return intake.finish();
+  return ingest.finish();
 }

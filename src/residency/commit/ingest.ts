@@ -2,53 +2,57 @@ import { WorkerError } from '../../errors.js';
 import type { Load, LoadResult } from '../../vram/load.js';
 import type { Slot, Staging } from '../../vram/staging.js';
 import type { CommitSlot } from '../state/commit_queue.js';
+import type { Abortable } from '../state/worker_state.js';
 import type { CommitResult } from './request.js';
 import { StagingWriter } from './staging_writer.js';
 
-/** Staging slots that one commit uses: some are filled while others are on their way. */
+/** Staging slots per commit: some are filled while others are copied. */
 export const slotsPerCommit = 4;
 
-/** What an intake's bytes are for: a new shard, or the comparison with one that is here. */
+/** What an ingest is for: a new shard, or the comparison with an existing one. */
 export interface IngestTarget {
   readonly totalBytes: number;
   open(): Promise<Load>;
-  progress(receivedBytes: number): void;
-  /** Takes effect in its last step, and throws the signal's reason where that comes first. */
+  /** Reports how many bytes have arrived so far. */
+  received(bytes: number): void;
+  /** Takes effect in its last step. Throws the signal's reason if that comes first. */
   complete(received: LoadResult, signal: AbortSignal): Promise<CommitResult>;
-  /** Undoes everything, for this reason; never rejects. */
+  /** Undoes everything. Never rejects. */
   undo(error: unknown): Promise<void>;
-  /** Told once how it ended. */
+  /** Called once, at the very end. `error` is undefined if the ingest succeeded. */
   ended(error: unknown): void;
 }
 
 /**
- * One commit's way in: admitted already, waiting for its slot, then taking bytes. Whatever goes wrong, by an error or by
- * `abort`, everything it took is given back before the promise settles.
+ * Takes the bytes of one admitted commit: waits for a slot, opens the target, receives, completes. If anything fails, or
+ * `abort` is called, everything is given back before the promise settles.
  */
-export class Ingest {
-  readonly #turn: CommitSlot;
+export class Ingest implements Abortable {
+  readonly #slot: CommitSlot;
   readonly #staging: Staging;
-  readonly #purpose: IngestTarget;
-  #slots: readonly Slot[] = [];
+  readonly #target: IngestTarget;
+  readonly #onEnd: () => void;
+  #stagingSlots: readonly Slot[] = [];
   #load: Load | undefined;
-  #pump: StagingWriter | undefined;
+  #writer: StagingWriter | undefined;
   #opening: Promise<void> | undefined;
   #finishing: Promise<CommitResult> | undefined;
   #ending: Promise<void> | undefined;
-  readonly #ended = new AbortController();
+  readonly #aborted = new AbortController();
 
-  constructor(turn: CommitSlot, staging: Staging, purpose: IngestTarget) {
-    this.#turn = turn;
+  constructor(slot: CommitSlot, staging: Staging, target: IngestTarget, onEnd: () => void) {
+    this.#slot = slot;
     this.#staging = staging;
-    this.#purpose = purpose;
+    this.#target = target;
+    this.#onEnd = onEnd;
   }
 
-  /** Aborts, with the reason, as soon as something has ended the intake. */
+  /** Aborts, with the reason, as soon as the ingest has failed. */
   get signal(): AbortSignal {
-    return this.#ended.signal;
+    return this.#aborted.signal;
   }
 
-  /** Resolves when a commit slot is ours and the memory is taken. Nothing of the body need be read before. */
+  /** Resolves when the commit holds a slot and its memory. The caller need not read the body before that. */
   start(): Promise<void> {
     return this.#guard(() => {
       this.#opening ??= this.#open();
@@ -56,17 +60,17 @@ export class Ingest {
     });
   }
 
-  /** Takes the next bytes; wait for the promise, if one is returned, before the next call. */
+  /** Takes the next bytes. If it returns a promise, await that before the next call. */
   write(chunk: Uint8Array): Promise<void> | undefined {
     return this.#running().write(chunk);
   }
 
-  /** Takes the next bytes from a connected socket, natively, while they keep coming; how many came. As `write`. */
+  /** Reads from a connected socket natively while bytes keep arriving. Returns how many were read. */
   receive(descriptor: number): Promise<number> {
     return this.#running().receive(descriptor);
   }
 
-  /** Takes all bytes from an open file. */
+  /** Reads all bytes from an open file. */
   file(descriptor: number): Promise<void> {
     return this.#guard(async () => {
       await this.#running().file(descriptor);
@@ -74,29 +78,27 @@ export class Ingest {
     });
   }
 
-  /** All bytes were written: proves and seals the shard, or throws with everything undone. */
+  /** All bytes were written: completes the commit, or throws with everything undone. */
   finish(): Promise<CommitResult> {
     this.#finishing ??= this.#guard(async () => {
       const received = await this.#running().finish();
       await this.#load?.close();
-      const result = await this.#purpose.complete(received, this.signal);
+      const result = await this.#target.complete(received, this.signal);
       this.#settle(undefined);
       return result;
     });
     return this.#finishing;
   }
 
-  /** Gives everything back, up to the moment in which `finish` takes effect. */
-  async abort(reason: unknown = new WorkerError('INTERNAL', 'the commit was given up')): Promise<void> {
+  async abort(reason: unknown = new WorkerError('INTERNAL', 'The commit was aborted')): Promise<void> {
     if (this.#finishing !== undefined) {
-      this.#ended.abort(reason);
+      this.#aborted.abort(reason);
       await this.#finishing.catch(() => undefined);
       return;
     }
     await this.#undo(reason);
   }
 
-  /** Gives everything back unless all bytes have come: then the shard's fate is decided by them. */
   async stop(reason: unknown): Promise<void> {
     await (this.#finishing?.catch(() => undefined) ?? this.#undo(reason));
   }
@@ -112,21 +114,20 @@ export class Ingest {
   }
 
   async #open(): Promise<void> {
-    await this.#turn.ready();
-    this.#slots = this.#staging.take(slotsPerCommit);
-    this.#load = await this.#purpose.open();
-    this.#pump = new StagingWriter(this.#load, this.#slots, this.#purpose.totalBytes, (bytes) =>
-      this.#purpose.progress(bytes),
-    );
+    await this.#slot.ready();
+    this.#stagingSlots = this.#staging.take(slotsPerCommit);
+    this.#load = await this.#target.open();
+    const onReceived = (bytes: number) => this.#target.received(bytes);
+    this.#writer = new StagingWriter(this.#load, this.#stagingSlots, this.#target.totalBytes, onReceived);
   }
 
   #undo(error: unknown): Promise<void> {
     this.#ending ??= (async () => {
-      this.#ended.abort(error);
-      this.#turn.cancel(error);
+      this.#aborted.abort(error);
+      this.#slot.cancel(error);
       await this.#opening?.catch(() => undefined);
-      await this.#pump?.close().catch(() => undefined);
-      await this.#purpose.undo(error);
+      await this.#writer?.close().catch(() => undefined);
+      await this.#target.undo(error);
       this.#settle(error);
     })();
     return this.#ending;
@@ -134,15 +135,16 @@ export class Ingest {
 
   #settle(error: unknown): void {
     this.#ending ??= Promise.resolve();
-    this.#staging.give(this.#slots);
-    this.#slots = [];
-    this.#turn.release();
-    this.#purpose.ended(error);
+    this.#staging.give(this.#stagingSlots);
+    this.#stagingSlots = [];
+    this.#slot.release();
+    this.#onEnd();
+    this.#target.ended(error);
   }
 
   #running(): StagingWriter {
     this.signal.throwIfAborted();
-    if (this.#pump === undefined) throw new WorkerError('INTERNAL', 'the commit does not take bytes yet');
-    return this.#pump;
+    if (this.#writer === undefined) throw new WorkerError('INTERNAL', 'The commit does not take bytes yet');
+    return this.#writer;
   }
 }

@@ -1,61 +1,64 @@
 import type { Digest } from '../../seal/digest.js';
 import type { Expectation } from '../../seal/handle.js';
-import type { FileSource, Shard } from '../state/shard.js';
+import type { Shard } from '../state/shard.js';
 import type { ShardIdentity, ShardSnapshot } from '../state/snapshot.js';
+import type { FileSource } from '../state/source.js';
 
-/** A shard that a client wants committed, and what it expects of it. */
+/** A shard to commit, and the digests that its client expects. */
 export interface CommitRequest extends ShardIdentity {
-  /** Its declared, exact length. */
+  /** The declared, exact length. */
   readonly vramBytes: number;
-  /** Default: the reservation's, else by placement. */
+  /** Default: the device of the reservation, else by placement. */
   readonly gpuDevice?: number;
   readonly reservationId?: string;
   readonly expectedDigest?: Digest;
   readonly expectedTreeDigest?: Digest;
-  /** Whether the serial SHA-256 is computed; only a client that expects a tree digest may do without. */
+  /** False skips the serial SHA-256. Only a client that expects a tree digest may set it. */
   readonly flatDigest: boolean;
-  /** The file that it comes from, where it comes by reference. */
+  /** The file of a commit by reference. */
   readonly source?: FileSource;
-  /** What the handle is to say that its client expected; default: what is expected here. */
+  /** The value of the claim `expected`. Default: which digests this request expects. */
   readonly expected?: Expectation;
 }
 
 export interface CommitResult {
-  /** False where the shard was here already and its handle stands. */
+  /** False if the same shard was already sealed: its current handle is returned. */
   readonly created: boolean;
   readonly handle: string;
   readonly shard: ShardSnapshot;
 }
 
+/** The value of the claim `expected`. */
 export function expectationOf(request: CommitRequest): Expectation {
   if (request.expected !== undefined) return request.expected;
   if (request.expectedDigest !== undefined) return request.expectedTreeDigest === undefined ? 'sha256' : 'both';
   return request.expectedTreeDigest === undefined ? 'none' : 'tree';
 }
 
-/** How a request relates to the shard that has its id already. */
-export type RetryMatch = 'same' | 'other' | 'unknown';
+/** Whether a request repeats the commit of an existing shard. Undetermined: only the bytes can tell. */
+export type RetryMatch = 'identical' | 'conflict' | 'undetermined';
 
-/**
- * Whether a commit repeats the one that made a sealed shard: by an expected digest where one is given that the seal has,
- * else unknown until the bytes have been read.
- */
-export function matchRetry(record: Shard, request: CommitRequest): RetryMatch {
-  const seal = record.seal;
-  const { identity } = record;
+/** Compares a request with an existing shard: its claims, and the expected digest if the seal has that digest. */
+export function matchRetry(shard: Shard, request: CommitRequest): RetryMatch {
+  const { seal, identity } = shard;
   if (
     seal === undefined ||
     identity.modelRef !== request.modelRef ||
     identity.shardIndex !== request.shardIndex ||
     identity.totalShards !== request.totalShards ||
-    record.vramBytes !== request.vramBytes ||
-    (request.gpuDevice !== undefined && record.memory.gpuDevice !== request.gpuDevice)
+    shard.vramBytes !== request.vramBytes ||
+    (request.gpuDevice !== undefined && shard.memory.gpuDevice !== request.gpuDevice)
   ) {
-    return 'other';
+    return 'conflict';
   }
   const { expectedDigest, expectedTreeDigest } = request;
-  if (expectedTreeDigest !== undefined && expectedTreeDigest !== seal.treeDigest) return 'other';
-  if (expectedDigest !== undefined && seal.digest !== null && expectedDigest !== seal.digest) return 'other';
-  if (expectedDigest !== undefined) return seal.digest === null ? 'unknown' : 'same';
-  return expectedTreeDigest === undefined ? 'unknown' : 'same';
+  if (expectedTreeDigest !== undefined && expectedTreeDigest !== seal.treeDigest) return 'conflict';
+  if (expectedDigest !== undefined && seal.digest !== null && expectedDigest !== seal.digest) return 'conflict';
+  if (expectedDigest !== undefined) return seal.digest === null ? 'undetermined' : 'identical';
+  return expectedTreeDigest === undefined ? 'undetermined' : 'identical';
+}
+
+/** The result for a sealed shard. */
+export function resultOf(shard: Shard, handle: string, created: boolean): CommitResult {
+  return { created, handle, shard: shard.snapshot() };
 }

@@ -1,130 +1,128 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { systemActor } from '../../audit/actor.js';
-import { type ErrorCode, WorkerError } from '../../errors.js';
-import { openSource } from '../integrity/repair.js';
+import { type ErrorCode, outcomeOf, WorkerError } from '../../errors.js';
 import { CommitQueue } from '../state/commit_queue.js';
 import { Manifest, type ManifestEntry } from '../state/manifest.js';
-import type { ResidencyObserver } from '../state/signer.js';
+import { openSource } from '../state/source.js';
 import type { WorkerState } from '../state/worker_state.js';
 import { admit } from './admission.js';
 import { ingestFile } from './from_file.js';
 import type { Ingest } from './ingest.js';
 import type { CommitRequest } from './request.js';
 
-/** Shards that are restored at one time. */
+/** How many shards are restored concurrently. */
 const restoreSlots = 4;
 
-/** What may pass by itself: other processes leave the device, the driver recovers. Tried again so often. */
+/** Errors that may pass: another process frees memory, or the driver recovers. */
 const transient: readonly ErrorCode[] = ['VRAM_OOM', 'HOST_OOM', 'CUDA_ERROR'];
 const transientRetries = 3;
 const retryMs = 1000;
 
-/** Reads the manifest, and keeps it from now on. @throws ManifestError */
-export function openRestore(path: string, inventory: WorkerState, observer: () => ResidencyObserver): Restore {
-  inventory.lostShards.manifest = new Manifest(path);
-  return new Restore(inventory, observer);
+/** Reads the manifest; the worker keeps it up to date from now on. @throws ManifestError */
+export function openRestore(path: string, worker: WorkerState): Restore {
+  worker.lostShards.manifest = new Manifest(path);
+  return new Restore(worker);
 }
 
 /**
- * Has again, after a restart, the shards that were here: those that came by reference are committed from their files, each
- * held to the digests that were recorded; what can't be had is lost, and said to be.
+ * Restores the shards of the previous process after a restart. Shards committed by reference are read from their files
+ * again and must have the recorded digests. What cannot be restored is reported as lost.
  */
 export class Restore {
-  /** Commit slots that it needs beside those of clients. */
+  /** Commit slots that it needs in addition to those of clients. */
   readonly slots = restoreSlots;
-  readonly #inventory: WorkerState;
-  readonly #observer: () => ResidencyObserver;
-  readonly #turns = new CommitQueue(restoreSlots, Number.POSITIVE_INFINITY);
-  readonly #intakes = new Set<Ingest>();
+  readonly #worker: WorkerState;
+  readonly #queue = new CommitQueue(restoreSlots, Number.POSITIVE_INFINITY);
+  readonly #ingests = new Set<Ingest>();
   readonly #stopped = new AbortController();
 
-  constructor(inventory: WorkerState, observer: () => ResidencyObserver) {
-    this.#inventory = inventory;
-    this.#observer = observer;
+  constructor(worker: WorkerState) {
+    this.#worker = worker;
   }
 
-  /** Takes memory and name of every shard at once, so that no commit comes between; their bytes follow. */
+  /** Takes the memory and the id of every shard at once, so that no client's commit comes first. Bytes follow later. */
   begin(): void {
-    const entries = this.#inventory.lostShards.manifest?.entries() ?? [];
+    const entries = this.#worker.lostShards.manifest?.entries() ?? [];
     const uploads = entries.filter(({ path }) => path === null);
-    for (const entry of uploads) this.#lose(entry, 'it was an upload, and its bytes ended with the process');
+    for (const entry of uploads) this.#lose(entry, 'it was uploaded, so its bytes ended with the process');
     if (entries.length === uploads.length) return;
-    this.#inventory.lostShards.restoring = { total: entries.length - uploads.length, done: 0 };
-    this.#inventory.state = 'loading';
+    this.#worker.lostShards.restoring = { total: entries.length - uploads.length, done: 0 };
+    this.#worker.lifecycle.beginLoading();
     for (const entry of entries) {
       if (entry.path !== null) void this.#restore(entry, entry.path).then(() => this.#done());
     }
   }
 
-  /** Gives up what is on its way: it stays in the manifest, for the next process. */
+  /** Aborts the shards in progress. They stay on the manifest, for the next process. */
   stop(): void {
-    const reason = new WorkerError('DRAINING', 'the worker is shutting down');
+    const reason = new WorkerError('DRAINING', 'The worker is shutting down');
     this.#stopped.abort();
-    for (const intake of this.#intakes) void intake.abort(reason);
+    for (const ingest of this.#ingests) void ingest.abort(reason);
   }
 
   #done(): void {
-    const { restoring } = this.#inventory.lostShards;
+    const { lostShards, lifecycle } = this.#worker;
+    const { restoring } = lostShards;
     restoring.done++;
-    const all = restoring.done === restoring.total;
-    if (all && this.#inventory.state === 'loading') this.#inventory.state = 'ready';
-    this.#inventory.bumpRevision();
+    if (restoring.done === restoring.total && lifecycle.phase === 'loading') lifecycle.endLoading();
+    lifecycle.bumpRevision();
   }
 
   async #restore(entry: ManifestEntry, path: string): Promise<void> {
     for (let failures = 0; !this.#stopped.signal.aborted; ) {
       try {
         await this.#commit(entry, path);
-        return this.#inventory.log('info', 'a shard is restored', { shard_id: entry.shardId });
+        return this.#worker.log('info', 'shard restored', { shard_id: entry.shardId });
       } catch (error) {
-        const code = error instanceof WorkerError ? error.code : 'INTERNAL';
-        // Somebody committed it meanwhile, and then it is theirs.
+        const code = outcomeOf(error);
+        // A client has committed the shard since, so it is not ours to restore.
         if (code === 'SHARD_CONFLICT' || code === 'SHARD_BUSY') return;
         if (this.#stopped.signal.aborted) return;
-        if (transient.includes(code)) failures++;
-        const again = code === 'AUDIT_UNAVAILABLE' || (transient.includes(code) && failures <= transientRetries);
-        if (!again) return this.#lose(entry, error instanceof WorkerError ? error.message : 'an internal error');
+        const isTransient = transient.some((one) => one === code);
+        if (isTransient) failures++;
+        const retry = code === 'AUDIT_UNAVAILABLE' || (isTransient && failures <= transientRetries);
+        if (!retry) return this.#lose(entry, error instanceof WorkerError ? error.message : 'internal error');
         const { signal } = this.#stopped;
         await sleep(retryMs, undefined, { signal, ref: false }).catch(() => undefined);
       }
     }
   }
 
-  /** The claims are those of the first commit, and the bytes are held to more than its client may have asked. */
+  /** Keeps the claims of the first commit, but requires all recorded digests, even if its client gave none. */
   async #commit(entry: ManifestEntry, path: string): Promise<void> {
     const { digest, treeDigest, vramBytes, expected } = entry;
     const flat = digest === null ? { flatDigest: false } : { flatDigest: true, expectedDigest: digest };
     const source = { path };
     const request: CommitRequest = { ...entry, ...flat, expectedTreeDigest: treeDigest, expected, source };
-    const admission = admit(this.#inventory, request, this.#observer, systemActor, this.#turns);
-    if (admission.kind === 'standing') return;
-    const { intake } = admission;
-    this.#intakes.add(intake);
+    const admission = admit(this.#worker, request, systemActor, this.#queue);
+    if (admission.kind === 'existing') return;
+    const { ingest } = admission;
+    this.#ingests.add(ingest);
     try {
-      await intake.start();
-      const file = openSource(this.#inventory, source);
+      await ingest.start();
+      const file = openSource(this.#worker.options.modelDir, source);
       try {
-        if (file.bytes !== vramBytes) throw new WorkerError('LENGTH_MISMATCH', 'the file has another length now');
-        await ingestFile(intake, file);
+        if (file.bytes !== vramBytes) throw new WorkerError('LENGTH_MISMATCH', 'The length of the file has changed');
+        await ingestFile(ingest, file);
       } finally {
         file.close();
       }
     } catch (error) {
-      await intake.abort(error);
+      await ingest.abort(error);
       throw error;
     } finally {
-      this.#intakes.delete(intake);
+      this.#ingests.delete(ingest);
     }
   }
 
   #lose(entry: ManifestEntry, why: string): void {
+    const { lostShards, audit, lifecycle } = this.#worker;
     const { shardId, modelRef, digest, treeDigest, path } = entry;
-    this.#inventory.lostShards.byId.set(shardId, { ...entry, detail: why });
+    lostShards.byId.set(shardId, { ...entry, detail: why });
     const names = { shard_id: shardId, model_ref: modelRef };
-    const digests = { digest, tree_digest: treeDigest };
-    const severity = path === null ? 'warning' : 'critical';
-    this.#inventory.audit.appendBestEffort('ShardLost', severity, { ...names, ...digests, detail: why });
-    this.#inventory.log('error', 'a shard is lost', { ...names, detail: why });
-    this.#inventory.bumpRevision();
+    const fields = { ...names, digest, tree_digest: treeDigest, detail: why };
+    audit.appendBestEffort('ShardLost', path === null ? 'warning' : 'critical', fields);
+    this.#worker.log('error', 'shard lost', { ...names, detail: why });
+    lifecycle.bumpRevision();
   }
 }

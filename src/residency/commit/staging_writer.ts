@@ -3,38 +3,38 @@ import type { Load, LoadResult } from '../../vram/load.js';
 import { DuplicatedSocket } from '../../vram/socket.js';
 import { type Slot, slotBytes } from '../../vram/staging.js';
 
-/** Bytes that one native call reads: others get the thread in between. */
+/** Bytes that one native call reads. Between calls, other work gets the thread. */
 const readSliceBytes = 64 * 1024 * 1024;
 
 /**
- * Moves bytes through a few staging slots into a load: some are filled while one is digested and copied. Memory does not
- * grow with the shard.
+ * Writes bytes through a few staging slots into a load: some slots are filled while another is digested and copied.
+ * Memory does not grow with the shard.
  */
 export class StagingWriter {
   readonly #load: Load;
   readonly #totalBytes: number;
   readonly #slots: readonly Slot[];
-  readonly #progress: (receivedBytes: number) => void;
+  readonly #onReceived: (receivedBytes: number) => void;
   readonly #free: Slot[];
-  /** Slots on their way into the load, in order; each settles when its slot is free again. */
+  /** Slots on their way into the load, in order. Each promise settles when its slot is free again. */
   readonly #pushes: Promise<void>[] = [];
   #last: Promise<void> = Promise.resolve();
   #current: Slot | undefined;
-  #filled = 0;
-  #received = 0;
+  #filledBytes = 0;
+  #receivedBytes = 0;
   #closed = false;
 
-  constructor(load: Load, slots: readonly Slot[], totalBytes: number, progress: (receivedBytes: number) => void) {
+  constructor(load: Load, slots: readonly Slot[], totalBytes: number, onReceived: (receivedBytes: number) => void) {
     this.#load = load;
     this.#slots = slots;
     this.#free = [...slots];
     this.#totalBytes = totalBytes;
-    this.#progress = progress;
+    this.#onReceived = onReceived;
   }
 
   /**
-   * Takes a chunk; its bytes are copied before it returns or, where a promise asks the caller to wait, before that resolves.
-   * @throws WorkerError LENGTH_MISMATCH when more comes than was declared, and the driver's errors
+   * Takes a chunk. Its bytes are copied before this returns or, if it returns a promise, before that resolves.
+   * @throws WorkerError LENGTH_MISMATCH if more arrives than was declared, and the driver's errors
    */
   write(chunk: Uint8Array): Promise<void> | undefined {
     this.#count(chunk.length);
@@ -42,51 +42,52 @@ export class StagingWriter {
     return taken === chunk.length ? undefined : this.#fillRest(chunk, taken);
   }
 
-  /** Reads the whole load from an open file, natively; stops early where the pump is closed meanwhile. */
+  /** Reads the whole load from an open file, natively. Stops early if the writer is closed. */
   async file(descriptor: number): Promise<void> {
-    while (this.#received < this.#totalBytes && !this.#closed) {
-      const bytes = Math.min(readSliceBytes, this.#totalBytes - this.#received);
-      this.#last = this.#load.file(descriptor, this.#received, bytes, this.#slots);
+    while (this.#receivedBytes < this.#totalBytes && !this.#closed) {
+      const bytes = Math.min(readSliceBytes, this.#totalBytes - this.#receivedBytes);
+      this.#last = this.#load.file(descriptor, this.#receivedBytes, bytes, this.#slots);
       await this.#last;
       this.#count(bytes);
     }
   }
 
   /**
-   * Takes bytes straight from a connected socket, natively, for as long as they keep coming; how many came. Nobody else
-   * may read from it meanwhile. Takes none where enough connections are read so already.
-   * @throws WorkerError LENGTH_MISMATCH when the sender has left, and the driver's errors
+   * Reads from a connected socket, natively, while bytes keep arriving. Returns how many were read: none if too many
+   * sockets are read this way already. The caller must not read from the socket until this resolves.
+   * @throws WorkerError LENGTH_MISMATCH if the sender left, and the driver's errors
    */
   async receive(descriptor: number): Promise<number> {
     const socket = DuplicatedSocket.open(descriptor);
     if (socket === undefined) return 0;
-    const before = this.#received;
+    const before = this.#receivedBytes;
     try {
       if (this.#current !== undefined) this.#push(this.#current);
-      for (let dry = false; !dry && this.#received < this.#totalBytes && !this.#closed; ) {
-        const bytes = Math.min(readSliceBytes, this.#totalBytes - this.#received);
-        const came = this.#last.then(() => socket.receive(this.#load, bytes, this.#slots));
-        this.#last = came.then(() => undefined);
-        this.#count(await came);
-        dry = (await came) < bytes;
+      for (let dry = false; !dry && this.#receivedBytes < this.#totalBytes && !this.#closed; ) {
+        const bytes = Math.min(readSliceBytes, this.#totalBytes - this.#receivedBytes);
+        const received = this.#last.then(() => socket.receive(this.#load, bytes, this.#slots));
+        this.#last = received.then(() => undefined);
+        this.#count(await received);
+        dry = (await received) < bytes;
       }
-      return this.#received - before;
+      return this.#receivedBytes - before;
     } finally {
       socket.close();
     }
   }
 
-  /** Pushes what is left and waits for the device. @throws WorkerError LENGTH_MISMATCH */
+  /** Pushes the last slot and waits for the device. @throws WorkerError LENGTH_MISMATCH */
   async finish(): Promise<LoadResult> {
-    if (this.#received !== this.#totalBytes) {
-      throw new WorkerError('LENGTH_MISMATCH', `${this.#received} bytes came, ${this.#totalBytes} were declared`);
+    if (this.#receivedBytes !== this.#totalBytes) {
+      const detail = `${this.#receivedBytes} bytes arrived, but ${this.#totalBytes} were declared`;
+      throw new WorkerError('LENGTH_MISMATCH', detail);
     }
     if (this.#current !== undefined) this.#push(this.#current);
     await this.#last;
     return this.#load.finish();
   }
 
-  /** Waits until no native call touches the slots any more, then gives the load up. */
+  /** Waits until no native call uses the slots, then closes the load. */
   async close(): Promise<void> {
     this.#closed = true;
     await this.#last.catch(() => undefined);
@@ -101,27 +102,27 @@ export class StagingWriter {
     }
   }
 
-  /** Copies from `offset` on as long as there are slots; returns how far it came. */
+  /** Copies from `offset` on while slots are free. Returns the offset that it reached. */
   #fill(chunk: Uint8Array, offset: number): number {
     let taken = offset;
     while (taken < chunk.length) {
       this.#current ??= this.#free.pop();
       const slot = this.#current;
       if (slot === undefined) break;
-      const part = chunk.subarray(taken, taken + slotBytes - this.#filled);
-      slot.bytes.set(part, this.#filled);
-      this.#filled += part.length;
+      const part = chunk.subarray(taken, taken + slotBytes - this.#filledBytes);
+      slot.bytes.set(part, this.#filledBytes);
+      this.#filledBytes += part.length;
       taken += part.length;
-      if (this.#filled === slotBytes) this.#push(slot);
+      if (this.#filledBytes === slotBytes) this.#push(slot);
     }
     return taken;
   }
 
-  /** Sends a slot after those before it. Once one has failed, none after it is sent, and all fail alike. */
+  /** Queues a slot behind the earlier ones. After a failure no later slot is sent, and all fail with the same error. */
   #push(slot: Slot): void {
-    const bytes = this.#filled;
+    const bytes = this.#filledBytes;
     this.#current = undefined;
-    this.#filled = 0;
+    this.#filledBytes = 0;
     this.#last = this.#last
       .then(() => this.#load.push(slot, bytes))
       .then(() => {
@@ -133,10 +134,10 @@ export class StagingWriter {
   }
 
   #count(bytes: number): void {
-    if (this.#received + bytes > this.#totalBytes) {
-      throw new WorkerError('LENGTH_MISMATCH', `more bytes came than the ${this.#totalBytes} that were declared`);
+    if (this.#receivedBytes + bytes > this.#totalBytes) {
+      throw new WorkerError('LENGTH_MISMATCH', `More bytes arrived than the declared ${this.#totalBytes}`);
     }
-    this.#received += bytes;
-    this.#progress(this.#received);
+    this.#receivedBytes += bytes;
+    this.#onReceived(this.#receivedBytes);
   }
 }

@@ -3,34 +3,36 @@ import type { JwsFault } from '../../seal/jws.js';
 import type { Seal } from '../state/shard.js';
 import type { WorkerState } from '../state/worker_state.js';
 
-/** Whether a handle is authentic and the one that stands; `claims` only when its signature held. */
+/** Whether a handle is authentic and current. `claims` are given only if its signature is valid. */
 export interface HandleVerdict {
   readonly valid: boolean;
   readonly reason: JwsFault | 'stale_boot' | 'unknown_shard' | 'superseded' | 'not_sealed' | null;
   readonly claims: HandleClaims | null;
 }
 
-type Judged = Pick<WorkerState, 'signer' | 'shards' | 'driverHealth'>;
+type Checked = Pick<WorkerState, 'signer' | 'shards'> & {
+  readonly lifecycle: Pick<WorkerState['lifecycle'], 'lossError'>;
+};
 
 /**
- * A handle is valid only if it is, byte for byte, one that stands for its shard, and the shard is sealed. One stands; and
- * after a change of the seal key, for as long as the key of before verifies, also the one that stood then.
+ * Checks a handle. It is valid only if it is, byte for byte, a current handle of its shard, and the shard is sealed. After
+ * a key rotation the previous handle also counts as current, for as long as the previous key verifies.
  */
-export function checkHandle(handle: string, { signer, shards, driverHealth: heartbeat }: Judged): HandleVerdict {
-  const check = verifyHandle(handle, signer.keys.find);
+export function checkHandle(handle: string, { signer, shards, lifecycle }: Checked): HandleVerdict {
+  const check = verifyHandle(handle, signer.keyring.find);
   if (!check.ok) return { valid: false, reason: check.reason, claims: null };
   const { claims } = check;
-  // Workers may share a private key; what another of them signed says nothing of the memory here.
+  // Workers may share an Ed25519 key. A handle of another worker says nothing about the memory of this one.
   if (claims.iss !== signer.workerId) return { valid: false, reason: 'unknown_key', claims: null };
   const invalid = (reason: HandleVerdict['reason']): HandleVerdict => ({ valid: false, reason, claims });
   if (claims.boot_id !== signer.bootId) return invalid('stale_boot');
-  const record = shards.get(claims.shard_id);
-  if (record === undefined) return invalid('unknown_shard');
-  if (record.seal !== undefined && !isCurrent(handle, record.seal)) return invalid('superseded');
-  if (record.state !== 'sealed' || heartbeat.lossError !== undefined) return invalid('not_sealed');
+  const shard = shards.get(claims.shard_id);
+  if (shard === undefined) return invalid('unknown_shard');
+  if (shard.seal !== undefined && !isCurrent(handle, shard.seal)) return invalid('superseded');
+  if (shard.state !== 'sealed' || lifecycle.lossError !== undefined) return invalid('not_sealed');
   return { valid: true, reason: null, claims };
 }
 
 const isCurrent = (handle: string, seal: Seal): boolean =>
   seal.handle === handle ||
-  seal.previous.some((former) => former.handle === handle && performance.now() < former.expiresAtMs);
+  seal.previous.some((previous) => previous.handle === handle && performance.now() < previous.expiresAtMs);

@@ -4,51 +4,53 @@ import type { PreviousHandle, Proof, Seal, Shard } from '../state/shard.js';
 import type { Signer } from '../state/signer.js';
 import type { WorkerState } from '../state/worker_state.js';
 
-/** Signs a handle for a shard whose bytes were proven just now. `prev` is the seal that it takes the place of. */
-export function issueSeal(record: Shard, proof: Proof, signer: Signer, prev?: Seal): Seal {
-  const now = Date.now();
-  const times = { sealedAtMs: now, lastVerifiedAtMs: now, lastVerifiedMonotonicMs: performance.now() };
-  return sign(record, { ...proof, ...times, previous: [] }, signer, prev);
+/** Signs a handle for a shard whose bytes were proven just now. `replaced` is the seal that this one replaces, if any. */
+export function issueSeal(shard: Shard, proof: Proof, signer: Signer, replaced?: Seal): Seal {
+  const nowMs = Date.now();
+  const times = { sealedAtMs: nowMs, lastVerifiedAtMs: nowMs, lastVerifiedMonotonicMs: performance.now() };
+  return sign(shard, { ...proof, ...times, previous: [] }, signer, replaced);
 }
 
 /**
- * Gives a sealed shard a new handle, signed with the key that the worker has now: same bytes, same times, a new `jti`,
- * and `prev`, which names the old one. The old handle is superseded, unless `former` lets it stand for a while.
- * @throws WorkerError SHARD_BUSY when the shard is not sealed, AUDIT_UNAVAILABLE; then the old handle stands
+ * Gives a sealed shard a handle signed with the current key: same bytes, same times, a new `jti`, and `prev`, which names
+ * the old handle. The old handle is superseded, unless `previous` lists it.
+ * @throws WorkerError SHARD_BUSY if the shard is not sealed, AUDIT_UNAVAILABLE; then the old handle stays current
  */
-export function reissueHandle(
-  record: Shard,
-  inventory: Pick<WorkerState, 'signer' | 'appendRequired' | 'bumpRevision'>,
-  former: readonly PreviousHandle[] = [],
-): void {
-  const { phase } = record;
-  if (phase.state !== 'sealed') throw new WorkerError('SHARD_BUSY', `the shard is ${phase.state}`);
-  const seal = sign(record, { ...phase.seal, previous: former }, inventory.signer, phase.seal);
-  replaceSeal(record, seal, phase.seal, inventory);
+export function reissueHandle(shard: Shard, worker: HandleIssuer, previous: readonly PreviousHandle[] = []): void {
+  const { phase } = shard;
+  if (phase.state !== 'sealed') throw new WorkerError('SHARD_BUSY', `The shard is ${phase.state}`);
+  const seal = sign(shard, { ...phase.seal, previous }, worker.signer, phase.seal);
+  recordReplacement(shard, seal, phase.seal, worker);
+  shard.replaceSeal(seal);
+  worker.lifecycle.bumpRevision();
 }
 
-/** Lets one seal take another's place, on the audit log first. @throws WorkerError AUDIT_UNAVAILABLE */
-export function replaceSeal(
-  record: Shard,
+/** What issuing needs of the worker. */
+export type HandleIssuer = Pick<WorkerState, 'signer'> & {
+  readonly shardAudit: Pick<WorkerState['shardAudit'], 'appendRequired'>;
+  readonly lifecycle: Pick<WorkerState['lifecycle'], 'bumpRevision'>;
+};
+
+/** Writes to the audit log that `seal` replaces `replaced`. @throws WorkerError AUDIT_UNAVAILABLE */
+export function recordReplacement(
+  shard: Shard,
   seal: Seal,
-  prev: Seal,
-  inventory: Pick<WorkerState, 'appendRequired' | 'bumpRevision'>,
+  replaced: Seal,
+  { shardAudit }: Pick<HandleIssuer, 'shardAudit'>,
 ): void {
   const { jti, digest, treeDigest } = seal;
-  const fields = { jti, prev: prev.jti, digest, tree_digest: treeDigest, vram_bytes: record.vramBytes };
-  inventory.appendRequired('VramSealed', record, fields);
-  record.phase = { state: 'sealed', seal };
-  inventory.bumpRevision();
+  const fields = { jti, prev: replaced.jti, digest, tree_digest: treeDigest, vram_bytes: shard.vramBytes };
+  shardAudit.appendRequired('VramSealed', shard, fields);
 }
 
-type Sealed = Omit<Seal, 'handle' | 'jti' | 'kid'>;
+type Unsigned = Omit<Seal, 'handle' | 'jti' | 'kid'>;
 
-function sign(record: Shard, sealed: Sealed, signer: Signer, prev: Seal | undefined): Seal {
-  const { identity, memory, vramBytes } = record;
+function sign(shard: Shard, unsigned: Unsigned, signer: Signer, replaced: Seal | undefined): Seal {
+  const { identity, memory, vramBytes } = shard;
   const jti = randomUUID();
   const handle = signer.sign({
     jti,
-    ...(prev === undefined ? {} : { prev: prev.jti }),
+    ...(replaced === undefined ? {} : { prev: replaced.jti }),
     iat: Math.floor(Date.now() / 1000),
     shard_id: identity.shardId,
     model_ref: identity.modelRef,
@@ -57,10 +59,10 @@ function sign(record: Shard, sealed: Sealed, signer: Signer, prev: Seal | undefi
     gpu_device: memory.gpuDevice,
     gpu_uuid: memory.uuid,
     vram_bytes: vramBytes,
-    digest: sealed.digest,
-    tree_digest: sealed.treeDigest,
-    expected: sealed.expected,
-    sealed_at: new Date(sealed.sealedAtMs).toISOString(),
+    digest: unsigned.digest,
+    tree_digest: unsigned.treeDigest,
+    expected: unsigned.expected,
+    sealed_at: new Date(unsigned.sealedAtMs).toISOString(),
   });
-  return { ...sealed, handle, jti, kid: signer.key.kid };
+  return { ...unsigned, handle, jti, kid: signer.key.kid };
 }

@@ -4,75 +4,72 @@ import type { PreviousHandle, Shard } from '../state/shard.js';
 import type { WorkerState } from '../state/worker_state.js';
 import { reissueHandle } from './issue.js';
 
-/** The seal key of a running worker: how another takes its place, and what becomes of the handles of the one before. */
+/** Rotates the seal key of a running worker, and reissues the handles that the previous key signed. */
 export class KeyRotation {
-  readonly #inventory: WorkerState;
+  readonly #worker: WorkerState;
 
-  constructor(inventory: WorkerState) {
-    this.#inventory = inventory;
+  constructor(worker: WorkerState) {
+    this.#worker = worker;
   }
 
   /**
-   * Signs with the key of these bytes from here on, and gives every sealed shard a handle of it. Those of before stay
-   * valid, and their key verifies, for the grace that the options name. False where it is the key that signs already.
-   * @throws WorkerError AUDIT_UNAVAILABLE, TypeError for bytes that are no key; then nothing has changed
+   * Signs with the key made from `secret` from now on, and reissues the handle of every sealed shard. The previous key
+   * and its handles stay valid for `keyGraceSeconds`. Returns false if this is already the current key.
+   * @throws WorkerError AUDIT_UNAVAILABLE, TypeError if `secret` is not a key; then nothing changes
    */
   rotate(secret: Uint8Array): boolean {
-    const { audit, options, signer } = this.#inventory;
+    const { audit, options, signer, lifecycle } = this.#worker;
     const key = sealKeyOf(options.sealAlgorithm, secret, options.workerId);
     const { kid } = signer.key;
     if (key.kid === kid) return false;
     const { keyGraceSeconds } = options;
-    audit.appendRequired('SealKeyRotated', 'warning', {
-      kid: key.kid,
-      previous_kid: kid,
-      grace_seconds: keyGraceSeconds,
-    });
-    signer.keys.rotate(key, performance.now() + keyGraceSeconds * 1000, this.#inUse());
-    this.#inventory.bumpRevision();
-    this.#reissue();
+    const fields = { kid: key.kid, previous_kid: kid, grace_seconds: keyGraceSeconds };
+    audit.appendRequired('SealKeyRotated', 'warning', fields);
+    signer.keyring.rotate(key, performance.now() + keyGraceSeconds * 1000, this.#inUse());
+    lifecycle.bumpRevision();
+    this.#reissueAll();
     return true;
   }
 
-  /** The public keys that handles verify with now; none where whoever verifies could also sign. */
+  /** The public keys that handles verify with now. Empty for HS256, whose key can also sign. */
   published(): PublicJwk[] {
-    return this.#inventory.signer.keys.published();
+    return this.#worker.signer.keyring.published();
   }
 
-  /** To be called now and then: signs anew what could not be before, and forgets keys whose time has passed. */
+  /** Reissues handles that could not be reissued before, and drops expired keys. Called periodically. */
   tick(): void {
-    this.#reissue();
-    this.#inventory.signer.keys.dropExpired(this.#inUse());
+    this.#reissueAll();
+    this.#worker.signer.keyring.dropExpired(this.#inUse());
   }
 
-  /** Overwrites the keys: the process is about to end. */
+  /** Overwrites the keys. Called when the process ends. */
   wipe(): void {
-    this.#inventory.signer.keys.wipe();
+    this.#worker.signer.keyring.wipe();
   }
 
-  /** Whether a key is one that a shard's handle is signed with, also a corrupt one's. */
+  /** A predicate: whether a key signed the current handle of a shard, corrupt shards included. */
   #inUse(): (kid: string) => boolean {
-    const inUse = new Set(this.#inventory.shards.all().map(({ seal }) => seal?.kid));
+    const inUse = new Set(this.#worker.shards.all().map(({ seal }) => seal?.kid));
     return (kid) => inUse.has(kid);
   }
 
-  /** New handles for the sealed shards whose handle is of another key. */
-  #reissue(): void {
-    const { shards, signer } = this.#inventory;
-    for (const record of shards.all()) {
-      if (record.phase.state !== 'sealed' || record.phase.seal.kid === signer.key.kid) continue;
+  /** Reissues the handles of sealed shards that another key signed. */
+  #reissueAll(): void {
+    const { shards, signer } = this.#worker;
+    for (const shard of shards.all()) {
+      if (shard.phase.state !== 'sealed' || shard.phase.seal.kid === signer.key.kid) continue;
       try {
-        reissueHandle(record, this.#inventory, this.#former(record));
+        reissueHandle(shard, this.#worker, this.#previousHandles(shard));
       } catch {
-        // What can't be written down does not happen: the old handle stands, and the next sweep tries again.
+        // The audit log cannot be written: the old handle stays current, and the next tick tries again.
         return;
       }
     }
   }
 
-  #former({ seal }: Shard): readonly PreviousHandle[] {
+  #previousHandles({ seal }: Shard): readonly PreviousHandle[] {
     if (seal === undefined) return [];
-    const last = { handle: seal.handle, expiresAtMs: this.#inventory.signer.keys.expiresAtMs(seal.kid) };
+    const last = { handle: seal.handle, expiresAtMs: this.#worker.signer.keyring.expiresAtMs(seal.kid) };
     return [last, ...seal.previous].filter(({ expiresAtMs }) => performance.now() < expiresAtMs);
   }
 }

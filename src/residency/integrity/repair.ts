@@ -1,56 +1,65 @@
 import { WorkerError } from '../../errors.js';
-import { type ModelFile, openBeneath } from '../../vram/file.js';
-import { issueSeal, replaceSeal } from '../handle/issue.js';
-import type { FileSource, Shard } from '../state/shard.js';
+import { issueSeal, recordReplacement } from '../handle/issue.js';
+import type { Shard } from '../state/shard.js';
+import { type FileSource, openSource } from '../state/source.js';
 import type { WorkerState } from '../state/worker_state.js';
-import { damage, toldRanges } from './verify.js';
+import { damagedRanges, rangeFields } from './verify.js';
 
 /**
- * Repairs a corrupt shard from the file that it came from. Only the damaged ranges are read and written, and only bytes
- * with the hashes that were sealed; then the whole shard is digested where it lies, and sealed anew: a new handle, whose
- * `prev` names the old one. After an error the shard is corrupt still.
- * @throws WorkerError NOT_FOUND, LENGTH_MISMATCH, DIGEST_MISMATCH (the file is gone, or another now),
+ * Repairs a corrupt shard from its file. Only the damaged ranges are read, and only bytes with the sealed hashes are
+ * written. Then the whole shard is digested on the device and gets a new handle, whose `prev` names the old one. After an
+ * error the shard is still corrupt.
+ * @throws WorkerError NOT_FOUND, LENGTH_MISMATCH, DIGEST_MISMATCH (the file is missing or has changed),
  * SEAL_VERIFICATION_FAILED (the memory does not keep what is written), POLICY_VIOLATION, AUDIT_UNAVAILABLE, SHARD_BUSY
- * (released meanwhile), and the driver's errors
+ * (the shard was released), and the driver's errors
  */
-export async function repairShard(record: Shard, source: FileSource, inventory: WorkerState): Promise<void> {
-  const { allocation, phase, vramBytes } = record;
+export async function repairShard(shard: Shard, source: FileSource, worker: WorkerState): Promise<void> {
+  await rewriteDamage(shard, source, worker);
+  await resealRepaired(shard, worker);
+}
+
+async function rewriteDamage(shard: Shard, source: FileSource, worker: WorkerState): Promise<void> {
+  const { allocation, phase, vramBytes } = shard;
   if (phase.state !== 'corrupt' || allocation === undefined) throw released();
   const { seal, ranges } = phase;
-  const goOn = (): void => {
-    if (record.phase.state !== 'corrupt') throw released();
-  };
-
-  const file = openSource(inventory, source);
+  const throwIfReleased = () => void requireCorrupt(shard);
+  const file = openSource(worker.options.modelDir, source);
   try {
-    if (file.bytes !== vramBytes) throw new WorkerError('LENGTH_MISMATCH', 'the file has another length now');
+    if (file.bytes !== vramBytes) throw new WorkerError('LENGTH_MISMATCH', 'the length of the file has changed');
     await allocation.ensureSealed();
     await allocation.attest();
-    goOn();
-    inventory.appendRequired('RepairStarted', record, { jti: seal.jti, ...toldRanges(ranges) });
-    for (const range of ranges) await allocation.repair(file.descriptor, range, seal.groupHashes, goOn);
+    throwIfReleased();
+    worker.shardAudit.appendRequired('RepairStarted', shard, { jti: seal.jti, ...rangeFields(ranges) });
+    for (const range of ranges) await allocation.repair(file.descriptor, range, seal.groupHashes, throwIfReleased);
   } catch (error) {
-    await allocation.ensureSealed().catch((unsealed: unknown) => inventory.reportDriverError(unsealed));
+    await allocation.ensureSealed().catch((unsealed: unknown) => worker.driverHealth.report(unsealed));
     throw error;
   } finally {
     file.close();
   }
+}
 
+async function resealRepaired(shard: Shard, worker: WorkerState): Promise<void> {
+  const { allocation, vramBytes } = shard;
+  if (allocation === undefined) throw released();
   await allocation.attest();
   const hashes = await allocation.groupHashes();
-  goOn();
-  const left = damage(seal.groupHashes, hashes, vramBytes);
+  const { seal, repairStatus } = requireCorrupt(shard);
+  const left = damagedRanges(seal.groupHashes, hashes, vramBytes);
   if (left.length > 0 || allocation.treeDigest(hashes) !== seal.treeDigest) {
-    record.phase = { ...phase, ranges: left };
-    throw new WorkerError('SEAL_VERIFICATION_FAILED', 'the memory is damaged still, or again');
+    shard.markCorrupt(left, repairStatus);
+    throw new WorkerError('SEAL_VERIFICATION_FAILED', 'memory is still corrupt after repair');
   }
-  replaceSeal(record, issueSeal(record, seal, inventory.signer, seal), seal, inventory);
+  const repaired = issueSeal(shard, seal, worker.signer, seal);
+  recordReplacement(shard, repaired, seal, worker);
+  shard.markRepaired(repaired);
+  worker.lifecycle.bumpRevision();
 }
 
-/** Opens the file that a shard comes from. @throws WorkerError INVALID_PARAMS, NOT_FOUND */
-export function openSource({ options: { modelDir } }: Pick<WorkerState, 'options'>, { path }: FileSource): ModelFile {
-  if (modelDir === undefined) throw new WorkerError('INVALID_PARAMS', 'this worker has no model directory');
-  return openBeneath(modelDir, path);
+/** The phase of a corrupt shard. @throws WorkerError SHARD_BUSY if it was released */
+function requireCorrupt({ phase }: Shard) {
+  if (phase.state !== 'corrupt') throw released();
+  return phase;
 }
 
-const released = (): WorkerError => new WorkerError('SHARD_BUSY', 'the shard is not corrupt any more');
+const released = (): WorkerError => new WorkerError('SHARD_BUSY', 'The shard is no longer corrupt');

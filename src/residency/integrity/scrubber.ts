@@ -4,37 +4,37 @@ import type { WorkerState } from '../state/worker_state.js';
 import { ActivityDetector, type Contention, RateBudget, ScrubThrottle } from './throttle.js';
 import type { Verifier } from './verifier.js';
 
-/** How often a pass that is due looks whether it is paused still. */
+/** How often a due pass checks whether scrubbing is still paused. */
 const pausePollMs = 100;
 
 export const scrubStates = ['off', 'waiting', 'running', 'paused'] as const;
 
-/** How far the scrubber is. Nothing in here changes by the clock alone. */
+/** The progress of the scrubber. No field changes with time alone. */
 export interface ScrubStatus {
   readonly state: (typeof scrubStates)[number];
   readonly periodSeconds: number;
   readonly bytesPerSecond: number;
-  /** Of the pass under way, or of the last one. */
+  /** Of the current pass, or of the last one. */
   readonly shardsDone: number;
   readonly shardsTotal: number;
   readonly passes: number;
   readonly verifiedBytes: number;
-  /** Shards that were found damaged, or could not be verified. */
+  /** Shards that were damaged or could not be verified. */
   readonly failures: number;
   readonly lastPassFinishedAtMs: number | null;
 }
 
 /**
- * Verifies the sealed shards again and again in the background, those first whose last verification is oldest: a pass
- * over all of them each period, within a budget of bytes per second, behind everybody else who wants the device. A shard
- * that can't be verified keeps no other from its turn, and no error ends it.
+ * Verifies sealed shards in the background, oldest verification first: one pass per period, within a budget of bytes per
+ * second, behind all other work. A shard that cannot be verified delays no other, and no error ends the scrubber.
  */
 export class Scrubber {
-  readonly #inventory: WorkerState;
-  readonly #verifications: Verifier;
+  readonly #worker: WorkerState;
+  readonly #verifier: Verifier;
   readonly #periodSeconds: number;
   readonly #budget: RateBudget;
   readonly #stopped = new AbortController();
+  readonly #receiving = new ActivityDetector();
   #running = false;
   #paused = false;
   #shardsDone = 0;
@@ -43,32 +43,32 @@ export class Scrubber {
   #verifiedBytes = 0;
   #failures = 0;
   #lastPassFinishedAtMs: number | null = null;
-  readonly #receiving = new ActivityDetector();
 
-  constructor(inventory: WorkerState, verifications: Verifier) {
-    this.#inventory = inventory;
-    this.#verifications = verifications;
-    this.#periodSeconds = inventory.options.scrubSeconds;
-    this.#budget = new RateBudget(inventory.options.scrubBytesPerSecond);
+  constructor(worker: WorkerState, verifier: Verifier) {
+    this.#worker = worker;
+    this.#verifier = verifier;
+    this.#periodSeconds = worker.options.scrubSeconds;
+    this.#budget = new RateBudget(worker.options.scrubBytesPerSecond);
   }
 
-  /** Goes on until `stop`. */
+  /** Runs until `stop`. */
   start(): void {
     if (this.#periodSeconds > 0) void this.#loop(this.#stopped.signal);
   }
 
-  /** For good. A verification under way that nobody waits for ends at its next slice. */
+  /** Stops for good. A verification that no caller waits for ends at its next slice. */
   stop(): void {
     this.#stopped.abort();
-    for (const record of this.#inventory.shards.all()) record.scrub?.cancel();
+    for (const shard of this.#worker.shards.all()) shard.scrub?.cancel();
   }
 
-  /** From the next slice on nothing is read, until it is told to go on. */
+  /** Pauses from the next slice on, or resumes. */
   pause(paused: boolean): void {
     if (this.#paused === paused) return;
     this.#paused = paused;
-    this.#inventory.audit.appendBestEffort(paused ? 'ScrubPaused' : 'ScrubResumed', paused ? 'warning' : 'info', {});
-    this.#inventory.bumpRevision();
+    const { audit, lifecycle } = this.#worker;
+    audit.appendBestEffort(paused ? 'ScrubPaused' : 'ScrubResumed', paused ? 'warning' : 'info', {});
+    lifecycle.bumpRevision();
   }
 
   get status(): ScrubStatus {
@@ -92,58 +92,60 @@ export class Scrubber {
     while (!signal.aborted) {
       await rest(restMs);
       while (this.#paused && !signal.aborted) await rest(pausePollMs);
-      const started = performance.now();
-      await this.#pass(started, signal).catch((error: unknown) => this.#inventory.reportDriverError(error));
-      restMs = Math.max(0, started + this.#periodSeconds * 1000 - performance.now());
+      const startedMs = performance.now();
+      await this.#pass(startedMs, signal).catch((error: unknown) => this.#worker.driverHealth.report(error));
+      restMs = Math.max(0, startedMs + this.#periodSeconds * 1000 - performance.now());
     }
   }
 
-  /** Each shard that nobody has verified since the pass began. */
+  /** Verifies each sealed shard whose last verification is older than this pass. */
   async #pass(startedMs: number, signal: AbortSignal): Promise<void> {
-    const verifiedMs = ({ phase }: Shard) =>
-      phase.state === 'sealed' ? phase.seal.lastVerifiedMonotonicMs : Number.POSITIVE_INFINITY;
-    const due = this.#inventory.shards.all().filter((record) => verifiedMs(record) < startedMs);
+    const due = this.#worker.shards.all().filter((shard) => verifiedMs(shard) < startedMs);
     due.sort((a, b) => verifiedMs(a) - verifiedMs(b));
-    this.#progress(true, 0, due.length);
+    this.#setProgress(true, 0, due.length);
     try {
-      for (const [index, record] of due.entries()) {
+      for (const [index, shard] of due.entries()) {
         if (signal.aborted) return;
-        if (verifiedMs(record) < startedMs) await this.#scrub(record);
-        this.#progress(true, index + 1, due.length);
+        if (verifiedMs(shard) < startedMs) await this.#scrub(shard);
+        this.#setProgress(true, index + 1, due.length);
       }
       this.#passes++;
       this.#lastPassFinishedAtMs = Date.now();
     } finally {
-      this.#progress(false, this.#shardsDone, this.#shardsTotal);
+      this.#setProgress(false, this.#shardsDone, this.#shardsTotal);
     }
   }
 
-  async #scrub(record: Shard): Promise<void> {
-    const pace = new ScrubThrottle(this.#budget, () => this.#traffic());
+  async #scrub(shard: Shard): Promise<void> {
+    const throttle = new ScrubThrottle(this.#budget, () => this.#contention());
     try {
-      const { verified, bytes } = await this.#verifications.scrub(record, pace);
+      const { verified, bytes } = await this.#verifier.scrub(shard, throttle);
       if (verified) this.#verifiedBytes += bytes;
       else this.#failures++;
     } catch {
-      // Verifications have noticed it already, and the shard's turn comes again in the next pass.
-      if (!pace.cancelled) this.#failures++;
+      // The verifier has reported the error. The shard is due again in the next pass.
+      if (!throttle.canceled) this.#failures++;
     }
   }
 
-  #progress(running: boolean, done: number, total: number): void {
+  #setProgress(running: boolean, done: number, total: number): void {
     this.#running = running;
     this.#shardsDone = done;
     this.#shardsTotal = total;
-    this.#inventory.bumpRevision();
+    this.#worker.lifecycle.bumpRevision();
   }
 
-  /** Commits want the device while bytes come in, or are proven; an upload that stands still holds nobody up. */
-  #traffic(): Contention {
+  /** Commits need the device while bytes arrive or are being proven. A stalled upload holds up nothing. */
+  #contention(): Contention {
     if (this.#paused) return 'paused';
-    const records = this.#inventory.shards.all();
-    const receivedBytes = records.reduce((sum, record) => sum + record.receivedBytes, 0);
+    const shards = this.#worker.shards.all();
+    const receivedBytes = shards.reduce((sum, shard) => sum + shard.receivedBytes, 0);
     const receiving = this.#receiving.look(receivedBytes);
-    const sealing = records.some((record) => record.state === 'sealing');
-    return receiving || sealing || this.#verifications.requested > 0 ? 'busy' : 'free';
+    const sealing = shards.some((shard) => shard.state === 'sealing');
+    return receiving || sealing || this.#verifier.requested > 0 ? 'busy' : 'free';
   }
 }
+
+/** When a sealed shard was last verified, on the monotonic clock; infinite for any other shard. */
+const verifiedMs = ({ phase }: Shard): number =>
+  phase.state === 'sealed' ? phase.seal.lastVerifiedMonotonicMs : Number.POSITIVE_INFINITY;

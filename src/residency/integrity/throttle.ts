@@ -2,17 +2,21 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { WorkerError } from '../../errors.js';
 import { digestSliceBytes, type Throttle } from '../../vram/slices.js';
 import { groupBytes } from '../../vram/tree.js';
+import type { Preemptible } from '../state/shard.js';
 
-/** How often a slice that waits for others looks again. */
+/** How often a waiting slice checks again whether it may run. */
 const pollMs = 25;
 
-/** So long a slice lets others go first; then it goes too, or a busy worker would never look at what it has. */
+/** How long a slice yields to other work. Without a limit, a busy worker would never scrub. */
 const defaultYieldLimitMs = 10_000;
 
-/** A timer can't wait for ever, which a tiny budget may ask for. */
+/** Timers have a maximum delay, which a tiny budget would exceed. */
 const longestWaitMs = 60_000;
 
-/** How many bytes a second all scrubbing together may read. */
+/** How long after the last byte of a commit more bytes are expected. */
+const quietMs = 250;
+
+/** Limits how many bytes per second all scrubbing together reads. */
 export class RateBudget {
   readonly bytesPerSecond: number;
   #spentUntilMs = 0;
@@ -21,7 +25,7 @@ export class RateBudget {
     this.bytesPerSecond = bytesPerSecond;
   }
 
-  /** Milliseconds until more may be taken, or until it is worth asking again. */
+  /** Milliseconds until more bytes may be taken; at most a minute, after which the caller asks again. */
   get waitMs(): number {
     return Math.min(longestWaitMs, Math.max(0, this.#spentUntilMs - performance.now()));
   }
@@ -31,10 +35,7 @@ export class RateBudget {
   }
 }
 
-/** So long after the last byte of a commit more are expected. */
-const quietMs = 250;
-
-/** Whether a count that only somebody's work changes has changed lately. */
+/** Detects whether a counter has changed within the last quarter of a second. */
 export class ActivityDetector {
   #count = 0;
   #changedMs = Number.NEGATIVE_INFINITY;
@@ -46,55 +47,55 @@ export class ActivityDetector {
   }
 }
 
-/** Who else wants the device: nobody, somebody who goes first, or it is not to be used at all. */
+/** Whether other work needs the device: none, some that goes first, or scrubbing is paused. */
 export type Contention = 'free' | 'busy' | 'paused';
 
-/** The pace of one verification by the scrubber: within the budget, behind everybody else, until somebody waits for it. */
-export class ScrubThrottle implements Throttle {
+/** Throttles one verification of the scrubber: within the budget, behind other work, until a caller waits for it. */
+export class ScrubThrottle implements Throttle, Preemptible {
   readonly #budget: RateBudget;
-  readonly #traffic: () => Contention;
+  readonly #contention: () => Contention;
   readonly #yieldLimitMs: number;
   readonly #woken = new AbortController();
-  #hurried = false;
+  #expedited = false;
 
-  constructor(budget: RateBudget, traffic: () => Contention, yieldLimitMs = defaultYieldLimitMs) {
+  constructor(budget: RateBudget, contention: () => Contention, yieldLimitMs = defaultYieldLimitMs) {
     this.#yieldLimitMs = yieldLimitMs;
     this.#budget = budget;
-    this.#traffic = traffic;
+    this.#contention = contention;
   }
 
-  /** At most a second's worth of the budget, so that a small one is not spent in bursts. */
+  /** At most one second's worth of the budget, so that a small budget is not spent in bursts. */
   get sliceBytes(): number {
     const fair = Math.floor(this.#budget.bytesPerSecond / groupBytes) * groupBytes;
-    return this.#hurried ? digestSliceBytes : Math.min(digestSliceBytes, Math.max(groupBytes, fair));
+    return this.#expedited ? digestSliceBytes : Math.min(digestSliceBytes, Math.max(groupBytes, fair));
   }
 
-  /** Somebody waits for this verification now: it goes on at full speed. */
+  /** A caller waits for this verification now: it continues at full speed. */
   expedite(): void {
-    this.#hurried = true;
+    this.#expedited = true;
     this.#woken.abort();
   }
 
-  /** Ends the verification at its next slice, unless somebody waits for it. */
+  /** Ends the verification at its next slice, unless a caller waits for it. */
   cancel(): void {
     this.#woken.abort();
   }
 
-  get cancelled(): boolean {
-    return this.#woken.signal.aborted && !this.#hurried;
+  get canceled(): boolean {
+    return this.#woken.signal.aborted && !this.#expedited;
   }
 
-  /** @throws WorkerError SHARD_BUSY when it was cancelled */
+  /** Waits until the next slice may run. @throws WorkerError SHARD_BUSY if it was canceled */
   async next(bytes: number): Promise<void> {
     for (let yieldedMs = 0; !this.#woken.signal.aborted; ) {
-      const traffic = this.#traffic();
-      const yields = traffic === 'paused' || (traffic === 'busy' && yieldedMs < this.#yieldLimitMs);
+      const contention = this.#contention();
+      const yields = contention === 'paused' || (contention === 'busy' && yieldedMs < this.#yieldLimitMs);
       const waitMs = Math.max(this.#budget.waitMs, yields ? pollMs : 0);
       if (waitMs === 0) break;
-      if (traffic === 'busy') yieldedMs += waitMs;
+      if (contention === 'busy') yieldedMs += waitMs;
       await sleep(waitMs, undefined, { signal: this.#woken.signal, ref: false }).catch(() => undefined);
     }
-    if (this.cancelled) throw new WorkerError('SHARD_BUSY', 'the shard is wanted otherwise', { retryAfterMs: 1000 });
+    if (this.canceled) throw new WorkerError('SHARD_BUSY', 'The verification was canceled', { retryAfterMs: 1000 });
     this.#budget.take(bytes);
   }
 }

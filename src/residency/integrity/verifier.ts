@@ -1,77 +1,79 @@
 import { type Actor, systemActor } from '../../audit/actor.js';
-import { WorkerError } from '../../errors.js';
-import { outcomeOf } from '../commit/admission.js';
+import { outcomeOf, WorkerError } from '../../errors.js';
+import type { Reason } from '../state/reason.js';
 import type { Seal, Shard } from '../state/shard.js';
-import type { Reason, ResidencyObserver } from '../state/signer.js';
-import type { VerifyReport } from '../state/snapshot.js';
+import type { VerifyReport } from '../state/verify_report.js';
 import type { WorkerState } from '../state/worker_state.js';
-import type { ReadyQuery } from '../status/readiness.js';
-import { RepairQueue } from './repair_queue.js';
+import { RepairQueue, repairStatusOf } from './repair_queue.js';
 import type { ScrubThrottle } from './throttle.js';
-import { toldRanges, verifyShard } from './verify.js';
+import { rangeFields, verifyShard } from './verify.js';
 
-/** Shards that one refresh verifies at a time: a commit that comes in between waits for so many, not for all. */
-const runsAtOnce = 4;
+/** How many shards one refresh verifies concurrently. A commit that arrives during it waits for these, not for all. */
+const concurrentRuns = 4;
 
-/** Those who may start little work may have old shards verified once in so long. */
-const sparingIntervalMs = 60_000;
+/** How often a limited caller may start a round of verifications. */
+const limitedIntervalMs = 60_000;
 
-/** Runs verifications and draws the consequences. Those of one shard at one time share one run. */
+/** Which shards to refresh. */
+export interface RefreshOptions {
+  /** Default: the shards of all models. */
+  readonly modelRef: string | undefined;
+  /** Verifies shards whose last verification is older. */
+  readonly maxAgeSeconds: number;
+  readonly actor: Actor;
+  /** The caller may start at most one round a minute; otherwise it only joins runs in progress. */
+  readonly limited: boolean;
+}
+
+/** Runs verifications and acts on their results. Concurrent verifications of one shard share a run. */
 export class Verifier {
-  readonly #inventory: WorkerState;
-  readonly #observer: () => ResidencyObserver;
+  readonly #worker: WorkerState;
   readonly #repairs: RepairQueue;
   #requested = 0;
-  #sparedAtMs = Number.NEGATIVE_INFINITY;
+  #lastLimitedRoundMs = Number.NEGATIVE_INFINITY;
 
-  constructor(inventory: WorkerState, observer: () => ResidencyObserver) {
-    this.#inventory = inventory;
-    this.#observer = observer;
-    this.#repairs = new RepairQueue(inventory, observer);
+  constructor(worker: WorkerState) {
+    this.#worker = worker;
+    this.#repairs = new RepairQueue(worker);
   }
 
-  /** Verifications that somebody waits for. */
+  /** How many verifications have a caller that waits. */
   get requested(): number {
     return this.#requested;
   }
 
   /**
-   * Verifies now; waits for a repair under way first. A shard that is found damaged is repaired afterwards, where it can
-   * be. @throws WorkerError SHARD_BUSY, AUDIT_UNAVAILABLE, and the driver's errors
+   * Verifies a shard now, after a repair in progress. A damaged shard is then queued for repair.
+   * @throws WorkerError SHARD_BUSY, AUDIT_UNAVAILABLE, and the driver's errors
    */
-  async run(record: Shard, actor: Actor): Promise<VerifyReport> {
+  async run(shard: Shard, actor: Actor): Promise<VerifyReport> {
     this.#requested++;
     try {
-      if (record.repair !== undefined) await record.repair;
-      record.scrub?.expedite();
-      return await this.#join(record, actor);
+      if (shard.repair !== undefined) await shard.repair;
+      shard.scrub?.expedite();
+      return await this.#join(shard, actor);
     } finally {
       this.#requested--;
     }
   }
 
-  /** The same, for nobody in particular: behind everybody else. @throws like `run` */
-  scrub(record: Shard, pace: ScrubThrottle): Promise<VerifyReport> {
-    return this.#join(record, systemActor, pace);
+  /** Verifies a shard in the background, behind all other work. @throws as `run` */
+  scrub(shard: Shard, throttle: ScrubThrottle): Promise<VerifyReport> {
+    return this.#join(shard, systemActor, throttle);
   }
 
   /**
-   * Verifies the sealed shards of a model, or of all, whose last verification is older. Never rejects: a shard that could
-   * not be verified is a reason not to be ready. A sparing call starts at most one such round a minute, joins what runs
-   * already, and otherwise leaves the shards as old as they say they are.
+   * Verifies the sealed shards whose last verification is too old. Never rejects: a shard that could not be verified is
+   * returned as a reason not to be ready.
    */
-  async refresh(
-    modelRef: string | undefined,
-    maxAgeSeconds: number,
-    { actor, sparing = false }: Pick<ReadyQuery, 'actor' | 'sparing'>,
-  ): Promise<Reason[]> {
+  async refresh({ modelRef, maxAgeSeconds, actor, limited }: RefreshOptions): Promise<Reason[]> {
     const before = performance.now() - maxAgeSeconds * 1000;
     const isOld = ({ phase }: Shard) => phase.state === 'sealed' && phase.seal.lastVerifiedMonotonicMs < before;
-    const allOld = this.#inventory.shards.ofModel(modelRef).filter(isOld);
-    const old = sparing && !this.#spare(allOld) ? allOld.filter(({ verification }) => verification) : allOld;
+    const allOld = this.#worker.shards.ofModel(modelRef).filter(isOld);
+    const old = limited && !this.#mayStartRound(allOld) ? allOld.filter(({ verification }) => verification) : allOld;
     const next = old.values();
-    const runs = Array.from({ length: runsAtOnce }, async () => {
-      for (const record of next) await this.run(record, actor).catch(() => undefined);
+    const runs = Array.from({ length: concurrentRuns }, async () => {
+      for (const shard of next) await this.run(shard, actor).catch(() => undefined);
     });
     await Promise.all(runs);
     return old.filter(isOld).map(({ identity }) => ({
@@ -80,68 +82,72 @@ export class Verifier {
     }));
   }
 
-  /** Whether a round may be started now; one that would start nothing is not counted. */
-  #spare(old: readonly Shard[]): boolean {
+  /** Whether a limited caller may start a round now. A round that would start no run is not counted. */
+  #mayStartRound(old: readonly Shard[]): boolean {
     if (old.every(({ verification }) => verification !== undefined)) return true;
     const nowMs = performance.now();
-    if (nowMs < this.#sparedAtMs + sparingIntervalMs) return false;
-    this.#sparedAtMs = nowMs;
+    if (nowMs < this.#lastLimitedRoundMs + limitedIntervalMs) return false;
+    this.#lastLimitedRoundMs = nowMs;
     return true;
   }
 
-  #join(record: Shard, actor: Actor, pace?: ScrubThrottle): Promise<VerifyReport> {
-    if (record.verification !== undefined) return record.verification;
-    const { seal } = record;
-    if (seal === undefined) throw new WorkerError('SHARD_BUSY', `the shard is ${record.state}`, { retryAfterMs: 1000 });
-    const run = this.#verify(record, seal, actor, pace).finally(() => {
-      record.verification = undefined;
-      record.scrub = undefined;
+  #join(shard: Shard, actor: Actor, throttle?: ScrubThrottle): Promise<VerifyReport> {
+    if (shard.verification !== undefined) return shard.verification;
+    const { seal } = shard;
+    if (seal === undefined) {
+      throw new WorkerError('SHARD_BUSY', `The shard is ${shard.state}`, { retryAfterMs: 1000 });
+    }
+    const run = this.#verify(shard, seal, actor, throttle).finally(() => {
+      shard.verification = undefined;
+      shard.scrub = undefined;
     });
-    record.scrub = pace;
-    record.verification = run;
-    const repair = ({ checks }: VerifyReport) => (checks.signature ? this.#repairs.offer(record) : undefined);
-    run.then(repair, () => undefined);
+    shard.scrub = throttle;
+    shard.verification = run;
+    const offerRepair = ({ checks }: VerifyReport) => (checks.signature ? this.#repairs.offer(shard) : undefined);
+    run.then(offerRepair, () => undefined);
     return run;
   }
 
-  async #verify(record: Shard, seal: Seal, actor: Actor, pace?: ScrubThrottle): Promise<VerifyReport> {
-    const started = performance.now();
+  async #verify(shard: Shard, seal: Seal, actor: Actor, throttle?: ScrubThrottle): Promise<VerifyReport> {
+    const { signer, driverHealth, observer } = this.#worker;
+    const startedMs = performance.now();
+    const observe = (outcome: Parameters<typeof observer.verified>[0]) =>
+      observer.verified(outcome, shard.vramBytes, (performance.now() - startedMs) / 1000);
     try {
-      const report = await verifyShard(record, seal, this.#inventory.signer.keys.own, pace);
-      // The handle may have been signed anew meanwhile: what was found is true of the seal that stands now.
-      if (!report.verified) this.#markCorrupt(record, record.seal ?? seal, report, actor);
-      else if (record.phase.state === 'sealed') this.#markVerified(record, record.phase.seal, actor);
-      const outcome = report.verified ? 'ok' : 'SEAL_VERIFICATION_FAILED';
-      this.#observer().verified(outcome, record.vramBytes, (performance.now() - started) / 1000);
+      const report = await verifyShard(shard, seal, signer.keyring.findOwn, throttle);
+      if (!report.verified) this.#markCorrupt(shard, report, actor);
+      else if (shard.state === 'sealed') this.#markVerified(shard, actor);
+      observe(report.verified ? 'ok' : 'SEAL_VERIFICATION_FAILED');
       return report;
     } catch (error) {
-      if (pace?.cancelled) throw error;
-      this.#observer().verified(outcomeOf(error), record.vramBytes, (performance.now() - started) / 1000);
-      throw this.#inventory.reportDriverError(error);
+      if (throttle?.canceled) throw error;
+      observe(outcomeOf(error));
+      throw driverHealth.report(error);
     }
   }
 
-  #markVerified(record: Shard, seal: Seal, actor: Actor): void {
-    this.#inventory.appendRequired('SealVerified', record, {}, actor);
-    seal.lastVerifiedAtMs = Date.now();
-    seal.lastVerifiedMonotonicMs = performance.now();
-    this.#inventory.bumpRevision();
+  #markVerified(shard: Shard, actor: Actor): void {
+    this.#worker.shardAudit.appendRequired('SealVerified', shard, {}, actor);
+    shard.markVerified({ lastVerifiedAtMs: Date.now(), lastVerifiedMonotonicMs: performance.now() });
+    this.#worker.lifecycle.bumpRevision();
   }
 
   /**
-   * Damage is acted on whether it can be written down or not. Once corrupt, a shard stays so until it is repaired or
-   * released; one that reads well again keeps the ranges that were found first.
+   * Acts on damage even if the audit log cannot be written. A shard stays corrupt until it is repaired or released. If its
+   * bytes read correctly again, it keeps the ranges that were found first.
    */
-  #markCorrupt(record: Shard, seal: Seal, report: VerifyReport, actor: Actor): void {
-    const { phase } = record;
+  #markCorrupt(shard: Shard, report: VerifyReport, actor: Actor): void {
+    const { shardAudit, lifecycle } = this.#worker;
+    const { phase } = shard;
     if (report.reason === 'corrupt') return;
     const known = phase.state === 'corrupt' ? phase.ranges : [];
     const ranges = report.corruptRanges.length > 0 ? report.corruptRanges : known;
-    if (phase.state === 'sealed' || phase.state === 'corrupt') {
-      record.phase = { state: 'corrupt', seal, ranges, repairStatus: this.#repairs.repairStatus(record) };
+    if (phase.state === 'sealed' || phase.state === 'corrupt') shard.markCorrupt(ranges, repairStatusOf(shard));
+    if (!report.checks.residency) {
+      shardAudit.appendBestEffort({ event: 'PolicyViolation', severity: 'critical' }, shard, actor);
     }
-    if (!report.checks.residency) this.#inventory.appendBestEffort('PolicyViolation', 'critical', record, {}, actor);
-    this.#inventory.appendBestEffort('SealVerificationFailed', 'critical', record, toldRanges(ranges), actor);
-    this.#inventory.bumpRevision();
+    const failed = { event: 'SealVerificationFailed', severity: 'critical', fields: rangeFields(ranges) } as const;
+    shardAudit.appendBestEffort(failed, shard, actor);
+    lifecycle.bumpRevision();
   }
 }

@@ -5,45 +5,51 @@ import type { Throttle } from '../../vram/slices.js';
 import { VramError } from '../../vram/status.js';
 import { groupBytes, hashBytes } from '../../vram/tree.js';
 import type { Seal, Shard } from '../state/shard.js';
-import { type ByteRange, type VerifyReport, verifyFaults } from '../state/snapshot.js';
+import type { ByteRange } from '../state/snapshot.js';
+import { type VerifyReport, verifyFaults } from '../state/verify_report.js';
 
 /**
- * Checks a sealed shard anew: its handle, where the driver says the memory is and who may touch it, and the digest of
- * the bytes where they lie. Finding damage is an answer, not an error. @throws VramError when the driver fails
+ * Verifies a sealed shard: the signature of its handle, where the driver says the memory is and who can access it, and the
+ * digest of its bytes on the device. Damage is a result, not an error. @throws VramError if the driver fails
  */
-export async function verifyShard(record: Shard, seal: Seal, keys: KeySource, pace?: Throttle): Promise<VerifyReport> {
-  const started = performance.now();
-  const { allocation, identity, vramBytes } = record;
+export async function verifyShard(
+  shard: Shard,
+  seal: Seal,
+  keys: KeySource,
+  throttle?: Throttle,
+): Promise<VerifyReport> {
+  const startedMs = performance.now();
+  const { allocation, identity, vramBytes } = shard;
   const signature = verifyHandle(seal.handle, keys).ok;
   const residency = allocation !== undefined && (await isResident(() => allocation.attest()));
-  const hashes = (await allocation?.groupHashes(pace)) ?? Buffer.alloc(0);
-  const corruptRanges = damage(seal.groupHashes, hashes, vramBytes);
+  const hashes = (await allocation?.groupHashes(throttle)) ?? Buffer.alloc(0);
+  const corruptRanges = damagedRanges(seal.groupHashes, hashes, vramBytes);
   const treeDigest = corruptRanges.length === 0 && allocation?.treeDigest(hashes) === seal.treeDigest;
-  // Once corrupt, a shard is not what its handle says until it is repaired, however well it reads now.
-  const holds = { signature, residency, damaged: treeDigest, corrupt: record.phase.state !== 'corrupt' };
-  const reason = verifyFaults.find((fault) => !holds[fault]) ?? null;
+  // A corrupt shard stays corrupt until it is repaired, even if its bytes read correctly now.
+  const passed = { signature, residency, damaged: treeDigest, corrupt: shard.state !== 'corrupt' };
+  const reason = verifyFaults.find((fault) => !passed[fault]) ?? null;
   return {
     shardId: identity.shardId,
     verified: reason === null,
     reason,
     checks: { signature, residency, treeDigest },
     bytes: vramBytes,
-    durationMs: Math.ceil(performance.now() - started),
+    durationMs: Math.ceil(performance.now() - startedMs),
     corruptRanges,
   };
 }
 
-/** So many damaged ranges stand in one entry of the audit log; the count tells of all. */
-const maxToldRanges = 256;
+/** How many damaged ranges one audit entry lists. The count covers all of them. */
+const maxAuditedRanges = 256;
 
-/** Damage as the audit log tells of it: a line of it is bounded, whatever happens to a shard. */
-export const toldRanges = (ranges: readonly ByteRange[]): AuditFields => ({
-  corrupt_ranges: ranges.slice(0, maxToldRanges),
+/** Damage as audit fields of bounded length. */
+export const rangeFields = (ranges: readonly ByteRange[]): AuditFields => ({
+  corrupt_ranges: ranges.slice(0, maxAuditedRanges),
   corrupt_range_count: ranges.length,
 });
 
-/** Where two lists of group hashes differ, as byte ranges, neighbours merged. */
-export function damage(expected: Buffer, actual: Buffer, bytes: number): ByteRange[] {
+/** The byte ranges in which two lists of group hashes differ. Neighbors are merged. */
+export function damagedRanges(expected: Buffer, actual: Buffer, bytes: number): ByteRange[] {
   const ranges: { offset: number; length: number }[] = [];
   for (let group = 0; group * groupBytes < bytes; group++) {
     const from = group * hashBytes;

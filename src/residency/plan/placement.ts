@@ -1,15 +1,10 @@
-import type { ErrorCode } from '../../errors.js';
+import { type ErrorCode, WorkerError } from '../../errors.js';
 import type { DeviceMemory } from '../state/device_memory.js';
+import type { PlannedShard } from '../state/reservations.js';
 
 export type ShardLayout = 'single' | 'tensor_parallel';
 
-export interface PlannedShard {
-  readonly shardIndex: number;
-  readonly totalShards: number;
-  readonly gpuDevice: number;
-  readonly vramBytes: number;
-}
-
+/** Why a plan does not fit. */
 export interface PlanRefusal {
   readonly code: ErrorCode;
   readonly detail: string;
@@ -21,14 +16,14 @@ export type Placement =
   | { readonly fits: true; readonly shards: readonly PlannedShard[] }
   | { readonly fits: false; readonly reason: PlanRefusal };
 
-/** Splits a model over `degree` shards: ⌊n/d⌋ bytes each, and one more for the first n mod d. */
+/** Splits a model into `degree` shards of ⌊n/d⌋ bytes; the first n mod d shards get one byte more. */
 export function splitModel(modelBytes: number, degree: number): number[] {
   const longer = modelBytes % degree;
   const shorter = (modelBytes - longer) / degree;
   return Array.from({ length: degree }, (_, index) => shorter + (index < longer ? 1 : 0));
 }
 
-/** The device with most available memory, the lowest index among equals. */
+/** The device with the most available memory; of equals, the lowest index. */
 export function mostAvailable(devices: readonly DeviceMemory[]): DeviceMemory | undefined {
   return devices.reduce<DeviceMemory | undefined>(
     (best, device) => (best === undefined || device.availableBytes > best.availableBytes ? device : best),
@@ -36,29 +31,36 @@ export function mostAvailable(devices: readonly DeviceMemory[]): DeviceMemory | 
   );
 }
 
+/** The device for a shard whose client named none and has no reservation. @throws WorkerError VRAM_OOM */
+export function placeOne(devices: readonly DeviceMemory[]): DeviceMemory {
+  const memory = mostAvailable(devices);
+  if (memory === undefined) throw new WorkerError('VRAM_OOM', 'The worker has no GPU device');
+  return memory;
+}
+
 /**
- * Finds each shard its device. A single layout lies on one device whole. Tensor-parallel shards go to distinct devices,
- * the largest shard to the one with most available memory: if that does not fit, nothing does.
+ * Chooses a device for each shard. The shards of a single layout share one device. Tensor-parallel shards go to
+ * distinct devices, the largest to the device with the most available memory: if that does not fit, nothing does.
  */
 export function place(shardBytes: readonly number[], layout: ShardLayout, devices: readonly DeviceMemory[]): Placement {
-  const byRoom = devices.toSorted((a, b) => b.availableBytes - a.availableBytes || a.gpuDevice - b.gpuDevice);
+  const ranked = devices.toSorted((a, b) => b.availableBytes - a.availableBytes || a.gpuDevice - b.gpuDevice);
   const bySize = shardBytes.map((bytes, shardIndex) => ({ bytes, shardIndex })).sort((a, b) => b.bytes - a.bytes);
-  const left = new Map(byRoom.map((device) => [device, device.availableBytes]));
+  const left = new Map(ranked.map((device) => [device, device.availableBytes]));
   const shards: PlannedShard[] = [];
   for (const [rank, { bytes, shardIndex }] of bySize.entries()) {
-    const device = byRoom[layout === 'single' ? 0 : rank];
-    const room = device === undefined ? 0 : (left.get(device) ?? 0);
-    const needed = device?.mappedBytes(bytes) ?? bytes;
-    if (device === undefined || needed > room) {
+    const device = ranked[layout === 'single' ? 0 : rank];
+    const availableBytes = device === undefined ? 0 : (left.get(device) ?? 0);
+    const neededBytes = device?.mappedBytes(bytes) ?? bytes;
+    if (device === undefined || neededBytes > availableBytes) {
       return { fits: false, reason: refusal(shardBytes, layout, devices) };
     }
-    left.set(device, room - needed);
+    left.set(device, availableBytes - neededBytes);
     shards.push({ shardIndex, totalShards: shardBytes.length, gpuDevice: device.gpuDevice, vramBytes: bytes });
   }
   return { fits: true, shards: shards.sort((a, b) => a.shardIndex - b.shardIndex) };
 }
 
-/** What all shards take once each is rounded up to the device's granularity; at most what JSON says exactly, 2^53 - 1. */
+/** What the allocations of all shards take, each rounded up to the granularity. At most 2^53 - 1, which JSON holds exactly. */
 export function requiredBytes(shardBytes: readonly number[], devices: readonly DeviceMemory[]): number {
   const [device] = devices;
   const bytes = shardBytes.reduce((sum, bytes) => sum + (device?.mappedBytes(bytes) ?? bytes), 0);
@@ -66,16 +68,16 @@ export function requiredBytes(shardBytes: readonly number[], devices: readonly D
 }
 
 function refusal(shardBytes: readonly number[], layout: ShardLayout, devices: readonly DeviceMemory[]): PlanRefusal {
-  const rooms = devices.map((device) => device.availableBytes);
+  const available = devices.map((device) => device.availableBytes);
   const neededBytes = requiredBytes(shardBytes, devices);
   if (layout === 'single') {
-    const detail = 'no device has enough memory available';
-    return { code: 'VRAM_OOM', detail, neededBytes, availableBytes: Math.max(0, ...rooms) };
+    const detail = 'No GPU device has enough memory available';
+    return { code: 'VRAM_OOM', detail, neededBytes, availableBytes: Math.max(0, ...available) };
   }
-  const availableBytes = rooms.reduce((sum, room) => sum + room, 0);
+  const availableBytes = available.reduce((sum, bytes) => sum + bytes, 0);
   const detail =
     shardBytes.length > devices.length
-      ? `${shardBytes.length} tensor-parallel shards need as many devices, and there are ${devices.length}`
-      : 'the devices have not enough memory available, a shard each';
+      ? `${shardBytes.length} tensor-parallel shards need ${shardBytes.length} devices; the worker has ${devices.length}`
+      : 'The GPU devices do not have enough memory available for one shard each';
   return { code: 'VRAM_OOM', detail, neededBytes, availableBytes };
 }

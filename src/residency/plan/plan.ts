@@ -1,16 +1,16 @@
 import type { DeviceSnapshot } from '../state/device_memory.js';
-import type { ReservationSnapshot } from '../state/reservations.js';
+import type { PlannedShard, ReservationSnapshot } from '../state/reservations.js';
 import type { WorkerState } from '../state/worker_state.js';
-import { type PlannedShard, type PlanRefusal, place, requiredBytes, type ShardLayout } from './placement.js';
+import { type PlanRefusal, place, requiredBytes, type ShardLayout } from './placement.js';
 
 export interface PlanRequest {
   readonly modelRef: string;
-  /** Each shard's exact length, by shard index. */
+  /** The exact length of each shard, by shard index. */
   readonly shardBytes: readonly number[];
   readonly layout: ShardLayout;
-  /** Only these devices are considered. */
+  /** Restricts the choice to these devices. */
   readonly gpuDevices?: readonly number[];
-  /** Holds the memory for so long; without it nothing is held. */
+  /** Reserves the memory for this time. By default nothing is reserved. */
   readonly reserveForSeconds?: number;
 }
 
@@ -23,31 +23,38 @@ export interface PlanReport {
   readonly reason: PlanRefusal | null;
 }
 
-/** Decides where a model fits, and reserves the memory in the same step if that is asked. @throws WorkerError */
-export function plan(inventory: WorkerState, request: PlanRequest): PlanReport {
-  inventory.requireStarted();
-  const { reservations, options } = inventory;
+/**
+ * Says whether and where a model fits. A requested reservation is made in the same tick, so nothing can come between.
+ * @throws WorkerError INVALID_PARAMS, STARTING; for a reservation also DRAINING, AUDIT_UNAVAILABLE
+ */
+export function plan(worker: WorkerState, request: PlanRequest): PlanReport {
+  worker.lifecycle.requireStarted();
+  const { reservations, options } = worker;
   const { modelRef, shardBytes, layout, reserveForSeconds } = request;
-  reservations.sweep();
-  const devices = inventory.devicesOf(request.gpuDevices);
+  reservations.dropExpired();
+  const devices = worker.devicesOf(request.gpuDevices);
   const report = (outcome: Pick<PlanReport, 'shardPlan' | 'reservation' | 'reason'>): PlanReport => ({
     feasible: outcome.reason === null,
     vramRequiredBytes: requiredBytes(shardBytes, devices),
     devices: devices.map((device) => device.snapshot()),
     ...outcome,
   });
+  const refuse = (reason: PlanRefusal) => report({ shardPlan: [], reservation: null, reason });
 
-  const modelBytes = shardBytes.reduce((sum, bytes) => sum + bytes, 0);
-  if (modelBytes > options.maxModelBytes) {
-    const detail = `a model may have up to ${options.maxModelBytes} bytes`;
-    const sizes = { neededBytes: modelBytes, availableBytes: options.maxModelBytes };
-    return report({ shardPlan: [], reservation: null, reason: { code: 'MODEL_TOO_LARGE', detail, ...sizes } });
-  }
+  const tooLarge = refuseTooLarge(shardBytes, options.maxModelBytes);
+  if (tooLarge !== undefined) return refuse(tooLarge);
   const placement = place(shardBytes, layout, devices);
-  if (!placement.fits) return report({ shardPlan: [], reservation: null, reason: placement.reason });
+  if (!placement.fits) return refuse(placement.reason);
   const shardPlan = placement.shards;
   if (reserveForSeconds === undefined) return report({ shardPlan, reservation: null, reason: null });
-  inventory.requireOpen();
-  const reservation = reservations.hold(modelRef, shardPlan, inventory.devices, reserveForSeconds);
+  worker.lifecycle.requireOpen();
+  const reservation = reservations.hold(modelRef, shardPlan, worker.devices, reserveForSeconds);
   return report({ shardPlan, reservation, reason: null });
+}
+
+function refuseTooLarge(shardBytes: readonly number[], maxModelBytes: number): PlanRefusal | undefined {
+  const neededBytes = shardBytes.reduce((sum, bytes) => sum + bytes, 0);
+  if (neededBytes <= maxModelBytes) return undefined;
+  const detail = `The model is larger than the limit of ${maxModelBytes} bytes (WORKER_MAX_MODEL_BYTES)`;
+  return { code: 'MODEL_TOO_LARGE', detail, neededBytes, availableBytes: maxModelBytes };
 }

@@ -1,12 +1,12 @@
 import { WorkerError } from '../../errors.js';
 
-/** A place in the queue for a commit slot. */
+/** A commit's place in the queue, and later its slot. */
 export interface CommitSlot {
-  /** Resolves when the slot is ours; rejects with the reason given to `cancel` if that comes first. */
+  /** Resolves when the commit holds a slot. Rejects with the reason of `cancel` if that came first. */
   ready(): Promise<void>;
-  /** Leaves the queue; does nothing once the slot is ours. */
+  /** Leaves the queue. Has no effect once the commit holds a slot. */
   cancel(reason: unknown): void;
-  /** Gives the slot to the next. Idempotent. */
+  /** Passes the slot to the next commit in the queue. Idempotent. */
   release(): void;
 }
 
@@ -15,7 +15,7 @@ interface Waiting {
   readonly refuse: (reason: unknown) => void;
 }
 
-/** A fixed number of commit slots, and a bounded queue of admitted commits before them, first come first served. */
+/** A fixed number of commit slots behind a bounded queue, first come first served. */
 export class CommitQueue {
   readonly #slots: number;
   readonly #queueLimit: number;
@@ -31,36 +31,36 @@ export class CommitQueue {
     return this.#queue.size;
   }
 
-  /** @throws WorkerError TOO_MANY_COMMITS when slots and queue are full */
+  /** @throws WorkerError TOO_MANY_COMMITS if slots and queue are full */
   acquire(): CommitSlot {
     if (this.#active < this.#slots) {
       this.#active++;
-      return this.#turn(Promise.resolve(), undefined);
+      return this.#slot(Promise.resolve(), undefined);
     }
     if (this.#queue.size >= this.#queueLimit) {
-      throw new WorkerError('TOO_MANY_COMMITS', 'too many commits are waiting', { retryAfterMs: 1000 });
+      throw new WorkerError('TOO_MANY_COMMITS', 'Too many commits are waiting', { retryAfterMs: 1000 });
     }
     let place: Waiting | undefined;
-    const granted = new Promise<void>((grant, refuse) => {
+    const ready = new Promise<void>((grant, refuse) => {
       place = { grant, refuse };
       this.#queue.add(place);
     });
-    granted.catch(() => undefined);
-    return this.#turn(granted, place);
+    ready.catch(() => undefined);
+    return this.#slot(ready, place);
   }
 
-  #turn(granted: Promise<void>, place: Waiting | undefined): CommitSlot {
-    let left = false;
+  #slot(ready: Promise<void>, place: Waiting | undefined): CommitSlot {
+    let released = false;
     return {
-      ready: () => granted,
+      ready: () => ready,
       cancel: (reason) => {
-        if (left || place === undefined || !this.#queue.delete(place)) return;
-        left = true;
+        if (released || place === undefined || !this.#queue.delete(place)) return;
+        released = true;
         place.refuse(reason);
       },
       release: () => {
-        if (left) return;
-        left = true;
+        if (released) return;
+        released = true;
         this.#passOn();
       },
     };

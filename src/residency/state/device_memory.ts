@@ -1,18 +1,6 @@
 import { WorkerError } from '../../errors.js';
 
-/** A device and how much of it there is. Bytes are integers; `available` is what a new claim can take. */
-export interface DeviceSnapshot {
-  readonly gpuDevice: number;
-  readonly name: string;
-  readonly uuid: string;
-  readonly totalBytes: number;
-  readonly freeBytes: number;
-  readonly reservedBytes: number;
-  readonly availableBytes: number;
-  readonly granularityBytes: number;
-}
-
-/** What the accounts ask of a device. */
+/** What the driver says about a device. */
 export interface DeviceFigures {
   readonly name: string;
   readonly uuid: string;
@@ -21,87 +9,92 @@ export interface DeviceFigures {
   readonly granularityBytes: number;
 }
 
-/** Bytes of a device that are spoken for, from the decision to admit a shard until the memory is the device's again. */
+/** A device and its accounts. A new claim can take up to `availableBytes`. */
+export interface DeviceSnapshot extends DeviceFigures {
+  readonly gpuDevice: number;
+  readonly reservedBytes: number;
+  readonly availableBytes: number;
+}
+
+/** Bytes of a device that one commit holds, from its admission until the memory belongs to the device again. */
 export interface MemoryClaim {
   readonly bytes: number;
-  /** The driver gave the memory. */
+  /** The driver allocated the memory. */
   markAllocated(): void;
-  /** The driver is about to take it back. */
+  /** The driver is about to free the memory. */
   markReleasing(): void;
-  /** Keeps only what the driver gives, once the shard is sealed: no failure can give a larger reserved part back now. */
+  /** Keeps only what the driver allocated. Called once the shard is sealed. */
   trim(): void;
-  /** Nothing is held any more. */
+  /** Ends the claim. Idempotent. */
   release(): void;
 }
 
 /**
- * The accounts of one device. Decisions are made on these, not on the driver's figure, which lags behind allocations on
- * their way; while none is, `refresh` corrects them by it, since other processes may use the device too.
+ * The accounts of one device. Decisions use these and not the driver's figure, which lags behind allocations in
+ * progress. While none is in progress, `refresh` corrects them, because other processes may use the device too.
  */
 export class DeviceMemory {
   readonly gpuDevice: number;
   readonly #ask: () => Promise<DeviceFigures>;
-  #last: DeviceFigures;
-  /** Free bytes as they would be if nothing were claimed. */
+  #latest: DeviceFigures;
+  /** What would be free without any claim. */
   #baseBytes: number;
   #claimedBytes = 0;
-  #settledBytes = 0;
+  #allocatedBytes = 0;
   #reservedBytes = 0;
-  #moving = 0;
-  /** Grows whenever a claim stops being on its way, or starts to be again. */
-  #moves = 0;
+  /** Claims whose memory is being allocated or freed at this moment. */
+  #inFlight = 0;
+  /** Grows each time a claim begins or ends to be in flight. */
+  #transitions = 0;
 
-  /** `figures` are the driver's while nothing is claimed; `ask` asks it anew. */
+  /** `figures` are the driver's while nothing is claimed; `ask` gets newer ones. */
   constructor(gpuDevice: number, figures: DeviceFigures, ask: () => Promise<DeviceFigures>) {
     this.gpuDevice = gpuDevice;
     this.#ask = ask;
-    this.#last = figures;
+    this.#latest = figures;
     this.#baseBytes = figures.freeBytes;
   }
 
-  /** Asks the driver. Its answer counts where nothing moved meanwhile. Rejects with the driver's errors. */
+  /** Asks the driver. The answer is used unless a claim was in flight in between. Rejects with the driver's errors. */
   async refresh(): Promise<void> {
-    const moves = this.#moves;
+    const transitions = this.#transitions;
     const figures = await this.#ask();
-    if (this.#moving > 0 || this.#moves !== moves) return;
-    this.#last = figures;
-    this.#baseBytes = figures.freeBytes + this.#settledBytes;
+    if (this.#inFlight > 0 || this.#transitions !== transitions) return;
+    this.#latest = figures;
+    this.#baseBytes = figures.freeBytes + this.#allocatedBytes;
   }
 
   get uuid(): string {
-    return this.#last.uuid;
+    return this.#latest.uuid;
   }
 
   get availableBytes(): number {
     return Math.max(0, this.#freeBytes() - this.#reservedBytes);
   }
 
-  /** What an allocation of so many bytes takes. */
+  /** `bytes` rounded up to the granularity of allocations. */
   mappedBytes(bytes: number): number {
-    const mapped = Math.ceil(bytes / this.#last.granularityBytes) * this.#last.granularityBytes;
+    const mapped = Math.ceil(bytes / this.#latest.granularityBytes) * this.#latest.granularityBytes;
     return Math.min(mapped, Number.MAX_SAFE_INTEGER);
   }
 
-  /**
-   * Claims memory for `bytes` bytes; `fromReservedBytes` of it come out of what is reserved.
-   * @throws WorkerError VRAM_OOM
-   */
+  /** Claims memory for `bytes` bytes, of which `fromReservedBytes` come out of a reservation. @throws WorkerError VRAM_OOM */
   claim(bytes: number, fromReservedBytes = 0): MemoryClaim {
-    const given = this.mappedBytes(bytes);
-    const mapped = Math.max(given, fromReservedBytes);
-    this.#require(mapped - fromReservedBytes, mapped);
+    const allocation = this.mappedBytes(bytes);
+    const claimed = Math.max(allocation, fromReservedBytes);
+    this.#require(claimed - fromReservedBytes, claimed);
     this.#reservedBytes -= fromReservedBytes;
-    this.#claimedBytes += mapped;
-    return this.#open(mapped, given);
+    this.#claimedBytes += claimed;
+    return this.#open(claimed, allocation);
   }
 
-  /** Sets mapped bytes aside. @throws WorkerError VRAM_OOM */
+  /** @throws WorkerError VRAM_OOM */
   reserve(mappedBytes: number): void {
     this.#require(mappedBytes, mappedBytes);
     this.#reservedBytes += mappedBytes;
   }
 
-  /** Takes bytes back into the reserved ones, just after the claim on them was dropped. */
+  /** Reserves bytes again, directly after the claim on them ended. */
   restore(mappedBytes: number): void {
     this.#reservedBytes += mappedBytes;
   }
@@ -111,20 +104,15 @@ export class DeviceMemory {
   }
 
   snapshot(): DeviceSnapshot {
-    const freeBytes = this.#freeBytes();
-    return {
-      gpuDevice: this.gpuDevice,
-      ...this.#last,
-      freeBytes,
-      reservedBytes: this.#reservedBytes,
-      availableBytes: this.availableBytes,
-    };
+    const { gpuDevice, availableBytes } = this;
+    const accounts = { freeBytes: this.#freeBytes(), reservedBytes: this.#reservedBytes, availableBytes };
+    return { gpuDevice, ...this.#latest, ...accounts };
   }
 
   #require(bytes: number, neededBytes: number): void {
-    const availableBytes = this.availableBytes;
+    const { availableBytes } = this;
     if (bytes <= availableBytes) return;
-    throw new WorkerError('VRAM_OOM', `device ${this.gpuDevice} has not enough memory available`, {
+    throw new WorkerError('VRAM_OOM', `GPU device ${this.gpuDevice} does not have enough memory available`, {
       sizes: { neededBytes, availableBytes },
       retryAfterMs: 1000,
     });
@@ -134,35 +122,35 @@ export class DeviceMemory {
     return Math.max(0, this.#baseBytes - this.#claimedBytes);
   }
 
-  /** `given` is what the driver gives of the claim, and so all that its figure ever shows of it. */
-  #open(mapped: number, given: number): MemoryClaim {
-    let held = mapped;
-    let settled = false;
-    this.#moving++;
-    const settle = (to: boolean) => {
-      if (settled === to) return;
-      settled = to;
-      this.#moves++;
-      this.#moving += to ? -1 : 1;
-      this.#settledBytes += to ? given : -given;
+  /** `allocationBytes` is what the driver allocates, and so all that its figures ever show of the claim. */
+  #open(claimedBytes: number, allocationBytes: number): MemoryClaim {
+    let heldBytes = claimedBytes;
+    let allocated = false;
+    this.#inFlight++;
+    const setAllocated = (value: boolean) => {
+      if (allocated === value) return;
+      allocated = value;
+      this.#transitions++;
+      this.#inFlight += value ? -1 : 1;
+      this.#allocatedBytes += value ? allocationBytes : -allocationBytes;
     };
     return {
       get bytes() {
-        return held;
+        return heldBytes;
       },
-      markAllocated: () => settle(true),
-      markReleasing: () => settle(false),
+      markAllocated: () => setAllocated(true),
+      markReleasing: () => setAllocated(false),
       trim: () => {
-        this.#claimedBytes -= held - given;
-        held = given;
+        this.#claimedBytes -= heldBytes - allocationBytes;
+        heldBytes = allocationBytes;
       },
       release: () => {
-        if (held === 0) return;
-        settle(false);
-        this.#moves++;
-        this.#moving--;
-        this.#claimedBytes -= held;
-        held = 0;
+        if (heldBytes === 0) return;
+        setAllocated(false);
+        this.#transitions++;
+        this.#inFlight--;
+        this.#claimedBytes -= heldBytes;
+        heldBytes = 0;
       },
     };
   }

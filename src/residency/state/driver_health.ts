@@ -3,52 +3,49 @@ import { VramError } from '../../vram/status.js';
 import type { DeviceMemory } from './device_memory.js';
 
 /**
- * Whether the driver lives. It is asked about each device again and again, also while nobody wants anything of it; an
- * error after which only a new process helps, or two failures to answer in a row, and it counts as lost.
+ * Detects that the driver is lost: by a sticky error, by a call that hangs, or by a device that fails to answer twice
+ * in a row. It asks each device periodically, so that an idle worker notices too.
  */
 export class DriverHealth {
   readonly #devices: ReadonlyMap<number, DeviceMemory>;
   readonly #onLost: (error: WorkerError) => void;
-  #beating: Promise<void> | undefined;
-  #lost: WorkerError | undefined;
+  #checking: Promise<void> | undefined;
+  #isLost = false;
 
-  /** `onLost` is told once. */
+  /** `onLost` is called once, with the error that every later request gets. */
   constructor(devices: ReadonlyMap<number, DeviceMemory>, onLost: (error: WorkerError) => void) {
     this.#devices = devices;
     this.#onLost = onLost;
   }
 
-  /** What everybody is told once there is no driver any more: the next process may have one. */
-  get lossError(): WorkerError | undefined {
-    return this.#lost;
-  }
-
-  /** Every error of the driver passes here. */
-  report(error: unknown): void {
-    if (!(error instanceof VramError) || error.code !== 'CUDA_ERROR') return;
-    if (error.sticky) this.markLost(error);
-    else void this.check();
+  /** Examines an error and returns it. Every error of the driver must pass through here. */
+  report(error: unknown): unknown {
+    if (error instanceof VramError && error.code === 'CUDA_ERROR') {
+      if (error.sticky) this.markLost(error);
+      else void this.check();
+    }
+    return error;
   }
 
   markLost(cause: VramError): void {
-    if (this.#lost !== undefined) return;
-    const detail = `the driver is lost: ${cause.message}`;
-    this.#lost = new WorkerError('CUDA_ERROR', detail, { cause, retriable: true, retryAfterMs: 5000 });
-    this.#onLost(this.#lost);
+    if (this.#isLost) return;
+    this.#isLost = true;
+    const options = { cause, retriable: true, retryAfterMs: 5000 };
+    this.#onLost(new WorkerError('CUDA_ERROR', `The GPU driver is lost: ${cause.message}`, options));
   }
 
-  /** Asks about every device; never rejects. Calls at one time share one. */
+  /** Asks every device. Never rejects. Concurrent calls share one run. */
   check(): Promise<void> {
-    this.#beating ??= this.#beat().finally(() => {
-      this.#beating = undefined;
+    this.#checking ??= this.#check().finally(() => {
+      this.#checking = undefined;
     });
-    return this.#beating;
+    return this.#checking;
   }
 
-  async #beat(): Promise<void> {
+  async #check(): Promise<void> {
     const failed = await this.#ask([...this.#devices.values()]);
-    const again = await this.#ask(failed.map(({ device }) => device));
-    const dead = failed.find(({ error }) => error.sticky) ?? again[0];
+    const failedAgain = await this.#ask(failed.map(({ device }) => device));
+    const dead = failed.find(({ error }) => error.sticky) ?? failedAgain[0];
     if (dead !== undefined) this.markLost(dead.error);
   }
 

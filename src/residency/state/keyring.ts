@@ -3,17 +3,17 @@ import { type SealKey, wipeKey } from '../../seal/key.js';
 
 interface PreviousKey {
   readonly key: SealKey;
-  /** By the clock that never steps. */
+  /** On the monotonic clock, `performance.now()`. */
   readonly expiresAtMs: number;
 }
 
-/** So many keys of before verify what others bring, whatever the grace: a file that flaps must not fill the memory. */
+/** How many previous keys verify foreign handles, whatever their grace: a key file that flaps must not fill the memory. */
 const maxPreviousKeys = 8;
 
-/** The key that signs, and those that signed before and still verify for a while. */
+/** The current signing key, and the previous keys that still verify. */
 export class Keyring {
   #current: SealKey;
-  #former: readonly PreviousKey[] = [];
+  #previous: readonly PreviousKey[] = [];
 
   constructor(key: SealKey) {
     this.#current = key;
@@ -23,37 +23,37 @@ export class Keyring {
     return this.#current;
   }
 
-  /** The key of this name, if it still verifies what others bring. */
+  /** The key with this id, if it still verifies handles that clients present. */
   readonly find = (kid: string): SealKey | undefined =>
     kid === this.#current.kid ? this.#current : this.#valid().find(({ key }) => key.kid === kid)?.key;
 
-  /** The key of this name, also one that is kept for a handle of ours alone. */
-  readonly own = (kid: string): SealKey | undefined =>
-    kid === this.#current.kid ? this.#current : this.#former.find(({ key }) => key.kid === kid)?.key;
+  /** The key with this id, even if it is only kept because one of our own handles is signed with it. */
+  readonly findOwn = (kid: string): SealKey | undefined =>
+    kid === this.#current.kid ? this.#current : this.#previous.find(({ key }) => key.kid === kid)?.key;
 
-  /** Until when the key of this name verifies, by `performance.now()`; 0 where it does not. */
+  /** When the key with this id stops verifying, on the monotonic clock; 0 if it does not verify. */
   expiresAtMs(kid: string): number {
-    return this.#former.find(({ key }) => key.kid === kid)?.expiresAtMs ?? 0;
+    return this.#previous.find(({ key }) => key.kid === kid)?.expiresAtMs ?? 0;
   }
 
   /**
-   * Signs with another key from here on; the one before it verifies until `expiresAtMs` of `performance.now()`. Of too many
-   * the oldest verify nothing any more, but for handles of ours that are still signed with them.
+   * Makes `next` the signing key. The current key verifies until `expiresAtMs` on the monotonic clock. If there are too
+   * many previous keys, the oldest stop verifying; those that `inUse` names are kept for our own handles.
    */
   rotate(next: SealKey, expiresAtMs: number, inUse: (kid: string) => boolean): void {
-    const former = [{ key: this.#current, expiresAtMs }, ...this.#former.filter(({ key }) => key.kid !== next.kid)];
-    const oldest = former.slice(maxPreviousKeys).filter(({ key }) => inUse(key.kid));
+    const previous = [{ key: this.#current, expiresAtMs }, ...this.#previous.filter(({ key }) => key.kid !== next.kid)];
+    const oldest = previous.slice(maxPreviousKeys).filter(({ key }) => inUse(key.kid));
     this.#current = next;
-    this.#keep([...former.slice(0, maxPreviousKeys), ...oldest.map(({ key }) => ({ key, expiresAtMs: 0 }))]);
+    this.#keep([...previous.slice(0, maxPreviousKeys), ...oldest.map(({ key }) => ({ key, expiresAtMs: 0 }))]);
   }
 
-  /** Forgets the keys whose time has passed, but for those that a handle of ours is still signed with. */
+  /** Wipes expired keys, except those that sign a handle of ours. */
   dropExpired(inUse: (kid: string) => boolean): void {
     const nowMs = performance.now();
-    this.#keep(this.#former.filter(({ key, expiresAtMs }) => nowMs < expiresAtMs || inUse(key.kid)));
+    this.#keep(this.#previous.filter(({ key, expiresAtMs }) => nowMs < expiresAtMs || inUse(key.kid)));
   }
 
-  /** What verifiers who must not be able to sign may have; nothing of a key that signs as it verifies. */
+  /** The public keys that verify now. Empty for HS256, whose key can also sign. */
   published(): PublicJwk[] {
     const keys = [this.#current, ...this.#valid().map(({ key }) => key)];
     return keys.flatMap((key) => (key.alg === 'EdDSA' ? [jwkOf(key)] : []));
@@ -61,16 +61,16 @@ export class Keyring {
 
   /** Overwrites all keys. Nothing can be signed or verified afterwards. */
   wipe(): void {
-    for (const key of [this.#current, ...this.#former.map((former) => former.key)]) wipeKey(key);
+    for (const key of [this.#current, ...this.#previous.map((previous) => previous.key)]) wipeKey(key);
   }
 
   #valid(): readonly PreviousKey[] {
     const nowMs = performance.now();
-    return this.#former.filter(({ expiresAtMs }) => nowMs < expiresAtMs);
+    return this.#previous.filter(({ expiresAtMs }) => nowMs < expiresAtMs);
   }
 
-  #keep(former: readonly PreviousKey[]): void {
-    for (const gone of this.#former) if (!former.some(({ key }) => key === gone.key)) wipeKey(gone.key);
-    this.#former = former;
+  #keep(kept: readonly PreviousKey[]): void {
+    for (const previous of this.#previous) if (!kept.some(({ key }) => key === previous.key)) wipeKey(previous.key);
+    this.#previous = kept;
   }
 }

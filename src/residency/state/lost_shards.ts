@@ -1,27 +1,30 @@
 import type { Manifest, ManifestEntry } from './manifest.js';
 import type { Seal, Shard } from './shard.js';
 
-/** A shard that was here before a restart, and why it is not any more. */
+/** A shard that a restart could not restore, and why. */
 export interface LostShard extends ManifestEntry {
   readonly detail: string;
 }
 
-/** What outlives the process: the shards that the next one is to have again, and those that this one could not have. */
+/** What outlives the process: the manifest of its shards, and the shards that a restart could not restore. */
 export class LostShards {
-  /** Undefined where nothing outlives the process. */
+  /** Undefined if `WORKER_MANIFEST` is not set. */
   manifest: Manifest | undefined;
-  /** By id, until somebody commits or releases them. */
+  /** By shard id, until a client commits or releases the shard. */
   readonly byId = new Map<string, LostShard>();
-  /** How many shards of the process before are to be restored, and how many of them are, or are lost. */
+  /** How many shards a restart has to restore, and how many of them are restored or lost. */
   restoring = { total: 0, done: 0 };
 
-  /** Lists a shard for the next process, before anybody is told that it is sealed. @throws WorkerError AUDIT_UNAVAILABLE */
-  remember(record: Shard, seal: Seal): void {
-    this.manifest?.put(record, seal);
-    this.byId.delete(record.identity.shardId);
+  /** Lists a shard in the manifest, before any client can see that it is sealed. @throws WorkerError AUDIT_UNAVAILABLE */
+  remember(shard: Shard, seal: Seal): void {
+    this.manifest?.put(shard, seal);
+    this.byId.delete(shard.identity.shardId);
   }
 
-  /** Takes a shard off the list, unless `write` throws. @throws WorkerError AUDIT_UNAVAILABLE, and what `write` throws */
+  /**
+   * Takes a shard off the manifest, then calls `write`. If `write` throws, the shard stays on the manifest.
+   * @throws WorkerError AUDIT_UNAVAILABLE, and what `write` throws
+   */
   forget(shardId: string, write: () => void): void {
     const entry = this.manifest?.remove(shardId);
     try {
@@ -33,13 +36,12 @@ export class LostShards {
     this.byId.delete(shardId);
   }
 
-  /** After a failure: writes once more what this process stands by. What was refused may be in the file. */
+  /** Writes the manifest again after a failure: a failed write may have reached the file. */
   tick(): void {
-    this.manifest?.probe();
+    this.manifest?.tryRecover();
   }
 
-  /** Whether what is to outlive the process can be written. */
-  get writable(): boolean {
-    return this.manifest?.probe() ?? true;
+  get isWritable(): boolean {
+    return this.manifest?.tryRecover() ?? true;
   }
 }

@@ -1,10 +1,18 @@
 import { randomUUID } from 'node:crypto';
 import { WorkerError } from '../../errors.js';
-import type { PlannedShard } from '../plan/placement.js';
-import type { DeviceMemory, MemoryClaim } from './device_memory.js';
+import type { DeviceMemory } from './device_memory.js';
+import { MemoryGrant } from './memory_grant.js';
 import type { ShardIdentity } from './snapshot.js';
 
-/** Reserved memory as others see it. `used` is set once a commit has taken the part. */
+/** Where one shard of a plan goes. `vramBytes` is its exact length. */
+export interface PlannedShard {
+  readonly shardIndex: number;
+  readonly totalShards: number;
+  readonly gpuDevice: number;
+  readonly vramBytes: number;
+}
+
+/** A reservation at one moment. A part is `used` once a commit has taken it. */
 export interface ReservationSnapshot {
   readonly reservationId: string;
   readonly modelRef: string;
@@ -24,71 +32,50 @@ interface Reservation {
   readonly modelRef: string;
   readonly parts: readonly Part[];
   state: 'held' | 'expired';
-  /** By the monotonic clock: a step of the wall clock expires nothing. */
+  /** On the monotonic clock: a step of the wall clock expires nothing. */
   deadlineMs: number;
   expiresAtMs: number;
   ttlSeconds: number;
 }
 
-/** Wall clock and monotonic clock tick at different moments: what is computed from both differs by so much. */
+/** The wall clock and the monotonic clock tick at different moments. Smaller differences are noise. */
 const clockGrainMs = 2;
 
-/** A part of a reservation, taken by a commit. */
-export interface TakenPart {
-  readonly claim: MemoryClaim;
-  /** The commit failed: the part is as it was, or free if its time has run out meanwhile. */
-  giveBack(): void;
-}
+/** How long an expired reservation is answered with RESERVATION_EXPIRED; later with NOT_FOUND. */
+const rememberExpiredMs = 60 * 60 * 1000;
 
-/** How long an expired reservation is remembered as such. */
-const memoryMs = 60 * 60 * 1000;
-
-/** Memory held for commits to come. Nothing held here can be claimed by anyone else until it expires. */
+/** Memory held for later commits. Nobody else can claim it until the reservation expires. */
 export class Reservations {
-  readonly #held = new Map<string, Reservation>();
+  readonly #byId = new Map<string, Reservation>();
   readonly #monotonicMs: () => number;
 
   constructor(monotonicMs: () => number = () => performance.now()) {
     this.#monotonicMs = monotonicMs;
   }
 
-  /** Reserves every shard of a plan, or nothing. @throws WorkerError VRAM_OOM */
+  /** Reserves memory for every shard of a plan, or for none. @throws WorkerError VRAM_OOM */
   hold(
     modelRef: string,
     shards: readonly PlannedShard[],
     devices: ReadonlyMap<number, DeviceMemory>,
     ttlSeconds: number,
   ): ReservationSnapshot {
-    const parts: Part[] = [];
-    try {
-      for (const shard of shards) {
-        const memory = devices.get(shard.gpuDevice);
-        if (memory === undefined) throw new WorkerError('INTERNAL', 'a plan names a device that is not there');
-        const mappedBytes = memory.mappedBytes(shard.vramBytes);
-        memory.reserve(mappedBytes);
-        parts.push({ shard, memory, mappedBytes, used: false });
-      }
-    } catch (error) {
-      for (const part of parts) part.memory.unreserve(part.mappedBytes);
-      throw error;
-    }
-    const reservationId = randomUUID();
     const reservation: Reservation = {
-      reservationId,
+      reservationId: randomUUID(),
       modelRef,
-      parts,
+      parts: reserveAll(shards, devices),
       state: 'held',
       deadlineMs: 0,
       expiresAtMs: 0,
       ttlSeconds,
     };
     this.#extend(reservation, ttlSeconds);
-    this.#held.set(reservationId, reservation);
+    this.#byId.set(reservation.reservationId, reservation);
     return snapshot(reservation);
   }
 
   /**
-   * Holds it for so long from now, by default as long as it was made for; never shorter than it holds already.
+   * Extends a reservation to `ttlSeconds` from now, by default the time it was made for. Never shortens it.
    * @throws WorkerError NOT_FOUND, RESERVATION_EXPIRED
    */
   renew(reservationId: string, ttlSeconds?: number): ReservationSnapshot {
@@ -97,45 +84,43 @@ export class Reservations {
     return snapshot(reservation);
   }
 
-  /** Gives back what no commit has taken. @throws WorkerError NOT_FOUND, RESERVATION_EXPIRED */
+  /** Gives back the parts that no commit has taken. @throws WorkerError NOT_FOUND, RESERVATION_EXPIRED */
   drop(reservationId: string): void {
     expire(this.#find(reservationId));
-    this.#held.delete(reservationId);
+    this.#byId.delete(reservationId);
   }
 
-  /** Whether there is such a reservation. @throws WorkerError NOT_FOUND, RESERVATION_EXPIRED */
+  /** @throws WorkerError NOT_FOUND, RESERVATION_EXPIRED */
   require(reservationId: string): void {
     this.#find(reservationId);
   }
 
-  /** The device that a reservation holds a shard's memory on. @throws WorkerError NOT_FOUND, RESERVATION_EXPIRED, SHARD_CONFLICT */
+  /** The device that holds a shard's part. @throws WorkerError NOT_FOUND, RESERVATION_EXPIRED, SHARD_CONFLICT */
   deviceOf(reservationId: string, identity: ShardIdentity): number {
     return this.#part(reservationId, identity).shard.gpuDevice;
   }
 
   /**
-   * Takes the part of a shard. A larger shard takes the rest from available memory.
+   * Takes a shard's part. A shard larger than the part takes the rest from available memory.
    * @throws WorkerError NOT_FOUND, RESERVATION_EXPIRED, SHARD_CONFLICT, VRAM_OOM
    */
-  take(reservationId: string, identity: ShardIdentity, vramBytes: number): TakenPart {
+  take(reservationId: string, identity: ShardIdentity, vramBytes: number): MemoryGrant {
     const reservation = this.#find(reservationId);
     const part = this.#part(reservationId, identity);
     const claim = part.memory.claim(vramBytes, part.mappedBytes);
     part.used = true;
-    const giveBack = () => {
-      claim.release();
+    return new MemoryGrant(part.memory, claim, () => {
       part.used = false;
       if (reservation.state === 'held') part.memory.restore(part.mappedBytes);
-    };
-    return { claim, giveBack };
+    });
   }
 
-  /** Frees what has run out. Called before every decision and on a timer. */
-  sweep(): void {
-    const now = this.#monotonicMs();
-    for (const reservation of this.#held.values()) {
-      if (reservation.deadlineMs <= now) expire(reservation);
-      if (reservation.deadlineMs + memoryMs <= now) this.#held.delete(reservation.reservationId);
+  /** Frees expired reservations. Called before every decision, and periodically. */
+  dropExpired(): void {
+    const nowMs = this.#monotonicMs();
+    for (const reservation of this.#byId.values()) {
+      if (reservation.deadlineMs <= nowMs) expire(reservation);
+      if (reservation.deadlineMs + rememberExpiredMs <= nowMs) this.#byId.delete(reservation.reservationId);
     }
   }
 
@@ -143,27 +128,44 @@ export class Reservations {
     const reservation = this.#find(reservationId);
     const part = reservation.parts.find(({ shard }) => shard.shardIndex === identity.shardIndex);
     const conflict = (detail: string) => new WorkerError('SHARD_CONFLICT', detail);
-    if (reservation.modelRef !== identity.modelRef) throw conflict('the reservation is for another model_ref');
-    if (part === undefined) throw conflict(`the reservation has no shard_index ${identity.shardIndex}`);
-    if (part.shard.totalShards !== identity.totalShards) throw conflict('the reservation has another total_shards');
-    if (part.used) throw conflict('this part of the reservation is used');
+    if (reservation.modelRef !== identity.modelRef) throw conflict('The reservation is for another model_ref');
+    if (part === undefined) throw conflict(`The reservation has no shard_index ${identity.shardIndex}`);
+    if (part.shard.totalShards !== identity.totalShards) throw conflict('The reservation has another total_shards');
+    if (part.used) throw conflict('This part of the reservation is already used');
     return part;
   }
 
   #find(reservationId: string): Reservation {
-    this.sweep();
-    const reservation = this.#held.get(reservationId);
-    if (reservation === undefined) throw new WorkerError('NOT_FOUND', 'no such reservation');
-    if (reservation.state === 'expired') throw new WorkerError('RESERVATION_EXPIRED', 'the reservation has expired');
+    this.dropExpired();
+    const reservation = this.#byId.get(reservationId);
+    if (reservation === undefined) throw new WorkerError('NOT_FOUND', 'Reservation does not exist');
+    if (reservation.state === 'expired') throw new WorkerError('RESERVATION_EXPIRED', 'The reservation has expired');
     return reservation;
   }
 
   #extend(reservation: Reservation, ttlSeconds: number): void {
-    const now = this.#monotonicMs();
-    reservation.deadlineMs = Math.max(reservation.deadlineMs, now + ttlSeconds * 1000);
-    const expiresAtMs = Date.now() + (reservation.deadlineMs - now);
-    // Said anew where it moved, be it that the wall clock was set; the grain of two clocks is no move.
+    const nowMs = this.#monotonicMs();
+    reservation.deadlineMs = Math.max(reservation.deadlineMs, nowMs + ttlSeconds * 1000);
+    const expiresAtMs = Date.now() + (reservation.deadlineMs - nowMs);
+    // Follows a step of the wall clock, but not the noise between the two clocks.
     if (Math.abs(expiresAtMs - reservation.expiresAtMs) > clockGrainMs) reservation.expiresAtMs = expiresAtMs;
+  }
+}
+
+function reserveAll(shards: readonly PlannedShard[], devices: ReadonlyMap<number, DeviceMemory>): Part[] {
+  const parts: Part[] = [];
+  try {
+    for (const shard of shards) {
+      const memory = devices.get(shard.gpuDevice);
+      if (memory === undefined) throw new WorkerError('INTERNAL', 'A plan names a device that does not exist');
+      const mappedBytes = memory.mappedBytes(shard.vramBytes);
+      memory.reserve(mappedBytes);
+      parts.push({ shard, memory, mappedBytes, used: false });
+    }
+    return parts;
+  } catch (error) {
+    for (const part of parts) part.memory.unreserve(part.mappedBytes);
+    throw error;
   }
 }
 

@@ -1,46 +1,46 @@
+import { WorkerError } from '../../errors.js';
 import type { Digest } from '../../seal/digest.js';
 import type { Expectation } from '../../seal/handle.js';
 import type { Allocation } from '../../vram/allocation.js';
-import type { ScrubThrottle } from '../integrity/throttle.js';
 import type { DeviceMemory } from './device_memory.js';
-import type { ByteRange, ShardIdentity, ShardSnapshot, ShardState, VerifyReport } from './snapshot.js';
+import type { MemoryGrant } from './memory_grant.js';
+import type { ByteRange, ShardIdentity, ShardSnapshot, ShardState } from './snapshot.js';
+import type { FileSource } from './source.js';
+import type { VerifyReport } from './verify_report.js';
 
-/** What was proven of a shard's bytes when they were sealed. */
+/** What was proven about a shard's bytes when they were sealed. */
 export interface Proof {
   readonly digest: Digest | null;
   readonly treeDigest: Digest;
-  /** One hash per 512 KiB, so that a failed verification can say where. */
+  /** One hash per 512 KiB. They locate damage. */
   readonly groupHashes: Buffer;
-  /** What the client held the bytes to. */
+  /** Which digests the client gave. */
   readonly expected: Expectation;
 }
 
-/** A handle that was signed with a key of before, and stands beside the current one for a while. */
+/** A handle signed with a previous key. It stays valid until `expiresAtMs` on the monotonic clock. */
 export interface PreviousHandle {
   readonly handle: string;
-  /** By the clock that never steps. */
   readonly expiresAtMs: number;
 }
 
-/** What was sealed: fixed but for the time of the last verification. */
-export interface Seal extends Proof {
+/** When the bytes were last found correct, on the wall clock and on the monotonic clock. */
+export interface VerifiedAt {
+  readonly lastVerifiedAtMs: number;
+  readonly lastVerifiedMonotonicMs: number;
+}
+
+/** A proof and the handle that was signed for it. */
+export interface Seal extends Proof, VerifiedAt {
   readonly handle: string;
   readonly jti: string;
-  /** The key that the handle is signed with. */
+  /** The key that signed the handle. */
   readonly kid: string;
   readonly previous: readonly PreviousHandle[];
   readonly sealedAtMs: number;
-  lastVerifiedAtMs: number;
-  /** The same moment by the clock that never steps. */
-  lastVerifiedMonotonicMs: number;
 }
 
-/** A file below the model directory that a shard came from. */
-export interface FileSource {
-  readonly path: string;
-}
-
-/** Where a shard is in its life; `outlook` says what becomes of a corrupt one. */
+/** The phase of a shard. `repairStatus` says what is being done about the damage. */
 type Phase =
   | { readonly state: 'receiving' | 'sealing' }
   | { readonly state: 'sealed'; readonly seal: Seal }
@@ -50,58 +50,127 @@ type Phase =
       readonly ranges: readonly ByteRange[];
       readonly repairStatus: string;
     }
+  /** `attempt` is null after the driver refused to free the memory: a later DELETE tries again. */
   | { readonly state: 'releasing'; readonly attempt: Promise<void> | null };
 
-/** One shard of this worker while it lives here: what it is, where it lies, and what is being done to it. */
+/** From which states each transition is allowed, and where it leads. Every other call is refused. */
+export const shardTransitions = {
+  beginSealing: { from: ['receiving'], to: 'sealing' },
+  markSealed: { from: ['sealing'], to: 'sealed' },
+  replaceSeal: { from: ['sealed'], to: 'sealed' },
+  markVerified: { from: ['sealed'], to: 'sealed' },
+  markCorrupt: { from: ['sealed', 'corrupt'], to: 'corrupt' },
+  setRepairStatus: { from: ['corrupt'], to: 'corrupt' },
+  markRepaired: { from: ['corrupt'], to: 'sealed' },
+  beginRelease: { from: ['receiving', 'sealing', 'sealed', 'corrupt', 'releasing'], to: 'releasing' },
+  releaseFailed: { from: ['releasing'], to: 'releasing' },
+} as const satisfies Record<string, { from: readonly ShardState[]; to: ShardState }>;
+
+type Transition = keyof typeof shardTransitions;
+
+/** A background run on a shard that can be hurried, or stopped at its next slice. */
+export interface Preemptible {
+  expedite(): void;
+  cancel(): void;
+}
+
+/** One shard of this worker: its identity, its memory, its phase, and the work in progress on it. */
 export class Shard {
   readonly identity: ShardIdentity;
   readonly vramBytes: number;
-  readonly memory: DeviceMemory;
+  readonly grant: MemoryGrant;
+  /** The file to repair and restore it from. An upload has none. */
+  readonly source: FileSource | undefined;
   receivedBytes = 0;
   allocation: Allocation | undefined;
-  /** Where its bytes can be had once more; undefined for an upload. */
-  readonly source: FileSource | undefined;
-  /** The verification under way, which later ones join; its pace where it is the scrubber's. */
+  /** The verification in progress. */
   verification: Promise<VerifyReport> | undefined;
-  scrub: ScrubThrottle | undefined;
-  /** The repair under way. */
+  /** The scrubber's hold on that verification, if the scrubber started it. */
+  scrub: Preemptible | undefined;
+  /** The repair in progress. */
   repair: Promise<void> | undefined;
-  phase: Phase = { state: 'receiving' };
+  #phase: Phase = { state: 'receiving' };
 
-  #returnMemory: (() => void) | undefined;
-
-  /** `returnMemory` frees the accounts once the memory is the device's again. */
-  constructor(
-    identity: ShardIdentity,
-    vramBytes: number,
-    memory: DeviceMemory,
-    returnMemory: () => void,
-    source?: FileSource,
-  ) {
+  constructor(identity: ShardIdentity, vramBytes: number, grant: MemoryGrant, source?: FileSource) {
     this.identity = identity;
     this.vramBytes = vramBytes;
-    this.memory = memory;
-    this.#returnMemory = returnMemory;
+    this.grant = grant;
     this.source = source;
   }
 
-  /** The memory is the device's again. Counts once, however often it is said. */
-  returnMemory(): void {
-    this.#returnMemory?.();
-    this.#returnMemory = undefined;
+  get memory(): DeviceMemory {
+    return this.grant.memory;
+  }
+
+  get phase(): Phase {
+    return this.#phase;
   }
 
   get state(): ShardState {
-    return this.phase.state;
+    return this.#phase.state;
   }
 
-  /** The seal that stands, also where verification found the bytes damaged. */
+  /** The current seal. A corrupt shard still has one. */
   get seal(): Seal | undefined {
-    return this.phase.state === 'sealed' || this.phase.state === 'corrupt' ? this.phase.seal : undefined;
+    return this.#phase.state === 'sealed' || this.#phase.state === 'corrupt' ? this.#phase.seal : undefined;
+  }
+
+  /** All bytes arrived. */
+  beginSealing(): void {
+    this.#require('beginSealing');
+    this.#phase = { state: 'sealing' };
+  }
+
+  markSealed(seal: Seal): void {
+    this.#require('markSealed');
+    this.#phase = { state: 'sealed', seal };
+  }
+
+  /** Replaces the handle of a sealed shard, for example after a key rotation. */
+  replaceSeal(seal: Seal): void {
+    this.#require('replaceSeal');
+    this.#phase = { state: 'sealed', seal };
+  }
+
+  /** A verification passed. */
+  markVerified(at: VerifiedAt): void {
+    this.#require('markVerified');
+    const { seal } = this.#sealed();
+    this.#phase = { state: 'sealed', seal: { ...seal, ...at } };
+  }
+
+  /** A verification found damage, or a repair left some. The seal stays: repair compares the bytes with it. */
+  markCorrupt(ranges: readonly ByteRange[], repairStatus: string): void {
+    this.#require('markCorrupt');
+    const { seal } = this.#sealed();
+    this.#phase = { state: 'corrupt', seal, ranges, repairStatus };
+  }
+
+  setRepairStatus(repairStatus: string): void {
+    this.#require('setRepairStatus');
+    if (this.#phase.state === 'corrupt') this.#phase = { ...this.#phase, repairStatus };
+  }
+
+  /** A repair restored the sealed bytes, and a new handle was signed. */
+  markRepaired(seal: Seal): void {
+    this.#require('markRepaired');
+    this.#phase = { state: 'sealed', seal };
+  }
+
+  /** Wiping begins. `attempt` settles when it ended. */
+  beginRelease(attempt: Promise<void>): void {
+    this.#require('beginRelease');
+    this.#phase = { state: 'releasing', attempt };
+  }
+
+  /** The driver refused to free the memory. */
+  releaseFailed(): void {
+    this.#require('releaseFailed');
+    this.#phase = { state: 'releasing', attempt: null };
   }
 
   snapshot(): ShardSnapshot {
-    const seal = this.seal;
+    const { seal } = this;
     return {
       ...this.identity,
       gpuDevice: this.memory.gpuDevice,
@@ -113,7 +182,18 @@ export class Shard {
       treeDigest: seal?.treeDigest ?? null,
       sealedAtMs: seal?.sealedAtMs ?? null,
       lastVerifiedAtMs: seal?.lastVerifiedAtMs ?? null,
-      corruptRanges: this.phase.state === 'corrupt' ? this.phase.ranges : [],
+      corruptRanges: this.#phase.state === 'corrupt' ? this.#phase.ranges : [],
     };
+  }
+
+  #require(transition: Transition): void {
+    const from: readonly ShardState[] = shardTransitions[transition].from;
+    if (from.includes(this.state)) return;
+    throw new WorkerError('INTERNAL', `shard cannot ${transition} while it is ${this.state}`);
+  }
+
+  #sealed(): { readonly seal: Seal } {
+    if (this.#phase.state === 'sealed' || this.#phase.state === 'corrupt') return this.#phase;
+    throw new WorkerError('INTERNAL', `shard has no seal while it is ${this.state}`);
   }
 }

@@ -1,6 +1,6 @@
 import { WorkerError } from '../../errors.js';
 import type { Shard } from './shard.js';
-import { type ShardSnapshot, type ShardState, shardStates } from './snapshot.js';
+import type { ShardSnapshot, ShardState } from './snapshot.js';
 
 export interface ShardFilter {
   readonly modelRef?: string;
@@ -14,60 +14,62 @@ export interface ShardPage {
   readonly nextCursor: string | null;
 }
 
-/** The shards that live here, by id; pages go by id, so that a shard that comes or goes moves no other. */
+/** The shards of this worker, by id. Pages are ordered by id, so a shard that comes or goes does not shift others. */
 export class Shards {
-  readonly #records = new Map<string, Shard>();
+  readonly #byId = new Map<string, Shard>();
 
   get(shardId: string): Shard | undefined {
-    return this.#records.get(shardId);
+    return this.#byId.get(shardId);
   }
 
   /** @throws WorkerError NOT_FOUND */
   require(shardId: string): Shard {
-    const record = this.#records.get(shardId);
-    if (record === undefined) throw new WorkerError('NOT_FOUND', 'no such shard');
-    return record;
+    const shard = this.#byId.get(shardId);
+    if (shard === undefined) throw new WorkerError('NOT_FOUND', 'Shard does not exist');
+    return shard;
   }
 
-  add(record: Shard): void {
-    this.#records.set(record.identity.shardId, record);
+  add(shard: Shard): void {
+    this.#byId.set(shard.identity.shardId, shard);
   }
 
-  remove(record: Shard): void {
-    if (this.#records.get(record.identity.shardId) === record) this.#records.delete(record.identity.shardId);
+  /** Does nothing if another shard has the id by now. */
+  remove(shard: Shard): void {
+    if (this.#byId.get(shard.identity.shardId) === shard) this.#byId.delete(shard.identity.shardId);
   }
 
   all(): Shard[] {
-    return [...this.#records.values()];
+    return [...this.#byId.values()];
   }
 
+  /** The shards of one model; all of them if `modelRef` is undefined. */
   ofModel(modelRef: string | undefined): Shard[] {
-    return this.all().filter((record) => modelRef === undefined || record.identity.modelRef === modelRef);
+    return this.all().filter((shard) => modelRef === undefined || shard.identity.modelRef === modelRef);
   }
 
-  /** @throws WorkerError INVALID_PARAMS for a cursor that is none of ours */
+  /** @throws WorkerError INVALID_PARAMS if the cursor was not made by this worker */
   page({ modelRef, state, limit, cursor }: ShardFilter): ShardPage {
     const after = cursor === undefined ? '' : readCursor(cursor);
     const found = this.ofModel(modelRef)
-      .filter((record) => (state === undefined || record.state === state) && record.identity.shardId > after)
+      .filter((shard) => (state === undefined || shard.state === state) && shard.identity.shardId > after)
       .sort((a, b) => (a.identity.shardId < b.identity.shardId ? -1 : 1));
     const page = found.slice(0, limit);
     const last = page.at(-1);
-    const more = last !== undefined && found.length > limit;
-    return { shards: page.map((record) => record.snapshot()), nextCursor: more ? writeCursor(last) : null };
+    const hasMore = last !== undefined && found.length > limit;
+    return { shards: page.map((shard) => shard.snapshot()), nextCursor: hasMore ? writeCursor(last) : null };
   }
 
   countByState(): Record<ShardState, number> {
-    const counts = Object.fromEntries(shardStates.map((state) => [state, 0]));
-    for (const record of this.#records.values()) counts[record.state] = (counts[record.state] ?? 0) + 1;
-    return counts as Record<ShardState, number>;
+    const counts = { receiving: 0, sealing: 0, sealed: 0, corrupt: 0, releasing: 0 };
+    for (const shard of this.#byId.values()) counts[shard.state]++;
+    return counts;
   }
 }
 
-const writeCursor = (record: Shard): string => Buffer.from(record.identity.shardId).toString('base64url');
+const writeCursor = (shard: Shard): string => Buffer.from(shard.identity.shardId).toString('base64url');
 
 function readCursor(cursor: string): string {
   const shardId = Buffer.from(cursor, 'base64url').toString('utf8');
   if (/^[A-Za-z0-9-]{1,256}$/.test(shardId)) return shardId;
-  throw new WorkerError('INVALID_PARAMS', 'cursor is not one that this worker gave out');
+  throw new WorkerError('INVALID_PARAMS', 'cursor is invalid: use the next_cursor of an earlier page');
 }

@@ -1,32 +1,29 @@
 import type { Actor } from '../../audit/actor.js';
+import type { DriverKind } from '../../seal/handle.js';
 import { signJws } from '../../seal/jws.js';
 import type { ScrubStatus } from '../integrity/scrubber.js';
+import type { WorkerPhase } from '../state/lifecycle.js';
 import type { LostShard } from '../state/lost_shards.js';
-import type { Shard } from '../state/shard.js';
-import type { DriverKind, Reason, Signer, WorkerPhase } from '../state/signer.js';
+import type { Reason } from '../state/reason.js';
+import type { Seal, Shard } from '../state/shard.js';
+import type { Signer } from '../state/signer.js';
 import type { ShardSnapshot } from '../state/snapshot.js';
 import type { WorkerState } from '../state/worker_state.js';
 import { blockersOf } from './blockers.js';
+import { type ModelReadiness, missingModels, modelsOf, oldestVerification } from './models.js';
 
 export interface ReadyQuery {
   /** Narrows the answer to one model. */
   readonly modelRef?: string;
   readonly withHandles: boolean;
-  /** Shards whose last verification is older are verified first. */
+  /** Verifies shards first whose last verification is older. */
   readonly maxAgeSeconds?: number;
-  /** Asked for by one who may start little work: beyond that, what is known is said as it is. */
-  readonly sparing?: boolean;
-  /** Who asks for that. */
+  /** The caller may start few verifications. Beyond that, the answer says what is known. */
+  readonly limited?: boolean;
+  /** Who asks; audit entries of verifications name it. */
   readonly actor: Actor;
-  /** Asks for a signed attestation that can not be replayed. */
+  /** Requests a signed attestation with this nonce. */
   readonly nonce?: string;
-}
-
-export interface ModelReadiness {
-  readonly modelRef: string;
-  readonly ready: boolean;
-  readonly totalShards: number;
-  readonly residentShards: number;
 }
 
 export interface ReadyReport {
@@ -38,137 +35,87 @@ export interface ReadyReport {
   readonly reasons: readonly Reason[];
   readonly models: readonly ModelReadiness[];
   readonly handles: readonly { readonly handle: string; readonly shard: ShardSnapshot }[];
-  /** What a restart could not bring back: said until somebody commits or releases it, in whosever way it is. */
+  /** Shards that a restart could not restore, until a client commits or releases them. */
   readonly lost: readonly LostShard[];
   readonly attestation: string | null;
   readonly scrub: ScrubStatus;
-  /** When the shard was last found right that has waited longest for it; null where none is sealed. */
+  /** The least recent verification of any sealed shard; null if none is sealed. */
   readonly oldestVerifiedAtMs: number | null;
 }
 
-/** What the report is made of: the shards asked about, and what stands in the worker's own way. */
+/** What a report is made of. */
 export interface ReadyFacts {
   readonly signer: Signer;
-  readonly state: WorkerPhase;
-  readonly records: readonly Shard[];
+  readonly phase: WorkerPhase;
+  /** The shards that the query asks about. */
+  readonly shards: readonly Shard[];
   readonly blockers: readonly Reason[];
-  /** Shards that a restart could not bring back. */
   readonly lost: readonly LostShard[];
   readonly scrub: ScrubStatus;
 }
 
-/** What is known now; `unverified` stands in the way beside what does anyway. */
+/** Collects the facts now. `unverified` names shards that a verification for this query could not verify. */
 export function readyFacts(
-  inventory: WorkerState,
+  worker: WorkerState,
   modelRef: string | undefined,
   unverified: readonly Reason[],
   scrub: ScrubStatus,
 ): ReadyFacts {
-  const { signer, state, shards, lostShards: ledger, driverHealth: heartbeat } = inventory;
-  const obstacles = [...blockersOf(inventory), ...unverified];
-  const lost = [...ledger.byId.values()].filter((shard) => modelRef === undefined || shard.modelRef === modelRef);
-  // What lay in a device that is lost is resident no more.
-  const records = heartbeat.lossError === undefined ? shards.ofModel(modelRef) : [];
-  return { signer, state, records, blockers: obstacles, lost, scrub };
+  const { signer, lifecycle, lostShards } = worker;
+  const blockers = [...blockersOf(worker), ...unverified];
+  const lost = [...lostShards.byId.values()].filter((shard) => modelRef === undefined || shard.modelRef === modelRef);
+  // Memory of a lost driver is no longer resident.
+  const shards = lifecycle.lossError === undefined ? worker.shards.ofModel(modelRef) : [];
+  return { signer, phase: lifecycle.phase, shards, blockers, lost, scrub };
 }
 
-/** Says whether at least one model is ready and nothing is wrong, and attests it. Reads what is known; hashes nothing. */
-export function readyReport(
-  { signer, state, records, blockers: obstacles, lost, scrub }: ReadyFacts,
-  query: ReadyQuery,
-): ReadyReport {
-  const models = [...modelsOf(records), ...lostModels(records, lost)];
-  const missing = missingModels(models, query.modelRef);
-  // What is lost is in the way of its own model alone: of the answer only where no model is ready.
-  const absent = missing.length === 0 ? [] : [...missing, ...lostShards(lost)];
-  const reasons = [...obstacles, ...corruptShards(records), ...absent];
+/** Says whether at least one model is ready and nothing is wrong, and signs it if asked. Reads facts; hashes nothing. */
+export function readyReport(facts: ReadyFacts, query: ReadyQuery): ReadyReport {
+  const { signer, phase, shards, lost, scrub } = facts;
+  const models = modelsOf(shards, lost);
+  const reasons = reasonsOf(facts, missingModels(models, query.modelRef));
   const ready = reasons.length === 0;
-  const sealed = records.flatMap((record) =>
-    record.phase.state === 'sealed' ? [{ record, seal: record.phase.seal }] : [],
-  );
-  const handles = sealed.map(({ record, seal }) => ({ handle: seal.handle, shard: record.snapshot() }));
+  const sealed = shards.flatMap((shard) => (shard.phase.state === 'sealed' ? [{ shard, seal: shard.phase.seal }] : []));
+  const { nonce, withHandles } = query;
+  return {
+    ready,
+    state: phase,
+    workerId: signer.workerId,
+    bootId: signer.bootId,
+    driver: signer.driver,
+    reasons,
+    models,
+    handles: withHandles ? sealed.map(({ shard, seal }) => ({ handle: seal.handle, shard: shard.snapshot() })) : [],
+    lost,
+    attestation: nonce === undefined ? null : attest(signer, nonce, ready, sealed),
+    scrub,
+    oldestVerifiedAtMs: oldestVerification(shards),
+  };
+}
+
+/** A lost shard blocks its own model only: it is a reason if no model is ready. */
+function reasonsOf({ blockers, shards, lost }: ReadyFacts, missing: readonly Reason[]): Reason[] {
+  const absent = missing.length === 0 ? [] : [...missing, ...lost.map(lostReason)];
+  return [...blockers, ...shards.flatMap(corruptReason), ...absent];
+}
+
+/** Signs what this report says about each sealed shard. */
+function attest(signer: Signer, nonce: string, ready: boolean, sealed: readonly { readonly seal: Seal }[]): string {
+  const { workerId, bootId, key } = signer;
+  const iat = Math.floor(Date.now() / 1000);
   const shards = sealed.map(({ seal }) => ({
     jti: seal.jti,
     last_verified_at: new Date(seal.lastVerifiedAtMs).toISOString(),
   }));
-  const { workerId, bootId, driver, key } = signer;
-  const iat = Math.floor(Date.now() / 1000);
-  const claims = { iss: workerId, boot_id: bootId, nonce: query.nonce, iat, ready, shards };
-  return {
-    ready,
-    state,
-    workerId,
-    bootId,
-    driver,
-    reasons,
-    models,
-    handles: query.withHandles ? handles : [],
-    lost,
-    attestation: query.nonce === undefined ? null : signJws('vram-attestation+jws', claims, key),
-    scrub,
-    oldestVerifiedAtMs: oldestVerification(records),
-  };
+  return signJws('vram-attestation+jws', { iss: workerId, boot_id: bootId, nonce, iat, ready, shards }, key);
 }
 
-/** A model is ready when each of its shard indexes has a sealed shard; one that still loads holds no other back. */
-function modelsOf(records: readonly Shard[]): ModelReadiness[] {
-  const byModel = new Map<string, Shard[]>();
-  for (const record of records) {
-    const shards = byModel.get(record.identity.modelRef);
-    if (shards === undefined) byModel.set(record.identity.modelRef, [record]);
-    else shards.push(record);
-  }
-  return [...byModel].map(([modelRef, shards]) => {
-    // What only arrives does not say how many shards a model has while others are sealed.
-    const sealed = shards.filter((record) => record.state === 'sealed');
-    const totals = (sealed.length > 0 ? sealed : shards).map((record) => record.identity.totalShards);
-    const totalShards = Math.max(...totals);
-    const resident = new Set(
-      shards
-        .filter((record) => record.state === 'sealed' && record.identity.totalShards === totalShards)
-        .map((record) => record.identity.shardIndex),
-    );
-    const whole = shards.every((record) => record.state !== 'corrupt');
-    return { modelRef, ready: whole && resident.size === totalShards, totalShards, residentShards: resident.size };
-  });
+function corruptReason({ identity, phase }: Shard): Reason[] {
+  if (phase.state !== 'corrupt') return [];
+  return [{ code: 'SHARD_CORRUPT', detail: `shard ${identity.shardId} failed verification; ${phase.repairStatus}` }];
 }
 
-/** When the sealed shard was verified that has waited longest. */
-export const oldestVerification = (records: readonly Shard[]): number | null =>
-  records.reduce<number | null>((oldest, { phase }) => {
-    if (phase.state !== 'sealed') return oldest;
-    return Math.min(oldest ?? Number.POSITIVE_INFINITY, phase.seal.lastVerifiedAtMs);
-  }, null);
-
-function corruptShards(records: readonly Shard[]): Reason[] {
-  return records.flatMap(({ identity, phase }) => {
-    if (phase.state !== 'corrupt') return [];
-    return [
-      { code: 'SHARD_CORRUPT', detail: `shard ${identity.shardId} failed its verification; ${phase.repairStatus}` },
-    ];
-  });
-}
-
-function lostShards(lost: readonly LostShard[]): Reason[] {
-  return lost.map(({ shardId, modelRef, detail }) => ({
-    code: 'SHARD_LOST',
-    detail: `shard ${shardId} of ${modelRef} is lost: ${detail}`,
-  }));
-}
-
-/** Models of which nothing but the loss is known. */
-function lostModels(records: readonly Shard[], lost: readonly LostShard[]): ModelReadiness[] {
-  const here = new Set(records.map(({ identity }) => identity.modelRef));
-  const gone = new Map(lost.map(({ modelRef, totalShards }) => [modelRef, totalShards]));
-  return [...gone]
-    .filter(([modelRef]) => !here.has(modelRef))
-    .map(([modelRef, totalShards]) => ({ modelRef, ready: false, totalShards, residentShards: 0 }));
-}
-
-function missingModels(models: readonly ModelReadiness[], modelRef: string | undefined): Reason[] {
-  if (models.some((model) => model.ready)) return [];
-  if (modelRef !== undefined && models.length === 0) {
-    return [{ code: 'MODEL_NOT_RESIDENT', detail: 'no shard of this model is here' }];
-  }
-  return [{ code: 'NO_MODEL_READY', detail: 'no model has all its shards sealed' }];
-}
+const lostReason = ({ shardId, modelRef, detail }: LostShard): Reason => ({
+  code: 'SHARD_LOST',
+  detail: `shard ${shardId} of ${modelRef} is lost: ${detail}`,
+});

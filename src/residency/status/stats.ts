@@ -1,9 +1,9 @@
 import type { ScrubStatus } from '../integrity/scrubber.js';
 import type { ShardState } from '../state/snapshot.js';
 import type { WorkerState } from '../state/worker_state.js';
-import { oldestVerification } from './readiness.js';
+import { oldestVerification } from './models.js';
 
-/** Live figures for metrics. Bytes are per device: taken, held by reservations, and what is left of both. */
+/** Current figures for metrics. `used`, `reserved` and `free` add up to the memory of a device. */
 export interface ResidencyStats {
   readonly bytesByDeviceAndState: readonly {
     readonly gpuDevice: number;

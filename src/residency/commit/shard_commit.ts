@@ -1,0 +1,109 @@
+import type { Actor } from '../../audit/actor.js';
+import type { AuditEvent, AuditFields } from '../../audit/event.js';
+import { type ErrorCode, outcomeOf, WorkerError } from '../../errors.js';
+import type { Load, LoadResult } from '../../vram/load.js';
+import { issueSeal } from '../handle/issue.js';
+import { discard } from '../release.js';
+import type { MemoryGrant } from '../state/memory_grant.js';
+import { type Proof, Shard } from '../state/shard.js';
+import type { WorkerState } from '../state/worker_state.js';
+import type { IngestTarget } from './ingest.js';
+import { proveShard } from './prove.js';
+import { type CommitRequest, type CommitResult, resultOf } from './request.js';
+
+/** Errors that are about the memory or the driver and not about the client. */
+const violations = new Map<ErrorCode, AuditEvent>([
+  ['POLICY_VIOLATION', 'PolicyViolation'],
+  ['SEAL_VERIFICATION_FAILED', 'SealVerificationFailed'],
+]);
+
+/**
+ * The commit of a new shard, after its admission: open, receive, prove, seal; or undo, after any step but the last. The
+ * shard is visible as `receiving` from the start.
+ */
+export class ShardCommit implements IngestTarget {
+  readonly totalBytes: number;
+  readonly #worker: WorkerState;
+  readonly #request: CommitRequest;
+  readonly #grant: MemoryGrant;
+  readonly #actor: Actor;
+  readonly #shard: Shard;
+  readonly #startedMs = performance.now();
+  /** `allocating` once the audit log says that memory is being allocated. */
+  #step: 'admitted' | 'allocating' | 'sealed' = 'admitted';
+
+  constructor(worker: WorkerState, request: CommitRequest, grant: MemoryGrant, actor: Actor) {
+    this.#worker = worker;
+    this.#request = request;
+    this.#grant = grant;
+    this.#actor = actor;
+    this.totalBytes = request.vramBytes;
+    this.#shard = new Shard(request, request.vramBytes, grant, request.source);
+    worker.shards.add(this.#shard);
+    worker.lifecycle.bumpRevision();
+  }
+
+  /** Allocates the device memory. @throws WorkerError AUDIT_UNAVAILABLE, VramError VRAM_OOM and the driver's errors */
+  async open(): Promise<Load> {
+    const { flatDigest, expectedDigest, expectedTreeDigest } = this.#request;
+    const expected = { expected_digest: expectedDigest ?? null, expected_tree_digest: expectedTreeDigest ?? null };
+    this.#append('VramAllocated', expected);
+    this.#step = 'allocating';
+    const allocation = await this.#worker.driver.allocate(this.#shard.memory.gpuDevice, this.totalBytes);
+    this.#shard.allocation = allocation;
+    const load = await allocation.load({ flat: flatDigest, tree: expectedTreeDigest === undefined });
+    this.#grant.claim.markAllocated();
+    return load;
+  }
+
+  received(bytes: number): void {
+    this.#shard.receivedBytes = bytes;
+  }
+
+  /** Proves and seals the shard. `signal` can stop it until the seal takes effect. */
+  async complete(received: LoadResult, signal: AbortSignal): Promise<CommitResult> {
+    this.#shard.beginSealing();
+    this.#worker.lifecycle.bumpRevision();
+    return this.#seal(await proveShard(this.#shard, this.#request, received, signal));
+  }
+
+  /** Does not await: nothing can come between the signature and its effect. @throws WorkerError AUDIT_UNAVAILABLE */
+  #seal(proof: Proof): CommitResult {
+    const seal = issueSeal(this.#shard, proof, this.#worker.signer);
+    const { jti, digest, treeDigest } = seal;
+    this.#append('VramSealed', { jti, digest, tree_digest: treeDigest });
+    this.#worker.lostShards.remember(this.#shard, seal);
+    this.#step = 'sealed';
+    this.#grant.consume();
+    this.#shard.markSealed(seal);
+    this.#worker.lifecycle.bumpRevision();
+    return resultOf(this.#shard, seal.handle, true);
+  }
+
+  /** Wipes and frees the memory, and returns the reservation. Never rejects. */
+  async undo(error: unknown): Promise<void> {
+    this.#grant.claim.markReleasing();
+    if (this.#step === 'allocating') {
+      const fields = { reason: outcomeOf(error) };
+      const entry = { event: 'VramDeallocated', severity: 'info', fields } as const;
+      this.#worker.shardAudit.appendBestEffort(entry, this.#shard, this.#actor);
+    }
+    // If the driver cannot free the memory, the shard stays visible as `releasing` and can be released again.
+    await discard(this.#worker, this.#shard).catch(() => undefined);
+  }
+
+  ended(error: unknown): void {
+    this.#worker.driverHealth.report(error);
+    const event = error instanceof WorkerError ? violations.get(error.code) : undefined;
+    if (event !== undefined) {
+      const entry = { event, severity: 'critical', fields: { detail: String(error) } } as const;
+      this.#worker.shardAudit.appendBestEffort(entry, this.#shard, this.#actor);
+    }
+    const seconds = (performance.now() - this.#startedMs) / 1000;
+    this.#worker.observer.committed(outcomeOf(error), this.totalBytes, seconds);
+  }
+
+  #append(event: AuditEvent, fields: AuditFields): void {
+    this.#worker.shardAudit.appendRequired(event, this.#shard, fields, this.#actor);
+  }
+}

@@ -1,0 +1,104 @@
+import { WorkerError } from '../../errors.js';
+
+/** starting: devices come up; loading: shards are restored; ready; draining: no new work; stopped. */
+export const workerPhases = ['starting', 'loading', 'ready', 'draining', 'stopped'] as const;
+export type WorkerPhase = (typeof workerPhases)[number];
+
+/** From which phases each transition is allowed, and where it leads. Every other call is refused. */
+export const lifecycleTransitions = {
+  devicesUp: { from: ['starting'], to: 'ready' },
+  beginLoading: { from: ['ready'], to: 'loading' },
+  endLoading: { from: ['loading'], to: 'ready' },
+  beginDraining: { from: ['starting', 'loading', 'ready', 'draining'], to: 'draining' },
+  stop: { from: ['starting', 'loading', 'ready', 'draining', 'stopped'], to: 'stopped' },
+} as const satisfies Record<string, { from: readonly WorkerPhase[]; to: WorkerPhase }>;
+
+type Transition = keyof typeof lifecycleTransitions;
+
+/**
+ * The phase of the worker, and whether it accepts work. `revision` grows with every change that a client of `ready`
+ * could see, so that answers can be cached.
+ */
+export class Lifecycle {
+  readonly #requireAudit: () => void;
+  #phase: WorkerPhase = 'starting';
+  #devicesUp = false;
+  #lossError: WorkerError | undefined;
+  #revision = 0;
+
+  /** `requireAudit` throws AUDIT_UNAVAILABLE while the audit log cannot be written. */
+  constructor(requireAudit: () => void) {
+    this.#requireAudit = requireAudit;
+  }
+
+  get phase(): WorkerPhase {
+    return this.#phase;
+  }
+
+  /** Draining or stopped: background work must not begin. */
+  get isEnding(): boolean {
+    return this.#phase === 'draining' || this.#phase === 'stopped';
+  }
+
+  /** Set once the driver is lost. Only a new process can recover. */
+  get lossError(): WorkerError | undefined {
+    return this.#lossError;
+  }
+
+  get revision(): number {
+    return this.#revision;
+  }
+
+  bumpRevision(): void {
+    this.#revision++;
+  }
+
+  devicesUp(): void {
+    this.#change('devicesUp');
+    this.#devicesUp = true;
+  }
+
+  beginLoading(): void {
+    this.#change('beginLoading');
+  }
+
+  endLoading(): void {
+    this.#change('endLoading');
+  }
+
+  beginDraining(): void {
+    this.#change('beginDraining');
+  }
+
+  stop(): void {
+    this.#change('stop');
+  }
+
+  /** The driver is lost: the worker stops, and every later request gets this error. */
+  loseDriver(error: WorkerError): void {
+    this.#lossError = error;
+    this.#change('stop');
+  }
+
+  /** @throws WorkerError STARTING, or the error that lost the driver */
+  requireStarted(): void {
+    if (!this.#devicesUp) throw new WorkerError('STARTING', 'The devices are not up yet', { retryAfterMs: 1000 });
+    if (this.#lossError !== undefined) throw this.#lossError;
+  }
+
+  /** The worker accepts new work. @throws WorkerError STARTING, DRAINING, AUDIT_UNAVAILABLE, or the loss of the driver */
+  requireOpen(): void {
+    this.requireStarted();
+    if (this.isEnding) throw new WorkerError('DRAINING', 'The worker is shutting down', { retryAfterMs: 5000 });
+    this.#requireAudit();
+  }
+
+  #change(transition: Transition): void {
+    const { from, to }: { from: readonly WorkerPhase[]; to: WorkerPhase } = lifecycleTransitions[transition];
+    if (!from.includes(this.#phase)) {
+      throw new WorkerError('INTERNAL', `worker cannot ${transition} while it is ${this.#phase}`);
+    }
+    this.#phase = to;
+    this.bumpRevision();
+  }
+}

@@ -1,0 +1,28 @@
+import type { DeviceMemory, MemoryClaim } from './device_memory.js';
+
+/** The memory granted to one commit: a claim on a device, and the reserved part that it used, if any. */
+export class MemoryGrant {
+  readonly memory: DeviceMemory;
+  readonly claim: MemoryClaim;
+  #returnPart: (() => void) | undefined;
+
+  /** `returnPart` makes the part of a reservation available again; it runs at most once, after the claim ended. */
+  constructor(memory: DeviceMemory, claim: MemoryClaim, returnPart?: () => void) {
+    this.memory = memory;
+    this.claim = claim;
+    this.#returnPart = returnPart;
+  }
+
+  /** The shard is sealed: the reserved part is used up, and the claim shrinks to what the device really gave. */
+  consume(): void {
+    this.#returnPart = undefined;
+    this.claim.trim();
+  }
+
+  /** The memory belongs to the device again. A failed commit also gives its reserved part back. Idempotent. */
+  release(): void {
+    this.claim.release();
+    this.#returnPart?.();
+    this.#returnPart = undefined;
+  }
+}
