@@ -9,7 +9,21 @@ const handles = [
   'test/residency/handle/check.test.ts',
 ];
 const rotation = ['test/residency/handle/key_rotation.test.ts', 'test/http/routes/keys.test.ts'];
-const auditLog = ['test/audit/log/log.test.ts'];
+const auditLog = [
+  'test/audit/log/append_file.test.ts',
+  'test/audit/log/batch.test.ts',
+  'test/audit/log/rotation.test.ts',
+  'test/audit/log/tail.test.ts',
+  'test/audit/writer.test.ts',
+  'test/audit/log/log.test.ts',
+];
+const auditVerify = [
+  'test/audit/checkpoint.test.ts',
+  'test/audit/verify/first_entry.test.ts',
+  'test/audit/verify/checkpoints.test.ts',
+  'test/audit/verify/chain.test.ts',
+  'test/audit/verify/verify_log.test.ts',
+];
 const accounts = ['test/residency/state/device_memory.test.ts', 'test/residency/state/reservations.test.ts'];
 
 export const targets = {
@@ -29,15 +43,15 @@ export const targets = {
   'src/residency/state/device_memory.ts': accounts,
   'src/residency/state/reservations.ts': accounts,
   'src/audit/log/append_file.ts': auditLog,
-  'src/audit/writer.ts': [...auditLog, 'test/audit/writer.test.ts'],
+  'src/audit/writer.ts': [...auditLog, 'test/audit/worker/outage.test.ts', 'test/audit/worker/events.test.ts'],
   'src/audit/log/batch.ts': auditLog,
-  'src/audit/verify/chain.ts': ['test/audit/verify/chain.test.ts'],
-  'src/audit/checkpoint.ts': ['test/audit/verify/chain.test.ts'],
-  'src/audit/entry.ts': ['test/audit/verify/chain.test.ts'],
+  'src/audit/verify/chain.ts': auditVerify,
+  'src/audit/checkpoint.ts': auditVerify,
+  'src/audit/entry.ts': auditVerify,
   'src/audit/auth_failures.ts': ['test/audit/auth_failures.test.ts'],
-  'src/audit/verify/read_lines.ts': ['test/audit/verify/chain.test.ts'],
+  'src/audit/verify/read_lines.ts': auditVerify,
   'src/audit/log/log.ts': auditLog,
   'src/audit/log/rotation.ts': auditLog,
   'src/audit/log/tail.ts': auditLog,
-  'src/audit/verify/verify_log.ts': ['test/audit/verify/chain.test.ts'],
+  'src/audit/verify/verify_log.ts': auditVerify,
 };

@@ -11,7 +11,7 @@ import { deriveSealKey } from '../../src/seal/key.js';
 export const secret = 'seal-secret-0123456789abcdef0123456789';
 export const identity = new Signer('worker-1', 'simulated', deriveSealKey(Buffer.from(secret), 'worker-1'));
 
-/** A log of the worker above. */
+/** A log with checkpoints signed by `identity`. */
 export const logAt = (path: string, options: Partial<LogOptions> = {}): AuditLog =>
   new AuditLog({
     path,
@@ -20,13 +20,17 @@ export const logAt = (path: string, options: Partial<LogOptions> = {}): AuditLog
     ...options,
   });
 
-/** What the worker writes to, over a log of the worker above. */
-export async function auditAt(path: string, changed: (cause: unknown) => void = () => undefined): Promise<AuditWriter> {
-  const audit = new AuditWriter({ path, maxBytes: 2 ** 40, signer: identity, onChange: changed });
+/** An open writer, whose checkpoints `identity` signs. */
+export async function auditAt(
+  path: string,
+  onChange: (cause: unknown) => void = () => undefined,
+): Promise<AuditWriter> {
+  const audit = new AuditWriter({ path, maxBytes: 2 ** 40, signer: identity, onChange });
   await audit.open();
   return audit;
 }
 
+/** A record of the event `VramSealed`. */
 export const sealed = (shardId: string): AuditRecord => ({
   time: '2026-01-01T00:00:00.000Z',
   event: 'VramSealed',
@@ -35,7 +39,7 @@ export const sealed = (shardId: string): AuditRecord => ({
   fields: { shard_id: shardId },
 });
 
-/** An entry as a stranger reads it. */
+/** An entry, as the documentation describes it. */
 export interface AuditLine {
   readonly seq: number;
   readonly time: string;
@@ -53,22 +57,22 @@ export interface AuditLine {
 
 /** The files of a log, the oldest first. */
 export function logFiles(path: string): string[] {
-  const aside = readdirSync(dirname(path)).filter((name) => name.startsWith(`${basename(path)}.`));
-  return [...aside.sort().map((name) => join(dirname(path), name)), ...(existsSync(path) ? [path] : [])];
+  const rotated = readdirSync(dirname(path)).filter((name) => name.startsWith(`${basename(path)}.`));
+  return [...rotated.sort().map((name) => join(dirname(path), name)), ...(existsSync(path) ? [path] : [])];
 }
 
 export const linesOf = (path: string): string[] =>
   logFiles(path).flatMap((file) => readFileSync(file, 'utf8').split('\n').slice(0, -1));
 
-/** The entries of a log, read by the README alone. @throws Error where one does not follow the one before it */
+/** Reads and verifies a log without code of the worker. @throws Error for an entry that does not follow the previous one */
 export function readChain(path: string): AuditLine[] {
   let previous = '0'.repeat(64);
   return linesOf(path).map((line, index) => {
     const entry: AuditLine = JSON.parse(line);
-    if (entry.seq !== index + 1) throw new Error(`entry ${index + 1} is numbered ${entry.seq}`);
-    if (entry.previous !== previous) throw new Error(`entry ${entry.seq} does not follow the one before it`);
+    if (entry.seq !== index + 1) throw new Error(`entry ${index + 1} has the number ${entry.seq}`);
+    if (entry.previous !== previous) throw new Error(`entry ${entry.seq} does not follow the previous one`);
     const [body = ''] = line.split(',"checksum":');
-    if (entry.checksum !== sha256(body)) throw new Error(`entry ${entry.seq} has another checksum`);
+    if (entry.checksum !== sha256(body)) throw new Error(`entry ${entry.seq} has a wrong checksum`);
     previous = sha256(line);
     return entry;
   });
@@ -76,7 +80,7 @@ export function readChain(path: string): AuditLine[] {
 
 export const eventsOf = (path: string): string[] => readChain(path).map(({ event }) => event);
 
-/** A line that says something else, with a checksum and a predecessor that fit: what a forger would write. */
+/** Changes an entry and corrects its checksum, as an attacker would. */
 export function forge(line: string, changes: object): string {
   const { checksum: _, ...entry } = JSON.parse(line);
   const body = JSON.stringify({ ...entry, ...changes }).slice(0, -1);

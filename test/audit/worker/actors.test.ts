@@ -1,14 +1,15 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
-import { readChain, sha256 } from '../support/audit.js';
-import { patternBytes } from '../support/bytes.js';
-import { damage } from '../support/damage.js';
-import { temporaryDirectory } from '../support/process.js';
-import { get, post, remove, upload } from '../support/requests.js';
-import { onSimulator } from '../support/simulator.js';
-import { until } from '../support/until.js';
-import { startWorker, token } from '../support/worker.js';
+import { readChain, sha256 } from '../../support/audit.js';
+import { patternBytes } from '../../support/bytes.js';
+import { damage } from '../../support/damage.js';
+import { get, post, remove, upload } from '../../support/requests.js';
+import { onSimulator } from '../../support/simulator.js';
+import { temporaryDirectory } from '../../support/temporary_directory.js';
+import { until } from '../../support/until.js';
+import { startWorker, token } from '../../support/worker.js';
 
 // Read by the simulator when the first worker starts.
 process.env.CUDA_SIM_DIR = t.testdir({});
@@ -17,7 +18,7 @@ process.env.CUDA_SIM_ENGINE = 'fast';
 const bytes = patternBytes(5000);
 const operator = `operator:${sha256(token).slice(0, 16)}`;
 
-t.test("what nobody asked for is the worker's own, and what somebody did is theirs", onSimulator, async (t) => {
+t.test('background actions have the actor worker, and requests have their token', onSimulator, async (t) => {
   const [directory, models] = [temporaryDirectory(t), temporaryDirectory(t)];
   const path = join(directory, 'audit.log');
   writeFileSync(join(models, 'a'), bytes);
@@ -37,7 +38,7 @@ t.test("what nobody asked for is the worker's own, and what somebody did is thei
   await upload(first, 'c', patternBytes(5000, 3));
   await until(() => events().includes('SealVerified'));
   damage(bytes, 0, 4500);
-  // The scrubber finds it, and it is repaired.
+  // The scrubber detects the damage, and the worker repairs the shard.
   await until(() => events().includes('RepairStarted'));
   await until(async () => (await get(first, '/v1/ready')).statusCode === 200);
   first.residency.pauseScrub(true);
@@ -57,7 +58,7 @@ t.test("what nobody asked for is the worker's own, and what somebody did is thei
   const entries = readChain(path);
   for (const { event, actor, request_id } of entries) {
     t.match(actor, /^(worker|unauthenticated|(operator|reader):[0-9a-f]{16})$/, event);
-    t.equal(request_id === null, actor === 'worker', `${event} of ${actor} names its request, if there is one`);
+    t.equal(request_id === null, actor === 'worker', `${event} of ${actor}: only requests have an id`);
   }
   const actorsOf = (event: string, since = 0) => [
     ...new Set(entries.filter((entry) => entry.event === event && entry.seq > since).map(({ actor }) => actor)),
@@ -78,11 +79,11 @@ t.test("what nobody asked for is the worker's own, and what somebody did is thei
   }
   t.same(actorsOf('AuthFailed'), ['unauthenticated']);
   t.same(actorsOf('ShardForgotten'), [operator]);
-  t.same(actorsOf('VramAllocated', restarted), ['worker'], 'a restored shard was asked for by nobody');
+  t.same(actorsOf('VramAllocated', restarted), ['worker'], 'a restored shard');
   t.same(actorsOf('VramSealed', restarted), ['worker']);
-  const anew = entries.filter(({ event, prev }) => event === 'VramSealed' && prev !== undefined);
-  t.ok(anew.length >= 2, 'sealed anew by a repair, and for another key');
-  t.same([...new Set(anew.map(({ actor }) => actor))], ['worker']);
+  const resealed = entries.filter(({ event, prev }) => event === 'VramSealed' && prev !== undefined);
+  t.ok(resealed.length >= 2, 'resealed after a repair, and for another key');
+  t.same([...new Set(resealed.map(({ actor }) => actor))], ['worker']);
   const request = (answer: typeof verified) => answer.headers['x-request-id'];
   t.match(
     entries.find(({ request_id }) => request_id === request(verified)),
@@ -92,4 +93,20 @@ t.test("what nobody asked for is the worker's own, and what somebody did is thei
     entries.find(({ request_id }) => request_id === request(forgotten)),
     { event: 'ShardForgotten', actor: operator, shard_id: 'b' },
   );
+});
+
+t.test("a verification caused by a poll of ready has the poller's name", async (t) => {
+  const directory = temporaryDirectory(t);
+  const path = join(directory, 'audit.log');
+  const reader = 'reader-token-0123456789abcdef0123456789';
+  writeFileSync(join(directory, 'reader'), reader, { mode: 0o600 });
+  const env = { WORKER_AUDIT_LOG: path, WORKER_READ_TOKEN_FILE: join(directory, 'reader') };
+  const worker = await startWorker(t, { env });
+  await upload(worker, 'a', bytes);
+  await sleep(1100);
+  const authorization = `Bearer ${reader}`;
+  const answer = await worker.app.inject({ url: '/v1/ready?max_age_seconds=1', headers: { authorization } });
+  t.equal(answer.statusCode, 200);
+  const actor = `reader:${sha256(reader).slice(0, 16)}`;
+  t.match(readChain(path).at(-1), { event: 'SealVerified', actor, request_id: answer.headers['x-request-id'] });
 });

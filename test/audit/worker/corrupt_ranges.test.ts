@@ -1,13 +1,13 @@
 import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { readChain } from '../support/audit.js';
-import { patternBytes } from '../support/bytes.js';
-import { flip, locate } from '../support/damage.js';
-import { post } from '../support/requests.js';
-import { onSimulator } from '../support/simulator.js';
-import { until } from '../support/until.js';
-import { startWorker } from '../support/worker.js';
+import { readChain } from '../../support/audit.js';
+import { patternBytes } from '../../support/bytes.js';
+import { flip, locate } from '../../support/damage.js';
+import { post } from '../../support/requests.js';
+import { onSimulator } from '../../support/simulator.js';
+import { until } from '../../support/until.js';
+import { startWorker } from '../../support/worker.js';
 
 const groupBytes = 512 * 1024;
 const ranges = 300;
@@ -19,7 +19,7 @@ process.env.CUDA_SIM_DIR = join(directory, 'memory');
 process.env.CUDA_SIM_ENGINE = 'fast';
 process.env.CUDA_SIM_DEVICES = `${2 * ranges}MiB`;
 
-t.test('of damage in very many places 256 stand in an entry, and the number of all', onSimulator, async (t) => {
+t.test('an entry lists at most 256 corrupt ranges, and the number of all', onSimulator, async (t) => {
   const models = join(directory, 'models');
   mkdirSync(models);
   const start = patternBytes(4096);
@@ -34,15 +34,15 @@ t.test('of damage in very many places 256 stand in an entry, and the number of a
   const offsets = Array.from({ length: ranges }, (_, index) => ({ offset: 2 * index * groupBytes + 4096, bit: 0 }));
   flip(locate(start), offsets);
   const report = (await post(worker, '/v1/shards/a/verify')).json();
-  t.equal(report.corrupt_ranges.length, ranges, 'who asks is told all of them');
+  t.equal(report.corrupt_ranges.length, ranges, 'the answer lists all ranges');
   await until(() => worker.residency.shard('a').state === 'sealed');
 
-  const named = readChain(log).filter((entry) => 'corrupt_ranges' in entry);
+  const entries = readChain(log).filter((entry) => 'corrupt_ranges' in entry);
   t.same(
-    named.map(({ event }) => event),
+    entries.map(({ event }) => event),
     ['SealVerificationFailed', 'RepairStarted'],
   );
-  for (const entry of named) {
+  for (const entry of entries) {
     t.same(entry.corrupt_ranges, report.corrupt_ranges.slice(0, 256), entry.event);
     t.equal(entry.corrupt_range_count, ranges, entry.event);
   }

@@ -1,0 +1,121 @@
+import { existsSync, mkdirSync, readFileSync, rmdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import t from 'tap';
+import { eventsOf, linesOf, readChain, sha256 as sha256Hex } from '../../support/audit.js';
+import { patternBytes } from '../../support/bytes.js';
+import { availableBytes, get, post, remove, upload } from '../../support/requests.js';
+import { onSimulator, simulator } from '../../support/simulator.js';
+import { temporaryDirectory } from '../../support/temporary_directory.js';
+import { startWorker, type TestWorker, token } from '../../support/worker.js';
+
+const bytes = patternBytes(5000);
+const operator = `operator:${sha256Hex(token).slice(0, 16)}`;
+
+t.afterEach(() => simulator.reset());
+
+/** Makes the log unwritable during `work`: a directory is at its path. */
+async function withoutLog(path: string, work: () => Promise<void>): Promise<void> {
+  rmSync(path);
+  mkdirSync(path);
+  await work();
+  rmdirSync(path);
+}
+
+/** All state that a mutation can change. */
+async function stateOf(worker: TestWorker) {
+  const shards = (await get(worker, '/v1/shards')).json();
+  return { shards, available: await availableBytes(worker) };
+}
+
+t.test('an unwritable log rejects every mutation, which changes nothing', async (t) => {
+  const directory = temporaryDirectory(t);
+  const path = join(directory, 'audit.log');
+  writeFileSync(join(directory, 'model'), bytes);
+  const worker = await startWorker(t, { env: { WORKER_AUDIT_LOG: path, WORKER_MODEL_DIR: directory } });
+  await upload(worker, 'a', bytes);
+  const plan = { model_ref: 'm', model_bytes: 5, shard_layout: 'single' };
+  const reserved = await post(worker, '/v1/plan', { ...plan, reserve: true });
+  const { reservation_id: id, expires_at } = reserved.json().reservation;
+  const before = await stateOf(worker);
+  const source = { type: 'file', path: 'model' };
+  await withoutLog(path, async () => {
+    const rejected = [
+      await upload(worker, 'b', bytes),
+      await post(worker, '/v1/commit', { shard_id: 'b', model_ref: 'm', source }),
+      await post(worker, '/v1/plan', { ...plan, reserve: true }),
+      await post(worker, `/v1/reservations/${id}/renew`, { ttl_seconds: 3600 }),
+      await remove(worker, `/v1/reservations/${id}`),
+      await post(worker, '/v1/shards/a/verify'),
+      await remove(worker, '/v1/shards/a'),
+    ];
+    for (const answer of rejected) {
+      t.match(answer.json(), { status: 503, code: 'AUDIT_UNAVAILABLE', retriable: true }, answer.raw.req.url ?? '');
+      t.ok(answer.headers['retry-after']);
+    }
+    t.same(await stateOf(worker), before);
+    t.match((await get(worker, '/v1/ready')).json(), { ready: false, reasons: [{ code: 'AUDIT_UNAVAILABLE' }] });
+    t.match((await get(worker, '/readyz')).json(), { ready: false, reasons: [{ code: 'AUDIT_UNAVAILABLE' }] });
+    t.equal((await upload(worker, 'a', bytes)).statusCode, 200, 'a retry of a finished commit is allowed');
+    t.equal((await post(worker, '/v1/plan', plan)).statusCode, 200, 'a plan without a reservation is allowed');
+    t.equal(
+      (await post(worker, `/v1/reservations/none/renew`)).statusCode,
+      404,
+      'an unknown reservation is still unknown',
+    );
+  });
+  t.equal((await post(worker, `/v1/reservations/${id}/renew`)).json().expires_at >= expires_at, true);
+  t.equal((await get(worker, '/v1/ready')).statusCode, 200);
+  t.equal((await remove(worker, `/v1/reservations/${id}`)).statusCode, 204);
+  t.equal((await remove(worker, '/v1/shards/a')).statusCode, 204);
+});
+
+t.test('a commit whose seal cannot be recorded is undone, which is recorded after recovery', onSimulator, async (t) => {
+  const path = join(temporaryDirectory(t), 'audit.log');
+  const worker = await startWorker(t, { env: { WORKER_AUDIT_LOG: path } });
+  const before = await availableBytes(worker);
+  simulator.latencyUs(100_000);
+  const committing = upload(worker, 'a', bytes);
+  while (!readFileSync(path, 'utf8').includes('VramAllocated')) await sleep(5);
+  const kept = linesOf(path);
+  await withoutLog(path, async () => {
+    t.match((await committing).json(), { status: 503, code: 'AUDIT_UNAVAILABLE' });
+    t.same(await availableBytes(worker), before);
+    t.equal((await get(worker, '/v1/shards/a')).statusCode, 404);
+  });
+  writeFileSync(path, kept.map((line) => `${line}\n`).join(''));
+  t.equal((await get(worker, '/readyz')).statusCode, 200);
+  t.same(eventsOf(path), ['WorkerStarted', 'VramAllocated', 'AuditRecovered', 'VramDeallocated']);
+  t.match(readChain(path).at(-1), { shard_id: 'a', reason: 'AUDIT_UNAVAILABLE', actor: operator });
+});
+
+t.test('ready reports an outage and its end without any other request', async (t) => {
+  const path = join(temporaryDirectory(t), 'audit.log');
+  const worker = await startWorker(t, { env: { WORKER_AUDIT_LOG: path } });
+  await upload(worker, 'a', bytes);
+  const poll = async (status: number) => {
+    while ((await get(worker, '/v1/ready')).statusCode !== status) await sleep(20);
+    t.pass(`ready says ${status}`);
+  };
+  await poll(200);
+  const kept = readFileSync(path);
+  await withoutLog(path, () => poll(503));
+  writeFileSync(path, kept);
+  await poll(200);
+  t.same(eventsOf(path), ['WorkerStarted', 'VramAllocated', 'VramSealed', 'AuditRecovered']);
+});
+
+t.test('a worker starts with an unwritable log, reports it and recovers', async (t) => {
+  const path = join(temporaryDirectory(t), 'audit.log');
+  symlinkSync('/dev/full', path);
+  const worker = await startWorker(t, { env: { WORKER_AUDIT_LOG: path } });
+  const before = await availableBytes(worker);
+  t.match((await get(worker, '/readyz')).json(), { ready: false, reasons: [{ code: 'AUDIT_UNAVAILABLE' }] });
+  t.match((await upload(worker, 'a', bytes)).json(), { status: 503, code: 'AUDIT_UNAVAILABLE', retriable: true });
+  t.same(await availableBytes(worker), before);
+  rmSync(path);
+  t.equal((await get(worker, '/readyz')).statusCode, 200);
+  t.equal((await upload(worker, 'a', bytes)).statusCode, 201);
+  t.ok(existsSync(path));
+  t.same(eventsOf(path), ['AuditRecovered', 'WorkerStarted', 'VramAllocated', 'VramSealed']);
+});
