@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import t from 'tap';
 import { AuthFailures, type FailureEntry } from '../../src/audit/auth_failures.js';
 
-/** Failures by a clock of their own, and what was written of them. */
-function failuresAt() {
+/** An AuthFailures with a manual clock, and the entries that it writes. */
+function startFailures() {
   const written: (FailureEntry & { readonly at: number; readonly requestId: string | null })[] = [];
   const clock = { ms: 0 };
   const failures = new AuthFailures({
@@ -13,8 +13,8 @@ function failuresAt() {
   return { failures, written, clock };
 }
 
-t.test('the first failure is told of at once, those that follow by their number, a minute later', async (t) => {
-  const { failures, written, clock } = failuresAt();
+t.test('the first failure is written at once, and the count of later ones after a minute', async (t) => {
+  const { failures, written, clock } = startFailures();
   failures.add('f1', '10.0.0.1', 'r1');
   t.same(written, [{ token_fingerprint: 'f1', remote_address: '10.0.0.1', count: 1, at: 0, requestId: 'r1' }]);
   for (let index = 0; index < 1000; index++) failures.add('f1', '10.0.0.1', 'r');
@@ -29,19 +29,19 @@ t.test('the first failure is told of at once, those that follow by their number,
   failures.add('f1', '10.0.0.1', 'r');
   clock.ms = 119_999;
   failures.tick();
-  t.equal(written.length, 2, 'the next minute counts from there');
+  t.equal(written.length, 2, 'the next period starts at the last entry');
   clock.ms = 120_000;
   failures.tick();
   t.match(written.slice(2), [{ count: 1 }]);
   clock.ms = 180_000;
   failures.tick();
-  t.equal(written.length, 3, 'nothing is told of nothing');
+  t.equal(written.length, 3, 'no entry without a failure');
   failures.add('f1', '10.0.0.1', 'r2');
-  t.match(written.slice(3), [{ count: 1, requestId: 'r2' }], 'after a quiet minute it is a first one again');
+  t.match(written.slice(3), [{ count: 1, requestId: 'r2' }], 'a failure after a quiet minute is written at once');
 });
 
-t.test('another token, or another address, is another series; beyond sixteen there is one for all', async (t) => {
-  const { failures, written, clock } = failuresAt();
+t.test('each pair of token and address has a series; all pairs beyond sixteen share one', async (t) => {
+  const { failures, written, clock } = startFailures();
   for (let index = 0; index < 8; index++) {
     failures.add('f1', `10.0.0.${index}`, 'r');
     failures.add(`g${index}`, '10.0.0.9', 'r');
@@ -58,24 +58,24 @@ t.test('another token, or another address, is another series; beyond sixteen the
       ['f1', 1],
       [null, 499],
     ],
-    'at the end nothing is left out',
+    'flush writes all counts',
   );
   clock.ms = 60_000;
   failures.tick();
   t.equal(written.length, 19);
 });
 
-t.test('a series that has ended makes room, whoever came beside it', async (t) => {
-  const { failures, written, clock } = failuresAt();
+t.test('a quiet series makes room for another', async (t) => {
+  const { failures, written, clock } = startFailures();
   for (let index = 0; index < 18; index++) failures.add(`f${index}`, 'a', 'r');
   t.equal(written.length, 17);
   clock.ms = 60_000;
   for (let index = 0; index < 17; index++) failures.add(`g${index}`, 'a', 'r');
-  const told = written
+  const later = written
     .slice(17)
     .map(({ token_fingerprint, count, requestId }) => [token_fingerprint, count, requestId]);
   const first = Array.from({ length: 16 }, (_, index) => [`g${index}`, 1, 'r']);
-  t.same(told, [[null, 1, null], ...first], 'the second of the others, a minute late, then sixteen new ones');
+  t.same(later, [[null, 1, null], ...first], 'the count of the shared series, then sixteen new series');
 });
 
 const step = fc.record({
@@ -84,10 +84,10 @@ const step = fc.record({
   waitMs: fc.constantFrom(0, 1, 500, 59_999, 60_000, 90_000),
 });
 
-t.test('whoever comes, no failure is lost, and no minute has more than 17 entries', async () => {
+t.test('no failure is lost, and no minute has more than 17 entries', async () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
-      const { failures, written, clock } = failuresAt();
+      const { failures, written, clock } = startFailures();
       let added = 0;
       for (const { who, count, waitMs } of steps) {
         for (let index = 0; index < count; index++) failures.add(`f${who}`, 'a', 'r');

@@ -4,7 +4,7 @@ import { digestOf, parseDigest } from '../../src/seal/digest.js';
 
 const hex = fc.uint8Array({ minLength: 32, maxLength: 32 }).map((bytes) => Buffer.from(bytes).toString('hex'));
 
-t.test('a digest is read with and without its prefix, in either case, and written one way', async () => {
+t.test('a digest is parsed with or without its prefix, in either case, and formatted in one form', async () => {
   fc.assert(
     fc.property(hex, (text) => {
       const digest = `sha256:${text}`;
@@ -17,7 +17,7 @@ t.test('a digest is read with and without its prefix, in either case, and writte
   );
 });
 
-t.test('anything else is refused, and the field is named', async () => {
+t.test('any other text is rejected, and the error names the field', async () => {
   const wrong = fc.string().filter((text) => !/^(sha256:)?[0-9a-fA-F]{64}$/.test(text));
   const near = [
     '',
@@ -29,7 +29,7 @@ t.test('anything else is refused, and the field is named', async () => {
     `${'a'.repeat(63)}g`,
     `${'a'.repeat(64)}\0`,
   ];
-  const refused = { code: 'INVALID_PARAMS', message: /expected_digest/ };
-  for (const text of near) t.throws(() => parseDigest(text, 'expected_digest'), refused, JSON.stringify(text));
-  fc.assert(fc.property(wrong, (text) => void t.throws(() => parseDigest(text, 'expected_digest'), refused)));
+  const rejected = { code: 'INVALID_PARAMS', message: /expected_digest/ };
+  for (const text of near) t.throws(() => parseDigest(text, 'expected_digest'), rejected, JSON.stringify(text));
+  fc.assert(fc.property(wrong, (text) => void t.throws(() => parseDigest(text, 'expected_digest'), rejected)));
 });

@@ -15,22 +15,22 @@ const [header = '', payload = '', signature = ''] = handle.split('.');
 const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
 const ours = { alg: 'EdDSA', typ: 'vram-seal+jws', kid: key.kid };
 
-t.test('the key pair of RFC 8037 has the public key and the thumbprint that it gives', async (t) => {
+t.test('the key pair of RFC 8037 appendix A has the public key and thumbprint given there', async (t) => {
   const d = 'nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A';
   const x = '11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo';
   const example = readPrivateKey(pkcs8(createPrivateKey({ key: { kty: 'OKP', crv: 'Ed25519', d, x }, format: 'jwk' })));
   t.equal(example.kid, 'kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k');
   t.same(jwkOf(example), { kty: 'OKP', crv: 'Ed25519', x, kid: example.kid, use: 'sig', alg: 'EdDSA' });
-  t.equal(await calculateJwkThumbprint({ kty: 'OKP', crv: 'Ed25519', x }), example.kid, 'and so says jose');
+  t.equal(await calculateJwkThumbprint({ kty: 'OKP', crv: 'Ed25519', x }), example.kid, 'jose agrees');
 });
 
-t.test('a handle verifies, and says what was signed', async (t) => {
+t.test('a signed handle verifies, and its claims are unchanged', async (t) => {
   t.same(verifyHandle(handle, key), { ok: true, claims });
   t.same(JSON.parse(Buffer.from(header, 'base64url').toString()), ours);
   t.equal(signHandle(claims, key), handle, 'Ed25519 is deterministic');
 });
 
-t.test('jose verifies what we sign from the key set, and we verify what jose signs', async (t) => {
+t.test('jose verifies our handles with the key set, and we verify handles of jose', async (t) => {
   const { payload: seen, protectedHeader } = await compactVerify(handle, createLocalJWKSet({ keys: [jwkOf(key)] }));
   t.same(JSON.parse(Buffer.from(seen).toString('utf8')), claims);
   t.same(protectedHeader, ours);
@@ -40,12 +40,12 @@ t.test('jose verifies what we sign from the key set, and we verify what jose sig
   t.same(verifyHandle(theirs, key), { ok: true, claims });
 });
 
-t.test('PEM and DER hold the same key; what holds no Ed25519 key is refused and not shown', async (t) => {
+t.test('PEM and DER give the same key; other content is rejected without showing it', async (t) => {
   const { privateKey, publicKey } = generateKeyPairSync('ed25519');
   const pem = Buffer.from(privateKey.export({ format: 'pem', type: 'pkcs8' }));
   t.equal(readPrivateKey(pem).kid, readPrivateKey(pkcs8(privateKey)).kid);
   const rsa = generateKeyPairSync('rsa', { modulusLength: 1024 }).privateKey;
-  const refused = {
+  const rejected = {
     x25519: pkcs8(generateKeyPairSync('x25519').privateKey),
     ed448: pkcs8(generateKeyPairSync('ed448').privateKey),
     rsa: Buffer.from(rsa.export({ format: 'pem', type: 'pkcs8' })),
@@ -54,23 +54,23 @@ t.test('PEM and DER hold the same key; what holds no Ed25519 key is refused and 
     'an encrypted key': Buffer.from(
       privateKey.export({ format: 'pem', type: 'pkcs8', cipher: 'aes-256-cbc', passphrase: 'x' }),
     ),
-    nothing: Buffer.alloc(0),
+    'an empty file': Buffer.alloc(0),
     'a token': Buffer.from('0123456789abcdef0123456789abcdef'),
-    'a cut key': pkcs8(privateKey).subarray(0, -1),
+    'a truncated key': pkcs8(privateKey).subarray(0, -1),
   };
-  for (const [name, bytes] of Object.entries(refused)) {
+  for (const [name, bytes] of Object.entries(rejected)) {
     t.throws(() => readPrivateKey(bytes), { name: 'TypeError', message: /^not an Ed25519 private key/ }, name);
   }
 });
 
-t.test('no handle is accepted under an algorithm other than that of its key', async (t) => {
+t.test('a handle is rejected if its algorithm is not that of its key', async (t) => {
   const input = `${encode({ ...ours, alg: 'HS256' })}.${payload}`;
   const spki = key.publicKey.export({ format: 'der', type: 'spki' });
   const pem = key.publicKey.export({ format: 'pem', type: 'spki' });
   const raw = Buffer.from(jwkOf(key).x, 'base64url');
   for (const secret of [spki, pem, raw, Buffer.from(jwkOf(key).x), Buffer.from(key.kid), Buffer.alloc(32)]) {
     const forged = `${input}.${createHmac('sha256', secret).update(input).digest('base64url')}`;
-    t.same(verifyHandle(forged, key), { ok: false, reason: 'malformed' }, 'HMAC with what is public');
+    t.same(verifyHandle(forged, key), { ok: false, reason: 'malformed' }, 'HMAC with public bytes');
   }
   const shared: SharedKey = deriveSealKey(Buffer.alloc(32, 5), 'worker-1');
   const both = (kid: string) => [key, shared].find((one) => one.kid === kid);
@@ -80,10 +80,14 @@ t.test('no handle is accepted under an algorithm other than that of its key', as
   t.same(verifyHandle(`${crossed}.${signed}`, both), { ok: false, reason: 'malformed' }, 'EdDSA under an HMAC key');
   const swapped = `${encode({ ...ours, alg: 'Ed25519' })}.${payload}`;
   const polymorph = sign(null, Buffer.from(swapped), key.privateKey).toString('base64url');
-  t.same(verifyHandle(`${swapped}.${polymorph}`, key), { ok: false, reason: 'malformed' }, 'another name of it');
+  t.same(
+    verifyHandle(`${swapped}.${polymorph}`, key),
+    { ok: false, reason: 'malformed' },
+    'the RFC 9864 name of the algorithm',
+  );
 });
 
-t.test('altered, cut and foreign signatures are told apart', async (t) => {
+t.test('altered, truncated and other signatures are rejected, each with its reason', async (t) => {
   const bits = Buffer.from(signature, 'base64url');
   for (const at of [0, 31, 32, 63]) {
     const flipped = Buffer.from(bits);
@@ -108,7 +112,7 @@ t.test('altered, cut and foreign signatures are told apart', async (t) => {
   t.same(verifyHandle(handle, { ...fresh(), kid: key.kid }), { ok: false, reason: 'signature' });
 });
 
-t.test('a key set gives its Ed25519 keys by their thumbprints, and passes over what is none', async (t) => {
+t.test('a key set gives its Ed25519 keys by thumbprint, and ignores all others', async (t) => {
   const jwk = jwkOf(key);
   const others = [
     null,
@@ -134,10 +138,10 @@ t.test('a key set gives its Ed25519 keys by their thumbprints, and passes over w
     );
   }
   for (const text of ['', '[]', '{}', '{"keys":{}}', 'x']) t.throws(() => readJwks(text), { message: /not a JWK set/ });
-  t.ok(await importJWK(jwk), 'jose takes it');
+  t.ok(await importJWK(jwk), 'jose imports the key');
 });
 
-/** a + b over bytes, least significant first. */
+/** a + b over little-endian bytes. */
 function addLittleEndian(a: Buffer, b: Buffer): Buffer {
   let carry = 0;
   return Buffer.from(

@@ -19,16 +19,16 @@ const resigned = (head: object, body: unknown = claims) => {
   return `${input}.${mac(input)}`;
 };
 
-t.test('a handle verifies, and says what was signed', async (t) => {
+t.test('a signed handle verifies, and its claims are unchanged', async (t) => {
   t.same(verifyHandle(handle, key), { ok: true, claims });
 });
 
-t.test('a handle may name the one that it took the place of', async (t) => {
+t.test('a handle may name its predecessor', async (t) => {
   const next = { ...claims, prev: claims.jti };
   t.same(verifyHandle(signHandle(next, key), key), { ok: true, claims: next });
 });
 
-t.test('jose verifies what we sign, and we verify what jose signs', async (t) => {
+t.test('jose verifies our handles, and we verify handles of jose', async (t) => {
   const { payload: seen, protectedHeader } = await compactVerify(handle, key.secret);
   t.same(JSON.parse(Buffer.from(seen).toString('utf8')), claims);
   t.same(protectedHeader, { alg: 'HS256', typ: 'vram-seal+jws', kid: key.kid });
@@ -44,13 +44,13 @@ function withUnusedBits(text: string): string {
   return text.slice(0, -1) + alphabet[alphabet.indexOf(text.slice(-1)) | 1];
 }
 
-t.test('each way to alter a handle is told apart', async (t) => {
+t.test('each kind of altered handle is rejected with its reason', async (t) => {
   const ours = { alg: 'HS256', typ: 'vram-seal+jws', kid: key.kid };
   const cases: readonly (readonly [string, string, string])[] = [
     ['empty', '', 'malformed'],
     ['two parts', `${header}.${payload}`, 'malformed'],
     ['four parts', `${handle}.x`, 'malformed'],
-    ['a newline behind', `${handle}\n`, 'malformed'],
+    ['a newline at the end', `${handle}\n`, 'malformed'],
     ['no signature', `${header}.${payload}.`, 'malformed'],
     ['alg none', `${encode({ ...ours, alg: 'none' })}.${payload}.${signature}`, 'malformed'],
     ['alg none, signed', resigned({ ...ours, alg: 'none' }), 'malformed'],
@@ -61,13 +61,13 @@ t.test('each way to alter a handle is told apart', async (t) => {
     ['no kid', resigned({ alg: 'HS256', typ: 'vram-seal+jws' }), 'malformed'],
     ['a numeric kid', resigned({ ...ours, kid: 7 }), 'malformed'],
     ['another kid', resigned({ ...ours, kid: '0000000000000000' }), 'unknown_key'],
-    ['claims that are no object', resigned(ours, 'x'), 'malformed'],
-    ['claims that lack one', resigned(ours, { ...claims, jti: undefined }), 'malformed'],
-    ['claims with one more', resigned(ours, { ...claims, exp: 1 }), 'malformed'],
-    ['claims with a predecessor that is no name', resigned(ours, { ...claims, prev: 7 }), 'malformed'],
-    ['claims with one more, and a predecessor', resigned(ours, { ...claims, prev: 'x', exp: 1 }), 'malformed'],
-    ['claims with a word that is none', resigned(ours, { ...claims, driver: 'opencl' }), 'malformed'],
-    ['cut signature', handle.slice(0, -1), 'signature'],
+    ['claims that are not an object', resigned(ours, 'x'), 'malformed'],
+    ['a missing claim', resigned(ours, { ...claims, jti: undefined }), 'malformed'],
+    ['an unknown claim', resigned(ours, { ...claims, exp: 1 }), 'malformed'],
+    ['a numeric predecessor', resigned(ours, { ...claims, prev: 7 }), 'malformed'],
+    ['an unknown claim and a predecessor', resigned(ours, { ...claims, prev: 'x', exp: 1 }), 'malformed'],
+    ['an unknown driver', resigned(ours, { ...claims, driver: 'opencl' }), 'malformed'],
+    ['truncated signature', handle.slice(0, -1), 'signature'],
     ['padded signature', `${handle}A`, 'signature'],
     ['another encoding of the signature', withUnusedBits(handle), 'signature'],
     ['other claims', `${header}.${encode({ ...claims, vram_bytes: 1 })}.${signature}`, 'signature'],
@@ -75,7 +75,7 @@ t.test('each way to alter a handle is told apart', async (t) => {
   for (const [name, text, reason] of cases) t.same(verifyHandle(text, key), { ok: false, reason }, name);
 });
 
-t.test('no change of a character survives', async (t) => {
+t.test('a handle with any changed character is rejected', async (t) => {
   const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.=\n ';
   fc.assert(
     fc.property(fc.nat(handle.length - 1), fc.constantFrom(...alphabet), (at, character) => {
@@ -88,7 +88,7 @@ t.test('no change of a character survives', async (t) => {
   t.pass('2000 changes');
 });
 
-t.test('an attestation is no handle, and the other way round', async (t) => {
+t.test('an attestation is not accepted as a handle, nor a handle as an attestation', async (t) => {
   t.same(verifyHandle(signJws('vram-attestation+jws', claims, key), key), { ok: false, reason: 'malformed' });
   t.same(verifyJws('vram-attestation+jws', handle, key), { ok: false, reason: 'malformed' });
 });
@@ -102,7 +102,7 @@ t.test('the key is bound to the worker and the secret', async (t) => {
   }
 });
 
-t.test('each claim is of its own kind, and none may be missing', async (t) => {
+t.test('each claim must be present and have its type', async (t) => {
   const ours = { alg: 'HS256', typ: 'vram-seal+jws', kid: key.kid };
   const malformed = { ok: false, reason: 'malformed' };
   const wrong: Record<string, readonly unknown[]> = {
@@ -120,11 +120,11 @@ t.test('each claim is of its own kind, and none may be missing', async (t) => {
       t.same(verifyHandle(resigned(ours, altered), key), malformed, `${name}: ${JSON.stringify(other)}`);
     }
     const { [name as keyof typeof claims]: _, ...rest } = claims;
-    t.same(verifyHandle(resigned(ours, { ...rest, another: 'x' }), key), malformed, `another in the place of ${name}`);
+    t.same(verifyHandle(resigned(ours, { ...rest, another: 'x' }), key), malformed, `another claim instead of ${name}`);
   }
 });
 
-t.test('what is signed is an object, or it is nothing', async (t) => {
+t.test('a signed payload that is not an object is malformed', async (t) => {
   const ours = { alg: 'HS256', typ: 'vram-attestation+jws', kid: key.kid };
   for (const body of [['x'], 'x', 7, true, null]) {
     const verdict = verifyJws('vram-attestation+jws', resigned(ours, body), key);

@@ -12,12 +12,12 @@ const vectors = readFileSync(join(vectorFolder, 'tree.tsv'), 'utf8')
   .map((line) => line.split('\t'))
   .map(([length, sha256, tree]) => ({ length: Number(length), sha256, tree }));
 
-t.test('the reference tree digest is what the fsverity tool says, at every boundary', async (t) => {
-  t.ok(vectors.length > 40, 'the vectors are there');
+t.test('the reference tree digest equals that of the fsverity tool at every boundary', async (t) => {
+  t.ok(vectors.length > 40, 'the file has vectors');
   const longest = patternBytes(Math.max(...vectors.map(({ length }) => length)));
   for (const { length, sha256, tree } of vectors) {
     const bytes = longest.subarray(0, length);
-    t.equal(createHash('sha256').update(bytes).digest('hex'), sha256, `${length} bytes are the vector's bytes`);
+    t.equal(createHash('sha256').update(bytes).digest('hex'), sha256, `SHA-256 of ${length} bytes`);
     t.equal(referenceTreeDigest(bytes), `sha256:${tree}`, `${length} bytes`);
   }
 });

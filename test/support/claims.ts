@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { digestOf } from '../../src/seal/digest.js';
 import type { HandleClaims } from '../../src/seal/handle.js';
 
-/** What some handle may state. */
+/** Valid claims of a handle. */
 export const handleClaims: HandleClaims = {
   iss: 'worker-1',
   boot_id: randomUUID(),

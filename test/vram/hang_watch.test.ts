@@ -2,18 +2,18 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { HangWatch } from '../../src/vram/hang_watch.js';
 
-t.test('a call that stays is found, once; calls that come and go are not', async (t) => {
+t.test('a hanging call is reported once; calls that return are not', async (t) => {
   let call = 0;
   let found = 0;
   const busy = new HangWatch(
     () => ++call,
     40,
-    () => t.fail('each look saw another call'),
+    () => t.fail('each check saw another call'),
   );
   const idle = new HangWatch(
     () => 0,
     40,
-    () => t.fail('there was no call'),
+    () => t.fail('no call was running'),
   );
   const hung = new HangWatch(
     () => 7,
@@ -28,12 +28,12 @@ t.test('a call that stays is found, once; calls that come and go are not', async
   for (const watch of [busy, idle, hung]) watch.stop();
 });
 
-t.test('time in which the process did not run is not held against a call', async (t) => {
+t.test('time in which the process did not run does not count', async (t) => {
   let call = 7;
   const watch = new HangWatch(
     () => call,
     800,
-    () => t.fail('the call was under way for one look only'),
+    () => t.fail('only one check saw the call'),
   );
   await sleep(150);
   const until = performance.now() + 1500;
@@ -41,5 +41,5 @@ t.test('time in which the process did not run is not held against a call', async
   call = 0;
   await sleep(150);
   watch.stop();
-  t.pass('it was not condemned');
+  t.pass('no call was reported');
 });
