@@ -1,61 +1,155 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { dirname, join, normalize, relative } from 'node:path';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
 import t from 'tap';
 import ts from 'typescript';
-import { root as repository } from './support/paths.js';
+import { root } from './support/paths.js';
 
-const root = join(repository, 'src');
+const src = join(root, 'src');
 
-/** From the top down. A file imports from its own floor and from those below it; `errors.ts` lies under all. */
-const floors: readonly (readonly string[])[] = [['http'], ['residency'], ['seal', 'vram']];
+/**
+ * The layers, from the top down. A file imports from its own layer and from those below it. Layers on one line are
+ * siblings: they do not import each other. `errors.ts` is below all of them.
+ */
+const layers: readonly (readonly string[])[] = [
+  ['main.cts'],
+  ['cli.ts'],
+  ['commands'],
+  ['process'],
+  ['http'],
+  ['residency'],
+  ['audit', 'vram'],
+  ['seal'],
+  ['errors.ts'],
+];
 
-/** `vram` may name digests and handles; `seal` is pure and knows nothing of devices. */
-const sideways = new Set(['vram → seal']);
+/** Settings are read at the top and passed down as values. */
+const importersOfConfig = ['commands', 'process', 'http', 'config', 'cli.ts'];
 
-const floorOf = (file: string) => floors.findIndex((names) => names.includes(file.split('/')[0] ?? ''));
+/** Inside `residency`: what holds state imports none of the operations. Reports may use operations, never the reverse. */
+const operations = ['commit', 'handle', 'integrity', 'plan', 'release.ts', 'status', 'residency.ts'];
 
+const files = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter((file) => /\.[cm]?ts$/.test(file));
+
+/** The modules that a file names, type imports and dynamic imports included; own files relative to `src`. */
 function importsOf(file: string): string[] {
-  const { importedFiles } = ts.preProcessFile(readFileSync(join(root, file), 'utf8'), true, true);
-  return importedFiles.map((entry) => entry.fileName);
+  const { importedFiles } = ts.preProcessFile(readFileSync(join(src, file), 'utf8'), true, true);
+  return importedFiles.map(({ fileName }) => {
+    if (!fileName.startsWith('.')) return fileName;
+    return normalize(join(dirname(file), fileName))
+      .replace(/\.js$/, '.ts')
+      .replace(/\.cjs$/, '.cts');
+  });
 }
 
-const files = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter((file) => /\.[cm]?ts$/.test(file));
+const graph = new Map(files.map((file) => [file, importsOf(file)]));
+const layerOf = (file: string) => layers.findIndex((names) => names.includes(file.split('/')[0] ?? ''));
+const ownImports = (file: string) => (graph.get(file) ?? []).filter((name) => graph.has(name));
 
-t.test('imports point down only', async (t) => {
-  t.ok(files.length > 20, 'the tree is there');
+t.test('every file belongs to a layer, and imports point down', async (t) => {
+  t.ok(files.length > 100, 'the tree is there');
   for (const file of files) {
-    const floor = floorOf(file);
-    if (floor === -1) continue;
-    for (const name of importsOf(file).filter((name) => name.startsWith('.'))) {
-      const target = normalize(join(dirname(file), name)).replace(/\.js$/, '.ts');
-      const below = floorOf(target);
-      if (below === -1) {
-        t.ok(
-          ['errors.ts', 'config/settings.ts'].includes(target),
-          `${file} imports ${target}, which lies under all floors`,
-        );
-        if (target === 'config/settings.ts') t.equal(floor, 0, `${file}: settings are read at the top`);
+    const [folder = ''] = file.split('/');
+    if (folder === 'config') continue;
+    const layer = layerOf(file);
+    t.not(layer, -1, `${file} belongs to a layer`);
+    for (const target of ownImports(file)) {
+      const [targetFolder = ''] = target.split('/');
+      if (targetFolder === 'config') {
+        t.ok(importersOfConfig.includes(folder), `${file} may import ${target}`);
         continue;
       }
-      t.ok(below >= floor, `${file} imports ${target}`);
-      const [from, to] = [file.split('/')[0], target.split('/')[0]];
-      if (below === floor && from !== to) t.ok(sideways.has(`${from} → ${to}`), `${file} stays on its side: ${target}`);
+      const isBelow = layerOf(target) > layer || targetFolder === folder;
+      t.ok(isBelow, `${file} imports ${target}, which is below it`);
     }
   }
 });
 
+t.test('config imports only seal and errors', async (t) => {
+  for (const file of files.filter((file) => file.startsWith('config/'))) {
+    for (const target of ownImports(file))
+      t.match(target, /^(config\/|seal\/|errors\.ts)/, `${file} imports ${target}`);
+  }
+});
+
+t.test('inside residency, state imports no operation, and no operation imports what reports', async (t) => {
+  for (const file of files.filter((file) => file.startsWith('residency/'))) {
+    const [, folder = ''] = file.split('/');
+    for (const target of ownImports(file).filter((target) => target.startsWith('residency/'))) {
+      const [, targetFolder = ''] = target.split('/');
+      if (folder === 'state') t.notOk(operations.includes(targetFolder), `${file} imports ${target}`);
+      const isReport = targetFolder === 'status' && folder !== 'status' && file !== 'residency/residency.ts';
+      t.notOk(isReport, `${file} imports ${target}`);
+    }
+  }
+});
+
+t.test('there is no import cycle, types included', async (t) => {
+  const finished = new Set<string>();
+  const cycles: string[] = [];
+  const visit = (file: string, path: readonly string[]): void => {
+    if (path.includes(file)) return void cycles.push([...path.slice(path.indexOf(file)), file].join(' → '));
+    if (finished.has(file)) return;
+    for (const target of ownImports(file)) visit(target, [...path, file]);
+    finished.add(file);
+  };
+  for (const file of files) visit(file, []);
+  t.same(cycles, []);
+});
+
+t.test('the command that verifies audit logs loads no residency code', async (t) => {
+  const reached = new Set<string>();
+  const visit = (file: string): void => {
+    if (reached.has(file)) return;
+    reached.add(file);
+    for (const target of ownImports(file)) visit(target);
+  };
+  visit('commands/audit_verify.ts');
+  t.ok(reached.has('audit/verify/verify_log.ts'));
+  t.same(
+    [...reached].filter((file) => /^(residency|http|process|vram)\//.test(file)),
+    [],
+  );
+});
+
 t.test('only vram imports koffi, and only http imports fastify', async (t) => {
   for (const file of files) {
-    for (const name of importsOf(file)) {
+    for (const name of graph.get(file) ?? []) {
       if (name === 'koffi') t.match(file, /^vram\//, file);
-      if (/fastify/.test(name)) t.match(file, /^(http\/|app\.ts$)/, file);
+      if (/^@?fastify/.test(name)) t.match(file, /^http\//, file);
     }
   }
 });
 
 t.test('no source file is longer than 250 lines', async (t) => {
   for (const file of files) {
-    const lines = readFileSync(join(root, file), 'utf8').split('\n').length - 1;
-    t.ok(lines <= 250, `${relative('.', file)} has ${lines} lines`);
+    const lines = readFileSync(join(src, file), 'utf8').split('\n').length - 1;
+    t.ok(lines <= 250, `${file} has ${lines} lines`);
   }
 });
+
+t.test('the README of a folder names exactly the files of the folder', async (t) => {
+  const folders = ['src', 'cuda'].flatMap((top) => [
+    top,
+    ...readdirSync(join(root, top), { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isDirectory() && entry.name !== 'build' && !entry.parentPath.includes('build'))
+      .map((entry) => join(entry.parentPath, entry.name).slice(root.length + 1)),
+  ]);
+  for (const folder of folders) {
+    const entries = readdirSync(join(root, folder), { withFileTypes: true });
+    const names = entries.filter((entry) => entry.isFile() && entry.name !== 'README.md').map(({ name }) => name);
+    const readme = join(root, folder, 'README.md');
+    if (!existsSync(readme)) {
+      t.ok(names.length <= 3, `${folder} has a README, or at most three files`);
+      continue;
+    }
+    t.same(namedIn(readFileSync(readme, 'utf8')), names.sort(), `${folder}/README.md`);
+  }
+});
+
+/** The files that the table of a README names: every name in backticks in the first cell of a row. */
+function namedIn(readme: string): string[] {
+  const rows = readme.split('\n').filter((line) => line.startsWith('|'));
+  const cells = rows.map((row) => row.split('|')[1] ?? '');
+  const names = cells.flatMap((cell) => [...cell.matchAll(/`([^`]+)`/g)].map(([, name = '']) => name));
+  return names.filter((name) => !name.endsWith('/')).sort();
+}

@@ -50,7 +50,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(errorHandler);
   await app.register(bodyParsing);
   await app.register(securityHeaders);
-  await app.register(gracefulClose, { state: () => residency.state });
+  await app.register(gracefulClose, { state: () => residency.phase });
   await app.register(openapi);
   await app.register(metrics, { residency });
 

@@ -164,9 +164,7 @@ export class Residency {
   async ready(query: ReadyQuery): Promise<ReadyReport> {
     const { modelRef, maxAgeSeconds, actor, limited = false } = query;
     const unverified =
-      maxAgeSeconds === undefined
-        ? []
-        : await this.#verifier.refresh({ modelRef, maxAgeSeconds, actor, limited });
+      maxAgeSeconds === undefined ? [] : await this.#verifier.refresh({ modelRef, maxAgeSeconds, actor, limited });
     return readyReport(readyFacts(this.#worker, modelRef, unverified, this.#scrubber.status), query);
   }
 

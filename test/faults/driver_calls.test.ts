@@ -93,8 +93,8 @@ for (const [route, ask] of Object.entries(routes)) {
         else t.fail(`${manner}, call ${nth}: ${answer.statusCode} ${answer.body}`);
         await settle(worker);
         // What the driver took back late is seen when it is asked next, which is every second.
-        while (!worker.residency.lost && (await freeBytes(worker)) !== before) await pause();
-        if (!worker.residency.lost) continue;
+        while (!worker.residency.isLost && (await freeBytes(worker)) !== before) await pause();
+        if (!worker.residency.isLost) continue;
         if (losses.length !== 1) t.equal(losses.length, 1, 'a loss is told once');
         await worker.stop();
         if (live() !== nothing) t.equal(live(), nothing, `${manner}, call ${nth}: the driver has all back`);

@@ -75,7 +75,7 @@ export async function startWorker(t: Pick<Test, 'teardown'>, options: WorkerOpti
       await app.close();
       // A driver that a test has killed wipes nothing.
       await residency.stop().catch((error: unknown) => {
-        if (!residency.lost) throw error;
+        if (!residency.isLost) throw error;
       });
       rmSync(directory, { recursive: true, force: true });
     })();

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
-import type { WorkerPhase } from '../../residency/state/signer.js';
+import type { WorkerPhase } from '../../residency/state/lifecycle.js';
 
 const closePeriodMs = 50;
 

@@ -1,5 +1,6 @@
 import Type, { type Static } from 'typebox';
-import { shardStates, type VerifyFault, verifyFaults } from '../../residency/state/snapshot.js';
+import { shardStates } from '../../residency/state/snapshot.js';
+import { type VerifyFault, verifyFaults } from '../../residency/state/verify_report.js';
 import { driverKinds } from '../../seal/handle.js';
 import { GpuDevice, ModelRef, NullableDigest, ShardId, ShardIndex, TotalShards } from './common.js';
 import { Bytes, Length, NullableInstant, namedSchema, oneOf, QueryInteger, strictObject } from './make.js';

@@ -49,7 +49,7 @@ t.test('background actions have the actor worker, and requests have their token'
   rmSync(join(models, 'b'));
   const restarted = readChain(path).length;
   const second = await startWorker(t, options);
-  await until(() => second.residency.state === 'ready');
+  await until(() => second.residency.phase === 'ready');
   const verified = await post(second, '/v1/shards/a/verify');
   const forgotten = await remove(second, '/v1/shards/b');
   await second.app.inject({ url: '/v1/devices', headers: { authorization: 'Bearer wrong' } });

@@ -80,7 +80,7 @@ export class World {
 
   /** Waits until the worker has as many commits on their way in as the history has left open. */
   async settled(): Promise<void> {
-    while (this.worker.residency.commitsUnderWay !== this.open.length) await new Promise(setImmediate);
+    while (this.worker.residency.commitsInProgress !== this.open.length) await new Promise(setImmediate);
   }
 
   /** Holds what the worker says of its devices and shards against the model. */

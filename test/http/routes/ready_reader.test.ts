@@ -9,11 +9,11 @@ const reader = 'reader-token-0123456789abcdef0123456789';
 t.test('the read-only token has old shards verified once a minute, and is told what is known in between', async (t) => {
   const worker = await startWorker(t, { env: { WORKER_READ_TOKEN_FILE: secretFile(t, reader) } });
   const verified: string[] = [];
-  worker.residency.observer = {
+  worker.residency.observe({
     committed: () => undefined,
     repaired: () => undefined,
     verified: (outcome) => void verified.push(outcome),
-  };
+  });
   const now = performance.now.bind(performance);
   let laterMs = 0;
   t.intercept(performance, 'now', { value: () => now() + laterMs, configurable: true });

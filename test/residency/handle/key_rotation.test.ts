@@ -6,6 +6,7 @@ import { issueSeal } from '../../../src/residency/handle/issue.js';
 import { KeyRotation } from '../../../src/residency/handle/key_rotation.js';
 import { DeviceMemory } from '../../../src/residency/state/device_memory.js';
 import { Keyring } from '../../../src/residency/state/keyring.js';
+import { MemoryGrant } from '../../../src/residency/state/memory_grant.js';
 import { Shard } from '../../../src/residency/state/shard.js';
 import { Signer } from '../../../src/residency/state/signer.js';
 import { digestOf } from '../../../src/seal/digest.js';
@@ -178,36 +179,40 @@ t.test('what can not be written down does not happen: the key and the handles st
 });
 
 t.test('handles that could not be written down follow when they can be, and their key stays until then', async (t) => {
-  const worker = new Signer('worker-1', 'simulated', deriveSealKey(first, 'worker-1'));
+  const signer = new Signer('worker-1', 'simulated', deriveSealKey(first, 'worker-1'));
   const figures = { name: 'device', uuid: 'GPU-0', totalBytes: 8, freeBytes: 8, granularityBytes: 1 };
   const identity = { shardId: 'a', modelRef: 'm', shardIndex: 0, totalShards: 1 };
-  const record = new Shard(identity, 5, new DeviceMemory(0, figures, async () => figures), () => undefined);
+  const memory = new DeviceMemory(0, figures, async () => figures);
+  const shard = new Shard(identity, 5, new MemoryGrant(memory, memory.claim(5)));
   const proof = { digest: null, treeDigest: digestOf(Buffer.alloc(32)), groupHashes: Buffer.alloc(32) };
-  const seal = issueSeal(record, { ...proof, expected: 'none' }, worker);
-  record.phase = { state: 'sealed', seal };
+  const seal = issueSeal(shard, { ...proof, expected: 'none' }, signer);
+  shard.beginSealing();
+  shard.markSealed(seal);
   let writable = false;
-  const inventory = {
-    worker,
+  const state = {
+    signer,
     options: { workerId: 'worker-1', sealAlgorithm: 'HS256', keyGraceSeconds: 0 },
-    shards: { all: () => [record] },
-    audit: { append: () => undefined },
-    require: () => {
-      if (!writable) throw new WorkerError('AUDIT_UNAVAILABLE', 'full');
+    shards: { all: () => [shard] },
+    audit: { appendRequired: () => undefined },
+    shardAudit: {
+      appendRequired: () => {
+        if (!writable) throw new WorkerError('AUDIT_UNAVAILABLE', 'full');
+      },
     },
-    changed: () => undefined,
+    lifecycle: { bumpRevision: () => undefined },
   };
-  const rotation = new KeyRotation(inventory as never);
+  const rotation = new KeyRotation(state as never);
   rotation.rotate(second);
   rotation.tick();
-  t.equal(record.seal?.handle, seal.handle);
-  t.equal(worker.keys.find(seal.kid), undefined, 'the key of before verifies nothing that others bring');
-  t.equal(verifyHandle(seal.handle, worker.keys.own).ok, true, 'but our own handle is still sound');
+  t.equal(shard.seal?.handle, seal.handle);
+  t.equal(signer.keyring.find(seal.kid), undefined, 'the key of before verifies nothing that others bring');
+  t.equal(verifyHandle(seal.handle, signer.keyring.findOwn).ok, true, 'but our own handle is still sound');
   writable = true;
   rotation.tick();
-  t.equal(record.seal?.kid, worker.key.kid);
-  t.equal(worker.keys.own(seal.kid), undefined, 'then it is gone');
+  t.equal(shard.seal?.kid, signer.key.kid);
+  t.equal(signer.keyring.findOwn(seal.kid), undefined, 'then it is gone');
   rotation.wipe();
-  t.ok(worker.key.alg === 'HS256' && worker.key.secret.equals(Buffer.alloc(32)), 'at the end the last one is');
+  t.ok(signer.key.alg === 'HS256' && signer.key.secret.equals(Buffer.alloc(32)), 'at the end the last one is');
 });
 
 t.test('a key that is gone is overwritten, and at the end all are', async (t) => {

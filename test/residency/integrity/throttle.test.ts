@@ -82,7 +82,7 @@ t.test('a verification that somebody waits for goes on at once, whatever else th
   t.equal(pace.sliceBytes, 256 * mebibyte);
   pace.cancel();
   await pace.next(1);
-  t.notOk(pace.cancelled, 'it is not given up any more');
+  t.notOk(pace.canceled, 'it is not given up any more');
 });
 
 t.test('a verification that nobody needs ends', async (t) => {
@@ -90,5 +90,5 @@ t.test('a verification that nobody needs ends', async (t) => {
   const waiting = pace.next(1);
   pace.cancel();
   await t.rejects(waiting, { code: 'SHARD_BUSY' });
-  t.ok(pace.cancelled);
+  t.ok(pace.canceled);
 });

@@ -38,7 +38,7 @@ const commit = (worker: TestWorker, shardId: string, path: string, more: object 
     source: { type: 'file', path },
     ...more,
   });
-const loaded = (worker: TestWorker) => until(() => worker.residency.state !== 'loading');
+const loaded = (worker: TestWorker) => until(() => worker.residency.phase !== 'loading');
 const ready = async (worker: TestWorker) => (await get(worker, '/v1/ready')).json();
 const claims = (handle: string) => JSON.parse(Buffer.from(handle.split('.')[1] ?? '', 'base64url').toString());
 

@@ -39,13 +39,13 @@ t.test('a reservation ends when its time has run out, and not a millisecond befo
   const { clock, reservations, hold, reserved } = start();
   const id = hold([1], 10);
   clock.ms += 9_999;
-  reservations.sweep();
+  reservations.dropExpired();
   t.equal(reserved(), 1);
   reservations.require(id);
   clock.ms += 1;
   t.throws(() => reservations.require(id), { code: 'RESERVATION_EXPIRED' });
   t.equal(reserved(), 0);
-  reservations.sweep();
+  reservations.dropExpired();
   t.equal(reserved(), 0, 'what has expired is given back once');
 });
 
@@ -90,7 +90,7 @@ t.test('a step of the wall clock moves when it is said to end, and not when it e
     t.equal(reservations.renew(id, 1).expiresAtMs, wall.ms + 90_000, `after ${stepMs} ms: by the clock of now`);
     t.equal(reservations.renew(id, 120).expiresAtMs, wall.ms + 120_000, 'a longer time counts from now');
     clock.ms += 119_999;
-    reservations.sweep();
+    reservations.dropExpired();
     t.equal(reserved(), 1, 'not a millisecond too early');
     clock.ms += 1;
     t.throws(() => reservations.renew(id), { code: 'RESERVATION_EXPIRED' }, 'nor too late');
@@ -138,7 +138,7 @@ t.test('a part is taken once, by the shard that it was made for', async (t) => {
   t.throws(take({}), { ...conflict, message: /used/ });
   t.throws(() => reservations.take('none', identity, 1), { code: 'NOT_FOUND' });
 
-  taken.giveBack();
+  taken.release();
   t.equal(reserved(), 2 + 1, 'a commit that failed gives its part back');
   take({})().claim.markAllocated();
   t.same(
@@ -154,7 +154,7 @@ t.test('dropping frees what no commit has taken, and what a commit gives back la
   reservations.drop(id);
   t.equal(reserved(), 0);
   t.equal(memory.snapshot().availableBytes, 6 * granularityBytes, 'the part that is being used is held by its commit');
-  taken.giveBack();
+  taken.release();
   t.equal(reserved(), 0);
   t.equal(memory.snapshot().availableBytes, 8 * granularityBytes);
   t.throws(() => reservations.drop(id), { code: 'NOT_FOUND' });

@@ -1,0 +1,114 @@
+import t from 'tap';
+import { DeviceMemory } from '../../../src/residency/state/device_memory.js';
+import { MemoryGrant } from '../../../src/residency/state/memory_grant.js';
+import { type Seal, Shard, shardTransitions } from '../../../src/residency/state/shard.js';
+import { type ShardState, shardStates } from '../../../src/residency/state/snapshot.js';
+import { digestOf } from '../../../src/seal/digest.js';
+
+const seal: Seal = {
+  digest: null,
+  treeDigest: digestOf(Buffer.alloc(32, 1)),
+  groupHashes: Buffer.alloc(32),
+  expected: 'none',
+  handle: 'handle',
+  jti: 'jti',
+  kid: 'kid',
+  previous: [],
+  sealedAtMs: 1,
+  lastVerifiedAtMs: 1,
+  lastVerifiedMonotonicMs: 1,
+};
+const damage = [{ offset: 0, length: 5 }];
+
+type Transition = keyof typeof shardTransitions;
+
+/** Calls each transition with arguments of the right kind. */
+const call: Readonly<Record<Transition, (shard: Shard) => void>> = {
+  beginSealing: (shard) => shard.beginSealing(),
+  markSealed: (shard) => shard.markSealed(seal),
+  replaceSeal: (shard) => shard.replaceSeal({ ...seal, jti: 'new' }),
+  markVerified: (shard) => shard.markVerified({ lastVerifiedAtMs: 2, lastVerifiedMonotonicMs: 2 }),
+  markCorrupt: (shard) => shard.markCorrupt(damage, 'waiting'),
+  setRepairStatus: (shard) => shard.setRepairStatus('failed'),
+  markRepaired: (shard) => shard.markRepaired({ ...seal, jti: 'repaired' }),
+  beginRelease: (shard) => shard.beginRelease(Promise.resolve()),
+  releaseFailed: (shard) => shard.releaseFailed(),
+};
+
+/** Every allowed transition of a shard. Any other pair must be refused. */
+const allowed: Readonly<Record<Transition, readonly (readonly [ShardState, ShardState])[]>> = {
+  beginSealing: [['receiving', 'sealing']],
+  markSealed: [['sealing', 'sealed']],
+  replaceSeal: [['sealed', 'sealed']],
+  markVerified: [['sealed', 'sealed']],
+  markCorrupt: [
+    ['sealed', 'corrupt'],
+    ['corrupt', 'corrupt'],
+  ],
+  setRepairStatus: [['corrupt', 'corrupt']],
+  markRepaired: [['corrupt', 'sealed']],
+  beginRelease: [
+    ['receiving', 'releasing'],
+    ['sealing', 'releasing'],
+    ['sealed', 'releasing'],
+    ['corrupt', 'releasing'],
+    ['releasing', 'releasing'],
+  ],
+  releaseFailed: [['releasing', 'releasing']],
+};
+
+/** A shard that was brought into a state by its own transitions. */
+function inState(state: ShardState): Shard {
+  const figures = { name: 'device', uuid: 'GPU-0', totalBytes: 8, freeBytes: 8, granularityBytes: 1 };
+  const memory = new DeviceMemory(0, figures, async () => figures);
+  const identity = { shardId: 'a', modelRef: 'm', shardIndex: 0, totalShards: 1 };
+  const shard = new Shard(identity, 5, new MemoryGrant(memory, memory.claim(5)));
+  const path: Readonly<Record<ShardState, readonly Transition[]>> = {
+    receiving: [],
+    sealing: ['beginSealing'],
+    sealed: ['beginSealing', 'markSealed'],
+    corrupt: ['beginSealing', 'markSealed', 'markCorrupt'],
+    releasing: ['beginRelease'],
+  };
+  for (const transition of path[state]) call[transition](shard);
+  return shard;
+}
+
+t.test('a shard changes its state by the allowed transitions only', async (t) => {
+  t.same(Object.keys(shardTransitions), Object.keys(allowed));
+  for (const [name, pairs] of Object.entries(allowed) as [Transition, (typeof allowed)[Transition]][]) {
+    for (const from of shardStates) {
+      const shard = inState(from);
+      t.equal(shard.state, from);
+      const { phase } = shard;
+      const to = pairs.find((pair) => pair[0] === from)?.[1];
+      if (to === undefined) {
+        t.throws(() => call[name](shard), { code: 'INTERNAL' }, `${name} is refused while ${from}`);
+        t.equal(shard.phase, phase, 'a refused transition changes nothing');
+      } else {
+        call[name](shard);
+        t.equal(shard.state, to, `${name} leads from ${from} to ${to}`);
+      }
+    }
+  }
+});
+
+t.test('a transition keeps what it does not name', async (t) => {
+  const verified = inState('sealed');
+  call.markVerified(verified);
+  t.same(verified.seal, { ...seal, lastVerifiedAtMs: 2, lastVerifiedMonotonicMs: 2 });
+
+  const corrupt = inState('corrupt');
+  call.setRepairStatus(corrupt);
+  t.same(corrupt.phase, { state: 'corrupt', seal, ranges: damage, repairStatus: 'failed' });
+  t.same(corrupt.snapshot().corruptRanges, damage);
+
+  call.markRepaired(corrupt);
+  t.equal(corrupt.seal?.jti, 'repaired');
+  t.same(corrupt.snapshot().corruptRanges, []);
+
+  call.beginRelease(corrupt);
+  t.equal(corrupt.seal, undefined, 'a shard that is being released has no seal');
+  call.releaseFailed(corrupt);
+  t.same(corrupt.phase, { state: 'releasing', attempt: null }, 'a later DELETE can try again');
+});
