@@ -232,13 +232,12 @@ t.test('a key that is gone is overwritten, and at the end all are', async (t) =>
 t.test('a key whose time is over is overwritten by the sweep of that millisecond', async (t) => {
   const clocks = Clocks.take(t);
   const one = deriveSealKey(first, 'worker-1');
-  const worker = new Signer('worker-1', 'simulated', one);
   const rotation = new KeyRotation({
-    worker,
+    signer: new Signer('worker-1', 'simulated', one),
     options: { workerId: 'worker-1', sealAlgorithm: 'HS256', keyGraceSeconds: 60 },
     shards: { all: () => [] },
-    audit: { append: () => undefined },
-    changed: () => undefined,
+    audit: { appendRequired: () => undefined },
+    lifecycle: { bumpRevision: () => undefined },
   } as never);
   rotation.rotate(second);
   clocks.pass(59_999);

@@ -64,7 +64,7 @@ t.test('a bit that is stuck: repairs are tried a few times, and the shard stays 
     t.match(await commit(), { status: 409, json: { code: 'SHARD_CONFLICT' } });
     t.equal(told('RepairStarted').length, attempts, `${attempts} repairs were tried`);
     const failures = Array.from({ length: attempts }, (_, index) => index + 1);
-    const detail = 'the memory is damaged still, or again';
+    const detail = 'memory is still corrupt after repair';
     t.match(
       told('RepairFailed'),
       failures.map((count) => ({ severity: 'critical', shard_id: 'a', failures: count, detail })),

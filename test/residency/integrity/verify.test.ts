@@ -65,7 +65,7 @@ t.test('a shard that was found damaged stays corrupt, however well it reads late
   const { reasons } = (await get(worker, '/v1/ready')).json();
   t.match(
     reasons,
-    [{ code: 'SHARD_CORRUPT', detail: /came as an upload/ }, {}],
+    [{ code: 'SHARD_CORRUPT', detail: /it was uploaded: release it/ }, {}],
     'and ready says that nobody repairs it',
   );
   t.equal((await remove(worker, '/v1/shards/a')).statusCode, 204);
