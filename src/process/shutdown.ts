@@ -24,7 +24,7 @@ export async function shutDown(worker: Worker, signals: StopSignals, signal: str
   const drainMs = config.drainSeconds * 1000;
   const startMs = performance.now();
   logger.info({ signal, drain_seconds: config.drainSeconds }, 'draining');
-  setTimeout(() => exitNow(residency.lost ? exitStatus.lost : exitStatus.late), drainMs).unref();
+  setTimeout(() => exitNow(residency.isLost ? exitStatus.lost : exitStatus.late), drainMs).unref();
   residency.drain();
   watch.close();
   await finishCommits(residency, startMs + drainMs * commitShare, signals);
@@ -34,7 +34,7 @@ export async function shutDown(worker: Worker, signals: StopSignals, signal: str
   const isWiped = await wiping;
   if (isWiped) logger.info('stopped');
   // The memory of a lost driver is gone, but it was not wiped.
-  if (residency.lost) exitNow(exitStatus.lost);
+  if (residency.isLost) exitNow(exitStatus.lost);
   exitNow(isWiped ? 0 : exitStatus.unwiped);
 }
 
@@ -50,7 +50,7 @@ export async function exitOnLoss({ app, residency, logger }: Worker, error: Erro
 
 /** Waits for commits until the deadline or a second signal, then aborts the rest. */
 async function finishCommits(residency: Residency, deadlineMs: number, signals: StopSignals): Promise<void> {
-  while (residency.commitsUnderWay > 0 && performance.now() < deadlineMs && !signals.forced) await sleep(20);
+  while (residency.commitsInProgress > 0 && performance.now() < deadlineMs && !signals.forced) await sleep(20);
   await residency.abortCommits();
 }
 

@@ -3,8 +3,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import koffi from 'koffi';
 import { pino } from 'pino';
-import { nativePaths } from '../../../dist/config/native_paths.js';
 import { loadConfig } from '../../../dist/config/load.js';
+import { nativePaths } from '../../../dist/config/native_paths.js';
 import { buildApp } from '../../../dist/http/app.js';
 import { Residency } from '../../../dist/residency/residency.js';
 
