@@ -3,6 +3,7 @@ import fp from 'fastify-plugin';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { scrubStates } from '../../residency/integrity/scrubber.js';
 import type { Residency } from '../../residency/residency.js';
+import type { ResidencyObserver } from '../../residency/state/observer.js';
 import { NoQuery } from '../schemas/common.js';
 
 const bucketsSeconds = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300, 1800];
@@ -18,7 +19,7 @@ export const metrics = fp(async (app: FastifyInstance, { residency }: { residenc
     labelNames: ['operation', 'code'],
     registers: [registry],
   });
-  residency.observer = operationMetrics(registry, failures);
+  residency.observe(operationMetrics(registry, failures));
   requestMetrics(app, registry, failures);
   metricsRoute(app, registry);
 });
@@ -96,7 +97,7 @@ function setCounter(counter: Counter, value: number): void {
 }
 
 /** Metrics of commits, verifications and repairs. */
-function operationMetrics(registry: Registry, failures: Counter): Residency['observer'] {
+function operationMetrics(registry: Registry, failures: Counter): ResidencyObserver {
   const registers = [registry];
   const duration = (name: string, help: string) =>
     new Histogram({ name, help, labelNames: ['outcome'], buckets: bucketsSeconds, registers });

@@ -70,8 +70,12 @@ export async function commitRoutes(app: FastifyInstance, { residency }: RouteOpt
       preHandler: fields.preHandler,
     },
     async (request, reply) => {
-      const { path } = request.body.source;
-      const result = await residency.commitFile(fields.of(request), path, actorOf(request), abortOnDisconnect(reply));
+      const result = await residency.commitFile({
+        request: fields.of(request),
+        path: request.body.source.path,
+        actor: actorOf(request),
+        signal: abortOnDisconnect(reply),
+      });
       return sendCommit(reply, result, residency);
     },
   );

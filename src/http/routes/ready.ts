@@ -66,7 +66,7 @@ function queryOf(request: ReadyRequest): ReadyQuery {
   }
   return {
     withHandles: handles !== 'false',
-    sparing: request.role !== 'operator',
+    limited: request.role !== 'operator',
     actor: actorOf(request),
     ...omitUndefined({ modelRef, nonce, maxAgeSeconds }),
   };

@@ -43,9 +43,9 @@ export async function uploadRoutes(app: FastifyInstance, { residency, config }: 
     handler: async (request: UploadRequest, reply: FastifyReply): Promise<FastifyReply> => {
       const { vramBytes } = uploadRequest.of(request);
       const admission = residency.admit(uploadRequest.of(request), actorOf(request));
-      if (admission.kind === 'standing') return sendCommit(reply, admission.result, residency);
+      if (admission.kind === 'existing') return sendCommit(reply, admission.result, residency);
       const limits = { declaredBytes: vramBytes, idleSeconds: config.uploadIdleSeconds };
-      const result = await receive(request, reply, admission.intake, limits);
+      const result = await receive(request, reply, admission.ingest, limits);
       return sendCommit(reply, result, residency);
     },
   };

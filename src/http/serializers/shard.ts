@@ -1,5 +1,6 @@
-import type { DriverKind } from '../../residency/state/signer.js';
-import type { ByteRange, ShardSnapshot, VerifyReport } from '../../residency/state/snapshot.js';
+import type { ByteRange, ShardSnapshot } from '../../residency/state/snapshot.js';
+import type { VerifyReport } from '../../residency/state/verify_report.js';
+import type { DriverKind } from '../../seal/handle.js';
 import type { ShardJson, VerificationJson } from '../schemas/shard.js';
 import { instantOrNull } from './scalars.js';
 
