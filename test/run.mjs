@@ -12,7 +12,8 @@ const { values, positionals } = parseArgs({
   options: { jobs: { type: 'string' }, timeout: { type: 'string', default: '120' } },
   allowPositionals: true,
 });
-const jobs = Number(values.jobs ?? availableParallelism());
+// One more than there are cores, because many tests wait for a timeout.
+const jobs = Number(values.jobs ?? availableParallelism() + 1);
 /** 0 for none. */
 const timeoutSeconds = Number(values.timeout);
 

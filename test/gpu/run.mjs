@@ -1,6 +1,6 @@
 /**
- * Runs the suite on a real device: `npm run test:gpu`. The same tests as on the simulator, with another driver's name,
- * and some figures. Where no device answers it says so, and that is no failure.
+ * `npm run test:gpu`: runs the native tests and the tests of residency and HTTP on a GPU instead of the simulator, and
+ * measures two rates. Exits with 0 and a message if there is no GPU.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -11,7 +11,7 @@ const native = join(import.meta.dirname, '../../cuda/build');
 const driverPath = process.env.WORKER_CUDA_DRIVER ?? 'libcuda.so.1';
 const kernelsPath = process.env.WORKER_CUDA_KERNELS ?? join(native, 'vram_kernels.fatbin');
 
-/** Why there is nothing to test on, or undefined. */
+/** The reason why no GPU can be used, or undefined. */
 async function unavailable() {
   if (!existsSync(kernelsPath)) return `${kernelsPath} is missing: run make -C cuda gpu`;
   try {
@@ -20,7 +20,7 @@ async function unavailable() {
     await (await Driver.open(options)).close();
     return undefined;
   } catch (error) {
-    return `no CUDA device answers (${error instanceof Error ? error.message : String(error)})`;
+    return `no usable CUDA device (${error instanceof Error ? error.message : String(error)})`;
   }
 }
 
@@ -33,6 +33,6 @@ const env = { ...process.env, VRAM_TEST_DRIVER: driverPath, VRAM_TEST_KERNELS: k
 const run = (command, ...args) => spawnSync(command, args, { env, stdio: 'inherit' }).status ?? 1;
 const failed = [
   run('make', '--no-print-directory', '-C', 'cuda', 'build/vram_test') || run(join(native, 'vram_test')),
-  run('npx', 'tap', '--jobs=1', 'test/residency', 'test/http', 'test/gpu/figures.test.ts'),
+  run(process.execPath, 'test/run.mjs', '--jobs=1', 'test/residency', 'test/http', 'test/gpu'),
 ];
 process.exit(failed.some((status) => status !== 0) ? 1 : 0);

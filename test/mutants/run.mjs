@@ -1,13 +1,17 @@
-// npm run test:mutants [-- --list] [-- FILE[:LINE]…]: runs mutation tests and prints the mutants that survive.
+// npm run test:mutants [-- --list] [-- --limit=N] [-- FILE[:LINE]…]: runs mutation tests and prints the survivors.
 // MUTANT_JOBS sets the number of parallel jobs (default 2). With --list it only counts the mutants.
+// With --limit it runs N mutants, spread evenly over the files.
 import { parseArgs } from 'node:util';
 import { cleanUp, findKiller, prepare } from './runner.mjs';
 import { select } from './selection.mjs';
 
 const requiredShare = 0.85;
 
-const { values, positionals } = parseArgs({ options: { list: { type: 'boolean' } }, allowPositionals: true });
-const { files, mutants, equivalentCount } = select(positionals);
+const options = { list: { type: 'boolean' }, limit: { type: 'string' } };
+const { values, positionals } = parseArgs({ options, allowPositionals: true });
+const { files, mutants: all, equivalentCount } = select(positionals);
+const limit = Math.min(all.length, Number(values.limit ?? all.length));
+const mutants = Array.from({ length: limit }, (_, index) => all[Math.floor((index * all.length) / limit)]);
 const countOf = (list, file) => list.filter((mutant) => mutant.file === file).length;
 
 if (values.list) {

@@ -1,0 +1,46 @@
+# Sourced by run and long: steps, and the count of tests over all of them.
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+failed_steps=()
+
+# install_missing COMMAND=PACKAGE…: installs the Debian packages of the commands that are missing.
+install_missing() {
+  local pair packages=()
+  for pair in "$@"; do
+    command -v "${pair%%=*}" > /dev/null || packages+=("${pair#*=}")
+  done
+  [ ${#packages[@]} -gt 0 ] || return 0
+  local as_root=()
+  [ "$(id -u)" -eq 0 ] || as_root=(sudo)
+  "${as_root[@]}" apt-get update -qq
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}"
+}
+
+# step NAME COMMAND…: runs a command, prints its duration, and records a failure.
+step() {
+  local name=$1 started=$SECONDS
+  shift
+  printf '\n== %s\n' "$name"
+  if "$@" 2>&1 | tee -a "$log"; then
+    printf '== %s: ok, %d s\n' "$name" $((SECONDS - started))
+  else
+    printf '== %s: FAILED, %d s\n' "$name" $((SECONDS - started))
+    failed_steps+=("$name")
+  fi
+}
+
+# count passed|failed: adds up the last lines `N passed, N failed` of test/run.mjs and of the native tests.
+count() {
+  sed -nE "s/^([0-9]+ passed, )?([0-9]+) $1\b.*/\2/p" "$log" | awk '{ sum += $1 } END { print sum + 0 }'
+}
+
+# finish: prints the failed steps and `N passed, N failed`. A failed step counts as a failed test if none of its tests failed.
+finish() {
+  local passed failed
+  passed=$(count passed)
+  failed=$(count failed)
+  [ "$failed" -ge ${#failed_steps[@]} ] || failed=${#failed_steps[@]}
+  [ ${#failed_steps[@]} -eq 0 ] || printf '\nfailed: %s\n' "${failed_steps[@]}"
+  printf '\n%d passed, %d failed\n' "$passed" "$failed"
+  [ "$failed" -eq 0 ]
+}

@@ -1,0 +1,64 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { patternBytes } from '../support/bytes.js';
+import { startProcess, temporaryDirectory } from '../support/process.js';
+import { sha256 } from '../support/requests.js';
+
+const bytes = patternBytes(300_000);
+
+const urllib = `
+import os, urllib.request
+request = urllib.request.Request(os.environ['TARGET'], open('shard', 'rb').read(), method='PUT')
+request.add_header('Authorization', os.environ['AUTHORIZATION'])
+request.add_header('Content-Type', 'application/octet-stream')
+print(urllib.request.urlopen(request).read().decode())
+`;
+
+/** Sends a file that it streams, so that the body is chunked unless the length is given. */
+const httpClient = `
+import http.client, os, urllib.parse
+target = urllib.parse.urlparse(os.environ['TARGET'])
+connection = http.client.HTTPConnection(target.netloc)
+headers = {'Authorization': os.environ['AUTHORIZATION'], 'Content-Length': str(os.path.getsize('shard'))}
+connection.request('PUT', target.path + '?' + target.query, open('shard', 'rb'), headers)
+print(connection.getresponse().read().decode())
+`;
+
+/** Each uploads the file `shard` to TARGET and prints the answer. */
+const clients: Readonly<Record<string, readonly [program: string, ...args: string[]]>> = {
+  'curl -T': ['sh', '-c', 'curl -sS -T shard -H "Authorization: $AUTHORIZATION" "$TARGET"'],
+  'curl, chunked': ['sh', '-c', 'curl -sS -T - -H "Authorization: $AUTHORIZATION" "$TARGET&vram_bytes=300000" < shard'],
+  wget: ['sh', '-c', 'wget -q -O - --method=PUT --body-file=shard --header="Authorization: $AUTHORIZATION" "$TARGET"'],
+  'python3 urllib': ['python3', '-c', urllib],
+  'python3 http.client': ['python3', '-c', httpClient],
+};
+
+const isInstalled = (name: string) => spawnSync('sh', ['-c', `command -v ${name.split(/[ ,]/)[0]}`]).status === 0;
+
+function outputOf(cwd: string, env: NodeJS.ProcessEnv, [program, ...args]: readonly [string, ...string[]]) {
+  return new Promise<string>((resolve) => {
+    const child = spawn(program, args, { cwd, env: { PATH: process.env.PATH, ...env } });
+    let output = '';
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8').on('data', (text: string) => {
+        output += text;
+      });
+    }
+    child.once('close', () => resolve(output));
+  });
+}
+
+for (const [name, command] of Object.entries(clients)) {
+  const skip = !isInstalled(name) && 'it is not installed';
+  t.test(`${name} uploads a shard`, { skip }, async (t) => {
+    const directory = temporaryDirectory(t);
+    writeFileSync(join(directory, 'shard'), bytes);
+    const { url, authorization } = await startProcess(t, directory);
+    const target = `${url}/v1/commit?shard_id=a&model_ref=m`;
+    const output = await outputOf(directory, { TARGET: target, AUTHORIZATION: authorization }, command);
+    t.match(output, /^\{"handle"/);
+    t.match(JSON.parse(output).shard, { state: 'sealed', digest: sha256(bytes), vram_bytes: bytes.length });
+  });
+}
