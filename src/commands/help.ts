@@ -28,6 +28,6 @@ export const usage = `Usage: vram-worker serve [--simulate]
   --help         Show this help.
   --version      Show the version.
 
-Exit statuses of every command: 64 invalid usage, 66 unreadable input, 69 no usable GPU, 70 driver lost,
+Other exit statuses: 64 invalid usage, 66 unreadable input, 69 no usable GPU, 70 driver lost,
 71 memory not wiped, 75 shutdown timed out, 78 invalid configuration.
 `;
