@@ -4,7 +4,7 @@ import t from 'tap';
 import { patternBytes } from '../../support/bytes.js';
 import { run, startProcess, temporaryDirectory } from '../../support/process.js';
 
-t.test('the process exits with a status of its own, whatever hangs, and says so before', async (t) => {
+t.test('with a lost driver the worker reports it, then exits with status 70 even if a call hangs', async (t) => {
   for (const faults of ['cuStreamSynchronize:9+=hang', 'cuMemGetInfo_v2:8+=46']) {
     const directory = temporaryDirectory(t);
     const auditLog = join(directory, 'audit.jsonl');
@@ -24,7 +24,7 @@ t.test('the process exits with a status of its own, whatever hangs, and says so 
     });
     const body = patternBytes(3_000_000);
     let status = 201;
-    // A device that fills up meanwhile is no answer either.
+    // 507: the device may be full before the driver is lost.
     for (let n = 0; status === 201 || status === 507; n++) {
       await new Promise((resolve) => setTimeout(resolve, 20));
       const path = `/v1/commit?shard_id=s-${n}&model_ref=m`;
@@ -33,12 +33,12 @@ t.test('the process exits with a status of its own, whatever hangs, and says so 
     t.equal(status, 500, faults);
     t.match(await ready, { ready: false, reasons: [{ code: 'STOPPED' }, { code: 'CUDA_ERROR' }] }, faults);
     t.equal(await worker.exited, 70, faults);
-    t.match(worker.output(), /"level":60.*the driver is lost/, 'the log says why');
-    t.match(readFileSync(auditLog, 'utf8'), /WorkerStopped/, 'and the audit log that it ended');
+    t.match(worker.output(), /"level":60.*the driver is lost/, 'the log has the reason');
+    t.match(readFileSync(auditLog, 'utf8'), /WorkerStopped/, 'the audit log has the stop');
   }
 });
 
-t.test('a driver that hangs while it comes up, and one that hangs at the end', async (t) => {
+t.test('a driver that hangs at startup or at shutdown does not keep the process alive', async (t) => {
   const env = { WORKER_DRIVER_TIMEOUT_SECONDS: '1', WORKER_BIND_ADDR: '127.0.0.1:0' };
   const starting = run(t, temporaryDirectory(t), ['serve', '--simulate'], {
     ...env,
