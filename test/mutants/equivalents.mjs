@@ -24,8 +24,8 @@ export const equivalents = [
   },
   {
     file: rotation,
-    line: 'this.#inventory.bumpRevision();',
-    from: 'this.#inventory.bumpRevision();',
+    line: 'lifecycle.bumpRevision();',
+    from: 'lifecycle.bumpRevision();',
     to: ';',
     why: 'Each new handle bumps the revision as well; without a new handle, pollers cannot observe the key.',
   },
