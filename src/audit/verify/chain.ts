@@ -1,7 +1,7 @@
 import { checkpointOf, isCheckpointDue, type KeysOf, readCheckpoint, signatureFault } from '../checkpoint.js';
 import { type ChainHead, type Entry, genesis, hasTrailingBytes, parseEntry } from '../entry.js';
 
-/** The first invalid entry: its actual or expected number, and a predicate that completes `seq 42 …`. */
+/** The first invalid entry: its actual or expected number, and a predicate that completes `entry 42 …`. */
 export interface ChainFault {
   readonly seq: number;
   readonly detail: string;
