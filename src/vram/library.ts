@@ -67,9 +67,7 @@ const prototypes = [
 ] as const;
 
 type NameOf<P> = P extends `${infer Name}(${string}` ? Name : never;
-/**
- * The bound functions of the C ABI. `vram_read` and `vram_write` are not bound, so that the worker cannot read weights.
- */
+/** The bound functions of the C ABI. `vram_read` and `vram_write` are left out: the worker never reads weights back. */
 export type NativeName = NameOf<(typeof prototypes)[number]>;
 
 /** Concurrent calls on pool threads. koffi throws above 256; the pool has fewer threads than this limit. */

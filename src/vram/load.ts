@@ -20,7 +20,7 @@ export interface LoadResult {
 export const loadFlags = (digests: LoadDigests): number => (digests.flat ? 1 : 0) | (digests.tree ? 2 : 0);
 
 /** Time that a native read waits for a slow sender. After that Node waits, without a pool thread. */
-const socketWaitMs = 5;
+const waitMs = 5;
 
 /** Bytes sealed at a time during a load: a multiple of a group. */
 export const partBytes = 64 * 1024 * 1024;
@@ -72,16 +72,7 @@ export class Load {
     const indexes = Uint32Array.from(slots, (slot) => slot.index);
     const received = [0];
     const { length } = indexes;
-    await this.#library.run(
-      'vram_load_socket',
-      this.#handle,
-      descriptor,
-      bytes,
-      socketWaitMs,
-      indexes,
-      length,
-      received,
-    );
+    await this.#library.run('vram_load_socket', this.#handle, descriptor, bytes, waitMs, indexes, length, received);
     await this.#sealFilled(Number(received[0]));
     return Number(received[0]);
   }
