@@ -71,7 +71,7 @@ export class RepairQueue {
     const failures = (this.#failures.get(shard) ?? 0) + (auditFailed ? 0 : 1);
     const delayMs = this.#backoffMs[auditFailed ? 0 : failures - 1];
     this.#failures.set(shard, failures);
-    const next = delayMs === undefined ? `no more retries after ${failures} failures: release it` : 'will retry';
+    const next = delayMs === undefined ? `gave up after ${failures} attempts: release it` : 'will retry';
     shard.setRepairStatus(`its repair failed (${why}); ${next}`);
     const entry = { event: 'RepairFailed', severity: 'critical', fields: { detail: why, failures } } as const;
     this.#worker.shardAudit.appendBestEffort(entry, shard);

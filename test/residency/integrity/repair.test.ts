@@ -51,7 +51,7 @@ const detail = async (worker: TestWorker): Promise<string> =>
 const verdict = async (worker: TestWorker, handle: string) =>
   (await post(worker, '/v1/handles/verify', { handle })).json();
 const sealed = (worker: TestWorker) => until(() => worker.residency.shard('a').state === 'sealed');
-const givenUp = (worker: TestWorker) => until(async () => /given up/.test((await detail(worker)) ?? ''));
+const givenUp = (worker: TestWorker) => until(async () => /gave up/.test((await detail(worker)) ?? ''));
 
 t.test('a damaged shard is repaired from its file, and sealed anew', onSimulator, async (t) => {
   const { worker, path, handle, events } = await withFile(t);

@@ -55,7 +55,7 @@ t.test('a bit that is stuck: repairs are tried a few times, and the shard stays 
   const damaged = [{ offset: groupBytes, length: groupBytes }];
   const verify = async () => (await ask('POST', '/v1/shards/a/verify')).json;
   t.match(await verify(), { verified: false, reason: 'damaged', corrupt_ranges: damaged });
-  await until(async () => /given up after 3 times/.test((await ready()).reasons[0]?.detail));
+  await until(async () => /gave up after 3 attempts/.test((await ready()).reasons[0]?.detail));
 
   const staysCorrupt = async (attempts: number) => {
     t.match(await ready(), { ready: false, handles: [], reasons: [{ code: 'SHARD_CORRUPT' }] });
@@ -78,7 +78,7 @@ t.test('a bit that is stuck: repairs are tried a few times, and the shard stays 
 
   t.match(await verify(), { verified: false, reason: 'damaged', corrupt_ranges: damaged });
   await until(() => told('RepairFailed').length === 4);
-  t.match((await ready()).reasons, [{ detail: /given up after 4 times/ }], 'one that is asked for is one more');
+  t.match((await ready()).reasons, [{ detail: /gave up after 4 attempts/ }], 'one that is asked for is one more');
   await staysCorrupt(4);
   t.notOk(lies(0, bytes), 'the bit is stuck');
 
