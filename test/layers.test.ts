@@ -146,10 +146,10 @@ t.test('the README of a folder names exactly the files of the folder', async (t)
   }
 });
 
-/** The files that the table of a README names: every name in backticks in the first cell of a row. */
+/** The files that the tables of a README name: every name in backticks in a first cell below the heading "File". */
 function namedIn(readme: string): string[] {
-  const rows = readme.split('\n').filter((line) => line.startsWith('|'));
-  const cells = rows.map((row) => row.split('|')[1] ?? '');
+  const tables = readme.split(/\n\n+/).filter((block) => /^\| File/.test(block));
+  const cells = tables.flatMap((table) => table.split('\n').map((row) => row.split('|')[1] ?? ''));
   const names = cells.flatMap((cell) => [...cell.matchAll(/`([^`]+)`/g)].map(([, name = '']) => name));
   return names.filter((name) => !name.endsWith('/')).sort();
 }

@@ -24,6 +24,9 @@ import { createHttpServer } from './server/http_server.js';
 import type { TlsServers } from './server/tls_server.js';
 import { v1 } from './v1.js';
 
+/** The assembled server, for layers that do not know Fastify. */
+export type App = FastifyInstance;
+
 export interface AppOptions {
   readonly residency: Residency;
   readonly config: Config;
@@ -35,10 +38,10 @@ export interface AppOptions {
 }
 
 /** Composes the HTTP API, ready for `listen` or `inject`. The caller starts and stops the residency. */
-export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
+export async function buildApp(options: AppOptions): Promise<App> {
   const { residency, config } = options;
   const tokens = options.credentials ?? new Tokens(tokensOf(config));
-  const app: FastifyInstance = fastify({
+  const app: App = fastify({
     ...serverOptions(options),
     ...validationOptions,
     frameworkErrors: (_error, request, reply) => reroute(app, request, reply),

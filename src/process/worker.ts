@@ -1,10 +1,9 @@
-import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import type { Config } from '../config/load.js';
 import { nativePaths } from '../config/native_paths.js';
 import { wipe } from '../config/secrets.js';
 import { readTls } from '../config/tls_files.js';
-import { buildApp } from '../http/app.js';
+import { type App, buildApp } from '../http/app.js';
 import { Tokens, tokensOf } from '../http/plugins/tokens.js';
 import { Residency } from '../residency/residency.js';
 import type { FileWatch } from './file_watch.js';
@@ -16,7 +15,7 @@ export interface Worker {
   readonly logger: Logger;
   readonly residency: Residency;
   readonly watch: FileWatch;
-  readonly app: FastifyInstance;
+  readonly app: App;
 }
 
 /** Builds a worker that does not listen yet. `onLost` runs if the driver is lost. Wipes the secrets in `config`. */

@@ -44,7 +44,7 @@ const clockGrainMs = 2;
 /** How long an expired reservation is answered with RESERVATION_EXPIRED; later with NOT_FOUND. */
 const rememberExpiredMs = 60 * 60 * 1000;
 
-/** Memory held for later commits. Nobody else can claim it until the reservation expires. */
+/** Memory held for later commits. No other commit can claim it until the reservation expires. */
 export class Reservations {
   readonly #byId = new Map<string, Reservation>();
   readonly #monotonicMs: () => number;
