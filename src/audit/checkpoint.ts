@@ -4,8 +4,11 @@ import { systemActor } from './actor.js';
 import type { AuditRecord, ChainHead, Entry } from './entry.js';
 
 /**
- * Why a checkpoint was written: every 256th entry (`interval`); at the start of the file after a full one (`rotation`)
- * or after one that another process moved or emptied (`moved`); or at shutdown (`stop`).
+ * Why a checkpoint was written.
+ *  - `interval`: every 256th entry.
+ *  - `rotation`: the first entry after a full file.
+ *  - `moved`: the first entry after a file that another process moved or emptied.
+ *  - `stop`: the worker stops.
  */
 const reasons = ['interval', 'rotation', 'moved', 'stop'] as const;
 export type CheckpointReason = (typeof reasons)[number];

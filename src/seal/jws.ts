@@ -17,7 +17,7 @@ const algorithms: readonly unknown[] = ['HS256', 'EdDSA'] satisfies VerifyKey['a
 
 const compact = /^([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)$/;
 
-/** Signs claims as a compact JWS (RFC 7515 §7.1), with the algorithm of the key (RFC 7518 §3.2, RFC 8037 §3.1). */
+/** Signs claims as a compact JWS (RFC 7515 §7.1). The key sets the algorithm (RFC 7518 §3.2, RFC 8037 §3.1). */
 export function signJws(type: JwsType, claims: object, key: SealKey): string {
   const header = encode({ alg: key.alg, typ: type, kid: key.kid });
   const input = `${header}.${encode(claims)}`;

@@ -4,7 +4,7 @@ const exit = koffi.load(null).func('void _exit(int status)');
 
 /**
  * Ends the process immediately by _exit(2), after its exit handlers. `process.exit` would join libuv's pool threads,
- * and so never end if one of them hangs in the driver (measured with Node 20).
+ * and wait forever for one that hangs in the driver (measured with Node 20).
  */
 export function exitNow(status: number): never {
   process.exitCode = status;

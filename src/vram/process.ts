@@ -6,9 +6,9 @@ const RLIMIT_CORE = 4;
 const PR_SET_DUMPABLE = 4;
 
 /**
- * Keeps this process's memory, with its keys, out of core dumps. `RLIMIT_CORE` forbids core files. The process is also
- * made not dumpable, since a core that the kernel pipes to a program ignores the limit (core(5)). That keeps other
- * processes of the same user from reading the memory too (ptrace(2), proc(5)). Root still can.
+ * Keeps this process's memory, with its keys, out of core dumps. `RLIMIT_CORE` forbids core files, but a core that the
+ * kernel pipes to a program ignores the limit (core(5)). So the process is also made not dumpable. Other processes of
+ * the same user then cannot read its memory either (ptrace(2), proc(5)). Root still can.
  * @returns false if the kernel refused either call
  */
 export function forbidCoreDumps(): boolean {

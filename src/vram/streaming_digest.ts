@@ -1,9 +1,7 @@
 import { type ByteRange, digestSliceBytes } from './slices.js';
 import { groupCount, hashBytes } from './tree.js';
 
-/**
- * Digests a range on the device, and stores its group hashes in `hashes`, which has room for those of the whole shard.
- */
+/** Digests a range on the device, and stores its hashes at their places in `hashes`, which covers the whole shard. */
 export type DigestRange = (range: ByteRange, hashes: Buffer) => Promise<void>;
 
 /**

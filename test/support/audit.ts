@@ -64,7 +64,9 @@ export function logFiles(path: string): string[] {
 export const linesOf = (path: string): string[] =>
   logFiles(path).flatMap((file) => readFileSync(file, 'utf8').split('\n').slice(0, -1));
 
-/** Reads and verifies a log without code of the worker. @throws Error for an entry that does not follow the previous one */
+/**
+ * Reads and verifies a log without code of the worker. @throws Error for an entry that does not follow the previous one
+ */
 export function readChain(path: string): AuditLine[] {
   let previous = '0'.repeat(64);
   return linesOf(path).map((line, index) => {

@@ -8,8 +8,8 @@ import { temporaryDirectory } from '../../support/temporary_directory.js';
 const picks = fc.record({ at: fc.nat(), other: fc.nat() });
 
 /**
- * Damages a log of 300 entries at random places. `damage` returns the number of the first invalid entry, or undefined if
- * the places do not apply.
+ * Damages a log of 300 entries at random places. `damage` returns the number of the first invalid entry, or undefined
+ * if the places do not apply.
  */
 function alwaysFound(t: Test, damage: (lines: string[], at: number, other: number) => number | undefined): void {
   const whole = logOf(t, 300);

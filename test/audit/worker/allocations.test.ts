@@ -24,7 +24,10 @@ function memoryEvents(path: string, shardId: string): string {
   return lines.map(({ event }) => word.get(event) ?? '').join('');
 }
 
-/** Commits a shard while the driver fails, and releases the shard if it is still listed. Returns whether the commit failed. */
+/**
+ * Commits a shard while the driver fails, and releases the shard if it is still listed. Returns whether the commit
+ * failed.
+ */
 async function commitWithFault(
   t: Test,
   worker: TestWorker,
