@@ -28,7 +28,7 @@ async function releaseAll(worker: TestWorker): Promise<void> {
   }
 }
 
-t.test('of commits that come at once, as many are taken as there is room for', onSimulator, async (t) => {
+t.test('concurrent commits succeed exactly as often as there is memory for them', onSimulator, async (t) => {
   const worker = await startWorker(t, { listen: true, env: patient });
   const [free = 0] = available(worker);
   const filler = free - room * shardBytes;
@@ -60,10 +60,10 @@ t.test('of commits that come at once, as many are taken as there is room for', o
     t.same(available(worker), [0]);
     t.equal(worker.residency.shards({ limit: 100 }).shards.length, room + 1);
     await releaseAll(worker);
-    t.same(available(worker), before, 'nothing is left after release');
+    t.same(available(worker), before, 'release frees all memory');
     t.equal(simulator.live('cuMemCreate'), live);
   }
   t.equal(exact, rounds);
-  t.comment(`figure: rounds with exactly ${room} of ${clients} commits taken ${exact} of ${rounds}`);
-  t.comment(`figure: clients that read their answer ${read} of ${rounds * clients}`);
+  t.comment(`figure: rounds with exactly ${room} of ${clients} commits accepted ${exact} of ${rounds}`);
+  t.comment(`figure: clients that received their answer ${read} of ${rounds * clients}`);
 });

@@ -6,6 +6,7 @@ import t, { type Test } from 'tap';
 import { verifyLog } from '../../src/audit/verify/verify_log.js';
 import { patternBytes } from '../support/bytes.js';
 import { startProcess, temporaryDirectory, type WorkerProcess } from '../support/process.js';
+import { until } from '../support/until.js';
 import { scale } from './scale.js';
 
 const body = patternBytes(5000);
@@ -29,16 +30,16 @@ async function ask(worker: WorkerProcess, method: string, path: string, content?
   return { status: answer.status, requestId, json: text === '' ? {} : JSON.parse(text) };
 }
 
-/** All of it that a mutation could change. */
+/** The state that a mutation can change, as text. */
 async function stateOf(worker: WorkerProcess): Promise<string> {
   const [shards, devices] = [await ask(worker, 'GET', '/v1/shards'), await ask(worker, 'GET', '/v1/devices')];
-  // A worker that was not let run for seconds is overloaded for a while, and says so.
+  // A worker whose process was stopped for seconds reports overload for a while.
   return shards.status === 200 && devices.status === 200
     ? JSON.stringify([shards.json, devices.json])
     : stateOf(worker);
 }
 
-/** Until nothing moves: a request whose connection was lost may be carried out still. */
+/** Waits until the state is stable, because the worker may still execute a request whose connection was lost. */
 async function quiet(worker: WorkerProcess): Promise<void> {
   for (
     let [before, now] = ['', await stateOf(worker)];
@@ -49,7 +50,7 @@ async function quiet(worker: WorkerProcess): Promise<void> {
   }
 }
 
-/** A mutation, and the event without which it must not take effect; null for those that are not recorded. */
+/** A mutation, and the event that must be on the log if it takes effect. `null`: the mutation is not recorded. */
 interface Mutation {
   readonly event: string | null;
   readonly send: (worker: WorkerProcess) => Promise<Answer>;
@@ -68,7 +69,7 @@ const release = (id: number): Mutation => ({
   event: 'VramDeallocated',
   send: (worker) => ask(worker, 'DELETE', `/v1/shards/s${id}`),
 });
-/** Holds memory, or gives back what it held before. */
+/** Creates a reservation, or deletes the one that it created before. */
 function reserveOrDrop(): Mutation {
   let held: string | undefined;
   const send = async (worker: WorkerProcess) => {
@@ -84,14 +85,14 @@ function reserveOrDrop(): Mutation {
   return { event: null, send };
 }
 
-/** What is done next, at random but the same in every run. */
+/** Random mutations, the same in every run. */
 function mutations(count: number): Mutation[] {
   const id = fc.nat(5);
   const any = fc.oneof(id.map(commit), id.map(verify), id.map(release), fc.constant(reserveOrDrop()));
   return fc.sample(any, { numRuns: count, seed: 4 });
 }
 
-/** Did it take effect? Then it is on the log. Was it refused for want of the log? Then nothing has changed. */
+/** Sends a mutation. Returns an error if it took effect and is not on the log, or if it was refused and changed state. */
 async function unlogged(
   worker: WorkerProcess,
   log: string,
@@ -113,7 +114,7 @@ async function unlogged(
     : new Error(`${event} of ${answer.requestId} is not on the log`);
 }
 
-/** Runs mutations while `disturb` takes the log away and gives it back. */
+/** Runs mutations while `disturb` breaks the log and repairs it. */
 async function undisturbed(
   t: Test,
   name: string,
@@ -125,7 +126,7 @@ async function undisturbed(
   let lost = 0;
   for (const [index, mutation] of mutations(attempts).entries()) {
     disturb(index);
-    // On a machine so busy that an answer waits for seconds, its connection may be gone: that proves nothing.
+    // On a busy machine the connection may time out before the answer. Such a mutation is not counted.
     const outcome = await unlogged(worker, log, mutation).catch(async (error: unknown) => {
       if (!(error instanceof TypeError)) throw error;
       lost++;
@@ -142,7 +143,7 @@ async function undisturbed(
   );
 }
 
-/** A file system of its own, so small that it can be filled; undefined where this user may not mount one. */
+/** A new file system of 16 MiB. `undefined` if this user may not mount one. */
 function smallDisk(t: Test): string | undefined {
   const directory = temporaryDirectory(t);
   try {
@@ -154,7 +155,7 @@ function smallDisk(t: Test): string | undefined {
   return directory;
 }
 
-/** Takes all room that a disk has left, but for so many bytes. */
+/** Fills a disk except for `spareBytes`. */
 function fill(directory: string, spareBytes: number): void {
   const filler = join(directory, 'filler');
   for (let bytes = 1024 * 1024; bytes >= 1; bytes = Math.floor(bytes / 2)) {
@@ -168,14 +169,14 @@ function fill(directory: string, spareBytes: number): void {
 }
 
 async function wholeAfter(t: Test, worker: WorkerProcess, log: string): Promise<void> {
-  while ((await ask(worker, 'GET', '/readyz')).status !== 200) await new Promise((resolve) => setTimeout(resolve, 50));
-  t.equal((await commit(99).send(worker)).status, 201, 'it goes on without a restart');
+  await until(async () => (await ask(worker, 'GET', '/readyz')).status === 200, 'the worker is not ready');
+  t.equal((await commit(99).send(worker)).status, 201, 'commits succeed again without a restart');
   worker.child.kill('SIGTERM');
   t.equal(await worker.exited, 0);
   t.equal(verifyLog([log], { kept: new Map() }).kind, 'whole');
 }
 
-t.test('on a disk that is full, and has room again', async (t) => {
+t.test('no mutation is unlogged while the disk is full', async (t) => {
   const disk = smallDisk(t);
   if (disk === undefined) return void t.pass('a small disk', { skip: 'only root can mount one' });
   const log = join(disk, 'audit.log');
@@ -188,12 +189,12 @@ t.test('on a disk that is full, and has room again', async (t) => {
   await wholeAfter(t, worker, log);
 });
 
-t.test('on a disk that is read-only, and writable again', async (t) => {
+t.test('no mutation is unlogged while the disk is read-only', async (t) => {
   const disk = smallDisk(t);
   if (disk === undefined) return void t.pass('a small disk', { skip: 'only root can mount one' });
   const log = join(disk, 'audit.log');
   const worker = await startProcess(t, temporaryDirectory(t), { WORKER_AUDIT_LOG: log });
-  // A disk with a file open for writing can not be made read-only: another one takes its place.
+  // A file system with a file open for writing cannot be made read-only, so another one is mounted over it.
   let covered = false;
   const cover = (to: boolean) => {
     if (to && !covered) execFileSync('mount', ['-t', 'tmpfs', '-o', 'ro', 'none', disk]);
@@ -209,7 +210,7 @@ t.test('on a disk that is read-only, and writable again', async (t) => {
   await wholeAfter(t, worker, log);
 });
 
-t.test('on /dev/full', async (t) => {
+t.test('no mutation is unlogged while the log is /dev/full', async (t) => {
   const directory = temporaryDirectory(t);
   const log = join(directory, 'audit.log');
   symlinkSync('/dev/full', log);
@@ -219,13 +220,13 @@ t.test('on /dev/full', async (t) => {
   await wholeAfter(t, worker, log);
 });
 
-t.test('where writes fail at random, in mid-line too', async (t) => {
+t.test('no mutation is unlogged while writes fail at random, also in the middle of a line', async (t) => {
   const log = join(temporaryDirectory(t), 'audit.log');
   const worker = await startProcess(t, temporaryDirectory(t), { WORKER_AUDIT_LOG: log });
-  // The kernel lets no file of the process grow beyond the limit: a write gets as far as that, and the next one fails.
+  // The kernel limits the size of the process's files: a write ends at the limit, and the next one fails.
   const limit = (bytes: number | 'unlimited') =>
     execFileSync('prlimit', ['--pid', String(worker.child.pid), `--fsize=${bytes}:unlimited`]);
-  // The simulated memory is such a file: it has all that it will need before the first limit.
+  // The simulated memory is such a file, so it grows to its final size before the first limit.
   for (let id = 10; id < 20; id++) await commit(id).send(worker);
   for (let id = 10; id < 20; id++) await release(id).send(worker);
   const spares = fc.sample(fc.option(fc.nat(2000), { freq: 3, nil: undefined }), { numRuns: attempts, seed: 5 });

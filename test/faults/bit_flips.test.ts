@@ -27,7 +27,7 @@ interface Flip {
   readonly bit: number;
 }
 
-/** Numbers from 0 to below `limit`, the same in each run. */
+/** Yields pseudo-random integers in [0, limit), the same in every run. */
 function* numbers(): Generator<number, never, number> {
   let state = 7;
   for (let limit = yield 0; ; ) {
@@ -58,7 +58,7 @@ function damageOf(round: number): readonly Flip[] {
   return [...distinct.values()];
 }
 
-/** The ranges that a verification must name: the groups of these bytes, neighbours merged. */
+/** The ranges that a verification must report: the 512 KiB groups of these bytes, with adjacent ones merged. */
 function rangesOf(flips: readonly Flip[]): { offset: number; length: number }[] {
   const groups = [...new Set(flips.map(({ offset }) => Math.floor(offset / groupBytes)))].sort((a, b) => a - b);
   const ranges: { offset: number; length: number }[] = [];
@@ -72,39 +72,43 @@ function rangesOf(flips: readonly Flip[]): { offset: number; length: number }[] 
   return ranges;
 }
 
-t.test('every bit that flips is found, where it is, and repaired where there is a file', onSimulator, async (t) => {
-  const models = join(directory, 'models');
-  mkdirSync(models, { recursive: true });
-  writeFileSync(join(models, 'model.bin'), bytes);
-  const worker = await startWorker(t, { env: { ...patient, WORKER_MODEL_DIR: models } });
-  const from = { type: 'file', path: 'model.bin' };
-  await post(worker, '/v1/commit', { shard_id: 'file', model_ref: 'm', source: from });
-  await upload(worker, 'upload', bytes, { gpu_device: '1' });
-  const starts = [locate(bytes, 0), locate(bytes, 1)] as const;
-  const whole = () =>
-    readFileSync(memoryOf(0))
-      .subarray(starts[0], starts[0] + bytes.length)
-      .equals(bytes);
-  let [handle, found, ranges, repaired] = ['', 0, 0, 0];
-  for (let round = 0; round < total; round++) {
-    const flips = damageOf(round);
-    flip(starts[0], flips, 0);
-    const report = await worker.residency.verify('file', systemActor);
-    if (!report.verified && report.reason === 'damaged') found++;
-    if (JSON.stringify(report.corruptRanges) === JSON.stringify(rangesOf(flips))) ranges++;
-    await until(() => worker.residency.shard('file').state === 'sealed');
-    const [standing] = (await worker.residency.ready({ withHandles: true, actor: systemActor })).handles;
-    if (standing === undefined || standing.handle === handle) continue;
-    handle = standing.handle;
-    if (whole() && worker.residency.verifyHandle(handle).valid) repaired++;
-  }
-  t.comment(`figure: flips found ${found} of ${total}`);
-  t.comment(`figure: ranges right ${ranges} of ${total}`);
-  t.comment(`figure: repaired from the file ${repaired} of ${total}`);
-  t.same({ found, ranges, repaired }, { found: total, ranges: total, repaired: total });
+t.test(
+  'every flipped bit is detected, located, and repaired if the shard has a source file',
+  onSimulator,
+  async (t) => {
+    const models = join(directory, 'models');
+    mkdirSync(models, { recursive: true });
+    writeFileSync(join(models, 'model.bin'), bytes);
+    const worker = await startWorker(t, { env: { ...patient, WORKER_MODEL_DIR: models } });
+    const from = { type: 'file', path: 'model.bin' };
+    await post(worker, '/v1/commit', { shard_id: 'file', model_ref: 'm', source: from });
+    await upload(worker, 'upload', bytes, { gpu_device: '1' });
+    const starts = [locate(bytes, 0), locate(bytes, 1)] as const;
+    const whole = () =>
+      readFileSync(memoryOf(0))
+        .subarray(starts[0], starts[0] + bytes.length)
+        .equals(bytes);
+    let [handle, found, ranges, repaired] = ['', 0, 0, 0];
+    for (let round = 0; round < total; round++) {
+      const flips = damageOf(round);
+      flip(starts[0], flips, 0);
+      const report = await worker.residency.verify('file', systemActor);
+      if (!report.verified && report.reason === 'damaged') found++;
+      if (JSON.stringify(report.corruptRanges) === JSON.stringify(rangesOf(flips))) ranges++;
+      await until(() => worker.residency.shard('file').state === 'sealed');
+      const [standing] = (await worker.residency.ready({ withHandles: true, actor: systemActor })).handles;
+      if (standing === undefined || standing.handle === handle) continue;
+      handle = standing.handle;
+      if (whole() && worker.residency.verifyHandle(handle).valid) repaired++;
+    }
+    t.comment(`figure: flips detected ${found} of ${total}`);
+    t.comment(`figure: ranges correct ${ranges} of ${total}`);
+    t.comment(`figure: repaired from the file ${repaired} of ${total}`);
+    t.same({ found, ranges, repaired }, { found: total, ranges: total, repaired: total });
 
-  // An upload has no file: its damage is found, and stays.
-  flip(starts[1], damageOf(0), 1);
-  t.match(await worker.residency.verify('upload', systemActor), { verified: false, reason: 'damaged' });
-  t.equal(worker.residency.shard('upload').state, 'corrupt');
-});
+    // An uploaded shard has no source file, so its damage is detected and not repaired.
+    flip(starts[1], damageOf(0), 1);
+    t.match(await worker.residency.verify('upload', systemActor), { verified: false, reason: 'damaged' });
+    t.equal(worker.residency.shard('upload').state, 'corrupt');
+  },
+);

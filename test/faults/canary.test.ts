@@ -11,19 +11,19 @@ import { startProcess, temporaryDirectory } from '../support/process.js';
 import { addresses, hits, type Needle, needle, tokenNeedles } from './canary/needles.js';
 import { visitAll } from './canary/visit.js';
 
-/** A user that is not root, where we are: what root may do is no question. */
-const nobody = 65534;
-const asNobody = ['setpriv', '--reuid', String(nobody), '--regid', String(nobody), '--clear-groups'] as const;
-const canBeNobody =
-  process.getuid?.() === 0 && spawnSync(asNobody[0], [...asNobody.slice(1), 'test', '-r', main]).status === 0;
+/** The worker runs as another user if the test runs as root, because root can read everything. */
+const otherUser = 65534;
+const asOtherUser = ['setpriv', '--reuid', String(otherUser), '--regid', String(otherUser), '--clear-groups'] as const;
+const canChangeUser =
+  process.getuid?.() === 0 && spawnSync(asOtherUser[0], [...asOtherUser.slice(1), 'test', '-r', main]).status === 0;
 
-/** Secrets of a worker, in files that only it can read, and what would give them away. */
+/** The secrets of a worker, in files that only it can read, and the needles that would reveal them. */
 function makeSecrets(t: Test, kind: 'HS256' | 'Ed25519') {
   const directory = temporaryDirectory(t);
   const file = (name: string, content: string | Buffer) => {
     const path = join(directory, name);
     writeFileSync(path, content, { mode: 0o600 });
-    if (canBeNobody) chownSync(path, nobody, nobody);
+    if (canChangeUser) chownSync(path, otherUser, otherUser);
     return path;
   };
   const [api, read] = [randomBytes(24).toString('base64url'), randomBytes(24).toString('base64url')];
@@ -48,7 +48,7 @@ function makeSecrets(t: Test, kind: 'HS256' | 'Ed25519') {
           WORKER_TLS_KEY_FILE: file('tls.key', certificate.key),
         }),
     WORKER_AUDIT_LOG: join(directory, 'audit.jsonl'),
-    // A call of the driver that fails once, so that errors with a cause are logged too.
+    // One driver call fails, so that the log also has an error with a cause.
     CUDA_SIM_FAULTS: 'cuMemcpyHtoDAsync_v2:2=1',
   };
   const needles: Needle[] = [
@@ -60,7 +60,7 @@ function makeSecrets(t: Test, kind: 'HS256' | 'Ed25519') {
     needle('the private key in PKCS#8', pem.export({ format: 'der', type: 'pkcs8' })),
     needle('the private key of TLS', tlsKey),
   ];
-  if (canBeNobody) chownSync(directory, nobody, nobody);
+  if (canChangeUser) chownSync(directory, otherUser, otherUser);
   return {
     directory,
     env,
@@ -71,7 +71,7 @@ function makeSecrets(t: Test, kind: 'HS256' | 'Ed25519') {
   };
 }
 
-/** Where the memory of the devices lies in the process: what a device's pointer points to here. */
+/** The address ranges of device memory in the worker process. A device pointer is an address in one of them. */
 function deviceRanges(pid: number): [bigint, bigint][] {
   const maps = readFileSync(`/proc/${pid}/maps`, 'utf8')
     .split('\n')
@@ -82,7 +82,7 @@ function deviceRanges(pid: number): [bigint, bigint][] {
   });
 }
 
-t.test('what is looked for is found where it is', async (t) => {
+t.test('the search finds a secret in every encoding that it looks for', async (t) => {
   const secret = randomBytes(32);
   const spelt = [secret.toString('latin1'), secret.toString('hex'), `x${secret.toString('base64')}`];
   for (const before of ['', 'a', 'ab', 'abc']) {
@@ -99,22 +99,24 @@ t.test('what is looked for is found where it is', async (t) => {
 });
 
 for (const kind of ['HS256', 'Ed25519'] as const) {
-  t.test(`no secret and no pointer comes to light: ${kind}`, async (t) => {
+  t.test(`no output of the worker contains a secret or a device pointer: ${kind}`, async (t) => {
     const { directory, env, needles, tokens, secret, ca } = makeSecrets(t, kind);
     const command = ['bash', '-c', 'unset NODE_OPTIONS; ulimit -c unlimited && exec "$0" "$@"'];
-    const worker = await startProcess(t, directory, env, canBeNobody ? [...asNobody, ...command] : command);
+    const worker = await startProcess(t, directory, env, canChangeUser ? [...asOtherUser, ...command] : command);
     const answers = await visitAll(worker.url, { tokens, secrets: [secret], tls: kind === 'HS256' ? {} : { ca } });
     worker.child.kill('SIGHUP');
     const { pid = 0 } = worker.child;
     const readable = process.getuid?.() === 0;
     const ranges = readable ? deviceRanges(pid) : [];
-    t.ok(!readable || ranges.length > 0, 'the devices have memory in the process');
+    t.ok(!readable || ranges.length > 0, 'device memory is mapped in the process');
 
-    if (canBeNobody && existsSync('/usr/bin/gcore')) {
+    if (canChangeUser && existsSync('/usr/bin/gcore')) {
       const out = join(directory, 'taken');
-      const taken = spawnSync(asNobody[0], [...asNobody.slice(1), 'gcore', '-o', out, String(pid)], { cwd: directory });
-      t.not(taken.status, 0, 'another process of the same user can not take a core');
-    } else t.comment('taking a core as another user was not tried: it takes root and gdb');
+      const taken = spawnSync(asOtherUser[0], [...asOtherUser.slice(1), 'gcore', '-o', out, String(pid)], {
+        cwd: directory,
+      });
+      t.not(taken.status, 0, 'another process of the same user cannot take a core');
+    } else t.comment('no core was taken as another user: this needs root and gdb');
     worker.child.kill('SIGABRT');
     t.equal(await worker.exited, 'SIGABRT');
     t.same(

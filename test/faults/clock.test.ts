@@ -16,7 +16,7 @@ import { long, scale, seeded } from './scale.js';
 const bytes = patternBytes(9000);
 const steps = [hour, -hour, 30 * day, -30 * day];
 
-/** How many of `count` requests with a wrong token were told that there are too many. */
+/** The number of requests, of `count` with an invalid token, that were refused by the rate limit. */
 async function limited({ app }: TestWorker, count: number): Promise<number> {
   const headers = { authorization: 'Bearer wrong' };
   const answers = await Promise.all(Array.from({ length: count }, () => app.inject({ url: '/v1/devices', headers })));
@@ -26,7 +26,7 @@ async function limited({ app }: TestWorker, count: number): Promise<number> {
 const seconds = (iso: string): number => Math.floor(Date.parse(iso) / 1000);
 const claims = (jws: string) => JSON.parse(Buffer.from(jws.split('.')[1] ?? '', 'base64url').toString());
 
-/** Everything that has a duration, over one jump of the wall clock. */
+/** Checks every duration of the worker over one jump of the wall clock. */
 async function survive(t: Test, worker: TestWorker, clocks: Clocks, jumpMs: number): Promise<void> {
   const plan = { model_ref: 'm', model_bytes: 1, shard_layout: 'single', reserve: true, ttl_seconds: 60 };
   const { reservation_id: id } = (await post(worker, '/v1/plan', plan)).json().reservation;
@@ -42,33 +42,33 @@ async function survive(t: Test, worker: TestWorker, clocks: Clocks, jumpMs: numb
   const after = await limited(worker, 2);
   clocks.pass(1001);
   const later = await limited(worker, 2);
-  t.same([...before, after, later], [5, 2, 2, 0], 'a window of failed tokens ends by the monotonic clock alone');
+  t.same([...before, after, later], [5, 2, 2, 0], 'the rate window of invalid tokens uses the monotonic clock');
 
   const fresh = (await get(worker, '/v1/ready?max_age_seconds=60&nonce=n')).json();
-  const [standing] = fresh.handles;
-  t.equal(standing.shard.last_verified_at, sealed.shard.last_verified_at, 'what was verified just now is not old');
+  const [current] = fresh.handles;
+  t.equal(current.shard.last_verified_at, sealed.shard.last_verified_at, 'a recent verification is not repeated');
   t.ok(
     Math.abs(claims(fresh.attestation).iat - seconds(new Date().toISOString())) <= 1,
     'iat is the wall clock of now',
   );
   t.match((await post(worker, '/v1/handles/verify', { handle: sealed.handle })).json(), { valid: true, reason: null });
-  t.equal(claims(sealed.handle).iat, seconds(sealed.shard.sealed_at), 'a handle says when it was made');
+  t.equal(claims(sealed.handle).iat, seconds(sealed.shard.sealed_at), 'a handle states when it was issued');
 
-  t.equal((await half.finish(bytes.subarray(4000))).status, 201, 'an upload under way goes on');
+  t.equal((await half.finish(bytes.subarray(4000))).status, 201, 'a running upload completes');
   const renewed = await post(worker, `/v1/reservations/${id}/renew`, { ttl_seconds: 60 });
-  t.equal(renewed.statusCode, 200, 'a reservation is held');
+  t.equal(renewed.statusCode, 200, 'a reservation is renewed');
   const endsIn = Date.parse(renewed.json().expires_at) - Date.now();
-  t.ok(endsIn > 58_000 && endsIn <= 60_000, `it says by the wall clock of now when it ends: in ${endsIn} ms`);
+  t.ok(endsIn > 58_000 && endsIn <= 60_000, `expires_at uses the current wall clock: in ${endsIn} ms`);
 
   clocks.pass(61_000);
-  t.equal((await post(worker, `/v1/reservations/${id}/renew`, {})).statusCode, 410, 'when its time is over it is');
+  t.equal((await post(worker, `/v1/reservations/${id}/renew`, {})).statusCode, 410, 'the reservation expires');
   await get(worker, '/v1/ready?max_age_seconds=60');
   const verified = (await get(worker, '/v1/shards/a')).json().last_verified_at;
-  t.ok(Math.abs(Date.parse(verified) - Date.now()) < 60_000, 'what is old is verified again, and says when');
+  t.ok(Math.abs(Date.parse(verified) - Date.now()) < 60_000, 'an old verification is repeated, with its time');
   for (const shardId of ['a', 'b']) await remove(worker, `/v1/shards/${shardId}`);
 }
 
-t.test('a wall clock that jumps makes nothing expire, last for ever, or lie', onSimulator, async (t) => {
+t.test('a jump of the wall clock changes no duration', onSimulator, async (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'vram-clock-'));
   t.teardown(() => rmSync(directory, { recursive: true }));
   const auditLog = join(directory, 'audit.log');
@@ -91,9 +91,9 @@ t.test('a wall clock that jumps makes nothing expire, last for ever, or lie', on
       .digest('hex');
     return previous === hash && seq === index + 2;
   });
-  t.equal(chained.length, lines.length - 1, 'the audit chain is whole');
+  t.equal(chained.length, lines.length - 1, 'the audit chain is intact');
   const backwards = entries.filter(({ time }, index) => index > 0 && time < entries[index - 1].time);
-  t.ok(backwards.length >= 2, 'its times are those of the wall clock, which went back');
+  t.ok(backwards.length >= 2, 'its times are of the wall clock, which jumped back');
   t.comment(`figure: jumps of the wall clock survived ${jumps} of ${jumps}`);
 });
 
@@ -102,7 +102,7 @@ const library = ['/usr/lib/x86_64-linux-gnu', '/usr/lib/aarch64-linux-gnu']
   .find(existsSync);
 const withFaketime = library === undefined ? { skip: 'the package faketime is not installed' } : onSimulator;
 
-t.test('a worker process whose clock is set while it works keeps its deadlines', withFaketime, async (t) => {
+t.test('a worker process keeps its deadlines when its clock is set', withFaketime, async (t) => {
   const jumps = long ? steps : [hour, -30 * day];
   for (const ms of jumps) {
     const directory = temporaryDirectory(t);
@@ -129,15 +129,15 @@ t.test('a worker process whose clock is set while it works keeps its deadlines',
     writeFileSync(faketime, `${ms < 0 ? '' : '+'}${ms / 1000}`);
 
     const renewed = await ask(`/v1/reservations/${kept}/renew`, {});
-    t.equal(renewed.status, 200, 'a reservation is held');
+    t.equal(renewed.status, 200, 'a reservation is renewed');
     const endsIn = Date.parse(JSON.parse(await renewed.text()).expires_at) - Date.now() - hour;
     t.ok(Math.abs(endsIn - ms) < hour / 2, `the worker's clock was set by ${ms / hour} h`);
     const stalled = new OpenUpload(worker.url, { shard_id: 'a', model_ref: 'm' }, 100, worker.authorization);
-    t.equal((await stalled.heard).status, 408, 'an upload that stalls is ended');
+    t.equal((await stalled.heard).status, 408, 'a stalled upload times out');
     const ended = await ask(`/v1/reservations/${brief}/renew`, {});
-    t.equal(ended.status, 410, 'a reservation that has run out meanwhile is not');
+    t.equal(ended.status, 410, 'an expired reservation is not renewed');
     worker.child.kill('SIGTERM');
-    t.equal(await worker.exited, 0, 'and it stops when it is told to');
+    t.equal(await worker.exited, 0, 'SIGTERM ends it');
   }
   t.comment(`figure: worker processes whose clock was set ${jumps.length} of ${jumps.length}`);
 });

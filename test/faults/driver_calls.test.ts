@@ -5,22 +5,23 @@ import t, { type Test } from 'tap';
 import { patternBytes } from '../support/bytes.js';
 import { availableBytes, get, post, remove, upload } from '../support/requests.js';
 import { onSimulator, simulator } from '../support/simulator.js';
+import { until } from '../support/until.js';
 import { startWorker, type TestWorker } from '../support/worker.js';
 import { long } from './scale.js';
 
-// Read by the simulator when the first worker starts. Workers whose driver hangs give nothing back.
+// Read by the simulator when the first worker starts. A worker whose driver hangs frees no memory.
 process.env.CUDA_SIM_DEVICES = '1GiB';
 process.env.CUDA_SIM_ENGINE = 'fast';
 
 const bytes = patternBytes(600_000);
 const stride = long ? 1 : 7;
 
-/** Each route that may reach the driver. Before each a shard `here` is sealed. */
+/** Each route that may call the driver. The shard `here` is sealed before each request. */
 const routes: Record<string, (worker: TestWorker) => Promise<LightMyRequestResponse>> = {
   'PUT commit': (worker) => upload(worker, 'new', bytes),
-  'POST commit, by reference': (worker) =>
+  'POST commit, from a file': (worker) =>
     post(worker, '/v1/commit', { shard_id: 'new', model_ref: 'model', source: { type: 'file', path: 'model' } }),
-  'PUT commit, once more': (worker) => upload(worker, 'here', bytes),
+  'PUT commit, again': (worker) => upload(worker, 'here', bytes),
   'POST verify': (worker) => post(worker, '/v1/shards/here/verify'),
   'DELETE shard': (worker) => remove(worker, '/v1/shards/here'),
   'GET ready': (worker) => get(worker, '/v1/ready?max_age_seconds=1'),
@@ -31,11 +32,11 @@ const routes: Record<string, (worker: TestWorker) => Promise<LightMyRequestRespo
   'POST plan': (worker) => post(worker, '/v1/plan', { model_ref: 'm', model_bytes: 9, shard_layout: 'single' }),
 };
 
-/** How a call of the driver may fail. */
+/** The ways in which a driver call fails. */
 const faults = {
   once: (nth: number) => `*:${nth}=999`,
-  'for good': (nth: number) => `*:${nth}+=999`,
-  'and takes the context with it': (nth: number) => `*:${nth}=700`,
+  permanently: (nth: number) => `*:${nth}+=999`,
+  'with a sticky error': (nth: number) => `*:${nth}=700`,
 } as const;
 
 async function fresh(t: Test): Promise<{ worker: TestWorker; losses: Error[] }> {
@@ -49,7 +50,7 @@ async function fresh(t: Test): Promise<{ worker: TestWorker; losses: Error[] }> 
   return { worker, losses };
 }
 
-/** Whether an answer is one that a route may give when its driver fails. */
+/** Whether an answer is permitted when a driver call fails. */
 function isTyped({ statusCode, body }: LightMyRequestResponse): boolean {
   if (statusCode < 300 || statusCode === 304) return true;
   return /"code":"(CUDA_ERROR|VERIFICATION_FAILED|STOPPED)"/.test(body);
@@ -57,27 +58,26 @@ function isTyped({ statusCode, body }: LightMyRequestResponse): boolean {
 
 const live = () => simulator.live('*');
 
-const pause = () => new Promise((resolve) => setTimeout(resolve, 50));
 const freeBytes = (worker: TestWorker) => availableBytes(worker).then(String, () => 'none: the driver is lost');
 
-/** Puts the worker back to where a route starts from. */
+/** Restores the state before the request: `here` is sealed, `new` does not exist. */
 async function settle(worker: TestWorker): Promise<void> {
   for (const id of ['here', 'new']) await remove(worker, `/v1/shards/${id}`);
   await upload(worker, 'here', bytes);
 }
 
 for (const [route, ask] of Object.entries(routes)) {
-  t.test(`${route}: whichever call of the driver fails, it is told, and nothing is lost`, onSimulator, async (t) => {
+  t.test(`${route}: a failure of any driver call gets a typed answer and leaks no memory`, onSimulator, async (t) => {
     const nothing = live();
     let { worker, losses } = await fresh(t);
     await settle(worker);
     const before = await freeBytes(worker);
-    // What was sealed a second ago is old enough for `ready` to look at it again.
+    // `ready` verifies a shard again if its last verification is more than a second old.
     const age = () => (route === 'GET ready' ? new Promise((resolve) => setTimeout(resolve, 1050)) : undefined);
     await age();
     simulator.reset();
     await ask(worker);
-    // A route that needs no driver is asked once while there is none.
+    // A route that does not call the driver gets one request with a failing driver.
     const calls = Math.max(1, simulator.calls('*'));
     await settle(worker);
 
@@ -92,21 +92,19 @@ for (const [route, ask] of Object.entries(routes)) {
         if (isTyped(answer)) typed++;
         else t.fail(`${manner}, call ${nth}: ${answer.statusCode} ${answer.body}`);
         await settle(worker);
-        // What the driver took back late is seen when it is asked next, which is every second.
-        while (!worker.residency.isLost && (await freeBytes(worker)) !== before) await pause();
+        // The worker retries a failed release every second.
+        await until(async () => worker.residency.isLost || (await freeBytes(worker)) === before, 'memory is not free');
         if (!worker.residency.isLost) continue;
-        if (losses.length !== 1) t.equal(losses.length, 1, 'a loss is told once');
+        if (losses.length !== 1) t.equal(losses.length, 1, 'a driver loss is reported once');
         await worker.stop();
-        if (live() !== nothing) t.equal(live(), nothing, `${manner}, call ${nth}: the driver has all back`);
+        if (live() !== nothing) t.equal(live(), nothing, `${manner}, call ${nth}: the driver has all memory back`);
         ({ worker, losses } = await fresh(t));
         await settle(worker);
       }
     }
     await worker.stop();
-    t.equal(live(), nothing, 'the driver has all back');
+    t.equal(live(), nothing, 'the driver has all memory back');
     t.equal(typed, cases);
-    t.comment(
-      `figure: ${route}, driver failures answered with a typed error or rightly passed over ${typed} of ${cases}`,
-    );
+    t.comment(`figure: ${route}, driver failures with a permitted answer ${typed} of ${cases}`);
   });
 }

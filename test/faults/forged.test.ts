@@ -17,7 +17,7 @@ const read = (part: string | undefined) => JSON.parse(Buffer.from(part ?? '', 'b
 
 const forgeries: readonly (readonly [string, Forge])[] = Object.entries({ ...textForgeries, ...signedForgeries });
 
-/** A worker with a handle that stands, and what an attacker could have gathered around it. */
+/** A worker with a current handle, and everything that an attacker may have collected. */
 async function prepare(t: Test, env: NodeJS.ProcessEnv, shared: SharedKey | undefined) {
   const earlier = await startWorker(t, { env });
   const ofEarlierBoot = (await upload(earlier, 'a', bytes)).json().handle;
@@ -40,7 +40,7 @@ async function prepare(t: Test, env: NodeJS.ProcessEnv, shared: SharedKey | unde
   return { worker, target };
 }
 
-/** Something that is not the handle that stands; all kinds in turn. */
+/** A text that differs from the current handle. Each kind of forgery in turn. */
 function draw(round: number, target: Target, random: Random): { name: string; text: string } {
   for (;;) {
     const [name, forge] = forgeries[round % forgeries.length] ?? ['', () => ''];
@@ -49,7 +49,7 @@ function draw(round: number, target: Target, random: Random): { name: string; te
   }
 }
 
-/** How many of so many forgeries the worker took for the handle. */
+/** Sends `count` forgeries. Returns those that the worker accepted, and the count of each refusal reason. */
 function attack(worker: TestWorker, target: Target, count: number, random: Random) {
   const accepted: string[] = [];
   const reasons = new Map<string, number>();
@@ -92,7 +92,7 @@ for (const [algorithm, env, shared, count] of workers) {
     }
     const sample = scale(300, 20_000);
     t.same((await attackOverHttp(worker, target, sample, random)).slice(0, 10), [], `over HTTP, seed ${seed}`);
-    t.equal(worker.residency.verifyHandle(target.handle).valid, true, 'and the true one still is');
+    t.equal(worker.residency.verifyHandle(target.handle).valid, true, 'the real handle is still valid');
     t.comment(`figure: forged ${algorithm} handles refused ${count - accepted.length} of ${count}`);
   });
 }

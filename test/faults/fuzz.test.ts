@@ -17,13 +17,13 @@ process.env.CUDA_SIM_ENGINE = 'fast';
 
 interface Target {
   readonly worker: TestWorker;
-  /** Puts names that only live while the worker does in the place of those that were drawn. */
+  /** Replaces placeholders by IDs that the worker has issued. */
   readonly aim: (text: string) => string;
-  /** Learns such names. */
+  /** Records such IDs from an answer. */
   readonly learn: (answer: FuzzedAnswer) => void;
 }
 
-/** A worker with files to commit, on a clock that goes a second a request, so that reservations come and go. */
+/** A worker with files to commit. Its clock advances one second per request, so that reservations expire. */
 async function target(t: Test): Promise<Target> {
   const modelDir = mkdtempSync(join(tmpdir(), 'vram-fuzz-'));
   t.teardown(() => rmSync(modelDir, { recursive: true, force: true }));
@@ -50,7 +50,7 @@ async function target(t: Test): Promise<Target> {
   };
 }
 
-/** Sends what was drawn and throws where the answer is not one that the document and the state allow. */
+/** Sends a request. Throws if the OpenAPI document or the worker's state does not permit the answer. */
 async function ask({ aim, learn }: Target, drawn: FuzzedRequest, send: Send, seen: Map<number, number>): Promise<void> {
   const { headers, payload } = drawn;
   const operation = operationOf(drawn.operation);
@@ -110,11 +110,11 @@ function figure(t: Test, what: string, requests: number, seen: Map<number, numbe
   t.comment(`figure: ${what} answered by the document ${requests} of ${requests} (${answers.join(', ')})`);
   t.ok(
     [200, 201, 204, 400, 404].every((status) => seen.has(status)),
-    'requests of all kinds got through',
+    'requests of all kinds reached the routes',
   );
 }
 
-t.test('whatever is asked, the answer is one that the OpenAPI document promises, and no failure', async (t) => {
+t.test('every answer to a random request conforms to the OpenAPI document, and none is a server failure', async (t) => {
   const fuzzed = await target(t);
   const requests = scale(4000, 1_000_000);
   const seen = new Map<number, number>();
@@ -124,7 +124,7 @@ t.test('whatever is asked, the answer is one that the OpenAPI document promises,
   figure(t, 'fuzzed requests', requests, seen);
 });
 
-t.test('so it is over sockets', async (t) => {
+t.test('every answer over a socket conforms too', async (t) => {
   const fuzzed = await target(t);
   const requests = scale(1000, 50_000);
   const seen = new Map<number, number>();

@@ -7,25 +7,26 @@ import { verifyLog } from '../../src/audit/verify/verify_log.js';
 import { readChain } from '../support/audit.js';
 import { patternBytes } from '../support/bytes.js';
 import { run, startProcess, temporaryDirectory, type WorkerProcess } from '../support/process.js';
+import { until } from '../support/until.js';
 import { scale } from './scale.js';
 
 const kills = scale(10, 200);
 const body = patternBytes(2 * 1024 * 1024);
 
-/** One commit on its way, seen from outside. */
+/** A running commit, observed by a client. */
 interface Commit {
   readonly worker: WorkerProcess;
   readonly sending: ClientRequest;
-  /** Waits until the log tells of something. */
+  /** Waits until the audit log has the event. */
   readonly logged: (event: string) => Promise<void>;
-  /** Waits until the worker says so of the shard, or knows no shard any more. */
+  /** Waits until the shard's snapshot fulfills a condition. */
   readonly shard: (is: (shard: { state: string; received_bytes: number }) => boolean) => Promise<void>;
   readonly answered: () => Promise<void>;
 }
 
 const half = body.length / 2;
 
-/** Where a worker is killed: each waits until the commit is so far. */
+/** The steps at which the worker is killed. Each function waits until the commit has reached the step. */
 const steps: readonly (readonly [name: string, reach: (commit: Commit) => Promise<void>])[] = [
   ['the head is sent', async ({ sending }) => sending.flushHeaders()],
   [
@@ -117,7 +118,7 @@ async function ask(worker: WorkerProcess, method: string, path: string, content?
   return { status: answer.status, body: text === '' ? {} : JSON.parse(text) };
 }
 
-/** Begins a commit and sends nothing yet. */
+/** Starts a commit without sending anything. */
 function begin(worker: WorkerProcess, log: string): Commit {
   const from = existsSync(log) ? readFileSync(log).length : 0;
   const sending = request(`${worker.url}/v1/commit?shard_id=a&model_ref=m`, {
@@ -137,7 +138,7 @@ function begin(worker: WorkerProcess, log: string): Commit {
     worker,
     sending,
     logged: async (event) => {
-      while (!readFileSync(log).subarray(from).includes(`"event":"${event}"`)) await sleep(1);
+      await until(() => readFileSync(log).subarray(from).includes(`"event":"${event}"`), `no ${event}`);
     },
     shard: async (is) => {
       for (;;) {
@@ -146,60 +147,63 @@ function begin(worker: WorkerProcess, log: string): Commit {
       }
     },
     answered: async () => {
-      while (!done) await sleep(1);
+      await until(() => done, 'no answer');
     },
   };
 }
 
-t.test('kill -9 at each step of a commit: a clean restart, and all that was acknowledged is on the log', async (t) => {
-  const directory = temporaryDirectory(t);
-  const memory = temporaryDirectory(t);
-  const log = join(directory, 'audit.log');
-  const env = {
-    WORKER_AUDIT_LOG: log,
-    CUDA_SIM_DEVICES: '32MiB',
-    CUDA_SIM_DIR: memory,
-    CUDA_SIM_LATENCY_US: '2000',
-  };
-  let untouched: object | undefined;
-  const killedAt = new Map<string, number>();
-  for (let kill = 0; kill < kills; kill++) {
-    const worker = await startProcess(t, directory, env);
-    const { devices } = (await ask(worker, 'GET', '/v1/devices')).body;
-    untouched ??= devices;
-    t.same(devices, untouched, 'all memory is free');
-    t.notOk(readFileSync(join(memory, 'gpu0-memory.vram')).includes(body.subarray(0, 4096)), 'and cleared');
-    t.same((await ask(worker, 'GET', '/v1/shards')).body.shards, [], 'nothing is left of before');
-    for (const handle of handles.slice(-3)) {
-      const verdict = await ask(worker, 'POST', '/v1/handles/verify', { handle });
-      t.match(verdict.body, { valid: false, reason: 'stale_boot' });
+t.test(
+  'after kill -9 at any step of a commit, the restart is clean and the log has every acknowledged action',
+  async (t) => {
+    const directory = temporaryDirectory(t);
+    const memory = temporaryDirectory(t);
+    const log = join(directory, 'audit.log');
+    const env = {
+      WORKER_AUDIT_LOG: log,
+      CUDA_SIM_DEVICES: '32MiB',
+      CUDA_SIM_DIR: memory,
+      CUDA_SIM_LATENCY_US: '2000',
+    };
+    let untouched: object | undefined;
+    const killedAt = new Map<string, number>();
+    for (let kill = 0; kill < kills; kill++) {
+      const worker = await startProcess(t, directory, env);
+      const { devices } = (await ask(worker, 'GET', '/v1/devices')).body;
+      untouched ??= devices;
+      t.same(devices, untouched, 'all memory is available');
+      t.notOk(readFileSync(join(memory, 'gpu0-memory.vram')).includes(body.subarray(0, 4096)), 'memory is zeroed');
+      t.same((await ask(worker, 'GET', '/v1/shards')).body.shards, [], 'no shard of the previous process exists');
+      for (const handle of handles.slice(-3)) {
+        const verdict = await ask(worker, 'POST', '/v1/handles/verify', { handle });
+        t.match(verdict.body, { valid: false, reason: 'stale_boot' });
+      }
+
+      const [name, reach] = steps[kill % steps.length] ?? ['', async () => undefined];
+      await reach(begin(worker, log));
+      // Later rounds kill the worker a little later after each step.
+      await sleep(Math.floor(kill / steps.length) % 8);
+      worker.child.kill('SIGKILL');
+      t.equal(await worker.exited, 'SIGKILL', name);
+      killedAt.set(name, (killedAt.get(name) ?? 0) + 1);
+
+      const torn = kill % 4 === 3;
+      if (torn) appendFileSync(log, '{"seq":1,"time":"20');
+      t.equal(verifyLog([log], { kept: new Map() }).kind, torn ? 'torn' : 'whole', `killed when ${name}`);
     }
+    const last = await startProcess(t, directory, env);
+    last.child.kill('SIGTERM');
+    t.equal(await last.exited, 0);
 
-    const [name, reach] = steps[kill % steps.length] ?? ['', async () => undefined];
-    await reach(begin(worker, log));
-    // Later rounds meet each step a little later.
-    await sleep(Math.floor(kill / steps.length) % 8);
-    worker.child.kill('SIGKILL');
-    t.equal(await worker.exited, 'SIGKILL', name);
-    killedAt.set(name, (killedAt.get(name) ?? 0) + 1);
-
-    const torn = kill % 4 === 3;
-    if (torn) appendFileSync(log, '{"seq":1,"time":"20');
-    t.equal(verifyLog([log], { kept: new Map() }).kind, torn ? 'torn' : 'whole', `killed when ${name}`);
-  }
-  const last = await startProcess(t, directory, env);
-  last.child.kill('SIGTERM');
-  t.equal(await last.exited, 0);
-
-  const entries = readChain(log);
-  const told = new Set(entries.map(({ event, request_id }) => `${event} ${request_id}`));
-  const missing = acknowledged.filter(({ event, requestId }) => !told.has(`${event} ${requestId}`));
-  t.same(missing, []);
-  t.ok(acknowledged.length > 0);
-  t.equal(entries.filter(({ event }) => event === 'WorkerStarted').length, kills + 1);
-  const verify = run(t, directory, ['audit', 'verify', log, '--key-file', join(directory, '.worker', 'token')]);
-  t.equal(await verify.exited, 0, verify.output());
-  t.comment(`killed at: ${JSON.stringify(Object.fromEntries(killedAt))}`);
-  t.comment(`figure: kill -9 at a step of a commit, restart clean and chain whole, ${kills} of ${kills}`);
-  t.comment(`figure: acknowledged actions that are on the log, ${acknowledged.length} of ${acknowledged.length}`);
-});
+    const entries = readChain(log);
+    const logged = new Set(entries.map(({ event, request_id }) => `${event} ${request_id}`));
+    const missing = acknowledged.filter(({ event, requestId }) => !logged.has(`${event} ${requestId}`));
+    t.same(missing, []);
+    t.ok(acknowledged.length > 0);
+    t.equal(entries.filter(({ event }) => event === 'WorkerStarted').length, kills + 1);
+    const verify = run(t, directory, ['audit', 'verify', log, '--key-file', join(directory, '.worker', 'token')]);
+    t.equal(await verify.exited, 0, verify.output());
+    t.comment(`killed at: ${JSON.stringify(Object.fromEntries(killedAt))}`);
+    t.comment(`figure: kill -9 at a step of a commit, clean restart and intact chain, ${kills} of ${kills}`);
+    t.comment(`figure: acknowledged actions on the log, ${acknowledged.length} of ${acknowledged.length}`);
+  },
+);

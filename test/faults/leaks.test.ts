@@ -38,15 +38,15 @@ async function startWorker(t: Test): Promise<{ url: string; figures: () => Promi
   const script = join(tests, 'faults', 'leaks', 'worker.mjs');
   const child = fork(script, { cwd: directory, env, execArgv: ['--expose-gc'] });
   t.teardown(() => void child.kill('SIGKILL'));
-  const url = await told<string>(child);
+  const url = await nextMessage<string>(child);
   const figures = () => {
     child.send('figures');
-    return told<Figures>(child);
+    return nextMessage<Figures>(child);
   };
   return { url, figures };
 }
 
-async function told<T>(child: ChildProcess): Promise<T> {
+async function nextMessage<T>(child: ChildProcess): Promise<T> {
   const [message] = await once(child, 'message');
   return message;
 }
@@ -56,7 +56,7 @@ interface Answer {
   readonly body: string;
 }
 
-/** Sends a request to the worker, on a connection of its own. */
+/** Sends a request to the worker on a new connection. */
 function send(method: string, url: string, headers: Record<string, string | number>, body?: Uint8Array) {
   return new Promise<Answer>((resolve, reject) => {
     const all = { authorization: `Bearer ${token}`, connection: 'close', ...headers };
@@ -71,7 +71,7 @@ function send(method: string, url: string, headers: Record<string, string | numb
   });
 }
 
-/** By how much the own memory grows over the run, by the line that fits its samples best (least squares). */
+/** The growth of the samples over the run, by least squares. */
 function slope(samples: readonly number[]): number {
   const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
   const middle = (samples.length - 1) / 2;
@@ -81,52 +81,48 @@ function slope(samples: readonly number[]): number {
   return (together / apart) * (samples.length - 1);
 }
 
-t.test(
-  'commits and releases leave nothing behind: memory, descriptors, handles of the driver',
-  onSimulator,
-  async (t) => {
-    const { url, figures } = await startWorker(t);
-    const commits = scale(40, 5000);
-    const upload = `${url}/v1/commit?shard_id=a&model_ref=m`;
-    const fields = { shard_id: 'a', model_ref: 'm', source: { type: 'file', path: 'shard' } };
-    const reference = Buffer.from(JSON.stringify(fields));
-    const expect = async (status: number, ...asked: Parameters<typeof send>) => {
-      const answer = await unlessShed(
-        () => send(...asked),
-        ({ body }) => body,
-      );
-      if (answer.status !== status) t.fail(`${asked[0]} ${asked[1]} was answered ${answer.status}: ${answer.body}`);
-    };
-    const cycle = async (index: number) => {
-      if (index % 2 === 0) await expect(201, 'PUT', upload, { 'content-length': bytes.length }, bytes);
-      else await expect(201, 'POST', `${url}/v1/commit`, { 'content-type': 'application/json' }, reference);
-      await expect(204, 'DELETE', `${url}/v1/shards/a`, {});
-    };
+t.test('commits and releases leak no memory, no file descriptor and no driver handle', onSimulator, async (t) => {
+  const { url, figures } = await startWorker(t);
+  const commits = scale(40, 5000);
+  const upload = `${url}/v1/commit?shard_id=a&model_ref=m`;
+  const fields = { shard_id: 'a', model_ref: 'm', source: { type: 'file', path: 'shard' } };
+  const reference = Buffer.from(JSON.stringify(fields));
+  const expect = async (status: number, ...asked: Parameters<typeof send>) => {
+    const answer = await unlessShed(
+      () => send(...asked),
+      ({ body }) => body,
+    );
+    if (answer.status !== status) t.fail(`${asked[0]} ${asked[1]} was answered ${answer.status}: ${answer.body}`);
+  };
+  const cycle = async (index: number) => {
+    if (index % 2 === 0) await expect(201, 'PUT', upload, { 'content-length': bytes.length }, bytes);
+    else await expect(201, 'POST', `${url}/v1/commit`, { 'content-type': 'application/json' }, reference);
+    await expect(204, 'DELETE', `${url}/v1/shards/a`, {});
+  };
 
-    // Caches fill, code is compiled: what is taken once is no leak.
-    for (let index = 0; index < 10; index++) await cycle(index);
-    const samples = [await figures()];
-    for (let index = 1; index <= commits; index++) {
-      await cycle(index);
-      if (index % Math.ceil(commits / 20) === 0) samples.push(await figures());
-    }
-    const grown = slope(samples.map(({ ownBytes }) => ownBytes)) / 1e6;
-    t.ok(grown < 10, `own memory grew by ${grown.toFixed(1)} MB over ${commits} commits`);
-    const spread = (read: (figures: Figures) => number) => {
-      const values = samples.map(read);
-      return Math.max(...values) - Math.min(...values);
-    };
-    t.ok(spread(({ descriptors }) => descriptors) <= 1, 'descriptors: the one of the connection comes and goes');
-    t.equal(
-      spread(({ handles }) => handles),
-      0,
-      'handles of the driver',
-    );
-    t.equal(
-      spread(({ threads }) => threads),
-      0,
-      'threads',
-    );
-    t.comment(`figure: growth of own memory ${grown.toFixed(1)} MB of 10 MB over ${commits} × 16 MiB`);
-  },
-);
+  // The first cycles fill caches and compile code, which is not a leak.
+  for (let index = 0; index < 10; index++) await cycle(index);
+  const samples = [await figures()];
+  for (let index = 1; index <= commits; index++) {
+    await cycle(index);
+    if (index % Math.ceil(commits / 20) === 0) samples.push(await figures());
+  }
+  const grown = slope(samples.map(({ ownBytes }) => ownBytes)) / 1e6;
+  t.ok(grown < 10, `private memory grew by ${grown.toFixed(1)} MB over ${commits} commits`);
+  const spread = (read: (figures: Figures) => number) => {
+    const values = samples.map(read);
+    return Math.max(...values) - Math.min(...values);
+  };
+  t.ok(spread(({ descriptors }) => descriptors) <= 1, 'file descriptors, except for the connection');
+  t.equal(
+    spread(({ handles }) => handles),
+    0,
+    'driver handles',
+  );
+  t.equal(
+    spread(({ threads }) => threads),
+    0,
+    'threads',
+  );
+  t.comment(`figure: growth of private memory ${grown.toFixed(1)} MB of 10 MB over ${commits} × 16 MiB`);
+});

@@ -10,7 +10,7 @@ const native = join(libraries, 'asan');
 /** A process that loads a sanitized library must load the sanitizer first. */
 const runtime = execFileSync('gcc', ['-print-file-name=libasan.so']).toString().trim();
 
-/** Lets go of a call's arguments as soon as it is under way: `Library` keeps them until native code has returned. */
+/** A mutant that drops a call's arguments when the call starts. `Library` keeps them until native code returns. */
 const unpinned = {
   file: 'vram/library.js',
   changes: [
@@ -27,7 +27,7 @@ interface Churned {
   readonly errors: string;
 }
 
-/** A worker under AddressSanitizer, whose device is slow and whose native calls queue, for so many seconds. */
+/** Runs a worker under AddressSanitizer for some seconds. Its device is slow, and its native calls queue. */
 function churn(t: Test, seconds: number, mutant: object = {}): Promise<Churned> {
   const script = join(tests, 'faults', 'lifetime', 'churn.mjs');
   const hook = join(tests, 'mutants', 'register.mjs');
@@ -53,25 +53,21 @@ function churn(t: Test, seconds: number, mutant: object = {}): Promise<Churned> 
 const missing = existsSync(join(native, 'libvram.so')) ? onSimulator : { skip: '`make -C cuda asan` has not run' };
 t.setTimeout(1_800_000);
 
-t.test(
-  'native code uses no memory that garbage collection has taken, however slow the device is',
-  missing,
-  async (t) => {
-    const seconds = scale(4, 600);
-    const { status, output, errors } = await churn(t, seconds);
-    t.equal(status, 0, errors.slice(0, 4000));
-    t.notMatch(errors, /Sanitizer|runtime error/);
-    const cycles = Number(/cycles (\d+)/.exec(output)?.[1]);
-    t.ok(cycles > 0, 'shards were committed, verified and released');
-    const reports = errors.match(/ERROR: \w+Sanitizer|runtime error/g)?.length ?? 0;
-    t.comment(`figure: sanitizer reports ${reports} in ${seconds} s and ${cycles} commits`);
-  },
-);
+t.test('native code never uses memory that the garbage collector has freed', missing, async (t) => {
+  const seconds = scale(4, 600);
+  const { status, output, errors } = await churn(t, seconds);
+  t.equal(status, 0, errors.slice(0, 4000));
+  t.notMatch(errors, /Sanitizer|runtime error/);
+  const cycles = Number(/cycles (\d+)/.exec(output)?.[1]);
+  t.ok(cycles > 0, 'shards were committed, verified and released');
+  const reports = errors.match(/ERROR: \w+Sanitizer|runtime error/g)?.length ?? 0;
+  t.comment(`figure: sanitizer reports ${reports} in ${seconds} s and ${cycles} commits`);
+});
 
-t.test('the same run finds a binding that does not keep what it lends', missing, async (t) => {
+t.test('the same run detects a binding that does not keep the arguments of a call', missing, async (t) => {
   const { status, errors } = await churn(t, 60, unpinned);
   t.not(status, 0, 'the mutant fails');
   const found = /AddressSanitizer: heap-use-after-free/.test(errors);
-  t.ok(found, 'it reads memory that was freed', { errors: errors.slice(0, 4000) });
-  t.comment(`figure: mutants without pinning found ${Number(found)} of 1`);
+  t.ok(found, 'AddressSanitizer reports a use after free', { errors: errors.slice(0, 4000) });
+  t.comment(`figure: mutants without pinning detected ${Number(found)} of 1`);
 });

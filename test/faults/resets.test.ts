@@ -14,15 +14,15 @@ const step = 4096 * scale(128, 1);
 const positions = Array.from({ length: bytes.length / step }, (_, index) => index * step);
 const tick = () => new Promise<void>((resolve) => setImmediate(resolve));
 
-/** How a client may end an upload before its time. */
+/** The ways in which a client aborts an upload. */
 const manners = {
   reset: (client: RawClient) => void client.reset(),
   'half-close': (client: RawClient) => void client.finish(),
   close: (client: RawClient) => void client.leave(),
 } as const;
 
-/** Sends the head and the first bytes of an upload, ends it, and returns after how long all of it was free again. */
-async function breakOff(
+/** Sends the head and the first bytes of an upload, and aborts it. Returns the time in ms until the worker freed it. */
+async function abort(
   worker: TestWorker,
   at: number,
   chunked: boolean,
@@ -36,7 +36,7 @@ async function breakOff(
   client.send(part);
   const received = () => worker.residency.shards({ limit: 1 }).shards[0]?.receivedBytes;
   while (received() !== at && !client.gone) await tick();
-  if (wasShed(client.heard)) return breakOff(worker, at, chunked, end);
+  if (wasShed(client.heard)) return abort(worker, at, chunked, end);
   if (client.gone) throw new Error(`refused after ${at} bytes: ${client.heard}`);
   const from = performance.now();
   end(client);
@@ -47,13 +47,13 @@ async function breakOff(
   return tookMs;
 }
 
-async function breakOffEverywhere(t: Test, name: string, chunked: boolean, end: (client: RawClient) => void) {
+async function abortEverywhere(t: Test, name: string, chunked: boolean, end: (client: RawClient) => void) {
   const worker = await startWorker(t, { listen: true, env: patient });
   const before = await availableBytes(worker);
   const live = simulator.live('*');
   const took: number[] = [];
   for (const at of positions) {
-    took.push(await breakOff(worker, at, chunked, end));
+    took.push(await abort(worker, at, chunked, end));
     if (simulator.live('*') !== live) t.fail(`${name} at ${at}: the driver's memory is not free`);
   }
   t.same(await availableBytes(worker), before);
@@ -65,12 +65,12 @@ async function breakOffEverywhere(t: Test, name: string, chunked: boolean, end: 
   t.equal(took.length, positions.length);
 }
 
-t.test('an upload that is broken off, wherever it is, leaves nothing', onSimulator, async (t) => {
-  for (const [manner, end] of Object.entries(manners)) await breakOffEverywhere(t, manner, false, end);
+t.test('an upload aborted at any byte leaves no shard and no memory', onSimulator, async (t) => {
+  for (const [manner, end] of Object.entries(manners)) await abortEverywhere(t, manner, false, end);
 });
 
-t.test('a chunked upload that is cut short, wherever it is, leaves nothing', onSimulator, async (t) => {
-  for (const [manner, end] of Object.entries(manners)) await breakOffEverywhere(t, `chunked ${manner}`, true, end);
-  await breakOffEverywhere(t, 'chunked, ended too soon', true, (client) => void client.send('\r\n0\r\n\r\n'));
-  await breakOffEverywhere(t, 'chunked, broken', true, (client) => void client.send('\r\nzz\r\n'));
+t.test('a chunked upload aborted at any byte leaves no shard and no memory', onSimulator, async (t) => {
+  for (const [manner, end] of Object.entries(manners)) await abortEverywhere(t, `chunked ${manner}`, true, end);
+  await abortEverywhere(t, 'chunked, ended too soon', true, (client) => void client.send('\r\n0\r\n\r\n'));
+  await abortEverywhere(t, 'chunked, broken', true, (client) => void client.send('\r\nzz\r\n'));
 });

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Settings of a worker whose process, client and all, may be stopped for minutes: no deadline of its own is met meanwhile. */
+/** Settings without short deadlines, for a worker whose process may be stopped for minutes. */
 export const patient = {
   WORKER_DRIVER_TIMEOUT_SECONDS: '3600',
   WORKER_HEADERS_TIMEOUT_SECONDS: '300',
@@ -8,12 +8,12 @@ export const patient = {
   WORKER_UPLOAD_IDLE_SECONDS: '3600',
 };
 
-/** Whether an answer, or the body of one, says that the worker shed it. */
+/** Whether the worker shed the request, by its answer or the body of it. */
 export const wasShed = (answer: string): boolean => answer.includes('"detail":"The worker is overloaded"');
 
 /**
- * A process that was stopped for seconds sheds what it is asked when it goes on, as it says it does, and has changed
- * nothing. Asks again until it takes the request.
+ * Repeats a request until the worker accepts it. A worker whose process was stopped for seconds sheds load for a while,
+ * and a shed request changes nothing.
  */
 export async function unlessShed<T>(ask: () => Promise<T>, bodyOf: (answer: T) => string): Promise<T> {
   for (;;) {

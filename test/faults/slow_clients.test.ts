@@ -8,7 +8,7 @@ import { long, scale } from './scale.js';
 
 const slowHeads = scale(100, 1000);
 const slowBodies = scale(50, 500);
-/** The worker's defaults in the long form. */
+/** The long form uses the worker's defaults. */
 const headSeconds = long ? 15 : 2;
 const idleSeconds = long ? 30 : 2;
 const bodyBytes = 1_000_000;
@@ -19,7 +19,7 @@ interface Slow {
   closedMs: number;
 }
 
-/** A client that goes on sending next to nothing until it is let go. */
+/** A client that sends very slowly until the worker disconnects it. */
 function slow(url: string, first: string, more: string, deadlineSeconds: number): Slow {
   const from = performance.now();
   const client = new RawClient(url).send(first);
@@ -32,7 +32,7 @@ function slow(url: string, first: string, more: string, deadlineSeconds: number)
   return one;
 }
 
-/** Asks for `ready`; its status and how long it took. */
+/** Requests `ready`. Returns the status and the time in ms. */
 function poll(url: string, authorization: string, agent: Agent): Promise<{ status: number; ms: number }> {
   return new Promise((resolve, reject) => {
     const from = performance.now();
@@ -45,7 +45,7 @@ function poll(url: string, authorization: string, agent: Agent): Promise<{ statu
   });
 }
 
-t.test('pollers are answered while slow clients hold on, and those are all let go', async (t) => {
+t.test('pollers get answers during slow requests, and every slow request times out', async (t) => {
   const worker = await startProcess(t, temporaryDirectory(t), {
     WORKER_HEADERS_TIMEOUT_SECONDS: String(headSeconds),
     WORKER_UPLOAD_IDLE_SECONDS: String(idleSeconds),
@@ -64,7 +64,7 @@ t.test('pollers are answered while slow clients hold on, and those are all let g
   for (let index = 0; index < slowBodies; index++) {
     const headers = { 'Content-Length': bodyBytes, Authorization: authorization };
     const target = `PUT /v1/commit?shard_id=slow-${index}&model_ref=slow`;
-    // One may be watched while it waits and again in a slot; then it has as long as a client may take to read why.
+    // The stall timer may run while the upload waits, and again in its slot. Then the client has time to read the answer.
     clients.push(slow(url, head(target, headers), 'x', idleSeconds * 2.5 + 2));
     if (index % 50 === 49) await sleep(10);
   }
@@ -83,18 +83,22 @@ t.test('pollers are answered while slow clients hold on, and those are all let g
   const times = polls.map(({ ms }) => ms).sort((a, b) => a - b);
   const p99 = times[Math.floor(times.length * 0.99)]?.toFixed(1);
   const inTime = clients.filter(({ closedMs, deadlineMs }) => closedMs <= deadlineMs).length;
-  t.equal(answered, polls.length, 'ready is 200 throughout');
+  t.equal(answered, polls.length, 'ready is always 200');
   t.comment(
     `figure: ready answered 200 beside ${slowHeads} slow heads and ${slowBodies} slow bodies ${answered} of ${polls.length}, p99 ${p99} ms`,
   );
-  t.comment(`figure: slow clients let go in time ${inTime} of ${clients.length}`);
-  const untold = clients.filter(({ client }) => !/HTTP\/1\.1 (408|429) /.test(client.heard));
-  t.same(new Set(untold.map(({ client }) => client.heard.slice(-100))), new Set(), 'each was told why');
+  t.comment(`figure: slow clients disconnected in time ${inTime} of ${clients.length}`);
+  const unanswered = clients.filter(({ client }) => !/HTTP\/1\.1 (408|429) /.test(client.heard));
+  t.same(
+    new Set(unanswered.map(({ client }) => client.heard.slice(-100))),
+    new Set(),
+    'each client got an answer with the reason',
+  );
   const left = await fetch(`${url}/v1/shards`, { headers: { authorization } });
   const { shards } = (await left.json()) as { shards: { shard_id: string }[] };
   t.same(
     shards.map(({ shard_id }) => shard_id),
     ['steady'],
-    'and left nothing behind',
+    'no slow upload left a shard',
   );
 });

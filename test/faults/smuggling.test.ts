@@ -2,6 +2,7 @@ import t from 'tap';
 import { patternBytes } from '../support/bytes.js';
 import { head, RawClient } from '../support/raw_http.js';
 import { availableBytes, get, post, remove, upload } from '../support/requests.js';
+import { until } from '../support/until.js';
 import { startWorker, type TestWorker } from '../support/worker.js';
 import { long, scale } from './scale.js';
 import { patient, wasShed } from './shed.js';
@@ -11,7 +12,7 @@ process.env.CUDA_SIM_ENGINE = 'fast';
 
 const pause = () => new Promise((resolve) => setTimeout(resolve, 2));
 
-/** How the bytes are cut on their way. */
+/** The ways in which the bytes are split into writes. */
 const cuts: Record<string, (text: string) => string[]> = {
   whole: (text) => [text],
   ...(long
@@ -26,7 +27,7 @@ const cuts: Record<string, (text: string) => string[]> = {
     : {}),
 };
 
-/** Says it all, closes its half, and returns the status of every answer; from the start again where it was shed. */
+/** Sends all pieces and closes its half of the connection. Returns the status of every answer. Repeats a shed request. */
 async function say(worker: TestWorker, pieces: readonly string[]): Promise<number[]> {
   const client = new RawClient(worker.url);
   for (const piece of pieces) {
@@ -41,7 +42,7 @@ async function say(worker: TestWorker, pieces: readonly string[]): Promise<numbe
   return (heard.match(/(?<=HTTP\/1\.1 )\d{3}/g) ?? []).map(Number).filter((status) => status !== 102);
 }
 
-t.test('nothing that is not one plain request gets past, and nothing behind it', async (t) => {
+t.test('malformed requests are refused, and no request hidden in them is executed', async (t) => {
   const worker = await startWorker(t, { listen: true });
   t.equal((await upload(worker, 'victim', patternBytes(10_000))).statusCode, 201);
   const before = await availableBytes(worker);
@@ -52,7 +53,7 @@ t.test('nothing that is not one plain request gets past, and nothing behind it',
       const answers = await say(worker, pieces(text));
       const fine = statuses ? String(answers) === String(statuses) : answers.every((status) => status >= 400);
       const shards = () => worker.residency.shards({ limit: 10 }).shards;
-      while (shards().some(({ state }) => state !== 'sealed')) await pause();
+      await until(() => shards().every(({ state }) => state === 'sealed'), 'a shard is not sealed');
       await remove(worker, '/v1/shards/a');
       const [left, ...more] = shards().map(({ shardId }) => shardId);
       const unharmed = left === 'victim' && more.length === 0;
@@ -64,10 +65,10 @@ t.test('nothing that is not one plain request gets past, and nothing behind it',
   }
   t.same(await availableBytes(worker), before);
   t.equal(right, cases);
-  t.comment(`figure: requests that are not plain refused, or answered as what they are ${right} of ${cases}`);
+  t.comment(`figure: malformed requests refused, or answered as what they are ${right} of ${cases}`);
 });
 
-t.test('requests that are pipelined are answered in order, and mutations one after the other', async (t) => {
+t.test('pipelined requests are answered in order, and mutations run one after the other', async (t) => {
   const worker = await startWorker(t, { listen: true, env: patient });
   const before = await availableBytes(worker);
   const bytes = patternBytes(30_000);
@@ -79,7 +80,7 @@ t.test('requests that are pipelined are answered in order, and mutations one aft
     verify: head('POST /v1/shards/a/verify', { 'Content-Length': 0 }),
     look: head('GET /v1/shards/a'),
   };
-  /** What each is answered where it finds nothing, the one shard, or the other; and what it leaves. */
+  /** The answer to each request if no shard exists, or one of the two; and the shard that then exists. */
   type Here = 'nothing' | 'commit' | 'other';
   const answerTo = (name: keyof typeof requests, here: Here): [status: number, left: Here] => {
     if (name === 'commit' || name === 'other') {
@@ -93,7 +94,7 @@ t.test('requests that are pipelined are answered in order, and mutations one aft
   const rounds = scale(60, 3000);
   let serial = 0;
   for (let round = 0; round < rounds; round++) {
-    // Every order of five in turn, by the digits of the round.
+    // Each round has another order, by its digits in base 5.
     const order = Array.from({ length: 5 }, (_, index) => names[Math.floor(round / 5 ** index) % 5] ?? 'look');
     const answers = await say(worker, [order.map((name) => requests[name]).join('')]);
     let here: Here = 'nothing';
@@ -102,7 +103,7 @@ t.test('requests that are pipelined are answered in order, and mutations one aft
       const [status, left] = answerTo(name, here);
       expected.push(status);
       here = left;
-      // A refused upload, of which something may still be on its way, may end the connection.
+      // A refused upload may close the connection if its body is not read completely.
       if (status === 409 && expected.length === answers.length) break;
     }
     const left = await get(worker, '/v1/shards/a');
@@ -114,5 +115,5 @@ t.test('requests that are pipelined are answered in order, and mutations one aft
     if (String(after) !== String(before)) t.same(after, before, `${order}`);
   }
   t.equal(serial, rounds);
-  t.comment(`figure: pipelines carried out one request after the other ${serial} of ${rounds}`);
+  t.comment(`figure: pipelines executed in order ${serial} of ${rounds}`);
 });

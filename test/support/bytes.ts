@@ -1,5 +1,5 @@
 /**
- * The content that every test and vector file uses: `length` bytes of one linear congruential generator
+ * The content of tests and vectors: `length` bytes of a linear congruential generator
  * (x₀ = 1, xᵢ₊₁ = 1664525·xᵢ + 1013904223 mod 2³², byte i = xᵢ₊₁ >> 24).
  */
 export function patternBytes(length: number, seed = 1): Buffer {

@@ -4,13 +4,13 @@ const second = 1000;
 export const hour = 3600 * second;
 export const day = 24 * hour;
 
-/** Both clocks of this process in a test's hands: the wall's steps, the monotonic one stands still until it is moved. */
+/** Controls both clocks of this process. The wall clock jumps by `step`, and the monotonic clock advances only by `pass`. */
 export class Clocks {
   #stepMs = 0;
-  /** Whole, so that sums of whole milliseconds are exact. */
+  /** An integer, so that sums of whole milliseconds are exact. */
   #nowMs = Math.ceil(performance.now());
 
-  /** Takes the clocks until the test ends. Timers are Node's own and go on by the kernel's clock. */
+  /** Replaces the clocks until the test ends. Timers still use the kernel's clock. */
   static take(t: Test): Clocks {
     const clocks = new Clocks();
     const RealDate = globalThis.Date;
@@ -32,12 +32,12 @@ export class Clocks {
     return clocks;
   }
 
-  /** Somebody sets the wall clock. */
+  /** Sets the wall clock forward, or back if `ms` is negative. */
   step(ms: number): void {
     this.#stepMs += ms;
   }
 
-  /** So much time passes, by the clock that never steps. */
+  /** Advances the monotonic clock. */
   pass(ms: number): void {
     this.#nowMs += ms;
   }

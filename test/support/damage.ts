@@ -1,14 +1,14 @@
 import { closeSync, openSync, readFileSync, readSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** The file that a simulated device's memory lies in, below the directory that CUDA_SIM_DIR named at the start. */
+/** The file of a simulated device's memory, in the directory CUDA_SIM_DIR. */
 export const memoryOf = (gpuDevice: number): string =>
   join(process.env.CUDA_SIM_DIR ?? '', `gpu${gpuDevice}-memory.vram`);
 
-/** Whether bytes lie in the memory of a simulated device. */
+/** Whether the memory of a simulated device contains these bytes. */
 export const lies = (gpuDevice: number, part: Buffer): boolean => readFileSync(memoryOf(gpuDevice)).includes(part);
 
-/** Where a shard lies in a device's memory. Its first block must be whole. */
+/** The offset of a shard in a device's memory. Its first block must be undamaged. */
 export function locate(shard: Buffer, gpuDevice = 0): number {
   const path = memoryOf(gpuDevice);
   const start = readFileSync(path).indexOf(shard.subarray(0, 4096));
@@ -16,7 +16,7 @@ export function locate(shard: Buffer, gpuDevice = 0): number {
   return start;
 }
 
-/** Turns bits of a device's memory over, from outside: each the bit `bit` of the byte at `start + offset`. */
+/** Flips bits in a device's memory: bit `bit` of the byte at `start + offset`. */
 export function flip(start: number, flips: readonly { offset: number; bit: number }[], gpuDevice = 0): void {
   const file = openSync(memoryOf(gpuDevice), 'r+');
   const byte = Buffer.alloc(1);

@@ -1,18 +1,18 @@
-/** One line of a Dockerfile, its continuations joined: `{ keyword: 'COPY', text: '--from=build /app/dist dist' }`. */
+/** One instruction of a Dockerfile, with continuation lines joined: `{ keyword: 'COPY', text: '--from=build /app/dist dist' }`. */
 export interface Instruction {
   readonly keyword: string;
   readonly text: string;
 }
 
 export interface Stage {
-  /** The name after `AS`; empty where there is none. */
+  /** The name after `AS`, or an empty string. */
   readonly name: string;
-  /** The image or the earlier stage that it builds on. */
+  /** The image or the earlier stage after `FROM`. */
   readonly base: string;
   readonly instructions: readonly Instruction[];
 }
 
-/** The stages of a Dockerfile, in order. What stands before the first `FROM` belongs to none. No heredocs. */
+/** The stages of a Dockerfile, in order. Ignores lines before the first `FROM`. Does not support heredocs. */
 export function parseDockerfile(source: string): readonly Stage[] {
   const stages: { name: string; base: string; instructions: Instruction[] }[] = [];
   const joined = source.replace(/^\s*#.*\n/gm, '').replace(/\\\n\s*/g, '');

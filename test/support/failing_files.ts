@@ -5,13 +5,13 @@ import type { Test } from 'tap';
 const byPath = ['accessSync', 'openSync', 'statSync', 'statfsSync', 'renameSync'] as const;
 const byDescriptor = ['fstatSync', 'readSync', 'writeSync', 'fsyncSync', 'fdatasyncSync', 'ftruncateSync'] as const;
 
-/** The file system as this process sees it below one directory, made to fail at a call. */
+/** Makes file system calls of this process below one directory fail. */
 export class FailingFiles {
   #calls = 0;
   #fails: (call: number) => boolean = () => false;
   readonly #descriptors = new Set<unknown>();
 
-  /** Counts calls from now on until the test ends. What is open already is not seen. */
+  /** Counts calls until the test ends. Does not see files that are already open. */
   static below(t: Test, directory: string): FailingFiles {
     const files = new FailingFiles();
     const isOurs = (path: unknown) => String(path).startsWith(directory);
@@ -35,14 +35,14 @@ export class FailingFiles {
     return files;
   }
 
-  /** How many calls there were since this was last asked. */
+  /** The number of calls since the last call of this method. */
   calls(): number {
     const calls = this.#calls;
     this.#calls = 0;
     return calls;
   }
 
-  /** The nth call from now on fails, and all after it, if that is asked. */
+  /** Makes the nth call from now fail, and with `andAllAfter` every later one. */
   fail(nth: number, andAllAfter: boolean): void {
     this.#calls = 0;
     this.#fails = (call) => (andAllAfter ? call >= nth : call === nth);

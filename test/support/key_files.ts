@@ -11,7 +11,7 @@ export function newPrivateKey(format: 'pem' | 'der' = 'pem'): Buffer {
   return format === 'der' ? der : Buffer.from(privateKey.export({ format: 'pem', type: 'pkcs8' }));
 }
 
-/** A file of a secret, in a directory of its own that goes with the test. */
+/** Writes a secret to a file in a new directory that is removed after the test. */
 export function secretFile(t: Test, content: string | Uint8Array, mode = 0o600): string {
   const directory = mkdtempSync(join(tmpdir(), 'vram-secret-'));
   t.teardown(() => rmSync(directory, { recursive: true, force: true }));

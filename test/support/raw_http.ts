@@ -2,20 +2,20 @@ import { connect, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import { token } from './worker.js';
 
-/** The head of a request with our token, as text. A header that is undefined is left out. */
+/** The head of a request with the test's token. Omits undefined headers. */
 export function head(target: string, headers: Record<string, string | number | undefined> = {}): string {
   const all = { Host: 'test', Authorization: `Bearer ${token}`, ...headers };
   const lines = Object.entries(all).flatMap(([name, value]) => (value === undefined ? [] : [`${name}: ${value}\r\n`]));
   return `${target} HTTP/1.1\r\n${lines.join('')}\r\n`;
 }
 
-/** A client that says exactly what it is told to, and keeps all that it hears. */
+/** A client that sends exact bytes and records all received text. */
 export class RawClient {
   readonly closed: Promise<void>;
   readonly #socket: Socket;
   #heard = '';
 
-  /** Speaks TLS to an `https:` address: `tls` says whom it trusts, and who it is. */
+  /** Uses TLS for an `https:` URL. `tls` has the trusted certificates and the client's own. */
   constructor(url: string, tls: ConnectionOptions = {}) {
     const to = { host: '127.0.0.1', port: Number(new URL(url).port), noDelay: true, allowHalfOpen: true };
     this.#socket = url.startsWith('https:') ? connectTls({ ...to, ...tls }) : connect(to);
@@ -32,12 +32,12 @@ export class RawClient {
     return this.#heard;
   }
 
-  /** Whether the connection has ended, from either side. */
+  /** Whether the connection is closed. */
   get gone(): boolean {
     return this.#socket.closed;
   }
 
-  /** Bytes that left this process. */
+  /** Bytes handed to the kernel. */
   get sentBytes(): number {
     return this.#socket.bytesWritten - this.#socket.writableLength;
   }
@@ -47,7 +47,7 @@ export class RawClient {
     return this;
   }
 
-  /** Sends a block again and again until so many bytes are sent or the other side has closed. */
+  /** Sends a block repeatedly until `bytes` are sent or the connection is closed. */
   async flood(block: Uint8Array, bytes: number): Promise<void> {
     for (let sent = 0; sent < bytes && !this.#socket.destroyed; sent += block.length) {
       if (this.#socket.write(block)) continue;
@@ -55,7 +55,7 @@ export class RawClient {
     }
   }
 
-  /** Resolves with all that was heard once it matches; rejects where the connection closes before. */
+  /** Resolves with the received text when it matches. Rejects if the connection closes before. */
   async until(pattern: RegExp): Promise<string> {
     while (!pattern.test(this.#heard)) {
       if (this.#socket.closed) throw new Error(`closed before ${pattern}: ${this.#heard}`);
@@ -64,25 +64,25 @@ export class RawClient {
     return this.#heard;
   }
 
-  /** All that was heard when the other side closed. */
+  /** Resolves with the received text when the connection is closed. */
   async whole(): Promise<string> {
     await this.closed;
     return this.#heard;
   }
 
-  /** Closes our half of the connection once all is sent, and goes on listening. */
+  /** Closes this half of the connection after the last byte, and keeps receiving. */
   finish(): this {
     this.#socket.end();
     return this;
   }
 
-  /** Hears nothing from now on: what the other side says piles up. */
+  /** Stops reading, so that received data accumulates in the kernel. */
   deafen(): this {
     this.#socket.pause();
     return this;
   }
 
-  /** Hears again. */
+  /** Reads again. */
   resume(): this {
     this.#socket.resume();
     return this;
@@ -93,14 +93,14 @@ export class RawClient {
     return this.closed;
   }
 
-  /** Leaves by a reset: what was sent may never arrive. */
+  /** Resets the connection. Sent data may be lost. */
   reset(): Promise<void> {
     this.#socket.resetAndDestroy();
     return this.closed;
   }
 }
 
-/** The JSON of the last answer in what was heard. */
+/** The JSON body of the last answer in received text. */
 export function lastBody(heard: string): { code?: string; status?: number } {
   const body = heard.slice(heard.lastIndexOf('\r\n\r\n') + 4);
   return JSON.parse(body);

@@ -6,7 +6,7 @@ export const mebibyte = 1024 * 1024;
 
 export const sha256 = (bytes: Uint8Array): string => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 
-/** Uploads a shard by PUT, without a socket. `query` adds to or replaces what says what it is. */
+/** Uploads a shard by PUT, without a socket. `query` adds or replaces query parameters. */
 export function upload(
   worker: TestWorker,
   shardId: string,
@@ -31,7 +31,7 @@ export const get = (worker: TestWorker, url: string): Promise<LightMyRequestResp
 export const remove = (worker: TestWorker, url: string): Promise<LightMyRequestResponse> =>
   worker.inject({ method: 'DELETE', url });
 
-/** Available bytes of each device, as the worker says. */
+/** The available bytes of each device. */
 export async function availableBytes(worker: TestWorker): Promise<number[]> {
   const answer = await get(worker, '/v1/devices');
   return answer.json().devices.map((device: { available_bytes: number }) => device.available_bytes);

@@ -12,9 +12,8 @@ export const nativeDirectory = native;
 export const driverPath = process.env.VRAM_TEST_DRIVER ?? join(nativeDirectory, 'libcuda_sim.so');
 export const kernelsPath = process.env.VRAM_TEST_KERNELS ?? join(nativeDirectory, 'vram_kernels.sim');
 
-/** For `t.test`: skips what only a simulated device can be made to do. */
-export const onSimulator =
-  process.env.VRAM_TEST_DRIVER === undefined ? {} : { skip: 'a real device can not be made to do this' };
+/** For `t.test`: skips a test that only a simulated device supports. */
+export const onSimulator = process.env.VRAM_TEST_DRIVER === undefined ? {} : { skip: 'a real device cannot do this' };
 
 const library = koffi.load(join(nativeDirectory, 'libcuda_sim.so'));
 const set = library.func('int cuSimSet(const char *setting, const char *value)');
@@ -22,11 +21,11 @@ const calls = library.func('uint64_t cuSimCalls(const char *name)');
 const live = library.func('uint64_t cuSimLive(const char *creator)');
 const reset = library.func('void cuSimReset()');
 
-/** The simulated driver of this process, made to fail, lie or take its time. See cuda/sim/README.md. */
+/** Controls the simulated driver of this process: faults, spoofs and latency. See cuda/sim/README.md. */
 export const simulator = {
   /** `cuMemCreate:3=2` fails the third call, `cuMemMap:1+=999` all from the first; `*` counts every function. */
   faults: (value: string) => check('FAULTS', value),
-  /** `memory_type=1,…`: what the driver says instead of the truth. */
+  /** `memory_type=1,…` makes the driver report other values. */
   spoofs: (value: string) => check('SPOOFS', value),
   latencyUs: (value: number) => check('LATENCY_US', String(value)),
   calls: (name: string) => Number(calls(name)),
@@ -35,5 +34,5 @@ export const simulator = {
 };
 
 function check(setting: string, value: string): void {
-  if (set(setting, value) !== 0) throw new Error(`the simulator takes no ${setting}=${value}`);
+  if (set(setting, value) !== 0) throw new Error(`the simulator refuses ${setting}=${value}`);
 }

@@ -12,7 +12,7 @@ import type { ResidencyOptions } from '../../src/residency/options.js';
 import { Residency } from '../../src/residency/residency.js';
 import { driverPath, kernelsPath, nativeDirectory } from './simulator.js';
 
-/** A bearer token that stands in for the operator's. */
+/** The operator's bearer token in tests. */
 export const token = 'test-token-0123456789abcdef0123456789';
 
 export interface TestWorker {
@@ -20,7 +20,7 @@ export interface TestWorker {
   readonly residency: Residency;
   readonly config: Config;
   readonly tls: TlsServers | undefined;
-  /** `http://127.0.0.1:port`, or `https:`, where it listens, else empty. */
+  /** `http://127.0.0.1:port`, or `https:`. Empty if the worker does not listen. */
   readonly url: string;
   readonly directory: string;
   readonly token: string;
@@ -30,21 +30,21 @@ export interface TestWorker {
 }
 
 export interface WorkerOptions {
-  /** Settings, as the environment would give them. */
+  /** Settings, as environment variables. */
   readonly env?: NodeJS.ProcessEnv;
   readonly listen?: boolean;
-  /** Leaves the devices down. */
+  /** `false` does not start the devices. */
   readonly start?: boolean;
   readonly onLost?: (error: Error) => void;
-  /** The clock that reservations go by. */
+  /** The clock of reservations. */
   readonly monotonicMs?: () => number;
-  /** What the sealing service is made with, beside the settings. */
+  /** Options of `Residency` beyond the settings. */
   readonly residency?: Partial<ResidencyOptions>;
-  /** Where log lines go; by default nowhere. */
+  /** Receives log lines. */
   readonly log?: (line: string) => void;
 }
 
-/** The whole worker over the simulated driver, in this process; stopped when the test ends. */
+/** Starts a worker on the simulated driver in this process. Stops it after the test. */
 export async function startWorker(t: Pick<Test, 'teardown'>, options: WorkerOptions = {}): Promise<TestWorker> {
   const directory = mkdtempSync(join(tmpdir(), 'vram-worker-'));
   const tokenFile = join(directory, 'token');
@@ -73,7 +73,7 @@ export async function startWorker(t: Pick<Test, 'teardown'>, options: WorkerOpti
     stopped ??= (async () => {
       app.server.closeAllConnections();
       await app.close();
-      // A driver that a test has killed wipes nothing.
+      // A lost driver cannot wipe memory.
       await residency.stop().catch((error: unknown) => {
         if (!residency.isLost) throw error;
       });

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
 
-/** A secret, and every spelling of it that is looked for. */
+/** A secret, and every encoding of it that the test searches for. */
 export interface Needle {
   readonly name: string;
   readonly spellings: readonly Buffer[];
 }
 
-/** The bytes themselves, in hex, and in base64 at each of the three places where they may begin in something longer. */
+/** The bytes, in hex, and in base64 at each of the three offsets at which they may start in a longer text. */
 export function needle(name: string, secret: Uint8Array): Needle {
   const bytes = Buffer.from(secret);
   const hex = bytes.toString('hex');
@@ -14,7 +14,7 @@ export function needle(name: string, secret: Uint8Array): Needle {
     const text = Buffer.concat([Buffer.alloc(shift), bytes])
       .toString('base64')
       .replace(/=+$/, '');
-    // The first and the last characters also carry bits of what stands beside the secret.
+    // The first and the last characters also encode bits of the neighboring bytes.
     const own = text.slice(shift === 0 ? 0 : shift + 1, -1);
     return [own, own.replaceAll('+', '-').replaceAll('/', '_')];
   });
@@ -22,13 +22,13 @@ export function needle(name: string, secret: Uint8Array): Needle {
   return { name, spellings: [bytes, ...texts.map((text) => Buffer.from(text))] };
 }
 
-/** A token, and the digest that it is compared by: who has that could try tokens at leisure. */
+/** A token, and its digest, which would allow an offline search for the token. */
 export const tokenNeedles = (name: string, token: string): Needle[] => [
   needle(name, Buffer.from(token)),
   needle(`digest of ${name}`, createHash('sha256').update(token).digest()),
 ];
 
-/** What was found, and where. */
+/** The needles found, each with the name of its haystack. */
 export function hits(places: ReadonlyMap<string, Buffer>, needles: readonly Needle[]): string[] {
   return [...places].flatMap(([place, content]) =>
     needles
@@ -37,7 +37,7 @@ export function hits(places: ReadonlyMap<string, Buffer>, needles: readonly Need
   );
 }
 
-/** Numbers, in hex or decimal, that lie in one of the ranges. */
+/** Numbers in a text, in hex or decimal, that are in one of the ranges. */
 export function addresses(content: Buffer, ranges: readonly (readonly [from: bigint, to: bigint])[]): string[] {
   const texts = content.toString('latin1').match(/\b(?:0x)?[0-9a-f]{9,16}\b|\b[0-9]{12,20}\b/gi) ?? [];
   return texts.filter((text) => {

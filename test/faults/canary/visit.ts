@@ -12,7 +12,7 @@ interface Visit {
   readonly body?: string | Buffer;
 }
 
-/** One request; resolves with all of its answer, head and body. */
+/** Sends one request. Resolves with the head and the body of its answer. */
 async function call(url: string, { method, path, authorization, headers, body }: Visit, tls: RequestOptions) {
   const options = { ...tls, method, headers: { ...headers, ...(authorization ? { authorization } : {}) } };
   const request = url.startsWith('https:') ? secure : plain;
@@ -23,8 +23,8 @@ async function call(url: string, { method, path, authorization, headers, body }:
   return Buffer.concat([Buffer.from(`${answer.statusCode} ${answer.rawHeaders.join('\n')}\n\n`), ...chunks]);
 }
 
-/** What nobody who writes HTTP would send; resolves with what came back. */
-async function babble(url: string, text: string, tls: RequestOptions): Promise<Buffer> {
+/** Sends text that is not HTTP. Resolves with the answer. */
+async function sendInvalid(url: string, text: string, tls: RequestOptions): Promise<Buffer> {
   const to = { port: Number(new URL(url).port), host: '127.0.0.1' };
   const socket = url.startsWith('https:') ? connectTls({ ...to, ...(tls.ca ? { ca: tls.ca } : {}) }) : connect(to);
   const chunks: Buffer[] = [];
@@ -43,7 +43,7 @@ const post = (path: string, value: unknown): Visit => ({
   body: typeof value === 'string' ? value : JSON.stringify(value),
 });
 
-/** Every route, with what it takes and with what it does not; `secrets` stand where they do not belong. */
+/** Valid and invalid requests to every route. `secrets` are in fields that must not hold secrets. */
 function visits(secrets: readonly string[]): Visit[] {
   const get = (path: string): Visit => ({ method: 'GET', path });
   const put = (query: string, body: string | Buffer = 'bytes'): Visit => ({
@@ -98,7 +98,7 @@ function visits(secrets: readonly string[]): Visit[] {
   ];
 }
 
-/** Calls at every door with every token, right and wrong, and returns all that was answered. */
+/** Sends every request with every token, valid and invalid. Returns all answers. */
 export async function visitAll(
   url: string,
   { tokens, secrets, tls = {} }: { tokens: readonly string[]; secrets: readonly string[]; tls?: RequestOptions },
@@ -128,8 +128,8 @@ export async function visitAll(
     `X: ${'x'.repeat(70_000)}\r\n\r\n`,
     '\r\n\r\n\r\nGET',
   ]) {
-    answers.push(await babble(url, head + rest, tls));
+    answers.push(await sendInvalid(url, head + rest, tls));
   }
-  answers.push(await babble(url, `${token} ${token}\r\n\r\n`, tls));
+  answers.push(await sendInvalid(url, `${token} ${token}\r\n\r\n`, tls));
   return Buffer.concat(answers);
 }

@@ -1,4 +1,4 @@
-/** Draws for a test, the same for the same seed: the generator of `support/bytes.ts`, its high bits. */
+/** Deterministic pseudo-random numbers: the high bits of the generator in `support/bytes.ts`. */
 export class Random {
   #state: number;
 
@@ -6,7 +6,7 @@ export class Random {
     this.#state = seed >>> 0;
   }
 
-  /** From 0 to below `limit`, which is at most 65536. */
+  /** An integer in [0, limit). `limit` is at most 65536. */
   below(limit: number): number {
     this.#state = (Math.imul(this.#state, 1664525) + 1013904223) >>> 0;
     return (this.#state >>> 16) % limit;

@@ -17,7 +17,7 @@ const names = [
   ...['\u0000', 'a'.repeat(4000), null, 0, 1, true, [], {}, ['x']],
 ] as const;
 
-/** A signature that somebody without the key can make: none, empty, or with what is public. */
+/** A signature made without the key: missing, empty, or with public data. */
 function signature(input: string, target: Target, random: Random): string {
   const bytes = random.of([...target.publicBytes, Buffer.alloc(0), Buffer.alloc(32)]);
   const kinds = [
@@ -38,7 +38,7 @@ const forged = (header: unknown, payload: string, target: Target, random: Random
   return `${input}.${signature(input, target, random)}`;
 };
 
-/** Claims that would be worth a forgery. */
+/** Claims that an attacker would change. */
 function altered({ claims }: Target, random: Random): object {
   const changes = [
     { vram_bytes: claims.vram_bytes + 1 + random.below(1000) },
@@ -58,7 +58,7 @@ function altered({ claims }: Target, random: Random): object {
   return { ...claims, ...random.of(changes) };
 }
 
-/** The same claims, written otherwise. */
+/** The same claims in another JSON text. */
 function rewritten({ claims }: Target, random: Random): string {
   const entries = Object.entries(claims);
   const shuffled = [...entries].sort(() => random.below(2) - 0.5);
@@ -76,14 +76,14 @@ function rewritten({ claims }: Target, random: Random): string {
   ]);
 }
 
-/** What can be done by who knows the format and everything that is public. */
+/** Forgeries by an attacker who knows the format and all public data. */
 export const signedForgeries: Readonly<Record<string, Forge>> = {
   'another algorithm': (target, random) => {
     const header = { ...target.header, alg: random.of(algorithms) };
     const payload = random.below(2) === 0 ? target.parts[1] : encode(altered(target, random));
     return forged(header, payload, target, random);
   },
-  'parameters of the header that bring a key or a meaning along': (target, random) => {
+  'header parameters that carry a key or change the meaning': (target, random) => {
     const more = random.of([
       { crit: ['exp'] },
       { crit: ['b64'], b64: false },
@@ -104,23 +104,23 @@ export const signedForgeries: Readonly<Record<string, Forge>> = {
     ] as const);
     return forged({ ...target.header, ...more }, encode(altered(target, random)), target, random);
   },
-  'names of keys': (target, random) => {
+  'other key IDs': (target, random) => {
     const kid = random.of([...names, attacker.kid, random.bytes(8).toString('hex')]);
     return forged({ ...target.header, kid }, encode(altered(target, random)), target, random);
   },
-  'a key name twice in the header': (target, random) => {
+  'a duplicate key ID in the header': (target, random) => {
     const text = JSON.stringify(target.header);
     const header = Buffer.from(`${text.slice(0, -1)},"kid":"${attacker.kid}"}`).toString('base64url');
     const input = `${header}.${encode(altered(target, random))}`;
     return `${input}.${signature(input, target, random)}`;
   },
-  'other claims under the signature that stands': (target, random) =>
+  'other claims with the real signature': (target, random) =>
     `${target.parts[0]}.${encode(altered(target, random))}.${target.parts[2]}`,
-  'the claims in another order, twice, or written otherwise': (target, random) => {
+  'the claims reordered, duplicated or encoded differently': (target, random) => {
     const payload = Buffer.from(rewritten(target, random)).toString('base64url');
     return `${target.parts[0]}.${payload}.${target.parts[2]}`;
   },
-  'of another worker, of an earlier boot, or no handle at all': (target, random) => {
+  'a handle of another worker or an earlier boot, or another statement': (target, random) => {
     const { ofOtherWorker, ofEarlierBoot, attestation, parts } = target;
     const [header = '', payload = '', mark = ''] = random.of([ofOtherWorker, ofEarlierBoot, attestation]).split('.');
     return random.of([
@@ -132,7 +132,7 @@ export const signedForgeries: Readonly<Record<string, Forge>> = {
       `${parts[0]}.${parts[1]}.${mark}`,
     ]);
   },
-  'signed with the key itself, by one who holds it to verify': (target, random) => {
+  'signed with the key itself, by a verifier that holds it': (target, random) => {
     const { shared, header } = target;
     if (shared === undefined) return forged(header, encode(altered(target, random)), target, random);
     const payload = random.of([

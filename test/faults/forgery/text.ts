@@ -6,15 +6,15 @@ const around = [' ', '\t', '\n', '\r\n', '\u00a0', '\ufeff', '\u200b', '=', '=='
 const insert = (text: string, at: number, more: string): string => text.slice(0, at) + more + text.slice(at);
 const at = (text: string, index: number): string => text[index] ?? '';
 
-/** What can be done to a handle by who can do nothing but write. */
+/** Forgeries that only change the text of a handle. */
 export const textForgeries: Readonly<Record<string, Forge>> = {
-  'a bit of the text flipped': ({ handle }, random) => {
+  'a flipped bit of the text': ({ handle }, random) => {
     const bytes = Buffer.from(handle, 'latin1');
     const index = random.below(bytes.length);
     bytes[index] = (bytes[index] ?? 0) ^ (1 << random.below(8));
     return bytes.toString('latin1');
   },
-  'a bit of what is encoded flipped': ({ parts }, random) => {
+  'a flipped bit of the decoded bytes': ({ parts }, random) => {
     const [which, ...copy] = [random.below(3), ...parts] as const;
     const bytes = Buffer.from(copy[which] ?? '', 'base64url');
     const index = random.below(bytes.length);
@@ -22,7 +22,7 @@ export const textForgeries: Readonly<Record<string, Forge>> = {
     copy[which] = bytes.toString('base64url');
     return copy.join('.');
   },
-  'a character replaced, left out, doubled or exchanged': ({ handle }, random) => {
+  'a character replaced, removed, duplicated or swapped': ({ handle }, random) => {
     const index = random.below(handle.length);
     const rest = handle.slice(index + 1);
     const kinds = [
@@ -33,13 +33,13 @@ export const textForgeries: Readonly<Record<string, Forge>> = {
     ] as const;
     return random.of(kinds);
   },
-  'white space and other company': ({ handle }, random) =>
+  'white space and other added characters': ({ handle }, random) =>
     insert(handle, random.of([0, handle.length, handle.indexOf('.'), random.below(handle.length)]), random.of(around)),
   'base64 that is not canonical': ({ parts }, random) => {
     const copy: string[] = [...parts];
     const which = random.below(3);
     const part = copy[which] ?? '';
-    // The last character of a part may carry bits that no byte takes: others that decode to the same.
+    // The last character of a part may have unused bits, so another character decodes to the same bytes.
     const last = alphabet.indexOf(at(part, part.length - 1));
     const twin = at(alphabet, last ^ (1 + random.below(3)));
     const spellings = [
@@ -53,7 +53,7 @@ export const textForgeries: Readonly<Record<string, Forge>> = {
     copy[which] = random.of(spellings);
     return copy.join('.');
   },
-  'a signature cut, lengthened or empty': ({ parts: [header, payload, signature] }, random) => {
+  'a truncated, extended or empty signature': ({ parts: [header, payload, signature] }, random) => {
     const bytes = Buffer.from(signature, 'base64url');
     const kinds = [
       bytes.subarray(0, random.below(bytes.length)),
@@ -65,7 +65,7 @@ export const textForgeries: Readonly<Record<string, Forge>> = {
     ] as const;
     return `${header}.${payload}.${random.of(kinds).toString('base64url')}`;
   },
-  'parts left out, doubled or in another place': ({ parts: [header, payload, signature], handle }, random) =>
+  'parts removed, duplicated or reordered': ({ parts: [header, payload, signature], handle }, random) =>
     random.of([
       `${header}.${payload}`,
       `${header}.${payload}.`,

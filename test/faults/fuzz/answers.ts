@@ -22,7 +22,7 @@ for (const { name, responses } of operations) {
   }
 }
 
-/** What is wrong with an answer to an operation by the document, in words; empty where nothing is. */
+/** The ways in which an answer violates the OpenAPI document. Empty if it conforms. */
 export function faultOf({ name, path, responses }: Operation, answer: FuzzedAnswer): string {
   const promised = responses[String(answer.status)];
   if (promised === undefined) return `status ${answer.status} is not documented`;
@@ -39,8 +39,8 @@ export function faultOf({ name, path, responses }: Operation, answer: FuzzedAnsw
 }
 
 /**
- * A failure of ours that the state of the worker does not call for. The contract has two that it does: 507 where a commit
- * needs more than is available, and 503 from `ready` where no model is.
+ * Whether an answer is a 5xx that the worker's state does not justify. Two are justified: 507 if a commit needs more
+ * memory than is available, and 503 from `ready` if no model is ready.
  */
 // biome-ignore lint/suspicious/noExplicitAny: the value has just been validated.
 function unfit(path: string, status: number, value: any): string {

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from '../../support/paths.js';
 
-/** As much of JSON Schema as our own document uses. */
+/** The part of JSON Schema that the OpenAPI document uses. */
 export interface Schema {
   readonly $ref?: string;
   readonly type?: string | readonly string[];
@@ -29,7 +29,7 @@ export interface Answer {
 }
 
 export interface Operation {
-  /** Method and path: what it is called in requests, so that a failure prints short. */
+  /** Method and path. A request names its operation by them, so that a failure prints briefly. */
   readonly name: string;
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   readonly path: string;
@@ -38,11 +38,11 @@ export interface Operation {
   readonly responses: Readonly<Record<string, Answer>>;
 }
 
-/** The committed document: what we promise, and so what the fuzzer draws from and judges by. */
+/** The committed OpenAPI document. The fuzzer generates requests from it and checks answers against it. */
 export const document = JSON.parse(readFileSync(join(root, 'openapi', 'openapi.json'), 'utf8'));
 
 export const operations: readonly Operation[] = Object.entries(document.paths).flatMap(([path, methods]) =>
-  // biome-ignore lint/suspicious/noExplicitAny: the document is ours; other tests hold its form.
+  // biome-ignore lint/suspicious/noExplicitAny: other tests check the form of the document.
   Object.entries(methods as Record<string, any>).map(([method, operation]) => ({
     name: `${method.toUpperCase()} ${path}`,
     method: method.toUpperCase() as Operation['method'],
@@ -61,7 +61,7 @@ export function operationOf(name: string): Operation {
   return found;
 }
 
-/** A schema with its reference followed. */
+/** Resolves the reference of a schema. */
 export function resolve(schema: Schema): Schema {
   const name = schema.$ref?.split('/').at(-1);
   return name === undefined ? schema : document.components.schemas[name];

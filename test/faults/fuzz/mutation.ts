@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { foreignNames, hostile } from './values.js';
 
-/** One change to a JSON value: where, and to what. */
+/** One change to a JSON value: the index of a node, and the new value. */
 interface Change {
   readonly how: 'replace' | 'remove' | 'add' | 'wrap' | 'quote';
   readonly where: number;
@@ -16,7 +16,7 @@ const change: fc.Arbitrary<Change> = fc.record({
   value: hostile,
 });
 
-/** Changes to the text itself, which no JSON value can be written as. */
+/** Changes to the text that make it invalid JSON. */
 const garble: fc.Arbitrary<(text: string) => string> = fc.oneof(
   fc.nat({ max: 99 }).map((part) => (text: string) => text.slice(0, Math.floor((text.length * part) / 100))),
   fc.constantFrom(
@@ -37,7 +37,7 @@ const garble: fc.Arbitrary<(text: string) => string> = fc.oneof(
   ),
 );
 
-/** Fitting values as text: most as they are, or with a change or two; some garbled. */
+/** Valid values as text: most unchanged or with one or two changes, some with invalid JSON. */
 export const mutated = (fitting: fc.Arbitrary<unknown>): fc.Arbitrary<string> =>
   fc.oneof(
     { weight: 6, arbitrary: fitting.map(write) },
@@ -52,7 +52,7 @@ export const mutated = (fitting: fc.Arbitrary<unknown>): fc.Arbitrary<string> =>
 
 const write = (value: unknown): string => JSON.stringify(value) ?? '';
 
-/** Changes one node of the value: the `where`th, counted over the whole tree. */
+/** Changes node `where` of the value, counted over the whole tree. */
 function apply(value: unknown, { how, where, name, value: put }: Change): unknown {
   const nodes = count(value);
   let at = where % nodes;
@@ -79,7 +79,7 @@ function count(value: unknown): number {
 const withField = (node: object, name: string, value: unknown): object =>
   fromFields([...Object.entries(node), [name, value]]);
 
-/** An object in which `__proto__` is a name like any other. */
+/** An object that may have a member named `__proto__`. */
 function fromFields(fields: readonly (readonly [string, unknown])[]): object {
   const made = {};
   for (const [name, value] of fields) {

@@ -3,7 +3,7 @@ import { type Operation, operations, type Parameter } from './document.js';
 import { mutated } from './mutation.js';
 import { fitting, hostile } from './values.js';
 
-/** One request: what it is judged by, and what is sent. */
+/** One request: its operation, and the data sent. */
 export interface FuzzedRequest {
   readonly operation: string;
   readonly url: string;
@@ -31,10 +31,10 @@ const contentTypes = [
 
 const asText = (value: unknown): string => (typeof value === 'string' ? value : (JSON.stringify(value) ?? ''));
 
-/** A lone surrogate has no place in a URL. */
+/** Removes lone surrogates, which a URL cannot encode. */
 const encode = (text: string): string => encodeURIComponent(Buffer.from(text).toString());
 
-/** Each parameter fits, or says anything at all; some are left out, repeated or unheard of. */
+/** Valid and random parameters; some are missing, repeated or unknown. */
 function query(parameters: readonly Parameter[]): fc.Arbitrary<string> {
   const pairs = parameters.map(({ name, required, schema }) => {
     const pair = fc
@@ -62,7 +62,7 @@ function path(operation: Operation): fc.Arbitrary<string> {
     { weight: 9, arbitrary: fitting(parameter.schema, parameter.name) },
     { weight: 1, arbitrary: hostile },
   );
-  // An empty or a very long name is another path, which the document does not have.
+  // An empty or very long name makes another path, which the document does not have.
   return value.map((given) => operation.path.replace(/\{.*\}/, encode(asText(given) || 'a').slice(0, 900)));
 }
 
@@ -109,7 +109,7 @@ const requestOf = (operation: Operation): fc.Arbitrary<FuzzedRequest> => {
   });
 };
 
-/** Requests to every operation of the document; those that take JSON far more often than those that take nothing. */
+/** Requests to every operation of the document. Operations with a JSON body are far more frequent. */
 export const fuzzedRequest: fc.Arbitrary<FuzzedRequest> = fc.oneof(
   ...operations.map((operation) => ({
     weight: operation.path.startsWith('/v1') ? (operation.content[json] === undefined ? 2 : 6) : 1,

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { resolve, type Schema } from './document.js';
 
-/** Names that mean something to the worker under test, so that not every request ends at 404. */
+/** Names that exist in the worker under test, so that not every request is answered 404. */
 const known: Readonly<Record<string, readonly string[]>> = {
   shard_id: ['a', 'b', 'c', 'gone'],
   model_ref: ['m', 'n', 'hf:org/name@rev'],
@@ -11,7 +11,7 @@ const known: Readonly<Record<string, readonly string[]>> = {
   handle: ['$handle', 'e30.e30.e30', ''],
 };
 
-/** Values that fit a schema: its limits, and what lies between them. */
+/** Valid values of a schema, including its limits. */
 export function fitting(given: Schema, name = ''): fc.Arbitrary<unknown> {
   const schema = resolve(given);
   if (schema.enum !== undefined) return fc.constantFrom(...schema.enum);
@@ -37,9 +37,9 @@ function integer({ minimum = 0, maximum = 1000 }: Schema): fc.Arbitrary<number> 
   return fc.oneof(fc.constantFrom(...near), fc.integer({ min: minimum, max: Math.min(maximum, minimum + 5) }));
 }
 
-/** Drawn once for each pattern: drawing from a pattern anew for each request would be most of the work. */
+/** Strings of each pattern, generated once, because generation is slow. */
 function text(pattern: string, name: string): fc.Arbitrary<string> {
-  // fast-check knows no classes of characters by property.
+  // fast-check does not support Unicode property classes.
   const drawable = new RegExp(pattern.replaceAll('\\p{Cc}\\p{Cs}', '\\0-\\x1f\\x7f\\ud800-\\udfff'), 'u');
   const drawn = fc.sample(fc.stringMatching(drawable, { size: 'small' }), { numRuns: 30, seed: 1 });
   const any = fc.constantFrom(...drawn);
@@ -72,7 +72,7 @@ const words = [
   'x'.repeat(9000),
 ];
 
-/** Whatever JSON can say that a schema did not have in mind. */
+/** JSON values that no schema permits, or only by chance. */
 export const hostile: fc.Arbitrary<unknown> = fc.oneof(
   fc.constantFrom(...bounds),
   fc.constantFrom(...words),
@@ -86,5 +86,5 @@ export const hostile: fc.Arbitrary<unknown> = fc.oneof(
   fc.double(),
 );
 
-/** Names that a body may not have. */
+/** Member names that a body may not have. */
 export const foreignNames: readonly string[] = ['__proto__', 'constructor', 'hasOwnProperty', 'x', '', 'Reserve', '\0'];

@@ -7,18 +7,18 @@ import { lengths } from './steps.js';
 
 export interface Content {
   readonly bytes: Buffer;
-  /** Where it lies below the model directory. */
+  /** Its path below the model directory. */
   readonly file: string;
   readonly digest: string;
   readonly tree: string;
 }
 
-/** They differ in the first byte. */
+/** The contents differ in the first byte. */
 const seeds = [1, 0x5bd1e995];
 
 const key = (bytes: number, content: number): string => `${bytes}-${content}`;
 
-/** Every content that a history may commit, digested once by the reference, and written below `directory`. */
+/** Every content that a history may commit, with its reference digests. Writes each below `directory`. */
 export function writeContents(directory: string): (bytes: number, content: number) => Content {
   mkdirSync(directory, { recursive: true });
   const contents = new Map<string, Content>();

@@ -1,21 +1,21 @@
 import { mappedBytes, type Reservation, Reservations } from './reservations.js';
 
-/** What a commit asks for, in the words of the contract. */
+/** The fields of a commit. */
 export interface Wish {
   readonly shardId: string;
   readonly modelRef: string;
   readonly shardIndex: number;
   readonly totalShards: number;
   readonly bytes: number;
-  /** Which bytes, by name: two contents of one length and one name are equal. */
+  /** The name of the bytes. Two contents of equal length and name are equal. */
   readonly content: number;
   readonly gpuDevice: number | undefined;
-  /** A reservation of this history, or one that never was. */
+  /** A reservation of this history, or one that never existed. */
   readonly reservationId: string | undefined;
   readonly expects: Expects;
 }
 
-/** What the client says it expects: nothing, one digest, both, a digest of other bytes, or a tree and no flat digest. */
+/** The digests that the client expects: none, one, both, one of other bytes, or a tree digest and no flat digest. */
 export const expectations = ['none', 'sha256', 'tree', 'both', 'wrong', 'treeOnly'] as const;
 export type Expects = (typeof expectations)[number];
 
@@ -24,20 +24,20 @@ export interface Shard extends Wish {
   state: 'receiving' | 'sealed';
   heldBytes: number;
   handle: string | undefined;
-  /** Gives a part of a reservation back, should the commit fail. */
+  /** Returns the part of the reservation if the commit fails. */
   readonly giveBack: () => void;
 }
 
 export type Answer = { readonly status: number; readonly code?: string; readonly availableBytes?: number };
 export type Admission =
   | { readonly refused: Answer }
-  | { readonly standing: Shard }
+  | { readonly existing: Shard }
   | { readonly compares: Shard }
   | { readonly shard: Shard };
 
 const refuse = (status: number, code: string): Admission => ({ refused: { status, code } });
 
-/** The contract of the worker's memory in its plainest words: what is held, what is free, and what each request gets. */
+/** A reference model of the worker's memory: allocations, reservations, and the answer to each request. */
 export class Model {
   readonly capacityBytes: readonly number[];
   readonly shards = new Map<string, Shard>();
@@ -60,12 +60,12 @@ export class Model {
     return (this.capacityBytes[device] ?? 0) - this.usedBytes(device) - this.reservedBytes(device);
   }
 
-  /** Most available memory first, ties to the lowest index. */
+  /** Devices by available memory, largest first, then by index. */
   byRoom(devices: readonly number[] = this.capacityBytes.map((_, device) => device)): number[] {
     return devices.toSorted((a, b) => this.availableBytes(b) - this.availableBytes(a) || a - b);
   }
 
-  /** Each shard's device, or null where they do not fit: one device for all, or one each, the largest first. */
+  /** Each shard's device, or null if they do not fit: one device for all, or one each, the largest shard first. */
   place(sizes: readonly number[], layout: string, devices: readonly number[] | undefined): number[] | null {
     const rooms = this.byRoom(devices);
     const left = new Map(rooms.map((device) => [device, this.availableBytes(device)]));
@@ -81,10 +81,10 @@ export class Model {
     return places;
   }
 
-  /** What becomes of a commit before its bytes are read, in the contract's order: 400, 404/410, 409, 507. */
+  /** The outcome of a commit before its bytes are read, in the order of the contract: 400, 404/410, 409, 507. */
   admit(wish: Wish): Admission {
-    const standing = this.shards.get(wish.shardId);
-    const like = standing?.state === 'sealed' ? likeness(standing, wish) : 'other';
+    const existing = this.shards.get(wish.shardId);
+    const like = existing?.state === 'sealed' ? likeness(existing, wish) : 'other';
     if (wish.gpuDevice !== undefined && wish.gpuDevice >= this.capacityBytes.length)
       return refuse(400, 'INVALID_PARAMS');
     let reservation: Reservation | undefined;
@@ -93,10 +93,10 @@ export class Model {
       if ('refused' in found) return found;
       reservation = found;
     }
-    if (standing !== undefined) {
-      if (like === 'same') return { standing };
-      if (like === 'unknown') return { compares: standing };
-      return refuse(409, standing.state === 'sealed' ? 'SHARD_CONFLICT' : 'SHARD_BUSY');
+    if (existing !== undefined) {
+      if (like === 'same') return { existing };
+      if (like === 'unknown') return { compares: existing };
+      return refuse(409, existing.state === 'sealed' ? 'SHARD_CONFLICT' : 'SHARD_BUSY');
     }
     const part = reservation?.parts.find((one) => one.index === wish.shardIndex);
     if (reservation !== undefined) {
@@ -117,7 +117,7 @@ export class Model {
     return { shard };
   }
 
-  /** All bytes of a new shard have come. */
+  /** Seals a new shard after its last byte. */
   seal(shard: Shard): Answer {
     if (shard.expects === 'wrong') {
       this.fail(shard);
@@ -128,20 +128,20 @@ export class Model {
     return { status: 201 };
   }
 
-  /** All bytes of a retry have come: it has to be the shard that stands. */
-  compare(standing: Shard, wish: Wish): Answer {
-    if (this.shards.get(wish.shardId) !== standing) return { status: 409, code: 'SHARD_BUSY' };
-    const same = standing.content === wish.content && wish.expects !== 'wrong';
+  /** Answers a retry after its last byte: its bytes must equal the existing shard. */
+  compare(existing: Shard, wish: Wish): Answer {
+    if (this.shards.get(wish.shardId) !== existing) return { status: 409, code: 'SHARD_BUSY' };
+    const same = existing.content === wish.content && wish.expects !== 'wrong';
     return same ? { status: 200 } : { status: 409, code: 'SHARD_CONFLICT' };
   }
 
-  /** A commit ended without a seal. */
+  /** Ends a commit without a seal. */
   fail(shard: Shard): void {
     this.shards.delete(shard.shardId);
     shard.giveBack();
   }
 
-  /** What a shard in its state answers to being verified or released. */
+  /** The answer to a verification or a release of a shard in its state. */
   touch(shardId: string, good: number): Answer {
     const shard = this.shards.get(shardId);
     if (shard === undefined) return { status: 404, code: 'NOT_FOUND' };
@@ -157,7 +157,7 @@ export class Model {
   }
 }
 
-/** Whether a commit repeats the one that stands: by its claims and what it expects, else only its bytes can tell. */
+/** Whether a commit is a retry of the existing shard, by its fields and digests. `unknown`: only its bytes can decide. */
 function likeness(shard: Shard, wish: Wish): 'same' | 'other' | 'unknown' {
   const claims: (keyof Wish)[] = ['modelRef', 'shardIndex', 'totalShards', 'bytes'];
   if (claims.some((claim) => shard[claim] !== wish[claim])) return 'other';

@@ -6,9 +6,9 @@ export interface Heard {
   readonly body: string;
 }
 
-/** An upload that waits for `100 Continue`, and is then sent in as many parts as its test likes. */
+/** An upload that waits for `100 Continue`. The test then sends its body in parts. */
 export class OpenUpload {
-  /** What the worker answered; status 0 where the connection ended without an answer. */
+  /** The worker's answer. The status is 0 if the connection closed without one. */
   readonly heard: Promise<Heard>;
   readonly #admitted: Promise<boolean>;
   readonly #request: ClientRequest;
@@ -30,7 +30,7 @@ export class OpenUpload {
     this.#request.flushHeaders();
   }
 
-  /** Whether the worker asked for the body; else it has answered. */
+  /** Whether the worker requested the body. If not, it has answered. */
   admitted(): Promise<boolean> {
     return this.#admitted;
   }

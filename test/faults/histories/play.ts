@@ -10,10 +10,10 @@ import type { Heard, World } from './world.js';
 
 const mostOpen = 5;
 
-/** Every kind of answer that worker and model have agreed on. */
+/** Every kind of answer on which worker and model agreed. */
 export const answers = new Set<string>();
 
-/** Plays one step on the worker and on the model. @throws AssertionError where they differ */
+/** Runs one step on the worker and on the model. @throws AssertionError if their answers differ */
 export async function play(world: World, step: Step): Promise<void> {
   switch (step.do) {
     case 'plan':
@@ -111,16 +111,16 @@ async function commit(world: World, wish: Wish, how: 'upload' | 'file'): Promise
   const heard = await world.request(request);
   const admission = world.model.admit(wish);
   if ('refused' in admission) return agrees(heard, admission.refused);
-  if ('standing' in admission) return stands(world, heard, wish);
+  if ('existing' in admission) return expectExistingHandle(world, heard, wish);
   if ('compares' in admission) {
     const answer = world.model.compare(admission.compares, wish);
-    return answer.status === 200 ? stands(world, heard, wish) : agrees(heard, answer);
+    return answer.status === 200 ? expectExistingHandle(world, heard, wish) : agrees(heard, answer);
   }
   sealed(world, heard, wish);
 }
 
-/** A retry gets the handle that stands. */
-function stands(world: World, heard: Heard, wish: Wish): void {
+/** A retry gets the handle of the existing shard. */
+function expectExistingHandle(world: World, heard: Heard, wish: Wish): void {
   agrees(heard, { status: 200 });
   assert.equal(heard.json.handle, world.model.shards.get(wish.shardId)?.handle);
 }
@@ -134,13 +134,13 @@ function sealed(world: World, heard: Heard, wish: Wish): void {
   const { digest, tree } = world.content(wish.bytes, wish.content);
   const { handle, shard: view } = heard.json;
   const flat = wish.expects === 'treeOnly' ? null : digest;
-  const told = [view.gpu_device, view.vram_bytes, view.digest, view.tree_digest, view.state];
-  assert.deepEqual(told, [shard.device, wish.bytes, flat, tree, 'sealed']);
+  const reported = [view.gpu_device, view.vram_bytes, view.digest, view.tree_digest, view.state];
+  assert.deepEqual(reported, [shard.device, wish.bytes, flat, tree, 'sealed']);
   shard.handle = handle;
   world.handles.push({ shardId: wish.shardId, handle, stale: false });
 }
 
-/** Starts an upload, sends half of it, and leaves it there. */
+/** Starts an upload and sends half of it. */
 async function open(world: World, wish: Wish): Promise<void> {
   if (world.open.length === mostOpen) return;
   const { bytes } = world.content(wish.bytes, wish.content);
@@ -151,12 +151,12 @@ async function open(world: World, wish: Wish): Promise<void> {
   const { upload, refusal } = await unlessShed(start, (started) => started.refusal?.body ?? '');
   const admitted = refusal === undefined;
   const admission = world.model.admit(wish);
-  if ('refused' in admission || 'standing' in admission) {
-    assert.ok(!admitted, 'the worker asked for a body that the model does not want');
+  if ('refused' in admission || 'existing' in admission) {
+    assert.ok(!admitted, 'the worker requested a body that the model refuses');
     const heard = { status: refusal.status, json: JSON.parse(refusal.body) };
-    return 'refused' in admission ? agrees(heard, admission.refused) : stands(world, heard, wish);
+    return 'refused' in admission ? agrees(heard, admission.refused) : expectExistingHandle(world, heard, wish);
   }
-  assert.ok(admitted, `the worker refused a body that the model wants: ${refusal?.body}`);
+  assert.ok(admitted, `the worker refused a body that the model accepts: ${refusal?.body}`);
   upload.send(bytes.subarray(0, bytes.length >> 1));
   const compares = 'compares' in admission;
   world.open.push({ upload, wish, shard: compares ? admission.compares : admission.shard, compares });
@@ -177,7 +177,7 @@ async function end(world: World, how: 'finish' | 'abort', pick: number): Promise
   const heard = { status, json: JSON.parse(body) };
   if (!compares) return sealed(world, heard, wish);
   const answer = world.model.compare(shard, wish);
-  return answer.status === 200 ? stands(world, heard, wish) : agrees(heard, answer);
+  return answer.status === 200 ? expectExistingHandle(world, heard, wish) : agrees(heard, answer);
 }
 
 async function release(world: World, shardId: string): Promise<void> {

@@ -1,6 +1,6 @@
 export const granularityBytes = 2 * 1024 * 1024;
 
-/** What an allocation of so many bytes takes. */
+/** The size of an allocation of `bytes`: whole granules. */
 export const mappedBytes = (bytes: number): number => Math.ceil(bytes / granularityBytes) * granularityBytes;
 
 export interface Part {
@@ -21,10 +21,10 @@ export interface Reservation {
 
 type Refusal = { readonly refused: { readonly status: number; readonly code: string } };
 
-/** Expired ones are remembered for an hour. */
+/** The worker remembers expired reservations for an hour. */
 const memoryMs = 3_600_000;
 
-/** Memory held for commits to come, by the contract: nothing else may take it before its time has run out. */
+/** The model's reservations: memory that only its own commits may use until the reservation expires. */
 export class Reservations {
   readonly byId = new Map<string, Reservation>();
   readonly #nowMs: () => number;
@@ -48,12 +48,12 @@ export class Reservations {
     return reservation;
   }
 
-  /** Holds it for so long from now, never shorter than it holds already. */
+  /** Extends a reservation from now. It never becomes shorter. */
   renew(reservation: Reservation, ttlSeconds: number = reservation.ttlSeconds): void {
     reservation.deadlineMs = Math.max(reservation.deadlineMs, this.#nowMs() + ttlSeconds * 1000);
   }
 
-  /** What is held on a device and no commit has taken. */
+  /** Reserved bytes of a device that no commit has used. */
   bytesOn(device: number): number {
     const held = [...this.byId.values()].filter((one) => !one.dropped && one.deadlineMs > this.#nowMs());
     const parts = held.flatMap((one) => one.parts.filter((part) => part.device === device && !part.used));

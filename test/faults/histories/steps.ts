@@ -3,10 +3,10 @@ import { type Expects, expectations } from './model.js';
 
 const mebibyte = 1024 * 1024;
 
-/** Lengths around the granularity of 2 MiB, over devices of a few granules. */
+/** Lengths around the granule of 2 MiB, for devices of a few granules. */
 export const lengths = [1, 4097, 2 * mebibyte - 1, 2 * mebibyte, 2 * mebibyte + 1, 4 * mebibyte, 6 * mebibyte + 5];
 
-/** A commit as it is drawn: `reservation` picks one of this history, or one that never was. */
+/** A random commit. `reservation` selects one of this history, or one that never existed. */
 export interface CommitDraw {
   readonly shard: number;
   readonly model: number;
@@ -16,7 +16,7 @@ export interface CommitDraw {
   readonly content: number;
   readonly device: number | undefined;
   readonly reservation: number | undefined;
-  /** Takes the claims of a part of that reservation, rather than those drawn. */
+  /** Uses the fields of a part of that reservation instead of the random ones. */
   readonly fits: boolean;
   readonly expects: Expects;
 }

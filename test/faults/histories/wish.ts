@@ -4,11 +4,11 @@ import type { World } from './world.js';
 
 const unknownReservation = '00000000-0000-4000-8000-000000000000';
 
-/** A reservation of this history, or one that never was. */
+/** A reservation of this history, or one that never existed. */
 export const pickId = (world: World, pick: number): string =>
   [...world.model.reservations.byId.keys()][pick] ?? unknownReservation;
 
-/** What is drawn, in the names of this history. */
+/** The random commit with the IDs of this history. */
 export function wishOf(world: World, draw: CommitDraw): Wish {
   const reservationId = draw.reservation === undefined ? undefined : pickId(world, draw.reservation);
   const reservation = world.model.reservations.byId.get(reservationId ?? '');
@@ -26,7 +26,7 @@ export function wishOf(world: World, draw: CommitDraw): Wish {
   };
 }
 
-/** The fields of a commit, as JSON has them. */
+/** The JSON fields of a commit. */
 export function fieldsOf(world: World, wish: Wish): Record<string, string | number | boolean> {
   const { digest, tree } = world.content(wish.bytes, wish.content);
   const fields = {
@@ -46,6 +46,6 @@ export function fieldsOf(world: World, wish: Wish): Record<string, string | numb
   return Object.fromEntries(given);
 }
 
-/** The same as an upload's query. */
+/** The same fields as the query of an upload. */
 export const queryOf = (world: World, wish: Wish): Record<string, string> =>
   Object.fromEntries(Object.entries(fieldsOf(world, wish)).map(([name, value]) => [name, String(value)]));

@@ -15,16 +15,16 @@ export interface Heard {
   readonly json: any;
 }
 
-/** An upload of the history that is half way, and what the model makes of it. */
+/** An upload whose first half was sent, and its state in the model. */
 export interface HalfWay {
   readonly upload: OpenUpload;
   readonly wish: Wish;
-  /** The new shard, or the one that the bytes are compared with. */
+  /** The new shard, or the existing one to compare the bytes with. */
   readonly shard: Shard;
   readonly compares: boolean;
 }
 
-/** A worker, its model, and a clock that both go by; kept over many histories, each of which starts with an empty one. */
+/** A worker, its model, and their common clock. Many histories share them, and each starts with an empty worker. */
 export class World {
   readonly content: (bytes: number, content: number) => Content;
   readonly open: HalfWay[] = [];
@@ -52,7 +52,7 @@ export class World {
     return { status: answer.statusCode, json: answer.body === '' ? null : answer.json() };
   }
 
-  /** Empties worker and model; a worker that an earlier history broke is replaced. */
+  /** Empties worker and model. Replaces a worker that an earlier history broke. */
   async begin(): Promise<void> {
     const broken = this.#worker === undefined || !(await this.#clear().catch(() => false));
     if (broken) await this.restart();
@@ -60,7 +60,7 @@ export class World {
     this.handles.length = 0;
   }
 
-  /** Stops the worker as a signal does, whatever is under way, and starts another. */
+  /** Stops the worker as a signal does, also during commits, and starts another. */
   async restart(): Promise<void> {
     const { open } = this;
     await this.#worker?.stop();
@@ -73,35 +73,35 @@ export class World {
     const owner = { teardown: () => undefined };
     this.#worker = await startWorker(owner, { env, listen: true, monotonicMs: () => this.nowMs });
     const { json } = await this.request({ url: '/v1/devices' });
-    // What the worker itself takes of a device is taken before it starts.
+    // The worker allocates its own device memory before it starts.
     this.#capacities = json.devices.map((device: { free_bytes: number }) => device.free_bytes);
     this.model = new Model(this.#capacities, () => this.nowMs);
   }
 
-  /** Waits until the worker has as many commits on their way in as the history has left open. */
+  /** Waits until the worker receives as many commits as the history has open uploads. */
   async settled(): Promise<void> {
     while (this.worker.residency.commitsInProgress !== this.open.length) await new Promise(setImmediate);
   }
 
-  /** Holds what the worker says of its devices and shards against the model. */
+  /** Compares the worker's devices and shards with the model. */
   async compare(): Promise<void> {
     const { json } = await this.request({ url: '/v1/devices' });
     for (const [device, capacityBytes] of this.#capacities.entries()) {
-      const said = json.devices[device];
+      const view = json.devices[device];
       const used = this.model.usedBytes(device);
       const reserved = this.model.reservedBytes(device);
       assert.ok(used + reserved <= capacityBytes, `device ${device} is oversold in the model`);
       assert.ok(
-        said.total_bytes - said.free_bytes + said.reserved_bytes <= said.total_bytes,
+        view.total_bytes - view.free_bytes + view.reserved_bytes <= view.total_bytes,
         `device ${device} is oversold`,
       );
-      const told = [said.free_bytes, said.reserved_bytes, said.available_bytes];
-      assert.deepEqual(told, [capacityBytes - used, reserved, capacityBytes - used - reserved], `device ${device}`);
+      const reported = [view.free_bytes, view.reserved_bytes, view.available_bytes];
+      assert.deepEqual(reported, [capacityBytes - used, reserved, capacityBytes - used - reserved], `device ${device}`);
     }
     const listed = (await this.request({ url: '/v1/shards' })).json.shards;
-    const told = listed.map((one: Record<string, unknown>) => [one.shard_id, one.state, one.gpu_device]);
+    const ids = listed.map((one: Record<string, unknown>) => [one.shard_id, one.state, one.gpu_device]);
     const known = [...this.model.shards.values()].map((one) => [one.shardId, one.state, one.device]);
-    assert.deepEqual(told, known.sort(), 'the shards that are here');
+    assert.deepEqual(ids, known.sort(), 'the shards');
   }
 
   async end(): Promise<void> {

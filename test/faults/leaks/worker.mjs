@@ -1,4 +1,4 @@
-// Forked by leaks.test.ts: a whole worker on a port of its own, which tells its parent what it holds.
+// Forked by leaks.test.ts: a worker on a free port that reports its resources to its parent.
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import koffi from 'koffi';
@@ -19,7 +19,7 @@ const residency = new Residency({ ...config, ...nativePaths(config), onLost: los
 const app = await buildApp({ residency, config, logger: pino({ level: 'silent' }) });
 await residency.start();
 
-/** What the kernel counts as this process's own: the simulated devices' memory is shared, and counted apart. */
+/** The resources of this process. The memory of the simulated devices is shared memory, and not counted. */
 async function figures() {
   for (let round = 0; round < 3; round++) {
     globalThis.gc();

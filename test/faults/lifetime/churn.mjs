@@ -1,5 +1,5 @@
-// Run by lifetime.test.ts under AddressSanitizer: commits, verifies and releases for so many seconds, while garbage is
-// collected as often as it can be. Whatever native code still reads or writes by then must still be there.
+// Run by lifetime.test.ts under AddressSanitizer: commits, verifies and releases shards for some seconds, and collects
+// garbage as often as possible. AddressSanitizer reports native code that uses freed memory.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -30,7 +30,7 @@ await residency.start();
 const ends = performance.now() + Number(seconds) * 1000;
 let cycles = 0;
 
-/** Frees what nothing refers to any more, and takes the freed memory again at once. */
+/** Collects garbage and reuses the freed memory immediately. */
 let churned = [];
 function churn() {
   globalThis.gc({ type: cycles % 4 === 0 ? 'major' : 'minor' });
@@ -52,7 +52,7 @@ async function client(index) {
     if (turn % 3 === 0) await upload(identity, bytes, {});
     else await residency.commitFile({ ...identity, flatDigest: true }, `${bytes}`);
     if (turn % 7 === 0) await upload(identity, bytes, {});
-    if (!(await residency.verify(identity.shardId)).verified) throw new Error('a shard that nobody touched is damaged');
+    if (!(await residency.verify(identity.shardId)).verified) throw new Error('an untouched shard is damaged');
     await residency.release(identity.shardId);
     cycles++;
   }

@@ -1,15 +1,15 @@
 import { head } from '../../support/raw_http.js';
 import { token } from '../../support/worker.js';
 
-/** One thing a hostile or broken client or proxy may send. */
+/** Bytes that a hostile or broken client or proxy may send. */
 export interface Case {
   readonly name: string;
   readonly text: string;
-  /** What it is answered, in order; where it is absent, nothing but refusals. */
+  /** The expected statuses, in order. If absent, every answer must be a refusal. */
   readonly statuses?: readonly number[];
 }
 
-/** What every case tries to get past us: a request that nobody meant to send. */
+/** The hidden request that every case tries to execute. */
 const hidden = head('DELETE /v1/shards/victim');
 const upload = 'PUT /v1/commit?shard_id=a&model_ref=m&vram_bytes=3';
 const plan = 'POST /v1/plan';
@@ -17,12 +17,12 @@ const chunks = '3\r\nabc\r\n0\r\n\r\n';
 const auth = `Authorization: Bearer ${token}\r\n`;
 const json = 'Content-Type: application/json\r\n';
 
-/** A request of which every line is given; the first lines of it are good. */
+/** A request with these lines after a valid start. */
 const raw = (lines: string, body = '', target = upload) =>
   `${target} HTTP/1.1\r\nHost: test\r\n${auth}${lines}\r\n${body}`;
 
 const refused = (name: string, text: string): Case => ({ name, text: text + hidden });
-/** Its end is plain, and what follows it is a request of its own, which is not sent here. */
+/** A request with an unambiguous end, without the hidden request after it. */
 const refusedAlone = (name: string, text: string): Case => ({ name, text });
 const answered = (name: string, text: string, ...statuses: number[]): Case => ({ name, text, statuses });
 
@@ -136,7 +136,7 @@ const lines: readonly Case[] = [
   refused('a path with a fragment', put(`${method} ${target}#x HTTP/1.1`)),
   refused('a path with an encoded CRLF', put(`${method} ${target.replace('m&', 'm%0d%0aX:%20y&')} HTTP/1.1`)),
   refused('a method in small letters', put(`put ${target} HTTP/1.1`)),
-  refused('a method that nobody knows', put(`GRAB ${target} HTTP/1.1`)),
+  refused('an unknown method', put(`GRAB ${target} HTTP/1.1`)),
   refused('the preface of HTTP/2', `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n`),
   refused('a TLS hello', '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03'),
 ];
