@@ -1,5 +1,5 @@
 import { ConfigError } from './config_error.js';
-import { readSealSecret, readTokens, type SecretFiles, type Tokens, tokenFile, wipe } from './secrets.js';
+import { readSealSecret, readTokens, type SecretFiles, type TokenSecrets, tokenFile, wipe } from './secrets.js';
 import { type Setting, type SettingValues, settings, type ValueOf } from './settings.js';
 import { readTls, type TlsFiles } from './tls_files.js';
 
@@ -9,7 +9,7 @@ type Plain = Omit<
 >;
 
 /** Every setting of the worker, validated, with the secrets that its files hold. */
-export interface Config extends Plain, SecretFiles, Tokens {
+export interface Config extends Plain, SecretFiles, TokenSecrets {
   readonly simulate: boolean;
   readonly bindHost: string;
   readonly bindPort: number;

@@ -12,14 +12,15 @@ export interface SecretFiles {
   readonly sealAlgorithm: SealAlgorithm;
 }
 
-export interface Tokens {
+/** The bytes of the tokens. */
+export interface TokenSecrets {
   readonly apiToken: Buffer;
   /** A second, read-only token. */
   readonly readToken: Buffer | undefined;
 }
 
 /** Reads both tokens from their files. @throws ConfigError */
-export function readTokens({ apiTokenFile, readTokenFile }: SecretFiles): Tokens {
+export function readTokens({ apiTokenFile, readTokenFile }: SecretFiles): TokenSecrets {
   const apiToken = readToken('WORKER_API_TOKEN_FILE', apiTokenFile);
   const readOnly = readTokenFile === undefined ? undefined : readToken('WORKER_READ_TOKEN_FILE', readTokenFile);
   if (readOnly?.equals(apiToken))
