@@ -63,7 +63,7 @@ t.test('it refuses to start without a GPU, with an invalid setting, and with inv
   const gpu = { ...token, WORKER_CUDA_DRIVER: 'libcuda-absent.so.1', WORKER_CUDA_KERNELS: join(directory, 'kernels') };
   const cases = [
     [['serve'], gpu, 69, /no usable GPU.*--simulate/],
-    [['serve', '--simulate'], { ...token, WORKER_GPU_DEVICES: '7' }, 69, /no GPU device 7/],
+    [['serve', '--simulate'], { ...token, WORKER_GPU_DEVICES: '7' }, 69, /GPU device 7 does not exist/],
     [['serve', '--simulate'], { WORKER_TYPO: '1' }, 78, /^vram-worker: unknown setting WORKER_TYPO\n$/],
     [['serve', '--simulate'], { ...anyPort, CUDA_SIM_DEVICES: 'many' }, 69, /CUDA_SIM_DEVICES/],
     [['serve'], {}, 78, /WORKER_API_TOKEN_FILE/],

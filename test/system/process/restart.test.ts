@@ -65,7 +65,7 @@ for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
       t.match((await ask(second, '/v1/handles/verify', { handle })).body, { valid: false, reason: 'stale_boot' });
       const current = body.handles[0]?.handle;
       t.match((await ask(second, '/v1/handles/verify', { handle: current })).body, { valid: true });
-      t.match(second.output(), /a shard is lost.*\n(.*\n)*.*a shard is lost/, 'the log reports both');
+      t.match(second.output(), /"shard lost".*\n(.*\n)*.*"shard lost"/, 'the log reports both');
       t.match(readFileSync(join(directory, 'audit.log'), 'utf8'), /"ShardLost".*"u"/);
     },
   );
