@@ -6,9 +6,9 @@ import { buildApp } from '../dist/http/app.js';
 
 const file = new URL('openapi.json', import.meta.url);
 
-// Registering routes does not call the service, so an empty object suffices.
+// The plugins only register an observer of the service, and call it on requests.
 const app = await buildApp({
-  residency: {},
+  residency: { observe: () => undefined },
   config: { requestsPerSecond: 1, headersTimeoutSeconds: 1, readyPublic: false, apiToken: Buffer.alloc(32) },
   logger: pino({ level: 'silent' }),
 });
