@@ -2,7 +2,7 @@ import t from 'tap';
 import { get } from '../support/requests.js';
 import { startWorker } from '../support/worker.js';
 
-t.test('a path that exists has other methods, and paths end where they end', async (t) => {
+t.test('other methods, a trailing slash and upper case are not found', async (t) => {
   const worker = await startWorker(t);
   for (const [method, url] of [
     ['PUT', '/v1/plan'],
@@ -16,7 +16,7 @@ t.test('a path that exists has other methods, and paths end where they end', asy
   }
 });
 
-t.test('every GET has its HEAD', async (t) => {
+t.test('a GET route answers HEAD', async (t) => {
   const worker = await startWorker(t);
   const whole = await get(worker, '/v1/devices');
   const head = await worker.inject({ method: 'HEAD', url: '/v1/devices' });

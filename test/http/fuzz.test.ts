@@ -41,7 +41,7 @@ const body = fc.dictionary(
   value,
 );
 
-t.test('no JSON makes the worker fail: every answer is a good one or a problem of the client', async (t) => {
+t.test('no JSON body causes a server error', async (t) => {
   const { inject } = await startWorker(t, { env: { WORKER_REQUESTS_PER_SECOND: '1000000' } });
   const urls = fc.constantFrom(
     '/v1/plan',
@@ -63,7 +63,7 @@ t.test('no JSON makes the worker fail: every answer is a good one or a problem o
   );
 });
 
-t.test('no query does either', async (t) => {
+t.test('no query causes a server error', async (t) => {
   const { inject } = await startWorker(t, { env: { WORKER_REQUESTS_PER_SECOND: '1000000' } });
   const names = fc.constantFrom(
     'model_ref',

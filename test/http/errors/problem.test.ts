@@ -29,7 +29,7 @@ const contract: Record<ErrorCode, readonly [status: number, retriable: boolean]>
   AUDIT_UNAVAILABLE: [503, true],
 };
 
-t.test('every code has the status and the advice of the contract', async (t) => {
+t.test('every code has its status and its retriable flag', async (t) => {
   t.same(Object.keys(problemTypes).sort(), [...errorCodes].sort());
   for (const code of errorCodes) {
     const problem = problemOf(new WorkerError(code, 'why'), '6f1c2d3e-4a5b-4c6d-8e7f-901234567890');
@@ -39,19 +39,19 @@ t.test('every code has the status and the advice of the contract', async (t) => 
   }
 });
 
-t.test('a problem says when to come back, and what there is', async (t) => {
+t.test('a problem has the retry delay and the sizes of its error', async (t) => {
   const busy = problemOf(new WorkerError('TOO_MANY_COMMITS', 'full', { retryAfterMs: 1500.5 }));
   t.equal(busy.retry_after_ms, 1501);
-  t.equal(problemHeaders(busy)['retry-after'], '2', 'whole seconds, upwards');
+  t.equal(problemHeaders(busy)['retry-after'], '2', 'rounded up to seconds');
   const full = problemOf(new WorkerError('VRAM_OOM', 'full', { sizes: { neededBytes: 2, availableBytes: 1 } }));
   t.match(full, { needed_bytes: 2, available_bytes: 1 });
   const lost = problemOf(new WorkerError('CUDA_ERROR', 'lost', { retriable: true, retryAfterMs: 7 }));
-  t.match(lost, { retriable: true, retry_after_ms: 7 }, 'the error itself may know better');
+  t.match(lost, { retriable: true, retry_after_ms: 7 }, 'the error overrides the defaults of its code');
   const hopeless = problemOf(new WorkerError('DRAINING', 'gone', { retriable: false }));
   t.equal(hopeless.retry_after_ms, undefined);
 });
 
-t.test('each status brings its headers', async (t) => {
+t.test('each status has its headers', async (t) => {
   const headersOf = (code: ErrorCode) => problemHeaders(problemOf(new WorkerError(code, 'why')));
   t.match(headersOf('AUTH_FAILED'), { 'www-authenticate': /^Bearer/ });
   for (const code of errorCodes) {

@@ -8,7 +8,7 @@ import { rateLimits } from '../../../src/http/plugins/limits.js';
 import { Tokens } from '../../../src/http/plugins/tokens.js';
 import { startWorker, token } from '../../support/worker.js';
 
-t.test('everything under /v1 wants the token, also what is not there', async (t) => {
+t.test('every path under /v1 needs the token, even one that does not exist', async (t) => {
   const { app } = await startWorker(t);
   for (const [method, url] of [
     ['POST', '/v1/plan'],
@@ -29,7 +29,7 @@ t.test('everything under /v1 wants the token, also what is not there', async (t)
   }
 });
 
-t.test('what is open is open, and nothing else', async (t) => {
+t.test('only the public routes need no token', async (t) => {
   const { app } = await startWorker(t);
   for (const url of ['/livez', '/readyz', '/metrics', '/docs', '/docs/static/swagger-ui.css', '/openapi.json']) {
     t.equal((await app.inject(url)).statusCode, 200, url);
@@ -37,16 +37,16 @@ t.test('what is open is open, and nothing else', async (t) => {
   t.equal((await app.inject('/nowhere')).json().code, 'NOT_FOUND');
 });
 
-t.test('ready can be made public; the rest stays closed', async (t) => {
+t.test('ready can be made public, other routes cannot', async (t) => {
   const { app } = await startWorker(t, { env: { WORKER_READY_PUBLIC: 'on' } });
   t.equal((await app.inject('/v1/ready')).statusCode, 503);
-  t.equal((await app.inject('/v1/ready?max_age_seconds=1')).statusCode, 401, 'verifying is work, and not for all');
+  t.equal((await app.inject('/v1/ready?max_age_seconds=1')).statusCode, 401, 'a verification needs a token');
   const authorization = `Bearer ${token}`;
   t.equal((await app.inject({ url: '/v1/ready?max_age_seconds=1', headers: { authorization } })).statusCode, 503);
   t.equal((await app.inject('/v1/devices')).statusCode, 401);
 });
 
-t.test('the scheme is read as the RFC has it, the token byte for byte', async (t) => {
+t.test('the scheme is case-insensitive, the token must match exactly', async (t) => {
   const { app } = await startWorker(t);
   const statusOf = async (authorization: string) =>
     (await app.inject({ url: '/v1/devices', headers: { authorization } })).statusCode;
@@ -63,7 +63,7 @@ t.test('the scheme is read as the RFC has it, the token byte for byte', async (t
   }
 });
 
-/** The plugin alone, with a second role that the worker does not give out yet. */
+/** The plugin alone, with a token of each role. */
 async function withReader(failures: string[]) {
   const app = fastify();
   await app.register(errorHandler);
@@ -82,7 +82,7 @@ async function withReader(failures: string[]) {
   return { app, call };
 }
 
-t.test('a reader may look and change nothing', async (t) => {
+t.test('a reader can read and cannot change anything', async (t) => {
   const { app, call } = await withReader([]);
   t.teardown(() => app.close());
   t.equal((await call('reader-token', { url: '/look' })).statusCode, 200);
@@ -91,7 +91,7 @@ t.test('a reader may look and change nothing', async (t) => {
   t.equal((await call('operator-token', { method: 'POST', url: '/change' })).statusCode, 200);
 });
 
-t.test('failures are told with a fingerprint, and more than ten a second of one address are too many', async (t) => {
+t.test('failures are reported with a fingerprint and limited to ten per second and address', async (t) => {
   const failures: string[] = [];
   const { app, call } = await withReader(failures);
   t.teardown(() => app.close());
@@ -103,7 +103,7 @@ t.test('failures are told with a fingerprint, and more than ten a second of one 
   t.equal(codes.filter((code) => code === 'RATE_LIMITED').length, 5);
   t.match(answers.at(-1)?.headers, { 'retry-after': '1' });
   t.equal(new Set(failures).size, 1, 'one token has one fingerprint');
-  t.equal(failures.length, 15, 'what is too many is told too: the audit log counts them');
+  t.equal(failures.length, 15, 'failures beyond the limit are reported too, for the audit log');
   t.match(failures[0], /^[0-9a-f]{16} 10\.1\.1\.1$/);
   t.notMatch(failures.join(), /guess/);
   t.equal((await call(undefined, { url: '/look', remoteAddress: '10.2.2.2' })).json().code, 'AUTH_FAILED');
@@ -111,7 +111,7 @@ t.test('failures are told with a fingerprint, and more than ten a second of one 
   t.equal((await call('reader-token', { url: '/look', remoteAddress: '10.1.1.1' })).statusCode, 200);
 });
 
-t.test('a token for pollers may look, and change nothing', async (t) => {
+t.test('the read-only token can read and cannot change anything', async (t) => {
   const reader = 'reader-token-0123456789abcdef0123456789';
   const file = join(t.testdir({}), 'reader');
   writeFileSync(file, reader, { mode: 0o600 });
@@ -121,7 +121,7 @@ t.test('a token for pollers may look, and change nothing', async (t) => {
   const plan = { model_ref: 'm', model_bytes: 5, shard_layout: 'single' };
   t.equal((await ask({ method: 'POST', url: '/v1/plan', payload: plan })).statusCode, 200);
   for (const url of ['/v1/devices', '/v1/shards']) t.equal((await ask({ url })).statusCode, 200, url);
-  t.equal((await ask({ url: '/v1/ready' })).statusCode, 503, 'it is told that nothing is here');
+  t.equal((await ask({ url: '/v1/ready' })).statusCode, 503, 'the worker has no shards');
   const refused: readonly InjectOptions[] = [
     { method: 'POST', url: '/v1/plan', payload: { ...plan, reserve: true } },
     { method: 'PUT', url: '/v1/commit?shard_id=a&model_ref=m', payload: 'x' },
@@ -140,7 +140,7 @@ t.test('a token for pollers may look, and change nothing', async (t) => {
     t.match((await ask(options)).json(), { status: 403, code: 'FORBIDDEN' }, `${options.method} ${options.url}`);
   }
 
-  // Whatever else the document names, also what is added to it, is closed to this token.
+  // Every other operation in the document refuses this token, including future ones.
   const gets = ['GET /v1/ready', 'GET /v1/devices', 'GET /v1/shards', 'GET /v1/shards/{shard_id}'];
   const looking = ['POST /v1/plan', ...gets];
   const { paths } = (await app.inject('/openapi.json')).json();

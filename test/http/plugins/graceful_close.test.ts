@@ -3,7 +3,7 @@ import { closeGracefully } from '../../../src/http/plugins/graceful_close.js';
 import { head, RawClient } from '../../support/raw_http.js';
 import { startWorker } from '../../support/worker.js';
 
-t.test('a draining worker sends its clients away, and livez still answers', async (t) => {
+t.test('a draining worker closes connections after the response, and livez is still 200', async (t) => {
   const { url, residency } = await startWorker(t, { listen: true });
   residency.drain();
   for (const [path, status] of [
@@ -17,7 +17,7 @@ t.test('a draining worker sends its clients away, and livez still answers', asyn
   }
 });
 
-t.test('closing lets what runs finish, and ends what is idle', async (t) => {
+t.test('closing ends idle connections and waits for running requests', async (t) => {
   const { app, url } = await startWorker(t, { listen: true });
   const idle = new RawClient(url).send(head('GET /livez'));
   await idle.until(/"ok"\}/);
@@ -31,7 +31,7 @@ t.test('closing lets what runs finish, and ends what is idle', async (t) => {
   await closed;
 });
 
-t.test('at the deadline what is left is cut', async (t) => {
+t.test('at the deadline open connections are closed', async (t) => {
   const { app, url } = await startWorker(t, { listen: true });
   const stuck = new RawClient(url).send(head('PUT /v1/commit?shard_id=a&model_ref=m', { 'Content-Length': 3 }));
   stuck.send('a');

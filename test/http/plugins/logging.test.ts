@@ -4,7 +4,7 @@ import { startWorker, token } from '../../support/worker.js';
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 
-t.test('every answer has its ids, and every log line of its request has them too', async (t) => {
+t.test('a response and the log lines of its request have the same ids', async (t) => {
   const lines: string[] = [];
   const { inject } = await startWorker(t, { log: (line) => lines.push(line) });
   const answer = await inject({
@@ -21,7 +21,7 @@ t.test('every answer has its ids, and every log line of its request has them too
   });
 });
 
-t.test('a correlation id that is not plain is not repeated', async (t) => {
+t.test('an invalid correlation id is replaced', async (t) => {
   const { inject } = await startWorker(t);
   for (const id of ['', 'a b', 'x'.repeat(129), 'a,b', 'é']) {
     const { headers } = await inject({ url: '/livez', headers: { 'x-correlation-id': id } });
@@ -29,13 +29,13 @@ t.test('a correlation id that is not plain is not repeated', async (t) => {
   }
 });
 
-t.test('problems name their request', async (t) => {
+t.test('the instance of a problem is the request id', async (t) => {
   const { inject } = await startWorker(t);
-  const answer = await inject({ url: '/v1/shards/nobody' });
+  const answer = await inject({ url: '/v1/shards/absent' });
   t.equal(answer.json().instance, `urn:uuid:${answer.headers['x-request-id']}`);
 });
 
-t.test('no log line holds a header, a query, a body or a token', async (t) => {
+t.test('no log line has a header, a query, a body or a token', async (t) => {
   const lines: string[] = [];
   const { inject, app } = await startWorker(t, { log: (line) => lines.push(line) });
   const secret = 'never-in-a-log';
@@ -49,7 +49,7 @@ t.test('no log line holds a header, a query, a body or a token', async (t) => {
   t.notMatch(lines.join(''), token);
 });
 
-t.test('a field that is not named in the list is not logged, whoever logs it', async (t) => {
+t.test('a field outside the list is not logged', async (t) => {
   const lines: string[] = [];
   const logger = createLogger('trace', { write: (line: string) => void lines.push(line) });
   const child = logger.child({ request_id: 'r' });

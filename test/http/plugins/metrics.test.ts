@@ -5,7 +5,7 @@ import { startWorker, type TestWorker } from '../../support/worker.js';
 
 const figures = async (worker: TestWorker): Promise<string> => (await get(worker, '/metrics')).body;
 
-/** The value of the one sample with this name and these labels. */
+/** The value of the sample with this name and these labels. */
 function sample(text: string, name: string): number {
   const line = text.split('\n').find((candidate) => candidate.startsWith(`${name} `));
   return line === undefined ? Number.NaN : Number(line.slice(name.length + 1));
@@ -31,7 +31,7 @@ t.test('commits, verifications and memory are counted', async (t) => {
     t.equal(
       bytes.reduce((sum, value) => sum + value, 0),
       64 * 2 ** 20,
-      'the states of a device add up to it',
+      'the states add up to the memory of the device',
     );
   }
   await remove(worker, '/v1/shards/a');
@@ -40,7 +40,7 @@ t.test('commits, verifications and memory are counted', async (t) => {
 
 t.test('failures are counted by operation and code, requests by route', async (t) => {
   const worker = await startWorker(t);
-  await get(worker, '/v1/shards/nobody');
+  await get(worker, '/v1/shards/absent');
   await upload(worker, 'a', patternBytes(10), { expected_digest: '0'.repeat(64) });
   await get(worker, '/v1/some/secret/path');
   const text = await figures(worker);
@@ -48,14 +48,14 @@ t.test('failures are counted by operation and code, requests by route', async (t
   t.equal(sample(text, 'vram_failures_total{operation="uploadShard",code="DIGEST_MISMATCH"}'), 1);
   const route = 'method="GET",route="/v1/shards/:shard_id",status="404"';
   t.equal(sample(text, `vram_http_request_duration_seconds_count{${route}}`), 1);
-  t.notMatch(text, /nobody|secret/, 'no label grows with what clients send');
-  t.match(text, /^(?:(?:# (?:HELP|TYPE) )?vram_.*\n|\n)+$/, 'everything has the prefix');
+  t.notMatch(text, /absent|secret/, 'no label has a value from a client');
+  t.match(text, /^(?:(?:# (?:HELP|TYPE) )?vram_.*\n|\n)+$/, 'every metric has the prefix');
 });
 
-t.test('two workers of one process count apart', async (t) => {
+t.test('two workers in one process have separate counts', async (t) => {
   const first = await startWorker(t);
   const second = await startWorker(t);
-  await get(first, '/v1/shards/nobody');
+  await get(first, '/v1/shards/absent');
   t.match(await figures(first), 'getShard');
   t.notMatch(await figures(second), 'getShard');
 });

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { startWorker } from '../../support/worker.js';
 
-t.test('answers carry what browsers ask for, and nothing that breaks plain http', async (t) => {
+t.test('responses have security headers, and none that breaks plain HTTP', async (t) => {
   const { inject } = await startWorker(t);
   for (const url of ['/docs', '/v1/devices', '/v1/nowhere']) {
     const { headers } = await inject({ url });
@@ -12,9 +12,9 @@ t.test('answers carry what browsers ask for, and nothing that breaks plain http'
   }
 });
 
-t.test('nothing under /v1 is stored', async (t) => {
+t.test('no response under /v1 is cached', async (t) => {
   const { inject } = await startWorker(t);
-  for (const url of ['/v1/devices', '/v1/nowhere', '/v1/shards/nobody', '/v1/ready']) {
+  for (const url of ['/v1/devices', '/v1/nowhere', '/v1/shards/absent', '/v1/ready']) {
     t.equal((await inject({ url })).headers['cache-control'], 'no-store', url);
   }
 });

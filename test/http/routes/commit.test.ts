@@ -7,7 +7,7 @@ import { startWorker } from '../../support/worker.js';
 
 const bytes = patternBytes(9000);
 
-t.test('a JSON commit reads the file that it names', async (t) => {
+t.test('a JSON commit reads its file', async (t) => {
   const directory = t.testdir({});
   writeFileSync(join(directory, 'model.gguf'), bytes);
   const worker = await startWorker(t, { env: { WORKER_MODEL_DIR: directory } });
@@ -31,7 +31,7 @@ t.test('a JSON commit reads the file that it names', async (t) => {
   t.equal(again.json().handle, created.json().handle);
 });
 
-t.test('a JSON commit with a field that is wrong is refused', async (t) => {
+t.test('a JSON commit with an invalid field is refused', async (t) => {
   const worker = await startWorker(t);
   const good = { shard_id: 'a', model_ref: 'm', source: { type: 'file', path: 'model.gguf' } };
   for (const wrong of [
@@ -53,10 +53,10 @@ t.test('a JSON commit with a field that is wrong is refused', async (t) => {
     t.equal((await post(worker, '/v1/commit', wrong)).json().code, 'INVALID_PARAMS', JSON.stringify(wrong));
   }
   const withQuery = await post(worker, '/v1/commit?shard_id=b', good);
-  t.equal(withQuery.json().code, 'INVALID_PARAMS', 'JSON says all in its body');
+  t.equal(withQuery.json().code, 'INVALID_PARAMS', 'a JSON commit takes no query');
 });
 
-t.test('only POST takes JSON', async (t) => {
+t.test('JSON is refused for PUT', async (t) => {
   const { inject } = await startWorker(t);
   const answer = await inject({ method: 'PUT', url: '/v1/commit', payload: { shard_id: 'a' } });
   t.equal(answer.json().code, 'UNSUPPORTED_MEDIA_TYPE');

@@ -4,7 +4,7 @@ import { startWorker } from '../../support/worker.js';
 
 const model = { model_ref: 'm', model_bytes: 3_000_001, shard_layout: 'single' };
 
-t.test('a plan says where each shard would lie', async (t) => {
+t.test('a plan has the GPU of each shard', async (t) => {
   const worker = await startWorker(t);
   const single = await post(worker, '/v1/plan', model);
   t.equal(single.statusCode, 200);
@@ -30,7 +30,7 @@ t.test('a plan says where each shard would lie', async (t) => {
   t.match((await post(worker, '/v1/plan', named)).json().shard_plan, [{ vram_bytes: 5 }, { vram_bytes: 7 }]);
 });
 
-t.test('what does not fit is a 200 that says by how much', async (t) => {
+t.test('a model that does not fit is a 200 with the sizes', async (t) => {
   const worker = await startWorker(t);
   const answer = await post(worker, '/v1/plan', { ...model, model_bytes: 2 ** 30, reserve: true });
   t.equal(answer.statusCode, 200);
@@ -42,7 +42,7 @@ t.test('what does not fit is a 200 that says by how much', async (t) => {
   });
 });
 
-t.test('fields that do not go together are refused', async (t) => {
+t.test('conflicting or invalid fields are refused', async (t) => {
   const worker = await startWorker(t);
   const parallel = { model_ref: 'm', shard_layout: 'tensor_parallel' };
   for (const wrong of [
@@ -75,14 +75,14 @@ t.test('fields that do not go together are refused', async (t) => {
   }
 });
 
-t.test('a model beyond the limit does not fit either', async (t) => {
+t.test('a model above the size limit is not feasible', async (t) => {
   const worker = await startWorker(t, { env: { WORKER_MAX_MODEL_BYTES: '1000' } });
   const answer = await post(worker, '/v1/plan', { ...model, model_bytes: 1001 });
   t.equal(answer.statusCode, 200);
   t.match(answer.json(), { feasible: false, reason: { code: 'MODEL_TOO_LARGE' } });
 });
 
-t.test('no size is more than JSON says exactly, whatever rounding adds', async (t) => {
+t.test('sizes are capped at 2^53 - 1 after rounding', async (t) => {
   const largest = Number.MAX_SAFE_INTEGER;
   const worker = await startWorker(t, { env: { WORKER_MAX_MODEL_BYTES: String(largest) } });
   const plan = (await post(worker, '/v1/plan', { ...model, model_bytes: largest })).json();
@@ -93,7 +93,7 @@ t.test('no size is more than JSON says exactly, whatever rounding adds', async (
   t.match(commit.json(), { code: 'VRAM_OOM', needed_bytes: largest });
 });
 
-t.test('a reservation is renewed and given back by its id', async (t) => {
+t.test('a reservation is renewed and canceled by its id', async (t) => {
   const worker = await startWorker(t);
   const { reservation } = (await post(worker, '/v1/plan', { ...model, reserve: true, ttl_seconds: 10 })).json();
   const path = `/v1/reservations/${reservation.reservation_id}`;
@@ -101,7 +101,7 @@ t.test('a reservation is renewed and given back by its id', async (t) => {
   t.equal(renewed.statusCode, 200);
   t.equal(renewed.json().reservation_id, reservation.reservation_id);
   t.ok(renewed.json().expires_at > reservation.expires_at);
-  t.equal((await post(worker, `${path}/renew`)).statusCode, 200, 'without a body: the default');
+  t.equal((await post(worker, `${path}/renew`)).statusCode, 200, 'without a body');
   t.equal((await post(worker, `${path}/renew`, { ttl_seconds: 3601 })).json().code, 'INVALID_PARAMS');
   const dropped = await remove(worker, path);
   t.equal(dropped.statusCode, 204);

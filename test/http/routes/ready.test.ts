@@ -5,7 +5,7 @@ import { startWorker } from '../../support/worker.js';
 
 const seal = { model_ref: 'm' };
 
-t.test('ready changes its status with its answer, and never its shape', async (t) => {
+t.test('ready has the same fields with 200 and 503', async (t) => {
   const worker = await startWorker(t);
   const before = await get(worker, '/v1/ready');
   t.equal(before.statusCode, 503);
@@ -24,7 +24,7 @@ t.test('ready changes its status with its answer, and never its shape', async (t
   });
 });
 
-t.test('the query narrows it', async (t) => {
+t.test('the query filters ready', async (t) => {
   const worker = await startWorker(t);
   await upload(worker, 'a', patternBytes(10), seal);
   t.same((await get(worker, '/v1/ready?handles=false')).json().handles, []);
@@ -45,7 +45,7 @@ t.test('the query narrows it', async (t) => {
   }
 });
 
-t.test('an answer that has not changed is not sent again', async (t) => {
+t.test('an unchanged response is a 304', async (t) => {
   const worker = await startWorker(t);
   await upload(worker, 'a', patternBytes(10), seal);
   const { headers } = await get(worker, '/v1/ready');
@@ -60,14 +60,14 @@ t.test('an answer that has not changed is not sent again', async (t) => {
     t.equal(answer.headers.etag, etag);
   }
   t.equal((await ask('"x"')).statusCode, 200);
-  t.equal((await ask(etag, '/v1/ready?handles=false')).statusCode, 200, 'another query, another tag');
+  t.equal((await ask(etag, '/v1/ready?handles=false')).statusCode, 200, 'each query has its own tag');
   await upload(worker, 'b', patternBytes(11), seal);
   const changed = await ask(etag);
   t.equal(changed.statusCode, 200);
   t.not(changed.headers.etag, etag);
 });
 
-t.test('neither a no nor an attestation has a tag', async (t) => {
+t.test('a 503 and an attestation have no tag', async (t) => {
   const worker = await startWorker(t);
   t.equal((await get(worker, '/v1/ready')).headers.etag, undefined);
   await upload(worker, 'a', patternBytes(10), seal);
@@ -78,7 +78,7 @@ t.test('neither a no nor an attestation has a tag', async (t) => {
   t.equal(starred.statusCode, 200);
 });
 
-t.test('a verification shows at once', async (t) => {
+t.test('ready shows a new verification at once', async (t) => {
   const worker = await startWorker(t);
   await upload(worker, 'a', patternBytes(10), seal);
   const seen = async () => (await get(worker, '/v1/ready')).json().handles[0].shard.last_verified_at;

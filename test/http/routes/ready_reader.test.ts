@@ -6,7 +6,7 @@ import { startWorker } from '../../support/worker.js';
 
 const reader = 'reader-token-0123456789abcdef0123456789';
 
-t.test('the read-only token has old shards verified once a minute, and is told what is known in between', async (t) => {
+t.test('the read-only token can start a verification of old shards once a minute', async (t) => {
   const worker = await startWorker(t, { env: { WORKER_READ_TOKEN_FILE: secretFile(t, reader) } });
   const verified: string[] = [];
   worker.residency.observe({
@@ -26,10 +26,10 @@ t.test('the read-only token has old shards verified once a minute, and is told w
   await upload(worker, 'b', patternBytes(20), { model_ref: 'other' });
 
   await ask(reader, 'max_age_seconds=5&model_ref=model');
-  t.equal(verified.length, 0, 'nothing is old, and nothing is counted');
+  t.equal(verified.length, 0, 'no shard is old, and the request does not count');
   laterMs = 10_000;
   t.match(await ask(reader), { ready: true });
-  t.equal(verified.length, 2, 'one round verifies all that is old');
+  t.equal(verified.length, 2, 'one round verifies every old shard');
   laterMs = 20_000;
   const [known, again] = [await ask(reader), await ask(reader, 'max_age_seconds=5&model_ref=other')];
   t.match(
@@ -43,11 +43,11 @@ t.test('the read-only token has old shards verified once a minute, and is told w
   t.match(known.handles[0].shard, { last_verified_at: String });
   t.equal(verified.length, 2);
   await ask(worker.token);
-  t.equal(verified.length, 4, 'the operator is not held back');
+  t.equal(verified.length, 4, 'the operator is not limited');
   laterMs = 69_000;
   await ask(reader);
   t.equal(verified.length, 4);
   laterMs = 71_000;
   await Promise.all([ask(reader), ask(reader), ask(reader)]);
-  t.equal(verified.length, 6, 'a minute later: one round, whoever joins it');
+  t.equal(verified.length, 6, 'a minute later concurrent requests share one round');
 });

@@ -7,12 +7,13 @@ import { startWorker } from '../../support/worker.js';
 const query = { shard_id: 'a', model_ref: 'm' };
 const put = { method: 'PUT', url: '/v1/commit', payload: 'abc' } as const;
 
-t.test('refusals come in the order of the contract: each request has all faults from its line down', async (t) => {
+t.test('errors have the order of the contract', async (t) => {
   const worker = await startWorker(t, {
     env: { WORKER_MAX_MODEL_BYTES: '1000000000', WORKER_REQUESTS_PER_SECOND: '1000' },
   });
   await upload(worker, 'here', patternBytes(3));
   const tooLarge = { 'content-length': '1000000001' };
+  // Each request has the fault of its own line and those of the lines below.
   const rows: readonly (readonly [code: string, request: InjectOptions])[] = [
     [
       'AUTH_FAILED',
@@ -30,9 +31,9 @@ t.test('refusals come in the order of the contract: each request has all faults 
       'UNSUPPORTED_MEDIA_TYPE',
       { ...put, query: { typo: '1' }, headers: { 'content-type': 'text/plain', ...tooLarge } },
     ],
-    ['INVALID_PARAMS', { ...put, query: { ...query, typo: '1', reservation_id: 'nobody' }, headers: tooLarge }],
-    ['LENGTH_REQUIRED', { ...put, payload: '', query: { ...query, reservation_id: 'nobody' } }],
-    ['NOT_FOUND', { ...put, query: { ...query, shard_id: 'here', reservation_id: 'nobody' }, headers: tooLarge }],
+    ['INVALID_PARAMS', { ...put, query: { ...query, typo: '1', reservation_id: 'absent' }, headers: tooLarge }],
+    ['LENGTH_REQUIRED', { ...put, payload: '', query: { ...query, reservation_id: 'absent' } }],
+    ['NOT_FOUND', { ...put, query: { ...query, shard_id: 'here', reservation_id: 'absent' }, headers: tooLarge }],
     ['MODEL_TOO_LARGE', { ...put, query: { ...query, shard_id: 'here' }, headers: tooLarge }],
     ['SHARD_CONFLICT', { ...put, query: { ...query, shard_id: 'here' }, headers: { 'content-length': '900000000' } }],
     ['VRAM_OOM', { ...put, query, headers: { 'content-length': '900000000' } }],
@@ -44,7 +45,7 @@ t.test('refusals come in the order of the contract: each request has all faults 
   }
 });
 
-t.test('what is wrong with a request is said before how many there were', async (t) => {
+t.test('an invalid request is refused before the rate limit applies', async (t) => {
   const { inject } = await startWorker(t, { env: { WORKER_REQUESTS_PER_SECOND: '1' } });
   const codes = async (requests: InjectOptions[]) =>
     Promise.all(requests.map(async (request) => (await inject(request)).json().code));
@@ -59,7 +60,7 @@ t.test('what is wrong with a request is said before how many there were', async 
       { ...put, query: { ...query, shard_index: '1' } },
       { url: '/v1/shards?limit=0' },
       { url: '/v1/ready?max_age_seconds=0' },
-      { url: '/v1/shards/nobody' },
+      { url: '/v1/shards/absent' },
     ]),
     [
       undefined,

@@ -4,7 +4,7 @@ import { patternBytes } from '../../support/bytes.js';
 import { get, post, remove, upload } from '../../support/requests.js';
 import { startWorker } from '../../support/worker.js';
 
-t.test('shards are listed in pages, and by what they are', async (t) => {
+t.test('shards are listed in pages and filtered', async (t) => {
   const worker = await startWorker(t);
   for (const [index, id] of ['a', 'b', 'c', 'd', 'e'].entries()) {
     await upload(worker, id, patternBytes(10 + index), { model_ref: index < 3 ? 'm' : 'n' });
@@ -35,12 +35,12 @@ t.test('shards are listed in pages, and by what they are', async (t) => {
   }
 });
 
-t.test('a shard is looked at, verified and released by its id', async (t) => {
+t.test('a shard is returned, verified and released by its id', async (t) => {
   const worker = await startWorker(t);
   const committed = await upload(worker, 'a', patternBytes(10));
   const { corrupt_ranges, ...shard } = (await get(worker, '/v1/shards/a')).json();
   t.same(shard, committed.json().shard);
-  t.equal(corrupt_ranges, undefined, 'only a corrupt shard has them');
+  t.equal(corrupt_ranges, undefined, 'only a corrupt shard has ranges');
   for (const body of [undefined, {}]) {
     const verified = await post(worker, '/v1/shards/a/verify', body);
     t.match(verified.json(), {
@@ -67,7 +67,7 @@ t.test('a shard is looked at, verified and released by its id', async (t) => {
   }
 });
 
-t.test('an id is 1 to 256 letters, digits and hyphens, wherever it stands', async (t) => {
+t.test('a shard id is 1 to 256 letters, digits and hyphens in path, query and body', async (t) => {
   const worker = await startWorker(t, { env: { WORKER_REQUESTS_PER_SECOND: '1000000' } });
   const good = fc.stringMatching(/^[A-Za-z0-9-]{1,256}$/);
   const evil = fc.constantFrom('..', '../..', 'a/b', 'a\\b', 'a\0', '\n', 'a b', 'ä', 'a.b', 'x'.repeat(257), '%', '/');
@@ -75,9 +75,9 @@ t.test('an id is 1 to 256 letters, digits and hyphens, wherever it stands', asyn
   await fc.assert(
     fc.asyncProperty(ids, async (id) => {
       const allowed = /^[A-Za-z0-9-]{1,256}$/.test(id);
-      // Dots as a path segment are folded away by the client that sends them.
+      // The client removes a path segment of dots.
       const path = await get(worker, `/v1/shards/${/^\.+$/.test(id) ? '%20' : encodeURIComponent(id)}`);
-      const query = await upload(worker, id, Buffer.alloc(1), { reservation_id: 'nobody' });
+      const query = await upload(worker, id, Buffer.alloc(1), { reservation_id: 'absent' });
       const body = await post(worker, '/v1/commit', {
         shard_id: id,
         model_ref: 'm',

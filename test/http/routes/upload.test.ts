@@ -10,7 +10,7 @@ const bytes = patternBytes(100_000);
 const query = { shard_id: 'llama-0', model_ref: 'hf:org/name@rev' };
 const base64 = createHash('sha256').update(bytes).digest('base64');
 
-t.test('PUT without a type is what curl -T sends; POST says that it sends bytes', async (t) => {
+t.test('PUT needs no content type, POST needs application/octet-stream', async (t) => {
   const { inject } = await startWorker(t);
   const put = await inject({ method: 'PUT', url: '/v1/commit', query, payload: bytes });
   t.equal(put.statusCode, 201);
@@ -39,7 +39,7 @@ t.test('PUT without a type is what curl -T sends; POST says that it sends bytes'
   t.match(post.json().shard, { shard_index: 1, total_shards: 2, gpu_device: 1 });
 });
 
-t.test('a retry that needs no body is answered without it', async (t) => {
+t.test('a retry with an expected digest is answered without its body', async (t) => {
   const { url, inject } = await startWorker(t, { listen: true });
   const first = await inject({ method: 'PUT', url: '/v1/commit', query, payload: bytes });
   const again = `PUT /v1/commit?shard_id=llama-0&model_ref=hf:org/name@rev&expected_digest=${sha256(bytes)}`;
@@ -50,7 +50,7 @@ t.test('a retry that needs no body is answered without it', async (t) => {
   await client.leave();
 });
 
-t.test('chunked transfer says its length in the query, and is held to it', async (t) => {
+t.test('chunked transfer needs its length in the query, and must match it', async (t) => {
   const { url, inject } = await startWorker(t, { listen: true });
   const send = async (vramBytes: number, chunks: string) => {
     const target = `PUT /v1/commit?shard_id=c&model_ref=m&vram_bytes=${vramBytes}`;
@@ -59,9 +59,9 @@ t.test('chunked transfer says its length in the query, and is held to it', async
     await client.leave();
     return { status: Number(heard.slice(9, 12)), body: lastBody(heard) };
   };
-  t.match(await send(4, '3\r\nabc\r\n0\r\n\r\n'), { status: 422, body: { code: 'LENGTH_MISMATCH' } }, 'too little');
-  t.match(await send(2, '3\r\nabc\r\n0\r\n\r\n'), { status: 422, body: { code: 'LENGTH_MISMATCH' } }, 'too much');
-  t.same((await get({ inject } as never, '/v1/shards')).json().shards, [], 'nothing stays of either');
+  t.match(await send(4, '3\r\nabc\r\n0\r\n\r\n'), { status: 422, body: { code: 'LENGTH_MISMATCH' } }, 'too short');
+  t.match(await send(2, '3\r\nabc\r\n0\r\n\r\n'), { status: 422, body: { code: 'LENGTH_MISMATCH' } }, 'too long');
+  t.same((await get({ inject } as never, '/v1/shards')).json().shards, [], 'no shard remains');
   t.match(await send(3, '1\r\na\r\n2\r\nbc\r\n0\r\n\r\n'), { status: 201 });
 });
 
@@ -87,7 +87,7 @@ t.test('Repr-Digest counts as the expected digest', async (t) => {
   t.equal((await put('e', 'sha-256=nonsense')).json().code, 'INVALID_PARAMS');
 });
 
-t.test('what does not go together, or is not what it should be, is refused', async (t) => {
+t.test('conflicting or invalid fields are refused', async (t) => {
   const { inject } = await startWorker(t);
   const rows: readonly (readonly [code: string, query: Record<string, string | string[]>, more?: InjectOptions])[] = [
     ['INVALID_PARAMS', { vram_bytes: '99999' }],

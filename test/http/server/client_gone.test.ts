@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { patternBytes } from '../../support/bytes.js';
 import { head, RawClient } from '../../support/raw_http.js';
@@ -17,7 +18,7 @@ const isGone = (worker: TestWorker, id: string) => async () =>
 const isHere = (worker: TestWorker, id: string) => async () =>
   (await get(worker, `/v1/shards/${id}`)).statusCode === 200;
 
-t.test('a client that leaves while its commit waits for a slot leaves nothing behind', async (t) => {
+t.test('a client that disconnects while its commit waits for a slot leaves no shard', async (t) => {
   const worker = await startWorker(t, { listen: true, env: { WORKER_COMMIT_SLOTS: '1' } });
   const before = await availableBytes(worker);
   const first = new RawClient(worker.url).send(put('first')).send(bytes.subarray(0, mebibyte));
@@ -28,7 +29,7 @@ t.test('a client that leaves while its commit waits for a slot leaves nothing be
     second.leave();
     await until(isGone(worker, 'second'));
   }
-  t.equal((await get(worker, '/v1/shards/first')).json().state, 'receiving', 'the other goes on');
+  t.equal((await get(worker, '/v1/shards/first')).json().state, 'receiving', 'the other upload continues');
   first.send(bytes.subarray(mebibyte));
   t.match(await first.until(/"handle"/), /201 Created/);
   await remove(worker, '/v1/shards/first');
@@ -36,7 +37,7 @@ t.test('a client that leaves while its commit waits for a slot leaves nothing be
   first.leave();
 });
 
-t.test('one whose body is still on its way to the worker is missed when its turn comes', async (t) => {
+t.test('a disconnect behind a large unread body is noticed when its slot is free', async (t) => {
   const worker = await startWorker(t, { listen: true, env: { WORKER_COMMIT_SLOTS: '1' } });
   const before = await availableBytes(worker);
   const first = new RawClient(worker.url).send(put('first')).send(bytes.subarray(0, mebibyte));
@@ -50,21 +51,21 @@ t.test('one whose body is still on its way to the worker is missed when its turn
   t.same(await availableBytes(worker), before);
 });
 
-t.test('a client that waits for a slot hears nothing before its answer', async (t) => {
+t.test('a client that waits for a slot gets no 1xx response', async (t) => {
   const worker = await startWorker(t, { listen: true, env: { WORKER_COMMIT_SLOTS: '1' } });
   const first = new RawClient(worker.url).send(put('first')).send(bytes.subarray(0, mebibyte));
   await until(isHere(worker, 'first'));
   const second = new RawClient(worker.url).send(put('second')).send(bytes);
   await until(isHere(worker, 'second'));
-  // Longer than the worker takes to look after those who wait.
-  await new Promise((resolve) => setTimeout(resolve, 2500));
-  t.equal(second.heard, '', 'some clients take a 1xx for the answer');
+  // Longer than two periods of the probe.
+  await sleep(2500);
+  t.equal(second.heard, '', 'some clients take a 1xx for the final response');
   first.send(bytes.subarray(mebibyte));
   t.match(await second.until(/"handle"/), /^HTTP\/1\.1 201 Created/);
   await Promise.all([first.leave(), second.leave()]);
 });
 
-t.test('a client that leaves in mid-body leaves nothing behind, wherever it was', async (t) => {
+t.test('a client that disconnects anywhere in its body leaves no shard', async (t) => {
   const worker = await startWorker(t, { listen: true });
   const before = await availableBytes(worker);
   for (const sent of [0, 1, mebibyte - 1, mebibyte, 3 * mebibyte + 7, bytes.length - 1]) {
@@ -74,10 +75,10 @@ t.test('a client that leaves in mid-body leaves nothing behind, wherever it was'
     await until(isGone(worker, 'a'));
     t.same(await availableBytes(worker), before, `after ${sent} bytes`);
   }
-  t.equal((await upload(worker, 'a', bytes)).statusCode, 201, 'the same client may come again');
+  t.equal((await upload(worker, 'a', bytes)).statusCode, 201, 'the same upload can be retried');
 });
 
-t.test('a client that leaves during a commit by reference leaves nothing behind', onSimulator, async (t) => {
+t.test('a client that disconnects during a commit by reference leaves no shard', onSimulator, async (t) => {
   const directory = t.testdir({});
   writeFileSync(join(directory, 'model'), bytes);
   const worker = await startWorker(t, { listen: true, env: { WORKER_MODEL_DIR: directory } });
@@ -94,7 +95,7 @@ t.test('a client that leaves during a commit by reference leaves nothing behind'
   t.same(await availableBytes(worker), before);
 });
 
-t.test('a client that leaves after its last byte, while the shard is proved, gets no shard', onSimulator, async (t) => {
+t.test('a client that disconnects while its shard is sealed leaves no shard', onSimulator, async (t) => {
   const directory = t.testdir({});
   writeFileSync(join(directory, 'model'), bytes);
   const worker = await startWorker(t, { listen: true, env: { WORKER_MODEL_DIR: directory } });
@@ -118,7 +119,7 @@ t.test('a client that leaves after its last byte, while the shard is proved, get
   }
 });
 
-t.test('a client that has said all and closes its half of the connection reads its answer', onSimulator, async (t) => {
+t.test('a client that closes its half after the body reads its response', onSimulator, async (t) => {
   const worker = await startWorker(t, { listen: true });
   simulator.latencyUs(20_000);
   t.teardown(() => simulator.reset());
@@ -130,7 +131,7 @@ t.test('a client that has said all and closes its half of the connection reads i
   t.match(await short.whole(), /^HTTP\/1\.1 200 OK.*"ready":true/s);
 });
 
-t.test('a client that closes its half of the connection in mid-body leaves nothing behind', async (t) => {
+t.test('a client that closes its half in the body leaves no shard', async (t) => {
   const worker = await startWorker(t, { listen: true });
   const before = await availableBytes(worker);
   for (const sent of [0, 1, mebibyte, bytes.length - 1]) {

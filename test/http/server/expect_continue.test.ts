@@ -7,7 +7,7 @@ const bytes = patternBytes(5000);
 const upload = 'PUT /v1/commit?shard_id=a&model_ref=m';
 const waiting = { Expect: '100-continue', 'Content-Length': bytes.length };
 
-t.test('an upload that is admitted is told to go on, and only then', async (t) => {
+t.test('an upload gets 100 Continue after it is admitted', async (t) => {
   const { url } = await startWorker(t, { listen: true });
   const client = new RawClient(url).send(head(upload, waiting));
   t.match(await client.until(/\r\n\r\n/), /^HTTP\/1.1 100 Continue\r\n\r\n$/);
@@ -16,7 +16,7 @@ t.test('an upload that is admitted is told to go on, and only then', async (t) =
   await client.leave();
 });
 
-t.test('an upload that is refused sends no byte in vain', async (t) => {
+t.test('a refused upload gets no 100 Continue', async (t) => {
   const { url, inject } = await startWorker(t, { listen: true });
   await inject({ method: 'PUT', url: '/v1/commit?shard_id=here&model_ref=m', payload: bytes });
   const refused: readonly (readonly [
@@ -30,7 +30,7 @@ t.test('an upload that is refused sends no byte in vain', async (t) => {
     ['INVALID_PARAMS', `${upload}&typo=1`, {}],
     ['INVALID_PARAMS', upload, { 'Repr-Digest': 'sha-256=nonsense' }],
     ['LENGTH_REQUIRED', upload, { 'Content-Length': undefined, 'Transfer-Encoding': 'chunked' }],
-    ['NOT_FOUND', `${upload}&reservation_id=nobody`, {}],
+    ['NOT_FOUND', `${upload}&reservation_id=absent`, {}],
     ['NOT_FOUND', 'PUT /v1/nowhere', {}],
     ['MODEL_TOO_LARGE', upload, { 'Content-Length': 2 ** 50 }],
     ['SHARD_CONFLICT', `PUT /v1/commit?shard_id=here&model_ref=other`, {}],
@@ -40,13 +40,13 @@ t.test('an upload that is refused sends no byte in vain', async (t) => {
     const client = new RawClient(url).send(head(target, { ...waiting, ...headers }));
     const heard = await client.until(/\}$/);
     t.notMatch(heard, /100 Continue/, code);
-    t.match(heard, /connection: close/i, `${code} ends the connection`);
+    t.match(heard, /connection: close/i, `${code} closes the connection`);
     t.equal(lastBody(heard).code, code);
     await client.leave();
   }
 });
 
-t.test('a JSON request that waits is told to go on at once', async (t) => {
+t.test('a JSON request gets 100 Continue', async (t) => {
   const { url } = await startWorker(t, { listen: true });
   const body = JSON.stringify({ handle: 'x' });
   const headers = { Expect: '100-continue', 'Content-Type': 'application/json', 'Content-Length': body.length };
@@ -57,7 +57,7 @@ t.test('a JSON request that waits is told to go on at once', async (t) => {
   await client.leave();
 });
 
-t.test('a JSON request that is refused is not', async (t) => {
+t.test('a refused JSON request gets no 100 Continue', async (t) => {
   const { url } = await startWorker(t, { listen: true });
   const headers = { Expect: '100-continue', 'Content-Type': 'application/json', 'Content-Length': 10 };
   for (const [code, more] of [
@@ -73,7 +73,7 @@ t.test('a JSON request that is refused is not', async (t) => {
   }
 });
 
-t.test('any other expectation is refused, after the token', async (t) => {
+t.test('any other expectation is refused, after the token is checked', async (t) => {
   const { url } = await startWorker(t, { listen: true });
   for (const [code, more] of [
     ['INVALID_PARAMS', {}],

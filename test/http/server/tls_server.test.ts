@@ -20,7 +20,7 @@ const settings = ({ certFile, keyFile }: Certificate, clients?: Authority): Node
   ...(clients === undefined ? {} : { WORKER_TLS_CLIENT_CA_FILE: clients.certificate.certFile }),
 });
 
-/** A worker that speaks TLS, and who trusts it. */
+/** Starts a worker with TLS. `trust` are the options of a client that trusts it. */
 async function startTls(t: Test, env: NodeJS.ProcessEnv = {}) {
   const authority = new Authority(t);
   const certificate = authority.issue('worker');
@@ -28,7 +28,7 @@ async function startTls(t: Test, env: NodeJS.ProcessEnv = {}) {
   return { ...worker, authority, certificate, trust: { ca: authority.certificate.cert } };
 }
 
-/** Resolves with the connection once it is secured, or the error that ended it, also one that comes late (TLS 1.3). */
+/** Resolves with the connection after the first response, or with its error. With TLS 1.3 the error can come late. */
 function shakeHands(url: string, options: ConnectionOptions): Promise<TLSSocket | Error> {
   return new Promise((resolve) => {
     const socket = connectTls({ host: '127.0.0.1', port: Number(new URL(url).port), ...options });
@@ -49,19 +49,19 @@ const outcome = async (url: string, options: ConnectionOptions): Promise<string>
   return protocol ?? 'plain';
 };
 
-t.test('TLS 1.2 and 1.3 are spoken, and nothing older', async (t) => {
+t.test('only TLS 1.2 and 1.3 are supported', async (t) => {
   const { url, trust } = await startTls(t);
-  t.match(url, /^https:/, 'it says so');
+  t.match(url, /^https:/, 'the printed address');
   t.equal(await outcome(url, trust), 'TLSv1.3');
   t.equal(await outcome(url, { ...trust, maxVersion: 'TLSv1.2' }), 'TLSv1.2');
   for (const version of ['TLSv1', 'TLSv1.1'] as const) {
     const old = { minVersion: version, maxVersion: version, ciphers: 'DEFAULT@SECLEVEL=0' };
     t.equal(await outcome(url, { ...trust, ...old }), 'refused', version);
   }
-  t.equal(await outcome(url, {}), 'refused', 'who does not trust its authority goes away');
+  t.equal(await outcome(url, {}), 'refused', 'a client that does not trust the CA disconnects');
 });
 
-t.test('where an authority of clients is named, only its clients get in', async (t) => {
+t.test('with a client CA, only clients with its certificates can connect', async (t) => {
   const clients = new Authority(t, 'clients');
   const strangers = new Authority(t, 'strangers');
   const { url, trust, token } = await startTls(t, { WORKER_TLS_CLIENT_CA_FILE: clients.certificate.certFile });
@@ -73,19 +73,19 @@ t.test('where an authority of clients is named, only its clients get in', async 
     t.equal(
       await outcome(url, { ...options, cert: unknown.cert, key: unknown.key }),
       'refused',
-      'of another authority',
+      'a certificate of another CA',
     );
     t.equal(await outcome(url, options), 'refused', 'without a certificate');
   }
   const client = new RawClient(url, { ...trust, cert: known.cert, key: known.key });
   const anonymous = head('GET /v1/devices', { Authorization: undefined });
-  t.match(await client.send(anonymous).until(/\}$/), / 401 /, 'a certificate is no token');
+  t.match(await client.send(anonymous).until(/\}$/), / 401 /, 'a certificate does not replace the token');
   client.send(head('GET /v1/devices', { Authorization: `Bearer ${token}` }));
   t.match(await client.until(/ 200 OK/), /"devices"/);
   await client.leave();
 });
 
-t.test('uploads are told to go on, or refused before a byte is sent', async (t) => {
+t.test('uploads over TLS get 100 Continue, or are refused before the body', async (t) => {
   const { url, trust } = await startTls(t);
   const waiting = { Expect: '100-continue', 'Content-Length': bytes.length };
   const client = new RawClient(url, trust).send(head(upload, waiting));
@@ -100,7 +100,7 @@ t.test('uploads are told to go on, or refused before a byte is sent', async (t) 
   await refused.leave();
 });
 
-t.test('a long upload arrives whole: what reads past Node does not read past TLS', async (t) => {
+t.test('a long upload over TLS arrives completely, without direct reads', async (t) => {
   const { url, trust } = await startTls(t);
   const long = patternBytes(16 * mebibyte);
   const target = `PUT /v1/commit?shard_id=long&model_ref=m&expected_digest=${sha256(long)}`;
@@ -109,7 +109,7 @@ t.test('a long upload arrives whole: what reads past Node does not read past TLS
   await client.leave();
 });
 
-t.test('who does not wait reads why it is refused; a hostile body is not read to its end', async (t) => {
+t.test('over TLS a client that does not wait reads the error, and a huge body is not read completely', async (t) => {
   const { url, trust } = await startTls(t, { WORKER_MAX_MODEL_BYTES: String(mebibyte) });
   const block = new Uint8Array(mebibyte);
   for (let round = 0; round < 5; round++) {
@@ -121,10 +121,10 @@ t.test('who does not wait reads why it is refused; a hostile body is not read to
   const hostile = new RawClient(url, trust).send(head(upload, { 'Content-Length': size, Authorization: undefined }));
   await hostile.flood(block, size);
   t.equal(lastBody(await hostile.whole()).code, 'AUTH_FAILED');
-  t.ok(hostile.sentBytes < 128 * mebibyte, `${hostile.sentBytes} bytes were taken`);
+  t.ok(hostile.sentBytes < 128 * mebibyte, `${hostile.sentBytes} bytes were sent`);
 });
 
-t.test('what is no HTTP is answered; what is no TLS is let go, and the worker goes on', async (t) => {
+t.test('invalid HTTP gets a response; invalid TLS is disconnected', async (t) => {
   const { url, trust } = await startTls(t);
   const garbled = new RawClient(url, trust).send('NONSENSE\r\n\r\n');
   t.equal(lastBody(await garbled.whole()).code, 'INVALID_PARAMS');
@@ -141,12 +141,12 @@ t.test('what is no HTTP is answered; what is no TLS is let go, and the worker go
     plain.on('error', () => undefined);
     plain.end(text, 'latin1');
     await new Promise((resolve) => plain.once('close', resolve));
-    t.notMatch(heard, /HTTP/, 'no answer in the clear');
+    t.notMatch(heard, /HTTP/, 'no plain-text response');
   }
   t.equal(await outcome(url, trust), 'TLSv1.3');
 });
 
-t.test('draining: idle connections are closed, an upload under way finishes', async (t) => {
+t.test('while draining, idle TLS connections are closed and uploads finish', async (t) => {
   const { app, url, trust } = await startTls(t);
   const idle = new RawClient(url, trust).send(head('GET /livez'));
   await idle.until(/"ok"\}/);
@@ -161,7 +161,7 @@ t.test('draining: idle connections are closed, an upload under way finishes', as
   await closed;
 });
 
-t.test('another certificate and another authority of clients: new connections meet them, old ones go on', async (t) => {
+t.test('new connections use a replaced certificate and client CA, open ones continue', async (t) => {
   const clients = new Authority(t, 'clients');
   const later = new Authority(t, 'later');
   const authority = new Authority(t);
@@ -183,7 +183,7 @@ t.test('another certificate and another authority of clients: new connections me
   await new RawClient(url, old).send(head('GET /livez')).until(/"ok"/);
   const files = config.tls;
   if (files?.clientCaFile === undefined || tls === undefined) throw new Error('no TLS');
-  t.equal(tls.replace(readTls(files)), false, 'the same is nothing new');
+  t.equal(tls.replace(readTls(files)), false, 'identical files change nothing');
   writeFileSync(files.certFile, two.cert);
   writeFileSync(files.keyFile, two.key);
   writeFileSync(files.clientCaFile, later.certificate.cert);
@@ -191,18 +191,18 @@ t.test('another certificate and another authority of clients: new connections me
   t.match(await seen(young), { CN: 'two' });
   t.equal(await seen(old), 'refused');
   const resumed = first === 'refused' || first.session === undefined ? {} : { session: first.session };
-  t.equal(await seen({ ...old, ...resumed }), 'refused', 'also with a session of before');
+  t.equal(await seen({ ...old, ...resumed }), 'refused', 'a resumed session is refused too');
   busy.send('bc');
   t.match(await busy.until(/"handle"/), / 201 /);
   await busy.leave();
 });
 
-t.test('the docs page asks for nothing that TLS would change', async (t) => {
+t.test('the docs page over TLS has the same headers', async (t) => {
   const { url, trust } = await startTls(t);
   const client = new RawClient(url, trust).send(head('GET /docs'));
   const heard = await client.until(/\r\n\r\n.*<\/html>/s);
   t.match(heard, / 200 OK/);
   t.match(heard, /content-security-policy: default-src 'self'/i);
-  t.notMatch(heard, /strict-transport-security/i, 'a header for all ports of a host is not ours to set');
+  t.notMatch(heard, /strict-transport-security/i, 'it would apply to every port of the host');
   await client.leave();
 });

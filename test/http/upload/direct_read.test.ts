@@ -1,4 +1,5 @@
 import { readdirSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { DuplicatedSocket } from '../../../src/vram/socket.js';
 import { patternBytes } from '../../support/bytes.js';
@@ -12,20 +13,19 @@ const bytes = patternBytes(5 * mebibyte + 77);
 const digest = sha256(bytes);
 const put = (id: string, headers: Record<string, string | number> = { 'Content-Length': bytes.length }) =>
   head(`PUT /v1/commit?shard_id=${id}&model_ref=m&vram_bytes=${bytes.length}&expected_digest=${digest}`, headers);
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-t.test('a body that comes fast is read past Node, whole, and its connection closes after the answer', async (t) => {
+t.test('a fast body is read directly and completely, and its connection closes after the response', async (t) => {
   const worker = await startWorker(t, { listen: true });
   const answer = await new RawClient(worker.url).send(put('fast')).send(bytes).whole();
   t.match(answer, /^HTTP\/1\.1 201 Created/);
-  t.match(answer, /\r\nconnection: close\r\n/i, 'which is how it shows');
+  t.match(answer, /\r\nconnection: close\r\n/i, 'the sign of a direct read');
 });
 
-t.test('a body is whole wherever its sender pauses', async (t) => {
+t.test('a body arrives completely wherever its sender pauses', async (t) => {
   const worker = await startWorker(t, { listen: true });
   for (const first of [1, 65_536, mebibyte - 1, mebibyte, 2 * mebibyte, bytes.length - mebibyte, bytes.length - 1]) {
     const client = new RawClient(worker.url).send(put('paused')).send(bytes.subarray(0, first));
-    await pause(20);
+    await sleep(20);
     const answer = await client.send(bytes.subarray(first)).until(/"handle"/);
     t.match(answer, /^HTTP\/1\.1 201 Created/, `a pause after ${first} bytes`);
     await remove(worker, '/v1/shards/paused');
@@ -33,7 +33,7 @@ t.test('a body is whole wherever its sender pauses', async (t) => {
   }
 });
 
-t.test('more fast bodies at once than are read past Node are all whole', async (t) => {
+t.test('more fast bodies than direct readers all arrive completely', async (t) => {
   const worker = await startWorker(t, { listen: true, env: { CUDA_SIM_DEVICES: '64MiB,64MiB' } });
   const answers = Array.from({ length: 12 }, (_, index) =>
     new RawClient(worker.url)
@@ -44,7 +44,7 @@ t.test('more fast bodies at once than are read past Node are all whole', async (
   for (const answer of await Promise.all(answers)) t.match(answer, /^HTTP\/1\.1 201 Created/);
 });
 
-t.test('a request that follows a fast body on its connection is not carried out', async (t) => {
+t.test('a request behind a fast body is dropped', async (t) => {
   const worker = await startWorker(t, { listen: true });
   const next = head('DELETE /v1/shards/first');
   const answer = await new RawClient(worker.url)
@@ -56,19 +56,19 @@ t.test('a request that follows a fast body on its connection is not carried out'
   t.equal((await get(worker, '/v1/shards/first')).statusCode, 200);
 });
 
-t.test('nor is one that hides behind as many bytes as Node still waits for', onSimulator, async (t) => {
+t.test('a request behind as many bytes as Node still expects is dropped', onSimulator, async (t) => {
   const worker = await startWorker(t, { listen: true });
   t.teardown(() => simulator.reset());
   for (const first of [65_536 + 10, 65_536 + 8000, bytes.length]) {
     await upload(worker, 'victim', bytes);
     const client = new RawClient(worker.url).send(put('first')).send(bytes.subarray(0, first));
-    // Small pieces go through Node, which waits for as many bytes more as it did not see.
+    // Small chunks go through Node, which still expects the bytes that it did not see.
     for (let at = first; at < bytes.length; at += 20_000) {
-      await pause(1);
+      await sleep(1);
       client.send(bytes.subarray(at, at + 20_000));
     }
     simulator.latencyUs(50_000);
-    // A parser passes over the empty lines before a request.
+    // An HTTP parser skips empty lines before a request.
     client.send(Buffer.alloc(first + 2, '\r\n')).send(head('DELETE /v1/shards/victim'));
     await client.whole();
     simulator.latencyUs(0);
@@ -79,7 +79,7 @@ t.test('nor is one that hides behind as many bytes as Node still waits for', onS
   }
 });
 
-t.test('a sender that stops half way is told so, and leaves nothing behind', async (t) => {
+t.test('a sender that stalls during a direct read gets 408 and leaves no memory in use', async (t) => {
   const worker = await startWorker(t, { listen: true, env: { WORKER_UPLOAD_IDLE_SECONDS: '1' } });
   const before = await availableBytes(worker);
   const client = new RawClient(worker.url).send(put('half')).send(bytes.subarray(0, 3 * mebibyte));
@@ -87,48 +87,44 @@ t.test('a sender that stops half way is told so, and leaves nothing behind', asy
   t.same(await availableBytes(worker), before);
 });
 
-t.test(
-  'a sender that closes its half in mid-body, while it is read past Node, leaves nothing',
-  onSimulator,
-  async (t) => {
-    const worker = await startWorker(t, { listen: true });
-    t.teardown(() => simulator.reset());
-    const native = t.capture(DuplicatedSocket.prototype, 'receive', DuplicatedSocket.prototype.receive);
-    const before = await availableBytes(worker);
-    const live = simulator.live('*');
-    const open = () => readdirSync('/proc/self/fd').length;
-    const files = open();
-    // A slow device holds the native reader up, so that the end comes while it reads.
-    simulator.latencyUs(3000);
-    for (const sent of [mebibyte, 3 * mebibyte + 1, bytes.length - mebibyte, bytes.length - 1]) {
-      for (const leaves of [false, true]) {
-        const what = `${leaves ? 'leaving' : 'still listening'} after ${sent} bytes`;
-        const client = new RawClient(worker.url).send(put('half')).send(bytes.subarray(0, sent)).finish();
-        while (native().length === 0) await pause(1);
-        if (leaves) await client.leave();
-        // The one or the other notices first: who reads natively, or Node, whose request has no end.
-        else t.match(await client.whole(), /HTTP\/1\.1 (400|422) .*"(INVALID_PARAMS|LENGTH_MISMATCH)"/s, what);
-        await until(() => worker.residency.shards({ limit: 1 }).shards.length === 0);
-        await until(() => open() <= files);
-        t.same(await availableBytes(worker), before, what);
-        t.equal(simulator.live('*'), live, what);
-        t.match((await get(worker, '/v1/ready')).json(), { handles: [], reasons: [{ code: 'NO_MODEL_READY' }] }, what);
-      }
+t.test('a sender that closes its half during a direct read leaves nothing behind', onSimulator, async (t) => {
+  const worker = await startWorker(t, { listen: true });
+  t.teardown(() => simulator.reset());
+  const native = t.capture(DuplicatedSocket.prototype, 'receive', DuplicatedSocket.prototype.receive);
+  const before = await availableBytes(worker);
+  const live = simulator.live('*');
+  const open = () => readdirSync('/proc/self/fd').length;
+  const files = open();
+  // A slow device delays the direct read, so that the half close arrives during it.
+  simulator.latencyUs(3000);
+  for (const sent of [mebibyte, 3 * mebibyte + 1, bytes.length - mebibyte, bytes.length - 1]) {
+    for (const leaves of [false, true]) {
+      const what = `${leaves ? 'leaving' : 'still listening'} after ${sent} bytes`;
+      const client = new RawClient(worker.url).send(put('half')).send(bytes.subarray(0, sent)).finish();
+      await until(() => native().length > 0);
+      if (leaves) await client.leave();
+      // Either the direct reader or Node's parser notices first.
+      else t.match(await client.whole(), /HTTP\/1\.1 (400|422) .*"(INVALID_PARAMS|LENGTH_MISMATCH)"/s, what);
+      await until(() => worker.residency.shards({ limit: 1 }).shards.length === 0);
+      await until(() => open() <= files);
+      t.same(await availableBytes(worker), before, what);
+      t.equal(simulator.live('*'), live, what);
+      t.match((await get(worker, '/v1/ready')).json(), { handles: [], reasons: [{ code: 'NO_MODEL_READY' }] }, what);
     }
-    simulator.latencyUs(0);
-    const answers = Array.from({ length: 4 }, (_, index) =>
-      new RawClient(worker.url)
-        .send(put(`s-${index}`))
-        .send(bytes)
-        .whole(),
-    );
-    for (const answer of await Promise.all(answers)) {
-      t.match(answer, /^HTTP\/1\.1 201 Created.*\r\nconnection: close\r\n/is, 'and others are read past Node again');
-    }
-  },
-);
+  }
+  simulator.latencyUs(0);
+  const answers = Array.from({ length: 4 }, (_, index) =>
+    new RawClient(worker.url)
+      .send(put(`s-${index}`))
+      .send(bytes)
+      .whole(),
+  );
+  for (const answer of await Promise.all(answers)) {
+    t.match(answer, /^HTTP\/1\.1 201 Created.*\r\nconnection: close\r\n/is, 'later uploads are read directly again');
+  }
+});
 
-t.test('a chunked body goes through Node, and its connection stays', async (t) => {
+t.test('a chunked body is not read directly, and its connection stays open', async (t) => {
   const worker = await startWorker(t, { listen: true });
   const client = new RawClient(worker.url).send(put('chunked', { 'Transfer-Encoding': 'chunked' }));
   client

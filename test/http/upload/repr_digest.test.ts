@@ -9,15 +9,15 @@ const expected = `sha256:${hash.toString('hex')}`;
 t.test('the SHA-256 is found among other algorithms', async (t) => {
   t.equal(reprDigest(`sha-256=:${base64}:`), expected);
   t.equal(reprDigest(`sha-512=:AAAA:, sha-256=:${base64}:,md5=:AA==:`), expected);
-  t.equal(reprDigest(`sha-256=:${base64}:, sha-256=:${base64}:`), expected, 'said twice is said once');
-  t.equal(reprDigest(`sha-256=:${base64}:;x=1; y`), expected, 'parameters say nothing to us');
+  t.equal(reprDigest(`sha-256=:${base64}:, sha-256=:${base64}:`), expected, 'a repeated digest counts once');
+  t.equal(reprDigest(`sha-256=:${base64}:;x=1; y`), expected, 'parameters are ignored');
 });
 
-t.test('algorithms that we do not know are passed over', async (t) => {
+t.test('unknown algorithms are ignored', async (t) => {
   t.equal(reprDigest('sha-512=:AAAA:'), undefined);
 });
 
-t.test('what is malformed is refused: a check must not be lost by a typo', async (t) => {
+t.test('a malformed header is refused, so that a typo does not skip the check', async (t) => {
   const other = createHash('sha256').update('other').digest('base64');
   for (const header of [
     '',

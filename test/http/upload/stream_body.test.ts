@@ -6,14 +6,14 @@ import { type Sink, streamBody } from '../../../src/http/upload/stream_body.js';
 
 const idleSeconds = 3600;
 
-/** A sink that keeps what it gets, and asks to wait after every chunk where it is slow. */
+/** A sink that keeps its bytes. A slow one returns a promise for every chunk. */
 function collector(slow: boolean) {
   const chunks: Uint8Array[] = [];
   let waiting = false;
   const sink: Sink = {
     signal: new AbortController().signal,
     write(chunk) {
-      if (waiting) throw new Error('written to while it asked to wait');
+      if (waiting) throw new Error('written to before it was ready');
       chunks.push(Uint8Array.from(chunk));
       if (!slow) return undefined;
       waiting = true;
@@ -28,7 +28,7 @@ function collector(slow: boolean) {
   return { sink, bytes: () => Buffer.concat(chunks) };
 }
 
-t.test('every byte arrives, in order, however it is cut and however slow the sink is', async (t) => {
+t.test('every byte arrives in order, for any chunks and any speed of the sink', async (t) => {
   const chunks = fc.array(fc.uint8Array({ minLength: 1, maxLength: 100 }), { minLength: 1, maxLength: 20 });
   await fc.assert(
     fc.asyncProperty(chunks, fc.boolean(), async (parts, slow) => {
@@ -45,7 +45,7 @@ t.test('every byte arrives, in order, however it is cut and however slow the sin
   );
 });
 
-t.test('a body that is too short, too long or cut off is told apart from a good one', async (t) => {
+t.test('a body that is too short, too long or interrupted is a LENGTH_MISMATCH', async (t) => {
   const run = async (end: (source: PassThrough) => void) => {
     const source = new PassThrough();
     const pumped = streamBody(source, collector(false).sink, { declaredBytes: 5, idleSeconds });
@@ -73,7 +73,7 @@ t.test('a body that is too short, too long or cut off is told apart from a good 
   });
 });
 
-t.test('what the sink throws, rejects with or ends with comes through, and the source rests', async (t) => {
+t.test('errors and aborts of the sink reject, and leave the source paused', async (t) => {
   const wrong = new WorkerError('CUDA_ERROR', 'the device');
   const ended = new AbortController();
   const sinks: Sink[] = [
