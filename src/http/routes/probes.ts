@@ -4,10 +4,10 @@ import { Health, Liveness } from '../schemas/ready.js';
 import { jsonResponse } from '../schemas/response.js';
 import { type RouteOptions, typed } from './route_options.js';
 
+const schema = { tags: ['probes'], querystring: NoQuery, security: [] };
+
 /** `/livez` and `/readyz`, for a supervisor or an orchestrator. They need no token and reveal nothing about shards. */
 export async function probeRoutes(app: FastifyInstance, { residency }: RouteOptions): Promise<void> {
-  const schema = { tags: ['probes'], querystring: NoQuery, security: [] };
-
   typed(app).get(
     '/livez',
     {
@@ -30,8 +30,8 @@ export async function probeRoutes(app: FastifyInstance, { residency }: RouteOpti
         operationId: 'readyz',
         summary: 'Check whether the worker accepts work',
         description:
-          'The worker accepts work if its devices are up, it is not draining, and its audit log is writable. ' +
-          'A worker without shards accepts work too.',
+          'The worker accepts work if its devices are up, it is not draining, and its audit log is writable. It needs no ' +
+          'shards.',
         response: {
           200: jsonResponse(Health, 'The worker accepts work.'),
           503: jsonResponse(Health, 'The worker does not accept work, and why.'),
