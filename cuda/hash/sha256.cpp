@@ -19,9 +19,9 @@ const uint32_t kRoundConstants[64] = {
     0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
 
 const HashEngine &best_engine() {
-  static const HashEngine &engine = avx512_engine() != nullptr ? *avx512_engine()
-                                    : x86_engine() != nullptr  ? *x86_engine()
-                                                               : portable_engine();
+  static const HashEngine &engine = faster_avx512_engine() != nullptr ? *faster_avx512_engine()
+                                    : x86_engine() != nullptr         ? *x86_engine()
+                                                                      : portable_engine();
   return engine;
 }
 
