@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { HangWatch } from '../../src/vram/hang_watch.js';
+import { until } from '../support/until.js';
 
 t.test('a hanging call is reported once; calls that return are not', async (t) => {
   let call = 0;
@@ -22,7 +23,7 @@ t.test('a hanging call is reported once; calls that return are not', async (t) =
       found++;
     },
   );
-  while (found === 0) await sleep(10);
+  await until(() => found > 0);
   await sleep(200);
   t.equal(found, 1);
   for (const watch of [busy, idle, hung]) watch.stop();

@@ -1,12 +1,12 @@
 import { existsSync, mkdirSync, readFileSync, rmdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { eventsOf, linesOf, readChain, sha256 as sha256Hex } from '../../support/audit.js';
 import { patternBytes } from '../../support/bytes.js';
 import { availableBytes, get, post, remove, upload } from '../../support/requests.js';
 import { onSimulator, simulator } from '../../support/simulator.js';
 import { temporaryDirectory } from '../../support/temporary_directory.js';
+import { until } from '../../support/until.js';
 import { startWorker, type TestWorker, token } from '../../support/worker.js';
 
 const bytes = patternBytes(5000);
@@ -76,7 +76,7 @@ t.test('a commit whose seal cannot be recorded is undone, which is recorded afte
   const before = await availableBytes(worker);
   simulator.latencyUs(100_000);
   const committing = upload(worker, 'a', bytes);
-  while (!readFileSync(path, 'utf8').includes('VramAllocated')) await sleep(5);
+  await until(() => readFileSync(path, 'utf8').includes('VramAllocated'));
   const kept = linesOf(path);
   await withoutLog(path, async () => {
     t.match((await committing).json(), { status: 503, code: 'AUDIT_UNAVAILABLE' });
@@ -94,7 +94,7 @@ t.test('ready reports an outage and its end without any other request', async (t
   const worker = await startWorker(t, { env: { WORKER_AUDIT_LOG: path } });
   await upload(worker, 'a', bytes);
   const poll = async (status: number) => {
-    while ((await get(worker, '/v1/ready')).statusCode !== status) await sleep(20);
+    await until(async () => (await get(worker, '/v1/ready')).statusCode === status);
     t.pass(`ready says ${status}`);
   };
   await poll(200);

@@ -7,6 +7,7 @@ import { patternBytes } from '../../support/bytes.js';
 import { Authority, type Certificate } from '../../support/certificates.js';
 import { newPrivateKey } from '../../support/key_files.js';
 import { startProcess, temporaryDirectory, type WorkerProcess } from '../../support/process.js';
+import { until } from '../../support/until.js';
 
 const [first, second, third] = ['first', 'second', 'third'].map((word) => `${word}-token-0123456789abcdef0123456789`);
 const reader = 'reader-token-0123456789abcdef0123456789';
@@ -47,11 +48,6 @@ async function commit(worker: WorkerProcess, token: string | undefined): Promise
     body: patternBytes(5000),
   });
   return ((await answer.json()) as { handle: string }).handle;
-}
-
-/** Resolves when the condition holds. The time limit of the test ends a condition that never holds. */
-async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 50));
 }
 
 const opens = (worker: WorkerProcess, token: string | undefined) => async () =>
