@@ -1,8 +1,9 @@
-// Runs after tsc and replaces each built schema module by plain JSON. The schemas are constants. Building them at every
-// start would load TypeBox, which takes longer to load than Fastify.
+// node openapi/freeze.mjs [FOLDER]: runs after tsc and replaces each built schema module by plain JSON. The schemas are
+// constants. Building them at every start would load TypeBox, which takes longer to load than Fastify.
 import { readdirSync, writeFileSync } from 'node:fs';
 
-const directory = new URL('../dist/http/schemas/', import.meta.url);
+const [folder = 'dist'] = process.argv.slice(2);
+const directory = new URL(`../${folder}/http/schemas/`, import.meta.url);
 
 const modules = readdirSync(directory).filter((name) => name.endsWith('.js'));
 const built = await Promise.all(modules.map(async (name) => [name, await import(new URL(name, directory).href)]));

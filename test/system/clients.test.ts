@@ -16,7 +16,6 @@ request.add_header('Content-Type', 'application/octet-stream')
 print(urllib.request.urlopen(request).read().decode())
 `;
 
-/** Sends a file that it streams, so that the body is chunked unless the length is given. */
 const httpClient = `
 import http.client, os, urllib.parse
 target = urllib.parse.urlparse(os.environ['TARGET'])
@@ -30,7 +29,12 @@ print(connection.getresponse().read().decode())
 const clients: Readonly<Record<string, readonly [program: string, ...args: string[]]>> = {
   'curl -T': ['sh', '-c', 'curl -sS -T shard -H "Authorization: $AUTHORIZATION" "$TARGET"'],
   'curl, chunked': ['sh', '-c', 'curl -sS -T - -H "Authorization: $AUTHORIZATION" "$TARGET&vram_bytes=300000" < shard'],
-  wget: ['sh', '-c', 'wget -q -O - --method=PUT --body-file=shard --header="Authorization: $AUTHORIZATION" "$TARGET"'],
+  wget: [
+    'sh',
+    '-c',
+    'wget -q -O - --method=PUT --body-file=shard --header="Content-Type: application/octet-stream" ' +
+      '--header="Authorization: $AUTHORIZATION" "$TARGET"',
+  ],
   'python3 urllib': ['python3', '-c', urllib],
   'python3 http.client': ['python3', '-c', httpClient],
 };
