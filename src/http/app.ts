@@ -32,7 +32,7 @@ export interface AppOptions {
   readonly config: Config;
   readonly logger: FastifyBaseLogger;
   /** The valid tokens; by default those of the configuration. */
-  readonly credentials?: Tokens;
+  readonly tokens?: Tokens;
   /** Serves HTTPS; without it plain HTTP. */
   readonly tls?: TlsServers | undefined;
 }
@@ -40,7 +40,7 @@ export interface AppOptions {
 /** Composes the HTTP API, ready for `listen` or `inject`. The caller starts and stops the residency. */
 export async function buildApp(options: AppOptions): Promise<App> {
   const { residency, config } = options;
-  const tokens = options.credentials ?? new Tokens(tokensOf(config));
+  const tokens = options.tokens ?? new Tokens(tokensOf(config));
   const app: App = fastify({
     ...serverOptions(options),
     ...validationOptions,

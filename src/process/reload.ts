@@ -11,7 +11,7 @@ import { type FileGroup, FileWatch } from './file_watch.js';
 export interface Reloadable {
   readonly config: Config;
   readonly residency: Residency;
-  readonly credentials: Tokens;
+  readonly tokens: Tokens;
   readonly tls: TlsServers | undefined;
   readonly logger: Logger;
 }
@@ -33,14 +33,14 @@ export function reloadOnChange(reloadable: Reloadable): FileWatch {
   return watch;
 }
 
-function groupsOf({ config, residency, credentials, tls }: Reloadable): FileGroup[] {
+function groupsOf({ config, residency, tokens, tls }: Reloadable): FileGroup[] {
   const { apiTokenFile, readTokenFile, sealKeyFile, tls: tlsFiles } = config;
-  const tokens: FileGroup = {
+  const tokenFiles: FileGroup = {
     name: 'tokens',
     paths: present(apiTokenFile, readTokenFile),
     reload: () => {
       const { apiToken, readToken } = readTokens(config);
-      const changed = credentials.replace(tokensOf({ apiToken, readToken }));
+      const changed = tokens.replace(tokensOf({ apiToken, readToken }));
       wipe(apiToken, readToken);
       for (const role of changed) residency.tokenReplaced(role);
       return changed.length > 0;
@@ -58,13 +58,13 @@ function groupsOf({ config, residency, credentials, tls }: Reloadable): FileGrou
       }
     },
   };
-  if (tls === undefined || tlsFiles === undefined) return [tokens, sealKey];
+  if (tls === undefined || tlsFiles === undefined) return [tokenFiles, sealKey];
   const certificates: FileGroup = {
     name: 'certificates',
     paths: present(tlsFiles.certFile, tlsFiles.keyFile, tlsFiles.clientCaFile),
     reload: () => tls.replace(readTls(tlsFiles)),
   };
-  return [tokens, sealKey, certificates];
+  return [tokenFiles, sealKey, certificates];
 }
 
 const present = (...paths: readonly (string | undefined)[]): string[] => paths.filter((path) => path !== undefined);

@@ -27,7 +27,7 @@ export async function buildWorker(config: Config, logger: Logger, onLost: (error
     onLost,
   });
   pauseScrubOnSignal(residency, logger);
-  const credentials = new Tokens(tokensOf(config));
+  const tokens = new Tokens(tokensOf(config));
   const tls = config.tls && new (await import('../http/server/tls_server.js')).TlsServers(readTls(config.tls));
   // The parts above keep only what they derived from the secrets.
   wipe(config.apiToken, config.readToken, config.sealSecret);
@@ -35,8 +35,8 @@ export async function buildWorker(config: Config, logger: Logger, onLost: (error
     residency.sealKey.wipe();
     tls?.wipe();
   });
-  const watch = reloadOnChange({ config, residency, credentials, tls, logger });
-  const app = await buildApp({ residency, config, logger, credentials, tls });
+  const watch = reloadOnChange({ config, residency, tokens, tls, logger });
+  const app = await buildApp({ residency, config, logger, tokens, tls });
   return { config, logger, residency, watch, app };
 }
 
