@@ -10,14 +10,14 @@ import { until } from '../../support/until.js';
 import { startWorker } from '../../support/worker.js';
 
 const groupBytes = 512 * 1024;
-const ranges = 300;
+const ranges = 260;
 const bytes = (2 * ranges - 1) * groupBytes;
 
 // Read by the simulator when the first worker starts.
 const directory = t.testdir({ memory: {} });
 process.env.CUDA_SIM_DIR = join(directory, 'memory');
 process.env.CUDA_SIM_ENGINE = 'fast';
-process.env.CUDA_SIM_DEVICES = `${2 * ranges}MiB`;
+process.env.CUDA_SIM_DEVICES = `${ranges + 40}MiB`;
 
 t.test('an entry lists at most 256 corrupt ranges, and the number of all', onSimulator, async (t) => {
   const models = join(directory, 'models');
