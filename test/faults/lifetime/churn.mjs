@@ -3,6 +3,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { systemActor } from '../../../dist/audit/actor.js';
 import { loadConfig } from '../../../dist/config/load.js';
 import { Residency } from '../../../dist/residency/residency.js';
 
@@ -38,22 +39,24 @@ function churn() {
   if (performance.now() < ends) setImmediate(churn);
 }
 
-async function upload(identity, bytes, expected) {
-  const { intake } = residency.admit({ ...identity, vramBytes: bytes, flatDigest: true, ...expected });
-  await intake.start();
-  for (let sent = 0; sent < bytes; sent += 65536) await intake.write(Buffer.alloc(Math.min(65536, bytes - sent), 7));
-  return intake.finish();
+async function upload(identity, bytes) {
+  const { ingest } = residency.admit({ ...identity, vramBytes: bytes, flatDigest: true }, systemActor);
+  await ingest.start();
+  for (let sent = 0; sent < bytes; sent += 65536) await ingest.write(Buffer.alloc(Math.min(65536, bytes - sent), 7));
+  return ingest.finish();
 }
 
 async function client(index) {
   for (let turn = 0; performance.now() < ends; turn++) {
     const bytes = lengths[turn % lengths.length];
     const identity = { shardId: `s-${index}`, modelRef: 'm', shardIndex: 0, totalShards: 1 };
-    if (turn % 3 === 0) await upload(identity, bytes, {});
-    else await residency.commitFile({ ...identity, flatDigest: true }, `${bytes}`);
-    if (turn % 7 === 0) await upload(identity, bytes, {});
-    if (!(await residency.verify(identity.shardId)).verified) throw new Error('an untouched shard is damaged');
-    await residency.release(identity.shardId);
+    if (turn % 3 === 0) await upload(identity, bytes);
+    else
+      await residency.commitFile({ request: { ...identity, flatDigest: true }, path: `${bytes}`, actor: systemActor });
+    if (turn % 7 === 0) await upload(identity, bytes);
+    const { verified } = await residency.verify(identity.shardId, systemActor);
+    if (!verified) throw new Error('an untouched shard is damaged');
+    await residency.release(identity.shardId, systemActor);
     cycles++;
   }
 }
