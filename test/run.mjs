@@ -9,7 +9,7 @@ import { suites } from './suites.mjs';
 
 const root = join(import.meta.dirname, '..');
 const { values, positionals } = parseArgs({
-  options: { jobs: { type: 'string' }, timeout: { type: 'string', default: '120' } },
+  options: { jobs: { type: 'string' }, timeout: { type: 'string', default: '240' } },
   allowPositionals: true,
 });
 // One more than there are cores, because many tests wait for a timeout.
