@@ -7,7 +7,13 @@ export const suites = {
   system: { paths: ['test/system'] },
   faults: { paths: ['test/faults'] },
   source: {
-    paths: ['test/end_to_end', 'test/residency/commit', 'test/residency/integrity', 'test/http/routes'],
+    paths: [
+      'test/end_to_end',
+      'test/http/routes/commit.test.ts',
+      'test/http/routes/upload.test.ts',
+      'test/residency/commit',
+      'test/residency/integrity',
+    ],
     env: { CUDA_SIM_ENGINE: 'source' },
   },
 };
