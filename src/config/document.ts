@@ -36,27 +36,27 @@ const introduction = `# Configuration
 <!-- Generated from src/config/settings.ts by \`npm run docs\`. -->
 
 The worker reads its settings from the environment once, at startup. It refuses to start if a \`WORKER_…\` variable is
-unknown, empty or invalid, and names the variable on stderr (exit status 78). Paths are relative to the working
-directory of the worker. \`vram-worker --help\` lists the same settings.
+unknown, empty or invalid. It then names the variable on stderr and exits with status 78. Paths are relative to
+the working directory of the worker. \`vram-worker --help\` lists the same settings.
 `;
 
 const secretFiles = `## Secret files
 
 - The API token is the file in \`WORKER_API_TOKEN_FILE\`. If that is unset, the worker reads
   \`$CREDENTIALS_DIRECTORY/worker-token\`, a systemd credential. If that does not exist either, \`--simulate\` creates
-  \`.worker/token\` with mode 0600. Without \`--simulate\` the worker refuses to start.
-- A secret file must be a regular file without permissions for group and others (\`chmod 600\`). This holds for
-  tokens, the signing key and the TLS key, but not for certificates.
-- A token or an HS256 secret must have at least 32 bytes. The worker ignores one newline at the end of its file.
+  \`.worker/token\` with mode 0600. Without \`--simulate\`, the worker refuses to start.
+- Tokens, the seal key and the TLS key must be in regular files without permissions for group and others
+  (\`chmod 600\`). Certificates may be readable.
+- A token or an HS256 secret must contain at least 32 bytes. The worker ignores one newline at the end of its file.
 - A token must be a bearer token (RFC 6750): A-Z a-z 0-9 - . _ ~ + / and \`=\` at the end. The read token must differ
   from the API token.
-- Ed25519 needs its own key: a private key in PKCS#8, in PEM or DER.
-- The worker checks tokens, keys and certificates for changes once a second, and reads them again at SIGHUP. If a new
+- Ed25519 needs a file with a private key in PKCS#8, in PEM or DER.
+- The worker checks tokens, keys and certificates for changes once a second, and reads them again on SIGHUP. If a new
   file is invalid, the worker logs an error and keeps the previous version.
 `;
 
 const simulator = `## Simulator
 
-With \`--simulate\` the worker runs on a simulated GPU. The simulator reads the variables \`CUDA_SIM_*\`:
+With \`--simulate\`, the worker runs on a simulated GPU. The simulator reads the variables \`CUDA_SIM_*\`:
 see [cuda/sim/README.md](../cuda/sim/README.md#settings).
 `;

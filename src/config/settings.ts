@@ -46,7 +46,7 @@ const network = {
     name: 'WORKER_UPLOAD_IDLE_SECONDS',
     type: integer(1, 3600, 'seconds'),
     default: 30,
-    doc: 'The worker drops an upload that sends nothing, or less than 1 KiB/s, for this time.',
+    doc: 'The worker ends an upload that stalls, or is slower than 1 KiB/s, for this time.',
   },
   requestsPerSecond: {
     name: 'WORKER_REQUESTS_PER_SECOND',
@@ -58,25 +58,25 @@ const network = {
     name: 'WORKER_READY_PUBLIC',
     type: onOrOff,
     default: 'off',
-    doc: 'Whether `GET /v1/ready` works without a token.',
+    doc: 'If on, `GET /v1/ready` does not need a token.',
   },
   tlsCertFile: {
     name: 'WORKER_TLS_CERT_FILE',
     type: filePath,
     unset: 'plain HTTP',
-    doc: 'The TLS certificate in PEM. It needs `WORKER_TLS_KEY_FILE`.',
+    doc: 'The TLS certificate in PEM. Requires `WORKER_TLS_KEY_FILE`.',
   },
   tlsKeyFile: {
     name: 'WORKER_TLS_KEY_FILE',
     type: filePath,
     unset: 'plain HTTP',
-    doc: 'The private key of the TLS certificate in PEM. It needs `WORKER_TLS_CERT_FILE`.',
+    doc: 'The private key of the TLS certificate in PEM. Requires `WORKER_TLS_CERT_FILE`.',
   },
   tlsClientCaFile: {
     name: 'WORKER_TLS_CLIENT_CA_FILE',
     type: filePath,
     unset: 'no client certificates',
-    doc: 'The CA certificates in PEM. If set, each client needs a certificate of this CA. It needs TLS.',
+    doc: 'CA certificates in PEM. If set, each client needs a certificate of one of these CAs. Requires TLS.',
   },
 } satisfies Record<string, Setting>;
 
@@ -86,19 +86,19 @@ const identity = {
     type: matching(/^[A-Za-z0-9._:-]{1,128}$/, '1 to 128 characters of A-Z a-z 0-9 . _ : -'),
     default: hostname,
     unset: 'the host name',
-    doc: 'The name of the worker. It is the `iss` claim of handles.',
+    doc: 'The name of the worker, and the `iss` claim of its handles.',
   },
   apiTokenFile: {
     name: 'WORKER_API_TOKEN_FILE',
     type: filePath,
-    unset: "systemd's credential `worker-token`, or with `--simulate` a new token",
-    doc: 'The file of the bearer token with full rights.',
+    unset: 'the systemd credential `worker-token`, or with `--simulate` a new token',
+    doc: 'The file of the API token, a bearer token that may use every route.',
   },
   readTokenFile: {
     name: 'WORKER_READ_TOKEN_FILE',
     type: filePath,
     unset: 'no read token',
-    doc: 'The file of a second, read-only bearer token, for clients that poll.',
+    doc: 'The file of the read token, a second bearer token for clients that poll. It cannot change state.',
   },
   sealAlgorithm: {
     name: 'WORKER_SEAL_ALG',
@@ -110,13 +110,13 @@ const identity = {
     name: 'WORKER_SEAL_KEY_FILE',
     type: filePath,
     unset: 'the file of the API token',
-    doc: 'The file of the signing key: a secret for HS256, a private key for Ed25519.',
+    doc: 'The file of the seal key: a secret for HS256, a private key for Ed25519.',
   },
   keyGraceSeconds: {
     name: 'WORKER_KEY_GRACE_SECONDS',
     type: integer(0, 604_800, 'seconds'),
     default: 3600,
-    doc: 'How long handles of the previous signing key stay valid after a rotation.',
+    doc: 'The time for which handles of the previous seal key stay valid after a rotation.',
   },
 } satisfies Record<string, Setting>;
 
@@ -131,7 +131,7 @@ const device = {
     name: 'WORKER_CUDA_DRIVER',
     type: text('a library that exports the CUDA driver API'),
     unset: '`libcuda.so.1`',
-    doc: 'The CUDA driver library. It excludes `--simulate`.',
+    doc: 'The CUDA driver library. Not allowed with `--simulate`.',
   },
   cudaKernels: {
     name: 'WORKER_CUDA_KERNELS',
@@ -143,7 +143,7 @@ const device = {
     name: 'WORKER_DRIVER_TIMEOUT_SECONDS',
     type: integer(1, 3600, 'seconds'),
     default: 60,
-    doc: 'If a call of the driver takes longer, the driver counts as lost and the worker exits.',
+    doc: 'The time limit of a driver call. After it, the driver counts as lost and the worker exits.',
   },
 } satisfies Record<string, Setting>;
 
@@ -158,19 +158,19 @@ const commits = {
     name: 'WORKER_MAX_MODEL_BYTES',
     type: integer(1, Number.MAX_SAFE_INTEGER, 'bytes'),
     default: 100 * gibibyte,
-    doc: 'The size of the largest model that the worker accepts.',
+    doc: 'The maximum size of a model in a plan, and of a shard in a commit.',
   },
   commitSlots: {
     name: 'WORKER_COMMIT_SLOTS',
     type: integer(1, 256),
     default: 32,
-    doc: 'How many commits may receive bytes at the same time.',
+    doc: 'The number of commits that may run at the same time.',
   },
   commitQueue: {
     name: 'WORKER_COMMIT_QUEUE',
     type: integer(0, 65_536),
     default: 256,
-    doc: 'How many admitted commits may wait for a slot. Further commits get status 429.',
+    doc: 'The number of admitted commits that may wait for a slot. Further commits get status 429.',
   },
 } satisfies Record<string, Setting>;
 
@@ -179,19 +179,19 @@ const operation = {
     name: 'WORKER_SCRUB_SECONDS',
     type: integer(0, 2_000_000, 'seconds'),
     default: 3600,
-    doc: 'The worker verifies each sealed shard once per period in the background; 0 turns it off.',
+    doc: 'The period in which the worker verifies each sealed shard once in the background. 0 turns it off.',
   },
   scrubBytesPerSecond: {
     name: 'WORKER_SCRUB_BYTES_PER_SECOND',
     type: integer(1, Number.MAX_SAFE_INTEGER, 'bytes per second'),
     default: gibibyte,
-    doc: 'The highest rate of background verification.',
+    doc: 'The maximum rate of background verification.',
   },
   manifest: {
     name: 'WORKER_MANIFEST',
     type: text('the path of a file'),
     unset: 'no restore',
-    doc: 'The file that lists the shards, so that the worker can restore them after a restart.',
+    doc: 'The manifest: the file that lists the shards that a restart can restore.',
   },
   auditLog: {
     name: 'WORKER_AUDIT_LOG',
@@ -209,13 +209,13 @@ const operation = {
     name: 'WORKER_DRAIN_SECONDS',
     type: integer(0, 3600, 'seconds'),
     default: 30,
-    doc: 'The longest time from SIGTERM or SIGINT to exit.',
+    doc: 'The maximum time from SIGTERM or SIGINT to exit.',
   },
   logLevel: {
     name: 'WORKER_LOG_LEVEL',
     type: oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
     default: 'info',
-    doc: 'The lowest level of the lines that the worker logs.',
+    doc: 'The lowest level of the log lines that the worker writes.',
   },
 } satisfies Record<string, Setting>;
 
