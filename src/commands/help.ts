@@ -8,22 +8,22 @@ export const usage = `Usage: vram-worker serve [--simulate]
   serve          Run the worker on WORKER_BIND_ADDR until SIGTERM or SIGINT.
   --simulate     Use a simulated GPU in host memory.
 
-  health         Check whether the worker with the same environment responds.
+  health         Check whether the worker with the same settings responds.
                  Exit status: 0 if it does, 1 if it does not.
 
-  handle verify  Verify the signature of a handle without the worker. - reads the handle from stdin.
+  handle verify  Verify the signature of a handle without the worker. With -, read the handle from stdin.
                  Only the worker knows whether the handle is current.
                  Exit status: 0 if the handle is authentic, 1 if it is not.
-  --secret-file  The secret that the worker signs with (HS256).
-  --jwks         The public keys of the worker, from /.well-known/jwks.json.
-  --worker-id    The WORKER_ID of the worker.
+  --secret-file  The file of the worker's seal key (HS256).
+  --jwks         A file of the worker's public keys, from /.well-known/jwks.json.
+  --worker-id    The WORKER_ID of the worker that signed the handle.
 
   audit verify   Verify an audit log. One FILE includes the rotated files beside it.
                  Exit status: 0 if the log is whole, 1 if it was tampered with, 3 if its last line is torn.
   --checkpoint   A file of checkpoints that were stored elsewhere. The log must contain them.
-  --key-file     The signing key of the worker: a secret, or an Ed25519 key (private or public).
-                 It verifies the signatures of checkpoints.
-  --jwks         The public keys of the worker, for the same purpose.
+  --key-file     The file of the worker's seal key, to verify checkpoints: a secret, or an Ed25519 key
+                 (private or public).
+  --jwks         A file of the worker's public keys, to verify checkpoints.
 
   --help         Show this help.
   --version      Show the version.
