@@ -3,15 +3,28 @@ import { join } from 'node:path';
 import t from 'tap';
 import { systemActor } from '../../src/audit/actor.js';
 import { patternBytes } from '../support/bytes.js';
-import { availableBytes, post, upload } from '../support/requests.js';
+import { memoryContains } from '../support/damage.js';
+import { availableBytes, get, mebibyte, post, remove, upload } from '../support/requests.js';
 import { onSimulator, simulator } from '../support/simulator.js';
 import { startWorker } from '../support/worker.js';
 
+// The simulator reads its settings when the first worker starts.
+process.env.CUDA_SIM_DIR = t.testdir({});
+
 const bytes = patternBytes(5000);
+const unknown = 999;
 
 t.afterEach(() => simulator.reset());
 
-t.test('a shard that is being released when the worker stops is given back once', onSimulator, async (t) => {
+t.test('a release wipes the bytes of the shard in device memory', onSimulator, async (t) => {
+  const large = patternBytes(3 * mebibyte + 5);
+  const worker = await startWorker(t);
+  await upload(worker, 'a', large);
+  await remove(worker, '/v1/shards/a');
+  t.notOk(memoryContains(0, large.subarray(4096, 8192)));
+});
+
+t.test('a shard whose release is in progress when the worker stops is freed once', onSimulator, async (t) => {
   const auditLog = join(t.testdir({}), 'audit.log');
   const worker = await startWorker(t, { env: { WORKER_AUDIT_LOG: auditLog } });
   await upload(worker, 'a', bytes);
@@ -24,7 +37,7 @@ t.test('a shard that is being released when the worker stops is given back once'
   t.equal(events?.length, 1);
 });
 
-t.test('a shard of a reservation that is released takes nothing from what is reserved', async (t) => {
+t.test('concurrent releases of a shard with a reservation free its memory once', async (t) => {
   const worker = await startWorker(t);
   const before = await availableBytes(worker);
   const plan = { model_ref: 'm', model_bytes: 5000, shard_layout: 'single', reserve: true };
@@ -34,5 +47,19 @@ t.test('a shard of a reservation that is released takes nothing from what is res
     worker.residency.release('a', systemActor),
     t.rejects(worker.residency.release('a', systemActor), { code: 'SHARD_BUSY' }),
   ]);
+  t.same(await availableBytes(worker), before);
+});
+
+t.test('a shard whose memory cannot be freed stays listed and can be released later', onSimulator, async (t) => {
+  const shard = patternBytes(600_000);
+  const worker = await startWorker(t);
+  const before = await availableBytes(worker);
+  await upload(worker, 'a', shard);
+  simulator.faults(`cuMemUnmap:1+=${unknown}`);
+  t.match((await remove(worker, '/v1/shards/a')).json(), { status: 500, code: 'CUDA_ERROR' });
+  t.equal((await get(worker, '/v1/shards/a')).json().state, 'releasing');
+  t.match((await upload(worker, 'a', shard)).json(), { status: 409, code: 'SHARD_BUSY' });
+  simulator.faults('');
+  t.equal((await remove(worker, '/v1/shards/a')).statusCode, 204);
   t.same(await availableBytes(worker), before);
 });

@@ -1,14 +1,15 @@
 import { closeSync, openSync, readFileSync, readSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** The file of a simulated device's memory, in the directory CUDA_SIM_DIR. */
+/** The file that is a simulated device's memory, in the directory that CUDA_SIM_DIR named at the start. */
 export const memoryOf = (gpuDevice: number): string =>
   join(process.env.CUDA_SIM_DIR ?? '', `gpu${gpuDevice}-memory.vram`);
 
 /** Whether the memory of a simulated device contains these bytes. */
-export const lies = (gpuDevice: number, part: Buffer): boolean => readFileSync(memoryOf(gpuDevice)).includes(part);
+export const memoryContains = (gpuDevice: number, part: Buffer): boolean =>
+  readFileSync(memoryOf(gpuDevice)).includes(part);
 
-/** The offset of a shard in a device's memory. Its first block must be undamaged. */
+/** The offset of a shard in a device's memory. Its first block must be intact. */
 export function locate(shard: Buffer, gpuDevice = 0): number {
   const path = memoryOf(gpuDevice);
   const start = readFileSync(path).indexOf(shard.subarray(0, 4096));
@@ -16,7 +17,7 @@ export function locate(shard: Buffer, gpuDevice = 0): number {
   return start;
 }
 
-/** Flips bits in a device's memory: bit `bit` of the byte at `start + offset`. */
+/** Flips bits of a device's memory from outside: for each flip, the bit `bit` of the byte at `start + offset`. */
 export function flip(start: number, flips: readonly { offset: number; bit: number }[], gpuDevice = 0): void {
   const file = openSync(memoryOf(gpuDevice), 'r+');
   const byte = Buffer.alloc(1);

@@ -1,7 +1,9 @@
 import { readFileSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
+import { linesOf } from '../../support/audit.js';
 import { patternBytes } from '../../support/bytes.js';
 import { damage } from '../../support/damage.js';
 import { get, mebibyte, post, remove, upload } from '../../support/requests.js';
@@ -9,14 +11,14 @@ import { onSimulator, simulator } from '../../support/simulator.js';
 import { until } from '../../support/until.js';
 import { startWorker, type TestWorker } from '../../support/worker.js';
 
-// Read by the simulator when the first worker starts.
+// The simulator reads its settings when the first worker starts.
 process.env.CUDA_SIM_DIR = t.testdir({});
 process.env.CUDA_SIM_ENGINE = 'fast';
 
 const bytes = patternBytes(2 * mebibyte + 5);
 const unknown = 999;
 
-/** The period is as short as it can be; `slow` lets no more through than half a shard a second. */
+/** The shortest period. `slow` also limits the scrubber to half a shard per second. */
 const often = { WORKER_SCRUB_SECONDS: '1' };
 const slow = { ...often, WORKER_SCRUB_BYTES_PER_SECOND: String(mebibyte) };
 
@@ -27,7 +29,7 @@ const passes = (worker: TestWorker, count: number) => until(() => worker.residen
 const running = (worker: TestWorker) => until(() => worker.residency.stats().scrub.state === 'running');
 const verifiedAt = (worker: TestWorker, shardId: string) => worker.residency.shard(shardId).lastVerifiedAtMs ?? 0;
 
-t.test('damage is found without anybody asking', onSimulator, async (t) => {
+t.test('the scrubber finds damage without a request', onSimulator, async (t) => {
   const auditLog = join(t.testdir({}), 'audit.log');
   const worker = await startWorker(t, { env: { ...often, WORKER_AUDIT_LOG: auditLog } });
   const other = patternBytes(mebibyte, 5);
@@ -40,11 +42,11 @@ t.test('damage is found without anybody asking', onSimulator, async (t) => {
   t.match(readFileSync(auditLog, 'utf8'), /"SealVerificationFailed","severity":"critical".*"shard_id":"a"/);
   const before = worker.residency.stats().scrub.passes;
   await passes(worker, before + 2);
-  t.equal(worker.residency.shard('b').state, 'sealed', 'the others have their turn all the same');
+  t.equal(worker.residency.shard('b').state, 'sealed', 'the other shard is still verified');
   t.match((await worker.app.inject('/metrics')).body, /vram_scrub_failures_total 1\n/);
 });
 
-t.test('ready shows how far it is, and is the same answer as long as nothing happens', async (t) => {
+t.test('ready reports the progress of the scrubber, and its answer changes only with an event', async (t) => {
   const worker = await startWorker(t, { env: { WORKER_SCRUB_SECONDS: '7200' } });
   t.match(await scrub(worker), { state: 'waiting', oldest_verified_at: null, last_pass_finished_at: null });
   await upload(worker, 'a', bytes);
@@ -59,7 +61,7 @@ t.test('ready shows how far it is, and is the same answer as long as nothing hap
     last_pass_finished_at: null,
     oldest_verified_at: new Date(verifiedAt(worker, 'a')).toISOString(),
   });
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  await sleep(50);
   const headers = { 'if-none-match': String(first.headers.etag) };
   t.equal((await worker.inject({ method: 'GET', url: '/v1/ready', headers })).statusCode, 304);
   await post(worker, '/v1/shards/a/verify');
@@ -69,7 +71,7 @@ t.test('ready shows how far it is, and is the same answer as long as nothing hap
   t.match(await scrub(off), { state: 'off', period_seconds: 0 });
 });
 
-t.test('a pass verifies each shard once, the oldest first', onSimulator, async (t) => {
+t.test('a pass verifies each shard once, the oldest verification first', onSimulator, async (t) => {
   const auditLog = join(t.testdir({}), 'audit.log');
   const worker = await startWorker(t, { env: { ...often, WORKER_AUDIT_LOG: auditLog } });
   worker.residency.pauseScrub(true);
@@ -78,9 +80,7 @@ t.test('a pass verifies each shard once, the oldest first', onSimulator, async (
   worker.residency.pauseScrub(false);
   await passes(worker, 1);
   const verified = () =>
-    readFileSync(auditLog, 'utf8')
-      .trimEnd()
-      .split('\n')
+    linesOf(auditLog)
       .map((line) => JSON.parse(line))
       .filter(({ event }) => event === 'SealVerified')
       .map((entry) => entry.shard_id);
@@ -89,13 +89,13 @@ t.test('a pass verifies each shard once, the oldest first', onSimulator, async (
   t.match(await scrub(worker), { shards_total: 3, last_pass_finished_at: /Z$/ });
 });
 
-t.test('paused it reads nothing, and says so; what is asked for is verified', onSimulator, async (t) => {
+t.test('a paused scrubber reads nothing, but a requested verification runs', onSimulator, async (t) => {
   const auditLog = join(t.testdir({}), 'audit.log');
   const worker = await startWorker(t, { env: { ...often, WORKER_AUDIT_LOG: auditLog } });
   worker.residency.pauseScrub(true);
   await upload(worker, 'a', bytes);
   simulator.reset();
-  await new Promise((resolve) => setTimeout(resolve, 1300));
+  await sleep(1300);
   t.equal(simulator.calls('cuLaunchKernel'), 0);
   t.equal((await scrub(worker)).state, 'paused');
   t.match((await worker.app.inject('/metrics')).body, /vram_scrub_state\{state="paused"\} 1/);
@@ -106,24 +106,24 @@ t.test('paused it reads nothing, and says so; what is asked for is verified', on
   t.match(readFileSync(auditLog, 'utf8'), /"ScrubPaused".*\n(.*\n)*.*"ScrubResumed"/);
 });
 
-t.test('nobody who asks waits for the scrubber', onSimulator, async (t) => {
+t.test('a verification, a release or a stop does not wait for the scrubber', onSimulator, async (t) => {
   const worker = await startWorker(t, { env: slow });
   await upload(worker, 'a', bytes);
   await running(worker);
   worker.residency.pauseScrub(true);
-  t.match((await post(worker, '/v1/shards/a/verify')).json(), { verified: true }, 'a verification takes over the run');
+  t.match((await post(worker, '/v1/shards/a/verify')).json(), { verified: true }, 'a verification expedites the run');
   worker.residency.pauseScrub(false);
   await running(worker);
   worker.residency.pauseScrub(true);
-  t.equal((await remove(worker, '/v1/shards/a')).statusCode, 204, 'a release ends it');
+  t.equal((await remove(worker, '/v1/shards/a')).statusCode, 204, 'a release cancels the run');
   await upload(worker, 'a', bytes);
   worker.residency.pauseScrub(false);
   await running(worker);
   await worker.stop();
-  t.pass('and so does the end of the worker');
+  t.pass('a stop of the worker cancels the run');
 });
 
-t.test('a commit that stands still holds it up no longer', onSimulator, async (t) => {
+t.test('a stalled upload does not delay the scrubber', onSimulator, async (t) => {
   const worker = await startWorker(t, { listen: true, env: often });
   await upload(worker, 'a', bytes);
   const sending = request(`${worker.url}/v1/commit?shard_id=b&model_ref=m`, {
@@ -139,13 +139,13 @@ t.test('a commit that stands still holds it up no longer', onSimulator, async (t
   sending.destroy();
 });
 
-t.test('no error ends it: neither the driver nor the audit log', onSimulator, async (t) => {
+t.test('an error of the driver or of the audit log does not end the scrubber', onSimulator, async (t) => {
   const auditLog = join(t.testdir({}), 'audit.log');
   const worker = await startWorker(t, { env: { ...often, WORKER_AUDIT_LOG: auditLog } });
   await upload(worker, 'a', bytes);
   simulator.faults(`cuLaunchKernel:1+=${unknown}`);
   await until(() => worker.residency.stats().scrub.failures >= 1);
-  t.equal(worker.residency.shard('a').state, 'sealed', 'what can not be read is not called damaged');
+  t.equal(worker.residency.shard('a').state, 'sealed', 'a shard that cannot be read is not marked corrupt');
   simulator.faults('');
   renameSync(auditLog, `${auditLog}.away`);
   symlinkSync('/dev/full', auditLog);

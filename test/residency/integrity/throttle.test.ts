@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import {
   ActivityDetector,
@@ -8,87 +9,86 @@ import {
 
 const mebibyte = 1024 * 1024;
 
-// Waiting keeps no process alive.
-const alive = setInterval(() => undefined, 1000);
-t.teardown(() => clearInterval(alive));
-const wide = () => new RateBudget(1024 ** 4);
+// The timers of a throttle do not keep the process alive.
+const keepAlive = setInterval(() => undefined, 1000);
+t.teardown(() => clearInterval(keepAlive));
+const unlimited = () => new RateBudget(1024 ** 4);
 
-/** Whether a promise has settled once everything that is due has run. */
-async function settled(promise: Promise<void>): Promise<boolean> {
-  const later = new Promise<'later'>((resolve) => setTimeout(resolve, 120, 'later'));
-  return (await Promise.race([promise.then(() => 'done'), later])) === 'done';
+/** Whether a promise settles within 120 ms, which is several polls of a throttle. */
+async function settles(promise: Promise<void>): Promise<boolean> {
+  return (await Promise.race([promise.then(() => 'done'), sleep(120, 'later')])) === 'done';
 }
 
-t.test('a budget that is spent is waited for, and never saved up', async (t) => {
+t.test('a spent budget must be waited for', async (t) => {
   const budget = new RateBudget(mebibyte);
   t.equal(budget.waitMs, 0);
   budget.take(mebibyte / 2);
   t.ok(budget.waitMs > 0 && budget.waitMs <= 500);
   budget.take(mebibyte);
-  t.ok(budget.waitMs > 500 && budget.waitMs <= 1500, 'what is taken too early is waited for later');
+  t.ok(budget.waitMs > 500 && budget.waitMs <= 1500, 'bytes taken too early extend the next wait');
   const tiny = new RateBudget(1);
   tiny.take(2 ** 40);
-  t.equal(tiny.waitMs, 60_000, 'no longer than a timer can');
+  t.equal(tiny.waitMs, 60_000, 'a wait is at most a minute, which fits a timer');
 });
 
-t.test('a slice is no longer than a second of the budget, and a multiple of a group', async (t) => {
+t.test('a slice has at most one second of the budget, in whole groups', async (t) => {
   const slice = (bytesPerSecond: number) => new ScrubThrottle(new RateBudget(bytesPerSecond), () => 'free').sliceBytes;
   t.equal(slice(1024 ** 4), 256 * mebibyte);
   t.equal(slice(3 * mebibyte + 5), 3 * mebibyte);
   t.equal(slice(1), mebibyte / 2);
 });
 
-t.test('commits are at work while their bytes come in, and a moment longer', async (t) => {
+t.test('a counter is active until a quarter of a second after its last change', async (t) => {
   const activity = new ActivityDetector();
   t.notOk(activity.look(0, 0));
   t.ok(activity.look(5, 1000));
   t.ok(activity.look(5, 1200));
   t.notOk(activity.look(5, 1300));
-  t.ok(activity.look(4, 1400), 'one that is gone leaves a change, too');
+  t.ok(activity.look(4, 1400), 'a decrease is a change too');
 });
 
-t.test('a slice lets others go first', async (t) => {
-  let traffic: Contention = 'busy';
-  const pace = new ScrubThrottle(wide(), () => traffic);
-  const waiting = pace.next(1);
-  t.notOk(await settled(waiting));
-  traffic = 'free';
+t.test('a slice waits while the device is busy or scrubbing is paused', async (t) => {
+  let contention: Contention = 'busy';
+  const throttle = new ScrubThrottle(unlimited(), () => contention);
+  const waiting = throttle.next(1);
+  t.notOk(await settles(waiting));
+  contention = 'free';
   await waiting;
-  traffic = 'paused';
-  const paused = pace.next(1);
-  t.notOk(await settled(paused));
-  traffic = 'free';
+  contention = 'paused';
+  const paused = throttle.next(1);
+  t.notOk(await settles(paused));
+  contention = 'free';
   await paused;
 });
 
-t.test('others go first for so long, not for ever', async (t) => {
-  let looks = 0;
+t.test('a slice yields to a busy device up to its limit', async (t) => {
+  let polls = 0;
   const busy = () => {
-    looks++;
+    polls++;
     return 'busy' as const;
   };
-  await new ScrubThrottle(wide(), busy, 100).next(1);
-  t.equal(looks, 5);
+  await new ScrubThrottle(unlimited(), busy, 100).next(1);
+  t.equal(polls, 5);
 });
 
-t.test('a verification that somebody waits for goes on at once, whatever else there is', async (t) => {
+t.test('an expedited verification continues at once, at full speed', async (t) => {
   const budget = new RateBudget(mebibyte);
-  const pace = new ScrubThrottle(budget, () => 'paused');
-  const waiting = pace.next(100 * mebibyte);
-  t.notOk(await settled(waiting));
-  pace.expedite();
+  const throttle = new ScrubThrottle(budget, () => 'paused');
+  const waiting = throttle.next(100 * mebibyte);
+  t.notOk(await settles(waiting));
+  throttle.expedite();
   await waiting;
-  await pace.next(100 * mebibyte);
-  t.equal(pace.sliceBytes, 256 * mebibyte);
-  pace.cancel();
-  await pace.next(1);
-  t.notOk(pace.canceled, 'it is not given up any more');
+  await throttle.next(100 * mebibyte);
+  t.equal(throttle.sliceBytes, 256 * mebibyte);
+  throttle.cancel();
+  await throttle.next(1);
+  t.notOk(throttle.canceled, 'it can no longer be canceled');
 });
 
-t.test('a verification that nobody needs ends', async (t) => {
-  const pace = new ScrubThrottle(wide(), () => 'paused');
-  const waiting = pace.next(1);
-  pace.cancel();
+t.test('a canceled verification ends at its next slice', async (t) => {
+  const throttle = new ScrubThrottle(unlimited(), () => 'paused');
+  const waiting = throttle.next(1);
+  throttle.cancel();
   await t.rejects(waiting, { code: 'SHARD_BUSY' });
-  t.ok(pace.canceled);
+  t.ok(throttle.canceled);
 });

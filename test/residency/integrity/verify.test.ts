@@ -1,21 +1,24 @@
 import { once } from 'node:events';
 import { request } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { referenceTreeDigest } from '../../../src/seal/tree.js';
 import { patternBytes } from '../../support/bytes.js';
-import { damage, lies } from '../../support/damage.js';
-import { get, mebibyte, post, remove, upload } from '../../support/requests.js';
+import { damage, memoryContains } from '../../support/damage.js';
+import { availableBytes, get, mebibyte, post, remove, upload } from '../../support/requests.js';
 import { onSimulator, simulator } from '../../support/simulator.js';
 import { until } from '../../support/until.js';
 import { startWorker } from '../../support/worker.js';
 
-// Read by the simulator when the first worker starts.
+// The simulator reads its settings when the first worker starts.
 process.env.CUDA_SIM_DIR = t.testdir({});
 
 const groupBytes = 512 * 1024;
 const bytes = patternBytes(3 * mebibyte + 5);
 
-t.test('a flipped bit is found, and where: from the first byte to the last', onSimulator, async (t) => {
+t.afterEach(() => simulator.reset());
+
+t.test('a verification finds flipped bits and reports the damaged ranges', onSimulator, async (t) => {
   const worker = await startWorker(t);
   const cases = [
     [[0], [{ offset: 0, length: groupBytes }]],
@@ -49,14 +52,14 @@ t.test('a flipped bit is found, and where: from the first byte to the last', onS
   }
 });
 
-t.test('a shard that was found damaged stays corrupt, however well it reads later', onSimulator, async (t) => {
+t.test('a damaged shard stays corrupt even if its bytes are correct again', onSimulator, async (t) => {
   const worker = await startWorker(t);
   await upload(worker, 'a', bytes);
   damage(bytes, 0, 4096);
   t.match((await post(worker, '/v1/shards/a/verify')).json(), { verified: false, reason: 'damaged' });
   damage(bytes, 0, 4096);
-  const healed = (await post(worker, '/v1/shards/a/verify')).json();
-  t.match(healed, {
+  const repeated = (await post(worker, '/v1/shards/a/verify')).json();
+  t.match(repeated, {
     verified: false,
     reason: 'corrupt',
     checks: { signature: true, residency: true, tree_digest: true },
@@ -66,33 +69,32 @@ t.test('a shard that was found damaged stays corrupt, however well it reads late
   t.match(
     reasons,
     [{ code: 'SHARD_CORRUPT', detail: /it was uploaded: release it/ }, {}],
-    'and ready says that nobody repairs it',
+    'ready says that an upload must be released',
   );
   t.equal((await remove(worker, '/v1/shards/a')).statusCode, 204);
   await upload(worker, 'a', bytes);
   t.match((await post(worker, '/v1/shards/a/verify')).json(), { verified: true, reason: null });
 });
 
-t.test('ready verifies first what is older than it is asked to trust', onSimulator, async (t) => {
+t.test('ready first verifies the shards that are older than max_age_seconds', onSimulator, async (t) => {
   const worker = await startWorker(t);
   await upload(worker, 'old', bytes);
   t.equal((await get(worker, '/v1/ready?max_age_seconds=3600')).statusCode, 200);
   damage(bytes, 0, 77);
-  t.equal((await get(worker, '/v1/ready?max_age_seconds=3600')).statusCode, 200, 'young enough: not looked at');
-  await new Promise((resolve) => setTimeout(resolve, 1100));
-  t.equal((await get(worker, '/v1/ready?max_age_seconds=1')).statusCode, 503, 'too old: looked at, and found');
+  t.equal(
+    (await get(worker, '/v1/ready?max_age_seconds=3600')).statusCode,
+    200,
+    'verified recently enough: not verified again',
+  );
+  await sleep(1100);
+  t.equal(
+    (await get(worker, '/v1/ready?max_age_seconds=1')).statusCode,
+    503,
+    'too old: verified again, and the damage is found',
+  );
 });
 
-t.test('verifications of one shard at one time share one run', onSimulator, async (t) => {
-  const worker = await startWorker(t);
-  await upload(worker, 'a', bytes);
-  simulator.reset();
-  const reports = await Promise.all(Array.from({ length: 8 }, () => post(worker, '/v1/shards/a/verify')));
-  t.ok(reports.every((report) => report.json().verified === true));
-  t.equal(simulator.calls('cuLaunchKernel'), 2, 'one run: the leaves and the level above');
-});
-
-t.test('bytes that change between arrival and seal are never sealed', onSimulator, async (t) => {
+t.test('bytes that change in device memory before the seal are not sealed', onSimulator, async (t) => {
   const worker = await startWorker(t, { listen: true });
   const answers = ['', `&expected_tree_digest=${referenceTreeDigest(bytes)}`].map(async (expected, index) => {
     const target = `${worker.url}/v1/commit?shard_id=s-${index}&model_ref=m&gpu_device=${index}${expected}`;
@@ -100,7 +102,7 @@ t.test('bytes that change between arrival and seal are never sealed', onSimulato
     const sending = request(target, { method: 'PUT', headers });
     const answered = once(sending, 'response');
     sending.write(bytes.subarray(0, 2 * mebibyte));
-    await until(() => lies(index, bytes.subarray(0, mebibyte)));
+    await until(() => memoryContains(index, bytes.subarray(0, mebibyte)));
     damage(bytes.subarray(0, mebibyte), index, 1000);
     sending.end(bytes.subarray(2 * mebibyte));
     const [response] = await answered;
@@ -111,9 +113,32 @@ t.test('bytes that change between arrival and seal are never sealed', onSimulato
   t.same((await get(worker, '/v1/shards')).json().shards, []);
 });
 
-t.test('a released shard leaves no byte behind', onSimulator, async (t) => {
+t.test('a commit is refused, and a verification fails, if the driver spoofs an attribute', onSimulator, async (t) => {
   const worker = await startWorker(t);
-  await upload(worker, 'a', bytes);
-  await remove(worker, '/v1/shards/a');
-  t.notOk(lies(0, bytes.subarray(4096, 8192)));
+  const before = await availableBytes(worker);
+  const spoofs = [
+    'memory_type=1',
+    'is_managed=1',
+    'ordinal=1',
+    'host_pointer=1',
+    'location_type=0',
+    'location_id=1',
+    'access=3',
+    'foreign_access=1',
+  ];
+  for (const spoof of spoofs) {
+    simulator.spoofs(spoof);
+    const refused = await upload(worker, 'a', bytes);
+    t.match(refused.json(), { status: 422, code: 'POLICY_VIOLATION', retriable: false }, spoof);
+    simulator.spoofs('');
+    t.same(await availableBytes(worker), before, `${spoof}: the memory is free again`);
+
+    t.equal((await upload(worker, 'b', bytes)).statusCode, 201);
+    simulator.spoofs(spoof);
+    const report = (await post(worker, '/v1/shards/b/verify')).json();
+    t.match(report, { verified: false, checks: { signature: true, residency: false, tree_digest: true } }, spoof);
+    simulator.spoofs('');
+    t.equal((await get(worker, '/v1/shards/b')).json().state, 'corrupt');
+    await remove(worker, '/v1/shards/b');
+  }
 });
