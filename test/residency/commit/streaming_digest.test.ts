@@ -6,23 +6,24 @@ import { patternBytes } from '../../support/bytes.js';
 import { head, RawClient } from '../../support/raw_http.js';
 import { availableBytes, get, mebibyte, post, sha256, upload } from '../../support/requests.js';
 import { onSimulator, simulator } from '../../support/simulator.js';
+import { until } from '../../support/until.js';
 import { startWorker } from '../../support/worker.js';
 
+// The simulator reads its settings when the first worker starts.
 process.env.CUDA_SIM_DEVICES = '256MiB';
 process.env.CUDA_SIM_ENGINE = 'fast';
 
-/** Two parts that are sealed while the rest comes, and an odd rest. */
+/** Two parts that are sealed while the rest arrives, and a rest of odd length. */
 const bytes = patternBytes(128 * mebibyte + 12_345);
 const digests = { digest: sha256(bytes), tree_digest: referenceTreeDigest(bytes) };
-const put = `PUT /v1/commit?shard_id=a&model_ref=m`;
-const tick = () => new Promise<void>((resolve) => setImmediate(resolve));
+const put = 'PUT /v1/commit?shard_id=a&model_ref=m';
 
-t.test('a part that has come is digested on the device before the rest has', onSimulator, async (t) => {
+t.test('a part is digested on the device while the rest arrives', onSimulator, async (t) => {
   const worker = await startWorker(t, { listen: true });
   const launches = simulator.calls('cuLaunchKernel');
   const client = new RawClient(worker.url).send(head(put, { 'Content-Length': bytes.length }));
   client.send(bytes.subarray(0, 70 * mebibyte));
-  while (simulator.calls('cuLaunchKernel') === launches) await tick();
+  await until(() => simulator.calls('cuLaunchKernel') > launches);
   t.match((await get(worker, '/v1/shards/a')).json(), { state: 'receiving', sealed: false });
   client.send(bytes.subarray(70 * mebibyte));
   await client.until(/"handle":/);
@@ -31,7 +32,7 @@ t.test('a part that has come is digested on the device before the rest has', onS
   t.match((await post(worker, '/v1/shards/a/verify')).json(), { verified: true });
 });
 
-t.test('a shard of several parts by upload in chunks and by file has the digests of its bytes', async (t) => {
+t.test('a shard of several parts has the digests of its bytes, by upload or by file', async (t) => {
   const directory = t.testdir();
   writeFileSync(join(directory, 'a.gguf'), bytes);
   const worker = await startWorker(t, { env: { WORKER_MODEL_DIR: directory } });
@@ -46,21 +47,21 @@ t.test('a shard of several parts by upload in chunks and by file has the digests
   t.match(answer.json().shard, { state: 'sealed', ...digests });
 });
 
-t.test('a client that leaves when a part is sealed leaves nothing', onSimulator, async (t) => {
+t.test('a client that disconnects after a part was digested leaves nothing behind', onSimulator, async (t) => {
   const worker = await startWorker(t, { listen: true });
   const before = await availableBytes(worker);
   const live = simulator.live('*');
   const launches = simulator.calls('cuLaunchKernel');
   const client = new RawClient(worker.url).send(head(put, { 'Content-Length': bytes.length }));
   client.send(bytes.subarray(0, 100 * mebibyte));
-  while (simulator.calls('cuLaunchKernel') === launches) await tick();
+  await until(() => simulator.calls('cuLaunchKernel') > launches);
   client.reset();
-  while (worker.residency.shards({ limit: 1 }).shards.length > 0) await tick();
+  await until(() => worker.residency.shards({ limit: 1 }).shards.length === 0);
   t.same(await availableBytes(worker), before);
   t.equal(simulator.live('*'), live);
 });
 
-t.test('a part that can not be sealed or digested ends the commit, and nothing is left', onSimulator, async (t) => {
+t.test('a commit with a part that cannot be sealed or digested leaves nothing behind', onSimulator, async (t) => {
   const worker = await startWorker(t);
   const before = await availableBytes(worker);
   const live = simulator.live('*');

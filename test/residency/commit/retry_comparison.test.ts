@@ -1,0 +1,44 @@
+import t from 'tap';
+import { referenceTreeDigest } from '../../../src/seal/tree.js';
+import { patternBytes } from '../../support/bytes.js';
+import { get, sha256, upload } from '../../support/requests.js';
+import { simulator } from '../../support/simulator.js';
+import { startWorker } from '../../support/worker.js';
+
+const bytes = patternBytes(1_300_000);
+const other = patternBytes(1_300_000, 7);
+
+t.test('a repeated commit gets the current handle, and a different one with the same id a conflict', async (t) => {
+  const worker = await startWorker(t);
+  const first = await upload(worker, 'a', bytes);
+  const allocations = simulator.calls('cuMemCreate');
+  for (const query of [{}, { expected_digest: sha256(bytes) }, { expected_tree_digest: referenceTreeDigest(bytes) }]) {
+    const again = await upload(worker, 'a', bytes, query);
+    t.equal(again.statusCode, 200, again.body);
+    t.equal(again.json().handle, first.json().handle, 'the current handle');
+  }
+  t.equal(simulator.calls('cuMemCreate'), allocations, 'a retry allocates nothing');
+  const conflicts = [
+    upload(worker, 'a', other),
+    upload(worker, 'a', bytes.subarray(1)),
+    upload(worker, 'a', bytes, { model_ref: 'another' }),
+    upload(worker, 'a', bytes, { total_shards: '2' }),
+    upload(worker, 'a', bytes, { gpu_device: '1' }),
+    upload(worker, 'a', bytes, { expected_digest: sha256(other) }),
+  ];
+  for (const conflict of conflicts) t.match((await conflict).json(), { status: 409, code: 'SHARD_CONFLICT' });
+  t.equal((await get(worker, '/v1/shards/a')).json().state, 'sealed', 'the existing shard is unchanged');
+});
+
+t.test('a digest that the seal does not have is compared with the bytes of the retry', async (t) => {
+  const worker = await startWorker(t);
+  const expected_tree_digest = referenceTreeDigest(bytes);
+  const treeOnly = { expected_tree_digest, flat_digest: 'false' };
+  const both = await upload(worker, 'a', bytes, { ...treeOnly, expected_digest: sha256(other) });
+  t.match(both.json(), { status: 400, code: 'INVALID_PARAMS' });
+  t.equal((await upload(worker, 'a', bytes, treeOnly)).json().shard.digest, null);
+  for (const query of [{ expected_digest: sha256(other) }, { expected_digest: sha256(other), expected_tree_digest }]) {
+    t.match((await upload(worker, 'a', bytes, query)).json(), { status: 409, code: 'SHARD_CONFLICT' });
+  }
+  t.equal((await upload(worker, 'a', bytes, { expected_digest: sha256(bytes) })).statusCode, 200);
+});
