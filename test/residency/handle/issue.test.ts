@@ -13,7 +13,7 @@ import { deriveSealKey } from '../../../src/seal/key.js';
 const figures = { name: 'device', uuid: 'GPU-0', totalBytes: 8, freeBytes: 8, granularityBytes: 1 };
 const signer = new Signer('worker-1', 'simulated', deriveSealKey(Buffer.alloc(32, 7), 'worker-1'));
 
-/** A sealed shard, and an inventory that holds it alone. */
+/** A sealed shard, and a worker that has only this shard. `writable` is false if the audit log cannot be written. */
 function sealed(writable = true) {
   const identity = { shardId: 'a', modelRef: 'm', shardIndex: 0, totalShards: 1 };
   const memory = new DeviceMemory(0, figures, async () => figures);
@@ -37,22 +37,20 @@ function sealed(writable = true) {
   return { shard, worker, logged };
 }
 
-t.test('a shard that is sealed anew has a new handle, which names the one before it', async (t) => {
+t.test('a reissued handle names the previous one, which is then superseded', async (t) => {
   const { shard, worker, logged } = sealed();
   const before = shard.seal;
   reissueHandle(shard, worker);
   const after = shard.seal;
   if (before === undefined || after === undefined) throw new Error('the shard is not sealed');
   t.match(verifyHandle(after.handle, signer.key), { ok: true, claims: { jti: after.jti, prev: before.jti } });
-  t.same({ ...after, handle: '', jti: '' }, { ...before, handle: '', jti: '' }, 'the rest is as it was');
+  t.same({ ...after, handle: '', jti: '' }, { ...before, handle: '', jti: '' }, 'nothing else of the seal changes');
   t.match(logged, [{ event: 'VramSealed', jti: after.jti, prev: before.jti }]);
   t.match(checkHandle(before.handle, worker), { valid: false, reason: 'superseded' });
-  t.match(checkHandle(after.handle, worker), {
-    valid: true,
-  });
+  t.match(checkHandle(after.handle, worker), { valid: true });
 });
 
-t.test('what can not be written down leaves the handle that stands; what is not sealed gets none', async (t) => {
+t.test('a handle is reissued only for a sealed shard, and only if the audit log can be written', async (t) => {
   const { shard, worker } = sealed(false);
   const before = shard.seal;
   t.throws(() => reissueHandle(shard, worker), { code: 'AUDIT_UNAVAILABLE' });
