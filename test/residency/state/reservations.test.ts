@@ -18,7 +18,7 @@ const shard = (shardIndex: number, granules = 1) => ({
 });
 const identity = { shardId: 'a', modelRef: 'm', shardIndex: 0, totalShards: 2 };
 
-/** Reservations of one device of 8 granules, by a clock in the test's hands. */
+/** Reservations on one device of 8 granules, on a clock that the test controls. */
 function start() {
   const clock = { ms: 5000 };
   const memory = new DeviceMemory(0, figures, async () => figures);
@@ -35,7 +35,7 @@ function start() {
   return { clock, memory, devices, reservations, hold, reserved };
 }
 
-t.test('a reservation ends when its time has run out, and not a millisecond before', async (t) => {
+t.test('a reservation expires when its time is over, and not a millisecond earlier', async (t) => {
   const { clock, reservations, hold, reserved } = start();
   const id = hold([1], 10);
   clock.ms += 9_999;
@@ -46,10 +46,10 @@ t.test('a reservation ends when its time has run out, and not a millisecond befo
   t.throws(() => reservations.require(id), { code: 'RESERVATION_EXPIRED' });
   t.equal(reserved(), 0);
   reservations.dropExpired();
-  t.equal(reserved(), 0, 'what has expired is given back once');
+  t.equal(reserved(), 0, 'an expired reservation frees its memory once');
 });
 
-t.test('it is remembered for an hour, and not a millisecond longer', async (t) => {
+t.test('an expired reservation is remembered for an hour, and not a millisecond longer', async (t) => {
   const { clock, reservations, hold } = start();
   const id = hold([1], 10);
   clock.ms += 10_000 + 3_599_999;
@@ -58,11 +58,11 @@ t.test('it is remembered for an hour, and not a millisecond longer', async (t) =
   t.throws(() => reservations.require(id), { code: 'NOT_FOUND' });
 });
 
-t.test('renewing never shortens; without a time it holds as long as it was made for', async (t) => {
+t.test('a renewal never shortens a reservation, and lasts as long as the original by default', async (t) => {
   const { clock, reservations, hold } = start();
   const id = hold([1], 10);
-  const made = reservations.renew(id, 10).expiresAtMs;
-  t.ok(reservations.renew(id, 9).expiresAtMs >= made, 'a shorter time changes nothing');
+  const original = reservations.renew(id, 10).expiresAtMs;
+  t.ok(reservations.renew(id, 9).expiresAtMs >= original, 'a shorter time changes nothing');
   clock.ms += 5000;
   reservations.renew(id);
   clock.ms += 9_999;
@@ -71,10 +71,10 @@ t.test('renewing never shortens; without a time it holds as long as it was made 
   t.throws(() => reservations.renew(id), { code: 'RESERVATION_EXPIRED' });
   const wall = Date.now();
   const expires = reservations.renew(hold([1], 7), 8).expiresAtMs;
-  t.ok(expires >= wall + 8000 && expires <= Date.now() + 8000, 'it says when, by the wall clock');
+  t.ok(expires >= wall + 8000 && expires <= Date.now() + 8000, 'the reported expiry is on the wall clock');
 });
 
-t.test('a step of the wall clock moves when it is said to end, and not when it ends', async (t) => {
+t.test('a step of the wall clock changes the reported expiry, but not when a reservation expires', async (t) => {
   const { clock, reservations, hold, reserved } = start();
   const today = Date.now.bind(Date);
   const wall = { ms: today() };
@@ -82,51 +82,59 @@ t.test('a step of the wall clock moves when it is said to end, and not when it e
   const hour = 3_600_000;
   for (const stepMs of [hour, -hour, 720 * hour, -720 * hour]) {
     const id = hold([1], 100);
-    const made = wall.ms;
+    const madeAtMs = wall.ms;
     clock.ms += 10_000;
     wall.ms += 10_000;
-    t.equal(reservations.renew(id, 1).expiresAtMs, made + 100_000, 'it says the same as long as no clock was set');
+    t.equal(
+      reservations.renew(id, 1).expiresAtMs,
+      madeAtMs + 100_000,
+      'the reported expiry is stable while the wall clock does not step',
+    );
     wall.ms += stepMs;
-    t.equal(reservations.renew(id, 1).expiresAtMs, wall.ms + 90_000, `after ${stepMs} ms: by the clock of now`);
-    t.equal(reservations.renew(id, 120).expiresAtMs, wall.ms + 120_000, 'a longer time counts from now');
+    t.equal(
+      reservations.renew(id, 1).expiresAtMs,
+      wall.ms + 90_000,
+      `after a step of ${stepMs} ms, the reported expiry follows the wall clock`,
+    );
+    t.equal(reservations.renew(id, 120).expiresAtMs, wall.ms + 120_000, 'a longer time is counted from now');
     clock.ms += 119_999;
     reservations.dropExpired();
-    t.equal(reserved(), 1, 'not a millisecond too early');
+    t.equal(reserved(), 1, 'it does not expire a millisecond early');
     clock.ms += 1;
-    t.throws(() => reservations.renew(id), { code: 'RESERVATION_EXPIRED' }, 'nor too late');
+    t.throws(() => reservations.renew(id), { code: 'RESERVATION_EXPIRED' }, 'it expires on time');
     t.equal(reserved(), 0);
   }
 });
 
-t.test('when it ends is said anew only where that moved by more than the grain of two clocks', async (t) => {
+t.test('the reported expiry ignores the noise between the two clocks', async (t) => {
   const { reservations, hold } = start();
   let wallMs = 1_800_000_000_000;
   t.intercept(Date, 'now', { value: () => wallMs, configurable: true });
   const id = hold([1], 10);
-  const made = wallMs + 10_000;
-  const ends = () => reservations.renew(id, 1).expiresAtMs;
+  const original = wallMs + 10_000;
+  const reported = () => reservations.renew(id, 1).expiresAtMs;
   wallMs += 2;
-  t.equal(ends(), made);
+  t.equal(reported(), original);
   wallMs -= 4;
-  t.equal(ends(), made);
+  t.equal(reported(), original);
   wallMs -= 1;
-  t.equal(ends(), made - 3, 'somebody has set the wall clock');
+  t.equal(reported(), original - 3, 'a step of the wall clock is more than noise');
 });
 
-t.test('all shards are held, or none', async (t) => {
+t.test('a plan gets memory for all its shards, or for none', async (t) => {
   const { reservations, devices, hold, reserved } = start();
   t.throws(() => hold([4, 5], 10), { code: 'VRAM_OOM' });
   t.equal(reserved(), 0);
   hold([4, 4], 10);
   t.equal(reserved(), 8);
-  const elsewhere = [{ ...shard(0), gpuDevice: 1 }];
-  t.throws(() => reservations.hold('m', elsewhere, devices, 10), { code: 'INTERNAL' });
+  const absentDevice = [{ ...shard(0), gpuDevice: 1 }];
+  t.throws(() => reservations.hold('m', absentDevice, devices, 10), { code: 'INTERNAL' });
 });
 
-t.test('a part is taken once, by the shard that it was made for', async (t) => {
+t.test('a part is taken once, by the shard that it was reserved for', async (t) => {
   const { reservations, hold, reserved } = start();
   const id = hold([2, 1], 10);
-  const take = (other: object) => () => reservations.take(id, { ...identity, ...other }, granularityBytes);
+  const take = (changes: object) => () => reservations.take(id, { ...identity, ...changes }, granularityBytes);
   const conflict = { code: 'SHARD_CONFLICT' };
   t.throws(take({ modelRef: 'n' }), { ...conflict, message: /model_ref/ });
   t.throws(take({ shardIndex: 2 }), { ...conflict, message: /shard_index 2/ });
@@ -139,7 +147,7 @@ t.test('a part is taken once, by the shard that it was made for', async (t) => {
   t.throws(() => reservations.take('none', identity, 1), { code: 'NOT_FOUND' });
 
   taken.release();
-  t.equal(reserved(), 2 + 1, 'a commit that failed gives its part back');
+  t.equal(reserved(), 2 + 1, 'a failed commit returns its part');
   take({})().claim.markAllocated();
   t.same(
     reservations.renew(id).shards.map(({ used }) => used),
@@ -147,15 +155,18 @@ t.test('a part is taken once, by the shard that it was made for', async (t) => {
   );
 });
 
-t.test('dropping frees what no commit has taken, and what a commit gives back later', async (t) => {
-  const { memory, reservations, hold, reserved } = start();
-  const id = hold([2, 1], 10);
-  const taken = reservations.take(id, identity, 1);
-  reservations.drop(id);
-  t.equal(reserved(), 0);
-  t.equal(memory.snapshot().availableBytes, 6 * granularityBytes, 'the part that is being used is held by its commit');
-  taken.release();
-  t.equal(reserved(), 0);
-  t.equal(memory.snapshot().availableBytes, 8 * granularityBytes);
-  t.throws(() => reservations.drop(id), { code: 'NOT_FOUND' });
-});
+t.test(
+  'a dropped reservation frees the parts that no commit took, and the others when their commit fails',
+  async (t) => {
+    const { memory, reservations, hold, reserved } = start();
+    const id = hold([2, 1], 10);
+    const taken = reservations.take(id, identity, 1);
+    reservations.drop(id);
+    t.equal(reserved(), 0);
+    t.equal(memory.snapshot().availableBytes, 6 * granularityBytes, 'the commit still holds the part that it took');
+    taken.release();
+    t.equal(reserved(), 0);
+    t.equal(memory.snapshot().availableBytes, 8 * granularityBytes);
+    t.throws(() => reservations.drop(id), { code: 'NOT_FOUND' });
+  },
+);
