@@ -3,13 +3,15 @@ import { compactVerify } from 'jose';
 import t from 'tap';
 import { deriveSealKey } from '../../../src/seal/key.js';
 import { patternBytes } from '../../support/bytes.js';
+import { claimsOf } from '../../support/handles.js';
 import { get, remove, upload } from '../../support/requests.js';
+import { until } from '../../support/until.js';
 import { startWorker, token } from '../../support/worker.js';
 
 const bytes = patternBytes(5000);
 const key = deriveSealKey(Buffer.from(token), 'worker-1');
 
-t.test('an empty worker is healthy and not ready', async (t) => {
+t.test('an empty worker is healthy but not ready', async (t) => {
   const worker = await startWorker(t);
   const ready = await get(worker, '/v1/ready');
   t.equal(ready.statusCode, 503);
@@ -28,7 +30,7 @@ t.test('an empty worker is healthy and not ready', async (t) => {
   t.equal((await get(worker, '/livez')).statusCode, 200);
 });
 
-t.test('each model is ready on its own, when all its shards are here', async (t) => {
+t.test('a model is ready when all its shards are sealed, whatever the other models are', async (t) => {
   const worker = await startWorker(t);
   await upload(worker, 'a0', bytes, { model_ref: 'A', shard_index: '0', total_shards: '2' });
   t.match((await get(worker, '/v1/ready')).json(), {
@@ -36,10 +38,14 @@ t.test('each model is ready on its own, when all its shards are here', async (t)
     models: [{ model_ref: 'A', ready: false, total_shards: 2, resident_shards: 1 }],
   });
   await upload(worker, 'a0-replica', bytes, { model_ref: 'A', shard_index: '0', total_shards: '2' });
-  t.equal((await get(worker, '/v1/ready')).json().models[0].resident_shards, 1, 'a replica is no other shard');
+  t.equal(
+    (await get(worker, '/v1/ready')).json().models[0].resident_shards,
+    1,
+    'a replica does not count as another shard',
+  );
   await upload(worker, 'b', bytes, { model_ref: 'B' });
   const ready = await get(worker, '/v1/ready');
-  t.equal(ready.statusCode, 200, 'A, which is incomplete, does not hold B back');
+  t.equal(ready.statusCode, 200, 'the incomplete model A does not block B');
   t.equal(ready.json().handles.length, 3);
   t.equal((await get(worker, '/v1/ready?model_ref=A')).statusCode, 503);
   t.equal((await get(worker, '/v1/ready?model_ref=B')).json().handles.length, 1);
@@ -51,7 +57,7 @@ t.test('each model is ready on its own, when all its shards are here', async (t)
   t.equal((await get(worker, '/v1/ready?model_ref=A')).statusCode, 503);
 });
 
-t.test('a shard that only arrives takes nothing from a model that is ready', async (t) => {
+t.test('a ready model stays ready while another of its shards arrives', async (t) => {
   const worker = await startWorker(t, { listen: true });
   await upload(worker, 'a', bytes);
   const url = `${worker.url}/v1/commit?shard_id=b&model_ref=model&total_shards=1024`;
@@ -59,17 +65,17 @@ t.test('a shard that only arrives takes nothing from a model that is ready', asy
   const arriving = request(url, { method: 'PUT', headers });
   arriving.on('error', () => undefined);
   arriving.flushHeaders();
-  while ((await get(worker, '/v1/shards/b')).statusCode !== 200) await new Promise(setImmediate);
+  await until(async () => (await get(worker, '/v1/shards/b')).statusCode === 200);
   const ready = await get(worker, '/v1/ready?model_ref=model');
   t.equal(ready.statusCode, 200);
   t.match(ready.json().models, [{ ready: true, total_shards: 1, resident_shards: 1 }]);
   arriving.destroy();
 });
 
-t.test('a nonce brings an attestation of just this answer', async (t) => {
+t.test('an answer to a request with a nonce has a signed attestation', async (t) => {
   const worker = await startWorker(t);
   const { handle } = (await upload(worker, 'a', bytes)).json();
-  const { jti } = JSON.parse(Buffer.from(handle.split('.')[1], 'base64url').toString());
+  const { jti } = claimsOf(handle);
   const { attestation, boot_id } = (await get(worker, '/v1/ready?nonce=n-1')).json();
   const { payload, protectedHeader } = await compactVerify(attestation, key.secret);
   t.match(protectedHeader, { alg: 'HS256', typ: 'vram-attestation+jws', kid: key.kid });
@@ -84,7 +90,7 @@ t.test('a nonce brings an attestation of just this answer', async (t) => {
   t.not((await get(worker, '/v1/ready?nonce=n-2')).json().attestation, attestation);
 });
 
-t.test('a draining worker is not ready, and takes no new work', async (t) => {
+t.test('a draining worker is not ready and refuses commits', async (t) => {
   const worker = await startWorker(t);
   await upload(worker, 'a', bytes);
   worker.residency.drain();
@@ -97,7 +103,7 @@ t.test('a draining worker is not ready, and takes no new work', async (t) => {
   t.ok(refused.headers['retry-after']);
 });
 
-t.test('while devices come up everything but livez says so', async (t) => {
+t.test('until the devices are up, every endpoint except livez reports that the worker is starting', async (t) => {
   const worker = await startWorker(t, { start: false });
   t.equal((await get(worker, '/livez')).statusCode, 200);
   t.equal((await get(worker, '/readyz')).statusCode, 503);
