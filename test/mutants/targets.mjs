@@ -8,7 +8,12 @@ const handles = [
   'test/seal/ed25519.test.ts',
   'test/residency/handle/check.test.ts',
 ];
-const rotation = ['test/residency/handle/key_rotation.test.ts', 'test/http/routes/keys.test.ts'];
+const rotation = [
+  'test/residency/state/keyring.test.ts',
+  'test/residency/handle/key_rotation.test.ts',
+  'test/residency/handle/key_grace.test.ts',
+  'test/http/routes/keys.test.ts',
+];
 const auditLog = [
   'test/audit/log/append_file.test.ts',
   'test/audit/log/batch.test.ts',
@@ -24,7 +29,11 @@ const auditVerify = [
   'test/audit/verify/chain.test.ts',
   'test/audit/verify/verify_log.test.ts',
 ];
-const accounts = ['test/residency/state/device_memory.test.ts', 'test/residency/state/reservations.test.ts'];
+const accounts = [
+  'test/residency/state/device_memory.test.ts',
+  'test/residency/state/device_memory_histories.test.ts',
+  'test/residency/state/reservations.test.ts',
+];
 
 export const targets = {
   'src/seal/jws.ts': handles,
