@@ -30,18 +30,9 @@ const codes = new Map<number, ErrorCode>([
   [status.fileDiffers, 'DIGEST_MISMATCH'],
 ]);
 
-/**
- * Driver errors after which all later calls fail, so that only a new process helps. Either a fault destroyed the
- * context, or the device, the driver or its daemon is gone. Source: CUDA driver API reference, CUresult.
- */
+/** Driver errors after which the worker needs a new process. Source: `CUresult` in NVIDIA's cuda.h, CUDA 13.0. */
 const stickyResults = new Set([
-  4, // CUDA_ERROR_DEINITIALIZED
-  46, // CUDA_ERROR_DEVICE_UNAVAILABLE
-  100, // CUDA_ERROR_NO_DEVICE
-  101, // CUDA_ERROR_INVALID_DEVICE
-  201, // CUDA_ERROR_INVALID_CONTEXT
-  214, // CUDA_ERROR_ECC_UNCORRECTABLE
-  220, // CUDA_ERROR_NVLINK_UNCORRECTABLE
+  // Documented as sticky: the context cannot be used again, or the process must be terminated and relaunched.
   226, // CUDA_ERROR_CONTAINED
   700, // CUDA_ERROR_ILLEGAL_ADDRESS
   702, // CUDA_ERROR_LAUNCH_TIMEOUT
@@ -53,10 +44,19 @@ const stickyResults = new Set([
   717, // CUDA_ERROR_INVALID_ADDRESS_SPACE
   718, // CUDA_ERROR_INVALID_PC
   719, // CUDA_ERROR_LAUNCH_FAILED
-  720, // CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE
+  721, // CUDA_ERROR_TENSOR_MEMORY_LEAK
+  810, // CUDA_ERROR_MPS_CLIENT_TERMINATED
+  911, // CUDA_ERROR_EXTERNAL_DEVICE
+  // Not documented as sticky. On an open device they mean that the device, its context or the driver is lost.
+  4, // CUDA_ERROR_DEINITIALIZED
+  46, // CUDA_ERROR_DEVICE_UNAVAILABLE
+  100, // CUDA_ERROR_NO_DEVICE
+  101, // CUDA_ERROR_INVALID_DEVICE
+  201, // CUDA_ERROR_INVALID_CONTEXT
+  214, // CUDA_ERROR_ECC_UNCORRECTABLE
+  220, // CUDA_ERROR_NVLINK_UNCORRECTABLE
   805, // CUDA_ERROR_MPS_CONNECTION_FAILED
   806, // CUDA_ERROR_MPS_RPC_FAILURE
-  810, // CUDA_ERROR_MPS_CLIENT_TERMINATED
 ]);
 
 /** The `status` of a `VramError` for a call that timed out. */
@@ -73,7 +73,7 @@ export class VramError extends WorkerError {
     this.status = nativeStatus;
   }
 
-  /** Whether only a new process helps. */
+  /** Whether only a new process can use the driver again. */
   get sticky(): boolean {
     return isSticky(this.status);
   }
