@@ -116,7 +116,7 @@ export class AuditWriter {
       this.#log.append([...recovery, ...this.#queued, ...records]);
     } catch (cause) {
       if (this.#log !== undefined) this.#setWritable(false, cause);
-      throw new WorkerError('AUDIT_UNAVAILABLE', 'the audit log cannot be written', { cause, retryAfterMs: 1000 });
+      throw new WorkerError('AUDIT_UNAVAILABLE', 'The audit log cannot be written', { cause, retryAfterMs: 1000 });
     }
     this.#queued = [];
     this.#dropped = 0;

@@ -70,7 +70,7 @@ export class Allocation {
     const named: string[] = violationNames.filter((_, bit) => violations & (1 << bit));
     if (report.sealed !== 1) named.push('not sealed');
     if (named.length === 0) return;
-    const detail = `memory violates the seal policy: ${named.join(', ')}`;
+    const detail = `The memory violates the sealing policy: ${named.join(', ')}`;
     throw new VramError('POLICY_VIOLATION', detail, status.policyViolation);
   }
 

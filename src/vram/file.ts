@@ -39,7 +39,7 @@ export function openBeneath(directory: string, path: string): ModelFile {
       requireUnchanged: () => {
         const now = fstatSync(descriptor, { bigint: true });
         if (now.size === opened.size && now.mtimeNs === opened.mtimeNs) return;
-        throw new WorkerError('LENGTH_MISMATCH', 'the file changed while it was read');
+        throw new WorkerError('LENGTH_MISMATCH', 'The file changed while it was read');
       },
       close: () => closeSync(descriptor),
     };
@@ -66,9 +66,9 @@ function openPath(directory: string, path: string): number {
 
 function openError(errno: number): WorkerError {
   const { ENOENT, ENOTDIR, EXDEV, ELOOP, ENAMETOOLONG } = koffi.os.errno;
-  if (errno === ENOENT || errno === ENOTDIR) return new WorkerError('NOT_FOUND', 'no such file in the model directory');
+  if (errno === ENOENT || errno === ENOTDIR) return new WorkerError('NOT_FOUND', 'The file does not exist in the model directory');
   if (errno === EXDEV || errno === ELOOP || errno === ENAMETOOLONG) {
-    return new WorkerError('INVALID_PARAMS', 'source.path does not stay inside the model directory');
+    return new WorkerError('INVALID_PARAMS', 'source.path leads outside the model directory');
   }
   return new WorkerError('INVALID_PARAMS', 'source.path cannot be opened');
 }

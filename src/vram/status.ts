@@ -84,10 +84,10 @@ const isSticky = (nativeStatus: number): boolean =>
 
 /** The error of each call that waits for a hanging driver, and of all later calls. */
 export const driverTimeout = (seconds: number): VramError =>
-  new VramError('CUDA_ERROR', `the driver did not answer for ${seconds} seconds`, timedOut);
+  new VramError('CUDA_ERROR', `CUDA driver call timed out after ${seconds} seconds`, timedOut);
 
 /** Makes the error of a native status. `name` is its `vram_status_name`, and `action` the failed function. */
 export function errorOf(nativeStatus: number, name: string, action: string): VramError {
   const code = codes.get(nativeStatus) ?? (nativeStatus >= status.driverErrorBase ? 'CUDA_ERROR' : 'INTERNAL');
-  return new VramError(code, `${action}: ${name}`, nativeStatus);
+  return new VramError(code, `${action} returned ${name}`, nativeStatus);
 }

@@ -20,7 +20,7 @@ export function planRequestOf(fields: PlanFields): PlanRequest {
 
 function shardBytesOf({ model_bytes, shards, shard_layout, tp_degree }: PlanFields): readonly number[] {
   if ((model_bytes === undefined) === (shards === undefined)) {
-    throw invalidParams('The model size is ambiguous: set either model_bytes or shards');
+    throw invalidParams('The model size is missing or ambiguous: set either model_bytes or shards');
   }
   if (tp_degree !== undefined && (shard_layout === 'single' || shards !== undefined)) {
     throw invalidParams('tp_degree is set without tensor_parallel and model_bytes');

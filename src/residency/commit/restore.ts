@@ -44,7 +44,7 @@ export class Restore {
   begin(): void {
     const entries = this.#worker.lostShards.manifest?.entries() ?? [];
     const uploads = entries.filter(({ path }) => path === null);
-    for (const entry of uploads) this.#lose(entry, 'it was uploaded, so its bytes ended with the process');
+    for (const entry of uploads) this.#lose(entry, 'The shard was uploaded, so it has no file to restore it from');
     if (entries.length === uploads.length) return;
     this.#worker.lostShards.restoring = { total: entries.length - uploads.length, done: 0 };
     this.#worker.lifecycle.beginLoading();
@@ -81,7 +81,7 @@ export class Restore {
         const isTransient = transient.some((one) => one === code);
         if (isTransient) failures++;
         const retry = code === 'AUDIT_UNAVAILABLE' || (isTransient && failures <= transientRetries);
-        if (!retry) return this.#lose(entry, error instanceof WorkerError ? error.message : 'internal error');
+        if (!retry) return this.#lose(entry, error instanceof WorkerError ? error.message : 'Internal error');
         const { signal } = this.#stopped;
         await sleep(retryMs, undefined, { signal, ref: false }).catch(() => undefined);
       }

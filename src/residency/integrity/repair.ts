@@ -25,7 +25,7 @@ async function rewriteDamage(shard: Shard, source: FileSource, worker: WorkerSta
   const throwIfReleased = () => void requireCorrupt(shard);
   const file = openSource(worker.options.modelDir, source);
   try {
-    if (file.bytes !== vramBytes) throw new WorkerError('LENGTH_MISMATCH', 'the length of the file has changed');
+    if (file.bytes !== vramBytes) throw new WorkerError('LENGTH_MISMATCH', 'The length of the file has changed');
     await allocation.ensureSealed();
     await allocation.attest();
     throwIfReleased();
@@ -48,7 +48,7 @@ async function resealRepaired(shard: Shard, worker: WorkerState): Promise<void> 
   const left = damagedRanges(seal.groupHashes, hashes, vramBytes);
   if (left.length > 0 || allocation.treeDigest(hashes) !== seal.treeDigest) {
     shard.markCorrupt(left, repairStatus);
-    throw new WorkerError('SEAL_VERIFICATION_FAILED', 'memory is still corrupt after repair');
+    throw new WorkerError('SEAL_VERIFICATION_FAILED', 'The memory is still corrupt after the repair');
   }
   const repaired = issueSeal(shard, seal, worker.signer, seal);
   recordReplacement(shard, repaired, seal, worker);

@@ -12,7 +12,7 @@ const repairSlots = 2;
 
 /** The status of a shard that was just found damaged. */
 export const repairStatusOf = ({ source }: Shard): string =>
-  source === undefined ? 'it was uploaded: release it and commit it again' : 'it is being repaired from its file';
+  source === undefined ? 'release it and commit it again' : 'its repair is in progress';
 
 /** Repairs corrupt shards in the background if they came from a file, and gives up on those that stay corrupt. */
 export class RepairQueue {
@@ -65,14 +65,17 @@ export class RepairQueue {
 
   #handleFailure(shard: Shard, error: unknown): void {
     if (shard.state !== 'corrupt') return;
-    const why = error instanceof WorkerError ? error.message : 'internal error';
+    const why = error instanceof WorkerError ? error.message : 'Internal error';
     const auditFailed = outcomeOf(error) === 'AUDIT_UNAVAILABLE';
     // An audit log that cannot be written says nothing about the memory: such a failure is retried without limit.
     const failures = (this.#failures.get(shard) ?? 0) + (auditFailed ? 0 : 1);
     const delayMs = this.#backoffMs[auditFailed ? 0 : failures - 1];
     this.#failures.set(shard, failures);
-    const next = delayMs === undefined ? `gave up after ${failures} attempts: release it` : 'will retry';
-    shard.setRepairStatus(`its repair failed (${why}); ${next}`);
+    const status =
+      delayMs === undefined
+        ? `${failures} repairs failed (${why}): release it and commit it again`
+        : `its repair failed (${why}) and will be retried`;
+    shard.setRepairStatus(status);
     const entry = { event: 'RepairFailed', severity: 'critical', fields: { detail: why, failures } } as const;
     this.#worker.shardAudit.appendBestEffort(entry, shard);
     this.#worker.lifecycle.bumpRevision();

@@ -78,7 +78,7 @@ export class Verifier {
     await Promise.all(runs);
     return old.filter(isOld).map(({ identity }) => ({
       code: 'VERIFICATION_FAILED',
-      detail: `shard ${identity.shardId} could not be verified`,
+      detail: `Shard ${identity.shardId} could not be verified`,
     }));
   }
 

@@ -96,7 +96,7 @@ export class Lifecycle {
   #change(transition: Transition): void {
     const { from, to }: { from: readonly WorkerPhase[]; to: WorkerPhase } = lifecycleTransitions[transition];
     if (!from.includes(this.#phase)) {
-      throw new WorkerError('INTERNAL', `worker cannot ${transition} while it is ${this.#phase}`);
+      throw new WorkerError('INTERNAL', `The worker cannot ${transition} while it is ${this.#phase}`);
     }
     this.#phase = to;
     this.bumpRevision();

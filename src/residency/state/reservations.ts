@@ -138,7 +138,7 @@ export class Reservations {
   #find(reservationId: string): Reservation {
     this.dropExpired();
     const reservation = this.#byId.get(reservationId);
-    if (reservation === undefined) throw new WorkerError('NOT_FOUND', 'Reservation does not exist');
+    if (reservation === undefined) throw new WorkerError('NOT_FOUND', 'The reservation does not exist');
     if (reservation.state === 'expired') throw new WorkerError('RESERVATION_EXPIRED', 'The reservation has expired');
     return reservation;
   }

@@ -189,11 +189,11 @@ export class Shard {
   #require(transition: Transition): void {
     const from: readonly ShardState[] = shardTransitions[transition].from;
     if (from.includes(this.state)) return;
-    throw new WorkerError('INTERNAL', `shard cannot ${transition} while it is ${this.state}`);
+    throw new WorkerError('INTERNAL', `The shard cannot ${transition} while it is ${this.state}`);
   }
 
   #sealed(): { readonly seal: Seal } {
     if (this.#phase.state === 'sealed' || this.#phase.state === 'corrupt') return this.#phase;
-    throw new WorkerError('INTERNAL', `shard has no seal while it is ${this.state}`);
+    throw new WorkerError('INTERNAL', `The shard has no seal while it is ${this.state}`);
   }
 }

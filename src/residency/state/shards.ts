@@ -25,7 +25,7 @@ export class Shards {
   /** @throws WorkerError NOT_FOUND */
   require(shardId: string): Shard {
     const shard = this.#byId.get(shardId);
-    if (shard === undefined) throw new WorkerError('NOT_FOUND', 'Shard does not exist');
+    if (shard === undefined) throw new WorkerError('NOT_FOUND', 'The shard does not exist');
     return shard;
   }
 

@@ -12,7 +12,7 @@ export interface FileSource {
  */
 export function openSource(modelDir: string | undefined, { path }: FileSource): ModelFile {
   if (modelDir === undefined) {
-    throw new WorkerError('INVALID_PARAMS', 'source.type "file" needs a model directory: set WORKER_MODEL_DIR');
+    throw new WorkerError('INVALID_PARAMS', 'Commits by reference are disabled: set WORKER_MODEL_DIR');
   }
   return openBeneath(modelDir, path);
 }

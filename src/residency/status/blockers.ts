@@ -6,12 +6,12 @@ import type { WorkerState } from '../state/worker_state.js';
 export function blockersOf({ lifecycle, lostShards, audit }: WorkerState): Reason[] {
   const { phase, lossError } = lifecycle;
   const reasons: Reason[] = [];
-  if (phase === 'starting') reasons.push({ code: 'STARTING', detail: 'the devices are not up yet' });
+  if (phase === 'starting') reasons.push({ code: 'STARTING', detail: 'The devices are not up yet' });
   if (phase === 'loading') reasons.push({ code: 'LOADING', detail: progressOf(lostShards.restoring) });
-  if (phase === 'draining') reasons.push({ code: 'DRAINING', detail: 'the worker is shutting down' });
-  if (phase === 'stopped') reasons.push({ code: 'STOPPED', detail: 'the worker has stopped' });
+  if (phase === 'draining') reasons.push({ code: 'DRAINING', detail: 'The worker is shutting down' });
+  if (phase === 'stopped') reasons.push({ code: 'STOPPED', detail: 'The worker has stopped' });
   if (lossError !== undefined) reasons.push({ code: lossError.code, detail: lossError.message });
-  if (!audit.tryRecover()) reasons.push({ code: 'AUDIT_UNAVAILABLE', detail: 'the audit log cannot be written' });
+  if (!audit.tryRecover()) reasons.push({ code: 'AUDIT_UNAVAILABLE', detail: 'The audit log cannot be written' });
   return reasons;
 }
 
@@ -25,7 +25,7 @@ export interface Health {
 export function healthOf(worker: WorkerState): Health {
   const reasons = blockersOf(worker);
   if (!worker.lostShards.isWritable) {
-    reasons.push({ code: 'AUDIT_UNAVAILABLE', detail: 'the manifest cannot be written' });
+    reasons.push({ code: 'AUDIT_UNAVAILABLE', detail: 'The manifest cannot be written' });
   }
   return { ok: reasons.length === 0, reasons };
 }

@@ -20,9 +20,9 @@ export const modelsOf = (shards: readonly Shard[], lost: readonly LostShard[]): 
 export function missingModels(models: readonly ModelReadiness[], modelRef: string | undefined): Reason[] {
   if (models.some((model) => model.ready)) return [];
   if (modelRef !== undefined && models.length === 0) {
-    return [{ code: 'MODEL_NOT_RESIDENT', detail: 'no shard of this model is resident' }];
+    return [{ code: 'MODEL_NOT_RESIDENT', detail: 'No shard of this model is resident' }];
   }
-  return [{ code: 'NO_MODEL_READY', detail: 'no model has all its shards sealed' }];
+  return [{ code: 'NO_MODEL_READY', detail: 'No model has all its shards sealed' }];
 }
 
 /** The least recent verification of any sealed shard, in milliseconds since the epoch; null if none is sealed. */

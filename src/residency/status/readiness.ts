@@ -112,10 +112,10 @@ function attest(signer: Signer, nonce: string, ready: boolean, sealed: readonly 
 
 function corruptReason({ identity, phase }: Shard): Reason[] {
   if (phase.state !== 'corrupt') return [];
-  return [{ code: 'SHARD_CORRUPT', detail: `shard ${identity.shardId} failed verification; ${phase.repairStatus}` }];
+  return [{ code: 'SHARD_CORRUPT', detail: `Shard ${identity.shardId} is corrupt: ${phase.repairStatus}` }];
 }
 
 const lostReason = ({ shardId, modelRef, detail }: LostShard): Reason => ({
   code: 'SHARD_LOST',
-  detail: `shard ${shardId} of ${modelRef} is lost: ${detail}`,
+  detail: `Shard ${shardId} of ${modelRef} is lost: ${detail}`,
 });

@@ -55,7 +55,7 @@ async function checkCorrupt(t: Test, { worker, auditLog, handle }: RepairableSha
   const entries = readChain(auditLog);
   const named = (name: string) => entries.filter(({ event }) => event === name);
   t.equal(named('RepairStarted').length, repairs, `the worker tried ${repairs} repairs`);
-  const detail = 'memory is still corrupt after repair';
+  const detail = 'The memory is still corrupt after the repair';
   t.match(
     named('RepairFailed'),
     Array.from({ length: repairs }, (_, index) => ({
@@ -74,7 +74,7 @@ t.test('a shard with a stuck bit stays corrupt after a limited number of repairs
   const { worker, auditLog } = shard;
   stickBit(t);
   t.match(await verify(worker), { verified: false, reason: 'damaged', corrupt_ranges: damagedRanges });
-  await until(async () => /gave up after 3 attempts/.test(await firstDetail(worker)));
+  await until(async () => /3 repairs failed/.test(await firstDetail(worker)));
   await checkCorrupt(t, shard, 3);
   await sleep(100);
   await checkCorrupt(t, shard, 3);
@@ -82,7 +82,7 @@ t.test('a shard with a stuck bit stays corrupt after a limited number of repairs
   t.match(await verify(worker), { verified: false, reason: 'damaged', corrupt_ranges: damagedRanges });
   const failures = () => eventsOf(auditLog).filter((event) => event === 'RepairFailed').length;
   await until(() => failures() === 4);
-  t.match(await firstDetail(worker), /gave up after 4 attempts/, 'a requested verification adds one repair');
+  t.match(await firstDetail(worker), /4 repairs failed/, 'a requested verification adds one repair');
   await checkCorrupt(t, shard, 4);
   t.notOk(memoryContains(0, bytes), 'the bit is stuck');
 

@@ -53,4 +53,4 @@ export const firstDetail = async (worker: TestWorker): Promise<string> =>
 export const untilSealed = (worker: TestWorker) => until(() => worker.residency.shard('a').state === 'sealed');
 
 /** Resolves when the worker has given up the repair. */
-export const untilGivenUp = (worker: TestWorker) => until(async () => /gave up/.test(await firstDetail(worker)));
+export const untilGivenUp = (worker: TestWorker) => until(async () => /repairs failed/.test(await firstDetail(worker)));

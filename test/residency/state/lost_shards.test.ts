@@ -33,9 +33,9 @@ t.test('a shard that cannot be restored is lost, but does not block the other mo
   t.match(
     lost.sort((a: { shard_id: string }, b: { shard_id: string }) => (a.shard_id < b.shard_id ? -1 : 1)),
     [
-      { shard_id: 'b', model_ref: 'model-b', detail: /no such file/ },
+      { shard_id: 'b', model_ref: 'model-b', detail: /does not exist in the model directory/ },
       { shard_id: 'c', model_ref: 'model-c', detail: /digest/ },
-      { shard_id: 'upload', model_ref: 'model-upload', detail: /it was uploaded/ },
+      { shard_id: 'upload', model_ref: 'model-upload', detail: /was uploaded/ },
     ],
   );
   t.match(
@@ -46,7 +46,7 @@ t.test('a shard that cannot be restored is lost, but does not block the other mo
   t.equal(lostModel.statusCode, 503);
   t.match(lostModel.json(), {
     ready: false,
-    reasons: [{ code: 'NO_MODEL_READY' }, { code: 'SHARD_LOST', detail: /shard b of model-b is lost/ }],
+    reasons: [{ code: 'NO_MODEL_READY' }, { code: 'SHARD_LOST', detail: /Shard b of model-b is lost/ }],
     lost: [{ shard_id: 'b' }],
   });
   t.equal(lostModel.json().lost.length, 1, 'the answer has no lost shards of other models');
@@ -83,6 +83,6 @@ t.test('a lost shard is forgotten when it is released, committed or restored', a
   await worker.stop();
   const next = await start();
   await untilLoaded(next);
-  t.match(await ready(next), { reasons: [], lost: [{ shard_id: 'c', detail: /it was uploaded/ }] });
+  t.match(await ready(next), { reasons: [], lost: [{ shard_id: 'c', detail: /was uploaded/ }] });
   t.equal(next.residency.shard('b').state, 'sealed', 'restored, because its file exists again');
 });
