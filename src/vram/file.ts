@@ -66,7 +66,8 @@ function openPath(directory: string, path: string): number {
 
 function openError(errno: number): WorkerError {
   const { ENOENT, ENOTDIR, EXDEV, ELOOP, ENAMETOOLONG } = koffi.os.errno;
-  if (errno === ENOENT || errno === ENOTDIR) return new WorkerError('NOT_FOUND', 'The file does not exist in the model directory');
+  if (errno === ENOENT || errno === ENOTDIR)
+    return new WorkerError('NOT_FOUND', 'The file does not exist in the model directory');
   if (errno === EXDEV || errno === ELOOP || errno === ENAMETOOLONG) {
     return new WorkerError('INVALID_PARAMS', 'source.path leads outside the model directory');
   }

@@ -12,7 +12,7 @@ const repairSlots = 2;
 
 /** The status of a shard that was just found damaged. */
 export const repairStatusOf = ({ source }: Shard): string =>
-  source === undefined ? 'release it and commit it again' : 'its repair is in progress';
+  source === undefined ? 'it was uploaded, so release it and commit it again' : 'its repair is in progress';
 
 /** Repairs corrupt shards in the background if they came from a file, and gives up on those that stay corrupt. */
 export class RepairQueue {
