@@ -83,5 +83,7 @@ function describe(verdict: AuditVerdict, areSignaturesVerified: boolean): string
   const signatures = areSignaturesVerified ? 'are valid' : 'were not verified: use --key-file or --jwks';
   const count = checkpoints === 1 ? '1 checkpoint' : `${checkpoints} checkpoints`;
   const text = `${kind}: ${entries}, ${count}. Checkpoint signatures ${signatures}.`;
-  return kind === 'torn' ? `${text} The last line is incomplete: the worker closes it at its next start.` : text;
+  return kind === 'torn'
+    ? `${text} The last line is incomplete: the worker removes and records it at its next start.`
+    : text;
 }

@@ -13,8 +13,8 @@ const statuses = { authentic: 0, notAuthentic: 1 } as const;
 
 /** Goes to stderr with every authentic handle. */
 const notice =
-  'authentic, but not necessarily current: only the worker knows whether it has restarted since (boot_id), whether the ' +
-  'shard is still intact, and whether a newer handle supersedes this one. Ask POST /v1/handles/verify.';
+  'the handle is authentic, but may not be current: the worker may have restarted (boot_id), the shard may be corrupt, ' +
+  'or a newer handle may exist. To check, use POST /v1/handles/verify.';
 
 /**
  * `vram-worker handle verify HANDLE`: checks the signature with the shared secret or the worker's public keys. Writes a

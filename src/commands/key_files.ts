@@ -13,13 +13,11 @@ import { InputError } from './command.js';
 
 /** Reads at least one Ed25519 key from a JWK set, such as `/.well-known/jwks.json`. @throws InputError */
 export function jwksFile(path: string): readonly PublicKey[] {
-  try {
-    const keys = readJwks(readFileSync(path, 'utf8'));
-    if (keys.length === 0) throw new TypeError(`${path} has no Ed25519 key for signatures`);
-    return keys;
-  } catch (error) {
-    throw new InputError(`--jwks: ${error instanceof Error ? error.message : String(error)}`);
-  }
+  const text = read('--jwks', path).toString();
+  const keys = attempt(() => readJwks(text));
+  if (keys === undefined) throw new InputError(`--jwks: ${path} is not a JWK set`);
+  if (keys.length === 0) throw new InputError(`--jwks: ${path} has no Ed25519 key for signatures`);
+  return keys;
 }
 
 /**
@@ -27,7 +25,7 @@ export function jwksFile(path: string): readonly PublicKey[] {
  * PEM or DER; any other file is a secret. A public key is never used as a secret. @throws InputError
  */
 export function sealKeyFile(path: string): (workerId: string) => VerifyKey {
-  const bytes = read(path);
+  const bytes = read('--key-file', path);
   const pair = attempt(() => readPublicKey(bytes)) ?? attempt(() => readPrivateKey(bytes));
   if (pair !== undefined) {
     wipe(bytes);
@@ -41,11 +39,11 @@ export function sealKeyFile(path: string): (workerId: string) => VerifyKey {
   return (workerId) => deriveSealKey(secret, workerId);
 }
 
-function read(path: string): Buffer {
+function read(option: string, path: string): Buffer {
   try {
     return readFileSync(path);
   } catch (error) {
-    throw new InputError(`--key-file: ${error instanceof Error ? error.message : String(error)}`);
+    throw new InputError(`${option}: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
 

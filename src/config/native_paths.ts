@@ -16,22 +16,24 @@ const built = (name: string): string => fileURLToPath(new URL(`../../cuda/build/
 
 /** Selects the simulator, the operator's driver or NVIDIA's. @throws ConfigError that names a missing file */
 export function nativePaths(config: Pick<Config, 'simulate' | 'cudaDriver' | 'cudaKernels'>): NativePaths {
-  const libraryPath = need(built('libvram.so'), 'make -C cuda');
+  const libraryPath = need(built('libvram.so'), 'run make -C cuda');
   if (config.simulate) {
     if (config.cudaDriver !== undefined)
       throw new ConfigError('--simulate conflicts with WORKER_CUDA_DRIVER: use one of them');
-    const driverPath = need(built('libcuda_sim.so'), 'make -C cuda');
+    const driverPath = need(built('libcuda_sim.so'), 'run make -C cuda');
     return { driverKind: 'simulated', libraryPath, driverPath, kernelsPath: built('vram_kernels.sim') };
   }
   return {
     driverKind: config.cudaDriver === undefined ? 'cuda' : 'override',
     libraryPath,
     driverPath: config.cudaDriver ?? 'libcuda.so.1',
-    kernelsPath: config.cudaKernels ?? need(built('vram_kernels.fatbin'), 'make -C cuda gpu'),
+    kernelsPath: config.cudaKernels ?? need(built('vram_kernels.fatbin'), buildKernels),
   };
 }
 
-function need(path: string, command: string): string {
+const buildKernels = 'run make -C cuda gpu, or use --simulate if there is no GPU';
+
+function need(path: string, fix: string): string {
   if (existsSync(path)) return path;
-  throw new ConfigError(`${path} does not exist: run ${command}, or use --simulate if there is no GPU`);
+  throw new ConfigError(`${path} does not exist: ${fix}`);
 }

@@ -30,7 +30,7 @@ export async function serve({ simulate }: { simulate: boolean }): Promise<void> 
 
 function openLog({ logLevel }: Config, coreDumpsOff: boolean): Logger {
   const logger = createLogger(logLevel);
-  if (!coreDumpsOff) logger.warn('core dumps could not be turned off: a core file would hold the keys');
+  if (!coreDumpsOff) logger.warn('core dumps could not be disabled: a core file would contain the keys');
   return logger;
 }
 

@@ -64,7 +64,10 @@ t.test('a changed entry: exit status 1, and the number of the first bad entry', 
 t.test('a torn last line: exit status 3', async (t) => {
   const { path, verify } = logIn(t);
   appendFileSync(path, '{"seq":');
-  t.match(await verify(path), { status: 3, output: /^torn: entries 1 to 302, .*closes it at its next start/ });
+  t.match(await verify(path), {
+    status: 3,
+    output: /^torn: entries 1 to 302, .*removes and records it at its next start/,
+  });
 });
 
 t.test('a kept checkpoint, as a log line or a bare JWS, reveals a cut log', async (t) => {
