@@ -6,6 +6,7 @@ import { patternBytes } from '../support/bytes.js';
 import { memoryContains } from '../support/damage.js';
 import { availableBytes, get, mebibyte, post, remove, upload } from '../support/requests.js';
 import { onSimulator, simulator } from '../support/simulator.js';
+import { temporaryDirectory } from '../support/temporary_directory.js';
 import { startWorker } from '../support/worker.js';
 
 // The simulator reads its settings when the first worker starts.
@@ -25,7 +26,7 @@ t.test('a release wipes the bytes of the shard in device memory', onSimulator, a
 });
 
 t.test('a shard whose release is in progress when the worker stops is freed once', onSimulator, async (t) => {
-  const auditLog = join(t.testdir({}), 'audit.log');
+  const auditLog = join(temporaryDirectory(t), 'audit.log');
   const worker = await startWorker(t, { env: { WORKER_AUDIT_LOG: auditLog } });
   await upload(worker, 'a', bytes);
   simulator.reset();

@@ -1,9 +1,10 @@
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { linesOf } from '../support/audit.js';
 import { patternBytes } from '../support/bytes.js';
 import { get, post } from '../support/requests.js';
+import { temporaryDirectory } from '../support/temporary_directory.js';
 import { until } from '../support/until.js';
 import { startWorker, type TestWorker, type WorkerOptions } from '../support/worker.js';
 
@@ -14,10 +15,12 @@ export const shardIds = ['a', 'b', 'c'] as const;
 
 /** A directory with models, a manifest and an audit log. Each `start` is a restart of the worker that uses them. */
 export function restartable(t: Test) {
-  const directory = t.testdir({ models: contents });
+  const directory = temporaryDirectory(t);
   const manifest = join(directory, 'manifest.json');
   const auditLog = join(directory, 'audit.log');
   const models = join(directory, 'models');
+  mkdirSync(models);
+  for (const [name, bytes] of Object.entries(contents)) writeFileSync(join(models, name), bytes);
   const env = { WORKER_MODEL_DIR: models, WORKER_MANIFEST: manifest, WORKER_AUDIT_LOG: auditLog };
   const start = (options: WorkerOptions = {}) => startWorker(t, { ...options, env: { ...env, ...options.env } });
   const entries = () => linesOf(auditLog).map((line) => JSON.parse(line));

@@ -18,6 +18,7 @@ import { claimsOf, currentHandle, kidOf, verifyHandle } from '../../support/hand
 import { newPrivateKey, signingWithEd25519 } from '../../support/key_files.js';
 import { get, post, remove, upload } from '../../support/requests.js';
 import { simulator } from '../../support/simulator.js';
+import { temporaryDirectory } from '../../support/temporary_directory.js';
 import { startWorker, token } from '../../support/worker.js';
 
 const bytes = patternBytes(5000);
@@ -99,7 +100,7 @@ t.test('a rotation does not reissue the handle of a corrupt shard', async (t) =>
 });
 
 t.test('a rotation that the audit log cannot record changes nothing and can be retried', async (t) => {
-  const log = join(t.testdir({}), 'audit.jsonl');
+  const log = join(temporaryDirectory(t), 'audit.jsonl');
   const worker = await startWorker(t, { env: { WORKER_AUDIT_LOG: log } });
   const { handle } = (await upload(worker, 'a', bytes)).json();
   unlinkSync(log);

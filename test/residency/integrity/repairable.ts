@@ -4,6 +4,7 @@ import type { Test } from 'tap';
 import { linesOf } from '../../support/audit.js';
 import { patternBytes } from '../../support/bytes.js';
 import { get, mebibyte, post } from '../../support/requests.js';
+import { temporaryDirectory } from '../../support/temporary_directory.js';
 import { until } from '../../support/until.js';
 import { startWorker, type TestWorker, type WorkerOptions } from '../../support/worker.js';
 
@@ -23,7 +24,7 @@ export interface RepairableShard {
 
 /** Starts a worker that retries a failed repair after 5 ms, twice, and commits the shard `a` from a file. */
 export async function startRepairable(t: Test, options: WorkerOptions = {}): Promise<RepairableShard> {
-  const directory = t.testdir({});
+  const directory = temporaryDirectory(t);
   const models = join(directory, 'models');
   const path = join(models, 'model.bin');
   mkdirSync(models);

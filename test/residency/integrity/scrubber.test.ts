@@ -8,6 +8,7 @@ import { patternBytes } from '../../support/bytes.js';
 import { damage } from '../../support/damage.js';
 import { get, mebibyte, post, remove, upload } from '../../support/requests.js';
 import { onSimulator, simulator } from '../../support/simulator.js';
+import { temporaryDirectory } from '../../support/temporary_directory.js';
 import { until } from '../../support/until.js';
 import { startWorker, type TestWorker } from '../../support/worker.js';
 
@@ -30,7 +31,7 @@ const running = (worker: TestWorker) => until(() => worker.residency.stats().scr
 const verifiedAt = (worker: TestWorker, shardId: string) => worker.residency.shard(shardId).lastVerifiedAtMs ?? 0;
 
 t.test('the scrubber finds damage without a request', onSimulator, async (t) => {
-  const auditLog = join(t.testdir({}), 'audit.log');
+  const auditLog = join(temporaryDirectory(t), 'audit.log');
   const worker = await startWorker(t, { env: { ...often, WORKER_AUDIT_LOG: auditLog } });
   const other = patternBytes(mebibyte, 5);
   await upload(worker, 'a', bytes);
@@ -72,7 +73,7 @@ t.test('ready reports the progress of the scrubber, and its answer changes only 
 });
 
 t.test('a pass verifies each shard once, the oldest verification first', onSimulator, async (t) => {
-  const auditLog = join(t.testdir({}), 'audit.log');
+  const auditLog = join(temporaryDirectory(t), 'audit.log');
   const worker = await startWorker(t, { env: { ...often, WORKER_AUDIT_LOG: auditLog } });
   worker.residency.pauseScrub(true);
   for (const shardId of ['a', 'b', 'c']) await upload(worker, shardId, bytes);
@@ -90,7 +91,7 @@ t.test('a pass verifies each shard once, the oldest verification first', onSimul
 });
 
 t.test('a paused scrubber reads nothing, but a requested verification runs', onSimulator, async (t) => {
-  const auditLog = join(t.testdir({}), 'audit.log');
+  const auditLog = join(temporaryDirectory(t), 'audit.log');
   const worker = await startWorker(t, { env: { ...often, WORKER_AUDIT_LOG: auditLog } });
   worker.residency.pauseScrub(true);
   await upload(worker, 'a', bytes);
@@ -140,7 +141,7 @@ t.test('a stalled upload does not delay the scrubber', onSimulator, async (t) =>
 });
 
 t.test('an error of the driver or of the audit log does not end the scrubber', onSimulator, async (t) => {
-  const auditLog = join(t.testdir({}), 'audit.log');
+  const auditLog = join(temporaryDirectory(t), 'audit.log');
   const worker = await startWorker(t, { env: { ...often, WORKER_AUDIT_LOG: auditLog } });
   await upload(worker, 'a', bytes);
   simulator.faults(`cuLaunchKernel:1+=${unknown}`);
