@@ -6,7 +6,7 @@
 ARG NODE_IMAGE=node:26-bookworm-slim
 ARG CUDA_IMAGE=nvidia/cuda:13.0.2-devel-ubuntu24.04
 
-# Build on the distribution of the runtime image, so that glibc and libstdc++ match.
+# The build uses the distribution of the runtime image, so that glibc and libstdc++ match.
 FROM ${NODE_IMAGE} AS build
 RUN apt-get update \
   && apt-get install -y --no-install-recommends g++ make \
@@ -34,7 +34,7 @@ COPY --from=build /app/dist dist
 COPY --from=build /app/cuda/build/libvram.so cuda/build/
 RUN install -d -o node -g node -m 700 /var/lib/vram-worker
 WORKDIR /var/lib/vram-worker
-# The image's user `node`, by number, so that an orchestrator can verify that it is not root.
+# The image's user `node`. Orchestrators can verify by the number that it is not root.
 USER 1000:1000
 ENV NODE_ENV=production WORKER_BIND_ADDR=0.0.0.0:8001
 EXPOSE 8001
