@@ -45,8 +45,8 @@ const secretFiles = `## Secret files
 - The API token is the file in \`WORKER_API_TOKEN_FILE\`. If that is unset, the worker reads
   \`$CREDENTIALS_DIRECTORY/worker-token\`, a systemd credential. If that does not exist either, \`--simulate\` creates
   \`.worker/token\` with mode 0600. Without \`--simulate\`, the worker refuses to start.
-- Tokens, the seal key and the TLS key must be in regular files without permissions for group and others
-  (\`chmod 600\`). Certificates may be readable.
+- Tokens, the seal key and the TLS key must be in regular files without permissions for group and others. Use
+  \`chmod 600\`. Certificates may be readable.
 - A token or an HS256 secret must contain at least 32 bytes. The worker ignores one newline at the end of its file.
 - A token must be a bearer token (RFC 6750): A-Z a-z 0-9 - . _ ~ + / and \`=\` at the end. The read token must differ
   from the API token.
