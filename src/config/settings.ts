@@ -76,7 +76,7 @@ const network = {
     name: 'WORKER_TLS_CLIENT_CA_FILE',
     type: filePath,
     unset: 'no client certificates',
-    doc: 'CA certificates in PEM. If set, each client needs a certificate of one of these CAs. Requires TLS.',
+    doc: 'The CAs of client certificates in PEM. If set, each client needs one. Requires TLS.',
   },
 } satisfies Record<string, Setting>;
 
@@ -98,7 +98,7 @@ const identity = {
     name: 'WORKER_READ_TOKEN_FILE',
     type: filePath,
     unset: 'no read token',
-    doc: 'The file of the read token, a second bearer token for clients that poll. It cannot change state.',
+    doc: 'The file of the read token, a bearer token for clients that poll.',
   },
   sealAlgorithm: {
     name: 'WORKER_SEAL_ALG',
@@ -143,7 +143,7 @@ const device = {
     name: 'WORKER_DRIVER_TIMEOUT_SECONDS',
     type: integer(1, 3600, 'seconds'),
     default: 60,
-    doc: 'The time limit of a driver call. After it, the driver counts as lost and the worker exits.',
+    doc: 'The time limit of a driver call. After it, the worker exits.',
   },
 } satisfies Record<string, Setting>;
 
@@ -179,7 +179,7 @@ const operation = {
     name: 'WORKER_SCRUB_SECONDS',
     type: integer(0, 2_000_000, 'seconds'),
     default: 3600,
-    doc: 'The period in which the worker verifies each sealed shard once in the background. 0 turns it off.',
+    doc: 'The period of the background verification of each shard. 0 turns it off.',
   },
   scrubBytesPerSecond: {
     name: 'WORKER_SCRUB_BYTES_PER_SECOND',
