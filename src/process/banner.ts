@@ -9,8 +9,8 @@ export function banner(config: Config, address: string): string {
   token   ${config.apiTokenFile}
   docs    ${address}/docs
 
-  Plan a model:     ${authorized} ${address}/v1/plan --json '{"model_ref":"demo","model_bytes":1048576,"shard_layout":"single"}'
-  Commit a file:    ${authorized} -T package.json '${address}/v1/commit?shard_id=demo-0&model_ref=demo'
+  Plan a model:     ${authorized} ${address}/v1/plan --json '{"model_ref":"example","model_bytes":1048576,"shard_layout":"single"}'
+  Commit a file:    ${authorized} -T package.json '${address}/v1/commit?shard_id=example-0&model_ref=example'
   List the shards:  ${authorized} ${address}/v1/ready
 
 `;
