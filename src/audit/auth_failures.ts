@@ -23,7 +23,7 @@ interface Series {
 /** A series gets at most one entry per period. */
 const periodMs = 60_000;
 
-/** Series tracked separately. All others share one, so that a client can fill neither the disk nor the memory. */
+/** The number of separate series. All others share one, so a client cannot fill the disk or the memory. */
 const maxSeries = 16;
 
 const sharedKey = '';

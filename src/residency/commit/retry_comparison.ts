@@ -22,7 +22,7 @@ export class RetryComparison implements IngestTarget {
   readonly #request: CommitRequest;
   readonly #existing: Shard;
   readonly #seal: Seal;
-  /** If the seal has no SHA-256, the expected one can only be compared with what arrives now. */
+  /** Whether to compute SHA-256. If the seal has none, only the new bytes can prove the expected one. */
   readonly #flat: boolean;
 
   constructor(worker: WorkerState, request: CommitRequest, existing: Shard, seal: Seal) {

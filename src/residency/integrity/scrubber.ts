@@ -135,7 +135,7 @@ export class Scrubber {
     this.#worker.lifecycle.bumpRevision();
   }
 
-  /** Commits need the device while bytes arrive or are being proven. A stalled upload holds up nothing. */
+  /** Commits use the device while bytes arrive or are being proven. A stalled upload does not delay the scrubber. */
   #contention(): Contention {
     if (this.#paused) return 'paused';
     const shards = this.#worker.shards.all();

@@ -53,7 +53,7 @@ type Phase =
   /** `attempt` is null after the driver refused to free the memory: a later DELETE tries again. */
   | { readonly state: 'releasing'; readonly attempt: Promise<void> | null };
 
-/** From which states each transition is allowed, and where it leads. Every other call is refused. */
+/** The allowed source states and the target state of each transition. Any other call throws INTERNAL. */
 export const shardTransitions = {
   beginSealing: { from: ['receiving'], to: 'sealing' },
   markSealed: { from: ['sealing'], to: 'sealed' },
