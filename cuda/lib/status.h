@@ -1,4 +1,4 @@
-/** vram_status is used inside the library as well. This file converts the driver's results to it. */
+/** Converts CUresult to vram_status, which libvram also uses internally. */
 #pragma once
 
 #include "../include/cuda_driver.h"

@@ -10,7 +10,7 @@ namespace cuda_sim {
 
 class Latency {
  public:
-  /** Sets the delay in microseconds; an empty text means 0. False if the text is invalid. Ends current waits. */
+  /** Sets the delay in microseconds; an empty text means 0. Returns false if the text is invalid. Ends current waits. */
   bool set(std::string_view text);
 
   /** Waits for the delay, or until set() changes it. */
