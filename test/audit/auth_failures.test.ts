@@ -65,7 +65,7 @@ t.test('each pair of token and address has a series; all pairs beyond sixteen sh
   t.equal(written.length, 19);
 });
 
-t.test('a quiet series makes room for another', async (t) => {
+t.test('a new series replaces one without recent failures', async (t) => {
   const { failures, written, clock } = startFailures();
   for (let index = 0; index < 18; index++) failures.add(`f${index}`, 'a', 'r');
   t.equal(written.length, 17);

@@ -127,7 +127,7 @@ t.test('close writes the queued entries', async (t) => {
   t.same(eventsOf(path), ['WorkerStarted', 'AuditRecovered', 'WorkerStopped', 'AuditCheckpoint']);
 });
 
-t.test('close writes queued entries or an outage, and leaves no descriptor open', async (t) => {
+t.test('close writes entries queued before the open, records an outage, and closes its descriptor', async (t) => {
   const directory = temporaryDirectory(t);
   const open = () => readdirSync('/proc/self/fd').length;
   const before = open();

@@ -5,7 +5,7 @@ import { configurationDocument, settingsHelp } from '../../src/config/document.j
 import { settings } from '../../src/config/settings.js';
 import { root } from '../support/paths.js';
 
-t.test('docs/configuration.md is what the table generates', async (t) => {
+t.test('docs/configuration.md equals the generated document', async (t) => {
   t.equal(readFileSync(join(root, 'docs/configuration.md'), 'utf8'), configurationDocument(), 'else: npm run docs');
 });
 

@@ -85,7 +85,7 @@ t.test('every other setting accepts its valid values only', async (t) => {
   }
 });
 
-t.test('messages say what is wrong', async (t) => {
+t.test('each error message names the setting and the problem', async (t) => {
   const token = { WORKER_API_TOKEN_FILE: secretFile(t, 'x'.repeat(32)) };
   const cases: readonly (readonly [NodeJS.ProcessEnv, string])[] = [
     [{ WORKER_TYPO: '1' }, 'unknown setting WORKER_TYPO'],

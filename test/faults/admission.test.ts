@@ -28,7 +28,7 @@ async function releaseAll(worker: TestWorker): Promise<void> {
   }
 }
 
-t.test('concurrent commits succeed exactly as often as there is memory for them', onSimulator, async (t) => {
+t.test('exactly as many concurrent commits succeed as fit into memory', onSimulator, async (t) => {
   const worker = await startWorker(t, { listen: true, env: patient });
   const [free = 0] = available(worker);
   const filler = free - room * shardBytes;

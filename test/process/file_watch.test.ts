@@ -72,7 +72,7 @@ t.test('the first tick reloads a file that changed before the watch saw it', asy
   t.same(state.failed, []);
 });
 
-t.test('a change of permissions is a change', async (t) => {
+t.test('a change of permissions reloads the file', async (t) => {
   const { state, path } = watchFile(t);
   await until(() => state.reloads > 0);
   const { reloads } = state;

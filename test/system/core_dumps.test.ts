@@ -31,7 +31,7 @@ t.test('no core may be written, and the process is not dumpable', async (t) => {
   t.equal(node('console.log(forbid())'), 'true');
 });
 
-t.test('a process that aborts leaves no core, whatever the limit it was started with', async (t) => {
+t.test('a process that aborts leaves no core, even if it started with an unlimited core size', async (t) => {
   const abort = (program: string) => {
     const directory = temporaryDirectory(t);
     const script = `ulimit -c unlimited && cd ${directory} && "$0" --input-type=module -e "$1"; echo "status $?"; ls`;

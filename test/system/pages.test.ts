@@ -11,7 +11,7 @@ const pages = {
 };
 
 for (const [page, sections] of Object.entries(pages)) {
-  t.test(`the commands of ${page} print what it shows`, unlessInstalled('curl', 'openssl', 'basenc'), async (t) => {
+  t.test(`${page}: commands print the documented output`, unlessInstalled('curl', 'openssl', 'basenc'), async (t) => {
     const read = readerOf(t);
     for (const example of examplesOf('README.md', 'Quick start')) await read(t, { ...example, shown: undefined });
     for (const section of sections) {

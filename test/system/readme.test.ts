@@ -6,7 +6,7 @@ import { unlessInstalled } from '../support/installed.js';
 import { root } from '../support/paths.js';
 import { readTrimmed, trimmedAs } from '../support/trimmed.js';
 
-t.test('the README commands print what it shows', async (t) => {
+t.test('the README commands print the documented output', async (t) => {
   const read = readerOf(t);
   for (const section of ['Quick start', 'See it catch corruption']) {
     const examples = examplesOf('README.md', section);

@@ -29,7 +29,7 @@ t.test('a hanging call is reported once; calls that return are not', async (t) =
   for (const watch of [busy, idle, hung]) watch.stop();
 });
 
-t.test('time in which the process did not run does not count', async (t) => {
+t.test('time during which the event loop is blocked does not count', async (t) => {
   let call = 7;
   const watch = new HangWatch(
     () => call,

@@ -28,7 +28,7 @@ async function stateOf(worker: TestWorker) {
   return { shards, available: await availableBytes(worker) };
 }
 
-t.test('an unwritable log rejects every mutation, which changes nothing', async (t) => {
+t.test('while the log is unwritable, every mutation is refused and changes nothing', async (t) => {
   const directory = temporaryDirectory(t);
   const path = join(directory, 'audit.log');
   writeFileSync(join(directory, 'model'), bytes);

@@ -111,7 +111,7 @@ t.test('failures are reported with a fingerprint and limited to ten per second a
   t.equal((await call('reader-token', { url: '/look', remoteAddress: '10.1.1.1' })).statusCode, 200);
 });
 
-t.test('the read-only token can read and cannot change anything', async (t) => {
+t.test('with the read token, every route that changes something is forbidden', async (t) => {
   const reader = 'reader-token-0123456789abcdef0123456789';
   const file = join(t.testdir({}), 'reader');
   writeFileSync(file, reader, { mode: 0o600 });

@@ -37,7 +37,7 @@ t.test('a client that disconnects while its commit waits for a slot leaves no sh
   first.leave();
 });
 
-t.test('a disconnect behind a large unread body is noticed when its slot is free', async (t) => {
+t.test('a disconnect behind a large unread body is detected when the commit gets its slot', async (t) => {
   const worker = await startWorker(t, { listen: true, env: { WORKER_COMMIT_SLOTS: '1' } });
   const before = await availableBytes(worker);
   const first = new RawClient(worker.url).send(put('first')).send(bytes.subarray(0, mebibyte));
@@ -119,7 +119,7 @@ t.test('a client that disconnects while its shard is sealed leaves no shard', on
   }
 });
 
-t.test('a client that closes its half after the body reads its response', onSimulator, async (t) => {
+t.test('a client that half-closes after the body gets its response', onSimulator, async (t) => {
   const worker = await startWorker(t, { listen: true });
   simulator.latencyUs(20_000);
   t.teardown(() => simulator.reset());
@@ -131,7 +131,7 @@ t.test('a client that closes its half after the body reads its response', onSimu
   t.match(await short.whole(), /^HTTP\/1\.1 200 OK.*"ready":true/s);
 });
 
-t.test('a client that closes its half in the body leaves no shard', async (t) => {
+t.test('a client that half-closes during the body leaves no shard', async (t) => {
   const worker = await startWorker(t, { listen: true });
   const before = await availableBytes(worker);
   for (const sent of [0, 1, mebibyte, bytes.length - 1]) {

@@ -70,7 +70,7 @@ t.test('a TLS socket has a TCP socket below it, and no reader that can be stoppe
   t.equal(pausableReaderOf(tlsSocket), undefined);
 });
 
-t.test('a client that closed its half of the connection gets its response', async (t) => {
+t.test('a client that half-closed the connection gets its response', async (t) => {
   const server = createServer((_request, response) => void setTimeout(() => response.end('late'), 50));
   allowHalfOpen(server);
   server.listen(0, '127.0.0.1');

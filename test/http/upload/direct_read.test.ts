@@ -21,7 +21,7 @@ t.test('a fast body is read directly and completely, and its connection closes a
   t.match(answer, /\r\nconnection: close\r\n/i, 'the sign of a direct read');
 });
 
-t.test('a body arrives completely wherever its sender pauses', async (t) => {
+t.test('a body arrives completely if its sender pauses', async (t) => {
   const worker = await startWorker(t, { listen: true });
   for (const first of [1, 65_536, mebibyte - 1, mebibyte, 2 * mebibyte, bytes.length - mebibyte, bytes.length - 1]) {
     const client = new RawClient(worker.url).send(put('paused')).send(bytes.subarray(0, first));
@@ -87,7 +87,7 @@ t.test('a sender that stalls during a direct read gets 408 and leaves no memory 
   t.same(await availableBytes(worker), before);
 });
 
-t.test('a sender that closes its half during a direct read leaves nothing behind', onSimulator, async (t) => {
+t.test('a sender that half-closes during a direct read leaves no shard and no memory', onSimulator, async (t) => {
   const worker = await startWorker(t, { listen: true });
   t.teardown(() => simulator.reset());
   const native = t.capture(DuplicatedSocket.prototype, 'receive', DuplicatedSocket.prototype.receive);

@@ -41,7 +41,7 @@ t.test('an upload that is too slow gets 408', async (t) => {
   await client.leave();
 });
 
-t.test('an upload that keeps moving has no time limit', async (t) => {
+t.test('an upload that keeps sending bytes has no time limit', async (t) => {
   const worker = await startWorker(t, { listen: true, env });
   const bytes = patternBytes(40_000);
   const client = new RawClient(worker.url).send(head(upload, { 'Content-Length': bytes.length }));

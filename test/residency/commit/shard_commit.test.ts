@@ -82,7 +82,7 @@ t.test('a commit is refused if a digest of its bytes is not the expected one', a
   t.same(await availableBytes(worker), before, 'all memory is available again');
 });
 
-t.test('a commit leaves nothing behind if one of its driver calls fails, whichever it is', onSimulator, async (t) => {
+t.test('a commit leaves no shard and no memory if any one driver call fails', onSimulator, async (t) => {
   const shard = bytes.subarray(0, 600_000);
   const worker = await startWorker(t);
   const before = await availableBytes(worker);

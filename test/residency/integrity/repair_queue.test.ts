@@ -36,7 +36,7 @@ t.test('a damaged upload is not repaired and stays corrupt until it is released'
   t.equal((await get(worker, '/v1/ready')).statusCode, 200);
 });
 
-t.test('a shard is repaired even if one driver call fails, whichever it is', onSimulator, async (t) => {
+t.test('a shard is repaired even if any one driver call fails', onSimulator, async (t) => {
   const { worker } = await startRepairable(t, { residency: { repairBackoffMs: [1, 1, 1, 1] } });
   damage(bytes, 0, 5000);
   simulator.reset();

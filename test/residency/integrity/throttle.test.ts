@@ -19,7 +19,7 @@ async function settles(promise: Promise<void>): Promise<boolean> {
   return (await Promise.race([promise.then(() => 'done'), sleep(120, 'later')])) === 'done';
 }
 
-t.test('a spent budget must be waited for', async (t) => {
+t.test('the wait grows with the bytes taken beyond the budget, up to a minute', async (t) => {
   const budget = new RateBudget(mebibyte);
   t.equal(budget.waitMs, 0);
   budget.take(mebibyte / 2);
@@ -38,7 +38,7 @@ t.test('a slice has at most one second of the budget, in whole groups', async (t
   t.equal(slice(1), mebibyte / 2);
 });
 
-t.test('a counter is active until a quarter of a second after its last change', async (t) => {
+t.test('a counter is active until 250 ms after its last change', async (t) => {
   const activity = new ActivityDetector();
   t.notOk(activity.look(0, 0));
   t.ok(activity.look(5, 1000));

@@ -47,7 +47,7 @@ t.test('a single model goes to the device with the most available memory', onSim
   t.equal((await plan(worker, { model_bytes: 5, gpu_devices: [0] })).shard_plan[0].gpu_device, 0);
 });
 
-t.test('all files of a single model go to one device, or none does', onSimulator, async (t) => {
+t.test('all files of a single model are placed on one device, or none are', onSimulator, async (t) => {
   const worker = await startWorker(t);
   const files = (bytes: number) => ({ shards: [{ bytes }, { bytes }, { bytes }] });
   t.same(devicesOf(await plan(worker, files(10 * mebibyte))), [0, 0, 0]);

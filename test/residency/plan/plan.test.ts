@@ -68,7 +68,7 @@ t.test('a reservation can be used once and dropped once', onSimulator, async (t)
   t.same(await available(worker), free - granularityBytes);
 });
 
-t.test('an expired reservation frees its memory and is answered with RESERVATION_EXPIRED', onSimulator, async (t) => {
+t.test('an expired reservation frees its memory, and its use gets RESERVATION_EXPIRED', onSimulator, async (t) => {
   const worker = await startWorker(t);
   const before = await availableBytes(worker);
   const { reservation } = await plan(worker, { model_bytes: 5, reserve: true, ttl_seconds: 1 });

@@ -120,7 +120,7 @@ t.test('a refresh is used only while no claim is being allocated or freed', asyn
   t.equal(await granules(), 10);
 });
 
-t.test('an answer of the driver is ignored if a claim has changed since the question', async (t) => {
+t.test('a memory reading of the driver is ignored if a claim changed during the call', async (t) => {
   const { memory, allocate, answer } = fakeDevice();
   const granules = () => memory.availableBytes / granularityBytes;
   const claim = memory.claim(1);

@@ -46,7 +46,7 @@ async function checkStopped(t: Test, worker: TestWorker, handle: string): Promis
   t.equal((await get(worker, '/metrics')).statusCode, 200, 'metrics are still served');
 }
 
-t.test('a sticky error stops the worker, whichever request meets it', onSimulator, async (t) => {
+t.test('a sticky error in any request stops the worker', onSimulator, async (t) => {
   const requests: Record<string, (worker: TestWorker) => Promise<{ json(): object }>> = {
     'a commit': (worker) => upload(worker, 'a', bytes),
     'a verification': (worker) => post(worker, '/v1/shards/sealed/verify'),

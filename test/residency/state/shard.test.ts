@@ -93,7 +93,7 @@ t.test('a shard changes its state by the allowed transitions only', async (t) =>
   }
 });
 
-t.test('a transition keeps what it does not name', async (t) => {
+t.test('a transition keeps the fields that it does not set', async (t) => {
   const verified = inState('sealed');
   call.markVerified(verified);
   t.same(verified.seal, { ...seal, lastVerifiedAtMs: 2, lastVerifiedMonotonicMs: 2 });

@@ -30,7 +30,7 @@ t.test('an empty worker is healthy but not ready', async (t) => {
   t.equal((await get(worker, '/livez')).statusCode, 200);
 });
 
-t.test('a model is ready when all its shards are sealed, whatever the other models are', async (t) => {
+t.test('a model is ready when all its shards are sealed, even if other models are not', async (t) => {
   const worker = await startWorker(t);
   await upload(worker, 'a0', bytes, { model_ref: 'A', shard_index: '0', total_shards: '2' });
   t.match((await get(worker, '/v1/ready')).json(), {

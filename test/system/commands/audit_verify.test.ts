@@ -173,7 +173,7 @@ t.test('a public key is never used as a secret', async (t) => {
   }
 });
 
-t.test('an unreadable file or invalid usage is neither whole nor tampered', async (t) => {
+t.test('an unreadable file: exit status 66; invalid usage: exit status 64', async (t) => {
   const { directory, verify } = logIn(t);
   t.match(await verify(join(directory, 'none')), { status: 66, errors: /ENOENT/ });
   t.match(await verify(directory), { status: 66, errors: /EISDIR/ });
