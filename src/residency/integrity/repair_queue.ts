@@ -47,7 +47,7 @@ export class RepairQueue {
     if (shard === undefined) return;
     this.#waiting.delete(shard);
     this.offer(shard);
-    // If this shard needs no repair by now, the next one gets the slot.
+    // If this shard no longer needs a repair, the next one gets the slot.
     if (shard.repair === undefined) this.#next();
   }
 
