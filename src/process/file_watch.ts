@@ -17,8 +17,8 @@ export interface WatchReport {
 const defaultIntervalMs = 1000;
 
 /**
- * Watches files by path, which also sees a rename or a changed link; notifications on an inode do not. It reports the
- * same error once, and retries when the file changes, or every interval if the error is retriable.
+ * Watches files by path, because notifications on an inode miss a rename and a changed link. Reports the same error
+ * once. Retries when the file changes, and at each tick if the error is retriable.
  */
 export class FileWatch {
   readonly #report: WatchReport;

@@ -1,6 +1,6 @@
 /**
- * Detects a driver call that does not return. A thread that hangs inside the driver can neither be asked nor stopped.
- * Only time in which this process runs counts, so that a process stopped by SIGSTOP causes no false alarm.
+ * Detects a driver call that does not return. Its thread cannot be interrupted. Only time in which this process runs
+ * counts, so SIGSTOP does not cause a false alarm.
  */
 export class HangWatch {
   readonly #timer: NodeJS.Timeout;

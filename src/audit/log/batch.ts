@@ -30,7 +30,7 @@ export class Batch {
     return this.#head;
   }
 
-  /** The positions of all lines. */
+  /** The position of each line, in order. */
   get heads(): readonly ChainHead[] {
     return this.#heads;
   }

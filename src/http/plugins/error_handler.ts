@@ -24,7 +24,7 @@ export function noRoute(request: FastifyRequest): WorkerError {
     : new WorkerError('NOT_FOUND', `The route does not exist: ${request.method} is not supported on this path`);
 }
 
-/** Sends every error as `application/problem+json`. A client that is still sending its body can read it too. */
+/** Sends every error as `application/problem+json`. A client that is still sending its body can also read it. */
 export const errorHandler = fp(async (app: FastifyInstance) => {
   app.setErrorHandler((error, request, reply) => {
     const workerError = toWorkerError(error);

@@ -47,7 +47,7 @@ export class Keyring {
     this.#keep([...previous.slice(0, maxPreviousKeys), ...oldest.map(({ key }) => ({ key, expiresAtMs: 0 }))]);
   }
 
-  /** Wipes expired keys, except those that sign a handle of ours. */
+  /** Wipes expired keys, except those that signed a handle still in use. */
   dropExpired(inUse: (kid: string) => boolean): void {
     const nowMs = performance.now();
     this.#keep(this.#previous.filter(({ key, expiresAtMs }) => nowMs < expiresAtMs || inUse(key.kid)));

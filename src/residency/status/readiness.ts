@@ -18,7 +18,7 @@ export interface ReadyQuery {
   readonly withHandles: boolean;
   /** Verifies shards first whose last verification is older. */
   readonly maxAgeSeconds?: number;
-  /** The caller may start few verifications. Beyond that, the answer says what is known. */
+  /** The caller may start at most one round of verifications a minute. Otherwise it gets the last known result. */
   readonly limited?: boolean;
   /** Who asks; audit entries of verifications name it. */
   readonly actor: Actor;
