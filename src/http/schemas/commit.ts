@@ -55,7 +55,7 @@ export type CommitFields = Static<typeof CommitBody>;
 export const Commit = namedSchema(
   'Commit',
   {
-    handle: Type.String({ description: 'Compact JWS: the signed statement about the shard.' }),
+    handle: Type.String({ description: 'The handle: a compact JWS, the signed statement about the shard.' }),
     shard: refTo(Shard),
   },
   'A sealed shard and its handle.',

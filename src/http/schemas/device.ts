@@ -7,15 +7,19 @@ export const Device = namedSchema(
   'Device',
   {
     gpu_device: GpuDevice,
-    name: Type.String({ description: 'Name from the driver.' }),
-    uuid: Type.String({ description: 'UUID from the driver.' }),
-    total_bytes: Bytes('Total memory.'),
-    free_bytes: Bytes('Free memory as the driver reports it.'),
-    reserved_bytes: Bytes('Memory held by reservations and by commits in progress.'),
+    name: Type.String({ description: 'Name that the driver reports.' }),
+    uuid: Type.String({ description: 'UUID that the driver reports.' }),
+    total_bytes: Bytes('Size of the memory.'),
+    free_bytes: Bytes('Memory that shards, commits in progress and other processes leave free.'),
+    reserved_bytes: Bytes('Memory held by reservations.'),
     available_bytes: Bytes('Memory that a new plan or commit can use.'),
   },
   'A GPU and its memory.',
 );
 export type DeviceJson = Static<typeof Device>;
 
-export const DeviceList = namedSchema('DeviceList', { devices: Type.Array(refTo(Device)) }, 'The GPUs of this worker.');
+export const DeviceList = namedSchema(
+  'DeviceList',
+  { devices: Type.Array(refTo(Device), { description: 'The GPUs that the worker uses.' }) },
+  'The GPUs of this worker.',
+);

@@ -15,5 +15,9 @@ export const Jwk = namedSchema(
   'A public key.',
 );
 
-export const JwkSet = namedSchema('JwkSet', { keys: Type.Array(refTo(Jwk)) }, 'A JWK set (RFC 7517).');
+export const JwkSet = namedSchema(
+  'JwkSet',
+  { keys: Type.Array(refTo(Jwk), { description: 'The current key first.' }) },
+  'A JWK set (RFC 7517).',
+);
 export type JwkSetJson = Static<typeof JwkSet>;

@@ -83,8 +83,8 @@ export const Plan = namedSchema(
   {
     feasible: Type.Boolean({ description: 'Whether the model fits.' }),
     vram_required: Bytes("Memory for all allocations, each rounded up to the device's granularity."),
-    shard_plan: Type.Array(refTo(PlannedShard)),
-    devices: Type.Array(refTo(Device)),
+    shard_plan: Type.Array(refTo(PlannedShard), { description: 'Ordered by index. Empty if the model does not fit.' }),
+    devices: Type.Array(refTo(Device), { description: 'The GPUs that the plan could use.' }),
     reservation: nullableRefTo(Reservation),
     reason: nullableRefTo(PlanRefusal),
   },

@@ -18,7 +18,7 @@ export const ModelReadiness = namedSchema(
 
 export const ShardHandle = namedSchema(
   'ShardHandle',
-  { handle: Type.String(), shard: refTo(Shard) },
+  { handle: Type.String({ description: 'The handle: a compact JWS.' }), shard: refTo(Shard) },
   'A current handle and its shard.',
 );
 
@@ -50,14 +50,14 @@ export const Readiness = namedSchema(
     worker_id: Type.String({ description: 'Id of the worker.' }),
     boot_id: Type.String({ description: "Id of the worker's process. GPU memory does not survive a restart." }),
     driver: Driver,
-    nccl_group_id: Type.Null({ description: 'Always null.' }),
+    nccl_group_id: Type.Null({ description: 'Reserved. Always null.' }),
     reasons: Type.Array(refTo(Reason), {
       description:
         'Why the worker is not ready; empty only if `ready`. A lost shard blocks only its own model. It is a reason, ' +
         '`SHARD_LOST`, if no model is ready.',
     }),
-    models: Type.Array(refTo(ModelReadiness)),
-    handles: Type.Array(refTo(ShardHandle)),
+    models: Type.Array(refTo(ModelReadiness), { description: 'The requested model, or all models.' }),
+    handles: Type.Array(refTo(ShardHandle), { description: 'Every sealed shard. Empty if `handles` is false.' }),
     lost: Type.Array(refTo(LostShard), {
       description: 'Shards that a restart could not restore. Commit or release one to remove it.',
     }),
@@ -96,7 +96,7 @@ export const Health = namedSchema(
   'Health',
   {
     ready: Type.Boolean({ description: 'Whether the worker accepts work.' }),
-    reasons: Type.Array(refTo(Reason)),
+    reasons: Type.Array(refTo(Reason), { description: 'Why the worker does not accept work. Empty if it does.' }),
   },
   'Whether the worker accepts work.',
 );

@@ -11,7 +11,7 @@ export const Driver = oneOf(driverKinds, 'Driver that holds the memory. Only `cu
 export const CorruptRange = namedSchema(
   'CorruptRange',
   { offset: Bytes('First corrupt byte.'), length: Length('Number of bytes.') },
-  'A range of corrupt bytes, to 512 KiB.',
+  'A range of corrupt bytes, in units of 512 KiB.',
 );
 
 export const Shard = namedSchema(
@@ -24,11 +24,13 @@ export const Shard = namedSchema(
     gpu_device: GpuDevice,
     gpu_uuid: Type.String({ description: 'UUID of the GPU.' }),
     vram_bytes: Length('Exact length of the shard in bytes.'),
-    digest: NullableDigest,
-    tree_digest: NullableDigest,
+    digest: NullableDigest(
+      'SHA-256 of the shard. Null until it is sealed, and if the client set `flat_digest` to false.',
+    ),
+    tree_digest: NullableDigest('fs-verity digest of the shard. Null until it is sealed.'),
     state: oneOf(shardStates, 'State of the shard.'),
     sealed: Type.Boolean({ description: 'True only in the state `sealed`.' }),
-    received_bytes: Bytes('Bytes that arrived.'),
+    received_bytes: Bytes('Bytes received so far.'),
     sealed_at: NullableInstant('When the shard was sealed.'),
     last_verified_at: NullableInstant('Start of the last successful verification.'),
     driver: Driver,
@@ -42,7 +44,7 @@ export type ShardJson = Static<typeof Shard>;
 export const ShardList = namedSchema(
   'ShardList',
   {
-    shards: Type.Array(refTo(Shard)),
+    shards: Type.Array(refTo(Shard), { description: 'Ordered by `shard_id`.' }),
     next_cursor: Type.Unsafe<string | null>({
       type: ['string', 'null'],
       description: 'Send it as `cursor` to get the next page. Null on the last page.',
@@ -70,8 +72,8 @@ export const Verification = namedSchema(
       tree_digest: Type.Boolean({ description: 'The bytes in GPU memory have the sealed tree digest.' }),
     }),
     bytes: Bytes('Bytes that were hashed.'),
-    duration_ms: Type.Number({ minimum: 0, description: 'Duration of the verification.' }),
-    corrupt_ranges: Type.Array(refTo(CorruptRange)),
+    duration_ms: Type.Number({ minimum: 0, description: 'Duration of the verification in milliseconds.' }),
+    corrupt_ranges: Type.Array(refTo(CorruptRange), { description: 'Empty if the bytes are intact.' }),
   },
   'The result of a verification.',
 );
