@@ -29,8 +29,8 @@ import { type ReadyQuery, type ReadyReport, readyFacts, readyReport } from './st
 import { type ResidencyStats, statsOf } from './status/stats.js';
 
 /**
- * The residency service: puts shards into device memory, proves them, and says what is resident. This facade is the only
- * class of the layer that others use. Its methods throw `WorkerError`.
+ * The residency service loads shards into device memory, proves them, and reports which are resident. This facade is the
+ * only class of the layer that others use. Its methods throw `WorkerError`.
  */
 export class Residency {
   /** Rotates the seal key. */
@@ -77,7 +77,7 @@ export class Residency {
       await driver.close();
       throw error;
     }
-    // The worker starts even if the audit log cannot be written. Until it can, changes are refused and `ready` says why.
+    // The worker starts even if the audit log cannot be written. Until it can, changes are refused and `ready` gives the reason.
     const fields = { worker_id: signer.workerId, boot_id: signer.bootId, driver: signer.driver };
     audit.appendBestEffort('WorkerStarted', 'info', fields);
     this.#restore?.begin();
@@ -101,7 +101,7 @@ export class Residency {
     return this.#worker.signer.simulated;
   }
 
-  /** Changes whenever `ready` without a nonce could answer differently. */
+  /** Changes whenever the result of `ready` without a nonce could change. */
   get revision(): string {
     return `${this.#worker.signer.bootId}.${this.#worker.lifecycle.revision}`;
   }
@@ -111,7 +111,7 @@ export class Residency {
     this.#worker.observer = observer;
   }
 
-  /** Says whether and where a model fits, and reserves the memory if asked. A model that does not fit is an answer. */
+  /** Finds a device for each shard of a model, and can reserve the memory. A model that does not fit is not an error. */
   plan(request: PlanRequest): PlanReport {
     return plan(this.#worker, request);
   }
@@ -179,7 +179,7 @@ export class Residency {
     return [...this.#worker.devices.values()].map((device) => device.snapshot());
   }
 
-  /** Whether the worker can be given work. An empty worker can. */
+  /** Whether the worker accepts work. An empty worker does. */
   health(): Health {
     return healthOf(this.#worker);
   }
@@ -199,12 +199,12 @@ export class Residency {
     this.#worker.authFailures.add(fingerprint, remoteAddress, requestId);
   }
 
-  /** Pauses or resumes scrubbing. Verifications that a client requests still run. */
+  /** Pauses or resumes scrubbing. Verifications on request still run. */
   pauseScrub(paused: boolean): void {
     this.#scrubber.pause(paused);
   }
 
-  /** Admits nothing new from now on; `ready` is false. Work in progress continues. */
+  /** Refuses new work from now on; `ready` is false. Work in progress continues. */
   drain(): void {
     const { lifecycle } = this.#worker;
     if (lifecycle.phase !== 'stopped') lifecycle.beginDraining();

@@ -18,8 +18,7 @@ export type Admission =
 
 /**
  * Admits a commit or refuses it, in the order 400, 404/410, 413, 409, 507, 429, 503. An admitted commit holds its memory
- * and a place in the queue. This function does not await, so no other request can come between the decision and what it
- * takes.
+ * and a place in the queue. This function does not await, so no other request runs between the decision and its effect.
  * @throws WorkerError with the code of the first refusal
  */
 export function admit(

@@ -9,7 +9,7 @@ import { StagingWriter } from './staging_writer.js';
 /** Staging slots per commit: some are filled while others are copied. */
 export const slotsPerCommit = 4;
 
-/** What an ingest is for: a new shard, or the comparison with an existing one. */
+/** The purpose of an ingest: a new shard, or the comparison with an existing one. */
 export interface IngestTarget {
   readonly totalBytes: number;
   open(): Promise<Load>;
@@ -19,13 +19,13 @@ export interface IngestTarget {
   complete(received: LoadResult, signal: AbortSignal): Promise<CommitResult>;
   /** Undoes everything. Never rejects. */
   undo(error: unknown): Promise<void>;
-  /** Called once, at the very end. `error` is undefined if the ingest succeeded. */
+  /** Called once, as the last step. `error` is undefined if the ingest succeeded. */
   ended(error: unknown): void;
 }
 
 /**
  * Takes the bytes of one admitted commit: waits for a slot, opens the target, receives, completes. If anything fails, or
- * `abort` is called, everything is given back before the promise settles.
+ * `abort` is called, everything is undone before the promise settles.
  */
 export class Ingest implements Abortable {
   readonly #slot: CommitSlot;

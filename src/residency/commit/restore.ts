@@ -26,7 +26,7 @@ export function openRestore(path: string, worker: WorkerState): Restore {
 
 /**
  * Restores the shards of the previous process after a restart. Shards committed by reference are read from their files
- * again and must have the recorded digests. What cannot be restored is reported as lost.
+ * again and must have the recorded digests. A shard that cannot be restored is reported as lost.
  */
 export class Restore {
   /** Commit slots that it needs in addition to those of clients. */
@@ -40,7 +40,7 @@ export class Restore {
     this.#worker = worker;
   }
 
-  /** Takes the memory and the id of every shard at once, so that no client's commit comes first. Bytes follow later. */
+  /** Takes the memory and the id of every shard immediately, so that no client can take them first. Bytes follow later. */
   begin(): void {
     const entries = this.#worker.lostShards.manifest?.entries() ?? [];
     const uploads = entries.filter(({ path }) => path === null);
@@ -75,7 +75,7 @@ export class Restore {
         return this.#worker.log('info', 'shard restored', { shard_id: entry.shardId });
       } catch (error) {
         const code = outcomeOf(error);
-        // A client has committed the shard since, so it is not ours to restore.
+        // A client has committed the shard since, so it needs no restore.
         if (code === 'SHARD_CONFLICT' || code === 'SHARD_BUSY') return;
         if (this.#stopped.signal.aborted) return;
         const isTransient = transient.some((one) => one === code);

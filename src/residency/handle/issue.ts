@@ -25,7 +25,7 @@ export function reissueHandle(shard: Shard, worker: HandleIssuer, previous: read
   worker.lifecycle.bumpRevision();
 }
 
-/** What issuing needs of the worker. */
+/** The parts of the worker that issue handles. */
 export type HandleIssuer = Pick<WorkerState, 'signer'> & {
   readonly shardAudit: Pick<WorkerState['shardAudit'], 'appendRequired'>;
   readonly lifecycle: Pick<WorkerState['lifecycle'], 'bumpRevision'>;

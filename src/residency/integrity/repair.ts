@@ -10,7 +10,7 @@ import { damagedRanges, rangeFields } from './verify.js';
  * written. Then the whole shard is digested on the device and gets a new handle, whose `prev` names the old one. After an
  * error the shard is still corrupt.
  * @throws WorkerError NOT_FOUND, LENGTH_MISMATCH, DIGEST_MISMATCH (the file is missing or has changed),
- * SEAL_VERIFICATION_FAILED (the memory does not keep what is written), POLICY_VIOLATION, AUDIT_UNAVAILABLE, SHARD_BUSY
+ * SEAL_VERIFICATION_FAILED (the memory does not keep the written bytes), POLICY_VIOLATION, AUDIT_UNAVAILABLE, SHARD_BUSY
  * (the shard was released), and the driver's errors
  */
 export async function repairShard(shard: Shard, source: FileSource, worker: WorkerState): Promise<void> {

@@ -4,7 +4,7 @@ import type { FileSource } from '../state/source.js';
 import type { WorkerState } from '../state/worker_state.js';
 import { repairShard } from './repair.js';
 
-/** Delays after failed repairs of one shard. After the last, the shard stays corrupt: its hardware may be bad. */
+/** Delays after failed repairs of one shard. After the last, the shard stays corrupt: its memory may be defective. */
 const defaultBackoffMs = [1000, 5000, 25_000];
 
 /** How many shards are repaired concurrently. Many damaged shards must not take all threads. */
@@ -27,7 +27,7 @@ export class RepairQueue {
     this.#backoffMs = worker.options.repairBackoffMs ?? defaultBackoffMs;
   }
 
-  /** Starts or queues the repair of a corrupt shard, and returns at once. Failed repairs are retried a few times. */
+  /** Starts or queues the repair of a corrupt shard, and returns immediately. Failed repairs are retried a few times. */
   offer(shard: Shard): void {
     const { source, state } = shard;
     if (source === undefined || state !== 'corrupt' || this.#worker.lifecycle.isEnding) return;

@@ -9,7 +9,7 @@ const pausePollMs = 100;
 
 export const scrubStates = ['off', 'waiting', 'running', 'paused'] as const;
 
-/** The progress of the scrubber. No field changes with time alone. */
+/** The progress of the scrubber. A field changes only with an event, never with time. */
 export interface ScrubStatus {
   readonly state: (typeof scrubStates)[number];
   readonly periodSeconds: number;
@@ -56,7 +56,7 @@ export class Scrubber {
     if (this.#periodSeconds > 0) void this.#loop(this.#stopped.signal);
   }
 
-  /** Stops for good. A verification that no caller waits for ends at its next slice. */
+  /** Stops permanently. A verification that no caller waits for ends at its next slice. */
   stop(): void {
     this.#stopped.abort();
     for (const shard of this.#worker.shards.all()) shard.scrub?.cancel();

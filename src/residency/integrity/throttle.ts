@@ -47,7 +47,7 @@ export class ActivityDetector {
   }
 }
 
-/** Whether other work needs the device: none, some that goes first, or scrubbing is paused. */
+/** Whether other work needs the device. `busy`: it runs before the scrubber. `paused`: scrubbing is paused. */
 export type Contention = 'free' | 'busy' | 'paused';
 
 /** Throttles one verification of the scrubber: within the budget, behind other work, until a caller waits for it. */

@@ -40,7 +40,7 @@ export function placeOne(devices: readonly DeviceMemory[]): DeviceMemory {
 
 /**
  * Chooses a device for each shard. The shards of a single layout share one device. Tensor-parallel shards go to
- * distinct devices, the largest to the device with the most available memory: if that does not fit, nothing does.
+ * distinct devices, the largest to the device with the most available memory: if that does not fit, no other assignment does.
  */
 export function place(shardBytes: readonly number[], layout: ShardLayout, devices: readonly DeviceMemory[]): Placement {
   const ranked = devices.toSorted((a, b) => b.availableBytes - a.availableBytes || a.gpuDevice - b.gpuDevice);
@@ -60,7 +60,7 @@ export function place(shardBytes: readonly number[], layout: ShardLayout, device
   return { fits: true, shards: shards.sort((a, b) => a.shardIndex - b.shardIndex) };
 }
 
-/** What the allocations of all shards take, each rounded up to the granularity. At most 2^53 - 1, which JSON holds exactly. */
+/** Bytes of the allocations of all shards, each rounded up to the granularity. At most 2^53 - 1, exact in JSON. */
 export function requiredBytes(shardBytes: readonly number[], devices: readonly DeviceMemory[]): number {
   const [device] = devices;
   const bytes = shardBytes.reduce((sum, bytes) => sum + (device?.mappedBytes(bytes) ?? bytes), 0);

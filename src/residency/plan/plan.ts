@@ -24,7 +24,8 @@ export interface PlanReport {
 }
 
 /**
- * Says whether and where a model fits. A requested reservation is made in the same tick, so nothing can come between.
+ * Finds a device for each shard of a model. A requested reservation is made in the same tick, so no other request can
+ * take the memory first.
  * @throws WorkerError INVALID_PARAMS, STARTING; for a reservation also DRAINING, AUDIT_UNAVAILABLE
  */
 export function plan(worker: WorkerState, request: PlanRequest): PlanReport {

@@ -2,7 +2,7 @@ import { WorkerError } from '../../errors.js';
 
 /** A commit's place in the queue, and later its slot. */
 export interface CommitSlot {
-  /** Resolves when the commit holds a slot. Rejects with the reason of `cancel` if that came first. */
+  /** Resolves when the commit holds a slot. Rejects with the reason of an earlier `cancel`. */
   ready(): Promise<void>;
   /** Leaves the queue. Has no effect once the commit holds a slot. */
   cancel(reason: unknown): void;

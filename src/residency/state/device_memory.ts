@@ -1,6 +1,6 @@
 import { WorkerError } from '../../errors.js';
 
-/** What the driver says about a device. */
+/** A device as the driver reports it. */
 export interface DeviceFigures {
   readonly name: string;
   readonly uuid: string;
@@ -9,7 +9,7 @@ export interface DeviceFigures {
   readonly granularityBytes: number;
 }
 
-/** A device and its accounts. A new claim can take up to `availableBytes`. */
+/** A device and the state of its memory. A new claim can take up to `availableBytes`. */
 export interface DeviceSnapshot extends DeviceFigures {
   readonly gpuDevice: number;
   readonly reservedBytes: number;
@@ -30,14 +30,14 @@ export interface MemoryClaim {
 }
 
 /**
- * The accounts of one device. Decisions use these and not the driver's figure, which lags behind allocations in
- * progress. While none is in progress, `refresh` corrects them, because other processes may use the device too.
+ * Memory accounting of one device. Decisions do not use the driver's free memory, which lags behind allocations in
+ * progress. While none is in progress, `refresh` corrects the account, because other processes may use the device too.
  */
 export class DeviceMemory {
   readonly gpuDevice: number;
-  readonly #ask: () => Promise<DeviceFigures>;
+  readonly #query: () => Promise<DeviceFigures>;
   #latest: DeviceFigures;
-  /** What would be free without any claim. */
+  /** Free memory if there were no claims. */
   #baseBytes: number;
   #claimedBytes = 0;
   #allocatedBytes = 0;
@@ -47,18 +47,18 @@ export class DeviceMemory {
   /** Grows each time a claim begins or ends to be in flight. */
   #transitions = 0;
 
-  /** `figures` are the driver's while nothing is claimed; `ask` gets newer ones. */
-  constructor(gpuDevice: number, figures: DeviceFigures, ask: () => Promise<DeviceFigures>) {
+  /** `figures` are the driver's while nothing is claimed; `query` gets newer ones. */
+  constructor(gpuDevice: number, figures: DeviceFigures, query: () => Promise<DeviceFigures>) {
     this.gpuDevice = gpuDevice;
-    this.#ask = ask;
+    this.#query = query;
     this.#latest = figures;
     this.#baseBytes = figures.freeBytes;
   }
 
-  /** Asks the driver. The answer is used unless a claim was in flight in between. Rejects with the driver's errors. */
+  /** Queries the driver. Ignores the result if a claim was in flight since. Rejects with the driver's errors. */
   async refresh(): Promise<void> {
     const transitions = this.#transitions;
-    const figures = await this.#ask();
+    const figures = await this.#query();
     if (this.#inFlight > 0 || this.#transitions !== transitions) return;
     this.#latest = figures;
     this.#baseBytes = figures.freeBytes + this.#allocatedBytes;
@@ -105,8 +105,8 @@ export class DeviceMemory {
 
   snapshot(): DeviceSnapshot {
     const { gpuDevice, availableBytes } = this;
-    const accounts = { freeBytes: this.#freeBytes(), reservedBytes: this.#reservedBytes, availableBytes };
-    return { gpuDevice, ...this.#latest, ...accounts };
+    const account = { freeBytes: this.#freeBytes(), reservedBytes: this.#reservedBytes, availableBytes };
+    return { gpuDevice, ...this.#latest, ...account };
   }
 
   #require(bytes: number, neededBytes: number): void {
@@ -122,7 +122,7 @@ export class DeviceMemory {
     return Math.max(0, this.#baseBytes - this.#claimedBytes);
   }
 
-  /** `allocationBytes` is what the driver allocates, and so all that its figures ever show of the claim. */
+  /** `allocationBytes` is the driver's part of the claim: the bytes that its figures include once it is allocated. */
   #open(claimedBytes: number, allocationBytes: number): MemoryClaim {
     let heldBytes = claimedBytes;
     let allocated = false;

@@ -3,8 +3,8 @@ import { VramError } from '../../vram/status.js';
 import type { DeviceMemory } from './device_memory.js';
 
 /**
- * Detects that the driver is lost: by a sticky error, by a call that hangs, or by a device that fails to answer twice
- * in a row. It asks each device periodically, so that an idle worker notices too.
+ * Detects that the driver is lost: by a sticky error, by a call that hangs, or by two failed queries of a device in
+ * a row. It queries each device periodically, so that an idle worker detects a loss too.
  */
 export class DriverHealth {
   readonly #devices: ReadonlyMap<number, DeviceMemory>;
@@ -34,7 +34,7 @@ export class DriverHealth {
     this.#onLost(new WorkerError('CUDA_ERROR', `The GPU driver is lost: ${cause.message}`, options));
   }
 
-  /** Asks every device. Never rejects. Concurrent calls share one run. */
+  /** Queries every device. Never rejects. Concurrent calls share one run. */
   check(): Promise<void> {
     this.#checking ??= this.#check().finally(() => {
       this.#checking = undefined;
@@ -43,14 +43,14 @@ export class DriverHealth {
   }
 
   async #check(): Promise<void> {
-    const failed = await this.#ask([...this.#devices.values()]);
-    const failedAgain = await this.#ask(failed.map(({ device }) => device));
+    const failed = await this.#failuresOf([...this.#devices.values()]);
+    const failedAgain = await this.#failuresOf(failed.map(({ device }) => device));
     const dead = failed.find(({ error }) => error.sticky) ?? failedAgain[0];
     if (dead !== undefined) this.markLost(dead.error);
   }
 
-  async #ask(devices: readonly DeviceMemory[]): Promise<{ device: DeviceMemory; error: VramError }[]> {
-    const answers = await Promise.all(
+  async #failuresOf(devices: readonly DeviceMemory[]): Promise<{ device: DeviceMemory; error: VramError }[]> {
+    const failures = await Promise.all(
       devices.map((device) =>
         device.refresh().then(
           () => [],
@@ -58,6 +58,6 @@ export class DriverHealth {
         ),
       ),
     );
-    return answers.flat();
+    return failures.flat();
   }
 }

@@ -7,7 +7,7 @@ interface PreviousKey {
   readonly expiresAtMs: number;
 }
 
-/** How many previous keys verify foreign handles, whatever their grace: a key file that flaps must not fill the memory. */
+/** How many previous keys verify presented handles. A key file that changes often must not fill the memory. */
 const maxPreviousKeys = 8;
 
 /** The current signing key, and the previous keys that still verify. */
@@ -27,7 +27,7 @@ export class Keyring {
   readonly find = (kid: string): SealKey | undefined =>
     kid === this.#current.kid ? this.#current : this.#valid().find(({ key }) => key.kid === kid)?.key;
 
-  /** The key with this id, even if it is only kept because one of our own handles is signed with it. */
+  /** The key with this id, including keys kept only because a current handle is signed with them. */
   readonly findOwn = (kid: string): SealKey | undefined =>
     kid === this.#current.kid ? this.#current : this.#previous.find(({ key }) => key.kid === kid)?.key;
 
@@ -38,7 +38,7 @@ export class Keyring {
 
   /**
    * Makes `next` the signing key. The current key verifies until `expiresAtMs` on the monotonic clock. If there are too
-   * many previous keys, the oldest stop verifying; those that `inUse` names are kept for our own handles.
+   * many previous keys, the oldest stop verifying; those that sign a current handle (`inUse`) are kept for `findOwn`.
    */
   rotate(next: SealKey, expiresAtMs: number, inUse: (kid: string) => boolean): void {
     const previous = [{ key: this.#current, expiresAtMs }, ...this.#previous.filter(({ key }) => key.kid !== next.kid)];

@@ -17,7 +17,7 @@ type Transition = keyof typeof lifecycleTransitions;
 
 /**
  * The phase of the worker, and whether it accepts work. `revision` grows with every change that a client of `ready`
- * could see, so that answers can be cached.
+ * could see, so that responses can be cached.
  */
 export class Lifecycle {
   readonly #requireAudit: () => void;

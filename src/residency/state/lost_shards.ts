@@ -6,7 +6,7 @@ export interface LostShard extends ManifestEntry {
   readonly detail: string;
 }
 
-/** What outlives the process: the manifest of its shards, and the shards that a restart could not restore. */
+/** The manifest of this worker's shards, and the shards that a restart could not restore. */
 export class LostShards {
   /** Undefined if `WORKER_MANIFEST` is not set. */
   manifest: Manifest | undefined;
@@ -23,7 +23,7 @@ export class LostShards {
 
   /**
    * Takes a shard off the manifest, then calls `write`. If `write` throws, the shard stays on the manifest.
-   * @throws WorkerError AUDIT_UNAVAILABLE, and what `write` throws
+   * @throws WorkerError AUDIT_UNAVAILABLE, and the errors of `write`
    */
   forget(shardId: string, write: () => void): void {
     const entry = this.manifest?.remove(shardId);

@@ -4,7 +4,7 @@ import { type Digest, isDigest } from '../../seal/digest.js';
 import { type Expectation, expectations } from '../../seal/handle.js';
 import type { ShardIdentity } from './snapshot.js';
 
-/** What a later process needs to restore a shard. */
+/** The data that a later process needs to restore a shard. */
 export interface ManifestEntry extends ShardIdentity {
   readonly gpuDevice: number;
   readonly vramBytes: number;
@@ -15,7 +15,7 @@ export interface ManifestEntry extends ShardIdentity {
   readonly expected: Expectation;
 }
 
-/** The manifest is not one that a worker wrote. The worker does not guess; the message says what to do. */
+/** The manifest is invalid. The worker refuses to start; the message gives the fix. */
 export class ManifestError extends Error {
   override readonly name = 'ManifestError';
 }

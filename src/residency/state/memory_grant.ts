@@ -13,13 +13,13 @@ export class MemoryGrant {
     this.#returnPart = returnPart;
   }
 
-  /** The shard is sealed: the reserved part is used up, and the claim shrinks to what the device really gave. */
+  /** The shard is sealed: the reserved part is used up, and the claim shrinks to the size of the allocation. */
   consume(): void {
     this.#returnPart = undefined;
     this.claim.trim();
   }
 
-  /** The memory belongs to the device again. A failed commit also gives its reserved part back. Idempotent. */
+  /** The memory belongs to the device again. A failed commit also returns its reserved part. Idempotent. */
   release(): void {
     this.claim.release();
     this.#returnPart?.();

@@ -38,11 +38,11 @@ interface Reservation {
   ttlSeconds: number;
 }
 
-/** The wall clock and the monotonic clock tick at different moments. Smaller differences are noise. */
-const clockGrainMs = 2;
+/** Differences between the wall clock and the monotonic clock up to this are rounding. */
+const clockToleranceMs = 2;
 
-/** How long an expired reservation is answered with RESERVATION_EXPIRED; later with NOT_FOUND. */
-const rememberExpiredMs = 60 * 60 * 1000;
+/** How long an expired reservation returns RESERVATION_EXPIRED. After that it returns NOT_FOUND. */
+const expiredRetentionMs = 60 * 60 * 1000;
 
 /** Memory held for later commits. No other commit can claim it until the reservation expires. */
 export class Reservations {
@@ -75,7 +75,7 @@ export class Reservations {
   }
 
   /**
-   * Extends a reservation to `ttlSeconds` from now, by default the time it was made for. Never shortens it.
+   * Extends a reservation to `ttlSeconds` from now, by default its original lifetime. Never shortens it.
    * @throws WorkerError NOT_FOUND, RESERVATION_EXPIRED
    */
   renew(reservationId: string, ttlSeconds?: number): ReservationSnapshot {
@@ -84,13 +84,13 @@ export class Reservations {
     return snapshot(reservation);
   }
 
-  /** Gives back the parts that no commit has taken. @throws WorkerError NOT_FOUND, RESERVATION_EXPIRED */
+  /** Frees the parts that no commit has taken. @throws WorkerError NOT_FOUND, RESERVATION_EXPIRED */
   drop(reservationId: string): void {
     expire(this.#find(reservationId));
     this.#byId.delete(reservationId);
   }
 
-  /** @throws WorkerError NOT_FOUND, RESERVATION_EXPIRED */
+  /** Checks that a reservation exists. @throws WorkerError NOT_FOUND, RESERVATION_EXPIRED */
   require(reservationId: string): void {
     this.#find(reservationId);
   }
@@ -120,7 +120,7 @@ export class Reservations {
     const nowMs = this.#monotonicMs();
     for (const reservation of this.#byId.values()) {
       if (reservation.deadlineMs <= nowMs) expire(reservation);
-      if (reservation.deadlineMs + rememberExpiredMs <= nowMs) this.#byId.delete(reservation.reservationId);
+      if (reservation.deadlineMs + expiredRetentionMs <= nowMs) this.#byId.delete(reservation.reservationId);
     }
   }
 
@@ -147,8 +147,8 @@ export class Reservations {
     const nowMs = this.#monotonicMs();
     reservation.deadlineMs = Math.max(reservation.deadlineMs, nowMs + ttlSeconds * 1000);
     const expiresAtMs = Date.now() + (reservation.deadlineMs - nowMs);
-    // Follows a step of the wall clock, but not the noise between the two clocks.
-    if (Math.abs(expiresAtMs - reservation.expiresAtMs) > clockGrainMs) reservation.expiresAtMs = expiresAtMs;
+    // Follows a step of the wall clock, but not rounding differences.
+    if (Math.abs(expiresAtMs - reservation.expiresAtMs) > clockToleranceMs) reservation.expiresAtMs = expiresAtMs;
   }
 }
 

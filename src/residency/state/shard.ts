@@ -8,13 +8,13 @@ import type { ByteRange, ShardIdentity, ShardSnapshot, ShardState } from './snap
 import type { FileSource } from './source.js';
 import type { VerifyReport } from './verify_report.js';
 
-/** What was proven about a shard's bytes when they were sealed. */
+/** The proof of a shard's bytes, from the moment of the seal. */
 export interface Proof {
   readonly digest: Digest | null;
   readonly treeDigest: Digest;
   /** One hash per 512 KiB. They locate damage. */
   readonly groupHashes: Buffer;
-  /** Which digests the client gave. */
+  /** Which expected digests the client sent. */
   readonly expected: Expectation;
 }
 
@@ -40,7 +40,7 @@ export interface Seal extends Proof, VerifiedAt {
   readonly sealedAtMs: number;
 }
 
-/** The phase of a shard. `repairStatus` says what is being done about the damage. */
+/** The phase of a shard. `repairStatus` completes `Shard … is corrupt: …`. */
 type Phase =
   | { readonly state: 'receiving' | 'sealing' }
   | { readonly state: 'sealed'; readonly seal: Seal }
@@ -68,7 +68,7 @@ export const shardTransitions = {
 
 type Transition = keyof typeof shardTransitions;
 
-/** A background run on a shard that can be hurried, or stopped at its next slice. */
+/** A background run on a shard. `cancel` ends it at its next slice. */
 export interface Preemptible {
   expedite(): void;
   cancel(): void;
@@ -85,7 +85,7 @@ export class Shard {
   allocation: Allocation | undefined;
   /** The verification in progress. */
   verification: Promise<VerifyReport> | undefined;
-  /** The scrubber's hold on that verification, if the scrubber started it. */
+  /** Controls that verification, if the scrubber started it. */
   scrub: Preemptible | undefined;
   /** The repair in progress. */
   repair: Promise<void> | undefined;

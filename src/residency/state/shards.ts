@@ -14,7 +14,7 @@ export interface ShardPage {
   readonly nextCursor: string | null;
 }
 
-/** The shards of this worker, by id. Pages are ordered by id, so a shard that comes or goes does not shift others. */
+/** The shards of this worker, by id. Pages are ordered by id, so added or removed shards do not shift the others. */
 export class Shards {
   readonly #byId = new Map<string, Shard>();
 

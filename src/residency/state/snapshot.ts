@@ -1,6 +1,6 @@
 import type { Digest } from '../../seal/digest.js';
 
-/** What a client declares about its shard. Validated before it reaches this layer. */
+/** The identity that a client declares for a shard. Validated before it reaches this layer. */
 export interface ShardIdentity {
   readonly shardId: string;
   readonly modelRef: string;
@@ -11,7 +11,7 @@ export interface ShardIdentity {
 export const shardStates = ['receiving', 'sealing', 'sealed', 'corrupt', 'releasing'] as const;
 export type ShardState = (typeof shardStates)[number];
 
-/** A range of damaged bytes, to 512 KiB. */
+/** A range of damaged bytes, in units of 512 KiB. */
 export interface ByteRange {
   readonly offset: number;
   readonly length: number;

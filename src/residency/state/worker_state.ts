@@ -16,13 +16,13 @@ import type { Signer } from './signer.js';
 
 /** A commit in progress, as the worker sees it when it stops. Neither method rejects. */
 export interface Abortable {
-  /** Gives everything back, up to the moment when the seal takes effect. */
+  /** Undoes the commit, unless the seal has taken effect. */
   abort(reason: unknown): Promise<void>;
-  /** Gives everything back unless all bytes arrived: in that case the commit finishes. */
+  /** Undoes the commit, unless all bytes arrived: in that case it finishes. */
   stop(reason: unknown): Promise<void>;
 }
 
-/** Everything that the worker holds: devices, shards, reservations, the queue, the audit log. It makes no decisions. */
+/** The state of the worker: devices, shards, reservations, the queue, the audit log. It makes no decisions. */
 export class WorkerState {
   readonly options: ResidencyOptions;
   readonly signer: Signer;
@@ -96,7 +96,7 @@ export class WorkerState {
     throw new WorkerError('AUDIT_UNAVAILABLE', 'The audit log cannot be written', { retryAfterMs: 1000 });
   }
 
-  /** The periodic pass, once a second. */
+  /** Periodic work. Called every second. */
   tick(): void {
     this.reservations.dropExpired();
     this.authFailures.tick();

@@ -2,7 +2,7 @@ import type { LostShards } from '../state/lost_shards.js';
 import type { Reason } from '../state/reason.js';
 import type { WorkerState } from '../state/worker_state.js';
 
-/** What keeps the worker from being ready, whatever shards it has. */
+/** Reasons why the worker is not ready, regardless of its shards. */
 export function blockersOf({ lifecycle, lostShards, audit }: WorkerState): Reason[] {
   const { phase, lossError } = lifecycle;
   const reasons: Reason[] = [];
@@ -15,7 +15,7 @@ export function blockersOf({ lifecycle, lostShards, audit }: WorkerState): Reaso
   return reasons;
 }
 
-/** Whether the worker can be given work, and if not, why. */
+/** Whether the worker accepts work, and if not, why. */
 export interface Health {
   readonly ok: boolean;
   readonly reasons: readonly Reason[];

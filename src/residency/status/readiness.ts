@@ -13,14 +13,14 @@ import { blockersOf } from './blockers.js';
 import { type ModelReadiness, missingModels, modelsOf, oldestVerification } from './models.js';
 
 export interface ReadyQuery {
-  /** Narrows the answer to one model. */
+  /** Restricts the report to one model. */
   readonly modelRef?: string;
   readonly withHandles: boolean;
   /** Verifies shards first whose last verification is older. */
   readonly maxAgeSeconds?: number;
   /** The caller may start at most one round of verifications a minute. Otherwise it gets the last known result. */
   readonly limited?: boolean;
-  /** Who asks; audit entries of verifications name it. */
+  /** The actor in the audit entries of verifications. */
   readonly actor: Actor;
   /** Requests a signed attestation with this nonce. */
   readonly nonce?: string;
@@ -43,7 +43,7 @@ export interface ReadyReport {
   readonly oldestVerifiedAtMs: number | null;
 }
 
-/** What a report is made of. */
+/** The inputs of a report. */
 export interface ReadyFacts {
   readonly signer: Signer;
   readonly phase: WorkerPhase;
@@ -69,7 +69,7 @@ export function readyFacts(
   return { signer, phase: lifecycle.phase, shards, blockers, lost, scrub };
 }
 
-/** Says whether at least one model is ready and nothing is wrong, and signs it if asked. Reads facts; hashes nothing. */
+/** Reports whether a model is ready and nothing blocks the worker. With a nonce, signs the report. Hashes nothing. */
 export function readyReport(facts: ReadyFacts, query: ReadyQuery): ReadyReport {
   const { signer, phase, shards, lost, scrub } = facts;
   const models = modelsOf(shards, lost);
@@ -99,7 +99,7 @@ function reasonsOf({ blockers, shards, lost }: ReadyFacts, missing: readonly Rea
   return [...blockers, ...shards.flatMap(corruptReason), ...absent];
 }
 
-/** Signs what this report says about each sealed shard. */
+/** Signs the statements of this report about each sealed shard. */
 function attest(signer: Signer, nonce: string, ready: boolean, sealed: readonly { readonly seal: Seal }[]): string {
   const { workerId, bootId, key } = signer;
   const iat = Math.floor(Date.now() / 1000);
