@@ -28,7 +28,7 @@ const maxSeries = 16;
 
 const sharedKey = '';
 
-/** Limits entries about failed authentications: the first is written at once, later ones as a count per minute. */
+/** Limits entries about failed authentications: the first is written immediately, later ones as a count per minute. */
 export class AuthFailures {
   readonly #write: FailureOptions['write'];
   readonly #monotonicMs: () => number;

@@ -15,7 +15,7 @@ export interface HostAndPort {
   readonly port: number;
 }
 
-/** Any text. `description` says what the worker does with it. */
+/** Any text. `description` gives its meaning. */
 export const text = (description: string): SettingType<string> => ({ description, parse: (text) => text });
 
 export const matching = (pattern: RegExp, description: string): SettingType<string> => ({
@@ -57,7 +57,7 @@ export const hostAndPort: SettingType<HostAndPort> = {
   },
 };
 
-/** A path, made absolute. Whoever reads the file checks that it exists. */
+/** A path, made absolute. The code that reads the file checks that it exists. */
 export const filePath: SettingType<string> = { description: 'the path of a file', parse: (text) => resolve(text) };
 
 /** The absolute path of a file that exists at startup. */

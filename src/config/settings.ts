@@ -20,7 +20,7 @@ export interface Setting<T = unknown> {
   readonly type: SettingType<T>;
   /** The value of an unset variable, as the variable would hold it. Without it, an unset variable is undefined. */
   readonly default?: string | number | (() => string);
-  /** What an unset variable means, if `default` is not a constant. */
+  /** The meaning of an unset variable, if `default` is not a constant. */
   readonly unset?: string;
   /** One sentence for `--help` and `docs/configuration.md`. */
   readonly doc: string;

@@ -6,7 +6,7 @@ import { exitStatus } from './exit_status.js';
 import type { StopSignals } from './signals.js';
 import type { Worker } from './worker.js';
 
-/** How long a worker without a driver still answers, so that waiting and polling clients learn of the loss. */
+/** How long a worker without a driver still answers, so that waiting and polling clients see the error. */
 const lossGraceMs = 2000;
 
 /** How long it then waits for open connections. */
@@ -18,7 +18,7 @@ const commitShare = 0.8;
 /** The part of the remaining time in which connections may finish. */
 const connectionShare = 0.5;
 
-/** Lets commits finish, answers the other requests, wipes the memory, and exits within the drain time. */
+/** Waits for commits and other requests, wipes the memory, and exits within the drain time. */
 export async function shutDown(worker: Worker, signals: StopSignals, signal: string): Promise<void> {
   const { app, config, residency, logger, watch } = worker;
   const drainMs = config.drainSeconds * 1000;

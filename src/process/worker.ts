@@ -29,7 +29,7 @@ export async function buildWorker(config: Config, logger: Logger, onLost: (error
   pauseScrubOnSignal(residency, logger);
   const tokens = new Tokens(tokensOf(config));
   const tls = config.tls && new (await import('../http/server/tls_server.js')).TlsServers(readTls(config.tls));
-  // The parts above keep only what they derived from the secrets.
+  // The parts above keep only values derived from the secrets.
   wipe(config.apiToken, config.readToken, config.sealSecret);
   process.once('exit', () => {
     residency.sealKey.wipe();

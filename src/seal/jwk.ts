@@ -23,7 +23,7 @@ export const jwkOf = ({ kid, publicKey }: PublicKey): PublicJwk => ({
 
 /**
  * Reads the Ed25519 signature keys of a JWK set. Other keys are ignored, as RFC 7517 §5 recommends. The `kid` of a
- * result is the key's thumbprint, also if the set has another `kid`. @throws TypeError if the text is not a JWK set
+ * result is the key's thumbprint, even if the set has another `kid`. @throws TypeError if the text is not a JWK set
  */
 export function readJwks(text: string): PublicKey[] {
   const set: unknown = parse(text);

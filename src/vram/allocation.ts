@@ -75,7 +75,7 @@ export class Allocation {
   }
 
   /**
-   * Computes one hash per 512 KiB group, on the device. The throttle is asked before each slice.
+   * Computes one hash per 512 KiB group, on the device. Awaits the throttle before each slice.
    * @throws VramError, and the throttle's rejection
    */
   async groupHashes(throttle: Throttle = unthrottled): Promise<Buffer> {

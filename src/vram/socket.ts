@@ -19,7 +19,7 @@ const POLLRDHUP = 0x2000;
 /** `struct pollfd`: int fd, short events, short revents. */
 const pollfd = { bytes: 8, fd: 0, events: 4, revents: 6 };
 
-/** Whether the peer has closed the connection, or its sending half, also if unread bytes remain. */
+/** Whether the peer has closed the connection, or its sending half, even if unread bytes remain. */
 export function peerHasClosed(descriptor: number): boolean {
   const request = Buffer.alloc(pollfd.bytes);
   request.writeInt32LE(descriptor, pollfd.fd);

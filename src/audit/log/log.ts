@@ -87,7 +87,7 @@ export class AuditLog {
     this.#rotated = false;
   }
 
-  /** Puts first what the file needs: a missing newline, the checkpoint of a new file, the entry about a torn line. */
+  /** Starts with a missing newline, the checkpoint of a new file, or the entry about a torn line, if the file needs one. */
   #compose(file: AppendFile, fill: (batch: Batch) => void): Batch {
     const { checkpoint } = this.#options;
     const batch = new Batch({ start: this.#head ?? genesis, checkpoint, startsWithNewline: this.#lacksNewline });
@@ -102,7 +102,7 @@ export class AuditLog {
     return bytes > 0 && bytes + batch.bytes.length > this.#options.maxBytes;
   }
 
-  /** Renames the full file. If that fails, the log keeps its file: an oversized log is better than none. */
+  /** Renames the full file. If that fails, the log keeps its file: an oversized log loses no entries. */
   #rotate(): void {
     const path = realPath(this.#options.path);
     const rotated = rotatedPath(path, this.#head?.seq ?? 0);

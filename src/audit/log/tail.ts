@@ -11,7 +11,7 @@ export interface Tail {
   readonly lacksNewline: boolean;
 }
 
-/** The file's end was not left by a worker, not even by one that was killed. */
+/** The end of the file was not written by a worker, and not by one that was killed either. */
 export class DamagedTail extends Error {}
 
 const newline = 0x0a;

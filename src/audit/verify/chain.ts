@@ -35,8 +35,8 @@ export class ChainVerifier {
   #head: ChainHead | undefined;
   #firstSeq = 0;
   #checkpoints = 0;
-  /** The first checkpoint with an unknown key and no later checkpoint with a known one. */
-  #unvouched: number | undefined;
+  /** The first checkpoint with an unknown key that no later checkpoint with a known key confirms. */
+  #unconfirmed: number | undefined;
 
   constructor(options: ChainOptions) {
     this.#options = options;
@@ -67,9 +67,9 @@ export class ChainVerifier {
     if ([...this.#options.kept.keys()].some((seq) => seq > last)) {
       return { seq: last + 1, detail: 'is missing: a kept checkpoint names a later entry' };
     }
-    if (this.#unvouched === undefined) return undefined;
+    if (this.#unconfirmed === undefined) return undefined;
     const detail = 'is a checkpoint signed with an unknown key, and no later checkpoint is signed with a known key';
-    return { seq: this.#unvouched, detail };
+    return { seq: this.#unconfirmed, detail };
   }
 
   /** Checks the number of an entry and its hash of the previous one. */
@@ -103,8 +103,8 @@ export class ChainVerifier {
     if (claims.hash !== previous) return { seq: seq - 1, detail: 'does not match the hash in the next checkpoint' };
     const { keysOf } = this.#options;
     const fault = keysOf === undefined ? null : signatureFault(jws, keysOf);
-    if (fault === null) this.#unvouched = undefined;
-    else if (fault === 'unknown_key') this.#unvouched ??= seq;
+    if (fault === null) this.#unconfirmed = undefined;
+    else if (fault === 'unknown_key') this.#unconfirmed ??= seq;
     else return { seq, detail: `is a checkpoint with an invalid signature (${fault})` };
     return this.#keptFault(entry);
   }

@@ -10,7 +10,7 @@ import { parseJson } from './strict_json.js';
 
 const jsonTimeoutMs = 30_000;
 
-/** Checks what the head says about the body, and parses JSON bodies strictly. */
+/** Checks the headers that describe a body, and parses JSON bodies strictly. */
 export const bodyParsing = fp(async (app: FastifyInstance) => {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/json', async (_request: FastifyRequest, payload: IncomingMessage) =>

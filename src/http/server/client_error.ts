@@ -5,8 +5,8 @@ import { invalidParams } from '../errors/to_worker_error.js';
 import { connectionState, requestState } from './request_state.js';
 
 /**
- * Answers bytes that Node cannot parse as a request, and closes the connection. Earlier requests on the connection are
- * answered first. If the bytes belong to a request whose response has begun, the connection closes at once.
+ * Responds to bytes that Node cannot parse as a request, and closes the connection. Earlier requests on the connection
+ * get their responses first. If the bytes belong to a request whose response has begun, it closes immediately.
  */
 export function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
   const { latest, handshakeFailed } = connectionState(socket);

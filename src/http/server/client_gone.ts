@@ -32,8 +32,8 @@ export function abortOnDisconnect(reply: FastifyReply): AbortSignal {
 }
 
 /**
- * Awaits `waiting` and probes the client of a body that is not read yet, so that a disconnect is noticed. Probes start
- * only after a half close, because Python's http.client takes a `102` for the final response. The worker cannot notice a
+ * Awaits `waiting` and probes the client of a body that is not read yet, so that it detects a disconnect. Probes start
+ * only after a half close, because Python's http.client takes a `102` for the final response. The worker cannot detect a
  * disconnect behind more unread body than the kernel buffers.
  */
 export async function probeWhileWaiting<T>(reply: FastifyReply, waiting: Promise<T>): Promise<T> {

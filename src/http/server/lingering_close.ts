@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import { requestState } from './request_state.js';
 
-/** Limits for the rest of a refused body. Its sender reads the response only if the worker takes the body in. */
+/** Limits for the rest of a refused body. Its sender reads the response only if the worker drains the body. */
 const maxDrainMs = 2000;
 const maxDrainBytes = 64 * 1024 * 1024;
 
@@ -13,8 +13,8 @@ export function hasUnreadBody(request: IncomingMessage): boolean {
 }
 
 /**
- * A response body that is written at once and ends after the rest of the request's body is drained. If the worker closed
- * at once, the kernel would reset the connection on the next byte, and the client would lose the response.
+ * A response body that is written immediately and ends after the rest of the request's body is drained. If the worker
+ * closed immediately, the kernel would reset the connection on the next byte, and the client would lose the response.
  */
 export function lingeringClose(payload: string | Buffer, request: IncomingMessage): Readable {
   return Readable.from(

@@ -30,7 +30,7 @@ export function tcpSocketOf(tlsSocket: Socket): Socket | undefined {
 
 /**
  * The file descriptor of a connection (`_handle.fd`). Undefined if the connection is closed or the field is absent: the
- * worker then notices a client that left only when it reads the body.
+ * worker then detects a disconnected client only when it reads the body.
  */
 export function descriptorOf(socket: Socket): number | undefined {
   const handle: { readonly fd?: unknown } | null | undefined = Reflect.get(socket, '_handle');

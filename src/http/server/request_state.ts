@@ -24,7 +24,7 @@ export interface RequestState {
   readDirectly: boolean;
   /** The path could not be decoded. */
   hasBadPath: boolean;
-  /** What the route parsed before the rate limit counted the request. */
+  /** The result of the route's early parser. */
   parsed: unknown;
 }
 

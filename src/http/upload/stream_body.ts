@@ -24,7 +24,7 @@ const minRemainingBytes = 1024 * 1024;
 
 /**
  * Moves a request's body into a sink at the speed of the sink, and buffers only the current chunk. On failure it leaves
- * the source paused: the caller decides what happens to the rest.
+ * the source paused: the caller handles the rest.
  *
  * @throws WorkerError LENGTH_MISMATCH if the body is too short or too long, or the client disconnects; UPLOAD_TIMEOUT if it
  * stalls; and any error of the sink
