@@ -7,7 +7,12 @@ import { type RouteOptions, typed } from './route_options.js';
 const schema = { tags: ['probes'], querystring: NoQuery, security: [] };
 
 /** `/livez` and `/readyz`, for a supervisor or an orchestrator. They need no token and reveal nothing about shards. */
-export async function probeRoutes(app: FastifyInstance, { residency }: RouteOptions): Promise<void> {
+export async function probeRoutes(app: FastifyInstance, options: RouteOptions): Promise<void> {
+  livez(app);
+  readyz(app, options);
+}
+
+function livez(app: FastifyInstance): void {
   typed(app).get(
     '/livez',
     {
@@ -21,7 +26,9 @@ export async function probeRoutes(app: FastifyInstance, { residency }: RouteOpti
     },
     async () => ({ status: 'ok' as const }),
   );
+}
 
+function readyz(app: FastifyInstance, { residency }: RouteOptions): void {
   typed(app).get(
     '/readyz',
     {
