@@ -46,8 +46,8 @@ const HashEngine &portable_engine();
 const HashEngine *x86_engine();
 
 /**
- * Hashes sixteen blocks at once with AVX-512, and more work with the SHA extensions between the rounds. Fast on AMD CPUs
- * alone. Null if this CPU lacks either extension.
+ * Hashes sixteen blocks at once with AVX-512, and more work with the SHA extensions between the rounds. Fast only
+ * on AMD CPUs. Null if this CPU lacks either extension.
  */
 const HashEngine *avx512_engine();
 

@@ -2,7 +2,7 @@
  * Hashes sixteen 4096-byte blocks at once with AVX-512. Lane i of every register belongs to block i.
  *
  * The AVX-512 rounds leave the SHA extensions of the CPU idle. Side work keeps them busy: more blocks, or the long
- * message that contains the blocks. A message without its blocks runs on the SHA extensions alone.
+ * message that contains the blocks. A message without its blocks runs only on the SHA extensions.
  *
  * The SHA instructions have only the legacy SSE encoding. On Intel CPUs each switch between that encoding and dirty
  * 512-bit registers costs many cycles, so that side work is about 100 times slower than none (measured on a Sapphire

@@ -29,11 +29,11 @@
  * * VRAM_NULL_ARGUMENT: a pointer is null.
  * * VRAM_BAD_HANDLE: the handle was never issued, or names another kind of object.
  * * VRAM_STALE_HANDLE: the object, or the driver that it belongs to, is closed.
- * * VRAM_HOST_OUT_OF_MEMORY: the host has no memory, thread or lock left.
+ * * VRAM_HOST_OUT_OF_MEMORY: the host cannot provide memory, a thread or a lock.
  * * VRAM_DRIVER_ERROR_BASE + n: the CUDA driver returned CUresult n.
  * * VRAM_INTERNAL: a defect of this library.
  *
- * The list "Returns" of a function has only what it returns beyond these.
+ * The list "Returns" of a function has only its other statuses.
  *
  * Digests
  *
@@ -72,8 +72,8 @@ enum {
   VRAM_TOO_LARGE = 8,           /* exceeds vram_options.max_allocation_bytes */
   VRAM_UNALIGNED = 9,           /* not on a group boundary */
   VRAM_BUFFER_TOO_SMALL = 10,   /* the caller's buffer cannot hold the result */
-  VRAM_OUT_OF_MEMORY = 11,      /* the device has not enough free memory */
-  VRAM_HOST_OUT_OF_MEMORY = 12, /* the host has not enough memory */
+  VRAM_OUT_OF_MEMORY = 11,      /* the device does not have enough free memory */
+  VRAM_HOST_OUT_OF_MEMORY = 12, /* the host does not have enough memory */
   VRAM_SEALED = 13,             /* sealed memory can be neither written nor read */
   VRAM_NOT_SEALED = 14,         /* the memory must be sealed */
   VRAM_BUSY = 15,               /* a load is open on the allocation, or another call uses the load */
@@ -130,7 +130,7 @@ typedef struct {
 
 /**
  * vram_open() - load a CUDA driver
- * @options: the library copies what it needs
+ * @options: paths and limits; the library keeps no pointer to them
  * @out_driver: receives a handle, to be closed with vram_close()
  *
  * Retains the primary context of every device, loads the kernels into each, and pins the staging slots. On failure
@@ -146,7 +146,7 @@ VRAM_API vram_status vram_open(const vram_options *options, uint64_t *out_driver
 
 /**
  * vram_close() - close a driver and everything that belongs to it
- * @driver: a driver; VRAM_OK if it is closed already
+ * @driver: a driver; VRAM_OK if it is already closed
  *
  * Closes the driver's loads, wipes and frees its allocations, unpins the staging slots and releases the contexts. On
  * failure the handle stays valid for vram_close(), which continues where it stopped.
@@ -243,7 +243,7 @@ typedef struct {
  * * VRAM_BAD_DEVICE, VRAM_ZERO_LENGTH
  * * VRAM_TOO_LARGE: @bytes exceeds vram_options.max_allocation_bytes
  * * VRAM_OVERFLOW: the rounded size exceeds 64 bits
- * * VRAM_OUT_OF_MEMORY: the device has not enough free memory or addresses
+ * * VRAM_OUT_OF_MEMORY: the device does not have enough free memory or addresses
  */
 VRAM_API vram_status vram_alloc(uint64_t driver, uint32_t device, uint64_t bytes, uint64_t *out_allocation);
 
@@ -296,7 +296,7 @@ VRAM_API vram_status vram_read(uint64_t allocation, uint64_t offset, void *desti
  *
  * Returns:
  * * VRAM_BUSY: a load is open on the allocation
- * * VRAM_SEALED: it is sealed already
+ * * VRAM_SEALED: it is already sealed
  *
  * Threads: waits for other calls on the allocation.
  */
@@ -327,7 +327,7 @@ typedef struct {
 /**
  * vram_attest() - ask the driver where the memory is and who can access it
  * @allocation: an allocation
- * @out_residency: receives the result, also if the function returns VRAM_POLICY_VIOLATION
+ * @out_residency: receives the result, even if the function returns VRAM_POLICY_VIOLATION
  *
  * Every call asks the driver, about the first and the last byte of each part. Nothing is cached.
  *
@@ -369,7 +369,7 @@ VRAM_API vram_status vram_digest(uint64_t allocation, uint64_t offset, uint64_t 
  * is writable from the first write until the function returns.
  *
  * On failure the groups before the failed one may have been written, and the memory is read-only again. If the driver
- * refuses that as well, the allocation is not sealed any more, as vram_attest() and vram_allocation_get_info() report.
+ * refuses that as well, the allocation is no longer sealed, as vram_attest() and vram_allocation_get_info() report.
  * Call vram_seal() then.
  *
  * Returns:
@@ -386,7 +386,7 @@ VRAM_API vram_status vram_repair(uint64_t allocation, int32_t file, uint64_t off
 
 /**
  * vram_free() - wipe and free an allocation
- * @allocation: an allocation, sealed or not; VRAM_OK if it is freed already
+ * @allocation: an allocation, sealed or not; VRAM_OK if it is already freed
  *
  * Makes the memory writable, overwrites it with zeros, and returns it to the device. On a driver error the handle stays
  * valid for vram_free(), which continues where it stopped. Once the wipe has started, other functions return
@@ -408,7 +408,7 @@ VRAM_API vram_status vram_free(uint64_t allocation);
  * returns the same status, and only vram_load_close() helps. Bytes before the failure may be on the device.
  */
 
-/** What a load computes on the host over the bytes that it receives. */
+/** Digests that a load computes on the host over the bytes that it receives. */
 enum {
   VRAM_LOAD_FLAT = 1 << 0, /* SHA-256 of the bytes */
   VRAM_LOAD_TREE = 1 << 1  /* fs-verity digest of the bytes */
@@ -448,7 +448,7 @@ VRAM_API vram_status vram_load_open(uint64_t allocation, uint32_t flags, uint64_
  * @flags: VRAM_LOAD_* bits, or 0
  * @out_load: receives a handle, to be closed with vram_load_close()
  *
- * The bytes are stored nowhere, and no device memory is used.
+ * Stores no bytes, and uses no device memory.
  *
  * Returns:
  * * VRAM_OUT_OF_BOUNDS: unknown flag
@@ -541,7 +541,7 @@ VRAM_API vram_status vram_load_finish(uint64_t load, vram_load_result *out_resul
 
 /**
  * vram_load_close() - close a load, complete or not
- * @load: a load; VRAM_OK if it is closed already
+ * @load: a load; VRAM_OK if it is already closed
  *
  * The allocation keeps its content. On a driver error the handle stays valid for vram_load_close(), which continues
  * where it stopped.

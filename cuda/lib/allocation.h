@@ -28,7 +28,7 @@ class Allocation {
   /** See vram_repair. */
   vram_status repair(int file, uint64_t offset, uint64_t bytes, const uint8_t *hashes, uint64_t hashes_bytes);
 
-  /** See vram_free. VRAM_OK if everything is freed already. */
+  /** See vram_free. VRAM_OK if everything is already freed. */
   vram_status free();
 
   /** Reserves the memory for a load. Until end_load(), seal(), free() and a second begin_load() return VRAM_BUSY. */

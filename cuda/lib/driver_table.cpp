@@ -25,7 +25,7 @@ vram_status load_driver_table(const char *path, DriverTable *out_table) {
     dlclose(library);
     return VRAM_DRIVER_INCOMPLETE;
   }
-  name_driver_errors_by(out_table->cuGetErrorName.get());
+  set_get_error_name(out_table->cuGetErrorName.get());
   return VRAM_OK;
 }
 

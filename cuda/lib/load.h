@@ -29,7 +29,7 @@ class Load {
   vram_status seal(uint64_t *out_sealed_bytes);
   vram_status finish(vram_load_result *out_result);
 
-  /** See vram_load_close. VRAM_OK if it is closed already. */
+  /** See vram_load_close. VRAM_OK if it is already closed. */
   vram_status close();
 
   Driver &driver() { return *driver_; }

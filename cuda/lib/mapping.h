@@ -35,7 +35,7 @@ class Mapping {
   uint64_t mapped_parts_ = 0;
 };
 
-/** Creates the memory and its mapping. On failure their release() or destructors undo what was done. */
+/** Creates the memory and its mapping. On failure their release() or destructors undo the completed steps. */
 vram_status create_mapped(int device, uint64_t bytes, uint64_t part_bytes, PhysicalMemory &memory, Mapping &mapping);
 
 }  // namespace vram

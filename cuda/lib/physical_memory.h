@@ -31,7 +31,7 @@ class PhysicalMemory {
 
   /**
    * Allocates `bytes` in parts of `part_bytes`, one cuMemCreate() each. Both are multiples of the device's granularity.
-   * VRAM_OUT_OF_MEMORY if the device has not enough; release() then frees the parts that were created.
+   * VRAM_OUT_OF_MEMORY if the device has too little; release() then frees the parts that were created.
    */
   vram_status create(int device, uint64_t bytes, uint64_t part_bytes);
 

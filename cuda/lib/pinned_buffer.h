@@ -12,7 +12,7 @@ class PinnedBuffer {
   PinnedBuffer(const PinnedBuffer &) = delete;
   PinnedBuffer &operator=(const PinnedBuffer &) = delete;
 
-  /** Usable by every device. Needs a current context. VRAM_HOST_OUT_OF_MEMORY if the host has not enough memory. */
+  /** Usable by every device. Needs a current context. VRAM_HOST_OUT_OF_MEMORY if the host has too little. */
   vram_status create(uint64_t bytes);
 
   /** On failure the memory is still owned; another call retries. */

@@ -28,8 +28,8 @@ vram_status inspect_pages(const DriverTable &driver, const ExpectedResidency &ex
   CUmemGenericAllocationHandle reference = 0;
   VRAM_TRY(from_driver(driver.cuMemRetainAllocationHandle(&reference, reinterpret_cast<void *>(address))));
   CUmemAllocationProp prop = {};
-  const vram_status answered = from_driver(driver.cuMemGetAllocationPropertiesFromHandle(&prop, reference));
-  VRAM_TRY(first_failure(answered, memory.release_reference(reference)));
+  const vram_status queried = from_driver(driver.cuMemGetAllocationPropertiesFromHandle(&prop, reference));
+  VRAM_TRY(first_failure(queried, memory.release_reference(reference)));
 
   if (prop.location.type != CU_MEM_LOCATION_TYPE_DEVICE) violations |= VRAM_VIOLATION_LOCATION;
   if (prop.location.id != expected.device) violations |= VRAM_VIOLATION_LOCATION_ID;

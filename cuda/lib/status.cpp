@@ -6,19 +6,19 @@ namespace vram {
 namespace {
 
 using GetErrorName = CUresult (*)(CUresult, const char **);
-std::atomic<GetErrorName> driver_error_name{nullptr};
+std::atomic<GetErrorName> driver_get_error_name{nullptr};
 
 const char *driver_status_name(CUresult result) {
-  const GetErrorName ask = driver_error_name.load();
+  const GetErrorName get_error_name = driver_get_error_name.load();
   const char *name = nullptr;
-  if (ask != nullptr && ask(result, &name) == CUDA_SUCCESS && name != nullptr) return name;
+  if (get_error_name != nullptr && get_error_name(result, &name) == CUDA_SUCCESS && name != nullptr) return name;
   return "CUDA_ERROR_UNRECOGNIZED";
 }
 
 }  // namespace
 
-void name_driver_errors_by(GetErrorName get_error_name) {
-  driver_error_name.store(get_error_name);
+void set_get_error_name(GetErrorName get_error_name) {
+  driver_get_error_name.store(get_error_name);
 }
 
 const char *status_name(vram_status status) {

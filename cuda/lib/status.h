@@ -27,8 +27,8 @@ inline vram_status first_failure(vram_status earlier, vram_status later) {
   return earlier != VRAM_OK ? earlier : later;
 }
 
-/** Sets the function that names driver errors: that of the driver loaded last. Drivers are never unloaded. */
-void name_driver_errors_by(CUresult (*get_error_name)(CUresult, const char **));
+/** Sets the driver's cuGetErrorName, for status_name(). The driver loaded last is used; drivers are never unloaded. */
+void set_get_error_name(CUresult (*get_error_name)(CUresult, const char **));
 
 /** See vram_status_name. */
 const char *status_name(vram_status status);

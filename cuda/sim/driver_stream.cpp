@@ -83,7 +83,7 @@ CUresult run_kernel(Device &device, const Kernel &kernel, const Arguments &argum
         range.writes ? CU_MEM_ACCESS_FLAGS_PROT_READWRITE : CU_MEM_ACCESS_FLAGS_PROT_READ);
     if (!pin) return CUDA_ERROR_ILLEGAL_ADDRESS;
     const std::vector<Span> spans = pin->spans(range.address, range.bytes);
-    // A range of several spans is contiguous at its device address alone.
+    // A range of several spans is contiguous only at its device address.
     if (spans.size() == 1) translations.push_back({range.address, reinterpret_cast<uint64_t>(spans.front().data)});
     pins.push_back(std::move(*pin));
   }

@@ -46,7 +46,7 @@ void Stream::work() {
     lock.unlock();
     simulator().latency.wait();
     operation();
-    operation = nullptr;  // releases what it captured before it counts as complete
+    operation = nullptr;  // releases its captures before it counts as complete
     lock.lock();
     ++completed_;
     changed_.notify_all();

@@ -58,7 +58,7 @@ class Event {
   /** Appends the event to the queue of a stream. */
   static void record(const std::shared_ptr<Event> &event, Stream &stream);
 
-  /** Waits until the stream reaches the last record of the event. Returns at once if there is none. */
+  /** Waits until the stream reaches the last record of the event. Returns immediately if there is none. */
   void wait();
 
  private:
