@@ -25,11 +25,6 @@ export const ExpectedTreeDigest = Type.String({
     'fs-verity digest of the shard (SHA-256, 4096-byte blocks, no salt), as `fsverity digest FILE` prints it.',
 });
 
-const digestPattern = '^sha256:[0-9a-f]{64}$';
-export const Digest = (description: string) => Type.String({ pattern: digestPattern, description });
-export const NullableDigest = (description: string) =>
-  Type.Unsafe<`sha256:${string}` | null>({ type: ['string', 'null'], pattern: digestPattern, description });
-
 export const Nonce = plainText(128, 'Up to 128 characters. The signed attestation repeats it.');
 export const FilePath = plainText(4096, "Path relative to the worker's model directory.");
 

@@ -1,7 +1,7 @@
 import Type, { type Static } from 'typebox';
 import { expectations } from '../../seal/handle.js';
-import { Digest, GpuDevice, ModelRef, NullableDigest, ShardId, ShardIndex, TotalShards } from './common.js';
-import { Instant, Length, namedSchema, oneOf } from './make.js';
+import { GpuDevice, ModelRef, ShardId, ShardIndex, TotalShards } from './common.js';
+import { Digest, Instant, Length, NullableDigest, namedSchema, oneOf } from './make.js';
 import { nullableRefTo } from './ref.js';
 import { Driver } from './shard.js';
 

@@ -26,6 +26,11 @@ export const Instant = (description: string) => Type.String({ format: 'date-time
 export const NullableInstant = (description: string) =>
   Type.Unsafe<string | null>({ type: ['string', 'null'], format: 'date-time', description });
 
+const digestPattern = '^sha256:[0-9a-f]{64}$';
+export const Digest = (description: string) => Type.String({ pattern: digestPattern, description });
+export const NullableDigest = (description: string) =>
+  Type.Unsafe<`sha256:${string}` | null>({ type: ['string', 'null'], pattern: digestPattern, description });
+
 /** An integer in a query string, as text. `readInteger` converts it exactly. */
 export const QueryInteger = (description: string) => Type.String({ pattern: '^(0|[1-9][0-9]{0,15})$', description });
 export const QueryBoolean = (description: string) => oneOf(['true', 'false'], description);

@@ -2,8 +2,17 @@ import Type, { type Static } from 'typebox';
 import { shardStates } from '../../residency/state/snapshot.js';
 import { type VerifyFault, verifyFaults } from '../../residency/state/verify_report.js';
 import { driverKinds } from '../../seal/handle.js';
-import { GpuDevice, ModelRef, NullableDigest, ShardId, ShardIndex, TotalShards } from './common.js';
-import { Bytes, Length, NullableInstant, namedSchema, oneOf, QueryInteger, strictObject } from './make.js';
+import { GpuDevice, ModelRef, ShardId, ShardIndex, TotalShards } from './common.js';
+import {
+  Bytes,
+  Length,
+  NullableDigest,
+  NullableInstant,
+  namedSchema,
+  oneOf,
+  QueryInteger,
+  strictObject,
+} from './make.js';
 import { refTo } from './ref.js';
 
 export const Driver = oneOf(driverKinds, 'Driver that holds the memory. Only `cuda` is a real GPU.');
