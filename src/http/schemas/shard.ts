@@ -41,7 +41,7 @@ export const Shard = namedSchema(
     sealed: Type.Boolean({ description: 'True only in the state `sealed`.' }),
     received_bytes: Bytes('Bytes received so far.'),
     sealed_at: NullableInstant('When the shard was sealed.'),
-    last_verified_at: NullableInstant('Start of the last successful verification.'),
+    last_verified_at: NullableInstant('When the last successful verification ended. The seal counts as the first one.'),
     driver: Driver,
     simulated: Type.Boolean({ description: 'False only on a real GPU.' }),
     corrupt_ranges: Type.Optional(Type.Array(refTo(CorruptRange), { description: 'Only if the shard is corrupt.' })),

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { patternBytes } from '../../support/bytes.js';
 import { get, post, upload } from '../../support/requests.js';
+import { onSimulator, simulator } from '../../support/simulator.js';
 import { startWorker } from '../../support/worker.js';
 
 const seal = { model_ref: 'm' };
@@ -86,4 +87,16 @@ t.test('ready shows a new verification at once', async (t) => {
   await new Promise((resolve) => setTimeout(resolve, 5));
   await post(worker, '/v1/shards/a/verify');
   t.ok((await seen()) > before);
+});
+
+t.test('last_verified_at is the time at which the verification ended', onSimulator, async (t) => {
+  const worker = await startWorker(t);
+  await upload(worker, 'a', patternBytes(10), seal);
+  const latencyMs = 100;
+  simulator.latencyUs(latencyMs * 1000);
+  const startMs = Date.now();
+  await post(worker, '/v1/shards/a/verify');
+  simulator.latencyUs(0);
+  const { last_verified_at } = (await get(worker, '/v1/shards/a')).json();
+  t.ok(Date.parse(last_verified_at) >= startMs + latencyMs);
 });
