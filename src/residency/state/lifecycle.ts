@@ -53,7 +53,9 @@ export class Lifecycle {
     this.#revision++;
   }
 
+  /** @throws the error that lost the driver, if that happened during startup */
   devicesUp(): void {
+    if (this.#lossError !== undefined) throw this.#lossError;
     this.#change('devicesUp');
     this.#devicesUp = true;
   }

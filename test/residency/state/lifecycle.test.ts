@@ -88,3 +88,12 @@ t.test('after the loss of the driver every request gets the error that lost it',
   t.throws(() => lifecycle.requireStarted(), { code: 'CUDA_ERROR' });
   t.throws(() => lifecycle.requireOpen(), { code: 'CUDA_ERROR' });
 });
+
+t.test('a driver that is lost during startup is the reason why the worker does not start', async (t) => {
+  const lifecycle = new Lifecycle(() => undefined);
+  const error = new WorkerError('CUDA_ERROR', 'lost');
+  lifecycle.loseDriver(error);
+  t.throws(() => lifecycle.devicesUp(), error);
+  t.equal(lifecycle.phase, 'stopped');
+  t.throws(() => lifecycle.requireStarted(), { code: 'STARTING' });
+});
