@@ -85,7 +85,7 @@ t.test('a shard id is 1 to 256 letters, digits and hyphens in path, query and bo
       });
       t.equal(path.json().code, allowed ? 'NOT_FOUND' : 'INVALID_PARAMS', JSON.stringify(id));
       t.equal(query.json().code, allowed ? 'NOT_FOUND' : 'INVALID_PARAMS');
-      t.match(body.json(), { code: 'INVALID_PARAMS', detail: allowed ? /model directory/ : /shard_id/ });
+      t.match(body.json(), { code: 'INVALID_PARAMS', detail: allowed ? /WORKER_MODEL_DIR/ : /shard_id/ });
     }),
     { numRuns: 150, examples: [['..'], ['x'.repeat(256)], ['a\0']] },
   );
