@@ -1,16 +1,8 @@
 import { WorkerError } from '../../errors.js';
-
-/** A device as the driver reports it. */
-export interface DeviceFigures {
-  readonly name: string;
-  readonly uuid: string;
-  readonly totalBytes: number;
-  readonly freeBytes: number;
-  readonly granularityBytes: number;
-}
+import type { DeviceInfo } from '../../vram/driver.js';
 
 /** A device and the state of its memory. A new claim can take up to `availableBytes`. */
-export interface DeviceSnapshot extends DeviceFigures {
+export interface DeviceSnapshot extends DeviceInfo {
   readonly gpuDevice: number;
   readonly reservedBytes: number;
   readonly availableBytes: number;
@@ -35,8 +27,8 @@ export interface MemoryClaim {
  */
 export class DeviceMemory {
   readonly gpuDevice: number;
-  readonly #query: () => Promise<DeviceFigures>;
-  #latest: DeviceFigures;
+  readonly #query: () => Promise<DeviceInfo>;
+  #latest: DeviceInfo;
   /** Free memory if there were no claims. */
   #baseBytes: number;
   #claimedBytes = 0;
@@ -48,7 +40,7 @@ export class DeviceMemory {
   #transitions = 0;
 
   /** `figures` are the driver's while nothing is claimed; `query` gets newer ones. */
-  constructor(gpuDevice: number, figures: DeviceFigures, query: () => Promise<DeviceFigures>) {
+  constructor(gpuDevice: number, figures: DeviceInfo, query: () => Promise<DeviceInfo>) {
     this.gpuDevice = gpuDevice;
     this.#query = query;
     this.#latest = figures;

@@ -1,4 +1,7 @@
 import type { Digest } from '../../seal/digest.js';
+import type { ByteRange } from '../../vram/slices.js';
+
+export type { ByteRange };
 
 /** The identity that a client declares for a shard. Validated before it reaches this layer. */
 export interface ShardIdentity {
@@ -10,12 +13,6 @@ export interface ShardIdentity {
 
 export const shardStates = ['receiving', 'sealing', 'sealed', 'corrupt', 'releasing'] as const;
 export type ShardState = (typeof shardStates)[number];
-
-/** A range of damaged bytes, in units of 512 KiB. */
-export interface ByteRange {
-  readonly offset: number;
-  readonly length: number;
-}
 
 /** A shard at one moment, as a plain value. Times are milliseconds since the epoch. */
 export interface ShardSnapshot extends ShardIdentity {
@@ -29,5 +26,6 @@ export interface ShardSnapshot extends ShardIdentity {
   readonly treeDigest: Digest | null;
   readonly sealedAtMs: number | null;
   readonly lastVerifiedAtMs: number | null;
+  /** In units of 512 KiB. */
   readonly corruptRanges: readonly ByteRange[];
 }

@@ -1,9 +1,10 @@
 import t from 'tap';
-import { type DeviceFigures, DeviceMemory } from '../../../src/residency/state/device_memory.js';
+import { DeviceMemory } from '../../../src/residency/state/device_memory.js';
 import { Reservations } from '../../../src/residency/state/reservations.js';
+import type { DeviceInfo } from '../../../src/vram/driver.js';
 
 const granularityBytes = 2 * 1024 * 1024;
-const figures: DeviceFigures = {
+const figures: DeviceInfo = {
   name: 'device',
   uuid: 'GPU-0',
   totalBytes: 8 * granularityBytes,
