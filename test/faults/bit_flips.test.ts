@@ -96,9 +96,9 @@ t.test(
       if (!report.verified && report.reason === 'damaged') found++;
       if (JSON.stringify(report.corruptRanges) === JSON.stringify(rangesOf(flips))) ranges++;
       await until(() => worker.residency.shard('file').state === 'sealed');
-      const [standing] = (await worker.residency.ready({ withHandles: true, actor: systemActor })).handles;
-      if (standing === undefined || standing.handle === handle) continue;
-      handle = standing.handle;
+      const [current] = (await worker.residency.ready({ withHandles: true, actor: systemActor })).handles;
+      if (current === undefined || current.handle === handle) continue;
+      handle = current.handle;
       if (whole() && worker.residency.verifyHandle(handle).valid) repaired++;
     }
     t.comment(`figure: flips detected ${found} of ${total}`);
