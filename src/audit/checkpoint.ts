@@ -1,3 +1,4 @@
+import { parseJsonPart } from '../seal/json.js';
 import { type JwsFault, signJws, verifyJws } from '../seal/jws.js';
 import type { SealKey, VerifyKey } from '../seal/key.js';
 import { systemActor } from './actor.js';
@@ -65,7 +66,7 @@ export function checkpointOf({ event, fields }: Pick<Entry, 'event' | 'fields'>)
 
 /** The claims of a checkpoint, without verification of the signature. Undefined if they are malformed. */
 export function readCheckpoint(jws: string): CheckpointClaims | undefined {
-  const claims = decode(jws.split('.')[1] ?? '');
+  const claims = parseJsonPart(jws.split('.')[1] ?? '');
   return isCheckpointClaims(claims) ? claims : undefined;
 }
 
@@ -77,14 +78,6 @@ export function signatureFault(jws: string, keysOf: KeysOf): JwsFault | null {
     verdicts.flatMap((verdict) => (verdict.ok || verdict.reason === 'unknown_key' ? [] : [verdict.reason]))[0] ??
     'unknown_key'
   );
-}
-
-function decode(payload: string): unknown {
-  try {
-    return JSON.parse(Buffer.from(payload, 'base64url').toString('utf8'));
-  } catch {
-    return undefined;
-  }
 }
 
 function isCheckpointClaims(claims: unknown): claims is CheckpointClaims {

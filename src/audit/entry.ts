@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { parseJson } from '../seal/json.js';
 import type { Actor } from './actor.js';
 import type { AuditEvent, AuditFields, AuditSeverity } from './event.js';
 
@@ -58,8 +59,7 @@ export function formatEntry({ time, event, severity, actor, fields }: AuditRecor
 export function parseEntry(line: Buffer): Entry | undefined {
   const [, checksum] = checksumPattern.exec(line.toString('latin1', Math.max(0, line.length - checksumBytes))) ?? [];
   if (checksum === undefined || checksum !== sha256(line.subarray(0, -checksumBytes))) return undefined;
-  const fields = parseObject(line);
-  if (fields === undefined) return undefined;
+  const fields: AuditFields = Object(parseJson(line.toString('utf8')));
   const { seq, previous, event } = fields;
   if (!Number.isSafeInteger(seq) || typeof previous !== 'string' || typeof event !== 'string') return undefined;
   return { seq: Number(seq), hash: sha256(line), previous, event, fields };
@@ -71,11 +71,3 @@ export const hasTrailingBytes = (line: Buffer): boolean =>
 
 /** SHA-256 in lower-case hex. */
 export const sha256 = (bytes: Uint8Array | string): string => createHash('sha256').update(bytes).digest('hex');
-
-function parseObject(line: Buffer): AuditFields | undefined {
-  try {
-    return Object(JSON.parse(line.toString('utf8')));
-  } catch {
-    return undefined;
-  }
-}

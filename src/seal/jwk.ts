@@ -1,4 +1,5 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
+import { parseJson } from './json.js';
 import type { PublicKey } from './key.js';
 import { pointOf, thumbprint } from './thumbprint.js';
 
@@ -26,7 +27,7 @@ export const jwkOf = ({ kid, publicKey }: PublicKey): PublicJwk => ({
  * result is the key's thumbprint, even if the set has another `kid`. @throws TypeError if the text is not a JWK set
  */
 export function readJwks(text: string): PublicKey[] {
-  const set: unknown = parse(text);
+  const set: unknown = parseJson(text);
   const keys: unknown = isRecord(set) ? set.keys : undefined;
   if (!Array.isArray(keys)) throw new TypeError('not a JWK set');
   return keys.flatMap((jwk: unknown) => {
@@ -43,14 +44,6 @@ const algorithms: readonly unknown[] = [undefined, 'EdDSA', 'Ed25519'];
 function importPoint(x: string): KeyObject | undefined {
   try {
     return createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x }, format: 'jwk' });
-  } catch {
-    return undefined;
-  }
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
   } catch {
     return undefined;
   }

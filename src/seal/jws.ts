@@ -1,4 +1,5 @@
 import { createHmac, sign, timingSafeEqual, verify } from 'node:crypto';
+import { parseJsonPart } from './json.js';
 import type { SealKey, VerifyKey } from './key.js';
 
 /** The `typ` of a JWS. It keeps a signature for one purpose from being accepted for another (RFC 8725 §3.11). */
@@ -65,10 +66,6 @@ const mac = (input: string, secret: Buffer): Buffer => createHmac('sha256', secr
 const encode = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
 
 function decode(part: string): Record<string, unknown> | null {
-  try {
-    const value: unknown = JSON.parse(Buffer.from(part, 'base64url').toString('utf8'));
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : null;
-  } catch {
-    return null;
-  }
+  const value = parseJsonPart(part);
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : null;
 }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { type Digest, isDigest } from '../../seal/digest.js';
 import { type Expectation, expectations } from '../../seal/handle.js';
+import { parseJson } from '../../seal/json.js';
 import type { ShardIdentity } from './snapshot.js';
 
 /** The data that a later process needs to restore a shard. */
@@ -52,12 +53,8 @@ const checksum = (shards: readonly unknown[]): string =>
   createHash('sha256').update(JSON.stringify(shards)).digest('hex');
 
 function parse(text: string): Record<string, unknown> | null {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null ? { ...value } : null;
-  } catch {
-    return null;
-  }
+  const value = parseJson(text);
+  return typeof value === 'object' && value !== null ? { ...value } : null;
 }
 
 const toJson = (entry: ManifestEntry) => ({
