@@ -13,7 +13,7 @@ export interface Run {
   readonly output: () => string;
   /** What it has written to standard error so far. */
   readonly errors: () => string;
-  /** Resolves with the exit status, or the signal's name. */
+  /** Resolves with the exit status, or the name of the signal, once all output was read. */
   readonly exited: Promise<number | string | null>;
 }
 
@@ -45,7 +45,7 @@ export function run(
     errors += chunk.toString();
   });
   const exited = new Promise<number | string | null>((resolve) => {
-    child.once('exit', (status, signal) => resolve(status ?? signal));
+    child.once('close', (status, signal) => resolve(status ?? signal));
   });
   t.teardown(() => void child.kill('SIGKILL'));
   return { child, output: () => output, errors: () => errors, exited };

@@ -65,7 +65,9 @@ for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
       t.match((await ask(second, '/v1/handles/verify', { handle })).body, { valid: false, reason: 'stale_boot' });
       const current = body.handles[0]?.handle;
       t.match((await ask(second, '/v1/handles/verify', { handle: current })).body, { valid: true });
-      t.match(second.output(), /"shard lost".*\n(.*\n)*.*"shard lost"/, 'the log reports both');
+      const logged = /"shard lost".*\n(.*\n)*.*"shard lost"/;
+      await until(() => logged.test(second.output()), 'the log reports both');
+      t.match(second.output(), logged);
       t.match(readFileSync(join(directory, 'audit.log'), 'utf8'), /"ShardLost".*"u"/);
     },
   );
@@ -104,5 +106,7 @@ t.test('SIGUSR2 pauses and resumes background verification', async (t) => {
   await until(async () => (await state()) === 'paused');
   worker.child.kill('SIGUSR2');
   await until(async () => (await state()) === 'waiting');
-  t.match(worker.output(), /background verification paused.*background verification resumed/s);
+  const logged = /background verification paused.*background verification resumed/s;
+  await until(() => logged.test(worker.output()), 'the log reports both');
+  t.match(worker.output(), logged);
 });
