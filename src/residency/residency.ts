@@ -1,5 +1,4 @@
 import type { Actor } from '../audit/actor.js';
-import { WorkerError } from '../errors.js';
 import type { DriverKind } from '../seal/handle.js';
 import { sealKeyOf } from '../seal/key.js';
 import { Driver } from '../vram/driver.js';
@@ -16,7 +15,7 @@ import type { ResidencyOptions } from './options.js';
 import { type PlanReport, type PlanRequest, plan } from './plan/plan.js';
 import { closeAudit, release, releaseAll } from './release.js';
 import type { DeviceSnapshot } from './state/device_memory.js';
-import type { WorkerPhase } from './state/lifecycle.js';
+import { drainingError, type WorkerPhase } from './state/lifecycle.js';
 import type { ResidencyObserver } from './state/observer.js';
 import type { ReservationSnapshot } from './state/reservations.js';
 import type { ShardFilter, ShardPage } from './state/shards.js';
@@ -218,7 +217,7 @@ export class Residency {
 
   /** Ends the commits in progress with DRAINING. Those whose bytes all arrived are sealed first. */
   async abortCommits(): Promise<void> {
-    const reason = new WorkerError('DRAINING', 'The worker is shutting down', { retryAfterMs: 5000 });
+    const reason = drainingError();
     await Promise.allSettled([...this.#worker.ingests].map((ingest) => ingest.stop(reason)));
   }
 

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { systemActor } from '../../audit/actor.js';
 import { type ErrorCode, outcomeOf, WorkerError } from '../../errors.js';
 import { CommitQueue } from '../state/commit_queue.js';
+import { drainingError } from '../state/lifecycle.js';
 import { Manifest, type ManifestEntry } from '../state/manifest.js';
 import { openSource } from '../state/source.js';
 import type { WorkerState } from '../state/worker_state.js';
@@ -55,7 +56,7 @@ export class Restore {
 
   /** Aborts the shards in progress. They stay on the manifest, for the next process. */
   stop(): void {
-    const reason = new WorkerError('DRAINING', 'The worker is shutting down');
+    const reason = drainingError();
     this.#stopped.abort();
     for (const ingest of this.#ingests) void ingest.abort(reason);
   }

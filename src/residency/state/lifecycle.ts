@@ -84,14 +84,14 @@ export class Lifecycle {
 
   /** @throws WorkerError STARTING, or the error that lost the driver */
   requireStarted(): void {
-    if (!this.#devicesUp) throw new WorkerError('STARTING', 'The devices are not up yet', { retryAfterMs: 1000 });
+    if (!this.#devicesUp) throw startingError();
     if (this.#lossError !== undefined) throw this.#lossError;
   }
 
   /** The worker accepts new work. @throws WorkerError STARTING, DRAINING, AUDIT_UNAVAILABLE, or the loss of the driver */
   requireOpen(): void {
     this.requireStarted();
-    if (this.isEnding) throw new WorkerError('DRAINING', 'The worker is shutting down', { retryAfterMs: 5000 });
+    if (this.isEnding) throw drainingError();
     this.#requireAudit();
   }
 
@@ -104,3 +104,11 @@ export class Lifecycle {
     this.bumpRevision();
   }
 }
+
+/** The error of a request that comes before the devices are up. */
+export const startingError = (): WorkerError =>
+  new WorkerError('STARTING', 'The devices are not up yet', { retryAfterMs: 1000 });
+
+/** The error of a request, or of a commit in progress, that a shutdown ends. */
+export const drainingError = (): WorkerError =>
+  new WorkerError('DRAINING', 'The worker is shutting down', { retryAfterMs: 5000 });

@@ -6,7 +6,7 @@ import type { ResidencyOptions } from '../options.js';
 import { CommitQueue } from './commit_queue.js';
 import { DeviceMemory } from './device_memory.js';
 import { DriverHealth } from './driver_health.js';
-import { Lifecycle } from './lifecycle.js';
+import { Lifecycle, startingError } from './lifecycle.js';
 import { LostShards } from './lost_shards.js';
 import { type ResidencyObserver, silentObserver } from './observer.js';
 import { Reservations } from './reservations.js';
@@ -63,7 +63,7 @@ export class WorkerState {
   /** @throws WorkerError STARTING before the devices are up */
   get driver(): Driver {
     if (this.#driver !== undefined) return this.#driver;
-    throw new WorkerError('STARTING', 'The devices are not up yet', { retryAfterMs: 1000 });
+    throw startingError();
   }
 
   /** Takes over an open driver and the devices that the options select. @throws WorkerError INVALID_PARAMS */
