@@ -2,6 +2,7 @@ import { Allocation } from './allocation.js';
 import { Library, type LibraryOptions, type NativeDeviceInfo } from './library.js';
 import { Load, type LoadDigests, loadFlags, partBytes } from './load.js';
 import { Staging } from './staging.js';
+import { VramError } from './status.js';
 
 export interface DriverOptions extends LibraryOptions {
   /** libvram. */
@@ -81,10 +82,19 @@ export class Driver {
     };
   }
 
-  /** Allocates device memory, writable and not cleared. @throws VramError VRAM_OOM, MODEL_TOO_LARGE, INVALID_PARAMS */
+  /**
+   * Allocates device memory, writable and not cleared.
+   * @throws VramError VRAM_OOM with the sizes, MODEL_TOO_LARGE, INVALID_PARAMS
+   */
   async allocate(ordinal: number, bytes: number): Promise<Allocation> {
     const out = [0];
-    await this.#library.run('vram_alloc', this.#handle, ordinal, bytes, out);
+    try {
+      await this.#library.run('vram_alloc', this.#handle, ordinal, bytes, out);
+    } catch (error) {
+      throw error instanceof VramError && error.code === 'VRAM_OOM'
+        ? await this.#outOfMemory(error, ordinal, bytes)
+        : error;
+    }
     return new Allocation(this.#library, Number(out[0]), bytes, (work) => this.#serialize(ordinal, work));
   }
 
@@ -99,6 +109,15 @@ export class Driver {
   async close(): Promise<void> {
     await this.#library.run('vram_close', this.#handle);
     this.#library.close();
+  }
+
+  /** The driver's free memory can be less than the worker's account says, because other processes use it too. */
+  async #outOfMemory(cause: VramError, ordinal: number, bytes: number): Promise<VramError> {
+    const { freeBytes, granularityBytes } = await this.device(ordinal);
+    const neededBytes = Math.ceil(bytes / granularityBytes) * granularityBytes;
+    const message = `GPU device ${ordinal} does not have enough free memory`;
+    const sizes = { neededBytes, availableBytes: freeBytes };
+    return new VramError('VRAM_OOM', message, cause.status, { cause, sizes, retryAfterMs: 1000 });
   }
 
   #serialize<T>(ordinal: number, work: () => Promise<T>): Promise<T> {

@@ -1,4 +1,4 @@
-import { type ErrorCode, WorkerError } from '../errors.js';
+import { type ErrorCode, WorkerError, type WorkerErrorOptions } from '../errors.js';
 
 /** The statuses of `cuda/include/vram.h` that the worker distinguishes. All others mean a defect of the worker. */
 export const status = {
@@ -17,17 +17,18 @@ export const status = {
   driverErrorBase: 10000,
 } as const;
 
-const codes = new Map<number, ErrorCode>([
-  [status.badDevice, 'INVALID_PARAMS'],
-  [status.tooLarge, 'MODEL_TOO_LARGE'],
-  [status.outOfMemory, 'VRAM_OOM'],
-  [status.hostOutOfMemory, 'HOST_OOM'],
-  [status.loadOverrun, 'LENGTH_MISMATCH'],
-  [status.loadIncomplete, 'LENGTH_MISMATCH'],
-  [status.fileTooShort, 'LENGTH_MISMATCH'],
-  [status.socketClosed, 'LENGTH_MISMATCH'],
-  [status.policyViolation, 'POLICY_VIOLATION'],
-  [status.fileDiffers, 'DIGEST_MISMATCH'],
+/** The error code and the message of each status that a client can cause or should act on. */
+const meanings = new Map<number, readonly [ErrorCode, string]>([
+  [status.badDevice, ['INVALID_PARAMS', 'The GPU device does not exist']],
+  [status.tooLarge, ['MODEL_TOO_LARGE', 'The shard is larger than the limit of one allocation']],
+  [status.outOfMemory, ['VRAM_OOM', 'The GPU does not have enough free memory']],
+  [status.hostOutOfMemory, ['HOST_OOM', 'The host does not have enough memory']],
+  [status.loadOverrun, ['LENGTH_MISMATCH', 'More bytes arrived than were declared']],
+  [status.loadIncomplete, ['LENGTH_MISMATCH', 'Fewer bytes arrived than were declared']],
+  [status.fileTooShort, ['LENGTH_MISMATCH', 'The file became shorter while it was read']],
+  [status.socketClosed, ['LENGTH_MISMATCH', 'The connection closed before all bytes arrived']],
+  [status.policyViolation, ['POLICY_VIOLATION', 'The memory violates the sealing policy']],
+  [status.fileDiffers, ['DIGEST_MISMATCH', 'The file does not have the sealed bytes']],
 ]);
 
 /** Driver errors after which the worker needs a new process. Source: `CUresult` in NVIDIA's cuda.h, CUDA 13.0. */
@@ -66,9 +67,9 @@ const timedOut = -1;
 export class VramError extends WorkerError {
   readonly status: number;
 
-  constructor(code: ErrorCode, message: string, nativeStatus: number) {
+  constructor(code: ErrorCode, message: string, nativeStatus: number, options: WorkerErrorOptions = {}) {
     // The supervisor restarts the worker, and the new process may get the device back.
-    super(code, message, isSticky(nativeStatus) ? { retriable: true, retryAfterMs: 5000 } : {});
+    super(code, message, isSticky(nativeStatus) ? { ...options, retriable: true, retryAfterMs: 5000 } : options);
     this.name = 'VramError';
     this.status = nativeStatus;
   }
@@ -86,8 +87,17 @@ const isSticky = (nativeStatus: number): boolean =>
 export const driverTimeout = (seconds: number): VramError =>
   new VramError('CUDA_ERROR', `CUDA driver call timed out after ${seconds} seconds`, timedOut);
 
-/** Makes the error of a native status. `name` is its `vram_status_name`, and `action` the failed function. */
+/**
+ * Makes the error of a native status. `name` is its `vram_status_name`, and `action` the failed function. Clients see
+ * neither, except CUDA's own names: both are in `cause`, for the log.
+ */
 export function errorOf(nativeStatus: number, name: string, action: string): VramError {
-  const code = codes.get(nativeStatus) ?? (nativeStatus >= status.driverErrorBase ? 'CUDA_ERROR' : 'INTERNAL');
-  return new VramError(code, `${action} returned ${name}`, nativeStatus);
+  const [code, message] = meanings.get(nativeStatus) ?? unexpected(nativeStatus, name);
+  const cause = new Error(`${action} returned ${name}`);
+  return new VramError(code, message, nativeStatus, { cause });
 }
+
+const unexpected = (nativeStatus: number, name: string): readonly [ErrorCode, string] =>
+  nativeStatus >= status.driverErrorBase
+    ? ['CUDA_ERROR', `GPU driver call failed: ${name}`]
+    : ['INTERNAL', 'The worker failed: see its log'];

@@ -14,3 +14,15 @@ t.test('an error of one call does not end the process', async (t) => {
   const results = { OUT_OF_MEMORY: 2, NOT_READY: 600, LAUNCH_OUT_OF_RESOURCES: 701, COOPERATIVE_LAUNCH_TOO_LARGE: 720 };
   for (const [name, result] of Object.entries(results)) t.notOk(isSticky(result), name);
 });
+
+t.test('a message uses the words of the API, and the name of the native call is in the cause only', async (t) => {
+  for (const nativeStatus of Object.values(status)) {
+    const error = errorOf(nativeStatus, 'VRAM_NAME', 'vram_call');
+    if (nativeStatus !== status.driverErrorBase) t.notMatch(error.message, /vram_|VRAM_/);
+    t.match(error.cause, { message: 'vram_call returned VRAM_NAME' });
+  }
+  t.equal(
+    errorOf(status.driverErrorBase + 700, 'CUDA_ERROR_ILLEGAL_ADDRESS', 'vram_digest').message,
+    'GPU driver call failed: CUDA_ERROR_ILLEGAL_ADDRESS',
+  );
+});

@@ -109,7 +109,11 @@ t.test('a commit leaves no shard and no memory if any one driver call fails', on
 
 t.test('a commit fails with VRAM_OOM if the driver is out of memory', onSimulator, async (t) => {
   const worker = await startWorker(t);
+  const [available] = await availableBytes(worker);
   simulator.faults('cuMemCreate:1=2');
-  t.match((await upload(worker, 'a', bytes)).json(), { status: 507, code: 'VRAM_OOM' });
+  const problem = (await upload(worker, 'a', bytes)).json();
+  t.match(problem, { status: 507, code: 'VRAM_OOM', retriable: true, detail: /^GPU device 0 does not have enough/ });
+  t.equal(problem.needed_bytes, 2 * mebibyte, 'the allocation is rounded up to the granularity');
+  t.equal(problem.available_bytes, available);
   t.equal((await upload(worker, 'a', bytes)).statusCode, 201);
 });
