@@ -31,7 +31,6 @@ interface Reservation {
   readonly reservationId: string;
   readonly modelRef: string;
   readonly parts: readonly Part[];
-  state: 'held' | 'expired';
   /** On the monotonic clock: a step of the wall clock expires nothing. */
   deadlineMs: number;
   expiresAtMs: number;
@@ -44,9 +43,19 @@ const clockToleranceMs = 2;
 /** How long an expired reservation returns RESERVATION_EXPIRED. After that it returns NOT_FOUND. */
 const expiredRetentionMs = 60 * 60 * 1000;
 
+/** How many expired reservations are remembered. The oldest are forgotten first. */
+export const maxExpired = 10_000;
+
+/** How many reservations without free parts are kept. They hold no memory, so nothing else bounds their number. */
+export const maxUsed = 1000;
+
 /** Memory held for later commits. No other commit can claim it until the reservation expires. */
 export class Reservations {
   readonly #byId = new Map<string, Reservation>();
+  /** When each expired reservation ended, oldest first. Nothing else of it is kept. */
+  readonly #expired = new Map<string, number>();
+  /** The ids of reservations whose parts are all used, oldest first. */
+  readonly #used = new Set<string>();
   readonly #monotonicMs: () => number;
 
   constructor(monotonicMs: () => number = () => performance.now()) {
@@ -64,7 +73,6 @@ export class Reservations {
       reservationId: randomUUID(),
       modelRef,
       parts: reserveAll(shards, devices),
-      state: 'held',
       deadlineMs: 0,
       expiresAtMs: 0,
       ttlSeconds,
@@ -86,8 +94,7 @@ export class Reservations {
 
   /** Frees the parts that no commit has taken. @throws WorkerError NOT_FOUND, RESERVATION_EXPIRED */
   drop(reservationId: string): void {
-    expire(this.#find(reservationId));
-    this.#byId.delete(reservationId);
+    this.#forget(this.#find(reservationId));
   }
 
   /** Checks that a reservation exists. @throws WorkerError NOT_FOUND, RESERVATION_EXPIRED */
@@ -109,9 +116,11 @@ export class Reservations {
     const part = this.#part(reservationId, identity);
     const claim = part.memory.claim(vramBytes, part.mappedBytes);
     part.used = true;
+    this.#boundUsed(reservation);
     return new MemoryGrant(part.memory, claim, () => {
       part.used = false;
-      if (reservation.state === 'held') part.memory.restore(part.mappedBytes);
+      this.#used.delete(reservationId);
+      if (this.#byId.get(reservationId) === reservation) part.memory.restore(part.mappedBytes);
     });
   }
 
@@ -119,9 +128,33 @@ export class Reservations {
   dropExpired(): void {
     const nowMs = this.#monotonicMs();
     for (const reservation of this.#byId.values()) {
-      if (reservation.deadlineMs <= nowMs) expire(reservation);
-      if (reservation.deadlineMs + expiredRetentionMs <= nowMs) this.#byId.delete(reservation.reservationId);
+      if (reservation.deadlineMs <= nowMs) this.#expire(reservation, reservation.deadlineMs);
     }
+    for (const [id, expiredMs] of this.#expired) {
+      if (this.#expired.size <= maxExpired && expiredMs + expiredRetentionMs > nowMs) break;
+      this.#expired.delete(id);
+    }
+  }
+
+  #expire(reservation: Reservation, expiredMs: number): void {
+    this.#forget(reservation);
+    this.#expired.set(reservation.reservationId, expiredMs);
+  }
+
+  /** Frees the parts that no commit has taken. */
+  #forget({ reservationId, parts }: Reservation): void {
+    this.#byId.delete(reservationId);
+    this.#used.delete(reservationId);
+    for (const part of parts) if (!part.used) part.memory.unreserve(part.mappedBytes);
+  }
+
+  /** Beyond the limit, the reservation that was used up first expires early. */
+  #boundUsed({ reservationId, parts }: Reservation): void {
+    if (parts.some(({ used }) => !used)) return;
+    this.#used.add(reservationId);
+    const [first] = this.#used.size > maxUsed ? this.#used : [];
+    const earliest = first === undefined ? undefined : this.#byId.get(first);
+    if (earliest !== undefined) this.#expire(earliest, this.#monotonicMs());
   }
 
   #part(reservationId: string, identity: ShardIdentity): Part {
@@ -138,9 +171,9 @@ export class Reservations {
   #find(reservationId: string): Reservation {
     this.dropExpired();
     const reservation = this.#byId.get(reservationId);
-    if (reservation === undefined) throw new WorkerError('NOT_FOUND', 'The reservation does not exist');
-    if (reservation.state === 'expired') throw new WorkerError('RESERVATION_EXPIRED', 'The reservation has expired');
-    return reservation;
+    if (reservation !== undefined) return reservation;
+    if (this.#expired.has(reservationId)) throw new WorkerError('RESERVATION_EXPIRED', 'The reservation has expired');
+    throw new WorkerError('NOT_FOUND', 'The reservation does not exist');
   }
 
   #extend(reservation: Reservation, ttlSeconds: number): void {
@@ -167,12 +200,6 @@ function reserveAll(shards: readonly PlannedShard[], devices: ReadonlyMap<number
     for (const part of parts) part.memory.unreserve(part.mappedBytes);
     throw error;
   }
-}
-
-function expire(reservation: Reservation): void {
-  if (reservation.state === 'expired') return;
-  reservation.state = 'expired';
-  for (const part of reservation.parts) if (!part.used) part.memory.unreserve(part.mappedBytes);
 }
 
 const snapshot = (reservation: Reservation): ReservationSnapshot => ({

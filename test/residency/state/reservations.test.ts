@@ -1,6 +1,6 @@
 import t from 'tap';
 import { DeviceMemory } from '../../../src/residency/state/device_memory.js';
-import { Reservations } from '../../../src/residency/state/reservations.js';
+import { maxExpired, maxUsed, Reservations } from '../../../src/residency/state/reservations.js';
 import type { DeviceInfo } from '../../../src/vram/driver.js';
 
 const granularityBytes = 2 * 1024 * 1024;
@@ -57,6 +57,35 @@ t.test('an expired reservation is remembered for an hour, and not a millisecond 
   t.throws(() => reservations.require(id), { code: 'RESERVATION_EXPIRED' });
   clock.ms += 1;
   t.throws(() => reservations.require(id), { code: 'NOT_FOUND' });
+});
+
+t.test('only the newest expired reservations are remembered', async (t) => {
+  const { clock, reservations, hold, reserved } = start();
+  const ids = Array.from({ length: maxExpired + 1 }, () => {
+    const id = hold([1], 0.001);
+    clock.ms += 1;
+    reservations.dropExpired();
+    return id;
+  });
+  const [oldest = '', next = ''] = ids;
+  t.throws(() => reservations.require(oldest), { code: 'NOT_FOUND' });
+  t.throws(() => reservations.require(next), { code: 'RESERVATION_EXPIRED' });
+  t.equal(reserved(), 0);
+});
+
+t.test('beyond the limit, the reservation that was used up first expires early', async (t) => {
+  const { memory, reservations, hold } = start();
+  const ids = Array.from({ length: maxUsed + 1 }, () => {
+    const id = hold([1], 3600);
+    const grant = reservations.take(id, identity, 1);
+    grant.consume();
+    grant.release();
+    return id;
+  });
+  const [oldest = '', next = ''] = ids;
+  t.throws(() => reservations.require(oldest), { code: 'RESERVATION_EXPIRED' });
+  t.throws(() => reservations.take(next, identity, 1), { code: 'SHARD_CONFLICT', message: /used/ });
+  t.equal(memory.snapshot().availableBytes, 8 * granularityBytes);
 });
 
 t.test('a renewal never shortens a reservation, and lasts as long as the original by default', async (t) => {
