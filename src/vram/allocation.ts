@@ -3,7 +3,7 @@ import type { Library } from './library.js';
 import { Load, type LoadDigests, loadFlags } from './load.js';
 import { type ByteRange, type Throttle, unthrottled } from './slices.js';
 import { status, VramError } from './status.js';
-import { StreamingDigest } from './streaming_digest.js';
+import { type DatedHashes, StreamingDigest } from './streaming_digest.js';
 import { groupBytes, groupCount, hashBytes } from './tree.js';
 
 /** Bytes repaired by one native call. No other call can use the memory during a repair. */
@@ -89,10 +89,11 @@ export class Allocation {
   }
 
   /**
-   * The group hashes of memory that was just loaded and sealed. Only parts not digested during the load are digested.
+   * The group hashes of memory that was just loaded and sealed, and when the first of them was computed. Only parts not
+   * digested during the load are digested.
    */
-  finishStreamingDigest(signal: AbortSignal): Promise<Buffer> {
-    return this.#streamingDigest.hashes(signal);
+  finishStreamingDigest(signal: AbortSignal): Promise<DatedHashes> {
+    return this.#streamingDigest.finish(signal);
   }
 
   /** Folds group hashes into the fs-verity digest. */

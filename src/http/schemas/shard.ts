@@ -41,7 +41,9 @@ export const Shard = namedSchema(
     sealed: Type.Boolean({ description: 'True only in the state `sealed`.' }),
     received_bytes: Bytes('Bytes received so far.'),
     sealed_at: NullableInstant('When the shard was sealed.'),
-    last_verified_at: NullableInstant('When the last successful verification ended. The seal counts as the first one.'),
+    last_verified_at: NullableInstant(
+      'When the last successful verification started: no byte was read before it. The seal counts as the first one.',
+    ),
     driver: Driver,
     simulated: Type.Boolean({ description: 'False only on a real GPU.' }),
     corrupt_ranges: Type.Optional(Type.Array(refTo(CorruptRange), { description: 'Only if the shard is corrupt.' })),

@@ -21,14 +21,14 @@ export async function proveShard(
   await allocation.seal();
   signal.throwIfAborted();
   await allocation.attest();
-  const groupHashes = await allocation.finishStreamingDigest(signal);
+  const { hashes: groupHashes, startedAt: verifiedAt } = await allocation.finishStreamingDigest(signal);
   signal.throwIfAborted();
   const treeDigest = allocation.treeDigest(groupHashes);
   requireExpected('tree digest', treeDigest, request.expectedTreeDigest);
   if (received.tree !== null && treeDigest !== received.tree) {
     throw new WorkerError('SEAL_VERIFICATION_FAILED', 'The bytes on the device differ from the received bytes');
   }
-  return { digest: received.flat, treeDigest, groupHashes, expected: expectationOf(request) };
+  return { digest: received.flat, treeDigest, groupHashes, expected: expectationOf(request), verifiedAt };
 }
 
 function requireExpected(name: string, actual: string | null, expected: string | undefined): void {

@@ -4,11 +4,9 @@ import type { PreviousHandle, Proof, Seal, Shard } from '../state/shard.js';
 import type { Signer } from '../state/signer.js';
 import type { WorkerState } from '../state/worker_state.js';
 
-/** Signs a handle for a shard whose bytes were proven just now. `replaced` is the seal that this one replaces, if any. */
+/** Signs a handle for a shard whose bytes were just proven. `replaced` is the seal that this one replaces, if any. */
 export function issueSeal(shard: Shard, proof: Proof, signer: Signer, replaced?: Seal): Seal {
-  const nowMs = Date.now();
-  const times = { sealedAtMs: nowMs, lastVerifiedAtMs: nowMs, lastVerifiedMonotonicMs: performance.now() };
-  return sign(shard, { ...proof, ...times, previous: [] }, signer, replaced);
+  return sign(shard, { ...proof, sealedAtMs: Date.now(), previous: [] }, signer, replaced);
 }
 
 /**

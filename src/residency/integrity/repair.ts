@@ -1,4 +1,5 @@
 import { WorkerError } from '../../errors.js';
+import { momentNow } from '../../vram/moment.js';
 import { issueSeal, recordReplacement } from '../handle/issue.js';
 import type { Shard } from '../state/shard.js';
 import { type FileSource, openSource } from '../state/source.js';
@@ -42,6 +43,8 @@ async function rewriteDamage(shard: Shard, source: FileSource, worker: WorkerSta
 async function resealRepaired(shard: Shard, worker: WorkerState): Promise<void> {
   const { allocation, vramBytes } = shard;
   if (allocation === undefined) throw released();
+  // All bytes are read again from here on, so the new seal is dated by this moment.
+  const verifiedAt = momentNow();
   await allocation.attest();
   const hashes = await allocation.groupHashes();
   const { seal, repairStatus } = requireCorrupt(shard);
@@ -50,7 +53,7 @@ async function resealRepaired(shard: Shard, worker: WorkerState): Promise<void> 
     shard.markCorrupt(left, repairStatus);
     throw new WorkerError('SEAL_VERIFICATION_FAILED', 'The memory is still corrupt after the repair');
   }
-  const repaired = issueSeal(shard, seal, worker.signer, seal);
+  const repaired = issueSeal(shard, { ...seal, verifiedAt }, worker.signer, seal);
   recordReplacement(shard, repaired, seal, worker);
   shard.markRepaired(repaired);
   worker.lifecycle.bumpRevision();

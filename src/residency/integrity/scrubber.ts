@@ -148,4 +148,4 @@ export class Scrubber {
 
 /** When a sealed shard was last verified, on the monotonic clock; infinite for any other shard. */
 const verifiedMs = ({ phase }: Shard): number =>
-  phase.state === 'sealed' ? phase.seal.lastVerifiedMonotonicMs : Number.POSITIVE_INFINITY;
+  phase.state === 'sealed' ? phase.seal.verifiedAt.monotonicMs : Number.POSITIVE_INFINITY;

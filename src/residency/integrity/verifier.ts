@@ -1,5 +1,6 @@
 import { type Actor, systemActor } from '../../audit/actor.js';
 import { outcomeOf, WorkerError } from '../../errors.js';
+import { type Moment, momentNow } from '../../vram/moment.js';
 import type { Reason } from '../state/reason.js';
 import type { Seal, Shard } from '../state/shard.js';
 import type { VerifyReport } from '../state/verify_report.js';
@@ -68,7 +69,7 @@ export class Verifier {
    */
   async refresh({ modelRef, maxAgeSeconds, actor, limited }: RefreshOptions): Promise<Reason[]> {
     const before = performance.now() - maxAgeSeconds * 1000;
-    const isOld = ({ phase }: Shard) => phase.state === 'sealed' && phase.seal.lastVerifiedMonotonicMs < before;
+    const isOld = ({ phase }: Shard) => phase.state === 'sealed' && phase.seal.verifiedAt.monotonicMs < before;
     const allOld = this.#worker.shards.ofModel(modelRef).filter(isOld);
     const old = limited && !this.#mayStartRound(allOld) ? allOld.filter(({ verification }) => verification) : allOld;
     const next = old.values();
@@ -110,13 +111,13 @@ export class Verifier {
 
   async #verify(shard: Shard, seal: Seal, actor: Actor, throttle?: ScrubThrottle): Promise<VerifyReport> {
     const { signer, driverHealth, observer } = this.#worker;
-    const startedMs = performance.now();
+    const startedAt = momentNow();
     const observe = (outcome: Parameters<typeof observer.verified>[0]) =>
-      observer.verified(outcome, shard.vramBytes, (performance.now() - startedMs) / 1000);
+      observer.verified(outcome, shard.vramBytes, (performance.now() - startedAt.monotonicMs) / 1000);
     try {
       const report = await verifyShard(shard, seal, signer.keyring.findOwn, throttle);
       if (!report.verified) this.#markCorrupt(shard, report, actor);
-      else if (shard.state === 'sealed') this.#markVerified(shard, actor);
+      else if (shard.state === 'sealed') this.#markVerified(shard, startedAt, actor);
       observe(report.verified ? 'ok' : 'SEAL_VERIFICATION_FAILED');
       return report;
     } catch (error) {
@@ -126,9 +127,9 @@ export class Verifier {
     }
   }
 
-  #markVerified(shard: Shard, actor: Actor): void {
+  #markVerified(shard: Shard, startedAt: Moment, actor: Actor): void {
     this.#worker.shardAudit.appendRequired('SealVerified', shard, {}, actor);
-    shard.markVerified({ lastVerifiedAtMs: Date.now(), lastVerifiedMonotonicMs: performance.now() });
+    shard.markVerified(startedAt);
     this.#worker.lifecycle.bumpRevision();
   }
 

@@ -2,6 +2,7 @@ import { WorkerError } from '../../errors.js';
 import type { Digest } from '../../seal/digest.js';
 import type { Expectation } from '../../seal/handle.js';
 import type { Allocation } from '../../vram/allocation.js';
+import type { Moment } from '../../vram/moment.js';
 import type { DeviceMemory } from './device_memory.js';
 import type { MemoryGrant } from './memory_grant.js';
 import type { ByteRange, ShardIdentity, ShardSnapshot, ShardState } from './snapshot.js';
@@ -16,6 +17,8 @@ export interface Proof {
   readonly groupHashes: Buffer;
   /** Which expected digests the client sent. */
   readonly expected: Expectation;
+  /** The bytes were last found correct at this moment or later: no byte was read before it. */
+  readonly verifiedAt: Moment;
 }
 
 /** A handle signed with a previous key. It stays valid until `expiresAtMs` on the monotonic clock. */
@@ -24,14 +27,8 @@ export interface PreviousHandle {
   readonly expiresAtMs: number;
 }
 
-/** When the bytes were last found correct, on the wall clock and on the monotonic clock. */
-export interface VerifiedAt {
-  readonly lastVerifiedAtMs: number;
-  readonly lastVerifiedMonotonicMs: number;
-}
-
 /** A proof and the handle that was signed for it. */
-export interface Seal extends Proof, VerifiedAt {
+export interface Seal extends Proof {
   readonly handle: string;
   readonly jti: string;
   /** The key that signed the handle. */
@@ -132,11 +129,11 @@ export class Shard {
     this.#phase = { state: 'sealed', seal };
   }
 
-  /** A verification passed. */
-  markVerified(at: VerifiedAt): void {
+  /** A verification passed that read no byte before `verifiedAt`. */
+  markVerified(verifiedAt: Moment): void {
     this.#require('markVerified');
     const { seal } = this.#sealed();
-    this.#phase = { state: 'sealed', seal: { ...seal, ...at } };
+    this.#phase = { state: 'sealed', seal: { ...seal, verifiedAt } };
   }
 
   /** A verification found damage, or a repair left some. The seal stays: repair compares the bytes with it. */
@@ -181,7 +178,7 @@ export class Shard {
       digest: seal?.digest ?? null,
       treeDigest: seal?.treeDigest ?? null,
       sealedAtMs: seal?.sealedAtMs ?? null,
-      lastVerifiedAtMs: seal?.lastVerifiedAtMs ?? null,
+      lastVerifiedAtMs: seal?.verifiedAt.wallMs ?? null,
       corruptRanges: this.#phase.state === 'corrupt' ? this.#phase.ranges : [],
     };
   }

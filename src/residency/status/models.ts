@@ -29,7 +29,7 @@ export function missingModels(models: readonly ModelReadiness[], modelRef: strin
 export const oldestVerification = (shards: readonly Shard[]): number | null =>
   shards.reduce<number | null>((oldest, { phase }) => {
     if (phase.state !== 'sealed') return oldest;
-    return Math.min(oldest ?? Number.POSITIVE_INFINITY, phase.seal.lastVerifiedAtMs);
+    return Math.min(oldest ?? Number.POSITIVE_INFINITY, phase.seal.verifiedAt.wallMs);
   }, null);
 
 function residentModels(shards: readonly Shard[]): ModelReadiness[] {

@@ -105,7 +105,7 @@ function attest(signer: Signer, nonce: string, ready: boolean, sealed: readonly 
   const iat = Math.floor(Date.now() / 1000);
   const shards = sealed.map(({ seal }) => ({
     jti: seal.jti,
-    last_verified_at: new Date(seal.lastVerifiedAtMs).toISOString(),
+    last_verified_at: new Date(seal.verifiedAt.wallMs).toISOString(),
   }));
   return signJws('vram-attestation+jws', { iss: workerId, boot_id: bootId, nonce, iat, ready, shards }, key);
 }

@@ -19,7 +19,8 @@ function sealed(writable = true) {
   const memory = new DeviceMemory(0, figures, async () => figures);
   const shard = new Shard(identity, 5, new MemoryGrant(memory, memory.claim(5)));
   const treeDigest = digestOf(Buffer.alloc(32, 1));
-  const proof = { digest: null, treeDigest, groupHashes: Buffer.alloc(32), expected: 'tree' } as const;
+  const verifiedAt = { wallMs: 1, monotonicMs: 1 };
+  const proof = { digest: null, treeDigest, groupHashes: Buffer.alloc(32), expected: 'tree', verifiedAt } as const;
   shard.beginSealing();
   shard.markSealed(issueSeal(shard, proof, signer));
   const logged: object[] = [];

@@ -15,8 +15,7 @@ const seal: Seal = {
   kid: 'kid',
   previous: [],
   sealedAtMs: 1,
-  lastVerifiedAtMs: 1,
-  lastVerifiedMonotonicMs: 1,
+  verifiedAt: { wallMs: 1, monotonicMs: 1 },
 };
 const damage = [{ offset: 0, length: 5 }];
 
@@ -27,7 +26,7 @@ const call: Readonly<Record<Transition, (shard: Shard) => void>> = {
   beginSealing: (shard) => shard.beginSealing(),
   markSealed: (shard) => shard.markSealed(seal),
   replaceSeal: (shard) => shard.replaceSeal({ ...seal, jti: 'new' }),
-  markVerified: (shard) => shard.markVerified({ lastVerifiedAtMs: 2, lastVerifiedMonotonicMs: 2 }),
+  markVerified: (shard) => shard.markVerified({ wallMs: 2, monotonicMs: 2 }),
   markCorrupt: (shard) => shard.markCorrupt(damage, 'waiting'),
   setRepairStatus: (shard) => shard.setRepairStatus('failed'),
   markRepaired: (shard) => shard.markRepaired({ ...seal, jti: 'repaired' }),
@@ -96,7 +95,7 @@ t.test('a shard changes its state by the allowed transitions only', async (t) =>
 t.test('a transition keeps the fields that it does not set', async (t) => {
   const verified = inState('sealed');
   call.markVerified(verified);
-  t.same(verified.seal, { ...seal, lastVerifiedAtMs: 2, lastVerifiedMonotonicMs: 2 });
+  t.same(verified.seal, { ...seal, verifiedAt: { wallMs: 2, monotonicMs: 2 } });
 
   const corrupt = inState('corrupt');
   call.setRepairStatus(corrupt);
