@@ -29,7 +29,8 @@
  * * VRAM_NULL_ARGUMENT: a pointer is null.
  * * VRAM_BAD_HANDLE: the handle was never issued, or names another kind of object.
  * * VRAM_STALE_HANDLE: the object, or the driver that it belongs to, is closed.
- * * VRAM_HOST_OUT_OF_MEMORY: the host cannot provide memory, a thread or a lock.
+ * * VRAM_HOST_OUT_OF_MEMORY: the host does not have enough memory.
+ * * VRAM_HOST_OUT_OF_THREADS: the host cannot start a thread, because of a limit of the process, the user or the host.
  * * VRAM_DRIVER_ERROR_BASE + n: the CUDA driver returned CUresult n.
  * * VRAM_INTERNAL: a defect of this library.
  *
@@ -62,33 +63,34 @@ extern "C" {
 typedef int32_t vram_status;
 enum {
   VRAM_OK = 0,
-  VRAM_NULL_ARGUMENT = 1,       /* a pointer that must not be null is null */
-  VRAM_BAD_HANDLE = 2,          /* never issued, or issued for another kind of object */
-  VRAM_STALE_HANDLE = 3,        /* the object is closed */
-  VRAM_BAD_DEVICE = 4,          /* the driver has no device with this ordinal */
-  VRAM_ZERO_LENGTH = 5,         /* a length or count that must not be 0 is 0 */
-  VRAM_OVERFLOW = 6,            /* offset + length exceeds 2^64 - 1 */
-  VRAM_OUT_OF_BOUNDS = 7,       /* the range is not inside the allocation; unknown slot, flag or option */
-  VRAM_TOO_LARGE = 8,           /* exceeds vram_options.max_allocation_bytes */
-  VRAM_UNALIGNED = 9,           /* not on a group boundary */
-  VRAM_BUFFER_TOO_SMALL = 10,   /* the caller's buffer cannot hold the result */
-  VRAM_OUT_OF_MEMORY = 11,      /* the device does not have enough free memory */
-  VRAM_HOST_OUT_OF_MEMORY = 12, /* the host does not have enough memory */
-  VRAM_SEALED = 13,             /* sealed memory can be neither written nor read */
-  VRAM_NOT_SEALED = 14,         /* the memory must be sealed */
-  VRAM_BUSY = 15,               /* a load is open on the allocation, or another call uses the load */
-  VRAM_LOAD_OVERRUN = 16,       /* more bytes than the load expects */
-  VRAM_LOAD_INCOMPLETE = 17,    /* fewer bytes than the load expects */
-  VRAM_FILE_TOO_SHORT = 18,     /* the file ends before the range does */
-  VRAM_FILE_ERROR = 19,         /* the file cannot be read */
-  VRAM_POLICY_VIOLATION = 20,   /* the memory is not as promised; see vram_residency.violations */
-  VRAM_UNSUPPORTED_DEVICE = 21, /* a device lacks virtual memory management */
-  VRAM_DRIVER_NOT_FOUND = 22,   /* the driver library cannot be loaded */
-  VRAM_DRIVER_INCOMPLETE = 23,  /* the driver library lacks a function */
-  VRAM_KERNELS_NOT_FOUND = 24,  /* the kernel module cannot be read */
-  VRAM_INTERNAL = 25,           /* a defect of this library */
-  VRAM_SOCKET_CLOSED = 26,      /* the peer closed the connection, or it failed */
-  VRAM_FILE_DIFFERS = 27,       /* the file's bytes do not have the expected hash */
+  VRAM_NULL_ARGUMENT = 1,        /* a pointer that must not be null is null */
+  VRAM_BAD_HANDLE = 2,           /* never issued, or issued for another kind of object */
+  VRAM_STALE_HANDLE = 3,         /* the object is closed */
+  VRAM_BAD_DEVICE = 4,           /* the driver has no device with this ordinal */
+  VRAM_ZERO_LENGTH = 5,          /* a length or count that must not be 0 is 0 */
+  VRAM_OVERFLOW = 6,             /* offset + length exceeds 2^64 - 1 */
+  VRAM_OUT_OF_BOUNDS = 7,        /* the range is not inside the allocation; unknown slot, flag or option */
+  VRAM_TOO_LARGE = 8,            /* exceeds vram_options.max_allocation_bytes */
+  VRAM_UNALIGNED = 9,            /* not on a group boundary */
+  VRAM_BUFFER_TOO_SMALL = 10,    /* the caller's buffer cannot hold the result */
+  VRAM_OUT_OF_MEMORY = 11,       /* the device does not have enough free memory */
+  VRAM_HOST_OUT_OF_MEMORY = 12,  /* the host does not have enough memory */
+  VRAM_SEALED = 13,              /* sealed memory can be neither written nor read */
+  VRAM_NOT_SEALED = 14,          /* the memory must be sealed */
+  VRAM_BUSY = 15,                /* a load is open on the allocation, or another call uses the load */
+  VRAM_LOAD_OVERRUN = 16,        /* more bytes than the load expects */
+  VRAM_LOAD_INCOMPLETE = 17,     /* fewer bytes than the load expects */
+  VRAM_FILE_TOO_SHORT = 18,      /* the file ends before the range does */
+  VRAM_FILE_ERROR = 19,          /* the file cannot be read */
+  VRAM_POLICY_VIOLATION = 20,    /* the memory is not as promised; see vram_residency.violations */
+  VRAM_UNSUPPORTED_DEVICE = 21,  /* a device lacks virtual memory management */
+  VRAM_DRIVER_NOT_FOUND = 22,    /* the driver library cannot be loaded */
+  VRAM_DRIVER_INCOMPLETE = 23,   /* the driver library lacks a function */
+  VRAM_KERNELS_NOT_FOUND = 24,   /* the kernel module cannot be read */
+  VRAM_INTERNAL = 25,            /* a defect of this library */
+  VRAM_SOCKET_CLOSED = 26,       /* the peer closed the connection, or it failed */
+  VRAM_FILE_DIFFERS = 27,        /* the file's bytes do not have the expected hash */
+  VRAM_HOST_OUT_OF_THREADS = 28, /* the host cannot start a thread */
   VRAM_DRIVER_ERROR_BASE = 10000
 };
 

@@ -1,7 +1,6 @@
 #include "load.h"
 
-#include <new>
-
+#include "guarded.h"
 #include "read_ahead.h"
 
 namespace vram {
@@ -82,7 +81,7 @@ vram_status Load::load_from(Source &source, uint64_t bytes, const std::vector<ui
   VRAM_TRY(acquire(&lock));
   VRAM_TRY(check_overrun(bytes));
   const uint64_t before_bytes = received_bytes_;
-  failure_ = read_and_append(source, bytes, slots);
+  failure_ = guarded([&] { return read_and_append(source, bytes, slots); });
   if (failure_ == VRAM_OK) *out_received = received_bytes_ - before_bytes;
   return failure_;
 }
@@ -115,16 +114,16 @@ vram_status Load::append(const uint8_t *data, uint64_t bytes) {
   return status;
 }
 
-vram_status Load::digest(const uint8_t *data, uint64_t bytes) try {
+vram_status Load::digest(const uint8_t *data, uint64_t bytes) {
   Sha256 *const flat = (flags_ & VRAM_LOAD_FLAT) != 0 ? &flat_ : nullptr;
-  if ((flags_ & VRAM_LOAD_TREE) != 0) {
-    tree_.update(data, bytes, flat);
-  } else if (flat != nullptr) {
-    flat->update(data, bytes);
-  }
-  return VRAM_OK;
-} catch (const std::bad_alloc &) {
-  return VRAM_HOST_OUT_OF_MEMORY;
+  return guarded([&]() -> vram_status {
+    if ((flags_ & VRAM_LOAD_TREE) != 0) {
+      tree_.update(data, bytes, flat);
+    } else if (flat != nullptr) {
+      flat->update(data, bytes);
+    }
+    return VRAM_OK;
+  });
 }
 
 vram_status Load::seal(uint64_t *out_sealed_bytes) {

@@ -4,12 +4,18 @@
 
 #include <algorithm>
 
+#include "guarded.h"
+#include "status.h"
+
 namespace vram {
 
 ReadAhead::ReadAhead(Source &source, uint64_t bytes, uint64_t first_bytes, std::vector<uint8_t *> slots)
-    : source_(source), bytes_(bytes), first_bytes_(first_bytes), slots_(std::move(slots)), thread_([this] {
-        read_all();
-      }) {}
+    : source_(source),
+      bytes_(bytes),
+      first_bytes_(first_bytes),
+      slots_(std::move(slots)),
+      pieces_(slots_.size()),
+      thread_([this] { read_all(); }) {}
 
 ReadAhead::~ReadAhead() {
   {
@@ -20,39 +26,52 @@ ReadAhead::~ReadAhead() {
   thread_.join();
 }
 
-void ReadAhead::read_all() {
+/** An exception that left the thread would end the process, and with it every shard. */
+void ReadAhead::read_all() noexcept {
   // This thread wakes often and briefly. SCHED_BATCH keeps it from preempting the thread that digests.
   const sched_param batch = {};
   (void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &batch);
+  end(guarded([this] { return read_pieces(); }));
+}
+
+vram_status ReadAhead::read_pieces() {
   std::unique_lock<std::mutex> lock(mutex_);
-  uint64_t done = 0;
-  for (size_t piece = 0; done < bytes_ && status_ == VRAM_OK && !ended_; ++piece) {
+  bool ended = false;
+  for (uint64_t done = 0; done < bytes_ && !ended;) {
     changed_.wait(lock, [&] { return stopped_ || held_ < slots_.size(); });
-    if (stopped_) return;
+    if (stopped_) return VRAM_OK;
     ++held_;
+    const size_t index = filled_pieces_ % slots_.size();
+    const uint64_t wanted = std::min(filled_pieces_ == 0 ? first_bytes_ : VRAM_STAGING_SLOT_BYTES, bytes_ - done);
     lock.unlock();
-    uint8_t *const slot = slots_[piece % slots_.size()];
-    const uint64_t wanted = std::min(piece == 0 ? first_bytes_ : VRAM_STAGING_SLOT_BYTES, bytes_ - done);
     uint64_t got = 0;
-    const vram_status status = source_.read(slot, wanted, &got);
+    VRAM_TRY(source_.read(slots_[index], wanted, &got));
     lock.lock();
-    status_ = status;
-    ended_ = got < wanted;
-    if (status == VRAM_OK && got != 0) filled_.push_back({slot, got});
+    ended = got < wanted;
+    if (got == 0) break;
+    pieces_[index] = {slots_[index], got};
+    ++filled_pieces_;
     done += got;
     changed_.notify_all();
   }
-  ended_ = true;
+  return VRAM_OK;
+}
+
+void ReadAhead::end(vram_status status) noexcept {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    status_ = status;
+    ended_ = true;
+  }
   changed_.notify_all();
 }
 
 vram_status ReadAhead::next(Piece *out_piece) {
   *out_piece = {nullptr, 0};
   std::unique_lock<std::mutex> lock(mutex_);
-  changed_.wait(lock, [&] { return !filled_.empty() || ended_ || status_ != VRAM_OK; });
-  if (filled_.empty()) return status_;
-  *out_piece = filled_.front();
-  filled_.pop_front();
+  changed_.wait(lock, [&] { return taken_pieces_ < filled_pieces_ || ended_; });
+  if (taken_pieces_ == filled_pieces_) return status_;
+  *out_piece = pieces_[taken_pieces_++ % slots_.size()];
   return VRAM_OK;
 }
 

@@ -3,7 +3,6 @@
 
 #include <condition_variable>
 #include <cstdint>
-#include <deque>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -21,7 +20,8 @@ class ReadAhead {
 
   /**
    * Starts reading `bytes` bytes. There is at least one slot, all are different, each has VRAM_STAGING_SLOT_BYTES. The
-   * first piece has at most `first_bytes`; every other piece except the last fills a slot.
+   * first piece has at most `first_bytes`; every other piece except the last fills a slot. Throws std::system_error if
+   * the host cannot start the thread.
    */
   ReadAhead(Source &source, uint64_t bytes, uint64_t first_bytes, std::vector<uint8_t *> slots);
   /** Stops reading and waits for the thread. */
@@ -36,7 +36,9 @@ class ReadAhead {
   void release_oldest();
 
  private:
-  void read_all();
+  void read_all() noexcept;
+  vram_status read_pieces();
+  void end(vram_status status) noexcept;
 
   Source &source_;
   const uint64_t bytes_;
@@ -45,8 +47,10 @@ class ReadAhead {
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<Piece> filled_;  // read, not yet returned by next()
-  uint64_t held_ = 0;         // slots in use: being read into, filled, or held by the consumer
+  std::vector<Piece> pieces_;   // the pieces in the slots, by slot; allocated before the thread starts
+  uint64_t filled_pieces_ = 0;  // read since the start
+  uint64_t taken_pieces_ = 0;   // returned by next() since the start
+  uint64_t held_ = 0;           // slots in use: being read into, filled, or held by the consumer
   vram_status status_ = VRAM_OK;
   bool ended_ = false;
   bool stopped_ = false;

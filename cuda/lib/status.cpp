@@ -54,6 +54,7 @@ const char *status_name(vram_status status) {
     NAME(VRAM_INTERNAL)
     NAME(VRAM_SOCKET_CLOSED)
     NAME(VRAM_FILE_DIFFERS)
+    NAME(VRAM_HOST_OUT_OF_THREADS)
 #undef NAME
     default:
       return status > VRAM_DRIVER_ERROR_BASE

@@ -3,10 +3,9 @@
 
 #include <atomic>
 #include <memory>
-#include <new>
-#include <system_error>
 
 #include "driver_watchdog.h"
+#include "guarded.h"
 #include "handles.h"
 #include "load.h"
 
@@ -28,19 +27,6 @@ Handles<Allocation, HandleKind::kAllocation> &allocations() {
 }
 Handles<Load, HandleKind::kLoad> &loads() {
   return registry<Load, HandleKind::kLoad>();
-}
-
-template <typename Call>
-vram_status guarded(Call call) noexcept {
-  try {
-    return call();
-  } catch (const std::bad_alloc &) {
-    return VRAM_HOST_OUT_OF_MEMORY;
-  } catch (const std::system_error &) {
-    return VRAM_HOST_OUT_OF_MEMORY;  // thread or lock creation failed
-  } catch (...) {
-    return VRAM_INTERNAL;
-  }
 }
 
 Driver &driver_of(Driver &driver) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <new>
+#include <system_error>
 
 #include "simulator.h"
 
@@ -25,6 +26,8 @@ CUresult call_always(const char *function, Body body) noexcept {
     return fault != CUDA_SUCCESS ? fault : body();
   } catch (const std::bad_alloc &) {
     return CUDA_ERROR_OUT_OF_MEMORY;
+  } catch (const std::system_error &) {
+    return CUDA_ERROR_OPERATING_SYSTEM;  // a stream's thread could not be started
   } catch (...) {
     return CUDA_ERROR_UNKNOWN;
   }

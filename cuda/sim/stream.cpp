@@ -3,17 +3,31 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <exception>
 #include <thread>
 
 #include "simulator.h"
 
 namespace cuda_sim {
 
+namespace {
+
+/** An exception that left the stream's thread would end the process. As on a GPU, it ends the context instead. */
+CUresult run(const std::function<CUresult()> &operation) noexcept {
+  try {
+    return operation();
+  } catch (const std::exception &) {
+    return CUDA_ERROR_LAUNCH_FAILED;
+  }
+}
+
+}  // namespace
+
 uint64_t Stream::submit(std::function<CUresult()> operation) {
   return submit_always([this, operation = std::move(operation)] {
     PrimaryContext &context = device_.context;
     if (context.sticky_error() != CUDA_SUCCESS) return;
-    const CUresult result = operation();
+    const CUresult result = run(operation);
     if (result != CUDA_SUCCESS) context.set_sticky_error(result);
   });
 }

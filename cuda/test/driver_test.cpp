@@ -11,11 +11,11 @@ TEST("the library reports its ABI version, and every status has a name") {
   CHECK(vram_abi_version() == VRAM_ABI_VERSION);
   CHECK(std::string(vram_status_name(VRAM_OK)) == "VRAM_OK");
   CHECK(std::string(vram_status_name(VRAM_INTERNAL)) == "VRAM_INTERNAL");
-  for (vram_status status = VRAM_OK; status <= VRAM_FILE_DIFFERS; ++status) {
+  for (vram_status status = VRAM_OK; status <= VRAM_HOST_OUT_OF_THREADS; ++status) {
     CHECK(std::string(vram_status_name(status)).rfind("VRAM_", 0) == 0);
     CHECK(std::string(vram_status_name(status)) != "VRAM_UNKNOWN");
   }
-  CHECK(std::string(vram_status_name(VRAM_FILE_DIFFERS + 1)) == "VRAM_UNKNOWN");
+  CHECK(std::string(vram_status_name(VRAM_HOST_OUT_OF_THREADS + 1)) == "VRAM_UNKNOWN");
   CHECK(std::string(vram_status_name(-1)) == "VRAM_UNKNOWN");
   const Session session;
   CHECK(std::string(vram_status_name(VRAM_DRIVER_ERROR_BASE + CUDA_ERROR_ILLEGAL_ADDRESS)) ==

@@ -9,6 +9,7 @@
 
 #include "content.h"
 #include "harness.h"
+#include "host_faults.h"
 #include "session.h"
 #include "simulator.h"
 
@@ -232,6 +233,40 @@ TEST("the last bytes before a connection ends are loaded; then the load fails pe
   CHECK_STATUS(VRAM_SOCKET_CLOSED, vram_load_push(load, 0, 1));
   CHECK(received == data.size());
   CHECK_STATUS(VRAM_OK, vram_load_close(load));
+}
+
+TEST("a load fails with its own status if the host cannot start the thread that reads ahead") {
+  const Session session;
+  const std::vector<uint8_t> data = content(3 * kMiB);
+  const File file(data);
+  const uint64_t allocation = session.alloc(0, data.size());
+  const uint64_t load = session.open_load(allocation);
+  {
+    const NoNewThreads no_threads;
+    CHECK_STATUS(VRAM_HOST_OUT_OF_THREADS, load_file(load, file, 0, data.size(), kThreeSlots));
+  }
+  CHECK_STATUS(VRAM_HOST_OUT_OF_THREADS, load_file(load, file, 0, data.size(), kThreeSlots));
+  CHECK_STATUS(VRAM_OK, vram_load_close(load));
+  const uint64_t other = session.open_load(allocation);
+  CHECK_STATUS(VRAM_OK, load_file(other, file, 0, data.size(), kThreeSlots));
+}
+
+TEST("the thread that reads ahead needs no memory") {
+  const Session session;
+  const std::vector<uint8_t> data = content(100 * kMiB + 5);
+  const File file(data);
+  vram_load_result expected = {}, result = {};
+  uint64_t load = 0;
+  REQUIRE_OK(vram_load_open_host(session.driver(), data.size(), VRAM_LOAD_TREE, &load));
+  session.push_all(load, data, VRAM_STAGING_SLOT_BYTES, 0);
+  REQUIRE_OK(vram_load_finish(load, &expected));
+  REQUIRE_OK(vram_load_open_host(session.driver(), data.size(), VRAM_LOAD_TREE, &load));
+  {
+    const NoMemoryForNewThreads no_memory;
+    CHECK_STATUS(VRAM_OK, load_file(load, file, 0, data.size(), kThreeSlots));
+  }
+  REQUIRE_OK(vram_load_finish(load, &result));
+  CHECK(std::memcmp(&result, &expected, sizeof(result)) == 0);
 }
 
 TEST("any thread can close a load, also one that has never called the driver") {

@@ -14,6 +14,7 @@ export const status = {
   policyViolation: 20,
   socketClosed: 26,
   fileDiffers: 27,
+  hostOutOfThreads: 28,
   driverErrorBase: 10000,
 } as const;
 
@@ -23,6 +24,7 @@ const meanings = new Map<number, readonly [ErrorCode, string]>([
   [status.tooLarge, ['MODEL_TOO_LARGE', 'The shard is larger than the limit of one allocation']],
   [status.outOfMemory, ['VRAM_OOM', 'The GPU does not have enough free memory']],
   [status.hostOutOfMemory, ['HOST_OOM', 'The host does not have enough memory']],
+  [status.hostOutOfThreads, ['INTERNAL', 'The host cannot start another thread']],
   [status.loadOverrun, ['LENGTH_MISMATCH', 'More bytes arrived than were declared']],
   [status.loadIncomplete, ['LENGTH_MISMATCH', 'Fewer bytes arrived than were declared']],
   [status.fileTooShort, ['LENGTH_MISMATCH', 'The file became shorter while it was read']],
@@ -68,8 +70,8 @@ export class VramError extends WorkerError {
   readonly status: number;
 
   constructor(code: ErrorCode, message: string, nativeStatus: number, options: WorkerErrorOptions = {}) {
-    // The supervisor restarts the worker, and the new process may get the device back.
-    super(code, message, isSticky(nativeStatus) ? { ...options, retriable: true, retryAfterMs: 5000 } : options);
+    const retryAfterMs = retryAfterMsOf(nativeStatus);
+    super(code, message, retryAfterMs === undefined ? options : { ...options, retriable: true, retryAfterMs });
     this.name = 'VramError';
     this.status = nativeStatus;
   }
@@ -82,6 +84,13 @@ export class VramError extends WorkerError {
 
 const isSticky = (nativeStatus: number): boolean =>
   nativeStatus === timedOut || stickyResults.has(nativeStatus - status.driverErrorBase);
+
+function retryAfterMsOf(nativeStatus: number): number | undefined {
+  // The supervisor restarts the worker, and the new process may get the device back.
+  if (isSticky(nativeStatus)) return 5000;
+  // Other work ends, and its threads with it.
+  return nativeStatus === status.hostOutOfThreads ? 1000 : undefined;
+}
 
 /** The error of each call that waits for a hanging driver, and of all later calls. */
 export const driverTimeout = (seconds: number): VramError =>

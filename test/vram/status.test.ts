@@ -26,3 +26,8 @@ t.test('a message uses the words of the API, and the name of the native call is 
     'GPU driver call failed: CUDA_ERROR_ILLEGAL_ADDRESS',
   );
 });
+
+t.test('a host that cannot start a thread is not out of memory, and the client may retry', async (t) => {
+  const error = errorOf(status.hostOutOfThreads, 'VRAM_HOST_OUT_OF_THREADS', 'vram_load_file');
+  t.match(error, { code: 'INTERNAL', retriable: true, retryAfterMs: 1000, sticky: false });
+});

@@ -79,7 +79,8 @@ export class Restore {
         // A client has committed the shard since, so it needs no restore.
         if (code === 'SHARD_CONFLICT' || code === 'SHARD_BUSY') return;
         if (this.#stopped.signal.aborted) return;
-        const isTransient = transient.some((one) => one === code);
+        const isTransient =
+          transient.some((one) => one === code) || (error instanceof WorkerError && error.retriable === true);
         if (isTransient) failures++;
         const retry = code === 'AUDIT_UNAVAILABLE' || (isTransient && failures <= transientRetries);
         if (!retry) return this.#lose(entry, error instanceof WorkerError ? error.message : 'Internal error');
