@@ -1,0 +1,27 @@
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import t from 'tap';
+import { root } from './support/paths.js';
+
+interface Semver {
+  readonly minVersion: (range: string) => { readonly version: string } | null;
+  readonly satisfies: (version: string, range: string) => boolean;
+}
+interface Package {
+  readonly engines?: { readonly node?: string } | readonly string[];
+}
+
+const semver: Semver = createRequire(import.meta.url)('semver');
+const read = (file: string) => JSON.parse(readFileSync(join(root, file), 'utf8'));
+
+t.test('every dependency supports the oldest Node.js version that the project supports', async (t) => {
+  const oldest = semver.minVersion(read('package.json').engines.node)?.version ?? '';
+  const packages = Object.entries<Package>(read('package-lock.json').packages);
+  t.ok(packages.length > 300, 'the lock file lists the dependencies');
+  const unsupported = packages.filter(([, { engines }]) => {
+    const range = engines !== undefined && 'node' in engines ? engines.node : undefined;
+    return range !== undefined && !semver.satisfies(oldest, range);
+  });
+  t.same(unsupported, [], `Node.js ${oldest} must satisfy their engines`);
+});
