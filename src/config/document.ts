@@ -1,4 +1,5 @@
-import { type Setting, sections } from './settings.js';
+import type { Setting } from './setting.js';
+import { sections } from './settings.js';
 
 /** The environment section of `vram-worker --help`. */
 export function settingsHelp(): string {
@@ -38,6 +39,9 @@ const introduction = `# Configuration
 The worker reads its settings from the environment once, at startup. It refuses to start if a \`WORKER_…\` variable is
 unknown, empty or invalid. It then names the variable on stderr and exits with status 78. Paths are relative to
 the working directory of the worker. \`vram-worker --help\` lists the same settings.
+
+Kubernetes sets variables such as \`WORKER_PORT\` for a Service named \`worker\`. The worker ignores them with a warning
+if their values have the form of a service link, such as \`tcp://10.96.0.11:8001\`. Other values are unknown settings.
 `;
 
 const secretFiles = `## Secret files
@@ -46,7 +50,8 @@ const secretFiles = `## Secret files
   \`$CREDENTIALS_DIRECTORY/worker-token\`, a systemd credential. If that does not exist either, \`--simulate\` creates
   \`.worker/token\` with mode 0600. Without \`--simulate\`, the worker refuses to start.
 - Tokens, the seal key and the TLS key must be in regular files without permissions for group and others. Use
-  \`chmod 600\`. Certificates may be readable.
+  \`chmod 600\`. If the worker does not run as root, the group or an ACL may read a file that root owns. systemd and
+  Kubernetes provide such files, with mode 0440. Certificates may be readable.
 - A token or an HS256 secret must contain at least 32 bytes. The worker ignores one newline at the end of its file.
 - A token must be a bearer token (RFC 6750): A-Z a-z 0-9 - . _ ~ + / and \`=\` at the end. The read token must differ
   from the API token.

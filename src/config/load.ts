@@ -1,7 +1,10 @@
 import { ConfigError } from './config_error.js';
-import { readSealSecret, readTokens, type SecretFiles, type TokenSecrets, tokenFile, wipe } from './secrets.js';
-import { type Setting, type SettingValues, settings, type ValueOf } from './settings.js';
+import { apiTokenFileOf, readSealSecret, readTokens, type SecretFiles, type TokenSecrets, wipe } from './secrets.js';
+import { isServiceLink } from './service_links.js';
+import type { Setting, ValueOf } from './setting.js';
+import { type SettingValues, settings } from './settings.js';
 import { readTls, type TlsFiles } from './tls_files.js';
+import { isDerivedWorkerId } from './worker_id.js';
 
 type Plain = Omit<
   SettingValues,
@@ -17,6 +20,8 @@ export interface Config extends Plain, SecretFiles, TokenSecrets {
   readonly sealSecret: Buffer;
   /** Undefined for plain HTTP. */
   readonly tls: TlsFiles | undefined;
+  /** For the log. */
+  readonly warnings: readonly string[];
 }
 
 export interface LoadOptions {
@@ -29,10 +34,10 @@ type Environment = Readonly<NodeJS.ProcessEnv>;
 
 /** Reads every setting from the environment and checks it. @throws ConfigError that names the variable */
 export function loadConfig(environment: Environment, options: LoadOptions): Config {
-  checkNames(environment);
+  const serviceLinks = checkNames(environment);
   const { bindAddress, apiTokenFile, tlsCertFile, tlsKeyFile, tlsClientCaFile, ...values } = readAll(environment);
   const secretFiles: SecretFiles = {
-    apiTokenFile: tokenFile(apiTokenFile, environment.CREDENTIALS_DIRECTORY, options),
+    ...apiTokenFileOf(apiTokenFile, environment.CREDENTIALS_DIRECTORY, options),
     readTokenFile: values.readTokenFile,
     sealKeyFile: values.sealKeyFile,
     sealAlgorithm: values.sealAlgorithm,
@@ -46,7 +51,20 @@ export function loadConfig(environment: Environment, options: LoadOptions): Conf
     bindPort: bindAddress.port,
     sealSecret: readSealSecret(secretFiles),
     tls: tlsFiles(tlsCertFile, tlsKeyFile, tlsClientCaFile),
+    warnings: warningsOf(environment, values.workerId, serviceLinks),
   };
+}
+
+function warningsOf(environment: Environment, workerId: string, serviceLinks: readonly string[]): string[] {
+  const warnings = [];
+  if (serviceLinks.length > 0) {
+    const names = serviceLinks.join(', ');
+    warnings.push(`ignored variables of Kubernetes service links: ${names}; set enableServiceLinks to false`);
+  }
+  if (environment.WORKER_ID === undefined && isDerivedWorkerId(workerId)) {
+    warnings.push(`the host name is not a valid worker id: the id is ${workerId}; set WORKER_ID to choose another`);
+  }
+  return warnings;
 }
 
 /** The value of one setting. An empty variable counts as unset here. @throws ConfigError */
@@ -64,13 +82,18 @@ function readAll(environment: Environment): SettingValues {
   return Object.fromEntries(values) as SettingValues;
 }
 
-function checkNames(environment: Environment): void {
+/** Checks the names of all variables. Returns those that Kubernetes set, which are not settings. @throws ConfigError */
+function checkNames(environment: Environment): string[] {
   const known = new Set<string>(Object.values(settings).map(({ name }) => name));
-  for (const name of Object.keys(environment).filter((name) => name.startsWith('WORKER_'))) {
-    if (!known.has(name)) throw new ConfigError(`unknown setting ${name}`);
+  const serviceLinks = [];
+  for (const [name, value] of Object.entries(environment)) {
+    if (!name.startsWith('WORKER_')) continue;
+    if (isServiceLink(name, value ?? '')) serviceLinks.push(name);
+    else if (!known.has(name)) throw new ConfigError(`unknown setting ${name}`);
     // An empty value, such as that of a misspelled shell variable, must not turn a setting off.
-    if (environment[name] === '') throw new ConfigError(`${name} is empty: set a value or unset it`);
+    else if (value === '') throw new ConfigError(`${name} is empty: set a value or unset it`);
   }
+  return serviceLinks;
 }
 
 /** Reads the files once, so that the worker does not start with invalid ones. */

@@ -1,12 +1,15 @@
 import { randomBytes } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { minimumSecretBytes, type SealAlgorithm, sealKeyOf } from '../seal/key.js';
 import { ConfigError } from './config_error.js';
+import { readPrivate } from './private_file.js';
 
 /** The paths of the secrets. They are fixed for the life of the process; the contents may be replaced. */
 export interface SecretFiles {
   readonly apiTokenFile: string;
+  /** What errors call the file of the API token. */
+  readonly apiTokenName: string;
   readonly readTokenFile: string | undefined;
   readonly sealKeyFile: string | undefined;
   readonly sealAlgorithm: SealAlgorithm;
@@ -20,8 +23,8 @@ export interface TokenSecrets {
 }
 
 /** Reads both tokens from their files. @throws ConfigError */
-export function readTokens({ apiTokenFile, readTokenFile }: SecretFiles): TokenSecrets {
-  const apiToken = readToken('WORKER_API_TOKEN_FILE', apiTokenFile);
+export function readTokens({ apiTokenFile, apiTokenName, readTokenFile }: SecretFiles): TokenSecrets {
+  const apiToken = readToken(apiTokenName, apiTokenFile);
   const readOnly = readTokenFile === undefined ? undefined : readToken('WORKER_READ_TOKEN_FILE', readTokenFile);
   if (readOnly?.equals(apiToken))
     throw new ConfigError('WORKER_READ_TOKEN_FILE holds the API token: use another token');
@@ -32,9 +35,9 @@ export function readTokens({ apiTokenFile, readTokenFile }: SecretFiles): TokenS
  * Reads the source of the seal key: for HS256 a secret, by default the API token; for Ed25519 a private key in PKCS#8.
  * @throws ConfigError
  */
-export function readSealSecret({ apiTokenFile, sealKeyFile, sealAlgorithm }: SecretFiles): Buffer {
+export function readSealSecret({ apiTokenFile, apiTokenName, sealKeyFile, sealAlgorithm }: SecretFiles): Buffer {
   if (sealAlgorithm === 'HS256') {
-    if (sealKeyFile === undefined) return readToken('WORKER_API_TOKEN_FILE', apiTokenFile);
+    if (sealKeyFile === undefined) return readToken(apiTokenName, apiTokenFile);
     return readSecret('WORKER_SEAL_KEY_FILE', sealKeyFile);
   }
   if (sealKeyFile === undefined) throw new ConfigError('WORKER_SEAL_KEY_FILE is not set: Ed25519 needs its own key');
@@ -64,34 +67,24 @@ export function readSecret(name: string, path: string): Buffer {
 /** A view of the bytes before one trailing newline, which editors add. */
 export const withoutNewline = (bytes: Buffer): Buffer => (bytes.at(-1) === 0x0a ? bytes.subarray(0, -1) : bytes);
 
-/** The bytes of a file that only its owner can read. @throws ConfigError */
-export function readPrivate(name: string, path: string): Buffer {
-  const stat = statSync(path, { throwIfNoEntry: false });
-  if (!stat?.isFile()) throw new ConfigError(`${name} does not exist or is not a file`);
-  if ((stat.mode & 0o077) !== 0) throw new ConfigError(`${name} is readable by other users: chmod 600 the file`);
-  return readBytes(name, path);
-}
+type ApiTokenFile = Pick<SecretFiles, 'apiTokenFile' | 'apiTokenName'>;
 
-/** @throws ConfigError */
-export function readBytes(name: string, path: string): Buffer {
-  try {
-    return readFileSync(path);
-  } catch (cause) {
-    throw new ConfigError(`${name} cannot be read`, { cause });
-  }
-}
-
-/** The path of the API token: the named file, systemd's credential, or with `--simulate` a file that it creates. */
-export function tokenFile(
+/** The file of the API token: the named file, systemd's credential, or with `--simulate` a file that it creates. */
+export function apiTokenFileOf(
   named: string | undefined,
   credentials: string | undefined,
   options: { simulate: boolean; directory: string },
-): string {
-  if (named !== undefined) return resolve(named);
+): ApiTokenFile {
+  if (named !== undefined) return { apiTokenFile: resolve(named), apiTokenName: 'WORKER_API_TOKEN_FILE' };
   if (credentials !== undefined && existsSync(join(credentials, 'worker-token')))
-    return join(credentials, 'worker-token');
+    return { apiTokenFile: join(credentials, 'worker-token'), apiTokenName: 'the systemd credential worker-token' };
   if (!options.simulate) throw new ConfigError('WORKER_API_TOKEN_FILE is not set');
-  const directory = join(options.directory, '.worker');
+  return { apiTokenFile: simulationToken(options.directory), apiTokenName: 'the token file .worker/token' };
+}
+
+/** Creates the token file of `--simulate`, unless it exists. */
+function simulationToken(parent: string): string {
+  const directory = join(parent, '.worker');
   const path = join(directory, 'token');
   if (existsSync(path)) return path;
   mkdirSync(directory, { recursive: true, mode: 0o700 });

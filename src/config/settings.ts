@@ -1,91 +1,18 @@
-import { hostname } from 'node:os';
 import { sealAlgorithms } from '../seal/key.js';
-import {
-  deviceIndexes,
-  existingDirectory,
-  existingFile,
-  filePath,
-  hostAndPort,
-  integer,
-  matching,
-  oneOf,
-  onOrOff,
-  type SettingType,
-  text,
-} from './parse.js';
-
-/** One environment variable that the worker reads. */
-export interface Setting<T = unknown> {
-  readonly name: `WORKER_${string}`;
-  readonly type: SettingType<T>;
-  /** The value of an unset variable, as the variable would hold it. Without it, an unset variable is undefined. */
-  readonly default?: string | number | (() => string);
-  /** The meaning of an unset variable, if `default` is not a constant. */
-  readonly unset?: string;
-  /** One sentence for `--help` and `docs/configuration.md`. */
-  readonly doc: string;
-}
+import { network } from './network_settings.js';
+import { deviceIndexes, existingDirectory, existingFile, filePath, integer, matching, oneOf, text } from './parse.js';
+import type { Setting, ValueOf } from './setting.js';
+import { defaultWorkerId, workerIdPattern } from './worker_id.js';
 
 const mebibyte = 1024 ** 2;
 const gibibyte = 1024 ** 3;
 
-const network = {
-  bindAddress: {
-    name: 'WORKER_BIND_ADDR',
-    type: hostAndPort,
-    default: '127.0.0.1:8001',
-    doc: 'The address on which the worker listens.',
-  },
-  headersTimeoutSeconds: {
-    name: 'WORKER_HEADERS_TIMEOUT_SECONDS',
-    type: integer(1, 300, 'seconds'),
-    default: 15,
-    doc: 'The time limit for the headers of a request, and for a TLS handshake.',
-  },
-  uploadIdleSeconds: {
-    name: 'WORKER_UPLOAD_IDLE_SECONDS',
-    type: integer(1, 3600, 'seconds'),
-    default: 30,
-    doc: 'The worker ends an upload that stalls, or is slower than 1 KiB/s, for this time.',
-  },
-  requestsPerSecond: {
-    name: 'WORKER_REQUESTS_PER_SECOND',
-    type: integer(1, 1_000_000, 'requests per second'),
-    default: 1000,
-    doc: 'The rate limit of each token.',
-  },
-  readyPublic: {
-    name: 'WORKER_READY_PUBLIC',
-    type: onOrOff,
-    default: 'off',
-    doc: 'If on, `GET /v1/ready` does not need a token.',
-  },
-  tlsCertFile: {
-    name: 'WORKER_TLS_CERT_FILE',
-    type: filePath,
-    unset: 'plain HTTP',
-    doc: 'The TLS certificate in PEM. Requires `WORKER_TLS_KEY_FILE`.',
-  },
-  tlsKeyFile: {
-    name: 'WORKER_TLS_KEY_FILE',
-    type: filePath,
-    unset: 'plain HTTP',
-    doc: 'The private key of the TLS certificate in PEM. Requires `WORKER_TLS_CERT_FILE`.',
-  },
-  tlsClientCaFile: {
-    name: 'WORKER_TLS_CLIENT_CA_FILE',
-    type: filePath,
-    unset: 'no client certificates',
-    doc: 'The CAs of client certificates in PEM. If set, each client needs one. Requires TLS.',
-  },
-} satisfies Record<string, Setting>;
-
 const identity = {
   workerId: {
     name: 'WORKER_ID',
-    type: matching(/^[A-Za-z0-9._:-]{1,128}$/, '1 to 128 characters of A-Z a-z 0-9 . _ : -'),
-    default: hostname,
-    unset: 'the host name',
+    type: matching(workerIdPattern, '1 to 128 characters of A-Z a-z 0-9 . _ : -'),
+    default: defaultWorkerId,
+    unset: 'the host name, or a valid id derived from it',
     doc: 'The name of the worker, and the `iss` claim of its handles.',
   },
   apiTokenFile: {
@@ -230,13 +157,6 @@ export const sections: Readonly<Record<string, Readonly<Record<string, Setting>>
 
 /** Every setting, by the name of its value in `Config`. */
 export const settings = { ...network, ...identity, ...device, ...commits, ...operation };
-
-/** The type of a setting's value: without a default, it may be undefined. */
-export type ValueOf<S> = S extends { readonly type: SettingType<infer T> }
-  ? S extends { readonly default: unknown }
-    ? T
-    : T | undefined
-  : never;
 
 /** The value of each setting. Sizes are in bytes, times in seconds. */
 export type SettingValues = { readonly [Key in keyof typeof settings]: ValueOf<(typeof settings)[Key]> };

@@ -1,7 +1,8 @@
 import { X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 import { ConfigError } from './config_error.js';
-import { readBytes, readPrivate, wipe } from './secrets.js';
+import { readBytes, readPrivate } from './private_file.js';
+import { wipe } from './secrets.js';
 
 /** The paths of the TLS identity. */
 export interface TlsFiles {

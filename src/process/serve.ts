@@ -28,9 +28,10 @@ export async function serve({ simulate }: { simulate: boolean }): Promise<void> 
   process.stdout.write(banner(config, address));
 }
 
-function openLog({ logLevel }: Config, coreDumpsOff: boolean): Logger {
+function openLog({ logLevel, warnings }: Config, coreDumpsOff: boolean): Logger {
   const logger = createLogger(logLevel);
   if (!coreDumpsOff) logger.warn('core dumps could not be disabled: a core file would contain the keys');
+  for (const warning of warnings) logger.warn(warning);
   return logger;
 }
 

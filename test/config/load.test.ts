@@ -159,7 +159,11 @@ t.test('the read token must differ from the API token', async (t) => {
 t.test('without a token file the worker uses the systemd credential, or --simulate creates a token', async (t) => {
   const directory = t.testdir({ credentials: { 'worker-token': secret } });
   const credentials = join(directory, 'credentials');
-  chmodSync(join(credentials, 'worker-token'), 0o600);
+  const credential = join(credentials, 'worker-token');
+  chmodSync(credential, 0o604);
+  const invalid = /^the systemd credential worker-token is readable by other users: use mode 0600/;
+  t.throws(() => load({ CREDENTIALS_DIRECTORY: credentials }), { name: 'ConfigError', message: invalid });
+  chmodSync(credential, 0o600);
   t.same(load({ CREDENTIALS_DIRECTORY: credentials }).apiToken, Buffer.from(secret));
   t.throws(() => load({}), { message: /WORKER_API_TOKEN_FILE/ });
   const made = loadConfig({}, { simulate: true, directory });

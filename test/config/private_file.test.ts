@@ -1,0 +1,78 @@
+import { chmodSync, chownSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { loadConfig } from '../../src/config/load.js';
+import { isPrivate } from '../../src/config/private_file.js';
+import { Authority } from '../support/certificates.js';
+import { newPrivateKey } from '../support/key_files.js';
+import { temporaryDirectory } from '../support/temporary_directory.js';
+
+const root = 0;
+const worker = 1000;
+const other = 1001;
+
+t.test('a non-root worker accepts a file of root that a group or an ACL can read', async (t) => {
+  for (const mode of [0o440, 0o400, 0o640, 0o600]) t.ok(isPrivate({ mode, uid: root }, worker), mode.toString(8));
+  // A regular file, as stat reports it.
+  t.ok(isPrivate({ mode: 0o100440, uid: root }, worker));
+});
+
+t.test('a file that others can read, write or execute is not private', async (t) => {
+  for (const uid of [root, worker, other]) {
+    for (const bit of [0o004, 0o002, 0o001, 0o020, 0o010]) {
+      for (const user of [root, worker]) t.notOk(isPrivate({ mode: 0o400 | bit, uid }, user), `${uid} ${bit} ${user}`);
+    }
+  }
+});
+
+t.test('a group may not read a file of another owner, or a file of a root worker', async (t) => {
+  t.notOk(isPrivate({ mode: 0o440, uid: worker }, worker));
+  t.notOk(isPrivate({ mode: 0o440, uid: other }, worker));
+  t.notOk(isPrivate({ mode: 0o440, uid: root }, root));
+});
+
+const skip = process.geteuid?.() === root ? {} : { skip: 'only root can create a file of root' };
+
+t.test(
+  'a non-root worker accepts secrets of root that its group can read, as Kubernetes mounts them',
+  skip,
+  async (t) => {
+    const directory = temporaryDirectory(t);
+    chmodSync(directory, 0o755);
+    const { cert, key } = new Authority(t).certificate;
+    const contents = {
+      WORKER_API_TOKEN_FILE: 'a'.repeat(32),
+      WORKER_READ_TOKEN_FILE: 'b'.repeat(32),
+      WORKER_SEAL_KEY_FILE: newPrivateKey(),
+      WORKER_TLS_CERT_FILE: cert,
+      WORKER_TLS_KEY_FILE: key,
+    };
+    const environment: NodeJS.ProcessEnv = { WORKER_SEAL_ALG: 'Ed25519' };
+    for (const [name, content] of Object.entries(contents)) {
+      const path = join(directory, name);
+      environment[name] = path;
+      writeFileSync(path, content);
+      chownSync(path, root, worker);
+      chmodSync(path, 0o440);
+    }
+    const load = () => asWorker(() => loadConfig(environment, { simulate: false, directory }));
+    t.match(load(), { apiToken: Buffer.from(contents.WORKER_API_TOKEN_FILE), tls: { keyFile: String } });
+    for (const name of Object.keys(contents).filter((name) => name !== 'WORKER_TLS_CERT_FILE')) {
+      chmodSync(join(directory, name), 0o444);
+      const message = `${name} is readable by other users: use mode 0600, or 0440 if root owns the file`;
+      t.throws(load, { name: 'ConfigError', message });
+      chmodSync(join(directory, name), 0o440);
+    }
+  },
+);
+
+/** Runs a function as a user that is not root, with the rights of its group. */
+function asWorker<T>(act: () => T): T {
+  process.setgroups?.([worker]);
+  process.seteuid?.(worker);
+  try {
+    return act();
+  } finally {
+    process.seteuid?.(root);
+  }
+}
