@@ -1,8 +1,10 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { referenceTreeDigest } from '../../../src/seal/tree.js';
 import { patternBytes } from '../../support/bytes.js';
+import { Clocks } from '../../support/clock.js';
+import { flip, memoryContains, memoryOf } from '../../support/damage.js';
 import { head, RawClient } from '../../support/raw_http.js';
 import { availableBytes, get, mebibyte, post, sha256, upload } from '../../support/requests.js';
 import { onSimulator, simulator } from '../../support/simulator.js';
@@ -12,6 +14,7 @@ import { startWorker } from '../../support/worker.js';
 // The simulator reads its settings when the first worker starts.
 process.env.CUDA_SIM_DEVICES = '256MiB';
 process.env.CUDA_SIM_ENGINE = 'fast';
+process.env.CUDA_SIM_DIR = t.testdir({});
 
 /** Two parts that are sealed while the rest arrives, and a rest of odd length. */
 const bytes = patternBytes(128 * mebibyte + 12_345);
@@ -30,6 +33,44 @@ t.test('a part is digested on the device while the rest arrives', onSimulator, a
   await client.leave();
   t.match((await get(worker, '/v1/shards/a')).json(), { state: 'sealed', ...digests });
   t.match((await post(worker, '/v1/shards/a/verify')).json(), { verified: true });
+});
+
+t.test('damage after the early digest of a part, during a slow upload, prevents the seal', onSimulator, async (t) => {
+  const worker = await startWorker(t, { listen: true });
+  const clocks = Clocks.take(t);
+  const launches = simulator.calls('cuLaunchKernel');
+  const client = new RawClient(worker.url).send(head(put, { 'Content-Length': bytes.length }));
+  client.send(bytes.subarray(0, 80 * mebibyte));
+  await until(() => simulator.calls('cuLaunchKernel') > launches);
+  await until(() => memoryContains(0, bytes.subarray(0, 4096)));
+  const start = readFileSync(memoryOf(0)).indexOf(bytes.subarray(0, 4096));
+  flip(start, [{ offset: 100, bit: 0 }]);
+  clocks.pass(5000);
+  client.send(bytes.subarray(80 * mebibyte));
+  const answer = await client.until(/"code":/);
+  t.match(answer, /^HTTP\/1.1 422 /);
+  t.match(answer, /"code":"SEAL_VERIFICATION_FAILED"/);
+  await client.leave();
+  t.equal((await get(worker, '/v1/shards/a')).statusCode, 404);
+  t.equal(memoryContains(0, bytes.subarray(4096, 8192)), false, 'the memory is wiped');
+});
+
+t.test('a handle is dated by the earliest digest that counts', onSimulator, async (t) => {
+  const worker = await startWorker(t, { listen: true });
+  const clocks = Clocks.take(t);
+  const launches = simulator.calls('cuLaunchKernel');
+  const client = new RawClient(worker.url).send(head(put, { 'Content-Length': bytes.length }));
+  client.send(bytes.subarray(0, 80 * mebibyte));
+  await until(() => simulator.calls('cuLaunchKernel') > launches);
+  clocks.pass(1500);
+  client.send(bytes.subarray(80 * mebibyte));
+  await client.until(/"handle":/);
+  await client.leave();
+  const digests = simulator.calls('cuLaunchKernel');
+  await get(worker, '/v1/ready?max_age_seconds=2');
+  t.equal(simulator.calls('cuLaunchKernel'), digests, 'the proof is 1.5 s old');
+  await get(worker, '/v1/ready?max_age_seconds=1');
+  t.ok(simulator.calls('cuLaunchKernel') > digests, 'the proof is too old, although the handle is new');
 });
 
 t.test('a shard of several parts has the digests of its bytes, by upload or by file', async (t) => {
