@@ -6,7 +6,6 @@ import fastify, {
 } from 'fastify';
 import type { Config } from '../config/load.js';
 import type { Residency } from '../residency/residency.js';
-import { schemaError } from './errors/to_worker_error.js';
 import { bodyParsing } from './plugins/body_parsing.js';
 import { errorHandler, reroute } from './plugins/error_handler.js';
 import { gracefulClose } from './plugins/graceful_close.js';
@@ -15,6 +14,7 @@ import { metrics } from './plugins/metrics.js';
 import { openapi } from './plugins/openapi.js';
 import { securityHeaders } from './plugins/security_headers.js';
 import { Tokens, tokensOf } from './plugins/tokens.js';
+import { validationOptions } from './plugins/validation.js';
 import { contentTypeConstraint } from './routes/content_type_constraint.js';
 import { keyRoutes } from './routes/keys.js';
 import { probeRoutes } from './routes/probes.js';
@@ -79,11 +79,3 @@ const serverOptions = ({ config, logger, tls }: AppOptions): FastifyServerOption
   childLoggerFactory: requestLogger,
   genReqId: newRequestId,
 });
-
-const validationOptions: FastifyServerOptions = {
-  routerOptions: { maxParamLength: 1024 },
-  schemaErrorFormatter: schemaError,
-  ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false } },
-  // Compiled serializers would cost more at start than they save later.
-  schemaController: { compilersFactory: { buildSerializer: () => () => JSON.stringify } },
-};

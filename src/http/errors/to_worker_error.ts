@@ -25,6 +25,9 @@ export function schemaError(
 ): Error {
   if (first === undefined) return new Error(`${part} is invalid`);
   const path = `${part}${first.instancePath}`;
+  if ('format' in first.params && first.params.format === 'visible-text') {
+    return new Error(`${path} must be in Unicode NFC, without control, bidirectional or zero-width characters`);
+  }
   const unknown: unknown = 'additionalProperty' in first.params ? first.params.additionalProperty : undefined;
   return new Error(
     typeof unknown === 'string'

@@ -1,8 +1,7 @@
 import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger';
 import type { FastifyContextConfig, FastifySchema } from 'fastify';
 import type { ErrorCode } from '../../errors.js';
-import { uploadQuery } from '../schemas/commit.js';
-import { ModelRef, ShardId } from '../schemas/common.js';
+import type { QueryType } from '../schemas/make.js';
 import { examples } from './examples.js';
 import { problemResponses } from './problems.js';
 
@@ -10,13 +9,6 @@ type Transform = NonNullable<FastifyDynamicSwaggerOptions['transform']>;
 
 const shardBytes = {
   'application/octet-stream': { schema: { type: 'string', format: 'binary', description: 'The shard.' } },
-};
-
-/** `POST /v1/commit` takes JSON or bytes. With JSON the fields are in the body, so its query is optional. */
-const optionalUploadQuery = {
-  ...uploadQuery,
-  properties: { ...uploadQuery.properties, shard_id: ShardId, model_ref: ModelRef },
-  required: [],
 };
 
 /**
@@ -30,14 +22,24 @@ export const describeRoute: Transform = ({ schema, url, route: { config = {}, me
     ...withExamples(response, operationId),
     ...problemResponses(errorsOf(url, method === 'GET' ? 'none' : config.body, config)),
   };
-  const described: FastifySchema = { ...schema, response: responses };
+  const described: FastifySchema = { ...schema, response: responses, querystring: describeQuery(schema.querystring) };
   if (config.body === 'bytes') described.body = { content: shardBytes };
-  if (operationId === 'commit') {
-    described.querystring = optionalUploadQuery;
-    described.body = { content: { 'application/json': { schema: schema.body }, ...shardBytes } };
-  }
   return { schema: described, url };
 };
+
+interface Query {
+  readonly properties?: Readonly<Record<string, { readonly query?: QueryType }>>;
+}
+
+/** The query with the JSON types of its parameters: clients are generated from `type: integer`, not from a pattern. */
+function describeQuery(querystring: unknown): object {
+  const { properties = {}, ...rest } = querystring as Query;
+  const described = Object.entries(properties).map(([name, { query, ...parameter }]) => [
+    name,
+    { ...query, ...parameter },
+  ]);
+  return { ...rest, properties: Object.fromEntries(described) };
+}
 
 /** The errors of every route of this kind, and those of this route. */
 function errorsOf(

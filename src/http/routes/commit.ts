@@ -58,9 +58,8 @@ export async function commitRoutes(app: FastifyInstance, { residency }: RouteOpt
         operationId: 'commit',
         summary: 'Commit a shard by reference',
         description:
-          'Reads a file of the model directory into GPU memory, verifies it there and seals it. With ' +
-          '`application/octet-stream` the body is the shard and the query has its fields, as with `PUT`. ' +
-          'Retrying the same commit is safe.',
+          'Reads a file of the model directory into GPU memory, verifies it there and seals it. Retrying the same ' +
+          'commit is safe. To upload the bytes of a shard, use `PUT`.',
         tags: ['shards'],
         querystring: NoQuery,
         body: refTo(CommitBody),

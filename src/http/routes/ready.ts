@@ -3,18 +3,12 @@ import { WorkerError } from '../../errors.js';
 import type { ReadyQuery } from '../../residency/status/readiness.js';
 import { Readiness, type ReadyFields, readyQuery } from '../schemas/ready.js';
 import { jsonResponse, noContent } from '../schemas/response.js';
-import { omitUndefined, readInteger } from '../serializers/scalars.js';
+import { omitUndefined } from '../serializers/scalars.js';
 import { actorOf } from './actor.js';
 import { matches, ReadyCache } from './ready_cache.js';
-import { earlyParser, type RouteOptions } from './route_options.js';
+import type { RouteOptions } from './route_options.js';
 
 type ReadyRequest = FastifyRequest<{ Querystring: ReadyFields }>;
-
-const maxAgeLimitSeconds = 1_000_000_000;
-
-const maxAge = earlyParser(({ query: { max_age_seconds } }: { query: { max_age_seconds?: string } }) =>
-  max_age_seconds === undefined ? undefined : readInteger(max_age_seconds, 'max_age_seconds', 1, maxAgeLimitSeconds),
-);
 
 const schema = {
   operationId: 'ready',
@@ -44,7 +38,6 @@ export async function readyRoutes(app: FastifyInstance, { residency, config }: R
         rateLimit: false,
         errors: [],
       },
-      preHandler: maxAge.preHandler,
     },
     async (request, reply) => {
       const { status, body, etag } = await cache.get(queryOf(request));
@@ -59,13 +52,12 @@ export async function readyRoutes(app: FastifyInstance, { residency, config }: R
 
 /** @throws WorkerError AUTH_FAILED if a client without a token asks for a verification */
 function queryOf(request: ReadyRequest): ReadyQuery {
-  const { model_ref: modelRef, handles, nonce } = request.query;
-  const maxAgeSeconds = maxAge.of(request);
+  const { model_ref: modelRef, handles = true, nonce, max_age_seconds: maxAgeSeconds } = request.query;
   if (maxAgeSeconds !== undefined && request.role === undefined) {
     throw new WorkerError('AUTH_FAILED', 'max_age_seconds needs a token: it can start a verification');
   }
   return {
-    withHandles: handles !== 'false',
+    withHandles: handles,
     limited: request.role !== 'operator',
     actor: actorOf(request),
     ...omitUndefined({ modelRef, nonce, maxAgeSeconds }),

@@ -3,10 +3,10 @@ import { NoQuery } from '../schemas/common.js';
 import { refTo } from '../schemas/ref.js';
 import { jsonResponse, noContent } from '../schemas/response.js';
 import { EmptyBody, Shard, ShardList, shardParams, shardsQuery, Verification } from '../schemas/shard.js';
-import { omitUndefined, readInteger } from '../serializers/scalars.js';
+import { omitUndefined } from '../serializers/scalars.js';
 import { serializeShard, serializeVerification } from '../serializers/shard.js';
 import { actorOf } from './actor.js';
-import { earlyParser, type RouteOptions, typed } from './route_options.js';
+import { type RouteOptions, typed } from './route_options.js';
 
 const tags = ['shards'];
 const oneShard = { tags, querystring: NoQuery, params: shardParams };
@@ -20,9 +20,6 @@ export async function shardRoutes(app: FastifyInstance, options: RouteOptions): 
 }
 
 function listShards(app: FastifyInstance, { residency }: RouteOptions): void {
-  const pageSize = earlyParser(({ query: { limit } }: { query: { limit?: string } }) =>
-    limit === undefined ? 100 : readInteger(limit, 'limit', 1, 1000),
-  );
   typed(app).get(
     '/shards',
     {
@@ -34,11 +31,10 @@ function listShards(app: FastifyInstance, { residency }: RouteOptions): void {
         response: { 200: jsonResponse(ShardList, 'One page of shards, in a stable order.') },
       },
       config: { access: 'read', errors: ['STARTING'] },
-      preHandler: pageSize.preHandler,
     },
     async (request) => {
-      const { model_ref: modelRef, state, cursor } = request.query;
-      const page = residency.shards({ limit: pageSize.of(request), ...omitUndefined({ modelRef, state, cursor }) });
+      const { model_ref: modelRef, state, cursor, limit = 100 } = request.query;
+      const page = residency.shards({ limit, ...omitUndefined({ modelRef, state, cursor }) });
       return { shards: page.shards.map((shard) => serializeShard(shard, residency)), next_cursor: page.nextCursor };
     },
   );

@@ -10,6 +10,7 @@ import {
   ShardIndex,
   TotalShards,
 } from './common.js';
+import { gpuDeviceRange, lengthRange, shardIndexRange, totalShardsRange } from './limits.js';
 import { namedSchema, oneOf, QueryBoolean, QueryInteger, strictObject } from './make.js';
 import { refTo } from './ref.js';
 import { Shard } from './shard.js';
@@ -22,15 +23,20 @@ export const uploadQuery = strictObject({
   shard_id: { ...ShardId, examples: ['llama-0'] },
   model_ref: { ...ModelRef, examples: ['hf:ggml-org/tinygemma3-GGUF@main'] },
   gpu_device: Type.Optional(
-    QueryInteger("GPU index. Default: the reservation's GPU, or the one with the most available memory."),
+    QueryInteger(
+      gpuDeviceRange,
+      "GPU index. Default: the reservation's GPU, or the one with the most available memory.",
+    ),
   ),
-  shard_index: Type.Optional(QueryInteger('Index of this shard in the model. Default: 0.')),
-  total_shards: Type.Optional(QueryInteger('Number of shards of the model. Default: 1.')),
+  shard_index: Type.Optional(QueryInteger(shardIndexRange, 'Index of this shard in the model. Default: 0.')),
+  total_shards: Type.Optional(QueryInteger(totalShardsRange, 'Number of shards of the model. Default: 1.')),
   reservation_id: Type.Optional(ReservationId),
   expected_digest: Type.Optional(ExpectedDigest),
   expected_tree_digest: Type.Optional(ExpectedTreeDigest),
   flat_digest: Type.Optional(QueryBoolean(flatDigest)),
-  vram_bytes: Type.Optional(QueryInteger('Exact length of the shard in bytes. Chunked transfer needs it.')),
+  vram_bytes: Type.Optional(
+    QueryInteger(lengthRange, 'Exact length of the shard in bytes. Chunked transfer needs it.'),
+  ),
 });
 export type UploadQuery = Static<typeof uploadQuery>;
 

@@ -1,13 +1,13 @@
 import Type from 'typebox';
-import { maxShards } from './limits.js';
-import { namedSchema, plainText, strictObject } from './make.js';
+import { gpuDeviceRange, shardIndexRange, totalShardsRange } from './limits.js';
+import { namedSchema, strictObject, visibleText } from './make.js';
 
 export const ShardId = Type.String({
   pattern: '^[A-Za-z0-9-]{1,256}$',
   description: 'Name of the shard on this worker: 1 to 256 letters, digits and hyphens.',
 });
 
-export const ModelRef = plainText(512, 'Name of the model that the shard belongs to. The caller chooses it.');
+export const ModelRef = visibleText(512, 'Name of the model that the shard belongs to. The caller chooses it.');
 
 export const ReservationId = Type.String({
   pattern: '^[A-Za-z0-9_-]{1,64}$',
@@ -25,18 +25,21 @@ export const ExpectedTreeDigest = Type.String({
     'fs-verity digest of the shard (SHA-256, 4096-byte blocks, no salt), as `fsverity digest FILE` prints it.',
 });
 
-export const Nonce = plainText(128, 'Up to 128 characters. The signed attestation repeats it.');
-export const FilePath = plainText(4096, "Path relative to the worker's model directory.");
+export const Nonce = visibleText(128, 'Up to 128 characters. The signed attestation repeats it.');
 
-export const GpuDevice = Type.Integer({ minimum: 0, maximum: 65535, description: 'GPU index on this host.' });
+/** The name of an existing file, which need not be in NFC. */
+export const FilePath = Type.String({
+  pattern: '^[^\\p{Cc}\\p{Cs}]{1,4096}$',
+  description: "Path relative to the worker's model directory.",
+});
+
+export const GpuDevice = Type.Integer({ ...gpuDeviceRange, description: 'GPU index on this host.' });
 export const ShardIndex = Type.Integer({
-  minimum: 0,
-  maximum: maxShards - 1,
+  ...shardIndexRange,
   description: 'Index of this shard in the model.',
 });
 export const TotalShards = Type.Integer({
-  minimum: 1,
-  maximum: maxShards,
+  ...totalShardsRange,
   description: 'Number of shards of the model.',
 });
 

@@ -3,3 +3,14 @@ export const maxBytes = Number.MAX_SAFE_INTEGER;
 
 /** Shards of one model. */
 export const maxShards = 1024;
+
+/** Inclusive bounds. */
+export interface Range {
+  readonly minimum: number;
+  readonly maximum: number;
+}
+
+export const gpuDeviceRange: Range = { minimum: 0, maximum: 65535 };
+export const shardIndexRange: Range = { minimum: 0, maximum: maxShards - 1 };
+export const totalShardsRange: Range = { minimum: 1, maximum: maxShards };
+export const lengthRange: Range = { minimum: 1, maximum: maxBytes };

@@ -1,5 +1,5 @@
 import Type, { type TSchema } from 'typebox';
-import { maxBytes } from './limits.js';
+import { maxBytes, type Range } from './limits.js';
 
 /** A strict object as an OpenAPI component with this id. */
 export const namedSchema = <const Id extends string, P extends Record<string, TSchema>>(
@@ -16,9 +16,14 @@ export const strictObject = <P extends Record<string, TSchema>>(properties: P, o
 export const oneOf = <const Words extends readonly string[]>(words: Words, description: string) =>
   Type.Unsafe<Words[number]>({ type: 'string', enum: [...words], description });
 
-/** Text without control characters or lone surrogates, which logs and other systems could change. */
-export const plainText = (maxLength: number, description: string) =>
-  Type.String({ pattern: `^[^\\p{Cc}\\p{Cs}]{1,${maxLength}}$`, description });
+/** Text that the worker signs or shows. Logs and other systems could change or misread other characters. */
+export const visibleText = (maxLength: number, description: string) =>
+  Type.String({
+    minLength: 1,
+    maxLength,
+    format: 'visible-text',
+    description: `${description} Unicode NFC, without control, bidirectional or zero-width characters.`,
+  });
 
 export const Bytes = (description: string) => Type.Integer({ minimum: 0, maximum: maxBytes, description });
 export const Length = (description: string) => Type.Integer({ minimum: 1, maximum: maxBytes, description });
@@ -31,6 +36,13 @@ export const Digest = (description: string) => Type.String({ pattern: digestPatt
 export const NullableDigest = (description: string) =>
   Type.Unsafe<`sha256:${string}` | null>({ type: ['string', 'null'], pattern: digestPattern, description });
 
-/** An integer in a query string, as text. `readInteger` converts it exactly. */
-export const QueryInteger = (description: string) => Type.String({ pattern: '^(0|[1-9][0-9]{0,15})$', description });
-export const QueryBoolean = (description: string) => oneOf(['true', 'false'], description);
+/** The JSON type that a query parameter, which is text, is converted to. The OpenAPI document describes this type. */
+export type QueryType =
+  | { readonly type: 'integer'; readonly minimum: number; readonly maximum: number }
+  | { readonly type: 'boolean' };
+
+const queryParameter = <T>(query: QueryType, description: string) => Type.Unsafe<T>({ query, description });
+
+export const QueryInteger = ({ minimum, maximum }: Range, description: string) =>
+  queryParameter<number>({ type: 'integer', minimum, maximum }, description);
+export const QueryBoolean = (description: string) => queryParameter<boolean>({ type: 'boolean' }, description);

@@ -77,7 +77,8 @@ export const readyQuery = strictObject({
   handles: Type.Optional(QueryBoolean('False omits the handles. Default: true.')),
   max_age_seconds: Type.Optional(
     QueryInteger(
-      'At least 1. The worker first verifies every shard whose last verification is older. For the read-only token it ' +
+      { minimum: 1, maximum: 1_000_000_000 },
+      'The worker first verifies every shard whose last verification is older. For the read-only token it ' +
         'does so at most once a minute; check `last_verified_at` for the age of the result.',
     ),
   ),

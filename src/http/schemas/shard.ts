@@ -95,7 +95,7 @@ export const shardParams = strictObject({ shard_id: { ...ShardId, examples: ['ll
 export const shardsQuery = strictObject({
   model_ref: Type.Optional(ModelRef),
   state: Type.Optional(oneOf(shardStates, 'Return only shards in this state.')),
-  limit: Type.Optional(QueryInteger('Shards per page, 1 to 1000. Default: 100.')),
+  limit: Type.Optional(QueryInteger({ minimum: 1, maximum: 1000 }, 'Shards per page. Default: 100.')),
   cursor: Type.Optional(
     Type.String({ pattern: '^[A-Za-z0-9_=-]{1,512}$', description: 'The `next_cursor` of the previous page.' }),
   ),

@@ -1,17 +1,18 @@
 import { invalidParams } from '../errors/to_worker_error.js';
+import type { Range } from '../schemas/limits.js';
 
 /** Formats a time as RFC 3339 in UTC. */
 export const instant = (epochMs: number): string => new Date(epochMs).toISOString();
 export const instantOrNull = (epochMs: number | null): string | null => (epochMs === null ? null : instant(epochMs));
 
 /**
- * Converts an integer of the query or a header. The schema already checked that it has only digits.
+ * Converts an integer of a header. Node already checked that it has only digits.
  * @throws WorkerError INVALID_PARAMS if it is outside the range
  */
-export function readInteger(text: string, field: string, min: number, max: number): number {
+export function readInteger(text: string, field: string, { minimum, maximum }: Range): number {
   const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < min || value > max) {
-    throw invalidParams(`${field} is invalid: it must be an integer from ${min} to ${max}`);
+  if (!Number.isSafeInteger(value) || value < minimum || value > maximum) {
+    throw invalidParams(`${field} is invalid: it must be an integer from ${minimum} to ${maximum}`);
   }
   return value;
 }

@@ -1,9 +1,8 @@
 import type { CommitRequest } from '../../residency/commit/request.js';
 import { type Digest, parseDigest } from '../../seal/digest.js';
 import { invalidParams } from '../errors/to_worker_error.js';
-import type { CommitFields, UploadQuery } from '../schemas/commit.js';
-import { maxBytes, maxShards } from '../schemas/limits.js';
-import { omitUndefined, readInteger } from '../serializers/scalars.js';
+import type { CommitFields } from '../schemas/commit.js';
+import { omitUndefined } from '../serializers/scalars.js';
 
 /** The fields that uploads and commits by reference share. */
 export type CommitFieldValues = Omit<CommitRequest, 'vramBytes'>;
@@ -34,27 +33,6 @@ export function commitFieldsOf(fields: Omit<CommitFields, 'source'>): CommitFiel
     }),
   };
 }
-
-/** Checks and converts the query of an upload, whose values are all text. @throws WorkerError INVALID_PARAMS */
-export function commitFieldsOfQuery(query: UploadQuery): CommitFieldValues {
-  const { vram_bytes: _, gpu_device, shard_index, total_shards, flat_digest, ...texts } = query;
-  return commitFieldsOf({
-    ...texts,
-    ...omitUndefined({
-      gpu_device: integer(gpu_device, 'gpu_device', 0, 65535),
-      shard_index: integer(shard_index, 'shard_index', 0, maxShards - 1),
-      total_shards: integer(total_shards, 'total_shards', 1, maxShards),
-      flat_digest: flat_digest === undefined ? undefined : flat_digest === 'true',
-    }),
-  });
-}
-
-/** The shard's length, if the query has it. @throws WorkerError INVALID_PARAMS */
-export const lengthOfQuery = (query: UploadQuery): number | undefined =>
-  integer(query.vram_bytes, 'vram_bytes', 1, maxBytes);
-
-const integer = (text: string | undefined, field: string, min: number, max: number): number | undefined =>
-  text === undefined ? undefined : readInteger(text, field, min, max);
 
 const digest = (text: string | undefined, field: string): Digest | undefined =>
   text === undefined ? undefined : parseDigest(text, field);

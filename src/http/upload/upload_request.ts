@@ -3,9 +3,9 @@ import { WorkerError } from '../../errors.js';
 import type { CommitRequest } from '../../residency/commit/request.js';
 import { invalidParams } from '../errors/to_worker_error.js';
 import type { UploadQuery } from '../schemas/commit.js';
-import { maxBytes } from '../schemas/limits.js';
+import { lengthRange } from '../schemas/limits.js';
 import { readInteger } from '../serializers/scalars.js';
-import { commitFieldsOfQuery, lengthOfQuery } from './commit_fields.js';
+import { commitFieldsOf } from './commit_fields.js';
 import { reprDigest } from './repr_digest.js';
 
 /**
@@ -13,8 +13,9 @@ import { reprDigest } from './repr_digest.js';
  * @throws WorkerError INVALID_PARAMS, LENGTH_REQUIRED
  */
 export function uploadRequestOf(query: UploadQuery, headers: IncomingHttpHeaders): CommitRequest {
-  const fields = commitFieldsOfQuery(query);
-  const vramBytes = lengthOf(query, headers);
+  const { vram_bytes, ...declared } = query;
+  const fields = commitFieldsOf(declared);
+  const vramBytes = lengthOf(vram_bytes, headers);
   const header = headers['repr-digest'];
   const headerDigest = header === undefined ? undefined : reprDigest(String(header));
   if (headerDigest === undefined) return { ...fields, vramBytes };
@@ -25,8 +26,7 @@ export function uploadRequestOf(query: UploadQuery, headers: IncomingHttpHeaders
   return { ...fields, vramBytes, expectedDigest: headerDigest };
 }
 
-function lengthOf(query: UploadQuery, headers: IncomingHttpHeaders): number {
-  const queryLength = lengthOfQuery(query);
+function lengthOf(queryLength: number | undefined, headers: IncomingHttpHeaders): number {
   const header = headers['content-length'];
   if (header === undefined) {
     const isChunked = headers['transfer-encoding'] !== undefined;
@@ -38,7 +38,7 @@ function lengthOf(query: UploadQuery, headers: IncomingHttpHeaders): number {
         : 'The length is missing: send Content-Length, or use chunked transfer with vram_bytes in the query',
     );
   }
-  const length = readInteger(header, 'Content-Length', 1, maxBytes);
+  const length = readInteger(header, 'Content-Length', lengthRange);
   if (queryLength !== undefined && queryLength !== length) throw invalidParams('vram_bytes and Content-Length differ');
   return length;
 }

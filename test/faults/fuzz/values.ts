@@ -23,7 +23,7 @@ export function fitting(given: Schema, name = ''): fc.Arbitrary<unknown> {
     const minLength = schema.minItems ?? 0;
     return fc.array(fitting(schema.items ?? {}, name), { minLength, maxLength: minLength + 2 });
   }
-  return text(schema.pattern ?? '^.{0,20}$', name);
+  return text(schema.pattern ?? `^[ -~\u00c0-\u00ff]{1,${schema.maxLength ?? 20}}$`, name);
 }
 
 function object(schema: Schema): fc.Arbitrary<unknown> {

@@ -21,6 +21,7 @@ interface Operation {
   readonly operationId: string;
   readonly summary: string;
   readonly security?: readonly object[];
+  readonly parameters?: readonly { readonly name: string; readonly in: string; readonly schema: { type: string } }[];
   readonly requestBody?: { readonly content: Readonly<Record<string, Media>> };
   readonly responses: Readonly<Record<string, Answer>>;
 }
@@ -91,6 +92,34 @@ t.test('every request body and response body has a valid example', async (t) => 
       .filter(({ operation }) => !operation.responses['204'])
       .map(({ operation }) => operation.operationId)
       .sort(),
+  );
+});
+
+t.test('each operation has one media type of request, from which client generators take the method', async (t) => {
+  for (const { name, operation } of operations) {
+    const types = Object.keys(operation.requestBody?.content ?? {});
+    const expected = name === 'PUT /v1/commit' ? 'application/octet-stream' : 'application/json';
+    t.same(types, operation.requestBody === undefined ? [] : [expected], name);
+  }
+});
+
+t.test('query parameters have the JSON type of their values', async (t) => {
+  const types = Object.fromEntries(
+    operations.flatMap(({ operation: { parameters = [] } }) =>
+      parameters.filter((one) => one.in === 'query').map(({ name, schema }) => [name, schema.type] as const),
+    ),
+  );
+  t.same(
+    Object.keys(types)
+      .filter((name) => types[name] === 'integer')
+      .sort(),
+    ['gpu_device', 'limit', 'max_age_seconds', 'shard_index', 'total_shards', 'vram_bytes'],
+  );
+  t.same(
+    Object.keys(types)
+      .filter((name) => types[name] === 'boolean')
+      .sort(),
+    ['flat_digest', 'handles'],
   );
 });
 
