@@ -10,6 +10,7 @@ export class DriverHealth {
   readonly #devices: ReadonlyMap<number, DeviceMemory>;
   readonly #onLost: (error: WorkerError) => void;
   #checking: Promise<void> | undefined;
+  #nextCheck: Promise<void> | undefined;
   #isLost = false;
 
   /** `onLost` is called once, with the error that every later request gets. */
@@ -34,9 +35,21 @@ export class DriverHealth {
     this.#onLost(new WorkerError('CUDA_ERROR', `The GPU driver is lost: ${cause.message}`, options));
   }
 
-  /** Queries every device. Never rejects. Concurrent calls share one run. */
+  /**
+   * Queries every device. Never rejects. Calls during a check wait together for one that follows, because the check in
+   * progress may have queried a device before the failure that the caller knows of.
+   */
   check(): Promise<void> {
-    this.#checking ??= this.#check().finally(() => {
+    if (this.#checking === undefined) return this.#start();
+    this.#nextCheck ??= this.#checking.then(() => {
+      this.#nextCheck = undefined;
+      return this.#start();
+    });
+    return this.#nextCheck;
+  }
+
+  #start(): Promise<void> {
+    this.#checking = this.#check().finally(() => {
       this.#checking = undefined;
     });
     return this.#checking;
