@@ -2,6 +2,7 @@ import type { Actor } from '../audit/actor.js';
 import type { DriverKind } from '../seal/handle.js';
 import { sealKeyOf } from '../seal/key.js';
 import { Driver } from '../vram/driver.js';
+import { momentNow } from '../vram/moment.js';
 import { type Admission, admit } from './commit/admission.js';
 import { commitFile, type FileCommit } from './commit/from_file.js';
 import { slotsPerCommit } from './commit/ingest.js';
@@ -49,6 +50,7 @@ export class Residency {
     this.#ticker = setInterval(() => {
       this.#worker.tick();
       this.sealKey.tick();
+      this.#scrubber.tick();
     }, 1000).unref();
   }
 
@@ -148,10 +150,13 @@ export class Residency {
     return this.#worker.shards.page(filter);
   }
 
-  /** Digests a shard's bytes on the device now. @throws WorkerError NOT_FOUND, SHARD_BUSY, CUDA_ERROR, AUDIT_UNAVAILABLE */
-  async verify(shardId: string, actor: Actor): Promise<VerifyReport> {
+  /**
+   * Digests a shard's bytes on the device. No byte is read before `askedAt`, when the request came in.
+   * @throws WorkerError NOT_FOUND, SHARD_BUSY, CUDA_ERROR, AUDIT_UNAVAILABLE
+   */
+  async verify(shardId: string, actor: Actor, askedAt = momentNow()): Promise<VerifyReport> {
     this.#worker.lifecycle.requireStarted();
-    return this.#verifier.run(this.#worker.shards.require(shardId), actor);
+    return this.#verifier.run(this.#worker.shards.require(shardId), actor, askedAt.monotonicMs);
   }
 
   /** Wipes and frees a shard, or forgets a lost one. See `release`. */
@@ -161,9 +166,8 @@ export class Residency {
 
   /** Attests which shards are resident. First verifies those that are older than the query allows. */
   async ready(query: ReadyQuery): Promise<ReadyReport> {
-    const { modelRef, maxAgeSeconds, actor, limited = false } = query;
-    const unverified =
-      maxAgeSeconds === undefined ? [] : await this.#verifier.refresh({ modelRef, maxAgeSeconds, actor, limited });
+    const { modelRef, maxAgeSeconds } = query;
+    const unverified = maxAgeSeconds === undefined ? [] : await this.#verifier.refresh({ ...query, maxAgeSeconds });
     return readyReport(readyFacts(this.#worker, modelRef, unverified, this.#scrubber.status), query);
   }
 

@@ -2,6 +2,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { systemActor } from '../../src/audit/actor.js';
+import { momentNow } from '../../src/vram/moment.js';
 import { patternBytes } from '../support/bytes.js';
 import { flip, locate, memoryOf } from '../support/damage.js';
 import { mebibyte, post, upload } from '../support/requests.js';
@@ -96,7 +97,8 @@ t.test(
       if (!report.verified && report.reason === 'damaged') found++;
       if (JSON.stringify(report.corruptRanges) === JSON.stringify(rangesOf(flips))) ranges++;
       await until(() => worker.residency.shard('file').state === 'sealed');
-      const [current] = (await worker.residency.ready({ withHandles: true, actor: systemActor })).handles;
+      const [current] = (await worker.residency.ready({ withHandles: true, actor: systemActor, askedAt: momentNow() }))
+        .handles;
       if (current === undefined || current.handle === handle) continue;
       handle = current.handle;
       if (whole() && worker.residency.verifyHandle(handle).valid) repaired++;

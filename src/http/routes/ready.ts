@@ -4,6 +4,7 @@ import type { ReadyQuery } from '../../residency/status/readiness.js';
 import { Readiness, type ReadyFields, readyQuery } from '../schemas/ready.js';
 import { jsonResponse, noContent } from '../schemas/response.js';
 import { omitUndefined } from '../serializers/scalars.js';
+import { requestState } from '../server/request_state.js';
 import { actorOf } from './actor.js';
 import { matches, ReadyCache } from './ready_cache.js';
 import type { RouteOptions } from './route_options.js';
@@ -58,6 +59,7 @@ function queryOf(request: ReadyRequest): ReadyQuery {
   }
   return {
     withHandles: handles,
+    askedAt: requestState(request.raw).arrivedAt,
     limited: request.role !== 'operator',
     actor: actorOf(request),
     ...omitUndefined({ modelRef, nonce, maxAgeSeconds }),

@@ -82,6 +82,8 @@ function inOrder(
   response: ServerResponse & { req: IncomingMessage },
 ): void {
   const { socket } = request;
+  // Takes the moment of arrival, before the request waits for earlier ones.
+  requestState(request);
   const connection = connectionState(socket);
   const previous = connection.latest;
   const latest = { response, isClosed: false };

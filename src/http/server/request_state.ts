@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { type Moment, momentNow } from '../../vram/moment.js';
 
 /** State of one connection. */
 export interface ConnectionState {
@@ -16,6 +17,8 @@ export interface LatestResponse {
 
 /** State of one request. It is keyed by Node's object, because some of it exists before Fastify sees the request. */
 export interface RequestState {
+  /** When the request came in, before it waited for anything. */
+  readonly arrivedAt: Moment;
   /** The client waits for `100 Continue` before it sends the body. */
   awaitsContinue: boolean;
   /** The worker read the whole body, even if Node's parser did not see it. */
@@ -44,6 +47,7 @@ export function requestState(request: IncomingMessage): RequestState {
   let state = requests.get(request);
   if (state === undefined) {
     state = {
+      arrivedAt: momentNow(),
       awaitsContinue: false,
       bodyConsumed: false,
       readDirectly: false,

@@ -1,14 +1,15 @@
 import type { Actor } from '../../audit/actor.js';
 import type { DriverKind } from '../../seal/handle.js';
-import { signJws } from '../../seal/jws.js';
+import type { Moment } from '../../vram/moment.js';
 import type { ScrubStatus } from '../integrity/scrubber.js';
 import type { WorkerPhase } from '../state/lifecycle.js';
 import type { LostShard } from '../state/lost_shards.js';
 import type { Reason } from '../state/reason.js';
-import type { Seal, Shard } from '../state/shard.js';
+import type { Shard } from '../state/shard.js';
 import type { Signer } from '../state/signer.js';
 import type { ShardSnapshot } from '../state/snapshot.js';
 import type { WorkerState } from '../state/worker_state.js';
+import { signAttestation } from './attestation.js';
 import { blockersOf } from './blockers.js';
 import { type ModelReadiness, missingModels, modelsOf, oldestVerification } from './models.js';
 
@@ -16,7 +17,9 @@ export interface ReadyQuery {
   /** Restricts the report to one model. */
   readonly modelRef?: string;
   readonly withHandles: boolean;
-  /** Verifies shards first whose last verification is older. */
+  /** When the request came in. */
+  readonly askedAt: Moment;
+  /** Verifies shards first whose last verification is older, counted from `askedAt`. */
   readonly maxAgeSeconds?: number;
   /** The caller may start at most one round of verifications a minute. Otherwise it gets the last known result. */
   readonly limited?: boolean;
@@ -87,7 +90,7 @@ export function readyReport(facts: ReadyFacts, query: ReadyQuery): ReadyReport {
     models,
     handles: withHandles ? sealed.map(({ shard, seal }) => ({ handle: seal.handle, shard: shard.snapshot() })) : [],
     lost,
-    attestation: nonce === undefined ? null : attest(signer, nonce, ready, sealed),
+    attestation: nonce === undefined ? null : signAttestation(signer, { ...query, nonce }, ready, sealed),
     scrub,
     oldestVerifiedAtMs: oldestVerification(shards),
   };
@@ -97,17 +100,6 @@ export function readyReport(facts: ReadyFacts, query: ReadyQuery): ReadyReport {
 function reasonsOf({ blockers, shards, lost }: ReadyFacts, missing: readonly Reason[]): Reason[] {
   const absent = missing.length === 0 ? [] : [...missing, ...lost.map(lostReason)];
   return [...blockers, ...shards.flatMap(corruptReason), ...absent];
-}
-
-/** Signs the statements of this report about each sealed shard. */
-function attest(signer: Signer, nonce: string, ready: boolean, sealed: readonly { readonly seal: Seal }[]): string {
-  const { workerId, bootId, key } = signer;
-  const iat = Math.floor(Date.now() / 1000);
-  const shards = sealed.map(({ seal }) => ({
-    jti: seal.jti,
-    last_verified_at: new Date(seal.verifiedAt.wallMs).toISOString(),
-  }));
-  return signJws('vram-attestation+jws', { iss: workerId, boot_id: bootId, nonce, iat, ready, shards }, key);
 }
 
 function corruptReason({ identity, phase }: Shard): Reason[] {
