@@ -83,8 +83,8 @@ async function tryDiscard(worker: WorkerState, shard: Shard): Promise<void> {
 }
 
 async function free(shard: Shard): Promise<void> {
-  shard.scrub?.cancel();
-  await shard.verification?.catch(() => undefined);
+  shard.verification?.cancel();
+  await shard.verification?.report.catch(() => undefined);
   await shard.repair;
   for (let attempt = 1; shard.allocation !== undefined; attempt++) {
     try {

@@ -75,15 +75,19 @@ export class Allocation {
   }
 
   /**
-   * Computes one hash per 512 KiB group, on the device. Awaits the throttle before each slice.
-   * @throws VramError, and the throttle's rejection
+   * Computes one hash per 512 KiB group, on the device. Awaits the throttle before each slice, and calls `onSlice` after
+   * it, with all hashes so far at their places. @throws VramError, and the throttle's rejection
    */
-  async groupHashes(throttle: Throttle = unthrottled): Promise<Buffer> {
+  async groupHashes(
+    throttle: Throttle = unthrottled,
+    onSlice: (slice: ByteRange, hashes: Buffer) => void = () => undefined,
+  ): Promise<Buffer> {
     const hashes = Buffer.alloc(groupCount(this.bytes) * hashBytes);
     for (let offset = 0, length = 0; offset < this.bytes; offset += length) {
       length = Math.min(throttle.sliceBytes, this.bytes - offset);
       await throttle.next(length);
       await this.#digest({ offset, length }, hashes);
+      onSlice({ offset, length }, hashes);
     }
     return hashes;
   }

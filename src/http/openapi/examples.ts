@@ -85,6 +85,8 @@ const ready: ReadinessJson = {
     shards_total: 1,
     last_pass_finished_at: shard.last_verified_at,
     oldest_verified_at: shard.last_verified_at,
+    overdue_shards: 0,
+    reasons: [],
   },
   attestation: null,
 };

@@ -74,6 +74,7 @@ function scrubMetrics(registry: Registry, residency: Residency): void {
       passShards.set(scrub.shardsTotal);
       lastPass.set((scrub.lastPassFinishedAtMs ?? 0) / 1000);
       oldest.set((oldestVerifiedAtMs ?? 0) / 1000);
+      overdue.set(scrub.overdueShards);
       setCounter(passes, scrub.passes);
       setCounter(bytes, scrub.verifiedBytes);
       setCounter(failures, scrub.failures);
@@ -86,6 +87,7 @@ function scrubMetrics(registry: Registry, residency: Residency): void {
     'oldest_verification_timestamp_seconds',
     'Oldest last verification of all sealed shards; 0 if no shard is sealed',
   );
+  const overdue = gauge('overdue_shards', 'Sealed shards whose last verification started more than a scrub period ago');
   const passes = counter('passes', 'Scrub passes over all shards');
   const bytes = counter('bytes', 'Bytes that the scrubber verified');
   const failures = counter('failures', 'Shards that the scrubber found corrupt or could not verify');

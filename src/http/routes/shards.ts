@@ -5,6 +5,7 @@ import { jsonResponse, noContent } from '../schemas/response.js';
 import { EmptyBody, Shard, ShardList, shardParams, shardsQuery, Verification } from '../schemas/shard.js';
 import { omitUndefined } from '../serializers/scalars.js';
 import { serializeShard, serializeVerification } from '../serializers/shard.js';
+import { requestState } from '../server/request_state.js';
 import { actorOf } from './actor.js';
 import { type RouteOptions, typed } from './route_options.js';
 
@@ -65,8 +66,9 @@ function verifyShard(app: FastifyInstance, { residency }: RouteOptions): void {
         operationId: 'verifyShard',
         summary: 'Verify a shard in GPU memory now',
         description:
-          'Hashes the bytes on the GPU. Concurrent requests for one shard share one run. A shard that fails becomes ' +
-          '`corrupt` until it is repaired or released. If the shard came from a file, the repair starts automatically.',
+          'Hashes the bytes on the GPU. Concurrent requests for one shard share a run that began after each of them came ' +
+          'in. A shard becomes `corrupt` when its first damaged byte is met, until it is repaired or released. If the ' +
+          'shard came from a file, the repair starts automatically.',
         body: refTo(EmptyBody),
         response: { 200: jsonResponse(Verification, 'The result. A failed verification is also a 200.') },
       },
@@ -75,7 +77,10 @@ function verifyShard(app: FastifyInstance, { residency }: RouteOptions): void {
         errors: ['NOT_FOUND', 'SHARD_BUSY', 'CUDA_ERROR', 'STARTING', 'AUDIT_UNAVAILABLE'],
       },
     },
-    async (request) => serializeVerification(await residency.verify(request.params.shard_id, actorOf(request))),
+    async (request) => {
+      const { arrivedAt } = requestState(request.raw);
+      return serializeVerification(await residency.verify(request.params.shard_id, actorOf(request), arrivedAt));
+    },
   );
 }
 

@@ -32,12 +32,19 @@ export const Scrub = namedSchema(
   'Scrub',
   {
     state: oneOf(scrubStates, 'Current state. In `paused` and `off` the worker verifies only on request.'),
-    period_seconds: Type.Integer({ minimum: 0, description: 'Period in which each shard is verified once.' }),
+    period_seconds: Type.Integer({ minimum: 0, description: 'Period in which each shard is verified at least once.' }),
     bytes_per_second: Bytes('Rate limit in bytes per second.'),
     shards_done: Type.Integer({ minimum: 0, description: 'Shards finished in the current or last pass.' }),
     shards_total: Type.Integer({ minimum: 0, description: 'Shards in that pass.' }),
     last_pass_finished_at: NullableInstant('When the last pass ended.'),
     oldest_verified_at: NullableInstant('Oldest last verification of all sealed shards.'),
+    overdue_shards: Type.Integer({
+      minimum: 0,
+      description: 'Sealed shards whose last verification started more than a period ago.',
+    }),
+    reasons: Type.Array(refTo(Reason), {
+      description: '`SCRUB_OVERDUE` if a shard is overdue; otherwise empty. It does not change `ready`.',
+    }),
   },
   'Progress of the background verification.',
 );
@@ -65,7 +72,8 @@ export const Readiness = namedSchema(
     attestation: Type.Unsafe<string | null>({
       type: ['string', 'null'],
       description:
-        'Compact JWS that binds this response to `nonce`, so that it cannot be replayed. Null without `nonce`.',
+        'Compact JWS over this response, the query and the time at which the request came in. It can be neither replayed ' +
+        'nor moved to another query. Null without `nonce`.',
     }),
   },
   'Sealed shards that are resident now.',
@@ -78,8 +86,8 @@ export const readyQuery = strictObject({
   max_age_seconds: Type.Optional(
     QueryInteger(
       { minimum: 1, maximum: 1_000_000_000 },
-      'The worker first verifies every shard whose last verification is older. For the read-only token it ' +
-        'does so at most once a minute; check `last_verified_at` for the age of the result.',
+      'The worker first verifies every shard whose last verification started more than this before the request came ' +
+        'in. For the read-only token it does so at most once a minute; check `last_verified_at` for the age of the result.',
     ),
   ),
   nonce: Type.Optional(Nonce),

@@ -27,6 +27,8 @@ export const serializeReadiness = (report: ReadyReport, driver: DriverInfo): Rea
     shards_total: report.scrub.shardsTotal,
     last_pass_finished_at: instantOrNull(report.scrub.lastPassFinishedAtMs),
     oldest_verified_at: instantOrNull(report.oldestVerifiedAtMs),
+    overdue_shards: report.scrub.overdueShards,
+    reasons: report.scrub.reasons.map(({ code, detail }) => ({ code, detail })),
   },
   attestation: report.attestation,
 });

@@ -4,7 +4,7 @@ import { issueSeal, recordReplacement } from '../handle/issue.js';
 import type { Shard } from '../state/shard.js';
 import { type FileSource, openSource } from '../state/source.js';
 import type { WorkerState } from '../state/worker_state.js';
-import { damagedRanges, rangeFields } from './verify.js';
+import { damagedRanges, rangeFields } from './damage.js';
 
 /**
  * Repairs a corrupt shard from its file. Only the damaged ranges are read, and only bytes with the sealed hashes are
@@ -48,7 +48,7 @@ async function resealRepaired(shard: Shard, worker: WorkerState): Promise<void> 
   await allocation.attest();
   const hashes = await allocation.groupHashes();
   const { seal, repairStatus } = requireCorrupt(shard);
-  const left = damagedRanges(seal.groupHashes, hashes, vramBytes);
+  const left = damagedRanges(seal.groupHashes, hashes, { offset: 0, length: vramBytes });
   if (left.length > 0 || allocation.treeDigest(hashes) !== seal.treeDigest) {
     shard.markCorrupt(left, repairStatus);
     throw new WorkerError('SEAL_VERIFICATION_FAILED', 'The memory is still corrupt after the repair');

@@ -1,13 +1,21 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Shard } from '../state/shard.js';
 import type { WorkerState } from '../state/worker_state.js';
-import { ActivityDetector, type Contention, RateBudget, ScrubThrottle } from './throttle.js';
+import { ScrubRate } from './rate.js';
+import { type DueShard, dueShards, endTimesMs, passStartMs, verifiedMs } from './scrub_schedule.js';
+import { ActivityDetector, type Contention, ScrubThrottle } from './throttle.js';
 import type { Verifier } from './verifier.js';
 
-/** How often a due pass checks whether scrubbing is still paused. */
-const pausePollMs = 100;
+/** How often the scrubber checks whether a pass must start: at each fiftieth of the period, within these limits. */
+const shortestPollMs = 50;
+const longestPollMs = 10_000;
 
 export const scrubStates = ['off', 'waiting', 'running', 'paused'] as const;
+
+export interface ScrubReason {
+  readonly code: 'SCRUB_OVERDUE';
+  readonly detail: string;
+}
 
 /** The progress of the scrubber. A field changes only with an event, never with time. */
 export interface ScrubStatus {
@@ -22,19 +30,26 @@ export interface ScrubStatus {
   /** Shards that were damaged or could not be verified. */
   readonly failures: number;
   readonly lastPassFinishedAtMs: number | null;
+  /** Sealed shards whose last verification began more than a period ago. */
+  readonly overdueShards: number;
+  /** Why a shard was not verified within the period; empty if each was. */
+  readonly reasons: readonly ScrubReason[];
 }
 
 /**
- * Verifies sealed shards in the background, oldest verification first: one pass per period, within a budget of bytes per
- * second, behind all other work. A shard that cannot be verified delays no other, and no error ends the scrubber.
+ * Verifies each sealed shard in the background once a period, oldest verification first, within a rate of bytes per
+ * second, behind other work. A shard that cannot be verified delays no other, and no error ends the scrubber.
  */
 export class Scrubber {
   readonly #worker: WorkerState;
   readonly #verifier: Verifier;
   readonly #periodSeconds: number;
-  readonly #budget: RateBudget;
+  readonly #rate: ScrubRate;
   readonly #stopped = new AbortController();
   readonly #receiving = new ActivityDetector();
+  /** When a verification last failed. */
+  readonly #triedMs = new WeakMap<Shard, number>();
+  #throttle: ScrubThrottle | undefined;
   #running = false;
   #paused = false;
   #shardsDone = 0;
@@ -43,12 +58,13 @@ export class Scrubber {
   #verifiedBytes = 0;
   #failures = 0;
   #lastPassFinishedAtMs: number | null = null;
+  #overdueShards = 0;
 
   constructor(worker: WorkerState, verifier: Verifier) {
     this.#worker = worker;
     this.#verifier = verifier;
     this.#periodSeconds = worker.options.scrubSeconds;
-    this.#budget = new RateBudget(worker.options.scrubBytesPerSecond);
+    this.#rate = new ScrubRate(worker.options.scrubBytesPerSecond);
   }
 
   /** Runs until `stop`. */
@@ -59,7 +75,7 @@ export class Scrubber {
   /** Stops permanently. A verification that no caller waits for ends at its next slice. */
   stop(): void {
     this.#stopped.abort();
-    for (const shard of this.#worker.shards.all()) shard.scrub?.cancel();
+    this.#throttle?.cancel();
   }
 
   /** Pauses from the next slice on, or resumes. */
@@ -71,43 +87,65 @@ export class Scrubber {
     lifecycle.bumpRevision();
   }
 
+  /** Counts the overdue shards. Called every second. */
+  tick(): void {
+    if (this.#periodSeconds === 0) return;
+    const dueMs = performance.now() - this.#periodMs;
+    const overdueShards = this.#worker.shards.all().filter((shard) => verifiedMs(shard) < dueMs).length;
+    if (overdueShards === this.#overdueShards) return;
+    this.#overdueShards = overdueShards;
+    this.#worker.lifecycle.bumpRevision();
+  }
+
   get status(): ScrubStatus {
     const state = this.#running ? 'running' : 'waiting';
     return {
       state: this.#periodSeconds === 0 ? 'off' : this.#paused ? 'paused' : state,
       periodSeconds: this.#periodSeconds,
-      bytesPerSecond: this.#budget.bytesPerSecond,
+      bytesPerSecond: this.#rate.bytesPerSecond,
       shardsDone: this.#shardsDone,
       shardsTotal: this.#shardsTotal,
       passes: this.#passes,
       verifiedBytes: this.#verifiedBytes,
       failures: this.#failures,
       lastPassFinishedAtMs: this.#lastPassFinishedAtMs,
+      overdueShards: this.#overdueShards,
+      reasons: this.#reasons(),
     };
   }
 
   async #loop(signal: AbortSignal): Promise<void> {
-    const rest = (ms: number) => sleep(ms, undefined, { signal, ref: false }).catch(() => undefined);
-    let restMs = this.#periodSeconds * 1000;
+    const pollMs = Math.min(longestPollMs, Math.max(shortestPollMs, this.#periodMs / 50));
     while (!signal.aborted) {
-      await rest(restMs);
-      while (this.#paused && !signal.aborted) await rest(pausePollMs);
-      const startedMs = performance.now();
-      await this.#pass(startedMs, signal).catch((error: unknown) => this.#worker.driverHealth.report(error));
-      restMs = Math.max(0, startedMs + this.#periodSeconds * 1000 - performance.now());
+      await sleep(pollMs, undefined, { signal, ref: false }).catch(() => undefined);
+      if (this.#paused || signal.aborted || !this.#mustStart()) continue;
+      await this.#pass(signal).catch((error: unknown) => this.#worker.driverHealth.report(error));
     }
   }
 
+  #mustStart(): boolean {
+    return passStartMs(this.#due(), this.#rate, this.#periodMs) <= performance.now();
+  }
+
   /** Verifies each sealed shard whose last verification is older than this pass. */
-  async #pass(startedMs: number, signal: AbortSignal): Promise<void> {
-    const due = this.#worker.shards.all().filter((shard) => verifiedMs(shard) < startedMs);
-    due.sort((a, b) => verifiedMs(a) - verifiedMs(b));
+  async #pass(signal: AbortSignal): Promise<void> {
+    const startedMs = performance.now();
+    const due = this.#due();
+    const endTimes = endTimesMs(due, this.#rate);
+    const takenOver: DueShard[] = [];
+    this.#rate.beginPass();
     this.#setProgress(true, 0, due.length);
     try {
-      for (const [index, shard] of due.entries()) {
+      for (const [index, { shard, deadlineMs }] of due.entries()) {
+        const isDone = await this.#scrub(shard, startedMs, endTimes[index] ?? deadlineMs);
         if (signal.aborted) return;
-        if (verifiedMs(shard) < startedMs) await this.#scrub(shard);
+        if (!isDone) takenOver.push({ shard, deadlineMs });
         this.#setProgress(true, index + 1, due.length);
+      }
+      // A caller's verification that replaced a background one may have failed.
+      for (const { shard, deadlineMs } of takenOver) {
+        await this.#scrub(shard, startedMs, deadlineMs);
+        if (signal.aborted) return;
       }
       this.#passes++;
       this.#lastPassFinishedAtMs = Date.now();
@@ -116,16 +154,36 @@ export class Scrubber {
     }
   }
 
-  async #scrub(shard: Shard): Promise<void> {
-    const throttle = new ScrubThrottle(this.#budget, () => this.#contention());
+  /** Returns false if callers took over the verification, which is no failure. */
+  async #scrub(shard: Shard, passStartedMs: number, endByMs: number): Promise<boolean> {
+    const job = { bytes: shard.vramBytes, endByMs };
+    const throttle = new ScrubThrottle(this.#rate, () => this.#contention(), job);
+    this.#throttle = throttle;
     try {
-      const { verified, bytes } = await this.#verifier.scrub(shard, throttle);
-      if (verified) this.#verifiedBytes += bytes;
-      else this.#failures++;
+      await throttle.ready();
+      if (this.#lastTryMs(shard) >= passStartedMs) return true;
+      const report = await this.#verifier.scrub(shard, throttle);
+      if (report?.verified) this.#verifiedBytes += report.bytes;
+      else if (report !== undefined) this.#failures++;
+      return report !== undefined;
     } catch {
-      // The verifier has reported the error. The shard is due again in the next pass.
-      if (!throttle.canceled) this.#failures++;
+      // The verifier has reported the error, and any damage found so far.
+      if (!throttle.canceled || shard.state === 'corrupt') this.#failures++;
+      if (!throttle.canceled) this.#triedMs.set(shard, performance.now());
+      return !throttle.canceled;
+    } finally {
+      throttle.end();
     }
+  }
+
+  #due(): DueShard[] {
+    return dueShards(this.#worker.shards.all(), this.#lastTryMs, this.#periodMs);
+  }
+
+  readonly #lastTryMs = (shard: Shard): number => Math.max(verifiedMs(shard), this.#triedMs.get(shard) ?? 0);
+
+  get #periodMs(): number {
+    return this.#periodSeconds * 1000;
   }
 
   #setProgress(running: boolean, done: number, total: number): void {
@@ -135,17 +193,20 @@ export class Scrubber {
     this.#worker.lifecycle.bumpRevision();
   }
 
+  #reasons(): ScrubReason[] {
+    if (this.#overdueShards === 0) return [];
+    const detail = `Shards last verified more than ${this.#periodSeconds} s ago: ${this.#overdueShards}`;
+    return [{ code: 'SCRUB_OVERDUE', detail }];
+  }
+
   /** Commits use the device while bytes arrive or are being proven. A stalled upload does not delay the scrubber. */
   #contention(): Contention {
     if (this.#paused) return 'paused';
+    if (this.#verifier.requested > 0) return 'busy';
+    if (this.#worker.ingests.size === 0) return 'free';
     const shards = this.#worker.shards.all();
     const receivedBytes = shards.reduce((sum, shard) => sum + shard.receivedBytes, 0);
     const receiving = this.#receiving.look(receivedBytes);
-    const sealing = shards.some((shard) => shard.state === 'sealing');
-    return receiving || sealing || this.#verifier.requested > 0 ? 'busy' : 'free';
+    return receiving || shards.some((shard) => shard.state === 'sealing') ? 'busy' : 'free';
   }
 }
-
-/** When a sealed shard was last verified, on the monotonic clock; infinite for any other shard. */
-const verifiedMs = ({ phase }: Shard): number =>
-  phase.state === 'sealed' ? phase.seal.verifiedAt.monotonicMs : Number.POSITIVE_INFINITY;

@@ -2,38 +2,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { WorkerError } from '../../errors.js';
 import { digestSliceBytes, type Throttle } from '../../vram/slices.js';
 import { groupBytes } from '../../vram/tree.js';
-import type { Preemptible } from '../state/shard.js';
+import type { ScrubRate } from './rate.js';
 
 /** How often a waiting slice checks again whether it may run. */
 const pollMs = 25;
 
-/** How long a slice yields to other work. Without a limit, a busy worker would never scrub. */
-const defaultYieldLimitMs = 10_000;
-
-/** Timers have a maximum delay, which a tiny budget would exceed. */
-const longestWaitMs = 60_000;
-
 /** How long after the last byte of a commit more bytes are expected. */
 const quietMs = 250;
 
-/** Limits how many bytes per second all scrubbing together reads. */
-export class RateBudget {
-  readonly bytesPerSecond: number;
-  #spentUntilMs = 0;
-
-  constructor(bytesPerSecond: number) {
-    this.bytesPerSecond = bytesPerSecond;
-  }
-
-  /** Milliseconds until more bytes may be taken; at most a minute, after which the caller asks again. */
-  get waitMs(): number {
-    return Math.min(longestWaitMs, Math.max(0, this.#spentUntilMs - performance.now()));
-  }
-
-  take(bytes: number): void {
-    this.#spentUntilMs = Math.max(performance.now(), this.#spentUntilMs) + (bytes / this.bytesPerSecond) * 1000;
-  }
-}
+/** A verification catches up if less than this multiple of its expected time at full speed is left. */
+const catchUpFactor = 2;
 
 /** Detects whether a counter has changed within the last quarter of a second. */
 export class ActivityDetector {
@@ -47,55 +25,94 @@ export class ActivityDetector {
   }
 }
 
-/** Whether other work needs the device. `busy`: it runs before the scrubber. `paused`: scrubbing is paused. */
+/** Whether other work needs the device. `busy`: the scrubber takes a share of the time. `paused`: it waits. */
 export type Contention = 'free' | 'busy' | 'paused';
 
-/** Throttles one verification of the scrubber: within the budget, behind other work, until a caller waits for it. */
-export class ScrubThrottle implements Throttle, Preemptible {
-  readonly #budget: RateBudget;
-  readonly #contention: () => Contention;
-  readonly #yieldLimitMs: number;
-  readonly #woken = new AbortController();
-  #expedited = false;
+/** One verification, as its throttle sees it. */
+export interface ScrubJob {
+  readonly bytes: number;
+  /** When it must end, on the monotonic clock, so that this and all later shards of the pass meet their deadlines. */
+  readonly endByMs: number;
+}
 
-  constructor(budget: RateBudget, contention: () => Contention, yieldLimitMs = defaultYieldLimitMs) {
-    this.#yieldLimitMs = yieldLimitMs;
-    this.#budget = budget;
+/**
+ * Throttles one verification of the scrubber. It keeps the byte rate. While other work is active it takes only a share
+ * of the time, until the deadline nears.
+ */
+export class ScrubThrottle implements Throttle {
+  readonly #rate: ScrubRate;
+  readonly #contention: () => Contention;
+  readonly #endByMs: number;
+  readonly #woken = new AbortController();
+  #bytesLeft: number;
+  #slice: { readonly bytes: number; readonly startedMs: number } | undefined;
+  #expedited = false;
+  #canceled = false;
+
+  constructor(rate: ScrubRate, contention: () => Contention, { bytes, endByMs }: ScrubJob) {
+    this.#rate = rate;
     this.#contention = contention;
+    this.#bytesLeft = bytes;
+    this.#endByMs = endByMs;
   }
 
-  /** At most one second's worth of the budget, so that a small budget is not spent in bursts. */
+  /** At most one second's worth of the rate, so that a small rate is not used in bursts. */
   get sliceBytes(): number {
-    const fair = Math.floor(this.#budget.bytesPerSecond / groupBytes) * groupBytes;
+    const fair = Math.floor(this.#rate.bytesPerSecond / groupBytes) * groupBytes;
     return this.#expedited ? digestSliceBytes : Math.min(digestSliceBytes, Math.max(groupBytes, fair));
   }
 
-  /** A caller waits for this verification now: it continues at full speed. */
+  /** Continues at full speed, even while scrubbing is paused: the shard is damaged, and its repair waits. */
   expedite(): void {
     this.#expedited = true;
     this.#woken.abort();
   }
 
-  /** Ends the verification at its next slice, unless a caller waits for it. */
+  /** Ends the verification at its next slice. */
   cancel(): void {
+    this.#canceled = true;
     this.#woken.abort();
   }
 
   get canceled(): boolean {
-    return this.#woken.signal.aborted && !this.#expedited;
+    return this.#canceled;
   }
 
-  /** Waits until the next slice may run. @throws WorkerError SHARD_BUSY if it was canceled */
-  async next(bytes: number): Promise<void> {
-    for (let yieldedMs = 0; !this.#woken.signal.aborted; ) {
-      const contention = this.#contention();
-      const yields = contention === 'paused' || (contention === 'busy' && yieldedMs < this.#yieldLimitMs);
-      const waitMs = Math.max(this.#budget.waitMs, yields ? pollMs : 0);
-      if (waitMs === 0) break;
-      if (contention === 'busy') yieldedMs += waitMs;
+  /** Waits until a slice may run. @throws WorkerError SHARD_BUSY if the verification was canceled */
+  async ready(): Promise<void> {
+    for (let waitMs = this.#waitMs(); waitMs > 0; waitMs = this.#waitMs()) {
       await sleep(waitMs, undefined, { signal: this.#woken.signal, ref: false }).catch(() => undefined);
     }
-    if (this.canceled) throw new WorkerError('SHARD_BUSY', 'The verification was canceled', { retryAfterMs: 1000 });
-    this.#budget.take(bytes);
+    if (this.#canceled) throw new WorkerError('SHARD_BUSY', 'The verification was canceled', { retryAfterMs: 1000 });
+  }
+
+  /** Ends the previous slice and waits for the next one. @throws as `ready` */
+  async next(bytes: number): Promise<void> {
+    this.end();
+    await this.ready();
+    this.#rate.take(bytes);
+    this.#slice = { bytes, startedMs: performance.now() };
+  }
+
+  /** Ends the last slice. */
+  end(): void {
+    if (this.#slice === undefined) return;
+    const { bytes, startedMs } = this.#slice;
+    this.#slice = undefined;
+    this.#bytesLeft -= bytes;
+    this.#rate.record(bytes, performance.now() - startedMs);
+  }
+
+  #waitMs(): number {
+    if (this.#woken.signal.aborted) return 0;
+    const contention = this.#contention();
+    if (contention === 'paused') return pollMs;
+    const yields = contention === 'busy' && !this.#mustCatchUp();
+    return Math.max(this.#rate.waitMs, yields ? Math.min(pollMs, this.#rate.restMs) : 0);
+  }
+
+  #mustCatchUp(): boolean {
+    const leftMs = this.#endByMs - performance.now();
+    return leftMs < this.#bytesLeft * this.#rate.msPerByte * catchUpFactor;
   }
 }

@@ -1,15 +1,16 @@
+import { setImmediate as nextTick } from 'node:timers/promises';
 import { type Actor, systemActor } from '../../audit/actor.js';
-import { outcomeOf, WorkerError } from '../../errors.js';
-import { type Moment, momentNow } from '../../vram/moment.js';
+import { WorkerError } from '../../errors.js';
+import type { Moment } from '../../vram/moment.js';
 import type { Reason } from '../state/reason.js';
-import type { Seal, Shard } from '../state/shard.js';
+import type { NextVerification, RunningVerification, Shard } from '../state/shard.js';
 import type { VerifyReport } from '../state/verify_report.js';
 import type { WorkerState } from '../state/worker_state.js';
-import { RepairQueue, repairStatusOf } from './repair_queue.js';
+import { RepairQueue } from './repair_queue.js';
 import type { ScrubThrottle } from './throttle.js';
-import { rangeFields, verifyShard } from './verify.js';
+import { Verification, type VerificationOptions } from './verification.js';
 
-/** How many shards one refresh verifies concurrently. A commit that arrives during it waits for these, not for all. */
+/** How many shards `ready` requests verify concurrently. A commit that arrives waits for these, not for all. */
 const concurrentRuns = 4;
 
 /** How often a limited caller may start a round of verifications. */
@@ -18,18 +19,27 @@ const limitedIntervalMs = 60_000;
 /** Which shards to refresh. */
 export interface RefreshOptions {
   /** Default: the shards of all models. */
-  readonly modelRef: string | undefined;
-  /** Verifies shards whose last verification is older. */
+  readonly modelRef?: string;
+  /** Verifies the shards whose last verification is older, counted from `askedAt`. */
   readonly maxAgeSeconds: number;
+  /** When the request came in. */
+  readonly askedAt: Moment;
   readonly actor: Actor;
-  /** The caller may start at most one round a minute; otherwise it only joins runs in progress. */
-  readonly limited: boolean;
+  /** The caller may start at most one round a minute; otherwise it only joins runs that others asked for. */
+  readonly limited?: boolean;
 }
 
-/** Runs verifications and acts on their results. Concurrent verifications of one shard share a run. */
+/**
+ * Starts verifications and shares them between callers. A caller joins only a run that began late enough for its
+ * question. Callers that cannot join the run in progress all wait for one that follows. A background run never delays
+ * a caller: it ends at its next slice.
+ */
 export class Verifier {
   readonly #worker: WorkerState;
   readonly #repairs: RepairQueue;
+  /** Shards that `ready` requests wait for, in order, while other shards are verified. */
+  readonly #queued = new Set<Shard>();
+  #running = 0;
   #requested = 0;
   #lastLimitedRoundMs = Number.NEGATIVE_INFINITY;
 
@@ -44,111 +54,148 @@ export class Verifier {
   }
 
   /**
-   * Verifies a shard now, after a repair in progress. A damaged shard is then queued for repair.
-   * @throws WorkerError SHARD_BUSY, AUDIT_UNAVAILABLE, and the driver's errors
+   * Verifies a shard for a caller that accepts runs that began at `notBeforeMs` on the monotonic clock or later. A
+   * damaged shard is then queued for repair. @throws WorkerError SHARD_BUSY, AUDIT_UNAVAILABLE, and the driver's errors
    */
-  async run(shard: Shard, actor: Actor): Promise<VerifyReport> {
-    this.#requested++;
-    try {
-      if (shard.repair !== undefined) await shard.repair;
-      shard.scrub?.expedite();
-      return await this.#join(shard, actor);
-    } finally {
-      this.#requested--;
-    }
+  run(shard: Shard, actor: Actor, notBeforeMs = performance.now()): Promise<VerifyReport> {
+    return this.#wait(() => {
+      if (isJoinable(shard.verification, notBeforeMs)) return shard.verification.report;
+      const next = this.#nextOf(shard, actor);
+      next.begin();
+      return next.report;
+    });
   }
 
-  /** Verifies a shard in the background, behind all other work. @throws as `run` */
-  scrub(shard: Shard, throttle: ScrubThrottle): Promise<VerifyReport> {
-    return this.#join(shard, systemActor, throttle);
+  /**
+   * Verifies a shard in the background, behind all other work. Undefined if callers verify the shard already: this then
+   * only waits for them. @throws as `run`
+   */
+  async scrub(shard: Shard, throttle: ScrubThrottle): Promise<VerifyReport | undefined> {
+    const requested = shard.nextVerification ?? shard.verification;
+    if (requested === undefined) return this.#start(shard, { actor: systemActor, throttle });
+    await requested.report.catch(() => undefined);
+    return undefined;
   }
 
   /**
    * Verifies the sealed shards whose last verification is too old. Never rejects: a shard that could not be verified is
    * returned as a reason not to be ready.
    */
-  async refresh({ modelRef, maxAgeSeconds, actor, limited }: RefreshOptions): Promise<Reason[]> {
-    const before = performance.now() - maxAgeSeconds * 1000;
-    const isOld = ({ phase }: Shard) => phase.state === 'sealed' && phase.seal.verifiedAt.monotonicMs < before;
-    const allOld = this.#worker.shards.ofModel(modelRef).filter(isOld);
-    const old = limited && !this.#mayStartRound(allOld) ? allOld.filter(({ verification }) => verification) : allOld;
-    const next = old.values();
-    const runs = Array.from({ length: concurrentRuns }, async () => {
-      for (const shard of next) await this.run(shard, actor).catch(() => undefined);
-    });
-    await Promise.all(runs);
-    return old.filter(isOld).map(({ identity }) => ({
+  async refresh({ modelRef, maxAgeSeconds, askedAt, actor, limited = false }: RefreshOptions): Promise<Reason[]> {
+    const notBeforeMs = askedAt.monotonicMs - maxAgeSeconds * 1000;
+    const isOld = ({ phase }: Shard) => phase.state === 'sealed' && phase.seal.verifiedAt.monotonicMs < notBeforeMs;
+    const seen = new Set<Shard>();
+    const verified: Shard[] = [];
+    // A shard that was sealed during a round may be older than the question allows, so it needs another round.
+    for (;;) {
+      const old = this.#worker.shards.ofModel(modelRef).filter((shard) => isOld(shard) && !seen.has(shard));
+      if (old.length === 0) break;
+      for (const shard of old) seen.add(shard);
+      const shared = old.filter((shard) => shard.nextVerification || isJoinable(shard.verification, notBeforeMs));
+      const round = limited && !this.#mayStartRound(shared.length < old.length) ? shared : old;
+      verified.push(...round);
+      await Promise.allSettled(round.map((shard) => this.#runQueued(shard, actor, notBeforeMs)));
+    }
+    return verified.filter(isOld).map(({ identity }) => ({
       code: 'VERIFICATION_FAILED',
       detail: `Shard ${identity.shardId} could not be verified`,
     }));
   }
 
+  /** As `run`, but waits for its turn behind the shards of other `ready` requests. */
+  #runQueued(shard: Shard, actor: Actor, notBeforeMs: number): Promise<VerifyReport> {
+    return this.#wait(() => {
+      if (isJoinable(shard.verification, notBeforeMs)) return shard.verification.report;
+      const { report } = this.#nextOf(shard, actor);
+      this.#queued.add(shard);
+      this.#beginQueued();
+      return report;
+    });
+  }
+
+  #beginQueued(): void {
+    for (const shard of this.#queued) {
+      if (this.#running === concurrentRuns) return;
+      this.#queued.delete(shard);
+      const next = shard.nextVerification;
+      // Undefined if a caller that does not queue has begun it.
+      if (next === undefined) continue;
+      this.#running++;
+      next.begin();
+      const ended = () => {
+        this.#running--;
+        this.#beginQueued();
+      };
+      next.report.then(ended, ended);
+    }
+  }
+
+  /** The run that follows what is in progress. It preempts a background run when it begins. */
+  #nextOf(shard: Shard, actor: Actor): NextVerification {
+    if (shard.nextVerification !== undefined) return shard.nextVerification;
+    let begin = (): void => undefined;
+    const begins = new Promise<void>((resolve) => {
+      begin = resolve;
+    });
+    const report = begins.then(() => this.#startNext(shard, actor));
+    report.catch(() => undefined);
+    shard.nextVerification = {
+      report,
+      begin: () => {
+        shard.verification?.cancel();
+        begin();
+      },
+    };
+    return shard.nextVerification;
+  }
+
+  async #startNext(shard: Shard, actor: Actor): Promise<VerifyReport> {
+    // Requests of one tick share the run.
+    await nextTick();
+    while (shard.repair !== undefined || shard.verification !== undefined) {
+      await (shard.repair ?? shard.verification?.report.catch(() => undefined));
+    }
+    shard.nextVerification = undefined;
+    return this.#start(shard, { actor });
+  }
+
+  async #start(shard: Shard, options: VerificationOptions): Promise<VerifyReport> {
+    const { seal } = shard;
+    if (seal === undefined) {
+      throw new WorkerError('SHARD_BUSY', `The shard is ${shard.state}`, { retryAfterMs: 1000 });
+    }
+    const verification = new Verification(this.#worker, { shard, seal }, options, () => {
+      shard.verification = undefined;
+      // The run of a caller that canceled this one offers the repair.
+      const isTakenOver = verification.isCanceled && shard.nextVerification !== undefined;
+      if (verification.isRepairable && !isTakenOver) this.#repairs.offer(shard);
+    });
+    shard.verification = verification;
+    return verification.report;
+  }
+
   /** Whether a limited caller may start a round now. A round that would start no run is not counted. */
-  #mayStartRound(old: readonly Shard[]): boolean {
-    if (old.every(({ verification }) => verification !== undefined)) return true;
+  #mayStartRound(startsRuns: boolean): boolean {
+    if (!startsRuns) return true;
     const nowMs = performance.now();
     if (nowMs < this.#lastLimitedRoundMs + limitedIntervalMs) return false;
     this.#lastLimitedRoundMs = nowMs;
     return true;
   }
 
-  #join(shard: Shard, actor: Actor, throttle?: ScrubThrottle): Promise<VerifyReport> {
-    if (shard.verification !== undefined) return shard.verification;
-    const { seal } = shard;
-    if (seal === undefined) {
-      throw new WorkerError('SHARD_BUSY', `The shard is ${shard.state}`, { retryAfterMs: 1000 });
-    }
-    const run = this.#verify(shard, seal, actor, throttle).finally(() => {
-      shard.verification = undefined;
-      shard.scrub = undefined;
-    });
-    shard.scrub = throttle;
-    shard.verification = run;
-    const offerRepair = ({ checks }: VerifyReport) => (checks.signature ? this.#repairs.offer(shard) : undefined);
-    run.then(offerRepair, () => undefined);
-    return run;
-  }
-
-  async #verify(shard: Shard, seal: Seal, actor: Actor, throttle?: ScrubThrottle): Promise<VerifyReport> {
-    const { signer, driverHealth, observer } = this.#worker;
-    const startedAt = momentNow();
-    const observe = (outcome: Parameters<typeof observer.verified>[0]) =>
-      observer.verified(outcome, shard.vramBytes, (performance.now() - startedAt.monotonicMs) / 1000);
+  async #wait(report: () => Promise<VerifyReport>): Promise<VerifyReport> {
+    this.#requested++;
     try {
-      const report = await verifyShard(shard, seal, signer.keyring.findOwn, throttle);
-      if (!report.verified) this.#markCorrupt(shard, report, actor);
-      else if (shard.state === 'sealed') this.#markVerified(shard, startedAt, actor);
-      observe(report.verified ? 'ok' : 'SEAL_VERIFICATION_FAILED');
-      return report;
-    } catch (error) {
-      if (throttle?.canceled) throw error;
-      observe(outcomeOf(error));
-      throw driverHealth.report(error);
+      return await report();
+    } finally {
+      this.#requested--;
     }
-  }
-
-  #markVerified(shard: Shard, startedAt: Moment, actor: Actor): void {
-    this.#worker.shardAudit.appendRequired('SealVerified', shard, {}, actor);
-    shard.markVerified(startedAt);
-    this.#worker.lifecycle.bumpRevision();
-  }
-
-  /**
-   * Acts on damage even if the audit log cannot be written. A shard stays corrupt until it is repaired or released. If its
-   * bytes read correctly again, it keeps the ranges that were found first.
-   */
-  #markCorrupt(shard: Shard, report: VerifyReport, actor: Actor): void {
-    const { shardAudit, lifecycle } = this.#worker;
-    const { phase } = shard;
-    if (report.reason === 'corrupt') return;
-    const known = phase.state === 'corrupt' ? phase.ranges : [];
-    const ranges = report.corruptRanges.length > 0 ? report.corruptRanges : known;
-    if (phase.state === 'sealed' || phase.state === 'corrupt') shard.markCorrupt(ranges, repairStatusOf(shard));
-    if (!report.checks.residency) {
-      shardAudit.appendBestEffort({ event: 'PolicyViolation', severity: 'critical' }, shard, actor);
-    }
-    const failed = { event: 'SealVerificationFailed', severity: 'critical', fields: rangeFields(ranges) } as const;
-    shardAudit.appendBestEffort(failed, shard, actor);
-    lifecycle.bumpRevision();
   }
 }
+
+/** Whether a verification that callers wait for is recent enough to join. */
+const isJoinable = (
+  verification: RunningVerification | undefined,
+  notBeforeMs: number,
+): verification is RunningVerification =>
+  verification?.isBackground === false && verification.startedAt.monotonicMs >= notBeforeMs;

@@ -65,10 +65,22 @@ export const shardTransitions = {
 
 type Transition = keyof typeof shardTransitions;
 
-/** A background run on a shard. `cancel` ends it at its next slice. */
-export interface Preemptible {
-  expedite(): void;
+/** A verification in progress. */
+export interface RunningVerification {
+  /** No byte was read before this moment. */
+  readonly startedAt: Moment;
+  /** The scrubber started it, so no caller waits for it. */
+  readonly isBackground: boolean;
+  readonly report: Promise<VerifyReport>;
+  /** Ends a background verification at its next slice. Other verifications continue. */
   cancel(): void;
+}
+
+/** A verification that callers wait for and that has not begun. */
+export interface NextVerification {
+  readonly report: Promise<VerifyReport>;
+  /** Begins as soon as nothing is in the way. Idempotent. */
+  begin(): void;
 }
 
 /** One shard of this worker: its identity, its memory, its phase, and the work in progress on it. */
@@ -81,9 +93,9 @@ export class Shard {
   receivedBytes = 0;
   allocation: Allocation | undefined;
   /** The verification in progress. */
-  verification: Promise<VerifyReport> | undefined;
-  /** Controls that verification, if the scrubber started it. */
-  scrub: Preemptible | undefined;
+  verification: RunningVerification | undefined;
+  /** The verification that follows. All callers that arrive before it begins wait for it together. */
+  nextVerification: NextVerification | undefined;
   /** The repair in progress. */
   repair: Promise<void> | undefined;
   #phase: Phase = { state: 'receiving' };

@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
+import { ScrubRate } from '../../../src/residency/integrity/rate.js';
 import {
   ActivityDetector,
   type Contention,
-  RateBudget,
+  type ScrubJob,
   ScrubThrottle,
 } from '../../../src/residency/integrity/throttle.js';
 
@@ -12,28 +13,25 @@ const mebibyte = 1024 * 1024;
 // The timers of a throttle do not keep the process alive.
 const keepAlive = setInterval(() => undefined, 1000);
 t.teardown(() => clearInterval(keepAlive));
-const unlimited = () => new RateBudget(1024 ** 4);
+
+const hourMs = 3_600_000;
+const fast = 1024 ** 4;
+
+/** A throttle for 100 MiB that are due in an hour. */
+function throttleOf(contention: () => Contention, bytesPerSecond = fast, job: Partial<ScrubJob> = {}) {
+  const rate = new ScrubRate(bytesPerSecond);
+  const endByMs = performance.now() + hourMs;
+  return { rate, throttle: new ScrubThrottle(rate, contention, { bytes: 100 * mebibyte, endByMs, ...job }) };
+}
 
 /** Whether a promise settles within 120 ms, which is several polls of a throttle. */
 async function settles(promise: Promise<void>): Promise<boolean> {
   return (await Promise.race([promise.then(() => 'done'), sleep(120, 'later')])) === 'done';
 }
 
-t.test('the wait grows with the bytes taken beyond the budget, up to a minute', async (t) => {
-  const budget = new RateBudget(mebibyte);
-  t.equal(budget.waitMs, 0);
-  budget.take(mebibyte / 2);
-  t.ok(budget.waitMs > 0 && budget.waitMs <= 500);
-  budget.take(mebibyte);
-  t.ok(budget.waitMs > 500 && budget.waitMs <= 1500, 'bytes taken too early extend the next wait');
-  const tiny = new RateBudget(1);
-  tiny.take(2 ** 40);
-  t.equal(tiny.waitMs, 60_000, 'a wait is at most a minute, which fits a timer');
-});
-
-t.test('a slice has at most one second of the budget, in whole groups', async (t) => {
-  const slice = (bytesPerSecond: number) => new ScrubThrottle(new RateBudget(bytesPerSecond), () => 'free').sliceBytes;
-  t.equal(slice(1024 ** 4), 256 * mebibyte);
+t.test('a slice has at most one second of the rate, in whole groups', async (t) => {
+  const slice = (bytesPerSecond: number) => throttleOf(() => 'free', bytesPerSecond).throttle.sliceBytes;
+  t.equal(slice(fast), 256 * mebibyte);
   t.equal(slice(3 * mebibyte + 5), 3 * mebibyte);
   t.equal(slice(1), mebibyte / 2);
 });
@@ -47,48 +45,56 @@ t.test('a counter is active until 250 ms after its last change', async (t) => {
   t.ok(activity.look(4, 1400), 'a decrease is a change too');
 });
 
-t.test('a slice waits while the device is busy or scrubbing is paused', async (t) => {
-  let contention: Contention = 'busy';
-  const throttle = new ScrubThrottle(unlimited(), () => contention);
-  const waiting = throttle.next(1);
-  t.notOk(await settles(waiting));
-  contention = 'free';
-  await waiting;
-  contention = 'paused';
+t.test('a slice waits while scrubbing is paused', async (t) => {
+  let contention: Contention = 'paused';
+  const { throttle } = throttleOf(() => contention);
   const paused = throttle.next(1);
   t.notOk(await settles(paused));
   contention = 'free';
   await paused;
 });
 
-t.test('a slice yields to a busy device up to its limit', async (t) => {
-  let polls = 0;
-  const busy = () => {
-    polls++;
-    return 'busy' as const;
-  };
-  await new ScrubThrottle(unlimited(), busy, 100).next(1);
-  t.equal(polls, 5);
+t.test('after a slice, other work gets three times its duration', async (t) => {
+  let contention: Contention = 'busy';
+  const { rate, throttle } = throttleOf(() => contention);
+  await throttle.next(mebibyte);
+  t.pass('the first slice does not wait for other work');
+  await sleep(100);
+  const second = throttle.next(mebibyte);
+  t.ok(rate.restMs > 250 && rate.restMs <= 3 * 200, `${rate.restMs} ms`);
+  t.notOk(await settles(second));
+  contention = 'free';
+  await second;
+  t.pass('it continues as soon as the other work ends');
 });
 
-t.test('an expedited verification continues at once, at full speed', async (t) => {
-  const budget = new RateBudget(mebibyte);
-  const throttle = new ScrubThrottle(budget, () => 'paused');
+t.test('a verification whose deadline nears does not leave time to other work', async (t) => {
+  const endByMs = performance.now() + 150;
+  const { rate, throttle } = throttleOf(() => 'busy', 1000 * mebibyte, { endByMs });
+  rate.record(mebibyte, 10_000);
+  t.ok(rate.restMs > 20_000);
+  await throttle.next(mebibyte);
+  t.ok(rate.restMs > 20_000, 'the rest was cut short');
+});
+
+t.test('an expedited verification continues at once, at full speed, even while scrubbing is paused', async (t) => {
+  const { throttle } = throttleOf(() => 'paused', mebibyte);
   const waiting = throttle.next(100 * mebibyte);
   t.notOk(await settles(waiting));
   throttle.expedite();
   await waiting;
   await throttle.next(100 * mebibyte);
   t.equal(throttle.sliceBytes, 256 * mebibyte);
+  t.notOk(throttle.canceled);
   throttle.cancel();
-  await throttle.next(1);
-  t.notOk(throttle.canceled, 'it can no longer be canceled');
+  await t.rejects(throttle.next(1), { code: 'SHARD_BUSY' }, 'it can still be canceled');
 });
 
 t.test('a canceled verification ends at its next slice', async (t) => {
-  const throttle = new ScrubThrottle(unlimited(), () => 'paused');
+  const { throttle } = throttleOf(() => 'paused');
   const waiting = throttle.next(1);
   throttle.cancel();
   await t.rejects(waiting, { code: 'SHARD_BUSY' });
+  await t.rejects(throttle.ready(), { code: 'SHARD_BUSY' });
   t.ok(throttle.canceled);
 });

@@ -1,0 +1,50 @@
+import fc from 'fast-check';
+import t from 'tap';
+import { ScrubRate } from '../../../src/residency/integrity/rate.js';
+import { type DueShard, endTimesMs, passStartMs } from '../../../src/residency/integrity/scrub_schedule.js';
+import { DeviceMemory } from '../../../src/residency/state/device_memory.js';
+import { MemoryGrant } from '../../../src/residency/state/memory_grant.js';
+import { Shard } from '../../../src/residency/state/shard.js';
+
+const figures = { name: 'device', uuid: 'GPU-0', totalBytes: 1e12, freeBytes: 1e12, granularityBytes: 1 };
+const memory = new DeviceMemory(0, figures, async () => figures);
+const grant = new MemoryGrant(memory, memory.claim(1));
+const identity = { shardId: 'a', modelRef: 'm', shardIndex: 0, totalShards: 1 };
+
+const due = (bytes: number, deadlineMs: number): DueShard => ({ shard: new Shard(identity, bytes, grant), deadlineMs });
+
+/** One byte takes a millisecond at full speed, and four while other work is active. */
+function rate(): ScrubRate {
+  const measured = new ScrubRate(1000);
+  measured.record(1000, 1000);
+  return measured;
+}
+
+t.test('a pass starts early enough for the shard with the least time, and a tenth of the period earlier', async (t) => {
+  t.equal(passStartMs([], rate(), 1000), Number.POSITIVE_INFINITY);
+  t.equal(passStartMs([due(10, 5000)], rate(), 1000), 5000 - 40 - 100);
+  t.equal(passStartMs([due(10, 5000), due(100, 5001)], rate(), 1000), 5001 - 440 - 100);
+  t.equal(passStartMs([due(10, 5000), due(100, 9000)], rate(), 1000), 5000 - 40 - 100);
+});
+
+t.test('a shard must end before the shards behind it run out of time', async (t) => {
+  t.same(endTimesMs([due(10, 5000), due(100, 5001), due(7, 5002)], rate()), [4895, 4995, 5002]);
+  t.same(endTimesMs([due(10, 5000), due(100, 9000)], rate()), [5000, 9000]);
+});
+
+t.test('a pass that starts in time and reads at full speed meets every deadline', async () => {
+  const shards = fc.array(
+    fc.record({ bytes: fc.integer({ min: 1, max: 500 }), dueMs: fc.integer({ min: 0, max: 20_000 }) }),
+  );
+  fc.assert(
+    fc.property(shards, (drawn) => {
+      const queue = drawn.map(({ bytes, dueMs }) => due(bytes, dueMs)).sort((a, b) => a.deadlineMs - b.deadlineMs);
+      const endTimes = endTimesMs(queue, rate());
+      let nowMs = passStartMs(queue, rate(), 0);
+      return queue.every(({ shard, deadlineMs }, index) => {
+        nowMs += shard.vramBytes;
+        return nowMs <= (endTimes[index] ?? 0) && (endTimes[index] ?? 0) <= deadlineMs;
+      });
+    }),
+  );
+});
