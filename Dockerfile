@@ -32,7 +32,8 @@ COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist dist
 COPY --from=build /app/cuda/build/libvram.so cuda/build/
-RUN install -d -o node -g node -m 700 /var/lib/vram-worker
+# Group 0, because OpenShift runs images with an arbitrary uid in that group.
+RUN install -d -o node -g root -m 770 /var/lib/vram-worker
 WORKDIR /var/lib/vram-worker
 # The image's user `node`. Orchestrators can verify by the number that it is not root.
 USER 1000:1000

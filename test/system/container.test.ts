@@ -1,4 +1,5 @@
-import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -8,7 +9,8 @@ import t from 'tap';
 import { parse } from 'yaml';
 import { loadConfig } from '../../src/config/load.js';
 import { type Instruction, parseDockerfile } from '../support/dockerfile.js';
-import { root } from '../support/paths.js';
+import { main, root } from '../support/paths.js';
+import { startProcess, temporaryDirectory } from '../support/process.js';
 
 // No container runs here: the files must match the Compose specification, each other and the worker's settings.
 
@@ -118,6 +120,43 @@ t.test('the images run only the worker, and not as root', async (t) => {
     t.equal(last(target, 'STOPSIGNAL'), 'SIGTERM', target);
     t.same(JSON.parse(last(target, 'ENTRYPOINT')), ['node', '/app/dist/main.cjs'], target);
     t.same(JSON.parse(last(target, 'CMD')), command, target);
+  }
+});
+
+/** The user and group of the image, and a user as OpenShift chooses it. */
+const users = [
+  ['1000', '1000'],
+  ['1000660000', '0'],
+] as const;
+const as = (uid: string, gid: string): string[] => ['setpriv', `--reuid=${uid}`, `--regid=${gid}`, '--clear-groups'];
+
+/** Only root can change its user, who may be unable to read the checkout. */
+function canRunAsOthers(): boolean {
+  try {
+    for (const [uid, gid] of users) execFileSync('env', [...as(uid, gid), 'test', '-r', main], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const skip = canRunAsOthers() ? {} : { skip: 'this user cannot start a worker as another user' };
+
+t.test('the worker writes its state with the uid of the image and with an arbitrary one', skip, async (t) => {
+  const folder = last('cpu', 'WORKDIR');
+  const command = history('cpu').findLast(({ text }) => text.startsWith('install -d'))?.text ?? '';
+  t.ok(command.endsWith(` ${folder}`), 'the image creates its working directory');
+  for (const [uid, gid] of users) {
+    const parent = temporaryDirectory(t);
+    chmodSync(parent, 0o755);
+    const directory = join(parent, 'state');
+    const [program = '', ...args] = command.replace('-o node', '-o 1000').replace(folder, directory).split(' ');
+    execFileSync(program, args);
+    const state = { WORKER_AUDIT_LOG: 'audit.jsonl', WORKER_MANIFEST: 'manifest.json' };
+    const worker = await startProcess(t, directory, state, as(uid, gid));
+    t.ok(existsSync(join(directory, 'audit.jsonl')), `uid ${uid}, gid ${gid}`);
+    worker.child.kill('SIGTERM');
+    t.equal(await worker.exited, 0);
   }
 });
 
