@@ -7,6 +7,7 @@ import fastify, {
 import type { Config } from '../config/load.js';
 import type { Residency } from '../residency/residency.js';
 import { bodyParsing } from './plugins/body_parsing.js';
+import { docsPage } from './plugins/docs_page.js';
 import { errorHandler, reroute } from './plugins/error_handler.js';
 import { gracefulClose } from './plugins/graceful_close.js';
 import { logging, newRequestId, requestLogger } from './plugins/logging.js';
@@ -55,6 +56,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   await app.register(securityHeaders);
   await app.register(gracefulClose, { state: () => residency.phase });
   await app.register(openapi);
+  await app.register(docsPage);
   await app.register(metrics, { residency });
 
   await app.register(probeRoutes, { residency, config });

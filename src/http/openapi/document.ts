@@ -8,10 +8,13 @@ interface Body {
   content: Record<string, { schema?: { $ref?: string }; example?: unknown }>;
 }
 
-/** Adds what @fastify/swagger cannot express: examples of JSON bodies, and optional bodies. */
+/** Relative to the URL of the document, so that it is right behind a proxy that adds a prefix to the path. */
+const servers = [{ url: '.', description: 'This worker' }];
+
+/** Adds what @fastify/swagger cannot express: a relative server, examples of JSON bodies, and optional bodies. */
 export const finishDocument: TransformObject = (generated) => {
   if (!('openapiObject' in generated)) return generated.swaggerObject;
-  const document = generated.openapiObject;
+  const document = { ...generated.openapiObject, servers };
   for (const path of Object.values(document.paths ?? {})) {
     for (const operation of [path?.post, path?.put]) {
       const body = operation?.requestBody as Body | undefined;

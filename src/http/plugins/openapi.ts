@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
 import swagger from '@fastify/swagger';
-import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
 import { finishDocument } from '../openapi/document.js';
@@ -26,7 +25,6 @@ const documentInfo = {
     description,
     license: { name: 'Apache-2.0', url: 'https://www.apache.org/licenses/LICENSE-2.0' },
   },
-  servers: [{ url: '/', description: 'This worker' }],
   tags: [
     { name: 'placement', description: 'Plan a model and reserve memory for it' },
     { name: 'shards', description: 'Commit, list, verify and release shards' },
@@ -42,7 +40,7 @@ const documentInfo = {
   security: [{ bearerAuth: [] }],
 };
 
-/** The OpenAPI document, generated from the routes' schemas: `/openapi.json`, and `/docs` to read and try it. */
+/** `/openapi.json`: the OpenAPI document, generated from the routes' schemas. */
 export const openapi = fp(async (app: FastifyInstance) => {
   await app.register(swagger, {
     openapi: documentInfo,
@@ -51,11 +49,6 @@ export const openapi = fp(async (app: FastifyInstance) => {
     },
     transform: describeRoute,
     transformObject: finishDocument,
-  });
-  await app.register(swaggerUi, {
-    routePrefix: '/docs',
-    uiConfig: { deepLinking: true, docExpansion: 'list', tryItOutEnabled: true },
-    validatorUrl: false,
   });
 
   let document: string | undefined;

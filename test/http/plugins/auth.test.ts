@@ -31,7 +31,7 @@ t.test('every path under /v1 needs the token, even one that does not exist', asy
 
 t.test('only the public routes need no token', async (t) => {
   const { app } = await startWorker(t);
-  for (const url of ['/livez', '/readyz', '/metrics', '/docs', '/docs/static/swagger-ui.css', '/openapi.json']) {
+  for (const url of ['/livez', '/readyz', '/metrics', '/docs/', '/docs/static/swagger-ui.css', '/openapi.json']) {
     t.equal((await app.inject(url)).statusCode, 200, url);
   }
   t.equal((await app.inject('/nowhere')).json().code, 'NOT_FOUND');

@@ -3,7 +3,7 @@ import { startWorker } from '../../support/worker.js';
 
 t.test('responses have security headers, and none that breaks plain HTTP', async (t) => {
   const { inject } = await startWorker(t);
-  for (const url of ['/docs', '/v1/devices', '/v1/nowhere']) {
+  for (const url of ['/docs', '/docs/', '/v1/devices', '/v1/nowhere']) {
     const { headers } = await inject({ url });
     t.match(headers, { 'x-content-type-options': 'nosniff', 'content-security-policy': /default-src 'self'/ }, url);
     t.notMatch(headers['content-security-policy'], /upgrade-insecure-requests/);
