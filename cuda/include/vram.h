@@ -5,7 +5,7 @@
  *
  * Objects
  *
- * * A *driver* is a loaded CUDA driver with all its devices: vram_open() … vram_close().
+ * * A *driver* is a loaded CUDA driver: vram_open(), vram_open_device() … vram_close().
  * * An *allocation* is memory of one device: vram_alloc() … vram_free().
  * * A *load* fills an allocation, or only digests: vram_load_open() … vram_load_close().
  *
@@ -66,7 +66,7 @@ enum {
   VRAM_NULL_ARGUMENT = 1,        /* a pointer that must not be null is null */
   VRAM_BAD_HANDLE = 2,           /* never issued, or issued for another kind of object */
   VRAM_STALE_HANDLE = 3,         /* the object is closed */
-  VRAM_BAD_DEVICE = 4,           /* the driver has no device with this ordinal */
+  VRAM_BAD_DEVICE = 4,           /* no open device has this ordinal */
   VRAM_ZERO_LENGTH = 5,          /* a length or count that must not be 0 is 0 */
   VRAM_OVERFLOW = 6,             /* offset + length exceeds 2^64 - 1 */
   VRAM_OUT_OF_BOUNDS = 7,        /* the range is not inside the allocation; unknown slot, flag or option */
@@ -91,6 +91,7 @@ enum {
   VRAM_SOCKET_CLOSED = 26,       /* the peer closed the connection, or it failed */
   VRAM_FILE_DIFFERS = 27,        /* the file's bytes do not have the expected hash */
   VRAM_HOST_OUT_OF_THREADS = 28, /* the host cannot start a thread */
+  VRAM_DRIVER_TOO_OLD = 29,      /* the driver supports an older CUDA version than the kernels need */
   VRAM_DRIVER_ERROR_BASE = 10000
 };
 
@@ -119,7 +120,7 @@ VRAM_API uint32_t vram_abi_version(void);
  * @max_allocation_bytes: limit of one vram_alloc(), at least 1
  * @part_bytes: size of the parts that vram_load_seal() seals, a multiple of VRAM_GROUP_BYTES, at least one group
  * @staging_slots: number of staging slots, VRAM_STAGING_SLOT_BYTES of pinned host memory each, at least 1
- * @reserved: 0
+ * @min_cuda_version: least CUDA version that the driver must support, as cuDriverGetVersion() counts: 13000 for 13.0
  */
 typedef struct {
   const char *driver_path;
@@ -127,7 +128,7 @@ typedef struct {
   uint64_t max_allocation_bytes;
   uint64_t part_bytes;
   uint32_t staging_slots;
-  uint32_t reserved;
+  uint32_t min_cuda_version;
 } vram_options;
 
 /**
@@ -135,16 +136,51 @@ typedef struct {
  * @options: paths and limits; the library keeps no pointer to them
  * @out_driver: receives a handle, to be closed with vram_close()
  *
- * Retains the primary context of every device, loads the kernels into each, and pins the staging slots. On failure
- * everything is undone, except that the driver library stays loaded.
+ * Uses no device yet; see vram_open_device(). The driver library stays loaded, after a failure as well.
  *
  * Returns:
- * * VRAM_ZERO_LENGTH, VRAM_UNALIGNED, VRAM_OUT_OF_BOUNDS: an option is invalid
+ * * VRAM_ZERO_LENGTH, VRAM_UNALIGNED: an option is invalid
  * * VRAM_DRIVER_NOT_FOUND, VRAM_DRIVER_INCOMPLETE, VRAM_KERNELS_NOT_FOUND
- * * VRAM_UNSUPPORTED_DEVICE
- * * VRAM_OUT_OF_MEMORY: a device has no room for the kernels and their scratch memory
+ * * VRAM_DRIVER_TOO_OLD: the driver supports only versions before @min_cuda_version
  */
 VRAM_API vram_status vram_open(const vram_options *options, uint64_t *out_driver);
+
+/**
+ * vram_open_device() - use a device
+ * @driver: a driver
+ * @device: ordinal of the device; VRAM_OK if it is already open
+ *
+ * Retains the device's primary context, loads the kernels into it, and allocates their scratch memory. The first call
+ * also pins the staging slots. On failure everything is undone. If the driver refuses that too, the next call for the
+ * device or vram_close() continues.
+ *
+ * Returns:
+ * * VRAM_BAD_DEVICE: the driver has no device with this ordinal
+ * * VRAM_UNSUPPORTED_DEVICE
+ * * VRAM_OUT_OF_MEMORY: the device has no room for the kernels and their scratch memory
+ *
+ * Threads: waits for calls in progress, and makes later ones wait.
+ */
+VRAM_API vram_status vram_open_device(uint64_t driver, uint32_t device);
+
+/**
+ * struct vram_driver_info - a driver
+ * @cuda_version: CUDA version that the driver supports, as cuDriverGetVersion() counts: 13000 for 13.0
+ * @simulated: 1 if the library is the simulator, whatever its name, otherwise 0
+ */
+typedef struct {
+  uint32_t cuda_version;
+  uint32_t simulated;
+} vram_driver_info;
+
+/**
+ * vram_driver_get_info() - describe a driver
+ * @driver: a driver
+ * @out_info: receives the description
+ *
+ * The simulator is recognized by the functions that it exports in addition to those of a CUDA driver.
+ */
+VRAM_API vram_status vram_driver_get_info(uint64_t driver, vram_driver_info *out_info);
 
 /**
  * vram_close() - close a driver and everything that belongs to it
@@ -165,6 +201,9 @@ VRAM_API vram_status vram_close(uint64_t driver);
  *
  * The driver owns the memory and frees it in vram_close(). This is the only address that the library returns.
  *
+ * Returns:
+ * * VRAM_BAD_DEVICE: no device is open yet
+ *
  * Threads: the caller must not write a slot while a call that names it is in progress.
  */
 VRAM_API vram_status vram_staging(uint64_t driver, void **out_base, uint32_t *out_slots);
@@ -177,6 +216,8 @@ VRAM_API vram_status vram_staging(uint64_t driver, void **out_base, uint32_t *ou
  * @free_bytes: free memory at the time of the call
  * @granularity_bytes: every allocation is rounded up to a multiple of this
  * @alignment_bytes: every allocation starts at a multiple of this, at least 256
+ * @mig: 1 if the device is an instance of a partitioned GPU (MIG), so that @uuid is the instance's, otherwise 0
+ * @reserved: 0
  */
 typedef struct {
   char name[256];
@@ -185,10 +226,12 @@ typedef struct {
   uint64_t free_bytes;
   uint64_t granularity_bytes;
   uint64_t alignment_bytes;
+  uint32_t mig;
+  uint32_t reserved;
 } vram_device_info;
 
 /**
- * vram_device_count() - number of devices
+ * vram_device_count() - number of devices that the driver has, open or not
  * @driver: a driver
  * @out_count: receives the number; ordinals are 0 to count - 1
  */
@@ -197,7 +240,7 @@ VRAM_API vram_status vram_device_count(uint64_t driver, uint32_t *out_count);
 /**
  * vram_device_get_info() - describe a device
  * @driver: a driver
- * @device: ordinal of the device
+ * @device: ordinal of an open device
  * @out_info: receives the description
  *
  * Returns:
@@ -235,7 +278,7 @@ typedef struct {
 /**
  * vram_alloc() - allocate device memory
  * @driver: a driver
- * @device: ordinal of the device
+ * @device: ordinal of an open device
  * @bytes: size; rounded up to the device's granularity
  * @out_allocation: receives a handle, to be freed with vram_free()
  *
@@ -390,7 +433,7 @@ VRAM_API vram_status vram_repair(uint64_t allocation, int32_t file, uint64_t off
  * vram_free() - wipe and free an allocation
  * @allocation: an allocation, sealed or not; VRAM_OK if it is already freed
  *
- * Makes the memory writable, overwrites it with zeros, and returns it to the device. On a driver error the handle stays
+ * Makes the memory writable, overwrites its @bytes bytes, rounded up to 4 KiB, with zeros, and returns it to the device. On a driver error the handle stays
  * valid for vram_free(), which continues where it stopped. Once the wipe has started, other functions return
  * VRAM_STALE_HANDLE.
  *

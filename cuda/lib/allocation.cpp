@@ -35,6 +35,9 @@ namespace {
 // attest() makes several driver calls per part, so the number of parts is limited.
 constexpr uint64_t kMaxParts = 64;
 
+// A wipe covers whole pages of this size.
+constexpr uint64_t kWipeBytes = 4096;
+
 }  // namespace
 
 Allocation::Allocation(std::shared_ptr<Driver> driver, Device &device, uint64_t bytes)
@@ -248,7 +251,9 @@ vram_status Allocation::wipe() {
   VRAM_TRY(mapping_.set_access(CU_MEM_ACCESS_FLAGS_PROT_READWRITE));
   stage_ = Stage::kWiping;
   const std::lock_guard<std::mutex> lock(device_.staged_stream().mutex());
-  VRAM_TRY(device_.staged_stream().fill_with_zeros(mapping_.address(), mapping_.bytes()));
+  // Loads, vram_write() and vram_repair() write only the first bytes_ bytes, and kernels write elsewhere.
+  const uint64_t written_bytes = std::min(round_up(bytes_, kWipeBytes), mapping_.bytes());
+  VRAM_TRY(device_.staged_stream().fill_with_zeros(mapping_.address(), written_bytes));
   stage_ = Stage::kWiped;
   return VRAM_OK;
 }

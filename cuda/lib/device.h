@@ -16,6 +16,8 @@ class Device {
 
   /** `kernels` is a module image. VRAM_UNSUPPORTED_DEVICE if the device lacks virtual memory management. */
   vram_status open(int ordinal, const std::string &kernels);
+  /** Whether open() succeeded. */
+  bool is_open() const { return open_; }
 
   /** Releases everything. On failure another call continues where this one stopped. */
   vram_status close();
@@ -32,12 +34,15 @@ class Device {
 
  private:
   vram_status identify();
+  vram_status detect_mig();
 
   const DriverTable &driver_;
+  bool open_ = false;
   int ordinal_ = 0;
   CUdevice device_ = 0;
   char name_[sizeof(vram_device_info::name)] = {};
   CUuuid uuid_ = {};
+  bool mig_ = false;
   size_t total_bytes_ = 0;
   size_t granularity_bytes_ = 0;
   CUcontext context_ = nullptr;

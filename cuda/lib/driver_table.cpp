@@ -2,6 +2,8 @@
 
 #include <dlfcn.h>
 
+#include <initializer_list>
+
 namespace vram {
 namespace {
 
@@ -24,6 +26,10 @@ vram_status load_driver_table(const char *path, DriverTable *out_table) {
   if (!complete) {
     dlclose(library);
     return VRAM_DRIVER_INCOMPLETE;
+  }
+  (void)find(library, "cuDeviceGetUuid", out_table->cuDeviceGetUuid);
+  for (const char *control : {"cuSimSet", "cuSimCalls", "cuSimReset", "cuSimLive"}) {
+    if (dlsym(library, control) != nullptr) out_table->is_simulator = true;
   }
   set_get_error_name(out_table->cuGetErrorName.get());
   return VRAM_OK;

@@ -32,6 +32,10 @@ struct DriverTable {
 #define FUNCTION(name, parameters) DriverFunction<CUresult parameters> name;
   VRAM_CUDA_FUNCTIONS(FUNCTION)
 #undef FUNCTION
+  /** The first version of cuDeviceGetUuid_v2. Under MIG it returns the UUID of the whole GPU. Null if missing. */
+  DriverFunction<CUresult(CUuuid *uuid, CUdevice device)> cuDeviceGetUuid;
+  /** Whether the library exports the simulator's controls, which no CUDA driver has. */
+  bool is_simulator = false;
 };
 
 /**

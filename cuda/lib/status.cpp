@@ -55,6 +55,7 @@ const char *status_name(vram_status status) {
     NAME(VRAM_SOCKET_CLOSED)
     NAME(VRAM_FILE_DIFFERS)
     NAME(VRAM_HOST_OUT_OF_THREADS)
+    NAME(VRAM_DRIVER_TOO_OLD)
 #undef NAME
     default:
       return status > VRAM_DRIVER_ERROR_BASE

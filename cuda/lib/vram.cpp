@@ -48,11 +48,12 @@ vram_status with(Handles<Object, kKind> &handles, uint64_t handle, Call call) no
   });
 }
 
-/** Calls call(driver, device) for a device of a driver. */
+/** Calls call(driver, device) for an open device of a driver. */
 template <typename Call>
 vram_status with_device(uint64_t driver, uint32_t ordinal, Call call) noexcept {
   return with(drivers(), driver, [&](const std::shared_ptr<Driver> &object) -> vram_status {
-    return ordinal < object->device_count() ? call(object, object->device(ordinal)) : VRAM_BAD_DEVICE;
+    Device *const device = object->device(ordinal);
+    return device != nullptr ? call(object, *device) : VRAM_BAD_DEVICE;
   });
 }
 
@@ -131,12 +132,28 @@ vram_status vram_open(const vram_options *options, uint64_t *out_driver) {
   if (options->driver_path == nullptr || options->kernels_path == nullptr) return VRAM_NULL_ARGUMENT;
   if (options->max_allocation_bytes == 0 || options->part_bytes == 0) return VRAM_ZERO_LENGTH;
   if (options->staging_slots == 0) return VRAM_ZERO_LENGTH;
-  if (options->reserved != 0) return VRAM_OUT_OF_BOUNDS;
   if (options->part_bytes % VRAM_GROUP_BYTES != 0) return VRAM_UNALIGNED;
   return guarded([&]() -> vram_status {
     const auto driver = std::make_shared<Driver>();
     VRAM_TRY(driver->open(*options));
     *out_driver = drivers().issue(driver);
+    return VRAM_OK;
+  });
+}
+
+vram_status vram_open_device(uint64_t driver, uint32_t device) {
+  return guarded([&]() -> vram_status {
+    std::shared_ptr<Driver> object;
+    VRAM_TRY(drivers().find(driver, &object));
+    const ExclusiveLock exclusive(object->mutex());
+    return object->is_open() ? object->open_device(device) : VRAM_STALE_HANDLE;
+  });
+}
+
+vram_status vram_driver_get_info(uint64_t driver, vram_driver_info *out_info) {
+  if (out_info == nullptr) return VRAM_NULL_ARGUMENT;
+  return with(drivers(), driver, [&](const std::shared_ptr<Driver> &object) -> vram_status {
+    *out_info = {object->cuda_version(), object->table().is_simulator ? 1u : 0u};
     return VRAM_OK;
   });
 }
@@ -155,6 +172,7 @@ vram_status vram_close(uint64_t driver) {
 vram_status vram_staging(uint64_t driver, void **out_base, uint32_t *out_slots) {
   if (out_base == nullptr || out_slots == nullptr) return VRAM_NULL_ARGUMENT;
   return with(drivers(), driver, [&](const std::shared_ptr<Driver> &object) -> vram_status {
+    if (object->slot_count() == 0) return VRAM_BAD_DEVICE;
     *out_base = object->slot(0);
     *out_slots = object->slot_count();
     return VRAM_OK;

@@ -38,7 +38,7 @@ CUresult cuInit(unsigned flags) {
 CUresult cuDriverGetVersion(int *version) {
   return call_always("cuDriverGetVersion", [&] {
     if (version == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    *version = kDriverVersion;
+    *version = simulator().spoofs.report(Spoof::kCudaVersion, kDriverVersion);
     return CUDA_SUCCESS;
   });
 }
@@ -111,6 +111,18 @@ CUresult cuDeviceGetUuid_v2(CUuuid *uuid, CUdevice device) {
     if (uuid == nullptr) return CUDA_ERROR_INVALID_VALUE;
     if (simulator().device(device) == nullptr) return CUDA_ERROR_INVALID_DEVICE;
     *uuid = device_uuid(device);
+    return CUDA_SUCCESS;
+  });
+}
+
+/** The first version, which old programs call. It is not in the list of functions, so faults cannot name it. */
+extern "C" __attribute__((visibility("default"))) CUresult cuDeviceGetUuid(CUuuid *uuid, CUdevice device) {
+  return call("cuDeviceGetUuid", [&] {
+    if (uuid == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    if (simulator().device(device) == nullptr) return CUDA_ERROR_INVALID_DEVICE;
+    *uuid = device_uuid(device);
+    // A partitioned GPU has a UUID of its own.
+    if (simulator().spoofs.report(Spoof::kMig, 0) != 0) uuid->bytes[0] = static_cast<char>(~uuid->bytes[0]);
     return CUDA_SUCCESS;
   });
 }

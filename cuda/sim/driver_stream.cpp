@@ -69,6 +69,18 @@ Arguments translate(const std::vector<Translation> &translations, Arguments argu
   return arguments;
 }
 
+/** Makes the results of a launch wrong, if the settings say so. */
+void spoof_output(const Range *ranges, size_t count, const std::vector<AddressSpace::Pin> &pins) {
+  const int bits = simulator().spoofs.report(Spoof::kKernelOutput, 0);
+  if (bits == 0) return;
+  size_t pin = 0;
+  for (size_t i = 0; i < count; ++i) {
+    if (ranges[i].bytes == 0) continue;
+    if (ranges[i].writes) *pins[pin].spans(ranges[i].address, 1).front().data ^= static_cast<uint8_t>(bits);
+    ++pin;
+  }
+}
+
 CUresult run_kernel(Device &device, const Kernel &kernel, const Arguments &arguments, Dimensions grid) {
   Range ranges[kMaxRanges];
   const size_t count = kernel.ranges(arguments, grid.x, ranges);
@@ -90,9 +102,11 @@ CUresult run_kernel(Device &device, const Kernel &kernel, const Arguments &argum
   const FastKernel fast = simulator().engine() == Engine::kFast ? find_fast_kernel(kernel.name) : nullptr;
   if (fast != nullptr) {
     fast(translate(translations, arguments), grid.x);
-    return CUDA_SUCCESS;
+  } else if (!kernel.run(arguments, grid)) {
+    return CUDA_ERROR_LAUNCH_FAILED;
   }
-  return kernel.run(arguments, grid) ? CUDA_SUCCESS : CUDA_ERROR_LAUNCH_FAILED;
+  spoof_output(ranges, count, pins);
+  return CUDA_SUCCESS;
 }
 
 /** Waits for an operation of a stream. Returns the sticky error of its context. */

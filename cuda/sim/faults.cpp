@@ -55,6 +55,17 @@ bool Faults::set(std::string_view text) {
   return true;
 }
 
+bool Faults::delay_until(std::string_view text) {
+  const size_t colon = text.find(':');
+  if (colon == std::string_view::npos) return false;
+  const std::string_view function = text.substr(0, colon);
+  const std::optional<uint64_t> number = parse_number(text.substr(colon + 1));
+  if (!is_function(function) || !number || *number == 0) return false;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  start_ = {std::string(function), *number};
+  return true;
+}
+
 void Faults::reset() {
   const std::lock_guard<std::mutex> lock(mutex_);
   replace({});
@@ -63,6 +74,7 @@ void Faults::reset() {
 
 void Faults::replace(std::vector<Rule> rules) {
   rules_ = std::move(rules);
+  start_.reset();
   ++generation_;
   replaced_.notify_all();
 }
@@ -70,6 +82,11 @@ void Faults::replace(std::vector<Rule> rules) {
 CUresult Faults::on_call(const char *function) {
   std::unique_lock<std::mutex> lock(mutex_);
   ++calls_[function];
+  if (start_.has_value()) {
+    if (start_->function != function && start_->function != kEveryFunction) return CUDA_SUCCESS;
+    if (--start_->calls == 0) start_.reset();
+    return CUDA_SUCCESS;
+  }
   const Rule *matched = nullptr;
   for (Rule &rule : rules_) {
     if (rule.function != function && rule.function != kEveryFunction) continue;

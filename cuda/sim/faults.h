@@ -23,6 +23,12 @@ class Faults {
    */
   bool set(std::string_view text);
 
+  /**
+   * Delays the present rules until the Nth call of a function, given as "function:N". They count the calls after it.
+   * Returns false, without an effect, if the text is invalid.
+   */
+  bool delay_until(std::string_view text);
+
   /** Clears the rules and the call counts. Hanging calls return. */
   void reset();
 
@@ -33,6 +39,10 @@ class Faults {
   uint64_t calls(std::string_view function) const;
 
  private:
+  struct Start {
+    std::string function;
+    uint64_t calls; /* still to come */
+  };
   struct Rule {
     std::string function;
     uint64_t nth;
@@ -50,6 +60,7 @@ class Faults {
   std::condition_variable replaced_;
   uint64_t generation_ = 0; /* changes with the rules */
   std::vector<Rule> rules_;
+  std::optional<Start> start_; /* empty: the rules apply */
   std::unordered_map<std::string, uint64_t> calls_;
 };
 

@@ -39,6 +39,11 @@ bool Simulator::read_environment(std::string *out_error) {
       return false;
     }
   }
+  const std::string start = environment("FAULTS_AFTER");
+  if (!start.empty() && !faults.delay_until(start)) {
+    *out_error = "CUDA_SIM_FAULTS_AFTER \"" + start + "\" is invalid";
+    return false;
+  }
   const std::string engine = environment("ENGINE");
   if (engine != "" && engine != "fast" && engine != "source") {
     *out_error = "CUDA_SIM_ENGINE \"" + engine + "\" is invalid: use fast or source";

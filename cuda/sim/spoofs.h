@@ -21,6 +21,9 @@ enum class Spoof {
   kAccess,        /* cuMemGetAccess: access of the memory's own device */
   kForeignAccess, /* cuMemGetAccess: access of any other device */
   kVmm,           /* cuDeviceGetAttribute: virtual memory management support */
+  kMig,           /* cuDeviceGetUuid: nonzero returns another UUID than cuDeviceGetUuid_v2 */
+  kCudaVersion,   /* cuDriverGetVersion */
+  kKernelOutput,  /* cuLaunchKernel: nonzero bits are flipped in the first byte of the output */
   kCount,
 };
 

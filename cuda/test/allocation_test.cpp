@@ -58,8 +58,7 @@ TEST("sizes above the limit, above free memory, and above 64 bits have different
 
   vram_options options = default_options();
   options.max_allocation_bytes = UINT64_MAX;
-  uint64_t driver = 0;
-  REQUIRE_OK(vram_open(&options, &driver));
+  const uint64_t driver = open_all_devices(options);
   CHECK_STATUS(VRAM_OVERFLOW, vram_alloc(driver, 0, UINT64_MAX, &allocation));
   CHECK_STATUS(VRAM_OK, vram_close(driver));
 }
@@ -110,11 +109,13 @@ TEST("a freed handle is stale, and freeing it again succeeds") {
   CHECK(session.alloc(0, kMiB) != allocation);
 }
 
-TEST("memory is wiped before it is freed, sealed or not") {
+TEST("memory is wiped before it is freed, sealed or not, whatever its length") {
   const Session session;
-  for (const bool sealed : {false, true}) {
-    const uint64_t secret = session.alloc(0, 3 * kMiB);
-    const std::vector<uint8_t> data(3 * kMiB, 0xa5);
+  const uint64_t lengths[] = {1, 4095, 4096, 4097, 2 * kMiB, 2 * kMiB + 1, 3 * kMiB};
+  for (const uint64_t bytes : lengths) {
+    const bool sealed = bytes % 2 != 0;
+    const uint64_t secret = session.alloc(0, bytes);
+    const std::vector<uint8_t> data(bytes, 0xa5);
     REQUIRE_OK(vram_write(secret, 0, data.data(), data.size()));
     if (sealed) REQUIRE_OK(vram_seal(secret));
     REQUIRE_OK(vram_free(secret));

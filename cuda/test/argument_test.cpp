@@ -40,6 +40,7 @@ TEST("every function refuses null pointers") {
       CASE(VRAM_NULL_ARGUMENT, vram_open(&no_kernels, &handle)),
       CASE(VRAM_NULL_ARGUMENT, vram_staging(driver, nullptr, &count)),
       CASE(VRAM_NULL_ARGUMENT, vram_staging(driver, &base, nullptr)),
+      CASE(VRAM_NULL_ARGUMENT, vram_driver_get_info(driver, nullptr)),
       CASE(VRAM_NULL_ARGUMENT, vram_device_count(driver, nullptr)),
       CASE(VRAM_NULL_ARGUMENT, vram_device_get_info(driver, 0, nullptr)),
       CASE(VRAM_NULL_ARGUMENT, vram_alloc(driver, 0, 1, nullptr)),
@@ -78,6 +79,7 @@ TEST("every function refuses unknown handles, handles of another kind, and stale
   uint64_t out = 0;
   uint32_t count = 0, slot = 0;
   void *base = nullptr;
+  vram_driver_info driver_info;
   vram_device_info device_info;
   vram_allocation_info allocation_info;
   vram_residency residency;
@@ -85,6 +87,8 @@ TEST("every function refuses unknown handles, handles of another kind, and stale
   using Call = std::function<vram_status(uint64_t)>;
   const std::vector<Call> of_driver = {
       [&](uint64_t h) { return vram_staging(h, &base, &count); },
+      [&](uint64_t h) { return vram_open_device(h, 0); },
+      [&](uint64_t h) { return vram_driver_get_info(h, &driver_info); },
       [&](uint64_t h) { return vram_device_count(h, &count); },
       [&](uint64_t h) { return vram_device_get_info(h, 0, &device_info); },
       [&](uint64_t h) { return vram_alloc(h, 0, 1, &out); },
@@ -133,19 +137,19 @@ TEST("invalid lengths, ranges and ordinals have the status that vram.h names") {
   uint64_t out = 0;
   uint8_t hashes[4 * VRAM_DIGEST_BYTES] = {};
   const uint32_t good_slots[] = {0, 1}, same_slots[] = {1, 1}, bad_slots[] = {0, kSlots};
-  vram_options no_room = default_options(), no_slots = default_options(), reserved = default_options();
+  vram_options no_room = default_options(), no_slots = default_options();
   vram_options no_part = default_options(), half_a_group = default_options();
   no_part.part_bytes = 0;
   half_a_group.part_bytes = VRAM_GROUP_BYTES / 2;
   no_room.max_allocation_bytes = 0;
   no_slots.staging_slots = 0;
-  reserved.reserved = 1;
   check({
       CASE(VRAM_ZERO_LENGTH, vram_open(&no_room, &out)),
       CASE(VRAM_ZERO_LENGTH, vram_open(&no_slots, &out)),
       CASE(VRAM_ZERO_LENGTH, vram_open(&no_part, &out)),
-      CASE(VRAM_OUT_OF_BOUNDS, vram_open(&reserved, &out)),
       CASE(VRAM_UNALIGNED, vram_open(&half_a_group, &out)),
+      CASE(VRAM_BAD_DEVICE, vram_open_device(driver, session.device_count())),
+      CASE(VRAM_BAD_DEVICE, vram_open_device(driver, UINT32_MAX)),
       CASE(VRAM_BAD_DEVICE, vram_alloc(driver, session.device_count(), 1, &out)),
       CASE(VRAM_BAD_DEVICE, vram_alloc(driver, UINT32_MAX, 0, &out)),
       CASE(VRAM_ZERO_LENGTH, vram_alloc(driver, 0, 0, &out)),

@@ -107,9 +107,7 @@ TEST("a driver can be closed while other threads use it") {
   const Simulator simulator;
   const uint64_t live_before = simulator.live("*");
   for (int round = 0; round < 5; ++round) {
-    const vram_options options = default_options();
-    uint64_t driver = 0;
-    REQUIRE_OK(vram_open(&options, &driver));
+    const uint64_t driver = open_all_devices(default_options());
     in_threads([&](uint32_t i) {
       for (int turn = 0; turn < 10; ++turn) {
         if (i == 0 && turn == 5) REQUIRE_OK(vram_close(driver));

@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include <cstring>
 #include <string>
 
@@ -11,11 +13,11 @@ TEST("the library reports its ABI version, and every status has a name") {
   CHECK(vram_abi_version() == VRAM_ABI_VERSION);
   CHECK(std::string(vram_status_name(VRAM_OK)) == "VRAM_OK");
   CHECK(std::string(vram_status_name(VRAM_INTERNAL)) == "VRAM_INTERNAL");
-  for (vram_status status = VRAM_OK; status <= VRAM_HOST_OUT_OF_THREADS; ++status) {
+  for (vram_status status = VRAM_OK; status <= VRAM_DRIVER_TOO_OLD; ++status) {
     CHECK(std::string(vram_status_name(status)).rfind("VRAM_", 0) == 0);
     CHECK(std::string(vram_status_name(status)) != "VRAM_UNKNOWN");
   }
-  CHECK(std::string(vram_status_name(VRAM_HOST_OUT_OF_THREADS + 1)) == "VRAM_UNKNOWN");
+  CHECK(std::string(vram_status_name(VRAM_DRIVER_TOO_OLD + 1)) == "VRAM_UNKNOWN");
   CHECK(std::string(vram_status_name(-1)) == "VRAM_UNKNOWN");
   const Session session;
   CHECK(std::string(vram_status_name(VRAM_DRIVER_ERROR_BASE + CUDA_ERROR_ILLEGAL_ADDRESS)) ==
@@ -24,9 +26,7 @@ TEST("the library reports its ABI version, and every status has a name") {
 }
 
 TEST("a driver opens, describes its devices, and can be closed twice") {
-  const vram_options options = default_options();
-  uint64_t driver = 0;
-  REQUIRE_OK(vram_open(&options, &driver));
+  const uint64_t driver = open_all_devices(default_options());
   CHECK(driver > 0 && driver < (uint64_t{1} << 53));
   uint32_t count = 0;
   REQUIRE_OK(vram_device_count(driver, &count));
@@ -99,8 +99,10 @@ TEST("a missing or incomplete driver and missing or invalid kernels have differe
   options.kernels_path = "/";
   CHECK_STATUS(VRAM_KERNELS_NOT_FOUND, vram_open(&options, &driver));
   options.kernels_path = "/etc/passwd";
-  CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + CUDA_ERROR_INVALID_IMAGE, vram_open(&options, &driver));
   CHECK(driver == 0);
+  REQUIRE_OK(vram_open(&options, &driver));
+  CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + CUDA_ERROR_INVALID_IMAGE, vram_open_device(driver, 0));
+  CHECK_STATUS(VRAM_OK, vram_close(driver));
 }
 
 TEST("a device without virtual memory management is refused") {
@@ -108,7 +110,69 @@ TEST("a device without virtual memory management is refused") {
   simulator.set("SPOOFS", "vmm=0");
   const vram_options options = default_options();
   uint64_t driver = 0;
-  CHECK_STATUS(VRAM_UNSUPPORTED_DEVICE, vram_open(&options, &driver));
+  REQUIRE_OK(vram_open(&options, &driver));
+  CHECK_STATUS(VRAM_UNSUPPORTED_DEVICE, vram_open_device(driver, 0));
+  CHECK_STATUS(VRAM_OK, vram_close(driver));
+}
+
+TEST("only an opened device gets a context, and only it can be used") {
+  const Simulator simulator;
+  const uint64_t contexts = simulator.live("cuDevicePrimaryCtxRetain");
+  const vram_options options = default_options();
+  uint64_t driver = 0, allocation = 0;
+  REQUIRE_OK(vram_open(&options, &driver));
+  void *base = nullptr;
+  uint32_t slots = 0;
+  CHECK_STATUS(VRAM_BAD_DEVICE, vram_staging(driver, &base, &slots));
+  CHECK_STATUS(VRAM_BAD_DEVICE, vram_alloc(driver, 1, 1, &allocation));
+  REQUIRE_OK(vram_open_device(driver, 1));
+  CHECK_STATUS(VRAM_OK, vram_open_device(driver, 1));
+  CHECK(simulator.live("cuDevicePrimaryCtxRetain") == contexts + 1);
+  CHECK_STATUS(VRAM_OK, vram_staging(driver, &base, &slots));
+  vram_device_info info = {};
+  CHECK_STATUS(VRAM_BAD_DEVICE, vram_device_get_info(driver, 0, &info));
+  CHECK_STATUS(VRAM_BAD_DEVICE, vram_alloc(driver, 0, 1, &allocation));
+  REQUIRE_OK(vram_alloc(driver, 1, 1, &allocation));
+  REQUIRE_OK(vram_seal(allocation));
+  vram_residency residency = {};
+  CHECK_STATUS(VRAM_OK, vram_attest(allocation, &residency));
+  CHECK_STATUS(VRAM_OK, vram_close(driver));
+  CHECK(simulator.live("cuDevicePrimaryCtxRetain") == contexts);
+}
+
+TEST("a driver that is too old for the kernels has its own status") {
+  const Simulator simulator;
+  vram_options options = default_options();
+  options.min_cuda_version = 13000;
+  uint64_t driver = 0;
+  simulator.set("SPOOFS", "cuda_version=12090");
+  CHECK_STATUS(VRAM_DRIVER_TOO_OLD, vram_open(&options, &driver));
+  simulator.set("SPOOFS", "");
+  REQUIRE_OK(vram_open(&options, &driver));
+  CHECK_STATUS(VRAM_OK, vram_close(driver));
+}
+
+TEST("the simulator is recognized, whatever the name of its file") {
+  const Simulator simulator;
+  const std::string link = "/tmp/libcuda.so." + std::to_string(getpid());
+  REQUIRE(symlink(driver_path().c_str(), link.c_str()) == 0);
+  vram_options options = default_options();
+  options.driver_path = link.c_str();
+  uint64_t driver = 0;
+  const vram_status opened = vram_open(&options, &driver);
+  (void)unlink(link.c_str());
+  REQUIRE_OK(opened);
+  vram_driver_info info = {};
+  REQUIRE_OK(vram_driver_get_info(driver, &info));
+  CHECK(info.simulated == 1 && info.cuda_version == 13000);
+  CHECK_STATUS(VRAM_OK, vram_close(driver));
+}
+
+TEST("an instance of a partitioned GPU is recognized") {
+  const Simulator simulator;
+  CHECK(Session().info(0).mig == 0);
+  simulator.set("SPOOFS", "mig=1");
+  CHECK(Session().info(0).mig == 1);
 }
 
 }  // namespace test

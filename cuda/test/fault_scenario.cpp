@@ -25,6 +25,8 @@ vram_status FaultScenario::run_steps() {
 
   const vram_options options = default_options();
   STEP(vram_open(&options, &driver_));
+  STEP(vram_open_device(driver_, 0));
+  STEP(vram_open_device(driver_, 1));
   vram_device_info info = {};
   STEP(vram_device_get_info(driver_, 0, &info));
   STEP(vram_alloc(driver_, 0, kBytes, &allocation_));

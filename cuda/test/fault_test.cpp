@@ -94,7 +94,11 @@ TEST("out of memory has its own status") {
   const vram_options options = default_options();
   uint64_t driver = 0;
   simulator.set("FAULTS", fault("cuMemHostAlloc", 1, false, CUDA_ERROR_OUT_OF_MEMORY));
-  CHECK_STATUS(VRAM_HOST_OUT_OF_MEMORY, vram_open(&options, &driver));
+  REQUIRE_OK(vram_open(&options, &driver));
+  CHECK_STATUS(VRAM_HOST_OUT_OF_MEMORY, vram_open_device(driver, 0));
+  CHECK_STATUS(VRAM_OK, vram_open_device(driver, 0));
+  REQUIRE_OK(vram_close(driver));
+  driver = 0;
   simulator.set("FAULTS", fault("cuInit", 1, false, CUDA_ERROR_NO_DEVICE));
   CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + CUDA_ERROR_NO_DEVICE, vram_open(&options, &driver));
   CHECK(driver == 0 && allocation == 0);

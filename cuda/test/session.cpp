@@ -30,9 +30,16 @@ vram_options default_options() {
   return {driver.c_str(), kernels.c_str(), 100 * kGiB, kPartBytes, kSlots, 0};
 }
 
-Session::Session() {
-  const vram_options options = default_options();
-  REQUIRE_OK(vram_open(&options, &driver_));
+uint64_t open_all_devices(const vram_options &options) {
+  uint64_t driver = 0;
+  REQUIRE_OK(vram_open(&options, &driver));
+  uint32_t count = 0;
+  REQUIRE_OK(vram_device_count(driver, &count));
+  for (uint32_t device = 0; device < count; ++device) REQUIRE_OK(vram_open_device(driver, device));
+  return driver;
+}
+
+Session::Session() : driver_(open_all_devices(default_options())) {
   void *base = nullptr;
   uint32_t slots = 0;
   REQUIRE_OK(vram_staging(driver_, &base, &slots));

@@ -21,6 +21,9 @@ std::string kernels_path();
 /** Options for the driver under test: kSlots staging slots, parts of kPartBytes, allocations of up to 100 GiB. */
 vram_options default_options();
 
+/** Opens a driver and all its devices. Ends the test if it fails. */
+uint64_t open_all_devices(const vram_options &options);
+
 class Session {
  public:
   Session();   // ends the test if the driver cannot be opened

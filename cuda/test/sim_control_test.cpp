@@ -50,6 +50,18 @@ TEST("sim: the Nth call fails once or permanently, and a failed call has no effe
   CHECK(driver.live("*") == 0);
 }
 
+TEST("sim: the rules of the environment can start after a call") {
+  const SimDriver driver{
+      {"DEVICES", "8MiB"}, {"FAULTS", "cuDeviceGetCount:1=2"}, {"FAULTS_AFTER", "cuDriverGetVersion:2"}};
+  driver.start();
+  int value = 0;
+  CHECK_CU(CUDA_SUCCESS, driver.cuDeviceGetCount(&value));
+  CHECK_CU(CUDA_SUCCESS, driver.cuDriverGetVersion(&value));
+  CHECK_CU(CUDA_SUCCESS, driver.cuDriverGetVersion(&value));
+  CHECK_CU(CUDA_ERROR_OUT_OF_MEMORY, driver.cuDeviceGetCount(&value));
+  CHECK_CU(CUDA_SUCCESS, driver.cuDeviceGetCount(&value));
+}
+
 TEST("sim: a hanging call returns only when the rules change; other calls continue") {
   const SimDriver driver{{"DEVICES", "8MiB"}};
   driver.start();
