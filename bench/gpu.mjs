@@ -23,9 +23,10 @@ const print = (text) => process.stdout.write(`${text}\n`);
 async function findDevice() {
   if (!existsSync(kernelsPath)) return { missing: `${kernelsPath} does not exist: run make -C cuda gpu` };
   try {
-    const libraryPath = join(native, 'libvram.so');
-    const driver = await Driver.open({ libraryPath, driverPath, kernelsPath, maxAllocationBytes: 1, stagingSlots: 1 });
-    const device = driver.device(0);
+    const paths = { libraryPath: join(native, 'libvram.so'), driverPath, kernelsPath };
+    const sizes = { maxAllocationBytes: 1, stagingSlots: 1, minCudaVersion: 0 };
+    const driver = await Driver.open({ ...paths, ...sizes, driverTimeoutSeconds: 60, onHang: () => undefined });
+    const device = await driver.device(0);
     await driver.close();
     return { device };
   } catch (error) {

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { DriverKind } from '../seal/handle.js';
 import { ConfigError } from './config_error.js';
@@ -10,24 +11,38 @@ export interface NativePaths {
   readonly libraryPath: string;
   readonly driverPath: string;
   readonly kernelsPath: string;
+  /** The least CUDA version that the driver must support for the kernels: 13000 for 13.0. 0 if it is not known. */
+  readonly minCudaVersion: number;
 }
 
-const built = (name: string): string => fileURLToPath(new URL(`../../cuda/build/${name}`, import.meta.url));
+/** `make -C cuda gpu` builds the kernels with CUDA 13, whose binaries need a driver of branch 580 or later. */
+const builtCudaVersion = 13_000;
+
+/** Where `make -C cuda` puts its files. */
+const defaultDirectory = fileURLToPath(new URL('../../cuda/build', import.meta.url));
 
 /** Selects the simulator, the operator's driver or NVIDIA's. @throws ConfigError that names a missing file */
-export function nativePaths(config: Pick<Config, 'simulate' | 'cudaDriver' | 'cudaKernels'>): NativePaths {
+export function nativePaths(
+  config: Pick<Config, 'simulate' | 'cudaDriver' | 'cudaKernels'>,
+  directory = defaultDirectory,
+): NativePaths {
+  const built = (name: string): string => join(directory, name);
   const libraryPath = need(built('libvram.so'), 'run make -C cuda');
   if (config.simulate) {
-    if (config.cudaDriver !== undefined)
-      throw new ConfigError('--simulate conflicts with WORKER_CUDA_DRIVER: use one of them');
+    const conflict = config.cudaDriver === undefined ? 'WORKER_CUDA_KERNELS' : 'WORKER_CUDA_DRIVER';
+    if ((config.cudaDriver ?? config.cudaKernels) !== undefined)
+      throw new ConfigError(`--simulate conflicts with ${conflict}: use one of them`);
     const driverPath = need(built('libcuda_sim.so'), 'run make -C cuda');
-    return { driverKind: 'simulated', libraryPath, driverPath, kernelsPath: built('vram_kernels.sim') };
+    const kernelsPath = built('vram_kernels.sim');
+    return { driverKind: 'simulated', libraryPath, driverPath, kernelsPath, minCudaVersion: 0 };
   }
+  const isDefault = config.cudaDriver === undefined && config.cudaKernels === undefined;
   return {
-    driverKind: config.cudaDriver === undefined ? 'cuda' : 'override',
+    driverKind: isDefault ? 'cuda' : 'override',
     libraryPath,
     driverPath: config.cudaDriver ?? 'libcuda.so.1',
     kernelsPath: config.cudaKernels ?? need(built('vram_kernels.fatbin'), buildKernels),
+    minCudaVersion: config.cudaKernels === undefined ? builtCudaVersion : 0,
   };
 }
 

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { ConfigError } from '../config/config_error.js';
 import { type Config, loadConfig } from '../config/load.js';
+import { outcomeOf } from '../errors.js';
 import { closeGracefully } from '../http/plugins/graceful_close.js';
 import { forbidCoreDumps } from '../vram/process.js';
 import { banner } from './banner.js';
@@ -49,6 +50,7 @@ async function startDevices({ app, config, residency, logger }: Worker): Promise
 function startError(error: unknown, simulate: boolean): unknown {
   if (!(error instanceof Error)) return error;
   if (error.name === 'ManifestError') return new ConfigError(error.message);
+  if (outcomeOf(error) === 'NOT_FOUND') return new ConfigError(`WORKER_GPU_DEVICES is invalid: ${error.message}`);
   const hint = simulate ? '' : ': run with --simulate to use a simulated one';
   return new Error(`no usable GPU: ${error.message}${hint}`, { cause: error });
 }

@@ -14,13 +14,13 @@ export interface ResidencyOptions {
   readonly libraryPath: DriverOptions['libraryPath'];
   readonly driverPath: DriverOptions['driverPath'];
   readonly kernelsPath: DriverOptions['kernelsPath'];
+  readonly minCudaVersion: DriverOptions['minCudaVersion'];
   readonly maxModelBytes: number;
   readonly commitSlots: number;
   /** How many admitted commits may wait for a slot. */
   readonly commitQueue: number;
   readonly driverTimeoutSeconds: DriverOptions['driverTimeoutSeconds'];
-  /** The devices to use; undefined for all. */
-  readonly gpuDevices: readonly number[] | undefined;
+  readonly gpuDevices: DriverOptions['gpuDevices'];
   /** The directory of commits by reference; undefined refuses them. */
   readonly modelDir: string | undefined;
   readonly auditLog: string | undefined;
@@ -36,7 +36,7 @@ export interface ResidencyOptions {
   /** The file that lists the shards to restore; undefined for none. */
   readonly manifest: string | undefined;
   /** Logs background events. */
-  readonly log?: (level: 'info' | 'error', message: string, fields: Readonly<Record<string, unknown>>) => void;
+  readonly log?: (level: 'info' | 'warn' | 'error', message: string, fields: Readonly<Record<string, unknown>>) => void;
   /** Called once if the driver is lost or hangs. Only a new process can recover. */
   readonly onLost: (error: Error) => void;
 }

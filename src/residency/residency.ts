@@ -28,6 +28,9 @@ import { type Health, healthOf } from './status/blockers.js';
 import { type ReadyQuery, type ReadyReport, readyFacts, readyReport } from './status/readiness.js';
 import { type ResidencyStats, statsOf } from './status/stats.js';
 
+/** Staging slots of self-tests, which run one at a time. */
+const selfTestSlots = 1;
+
 /**
  * The residency service loads shards into device memory, proves them, and reports which are resident. This facade is the
  * only class of the layer that others use. Its methods throw `WorkerError`.
@@ -69,7 +72,7 @@ export class Residency {
     const driver = await Driver.open({
       ...options,
       maxAllocationBytes: options.maxModelBytes,
-      stagingSlots: slots * slotsPerCommit,
+      stagingSlots: slots * slotsPerCommit + selfTestSlots,
       onHang: (error) => driverHealth.markLost(error),
     });
     try {

@@ -1,5 +1,6 @@
+import { WorkerError } from '../errors.js';
 import { Allocation } from './allocation.js';
-import { Library, type LibraryOptions, type NativeDeviceInfo } from './library.js';
+import { Library, type LibraryOptions, type NativeDeviceInfo, type NativeDriverInfo } from './library.js';
 import { Load, type LoadDigests, loadFlags, partBytes } from './load.js';
 import { Staging } from './staging.js';
 import { VramError } from './status.js';
@@ -11,8 +12,12 @@ export interface DriverOptions extends LibraryOptions {
   readonly driverPath: string;
   /** The kernel module that `cuModuleLoadData` takes. */
   readonly kernelsPath: string;
+  /** The least CUDA version that the driver must support: 13000 for 13.0. */
+  readonly minCudaVersion: number;
   readonly maxAllocationBytes: number;
   readonly stagingSlots: number;
+  /** The devices to use; undefined for all. The others do not get a context. */
+  readonly gpuDevices: readonly number[] | undefined;
 }
 
 /** A GPU's properties. `freeBytes` is a snapshot. Every allocation takes a multiple of `granularityBytes`. */
@@ -24,48 +29,45 @@ export interface DeviceInfo {
   readonly granularityBytes: number;
 }
 
-/** An open CUDA driver: its devices, their memory, and the staging slots. */
+/** An open CUDA driver: the devices in use, their memory, and the staging slots. */
 export class Driver {
-  readonly deviceCount: number;
+  /** The ordinals of the devices in use. */
+  readonly ordinals: readonly number[];
+  /** Whether the library is the simulator, whatever its name. */
+  readonly isSimulator: boolean;
   readonly staging: Staging;
   readonly #library: Library;
   readonly #handle: number;
   /** The last digest of each device, by ordinal. */
   readonly #digests: Promise<unknown>[] = [];
 
-  private constructor(library: Library, handle: number) {
+  private constructor(library: Library, handle: number, ordinals: readonly number[]) {
     this.#library = library;
     this.#handle = handle;
-    const count = [0];
-    library.call('vram_device_count', handle, count);
-    this.deviceCount = count[0] ?? 0;
+    this.ordinals = ordinals;
+    const info: Partial<NativeDriverInfo> = {};
+    library.call('vram_driver_get_info', handle, info);
+    this.isSimulator = info.simulated !== 0;
     const base = [0n];
     const slots = [0];
     library.call('vram_staging', handle, base, slots);
     this.staging = new Staging(base[0] ?? 0n, slots[0] ?? 0);
   }
 
-  /** Loads the driver and the kernels, retains each device's context, and pins the staging slots. @throws VramError */
+  /**
+   * Loads the driver, opens the devices in use, loads the kernels into them, and pins the staging slots.
+   * @throws WorkerError NOT_FOUND if a device does not exist, VramError
+   */
   static async open(options: DriverOptions): Promise<Driver> {
     const library = new Library(options.libraryPath, options);
-    const out = [0];
-    const opened = library.run(
-      'vram_open',
-      {
-        driver_path: options.driverPath,
-        kernels_path: options.kernelsPath,
-        max_allocation_bytes: options.maxAllocationBytes,
-        part_bytes: partBytes,
-        staging_slots: options.stagingSlots,
-        reserved: 0,
-      },
-      out,
-    );
-    await opened.catch((error: unknown) => {
+    try {
+      const handle = await openLibrary(library, options);
+      const ordinals = await openDevices(library, handle, options.gpuDevices);
+      return new Driver(library, handle, ordinals);
+    } catch (error) {
       library.close();
       throw error;
-    });
-    return new Driver(library, Number(out[0]));
+    }
   }
 
   /** Queries a device. @throws VramError */
@@ -75,7 +77,7 @@ export class Driver {
     const hex = Buffer.from(info.uuid ?? []).toString('hex');
     return {
       name: info.name ?? '',
-      uuid: `GPU-${hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')}`,
+      uuid: `${info.mig === 0 ? 'GPU' : 'MIG'}-${hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')}`,
       totalBytes: Number(info.total_bytes),
       freeBytes: Number(info.free_bytes),
       granularityBytes: Number(info.granularity_bytes),
@@ -126,3 +128,47 @@ export class Driver {
     return digest;
   }
 }
+
+/** Loads the driver library. Returns its handle. */
+async function openLibrary(library: Library, options: DriverOptions): Promise<number> {
+  const out = [0];
+  const native = {
+    driver_path: options.driverPath,
+    kernels_path: options.kernelsPath,
+    max_allocation_bytes: options.maxAllocationBytes,
+    part_bytes: partBytes,
+    staging_slots: options.stagingSlots,
+    min_cuda_version: options.minCudaVersion,
+  };
+  await library.run('vram_open', native, out);
+  return Number(out[0]);
+}
+
+/** Opens the wanted devices, by default all. Closes the driver if one fails. */
+async function openDevices(library: Library, handle: number, wanted?: readonly number[]): Promise<readonly number[]> {
+  const count = [0];
+  library.call('vram_device_count', handle, count);
+  const all = Array.from({ length: count[0] ?? 0 }, (_, ordinal) => ordinal);
+  const ordinals = wanted ?? all;
+  try {
+    for (const ordinal of ordinals) {
+      if (!all.includes(ordinal)) throw noSuchDevice(ordinal, all.length);
+      await library.run('vram_open_device', handle, ordinal).catch((error: unknown) => {
+        throw ofDevice(ordinal, error);
+      });
+    }
+    return ordinals;
+  } catch (error) {
+    await library.run('vram_close', handle).catch(() => undefined);
+    throw error;
+  }
+}
+
+const noSuchDevice = (ordinal: number, count: number): WorkerError =>
+  new WorkerError('NOT_FOUND', `GPU device ${ordinal} does not exist: the driver has ${count}, counted from 0`);
+
+/** Names the device in the message of a native error. */
+const ofDevice = (ordinal: number, error: unknown): unknown =>
+  error instanceof VramError
+    ? new VramError(error.code, `GPU device ${ordinal}: ${error.message}`, error.status, { cause: error })
+    : error;

@@ -14,6 +14,12 @@ export interface NativeDeviceInfo {
   free_bytes: Integer;
   granularity_bytes: Integer;
   alignment_bytes: Integer;
+  mig: number;
+}
+
+export interface NativeDriverInfo {
+  cuda_version: number;
+  simulated: number;
 }
 
 export interface NativeLoadResult {
@@ -27,8 +33,9 @@ koffi.struct('vram_options', {
   max_allocation_bytes: 'uint64_t',
   part_bytes: 'uint64_t',
   staging_slots: 'uint32_t',
-  reserved: 'uint32_t',
+  min_cuda_version: 'uint32_t',
 });
+koffi.struct('vram_driver_info', { cuda_version: 'uint32_t', simulated: 'uint32_t' });
 koffi.struct('vram_device_info', {
   name: koffi.array('char', 256, 'String'),
   uuid: koffi.array('uint8_t', 16, 'Typed'),
@@ -36,6 +43,8 @@ koffi.struct('vram_device_info', {
   free_bytes: 'uint64_t',
   granularity_bytes: 'uint64_t',
   alignment_bytes: 'uint64_t',
+  mig: 'uint32_t',
+  reserved: 'uint32_t',
 });
 koffi.struct('vram_residency', { violations: 'uint32_t', sealed: 'uint32_t' });
 koffi.struct('vram_load_result', {
@@ -45,6 +54,8 @@ koffi.struct('vram_load_result', {
 
 const prototypes = [
   'vram_open(const vram_options *options, _Out_ uint64_t *driver)',
+  'vram_open_device(uint64_t driver, uint32_t device)',
+  'vram_driver_get_info(uint64_t driver, _Out_ vram_driver_info *info)',
   'vram_close(uint64_t driver)',
   'vram_staging(uint64_t driver, _Out_ void **base, _Out_ uint32_t *slots)',
   'vram_device_count(uint64_t driver, _Out_ uint32_t *count)',

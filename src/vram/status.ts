@@ -12,9 +12,14 @@ export const status = {
   loadIncomplete: 17,
   fileTooShort: 18,
   policyViolation: 20,
+  unsupportedDevice: 21,
+  driverNotFound: 22,
+  driverIncomplete: 23,
+  kernelsNotFound: 24,
   socketClosed: 26,
   fileDiffers: 27,
   hostOutOfThreads: 28,
+  driverTooOld: 29,
   driverErrorBase: 10000,
 } as const;
 
@@ -29,6 +34,14 @@ const meanings = new Map<number, readonly [ErrorCode, string]>([
   [status.loadIncomplete, ['LENGTH_MISMATCH', 'Fewer bytes arrived than were declared']],
   [status.fileTooShort, ['LENGTH_MISMATCH', 'The file became shorter while it was read']],
   [status.socketClosed, ['LENGTH_MISMATCH', 'The connection closed before all bytes arrived']],
+  [status.unsupportedDevice, ['CUDA_ERROR', 'The GPU does not support virtual memory management']],
+  [status.driverNotFound, ['CUDA_ERROR', 'The CUDA driver library cannot be loaded']],
+  [status.driverIncomplete, ['CUDA_ERROR', 'The CUDA driver library lacks a function that the worker needs']],
+  [
+    status.driverTooOld,
+    ['CUDA_ERROR', 'The NVIDIA driver is too old for the CUDA kernels: install version 580 or later'],
+  ],
+  [status.kernelsNotFound, ['CUDA_ERROR', 'The module of CUDA kernels cannot be read']],
   [status.policyViolation, ['POLICY_VIOLATION', 'The memory violates the sealing policy']],
   [status.fileDiffers, ['DIGEST_MISMATCH', 'The file does not have the sealed bytes']],
 ]);

@@ -7,7 +7,7 @@ import { deriveSealKey } from '../../src/seal/key.js';
 import { Authority } from '../support/certificates.js';
 import { newPrivateKey } from '../support/key_files.js';
 import { main } from '../support/paths.js';
-import { startProcess, temporaryDirectory } from '../support/process.js';
+import { faultsAfterStart, startProcess, temporaryDirectory } from '../support/process.js';
 import { addresses, hits, type Needle, needle, tokenNeedles } from './canary/needles.js';
 import { visitAll } from './canary/visit.js';
 
@@ -49,7 +49,7 @@ function makeSecrets(t: Test, kind: 'HS256' | 'Ed25519') {
         }),
     WORKER_AUDIT_LOG: join(directory, 'audit.jsonl'),
     // One driver call fails, so that the log also has an error with a cause.
-    CUDA_SIM_FAULTS: 'cuMemcpyHtoDAsync_v2:2=1',
+    ...faultsAfterStart('cuMemcpyHtoDAsync_v2:2=1'),
   };
   const needles: Needle[] = [
     ...tokenNeedles('the token', api),

@@ -16,8 +16,9 @@ async function unavailable() {
   if (!existsSync(kernelsPath)) return `${kernelsPath} is missing: run make -C cuda gpu`;
   try {
     const libraryPath = join(native, 'libvram.so');
-    const options = { libraryPath, driverPath, kernelsPath, maxAllocationBytes: 2 ** 30, stagingSlots: 2 };
-    await (await Driver.open(options)).close();
+    const sizes = { maxAllocationBytes: 2 ** 30, stagingSlots: 2, minCudaVersion: 0 };
+    const timeout = { driverTimeoutSeconds: 60, onHang: () => undefined };
+    await (await Driver.open({ libraryPath, driverPath, kernelsPath, ...sizes, ...timeout })).close();
     return undefined;
   } catch (error) {
     return `no usable CUDA device (${error instanceof Error ? error.message : String(error)})`;

@@ -51,6 +51,15 @@ export function run(
   return { child, output: () => output, errors: () => errors, exited };
 }
 
+/**
+ * The environment of a worker whose driver calls fail after its start. The rules count calls from the end of the
+ * self-test of the second device.
+ */
+export const faultsAfterStart = (rules: string): NodeJS.ProcessEnv => ({
+  CUDA_SIM_FAULTS: rules,
+  CUDA_SIM_FAULTS_AFTER: 'cuMemAddressFree:2',
+});
+
 /** Starts a worker on a simulated GPU and a free port. Resolves when it listens. */
 export async function startProcess(
   t: Test,

@@ -57,6 +57,7 @@ export async function startWorker(t: Pick<Test, 'teardown'>, options: WorkerOpti
     libraryPath: join(nativeDirectory, 'libvram.so'),
     driverPath,
     kernelsPath,
+    minCudaVersion: 0,
     onLost: options.onLost ?? (() => undefined),
     ...(options.monotonicMs === undefined ? {} : { monotonicMs: options.monotonicMs }),
     ...options.residency,

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { settingsHelp } from '../../src/config/document.js';
 import { patternBytes } from '../support/bytes.js';
-import { run, startProcess, temporaryDirectory, type WorkerProcess } from '../support/process.js';
+import { faultsAfterStart, run, startProcess, temporaryDirectory, type WorkerProcess } from '../support/process.js';
 import { mebibyte } from '../support/requests.js';
 
 const body = patternBytes(4 * mebibyte);
@@ -63,7 +63,18 @@ t.test('it refuses to start without a GPU, with an invalid setting, and with inv
   const gpu = { ...token, WORKER_CUDA_DRIVER: 'libcuda-absent.so.1', WORKER_CUDA_KERNELS: join(directory, 'kernels') };
   const cases = [
     [['serve'], gpu, 69, /no usable GPU.*--simulate/],
-    [['serve', '--simulate'], { ...token, WORKER_GPU_DEVICES: '7' }, 69, /GPU device 7 does not exist/],
+    [
+      ['serve', '--simulate'],
+      { ...token, WORKER_GPU_DEVICES: '7' },
+      78,
+      /WORKER_GPU_DEVICES .*: GPU device 7 does not exist/,
+    ],
+    [
+      ['serve', '--simulate'],
+      { ...token, CUDA_SIM_SPOOFS: 'kernel_output=1' },
+      69,
+      /GPU device 0 .*self-test.*"digest"/,
+    ],
     [['serve', '--simulate'], { WORKER_TYPO: '1' }, 78, /^vram-worker: unknown setting WORKER_TYPO\n$/],
     [['serve', '--simulate'], { ...anyPort, CUDA_SIM_DEVICES: 'many' }, 69, /CUDA_SIM_DEVICES/],
     [['serve'], {}, 78, /WORKER_API_TOKEN_FILE/],
@@ -153,7 +164,7 @@ t.test('SIGTERM: a second signal aborts commits, and the worker still wipes the 
 });
 
 t.test('SIGTERM: with a lost driver the exit status is 70', async (t) => {
-  const worker = await startProcess(t, temporaryDirectory(t), { CUDA_SIM_FAULTS: 'cuLaunchKernel:1=719' });
+  const worker = await startProcess(t, temporaryDirectory(t), faultsAfterStart('cuLaunchKernel:1=719'));
   const headers = { authorization: worker.authorization };
   const { status } = await fetch(`${worker.url}/v1/commit?shard_id=a&model_ref=m`, { method: 'PUT', headers, body });
   t.equal(status, 500);
@@ -170,7 +181,7 @@ t.test('SIGUSR1 does not start the debugger', async (t) => {
 });
 
 t.test('SIGTERM: if the memory cannot be wiped, the exit status is 71', async (t) => {
-  const faults = { CUDA_SIM_FAULTS: 'cuMemsetD8Async:1+=999', WORKER_DRAIN_SECONDS: '10' };
+  const faults = { ...faultsAfterStart('cuMemsetD8Async:1+=999'), WORKER_DRAIN_SECONDS: '10' };
   const worker = await startProcess(t, temporaryDirectory(t), faults);
   const headers = { authorization: worker.authorization };
   const body = patternBytes(5000);

@@ -1,22 +1,33 @@
-import { WorkerError } from '../../errors.js';
+import { outcomeOf, WorkerError } from '../../errors.js';
+import type { Digest } from '../../seal/digest.js';
+import type { Allocation } from '../../vram/allocation.js';
 import type { LoadResult } from '../../vram/load.js';
 import type { Proof, Shard } from '../state/shard.js';
 import { type CommitRequest, expectationOf } from './request.js';
 
+/** A commit whose bytes all arrived. */
+export interface Received {
+  readonly request: CommitRequest;
+  /** The digests that the host computed over the received bytes. */
+  readonly digests: LoadResult;
+  /** Tests the shard's device. Throws its failure, or VRAM_OOM. */
+  readonly selfTest: () => Promise<void>;
+  /** Stops the proof between steps. */
+  readonly signal: AbortSignal;
+}
+
 /**
  * Proves a shard whose bytes all arrived: (1) the bytes have the expected digest; (2) the memory is read-only; (3) it is
  * memory of the right device; (4) the device's digest is the expected one or, if the client gave none, the digest that
- * the host computed over the received bytes. Only read-only memory is digested. `signal` stops it between steps.
+ * the host computed over the received bytes. Only read-only memory is digested.
  * @throws the signal's reason, WorkerError DIGEST_MISMATCH, POLICY_VIOLATION, SEAL_VERIFICATION_FAILED, driver errors
  */
-export async function proveShard(
-  { allocation }: Shard,
-  request: CommitRequest,
-  received: LoadResult,
-  signal: AbortSignal,
-): Promise<Proof> {
+export async function proveShard({ allocation }: Shard, received: Received): Promise<Proof> {
+  const { request, digests, signal } = received;
   if (allocation === undefined) throw new WorkerError('INTERNAL', 'A shard without memory cannot be sealed');
-  requireExpected('digest', received.flat, request.expectedDigest);
+  if (request.expectedDigest !== undefined && digests.flat !== request.expectedDigest) {
+    throw mismatch(`The bytes have the digest ${digests.flat}`);
+  }
   signal.throwIfAborted();
   await allocation.seal();
   signal.throwIfAborted();
@@ -24,14 +35,38 @@ export async function proveShard(
   const { hashes: groupHashes, startedAt: verifiedAt } = await allocation.finishStreamingDigest(signal);
   signal.throwIfAborted();
   const treeDigest = allocation.treeDigest(groupHashes);
-  requireExpected('tree digest', treeDigest, request.expectedTreeDigest);
-  if (received.tree !== null && treeDigest !== received.tree) {
-    throw new WorkerError('SEAL_VERIFICATION_FAILED', 'The bytes on the device differ from the received bytes');
+  if (digests.tree !== null && treeDigest !== digests.tree) {
+    throw deviceFault('The bytes on the device differ from the received bytes');
   }
-  return { digest: received.flat, treeDigest, groupHashes, expected: expectationOf(request), verifiedAt };
+  const { expectedTreeDigest } = request;
+  if (expectedTreeDigest !== undefined && treeDigest !== expectedTreeDigest) {
+    throw await causeOfMismatch(allocation, treeDigest, received);
+  }
+  return { digest: digests.flat, treeDigest, groupHashes, expected: expectationOf(request), verifiedAt };
 }
 
-function requireExpected(name: string, actual: string | null, expected: string | undefined): void {
-  if (expected === undefined || actual === expected) return;
-  throw new WorkerError('DIGEST_MISMATCH', `The bytes have the ${name} ${actual}, not the expected one`);
+/**
+ * Finds out why the device's digest is not the expected one, if the host computed none: either the client sent other
+ * bytes, or the device is wrong.
+ */
+async function causeOfMismatch(allocation: Allocation, actual: Digest, received: Received): Promise<Error> {
+  const { request, selfTest, signal } = received;
+  // Both digests were proven to belong together when the worker sealed the shard before a restart.
+  if (request.expected !== undefined && request.expectedDigest !== undefined) {
+    return deviceFault('The bytes on the device differ from those of the file');
+  }
+  const again = allocation.treeDigest(await allocation.groupHashes());
+  signal.throwIfAborted();
+  if (again !== actual) return deviceFault('The device computed different digests of the same bytes');
+  try {
+    await selfTest();
+  } catch (error) {
+    if (outcomeOf(error) !== 'VRAM_OOM') throw error;
+    return deviceFault('The device has another digest than expected, and no free memory for a self-test');
+  }
+  return mismatch(`The bytes on the device have the tree digest ${actual}`);
 }
+
+const mismatch = (what: string): WorkerError => new WorkerError('DIGEST_MISMATCH', `${what}, not the expected one`);
+
+const deviceFault = (what: string): WorkerError => new WorkerError('SEAL_VERIFICATION_FAILED', what);

@@ -14,8 +14,8 @@ import type { CommitRequest } from './request.js';
 /** How many shards are restored concurrently. */
 const restoreSlots = 4;
 
-/** Errors that may pass: another process frees memory, or the driver recovers. */
-const transient: readonly ErrorCode[] = ['VRAM_OOM', 'HOST_OOM', 'CUDA_ERROR'];
+/** Errors that may pass: another process frees memory, or the device recovers. */
+const transient: readonly ErrorCode[] = ['VRAM_OOM', 'HOST_OOM', 'CUDA_ERROR', 'SEAL_VERIFICATION_FAILED'];
 const transientRetries = 3;
 const retryMs = 1000;
 

@@ -47,9 +47,11 @@ export class ShardCommit implements IngestTarget {
   async open(): Promise<Load> {
     const { flatDigest, expectedDigest, expectedTreeDigest } = this.#request;
     const expected = { expected_digest: expectedDigest ?? null, expected_tree_digest: expectedTreeDigest ?? null };
+    const { gpuDevice } = this.#shard.memory;
+    await this.#worker.selfTests.require(gpuDevice);
     this.#append('VramAllocated', expected);
     this.#step = 'allocating';
-    const allocation = await this.#worker.driver.allocate(this.#shard.memory.gpuDevice, this.totalBytes);
+    const allocation = await this.#worker.driver.allocate(gpuDevice, this.totalBytes);
     this.#shard.allocation = allocation;
     const load = await allocation.load({ flat: flatDigest, tree: expectedTreeDigest === undefined });
     this.#grant.claim.markAllocated();
@@ -64,7 +66,9 @@ export class ShardCommit implements IngestTarget {
   async complete(received: LoadResult, signal: AbortSignal): Promise<CommitResult> {
     this.#shard.beginSealing();
     this.#worker.lifecycle.bumpRevision();
-    return this.#seal(await proveShard(this.#shard, this.#request, received, signal));
+    const selfTest = () => this.#worker.selfTests.again(this.#shard.memory.gpuDevice);
+    const proof = { request: this.#request, digests: received, selfTest, signal };
+    return this.#seal(await proveShard(this.#shard, proof));
   }
 
   /** Does not await: nothing can come between the signature and its effect. @throws WorkerError AUDIT_UNAVAILABLE */

@@ -10,7 +10,8 @@ export type ShardClaims = Omit<HandleClaims, 'iss' | 'boot_id' | 'driver' | 'sim
 export class Signer {
   readonly workerId: string;
   readonly bootId = randomUUID();
-  readonly driver: DriverKind;
+  /** As configured, until the driver is open. */
+  driver: DriverKind;
   readonly keyring: Keyring;
 
   constructor(workerId: string, driver: DriverKind, key: SealKey) {

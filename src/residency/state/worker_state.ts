@@ -2,6 +2,7 @@ import { AuthFailures } from '../../audit/auth_failures.js';
 import { AuditWriter } from '../../audit/writer.js';
 import { WorkerError } from '../../errors.js';
 import type { Driver } from '../../vram/driver.js';
+import { selfTest } from '../../vram/self_test.js';
 import type { ResidencyOptions } from '../options.js';
 import { CommitQueue } from './commit_queue.js';
 import { DeviceMemory } from './device_memory.js';
@@ -10,6 +11,7 @@ import { Lifecycle, startingError } from './lifecycle.js';
 import { LostShards } from './lost_shards.js';
 import { type ResidencyObserver, silentObserver } from './observer.js';
 import { Reservations } from './reservations.js';
+import { SelfTests } from './self_tests.js';
 import { ShardAudit } from './shard_audit.js';
 import { Shards } from './shards.js';
 import type { Signer } from './signer.js';
@@ -35,6 +37,7 @@ export class WorkerState {
   readonly shards = new Shards();
   readonly reservations: Reservations;
   readonly commitQueue: CommitQueue;
+  readonly selfTests = new SelfTests((gpuDevice) => selfTest(this.driver, gpuDevice));
   readonly lostShards = new LostShards();
   readonly ingests = new Set<Abortable>();
   observer: ResidencyObserver = silentObserver;
@@ -66,15 +69,19 @@ export class WorkerState {
     throw startingError();
   }
 
-  /** Takes over an open driver and the devices that the options select. @throws WorkerError INVALID_PARAMS */
+  /** Takes over an open driver, and tests its devices. @throws VramError, or the failure of a self-test */
   async adopt(driver: Driver): Promise<void> {
-    const all = Array.from({ length: driver.deviceCount }, (_, ordinal) => ordinal);
-    for (const ordinal of this.options.gpuDevices ?? all) {
-      if (!all.includes(ordinal)) throw noDevice(ordinal);
+    if (driver.isSimulator) this.signer.driver = 'simulated';
+    this.#driver = driver;
+    for (const gpu_device of await this.selfTests.begin(driver.ordinals)) {
+      this.log('warn', 'GPU has no free memory for its self-test, which will run before the first commit', {
+        gpu_device,
+      });
+    }
+    for (const ordinal of driver.ordinals) {
       const figures = await driver.device(ordinal);
       this.devices.set(ordinal, new DeviceMemory(ordinal, figures, () => driver.device(ordinal)));
     }
-    this.#driver = driver;
     this.lifecycle.devicesUp();
   }
 
@@ -106,7 +113,7 @@ export class WorkerState {
   }
 
   /** Logs background events. */
-  log(level: 'info' | 'error', message: string, fields: Readonly<Record<string, unknown>>): void {
+  log(level: 'info' | 'warn' | 'error', message: string, fields: Readonly<Record<string, unknown>>): void {
     this.options.log?.(level, message, fields);
   }
 

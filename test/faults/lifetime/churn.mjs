@@ -19,6 +19,7 @@ const env = { WORKER_API_TOKEN_FILE: tokenFile, WORKER_MODEL_DIR: directory, WOR
 const residency = new Residency({
   ...loadConfig({ ...env, WORKER_MAX_MODEL_BYTES: `${64 * mebibyte}` }, { simulate: true, directory }),
   driverKind: 'simulated',
+  minCudaVersion: 0,
   libraryPath: join(native, 'libvram.so'),
   driverPath: join(native, 'libcuda_sim.so'),
   kernelsPath: join(native, 'vram_kernels.sim'),

@@ -2,14 +2,14 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { patternBytes } from '../../support/bytes.js';
-import { run, startProcess, temporaryDirectory } from '../../support/process.js';
+import { faultsAfterStart, run, startProcess, temporaryDirectory } from '../../support/process.js';
 
 t.test('with a lost driver the worker reports it, then exits with status 70 even if a call hangs', async (t) => {
   for (const faults of ['cuStreamSynchronize:9+=hang', 'cuMemGetInfo_v2:8+=46']) {
     const directory = temporaryDirectory(t);
     const auditLog = join(directory, 'audit.jsonl');
     const worker = await startProcess(t, directory, {
-      CUDA_SIM_FAULTS: faults,
+      ...faultsAfterStart(faults),
       WORKER_DRIVER_TIMEOUT_SECONDS: '1',
       WORKER_AUDIT_LOG: auditLog,
     });
@@ -45,7 +45,7 @@ t.test('a driver that hangs at startup or at shutdown does not keep the process 
     CUDA_SIM_FAULTS: 'cuDeviceGetName:1=hang',
   });
   t.equal(await starting.exited, 69);
-  t.match(starting.errors(), /no usable GPU: CUDA driver call timed out/);
+  t.match(starting.errors(), /no usable GPU: GPU device 0: CUDA driver call timed out/);
 
   const stopping = await startProcess(t, temporaryDirectory(t), { ...env, CUDA_SIM_FAULTS: 'cuMemFreeHost:1=hang' });
   stopping.child.kill('SIGTERM');

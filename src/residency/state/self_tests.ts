@@ -1,0 +1,48 @@
+import { VramError } from '../../vram/status.js';
+
+/**
+ * The self-tests of the devices. A device without free memory at start is tested before its first commit. Tests run one
+ * after another, because they share a staging slot.
+ */
+export class SelfTests {
+  readonly #test: (gpuDevice: number) => Promise<void>;
+  readonly #untested = new Set<number>();
+  #last: Promise<void> = Promise.resolve();
+
+  /** `test` tests one device, and throws VRAM_OOM if the device has no free memory. */
+  constructor(test: (gpuDevice: number) => Promise<void>) {
+    this.#test = test;
+  }
+
+  /** Tests all devices. Returns those without free memory. @throws the error of the first device that fails */
+  async begin(gpuDevices: readonly number[]): Promise<readonly number[]> {
+    for (const gpuDevice of gpuDevices) {
+      await this.again(gpuDevice).catch((error: unknown) => {
+        if (!(error instanceof VramError && error.code === 'VRAM_OOM')) throw error;
+        this.#untested.add(gpuDevice);
+      });
+    }
+    return [...this.#untested];
+  }
+
+  /** Resolves once the device has passed a test. @throws its failure, or VRAM_OOM */
+  async require(gpuDevice: number): Promise<void> {
+    if (!this.#untested.has(gpuDevice)) return;
+    await this.#queue(async () => {
+      if (!this.#untested.has(gpuDevice)) return;
+      await this.#test(gpuDevice);
+      this.#untested.delete(gpuDevice);
+    });
+  }
+
+  /** Tests a device, tested or not. @throws its failure, or VRAM_OOM */
+  again(gpuDevice: number): Promise<void> {
+    return this.#queue(() => this.#test(gpuDevice));
+  }
+
+  #queue(work: () => Promise<void>): Promise<void> {
+    const test = this.#last.then(work);
+    this.#last = test.catch(() => undefined);
+    return test;
+  }
+}
