@@ -433,9 +433,9 @@ VRAM_API vram_status vram_repair(uint64_t allocation, int32_t file, uint64_t off
  * vram_free() - wipe and free an allocation
  * @allocation: an allocation, sealed or not; VRAM_OK if it is already freed
  *
- * Makes the memory writable, overwrites its @bytes bytes, rounded up to 4 KiB, with zeros, and returns it to the device. On a driver error the handle stays
- * valid for vram_free(), which continues where it stopped. Once the wipe has started, other functions return
- * VRAM_STALE_HANDLE.
+ * Makes the memory writable, overwrites its bytes, rounded up to 4 KiB, with zeros, and returns it to the device. On a
+ * driver error the handle stays valid for vram_free(), which continues where it stopped. Once the wipe has started,
+ * other functions return VRAM_STALE_HANDLE.
  *
  * Returns:
  * * VRAM_BUSY: a load is open on the allocation

@@ -8,7 +8,7 @@
 
 namespace vram {
 
-/** The status of a failed call of the operating system: of a thread or a lock, as std::thread and std::mutex throw it. */
+/** The status of a failed system call, as std::thread and std::mutex throw it. */
 inline vram_status status_of(const std::error_code &error) {
   if (error == std::errc::resource_unavailable_try_again) return VRAM_HOST_OUT_OF_THREADS;
   return error == std::errc::not_enough_memory ? VRAM_HOST_OUT_OF_MEMORY : VRAM_INTERNAL;

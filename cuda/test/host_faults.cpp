@@ -53,8 +53,10 @@ NoMemoryForNewThreads::~NoMemoryForNewThreads() {
 
 }  // namespace test
 
-extern "C" __attribute__((visibility("default"))) int pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
-                                                                     void *(*function)(void *), void *argument) noexcept {
+#define EXPORTED __attribute__((visibility("default")))
+
+extern "C" EXPORTED int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*function)(void *),
+                                       void *argument) noexcept {
   using Create = int (*)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
   static const auto create = reinterpret_cast<Create>(dlsym(RTLD_NEXT, "pthread_create"));
   if (test::threads_fail) return EAGAIN;
@@ -66,14 +68,14 @@ extern "C" __attribute__((visibility("default"))) int pthread_create(pthread_t *
   return result;
 }
 
-__attribute__((visibility("default"))) void *operator new(size_t bytes) {
+EXPORTED void *operator new(size_t bytes) {
   void *const memory = test::has_memory() ? std::malloc(bytes != 0 ? bytes : 1) : nullptr;
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
 }
-__attribute__((visibility("default"))) void operator delete(void *memory) noexcept {
+EXPORTED void operator delete(void *memory) noexcept {
   std::free(memory);
 }
-__attribute__((visibility("default"))) void operator delete(void *memory, size_t) noexcept {
+EXPORTED void operator delete(void *memory, size_t) noexcept {
   std::free(memory);
 }

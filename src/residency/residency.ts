@@ -19,6 +19,7 @@ import type { DeviceSnapshot } from './state/device_memory.js';
 import { drainingError, type WorkerPhase } from './state/lifecycle.js';
 import type { ResidencyObserver } from './state/observer.js';
 import type { ReservationSnapshot } from './state/reservations.js';
+import { selfTestSlots } from './state/self_tests.js';
 import type { ShardFilter, ShardPage } from './state/shards.js';
 import { Signer } from './state/signer.js';
 import type { ShardSnapshot } from './state/snapshot.js';
@@ -27,9 +28,6 @@ import { WorkerState } from './state/worker_state.js';
 import { type Health, healthOf } from './status/blockers.js';
 import { type ReadyQuery, type ReadyReport, readyFacts, readyReport } from './status/readiness.js';
 import { type ResidencyStats, statsOf } from './status/stats.js';
-
-/** Staging slots of self-tests, which run one at a time. */
-const selfTestSlots = 1;
 
 /**
  * The residency service loads shards into device memory, proves them, and reports which are resident. This facade is the

@@ -1,9 +1,9 @@
 import { VramError } from '../../vram/status.js';
 
-/**
- * The self-tests of the devices. A device without free memory at start is tested before its first commit. Tests run one
- * after another, because they share a staging slot.
- */
+/** The staging slots that self-tests need: one, because they run one after another. */
+export const selfTestSlots = 1;
+
+/** The self-tests of the devices. A device without free memory at start is tested before its first commit. */
 export class SelfTests {
   readonly #test: (gpuDevice: number) => Promise<void>;
   readonly #untested = new Set<number>();
