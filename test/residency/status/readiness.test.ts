@@ -85,7 +85,7 @@ t.test('an answer to a request with a nonce has a signed attestation', async (t)
     nonce: 'n-1',
     ready: true,
     iat: Number,
-    shards: [{ jti, last_verified_at: /^\d{4}-.*Z$/ }],
+    shards: [{ shard_id: 'a', jti, last_verified_at: /^\d{4}-.*Z$/ }],
   });
   t.not((await get(worker, '/v1/ready?nonce=n-2')).json().attestation, attestation);
 });
