@@ -18,6 +18,7 @@ const layers: readonly (readonly string[])[] = [
   ['http'],
   ['residency'],
   ['audit', 'vram'],
+  ['storage'],
   ['seal'],
   ['errors.ts'],
 ];

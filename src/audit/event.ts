@@ -5,6 +5,8 @@ export type AuditEvent =
   | 'VramAllocated'
   | 'VramSealed'
   | 'VramDeallocated'
+  /** The effect of an earlier entry, named in `aborted`, did not happen. */
+  | 'EffectAborted'
   | 'SealVerified'
   | 'SealVerificationFailed'
   | 'PolicyViolation'

@@ -1,7 +1,8 @@
 import { WorkerError } from '../errors.js';
+import { GroupCommit, type Outage } from '../storage/group_commit.js';
 import { type Actor, systemActor } from './actor.js';
 import type { CheckpointSigner } from './checkpoint.js';
-import type { AuditRecord } from './entry.js';
+import { type AuditRecord, maxLineBytes } from './entry.js';
 import type { AuditEvent, AuditFields, AuditSeverity } from './event.js';
 import type { CheckpointFactory } from './log/batch.js';
 import type { AuditLog } from './log/log.js';
@@ -19,19 +20,22 @@ export interface AuditOptions {
   readonly onChange: (cause: unknown) => void;
 }
 
-/** Best-effort records that wait for an unwritable log. Beyond this the oldest is counted and dropped. */
-const maxQueued = 256;
+/** Best-effort records that wait until the log is open. */
+const maxEarly = 256;
+
+/** Bytes of a line that the common fields and the hashes take at most. */
+const commonBytes = 4096;
 
 /**
  * The worker's access to its audit log. A required entry is synced to disk before its effect is visible to any client.
- * A best-effort entry that cannot be written is queued, and is written before the next entry that can.
+ * A best-effort entry that cannot be written is queued, and is written before the next entry that can. Nothing here
+ * blocks the event loop, and entries that wait at the same time share one sync.
  */
 export class AuditWriter {
   readonly #options: AuditOptions;
   #log: AuditLog | undefined;
-  #isWritable = true;
-  #queued: AuditRecord[] = [];
-  #dropped = 0;
+  #commits: GroupCommit<AuditRecord> | undefined;
+  #early: AuditRecord[] = [];
 
   constructor(options: AuditOptions) {
     this.#options = options;
@@ -39,101 +43,96 @@ export class AuditWriter {
 
   /** Loads the log's code. Until then required entries fail, and best-effort entries are queued. */
   async open(): Promise<void> {
-    const { path, maxBytes, signer } = this.#options;
+    const { path, maxBytes, signer, onChange } = this.#options;
     if (path === undefined) return;
     const [{ AuditLog }, { writeCheckpoint }] = await Promise.all([import('./log/log.js'), import('./checkpoint.js')]);
     const checkpoint: CheckpointFactory = (head, reason) => writeCheckpoint(signer, head, reason);
-    this.#log = new AuditLog({ path, maxBytes, checkpoint });
+    const log = new AuditLog({ path, maxBytes, checkpoint });
+    this.#log = log;
+    this.#commits = new GroupCommit<AuditRecord>({
+      write: (records, signal, outage) => writeTo(log, records, signal, outage),
+      check: () => log.requireWritable(),
+      unavailable,
+      onChange,
+    });
+    for (const entry of this.#early.splice(0)) void this.#commits.appendBestEffort(entry);
   }
 
   /** Whether the last write, or the last check of the file and its disk, succeeded. */
   get isWritable(): boolean {
-    return this.#isWritable;
+    return this.#commits?.isWritable ?? true;
   }
 
-  /** Writes and syncs one entry. @throws WorkerError AUDIT_UNAVAILABLE; then no part of the entry is in the log */
-  appendRequired(event: AuditEvent, severity: AuditSeverity, fields: AuditFields, actor: Actor = systemActor): void {
-    this.#append([record(event, severity, fields, actor)]);
+  /** Resolves when the entry is on disk. @throws WorkerError AUDIT_UNAVAILABLE; then no part of the entry is in the log */
+  async appendRequired(
+    event: AuditEvent,
+    severity: AuditSeverity,
+    fields: AuditFields,
+    actor: Actor = systemActor,
+  ): Promise<void> {
+    if (this.#options.path === undefined) return;
+    if (!isShort(fields)) throw new WorkerError('INTERNAL', 'The audit entry is too long');
+    if (this.#commits === undefined) throw unavailable(new Error('the audit log is not open'));
+    await this.#commits.append(record(event, severity, fields, actor));
   }
 
-  /** Writes an entry about an effect that cannot be refused. If the log is not writable, the entry is queued. */
-  appendBestEffort(event: AuditEvent, severity: AuditSeverity, fields: AuditFields, actor: Actor = systemActor): void {
-    const entry = record(event, severity, fields, actor);
-    try {
-      this.#append([entry]);
-    } catch {
-      this.#queued.push(entry);
-      if (this.#queued.length > maxQueued) this.#dropped++;
-      this.#queued = this.#queued.slice(-maxQueued);
-    }
+  /**
+   * Writes an entry about an effect that cannot be refused. Resolves when the entry is on disk, or queued because the log
+   * is not writable. Never rejects.
+   */
+  async appendBestEffort(
+    event: AuditEvent,
+    severity: AuditSeverity,
+    fields: AuditFields,
+    actor: Actor = systemActor,
+  ): Promise<void> {
+    if (this.#options.path === undefined) return;
+    const short = isShort(fields) ? fields : { shard_id: fields.shard_id, detail: 'the fields were too long' };
+    const entry = record(event, severity, short, actor);
+    if (this.#commits !== undefined) return this.#commits.appendBestEffort(entry);
+    if (this.#early.length < maxEarly) this.#early.push(entry);
   }
 
-  /** After a failure, tries to write the queued entries. Returns whether the log is writable now. */
-  tryRecover(): boolean {
-    if (this.#isWritable) return true;
-    try {
-      this.#append([]);
-    } catch {
-      // `onChange` has reported the cause, and the return value says that the log is still unwritable.
-    }
-    return this.#isWritable;
+  /** After a failure, tries to write the queued entries. Returns whether the log is writable now. Never rejects. */
+  async recover(): Promise<boolean> {
+    return this.#commits?.recover() ?? true;
   }
 
-  /** Checks, without a write, whether the log is writable. Called every second. */
-  tick(): void {
-    if (!this.tryRecover()) return;
-    try {
-      this.#log?.requireWritable();
-    } catch (cause) {
-      this.#setWritable(false, cause);
-    }
+  /** Checks, without a write, whether the log is writable. Called every second. Never rejects. */
+  async tick(): Promise<void> {
+    await this.#commits?.tick();
   }
 
   /** Writes the queued entries and a final checkpoint, and closes the file. Failures go to `onChange` only. */
-  close(): void {
-    this.#try(() => {
-      if (this.#queued.length > 0 || !this.#isWritable) this.#append([]);
-      this.#log?.checkpoint('stop');
+  async close(): Promise<void> {
+    const log = this.#log;
+    if (log === undefined) return;
+    await this.#commits?.close(async () => {
+      await log.checkpoint('stop').catch((cause: unknown) => this.#options.onChange(cause));
+      await log.close();
     });
-    this.#try(() => this.#log?.close());
-    this.#log = undefined;
-  }
-
-  #try(step: () => void): void {
-    try {
-      step();
-    } catch (cause) {
-      this.#options.onChange(cause);
-    }
-  }
-
-  #append(records: readonly AuditRecord[]): void {
-    if (this.#options.path === undefined) return;
-    const recovery = this.#isWritable ? [] : [this.#recoveryRecord()];
-    try {
-      if (this.#log === undefined) throw new Error('the audit log is not open');
-      this.#log.requireWritable();
-      this.#log.append([...recovery, ...this.#queued, ...records]);
-    } catch (cause) {
-      if (this.#log !== undefined) this.#setWritable(false, cause);
-      throw new WorkerError('AUDIT_UNAVAILABLE', 'The audit log cannot be written', { cause, retryAfterMs: 1000 });
-    }
-    this.#queued = [];
-    this.#dropped = 0;
-    this.#setWritable(true);
-  }
-
-  #recoveryRecord(): AuditRecord {
-    const fields = { reason: 'outage', late_entries: this.#queued.length, dropped_entries: this.#dropped };
-    return record('AuditRecovered', 'warning', fields, systemActor);
-  }
-
-  #setWritable(isWritable: boolean, cause?: unknown): void {
-    if (this.#isWritable === isWritable) return;
-    this.#isWritable = isWritable;
-    this.#options.onChange(cause);
   }
 }
+
+/** Writes records, after the entry about an outage if there was one. */
+async function writeTo(
+  log: AuditLog,
+  records: readonly AuditRecord[],
+  signal: AbortSignal,
+  outage: Outage | undefined,
+): Promise<number> {
+  if (outage === undefined) return log.append(records, signal);
+  const fields = { reason: 'outage', late_entries: outage.late, dropped_entries: outage.dropped };
+  const recovered = record('AuditRecovered', 'warning', fields, systemActor);
+  return (await log.append([recovered, ...records], signal)) - 1;
+}
+
+/** An entry that is too long must not fail the others of its batch. */
+const isShort = (fields: AuditFields): boolean =>
+  Buffer.byteLength(JSON.stringify(fields)) <= maxLineBytes - commonBytes;
+
+const unavailable = (cause: unknown): WorkerError =>
+  new WorkerError('AUDIT_UNAVAILABLE', 'The audit log cannot be written', { cause, retryAfterMs: 1000 });
 
 const record = (event: AuditEvent, severity: AuditSeverity, fields: AuditFields, actor: Actor): AuditRecord => ({
   time: new Date().toISOString(),

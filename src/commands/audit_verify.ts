@@ -1,8 +1,9 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { type KeysOf, readCheckpoint, signatureFault } from '../audit/checkpoint.js';
 import { rotatedFiles } from '../audit/log/rotation.js';
 import { type AuditVerdict, verifyLog } from '../audit/verify/verify_log.js';
+import { nodeFileSystem } from '../storage/fs.js';
 import { type Command, InputError, UsageError } from './command.js';
 import { jwksFile, sealKeyFile } from './key_files.js';
 
@@ -26,7 +27,7 @@ export const auditVerify: Command = async (args) => {
   if (only === undefined) throw new UsageError('audit verify needs a log file');
   try {
     const keysOf = keysFrom(values['key-file'] ?? [], values.jwks ?? []);
-    const verdict = verifyLog(positionals.length === 1 ? filesOf(only) : positionals, {
+    const verdict = verifyLog(positionals.length === 1 ? await filesOf(only) : positionals, {
       kept: keptIn(values.checkpoint ?? [], keysOf),
       ...(keysOf === undefined ? {} : { keysOf }),
     });
@@ -38,8 +39,8 @@ export const auditVerify: Command = async (args) => {
 };
 
 /** The rotated files and then the file itself, which does not exist after a crash during a rotation. */
-function filesOf(path: string): string[] {
-  const rotated = rotatedFiles(path, { readdirSync });
+async function filesOf(path: string): Promise<string[]> {
+  const rotated = await rotatedFiles(path, nodeFileSystem);
   return rotated.length === 0 || existsSync(path) ? [...rotated, path] : rotated;
 }
 

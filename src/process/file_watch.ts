@@ -6,7 +6,7 @@ export interface FileGroup {
   readonly name: string;
   readonly paths: readonly string[];
   /** Reloads the files. Returns whether their contents changed, and throws if they are invalid. */
-  readonly reload: () => boolean;
+  readonly reload: () => boolean | Promise<boolean>;
 }
 
 export interface WatchReport {
@@ -31,19 +31,19 @@ export class FileWatch {
   constructor(groups: readonly FileGroup[], report: WatchReport, intervalMs = defaultIntervalMs) {
     this.#report = report;
     this.#pending = new Set(groups);
-    this.#listeners = new Map(groups.map((group) => [group, () => this.#reload(group)]));
+    this.#listeners = new Map(groups.map((group) => [group, () => void this.#reload(group)]));
     for (const [{ paths }, listener] of this.#listeners) {
       for (const path of paths) watchFile(path, { interval: intervalMs, persistent: false }, listener);
     }
     this.#timer = setInterval(() => {
-      for (const group of [...this.#pending]) this.#reload(group);
+      for (const group of [...this.#pending]) void this.#reload(group);
     }, intervalMs).unref();
   }
 
   /** Reloads every group, changed or not, and reports every error. */
   reloadAll(): void {
     this.#reportedErrors.clear();
-    for (const group of this.#listeners.keys()) this.#reload(group);
+    for (const group of this.#listeners.keys()) void this.#reload(group);
   }
 
   /** Ends the watch. `reloadAll` then does nothing. */
@@ -55,10 +55,10 @@ export class FileWatch {
     this.#listeners.clear();
   }
 
-  #reload(group: FileGroup): void {
+  async #reload(group: FileGroup): Promise<void> {
     this.#pending.delete(group);
     try {
-      if (group.reload()) this.#report.reloaded(group.name);
+      if (await group.reload()) this.#report.reloaded(group.name);
       this.#reportedErrors.delete(group);
     } catch (error) {
       if (this.#reportedErrors.get(group) !== String(error)) this.#report.failed(group.name, error);

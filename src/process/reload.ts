@@ -49,10 +49,10 @@ function groupsOf({ config, residency, tokens, tls }: Reloadable): FileGroup[] {
   const sealKey: FileGroup = {
     name: 'seal key',
     paths: [sealKeyFile ?? apiTokenFile],
-    reload: () => {
+    reload: async () => {
       const secret = readSealSecret(config);
       try {
-        return residency.sealKey.rotate(secret);
+        return await residency.sealKey.rotate(secret);
       } finally {
         wipe(secret);
       }

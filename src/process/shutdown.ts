@@ -44,7 +44,7 @@ export async function exitOnLoss({ app, residency, logger }: Worker, error: Erro
   setTimeout(() => exitNow(exitStatus.lost), lossGraceMs + 2 * closeGraceMs);
   await sleep(lossGraceMs);
   await closeGracefully(app, closeGraceMs);
-  residency.abandon();
+  await residency.abandon();
   exitNow(exitStatus.lost);
 }
 

@@ -1,10 +1,18 @@
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import type { Actor } from '../audit/actor.js';
 import { WorkerError } from '../errors.js';
+import type { LostShard } from './state/lost_shards.js';
 import type { Shard } from './state/shard.js';
 import type { WorkerState } from './state/worker_state.js';
 
 /** How often freeing is tried before the shard is left `releasing`, for a later DELETE. */
 const freeAttempts = 3;
+
+/** Shards whose release is recorded in one turn of the event loop. */
+const chunkShards = 128;
+
+/** How long a shutdown waits in total for the entries about its releases. A hung disk must not keep the memory unwiped. */
+const entriesMs = 1000;
 
 /**
  * Wipes and frees a shard. A verification in progress ends first. A lost shard is forgotten instead.
@@ -12,49 +20,68 @@ const freeAttempts = 3;
  */
 export async function release(worker: WorkerState, shardId: string, actor: Actor): Promise<void> {
   worker.lifecycle.requireStarted();
-  const { lostShards, audit, shardAudit } = worker;
-  const lost = lostShards.byId.get(shardId);
-  if (lost !== undefined && worker.shards.get(shardId) === undefined) {
-    const fields = { shard_id: shardId, model_ref: lost.modelRef };
-    lostShards.forget(shardId, () => audit.appendRequired('ShardForgotten', 'info', fields, actor));
-    worker.lifecycle.bumpRevision();
-    return;
-  }
+  const lost = worker.lostShards.byId.get(shardId);
+  if (lost !== undefined && worker.shards.get(shardId) === undefined) return forgetLost(worker, lost, actor);
   const shard = worker.shards.require(shardId);
   const { phase } = shard;
   const isStuck = phase.state === 'releasing' && phase.attempt === null;
-  if (shard.seal === undefined && !isStuck) {
-    throw new WorkerError('SHARD_BUSY', `The shard is ${shard.state}`, { retryAfterMs: 1000 });
+  if ((shard.seal === undefined && !isStuck) || shard.releaseRequested) {
+    throw new WorkerError('SHARD_BUSY', `The shard is ${shard.releaseRequested ? 'releasing' : shard.state}`, {
+      retryAfterMs: 1000,
+    });
   }
   worker.requireAudit();
+  const { lostShards, shardAudit } = worker;
   const fields = { reason: 'released' };
-  lostShards.forget(shardId, () => shardAudit.appendRequired('VramDeallocated', shard, fields, actor));
+  shard.releaseRequested = true;
+  try {
+    await lostShards.forget(shardId, () => shardAudit.appendRequired('VramDeallocated', shard, fields, actor));
+  } finally {
+    shard.releaseRequested = false;
+  }
   await discard(worker, shard);
+}
+
+async function forgetLost({ lostShards, audit, lifecycle }: WorkerState, lost: LostShard, actor: Actor): Promise<void> {
+  const { shardId, modelRef } = lost;
+  const fields = { shard_id: shardId, model_ref: modelRef };
+  await lostShards.forget(shardId, () => audit.appendRequired('ShardForgotten', 'info', fields, actor));
+  lifecycle.bumpRevision();
 }
 
 /** Wipes and frees every shard, and closes the driver. @throws VramError if some memory could not be wiped */
 export async function releaseAll(worker: WorkerState): Promise<void> {
-  const discarded = worker.shards.all().map((shard) => {
-    // The entry for a shard in `releasing` was written when its release began.
-    if (shard.state !== 'releasing') {
-      const entry = { event: 'VramDeallocated', severity: 'info', fields: { reason: 'stopped' } } as const;
-      worker.shardAudit.appendBestEffort(entry, shard);
-    }
-    return discard(worker, shard);
-  });
-  await Promise.allSettled(discarded);
+  const shards = worker.shards.all();
+  const entriesLate = sleep(entriesMs, undefined, { ref: false });
+  const discarded: Promise<unknown>[] = [];
+  for (let start = 0; start < shards.length; start += chunkShards) {
+    const chunk = shards.slice(start, start + chunkShards);
+    await Promise.race([Promise.all(chunk.map((shard) => recordStopped(worker, shard))), entriesLate]);
+    discarded.push(...chunk.map((shard) => discard(worker, shard).catch(() => undefined)));
+    await nextTurn();
+  }
+  await Promise.all(discarded);
   try {
     await worker.driver.close();
   } finally {
-    closeAudit(worker);
+    await closeAudit(worker);
   }
 }
 
-/** Writes the last entries of this process and closes the audit log. */
-export function closeAudit({ authFailures, audit, signer }: WorkerState): void {
+/** The entry for a shard in `releasing` was written when its release began. */
+async function recordStopped({ shardAudit }: WorkerState, shard: Shard): Promise<void> {
+  if (shard.state === 'releasing' || shard.releaseRequested) return;
+  await shardAudit.appendBestEffort(
+    { event: 'VramDeallocated', severity: 'info', fields: { reason: 'stopped' } },
+    shard,
+  );
+}
+
+/** Writes the last entries of this process and closes the audit log. Ends by a deadline. */
+export async function closeAudit({ authFailures, audit, signer }: WorkerState): Promise<void> {
   authFailures.flush();
-  audit.appendBestEffort('WorkerStopped', 'info', { boot_id: signer.bootId });
-  audit.close();
+  void audit.appendBestEffort('WorkerStopped', 'info', { boot_id: signer.bootId });
+  await audit.close();
 }
 
 /**

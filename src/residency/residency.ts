@@ -49,9 +49,7 @@ export class Residency {
     this.#verifier = new Verifier(this.#worker);
     this.#scrubber = new Scrubber(this.#worker, this.#verifier);
     this.#ticker = setInterval(() => {
-      this.#worker.tick();
-      this.sealKey.tick();
-      this.#scrubber.tick();
+      for (const part of [this.#worker, this.sealKey, this.#scrubber]) void part.tick();
     }, 1000).unref();
   }
 
@@ -81,7 +79,7 @@ export class Residency {
     }
     // The worker starts even if the audit log cannot be written. Until it can, changes are refused and `ready` gives the reason.
     const fields = { worker_id: signer.workerId, boot_id: signer.bootId, driver: signer.driver };
-    audit.appendBestEffort('WorkerStarted', 'info', fields);
+    await audit.appendBestEffort('WorkerStarted', 'info', fields);
     this.#restore?.begin();
     this.#scrubber.start();
   }
@@ -167,6 +165,7 @@ export class Residency {
 
   /** Attests which shards are resident. First verifies those that are older than the query allows. */
   async ready(query: ReadyQuery): Promise<ReadyReport> {
+    await this.#worker.recoverAudit();
     const { modelRef, maxAgeSeconds } = query;
     const unverified = maxAgeSeconds === undefined ? [] : await this.#verifier.refresh({ ...query, maxAgeSeconds });
     return readyReport(readyFacts(this.#worker, modelRef, unverified, this.#scrubber.status), query);
@@ -184,7 +183,7 @@ export class Residency {
   }
 
   /** Whether the worker accepts work. An empty worker does. */
-  health(): Health {
+  health(): Promise<Health> {
     return healthOf(this.#worker);
   }
 
@@ -195,7 +194,7 @@ export class Residency {
 
   /** Records that a token was replaced. */
   tokenReplaced(role: string): void {
-    this.#worker.audit.appendBestEffort('TokenReplaced', 'warning', { role });
+    void this.#worker.audit.appendBestEffort('TokenReplaced', 'warning', { role });
   }
 
   /** Records a failed authentication. `fingerprint` identifies the token without revealing it. */
@@ -227,9 +226,9 @@ export class Residency {
   }
 
   /** Stops without the driver: no memory can be wiped. */
-  abandon(): void {
+  async abandon(): Promise<void> {
     clearInterval(this.#ticker);
-    closeAudit(this.#worker);
+    await closeAudit(this.#worker);
   }
 
   /** Wipes and frees every shard, and closes the driver. @throws VramError if some memory could not be wiped */

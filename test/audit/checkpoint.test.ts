@@ -5,7 +5,7 @@ import { secret } from '../support/audit.js';
 import { logOf } from '../support/audit_verify.js';
 
 t.test('a checkpoint has the time of its entry, and is valid if one of the keys signed it', async (t) => {
-  const { time, checkpoint } = JSON.parse(logOf(t, 1).at(-1) ?? '');
+  const { time, checkpoint } = JSON.parse((await logOf(t, 1)).at(-1) ?? '');
   t.equal(readCheckpoint(checkpoint)?.iat, Math.floor(Date.parse(time) / 1000));
   const key = deriveSealKey(Buffer.from(secret), 'worker-1');
   const other = deriveSealKey(Buffer.from(secret), 'worker-2');

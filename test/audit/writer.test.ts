@@ -28,19 +28,19 @@ t.test('entries are queued before the log is open, and discarded without a path'
   const path = join(temporaryDirectory(t), 'audit.log');
   const options = { maxBytes: 1e6, signer: identity, onChange: () => undefined };
   const early = new AuditWriter({ ...options, path });
-  early.appendBestEffort('AuthFailed', 'warning', { count: 1 });
+  await early.appendBestEffort('AuthFailed', 'warning', { count: 1 });
   t.ok(early.isWritable);
   await early.open();
-  early.appendRequired('WorkerStarted', 'info', {});
-  early.close();
+  await early.appendRequired('WorkerStarted', 'info', {});
+  await early.close();
   t.same(eventsOf(path), ['AuthFailed', 'WorkerStarted', 'AuditCheckpoint']);
   const none = new AuditWriter({ ...options, path: undefined });
   await none.open();
-  none.appendRequired('WorkerStarted', 'info', {});
-  none.appendBestEffort('AuthFailed', 'warning', { count: 1 });
-  none.tick();
-  t.ok(none.tryRecover());
-  none.close();
+  await none.appendRequired('WorkerStarted', 'info', {});
+  await none.appendBestEffort('AuthFailed', 'warning', { count: 1 });
+  await none.tick();
+  t.ok(await none.recover());
+  await none.close();
 });
 
 t.test('queued entries are written after an outage, and dropped entries are counted', async (t) => {
@@ -48,19 +48,19 @@ t.test('queued entries are written after an outage, and dropped entries are coun
   const path = join(directory, 'audit.log');
   const changes: boolean[] = [];
   const audit = await auditAt(path, () => void changes.push(audit.isWritable));
-  audit.appendRequired('VramAllocated', 'info', { shard_id: 'a' });
+  await audit.appendRequired('VramAllocated', 'info', { shard_id: 'a' });
   renameSync(path, `${path}.away`);
   writeFileSync(path, 'not a log\n');
-  t.throws(() => audit.appendRequired('VramSealed', 'info', { shard_id: 'a' }), {
+  await t.rejects(audit.appendRequired('VramSealed', 'info', { shard_id: 'a' }), {
     code: 'AUDIT_UNAVAILABLE',
     retryAfterMs: 1000,
   });
   t.notOk(audit.isWritable);
-  t.notOk(audit.tryRecover());
-  audit.appendBestEffort('VramDeallocated', 'info', { shard_id: 'a' });
+  t.notOk(await audit.recover());
+  await audit.appendBestEffort('VramDeallocated', 'info', { shard_id: 'a' });
   t.same(changes, [false], 'one notification');
   renameSync(`${path}.away`, path);
-  t.ok(audit.tryRecover());
+  t.ok(await audit.recover());
   t.same(changes, [false, true]);
   t.match(readChain(path).slice(1), [
     { event: 'AuditRecovered', severity: 'warning', reason: 'outage', late_entries: 1, dropped_entries: 0 },
@@ -69,41 +69,42 @@ t.test('queued entries are written after an outage, and dropped entries are coun
 
   renameSync(path, `${path}.away`);
   writeFileSync(path, 'not a log\n');
-  for (let index = 0; index < 300; index++) audit.appendBestEffort('AuthFailed', 'warning', { count: index });
+  for (let index = 0; index < 4200; index++) void audit.appendBestEffort('AuthFailed', 'warning', { count: index });
   renameSync(`${path}.away`, path);
-  audit.appendRequired('VramAllocated', 'info', { shard_id: 'b' });
+  t.ok(await audit.recover());
+  await audit.appendRequired('VramAllocated', 'info', { shard_id: 'b' });
   const late = readChain(path)
     .slice(3)
     .filter(({ event }) => event !== 'AuditCheckpoint');
-  t.match(late[0], { event: 'AuditRecovered', late_entries: 256, dropped_entries: 44 });
-  t.match(late[1], { event: 'AuthFailed', count: 44 }, 'the oldest are dropped');
+  t.match(late[0], { event: 'AuditRecovered', late_entries: 4096, dropped_entries: 104 });
+  t.match(late[1], { event: 'AuthFailed', count: 104 }, 'the oldest are dropped');
   t.match(late.at(-1), { event: 'VramAllocated', shard_id: 'b' });
-  t.equal(late.length, 258);
+  t.equal(late.length, 4098);
 });
 
 t.test('tick detects an unwritable log without a write, and its recovery', async (t) => {
   const path = join(temporaryDirectory(t), 'audit.log');
   const changes: string[] = [];
   const audit = await auditAt(path, (cause) => void changes.push(String(cause)));
-  audit.tick();
+  await audit.tick();
   t.ok(audit.isWritable);
   t.same(changes, []);
-  audit.appendRequired('VramAllocated', 'info', { shard_id: 'a' });
+  await audit.appendRequired('VramAllocated', 'info', { shard_id: 'a' });
   appendFileSync(path, 'x\n');
-  audit.tick();
+  await audit.tick();
   t.notOk(audit.isWritable, 'another process wrote to the file');
-  audit.tick();
+  await audit.tick();
   t.notOk(audit.isWritable);
   truncateSync(path, statSync(path).size - 2);
-  audit.tick();
+  await audit.tick();
   t.ok(audit.isWritable);
   t.same(
     changes,
     ['Error: the last line of the audit log is not a valid entry', 'undefined'],
     'each change is reported with its cause',
   );
-  audit.close();
-  audit.close();
+  await audit.close();
+  await audit.close();
   t.same(eventsOf(path), ['VramAllocated', 'AuditRecovered', 'AuditCheckpoint']);
   t.match(readChain(path).at(-1), { reason: 'stop' });
 });
@@ -111,19 +112,19 @@ t.test('tick detects an unwritable log without a write, and its recovery', async
 t.test('close writes no checkpoint to an empty log', async (t) => {
   const path = join(temporaryDirectory(t), 'audit.log');
   const audit = await auditAt(path);
-  audit.close();
+  await audit.close();
   t.same(linesOf(path), []);
 });
 
 t.test('close writes the queued entries', async (t) => {
   const path = join(temporaryDirectory(t), 'audit.log');
   const audit = await auditAt(path);
-  audit.appendRequired('WorkerStarted', 'info', {});
+  await audit.appendRequired('WorkerStarted', 'info', {});
   renameSync(path, `${path}.away`);
   writeFileSync(path, 'not a log\n');
-  audit.appendBestEffort('WorkerStopped', 'info', {});
+  await audit.appendBestEffort('WorkerStopped', 'info', {});
   renameSync(`${path}.away`, path);
-  audit.close();
+  await audit.close();
   t.same(eventsOf(path), ['WorkerStarted', 'AuditRecovered', 'WorkerStopped', 'AuditCheckpoint']);
 });
 
@@ -133,20 +134,20 @@ t.test('close writes entries queued before the open, records an outage, and clos
   const before = open();
   const options = { maxBytes: 1e6, signer: identity, onChange: () => undefined };
   const queued = new AuditWriter({ ...options, path: join(directory, 'queued.log') });
-  queued.appendBestEffort('AuthFailed', 'warning', { count: 1 });
+  await queued.appendBestEffort('AuthFailed', 'warning', { count: 1 });
   await queued.open();
-  t.ok(queued.tryRecover());
+  t.ok(await queued.recover());
   t.notOk(existsSync(join(directory, 'queued.log')), 'tryRecover does not write to a writable log');
-  queued.close();
+  await queued.close();
   t.same(eventsOf(join(directory, 'queued.log')), ['AuthFailed', 'AuditCheckpoint']);
 
   const path = join(directory, 'outage.log');
   const outage = await auditAt(path);
-  outage.appendRequired('WorkerStarted', 'info', {});
+  await outage.appendRequired('WorkerStarted', 'info', {});
   appendFileSync(path, 'x\n');
-  t.throws(() => outage.appendRequired('WorkerStopped', 'info', {}), { code: 'AUDIT_UNAVAILABLE' });
+  await t.rejects(outage.appendRequired('WorkerStopped', 'info', {}), { code: 'AUDIT_UNAVAILABLE' });
   truncateSync(path, statSync(path).size - 2);
-  outage.close();
+  await outage.close();
   t.same(eventsOf(path), ['WorkerStarted', 'AuditRecovered', 'AuditCheckpoint']);
   t.equal(open(), before);
 });
@@ -155,10 +156,10 @@ t.test('close reports a log that can be neither written nor closed, and does not
   const path = join(temporaryDirectory(t), 'audit.log');
   const reported: string[] = [];
   const audit = await auditAt(path, (cause) => void reported.push(String(cause)));
-  audit.appendRequired('VramAllocated', 'info', { shard_id: 'a' });
+  await audit.appendRequired('VramAllocated', 'info', { shard_id: 'a' });
   const open = readdirSync('/proc/self/fd').find((fd) => targetOf(fd) === path);
   closeSync(Number(open));
-  audit.close();
+  await audit.close();
   t.match(reported, [/EBADF/, /EBADF/]);
   t.same(eventsOf(path), ['VramAllocated']);
 });

@@ -8,12 +8,12 @@ import { forge, linesOf, logAt, logFiles, sealed, secret, sha256 } from './audit
 import { temporaryDirectory } from './temporary_directory.js';
 
 /** The lines of an intact log with this many entries, its checkpoints, and a checkpoint at the end. */
-export function logOf(t: Test, entries: number): string[] {
+export async function logOf(t: Test, entries: number): Promise<string[]> {
   const path = join(temporaryDirectory(t), 'audit.log');
   const log = logAt(path);
-  log.append(Array.from({ length: entries }, (_, index) => sealed(`shard-${index}`)));
-  log.checkpoint('stop');
-  log.close();
+  await log.append(Array.from({ length: entries }, (_, index) => sealed(`shard-${index}`)));
+  await log.checkpoint('stop');
+  await log.close();
   return linesOf(path);
 }
 

@@ -4,6 +4,16 @@ import type { Test } from 'tap';
 
 const byPath = ['accessSync', 'openSync', 'statSync', 'statfsSync', 'renameSync'] as const;
 const byDescriptor = ['fstatSync', 'readSync', 'writeSync', 'fsyncSync', 'fdatasyncSync', 'ftruncateSync'] as const;
+const callbacksByPath = ['access', 'open', 'stat', 'statfs', 'rename', 'realpath'] as const;
+const callbacksByDescriptor = ['fstat', 'read', 'write', 'fsync', 'fdatasync', 'ftruncate'] as const;
+
+type Name =
+  | (typeof byPath)[number]
+  | (typeof byDescriptor)[number]
+  | (typeof callbacksByPath)[number]
+  | (typeof callbacksByDescriptor)[number];
+
+type Done = (error: unknown, value?: unknown) => void;
 
 /** Makes file system calls of this process below one directory fail. */
 export class FailingFiles {
@@ -32,6 +42,8 @@ export class FailingFiles {
         return run();
       });
     }
+    for (const name of callbacksByPath) files.#replaceCallback(t, name, isOurs);
+    for (const name of callbacksByDescriptor) files.#replaceCallback(t, name, (fd) => files.#descriptors.has(fd));
     return files;
   }
 
@@ -57,14 +69,55 @@ export class FailingFiles {
     if (this.#fails(this.#calls)) throw Object.assign(new Error(`EIO: ${name} failed`), { code: 'EIO' });
   }
 
-  #replace(
+  /** A call with a callback. */
+  #replaceCallback(
     t: Test,
-    name: (typeof byPath)[number] | (typeof byDescriptor)[number],
-    call: (first: unknown, run: () => unknown) => unknown,
+    name: (typeof callbacksByPath | typeof callbacksByDescriptor)[number],
+    isOurs: (first: unknown) => boolean,
+  ): void {
+    this.#patch(t, name, (original) => (...args: unknown[]) => {
+      const done = args.at(-1) as Done;
+      if (!isOurs(args[0])) return original(...args.slice(0, -1), this.#tracked(name, false, done));
+      try {
+        this.#count(name);
+      } catch (error) {
+        return setImmediate(done, error);
+      }
+      return original(...args.slice(0, -1), this.#tracked(name, true, done));
+    });
+  }
+
+  /** Remembers which descriptors belong to the directory. */
+  #tracked(name: Name, isOurs: boolean, done: Done): Done {
+    if (name !== 'open') return done;
+    return (error, descriptor) => {
+      if (isOurs) this.#descriptors.add(descriptor);
+      else this.#descriptors.delete(descriptor);
+      done(error, descriptor);
+    };
+  }
+
+  #replace(t: Test, name: Name, call: (first: unknown, run: () => unknown) => unknown): void {
+    this.#patch(
+      t,
+      name,
+      (original) =>
+        (...args: unknown[]) =>
+          call(args[0], () => original(...args)),
+    );
+  }
+
+  #patch(
+    t: Test,
+    name: Name,
+    wrap: (original: (...args: unknown[]) => unknown) => (...args: unknown[]) => unknown,
   ): void {
     const original: unknown = fs[name];
     if (typeof original !== 'function') throw new Error(`there is no ${name}`);
-    const value = (...args: unknown[]) => call(args[0], () => original(...args));
+    const value = Object.assign(
+      wrap((...args) => original(...args)),
+      original,
+    );
     Object.defineProperty(fs, name, { value, configurable: true, writable: true });
     syncBuiltinESMExports();
     t.teardown(() => {

@@ -18,10 +18,14 @@ export class Batch {
   readonly #lines: Buffer[] = [];
   readonly #heads: ChainHead[] = [];
   #head: ChainHead;
+  #length = 0;
 
   constructor({ start, checkpoint, startsWithNewline }: BatchOptions) {
     this.#head = start;
-    if (startsWithNewline) this.#lines.push(newline);
+    if (startsWithNewline) {
+      this.#lines.push(newline);
+      this.#length = newline.length;
+    }
     this.#checkpoint = checkpoint;
   }
 
@@ -39,10 +43,25 @@ export class Batch {
     return Buffer.concat(this.#lines);
   }
 
-  /** Adds an entry, after the checkpoint if one is due. @throws Error if the line is too long */
-  add(record: AuditRecord): void {
+  /** The number of bytes. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /**
+   * Adds an entry, after the checkpoint if one is due. Returns false, and adds nothing, if the batch would have more than
+   * `maxBytes`. @throws Error if the line is too long
+   */
+  add(record: AuditRecord, maxBytes = Number.POSITIVE_INFINITY): boolean {
+    const [head, lines, heads, length] = [this.#head, this.#lines.length, this.#heads.length, this.#length];
     if (isCheckpointDue(this.#head.seq + 1)) this.checkpoint('interval');
     this.#push(record);
+    if (this.#length <= maxBytes) return true;
+    this.#head = head;
+    this.#length = length;
+    this.#lines.length = lines;
+    this.#heads.length = heads;
+    return false;
   }
 
   checkpoint(reason: CheckpointReason): void {
@@ -53,6 +72,7 @@ export class Batch {
     const line = formatEntry(record, this.#head);
     if (line.length >= maxLineBytes) throw new Error(`audit entry is too long: the limit is ${maxLineBytes - 1} bytes`);
     this.#lines.push(line, newline);
+    this.#length += line.length + newline.length;
     this.#head = { seq: this.#head.seq + 1, hash: sha256(line) };
     this.#heads.push(this.#head);
   }

@@ -1,10 +1,9 @@
-import { realpathSync } from 'node:fs';
+import { AppendFile } from '../../storage/append_file.js';
+import { type FileSystem, nodeFileSystem, realPath, statIfExists } from '../../storage/fs.js';
 import { systemActor } from '../actor.js';
 import type { CheckpointReason } from '../checkpoint.js';
 import { type AuditRecord, type ChainHead, genesis, sha256 } from '../entry.js';
-import { AppendFile } from './append_file.js';
 import { Batch, type CheckpointFactory } from './batch.js';
-import { type FileSystem, nodeFileSystem } from './fs.js';
 import { rotatedFiles, rotatedPath } from './rotation.js';
 import { DamagedTail, readTail } from './tail.js';
 
@@ -19,9 +18,12 @@ export interface LogOptions {
 /** Bytes of a torn line that its recovery entry keeps. */
 const keptTornBytes = 4096;
 
+/** Adds entries to a batch of at most `maxBytes`. Returns how many of the caller's records it added. */
+type Fill = (batch: Batch, maxBytes: number) => number;
+
 /**
- * The chain of entries on disk. When `append` returns, its entries are written in order and synced. When it throws,
- * none of them is in the log, and the next call continues from the entries on disk.
+ * The chain of entries on disk. When `append` resolves, its entries are written in order and synced. When it rejects,
+ * none of them is in the log, and the next call continues from the entries on disk. One call at a time.
  */
 export class AuditLog {
   readonly #options: LogOptions;
@@ -41,89 +43,93 @@ export class AuditLog {
     this.#fs = options.fs ?? nodeFileSystem;
   }
 
-  /** @throws Error for an entry that is too long, DamagedTail, or the file system's errors */
-  append(records: readonly AuditRecord[]): void {
-    this.#write((batch) => {
-      for (const record of records) batch.add(record);
-    });
+  /**
+   * Appends the first records, as many as the file may take, and at least one. Returns how many. If `signal` aborts before
+   * they are synced, they are removed. @throws Error for an entry that is too long, DamagedTail, the file system's errors
+   */
+  append(records: readonly AuditRecord[], signal?: AbortSignal): Promise<number> {
+    const fill = (batch: Batch, maxBytes: number): number => {
+      const rest = records.findIndex((record, index) => !batch.add(record, index === 0 ? undefined : maxBytes));
+      return rest === -1 ? records.length : rest;
+    };
+    return this.#write(fill, signal);
   }
 
   /** Appends a checkpoint, unless the log is empty. @throws as `append` does */
-  checkpoint(reason: CheckpointReason): void {
-    this.#write((batch) => {
+  async checkpoint(reason: CheckpointReason): Promise<void> {
+    await this.#write((batch) => {
       if (batch.head.seq > 0) batch.checkpoint(reason);
+      return 0;
     });
   }
 
   /** Checks without a write that the next entry can be appended. @throws Error */
-  requireWritable(): void {
-    this.#open().requireWritable();
+  async requireWritable(): Promise<void> {
+    await (await this.#open()).requireWritable();
   }
 
   /** Closes the file, also when this throws. @throws the file system's errors */
-  close(): void {
+  async close(): Promise<void> {
     const file = this.#file;
     this.#file = undefined;
-    file?.close();
+    await file?.close();
   }
 
-  #write(fill: (batch: Batch) => void): void {
-    let batch = this.#compose(this.#open(), fill);
-    if (this.#isFull(batch)) {
-      this.#rotate();
-      batch = this.#compose(this.#open(), fill);
+  async #write(fill: Fill, signal?: AbortSignal): Promise<number> {
+    let file = await this.#open();
+    await file.requireWritable();
+    let { batch, count } = this.#compose(file, fill);
+    if (file.bytes > 0 && file.bytes + batch.length > this.#options.maxBytes) {
+      await this.#rotate();
+      file = await this.#open();
+      ({ batch, count } = this.#compose(file, fill));
     }
-    const file = this.#open();
     try {
-      file.append(batch.bytes);
+      await file.append(batch.bytes, signal);
     } catch (error) {
       this.#unconfirmed = batch.heads;
-      this.close();
+      await this.close();
       throw error;
     }
     this.#head = batch.head;
     this.#torn = undefined;
     this.#lacksNewline = false;
     this.#rotated = false;
+    return count;
   }
 
   /** Starts with a missing newline, the checkpoint of a new file, or the entry about a torn line, if the file needs one. */
-  #compose(file: AppendFile, fill: (batch: Batch) => void): Batch {
-    const { checkpoint } = this.#options;
+  #compose(file: AppendFile, fill: Fill): { readonly batch: Batch; readonly count: number } {
+    const { checkpoint, maxBytes } = this.#options;
     const batch = new Batch({ start: this.#head ?? genesis, checkpoint, startsWithNewline: this.#lacksNewline });
     if (file.bytes === 0 && batch.head.seq > 0) batch.checkpoint(this.#rotated ? 'rotation' : 'moved');
     if (this.#torn !== undefined) batch.add(tornLine(this.#torn));
-    fill(batch);
-    return batch;
-  }
-
-  #isFull(batch: Batch): boolean {
-    const bytes = this.#file?.bytes ?? 0;
-    return bytes > 0 && bytes + batch.bytes.length > this.#options.maxBytes;
+    return { batch, count: fill(batch, maxBytes - file.bytes) };
   }
 
   /** Renames the full file. If that fails, the log keeps its file: an oversized log loses no entries. */
-  #rotate(): void {
-    const path = realPath(this.#options.path);
+  async #rotate(): Promise<void> {
+    const path = await realPath(this.#fs, this.#options.path);
     const rotated = rotatedPath(path, this.#head?.seq ?? 0);
     if (this.#torn !== undefined || this.#lacksNewline) return;
-    if (this.#fs.statSync(rotated, { throwIfNoEntry: false }) !== undefined) return;
+    if ((await statIfExists(this.#fs, rotated)) !== undefined) return;
     try {
-      this.#fs.renameSync(path, rotated);
+      await this.#fs.rename(path, rotated);
       this.#rotated = true;
     } catch {
       // `#write` opens the path again, finds the same file, and appends to it.
     }
   }
 
-  #open(): AppendFile {
-    if (this.#file?.isUnchanged() === true) return this.#file;
-    this.close();
-    const file = new AppendFile(realPath(this.#options.path), this.#fs);
+  async #open(): Promise<AppendFile> {
+    if ((await this.#file?.isUnchanged()) === true && this.#file !== undefined) return this.#file;
+    await this.close();
+    // The target of a symbolic link, so that rotated files are stored in the directory of the file itself.
+    const file = await AppendFile.open(await realPath(this.#fs, this.#options.path), this.#fs);
     try {
-      this.#adopt(file);
+      await this.#adopt(file);
     } catch (error) {
-      file.close();
+      await file.close();
       throw error;
     }
     this.#file = file;
@@ -131,13 +137,13 @@ export class AuditLog {
   }
 
   /** Finds the last entry of a file, and cuts off a torn line after it. */
-  #adopt(file: AppendFile): void {
-    const { last, torn, lacksNewline } = readTail(file.descriptor, file.bytes, this.#fs);
+  async #adopt(file: AppendFile): Promise<void> {
+    const { last, torn, lacksNewline } = await readTail(file.descriptor, file.bytes, this.#fs);
     // While this process has no entry on disk, it has no position to compare the file with.
-    if (this.#head === undefined || this.#head.seq === 0) this.#head = last ?? this.#lastRotated() ?? genesis;
+    if (this.#head === undefined || this.#head.seq === 0) this.#head = last ?? (await this.#lastRotated()) ?? genesis;
     else if (last !== undefined) this.#head = this.#ownHead(last);
     if (torn.length > 0) {
-      file.truncate(file.bytes - torn.length);
+      await file.truncate(file.bytes - torn.length);
       this.#torn = torn;
     }
     this.#lacksNewline = lacksNewline;
@@ -151,15 +157,15 @@ export class AuditLog {
   }
 
   /** The last entry of the newest rotated file. A crash after the rotation leaves no other file. */
-  #lastRotated(): ChainHead | undefined {
-    const path = rotatedFiles(realPath(this.#options.path), this.#fs).at(-1);
+  async #lastRotated(): Promise<ChainHead | undefined> {
+    const path = (await rotatedFiles(await realPath(this.#fs, this.#options.path), this.#fs)).at(-1);
     if (path === undefined) return undefined;
     this.#rotated = true;
-    const descriptor = this.#fs.openSync(path, 'r');
+    const descriptor = await this.#fs.open(path, 'r');
     try {
-      return readTail(descriptor, this.#fs.fstatSync(descriptor).size, this.#fs).last;
+      return (await readTail(descriptor, (await this.#fs.fstat(descriptor)).size, this.#fs)).last;
     } finally {
-      this.#fs.closeSync(descriptor);
+      await this.#fs.close(descriptor);
     }
   }
 }
@@ -174,12 +180,3 @@ const tornLine = (torn: Buffer): AuditRecord => ({
     torn: { bytes: torn.length, sha256: sha256(torn), base64: torn.subarray(0, keptTornBytes).toString('base64') },
   },
 });
-
-/** The target of a symbolic link, so that rotated files are stored in the directory of the file itself. */
-function realPath(path: string): string {
-  try {
-    return realpathSync(path);
-  } catch {
-    return path;
-  }
-}

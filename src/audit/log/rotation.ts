@@ -1,5 +1,5 @@
 import { basename, dirname, join } from 'node:path';
-import type { FileSystem } from './fs.js';
+import { type FileSystem, isMissing } from '../../storage/fs.js';
 
 /** Numbers in names are padded to this width, so that names sort as numbers do. */
 const digits = 12;
@@ -9,20 +9,20 @@ export const rotatedPath = (path: string, lastSeq: number): string =>
   `${path}.${String(lastSeq).padStart(digits, '0')}`;
 
 /** The rotated files of a log, the oldest first; empty if the directory does not exist. @throws other readdir errors */
-export function rotatedFiles(path: string, fs: Pick<FileSystem, 'readdirSync'>): string[] {
+export async function rotatedFiles(path: string, fs: Pick<FileSystem, 'readdir'>): Promise<string[]> {
   const directory = dirname(path);
   const prefix = `${basename(path)}.`;
-  return namesIn(directory, fs)
+  return (await namesIn(directory, fs))
     .filter((name) => name.startsWith(prefix) && /^[0-9]{12,}$/.test(name.slice(prefix.length)))
     .sort((a, b) => a.length - b.length || (a < b ? -1 : 1))
     .map((name) => join(directory, name));
 }
 
-function namesIn(directory: string, fs: Pick<FileSystem, 'readdirSync'>): string[] {
+async function namesIn(directory: string, fs: Pick<FileSystem, 'readdir'>): Promise<string[]> {
   try {
-    return fs.readdirSync(directory);
+    return await fs.readdir(directory);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    if (isMissing(error)) return [];
     throw error;
   }
 }

@@ -1,5 +1,5 @@
+import type { FileSystem } from '../../storage/fs.js';
 import { type Entry, hasTrailingBytes, lineStart, maxLineBytes, parseEntry } from '../entry.js';
-import type { FileSystem } from './fs.js';
 
 /** The end of a log file. */
 export interface Tail {
@@ -23,8 +23,8 @@ const canBeTorn = (line: Buffer): boolean =>
   line.every((byte) => byte === 0);
 
 /** Reads the end of a file that is `bytes` long. @throws DamagedTail, or the file system's errors */
-export function readTail(descriptor: number, bytes: number, fs: FileSystem): Tail {
-  const window = readWindow(descriptor, bytes, fs);
+export async function readTail(descriptor: number, bytes: number, fs: FileSystem): Promise<Tail> {
+  const window = await readWindow(descriptor, bytes, fs);
   const lastNewline = window.lastIndexOf(newline);
   const rest = window.subarray(lastNewline + 1);
   const complete = parseEntry(rest);
@@ -41,11 +41,11 @@ export function readTail(descriptor: number, bytes: number, fs: FileSystem): Tai
 }
 
 /** Reads the last bytes of the file: enough for a complete line and a torn one. */
-function readWindow(descriptor: number, bytes: number, fs: FileSystem): Buffer {
+async function readWindow(descriptor: number, bytes: number, fs: FileSystem): Promise<Buffer> {
   const window = Buffer.alloc(Math.min(bytes, 2 * maxLineBytes));
   const start = bytes - window.length;
   for (let read = 0; read < window.length; ) {
-    const count = fs.readSync(descriptor, window, read, window.length - read, start + read);
+    const count = await fs.read(descriptor, window, read, start + read);
     if (count === 0) throw new DamagedTail('the audit log shrank while it was read');
     read += count;
   }

@@ -47,7 +47,7 @@ function readyz(app: FastifyInstance, { residency }: RouteOptions): void {
       config: { access: 'public', quiet: true },
     },
     async (_request, reply) => {
-      const { ok, reasons } = residency.health();
+      const { ok, reasons } = await residency.health();
       reply.code(ok ? 200 : 503);
       return { ready: ok, reasons: reasons.map(({ code, detail }) => ({ code, detail })) };
     },

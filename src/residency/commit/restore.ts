@@ -123,7 +123,7 @@ export class Restore {
     lostShards.byId.set(shardId, { ...entry, detail: why });
     const names = { shard_id: shardId, model_ref: modelRef };
     const fields = { ...names, digest, tree_digest: treeDigest, detail: why };
-    audit.appendBestEffort('ShardLost', path === null ? 'warning' : 'critical', fields);
+    void audit.appendBestEffort('ShardLost', path === null ? 'warning' : 'critical', fields);
     this.#worker.log('error', 'shard lost', { ...names, detail: why });
     lifecycle.bumpRevision();
   }

@@ -1,9 +1,10 @@
 import type { Actor } from '../../audit/actor.js';
-import type { AuditEvent, AuditFields } from '../../audit/event.js';
+import type { AuditEvent } from '../../audit/event.js';
 import { type ErrorCode, outcomeOf, WorkerError } from '../../errors.js';
 import type { Load, LoadResult } from '../../vram/load.js';
-import { issueSeal } from '../handle/issue.js';
+import { issueSeal, recordSeal } from '../handle/issue.js';
 import { discard } from '../release.js';
+import type { ManifestChange } from '../state/manifest.js';
 import type { MemoryGrant } from '../state/memory_grant.js';
 import { type Proof, Shard } from '../state/shard.js';
 import type { WorkerState } from '../state/worker_state.js';
@@ -29,6 +30,8 @@ export class ShardCommit implements IngestTarget {
   readonly #actor: Actor;
   readonly #shard: Shard;
   readonly #startedMs = performance.now();
+  /** The change of the manifest that lists the shard. */
+  #listing: ManifestChange | undefined;
   /** `allocating` once the audit log says that memory is being allocated. */
   #step: 'admitted' | 'allocating' | 'sealed' = 'admitted';
 
@@ -49,7 +52,7 @@ export class ShardCommit implements IngestTarget {
     const expected = { expected_digest: expectedDigest ?? null, expected_tree_digest: expectedTreeDigest ?? null };
     const { gpuDevice } = this.#shard.memory;
     await this.#worker.selfTests.require(gpuDevice);
-    this.#append('VramAllocated', expected);
+    await this.#worker.shardAudit.appendRequired('VramAllocated', this.#shard, expected, this.#actor);
     this.#step = 'allocating';
     const allocation = await this.#worker.driver.allocate(gpuDevice, this.totalBytes);
     this.#shard.allocation = allocation;
@@ -68,29 +71,34 @@ export class ShardCommit implements IngestTarget {
     this.#worker.lifecycle.bumpRevision();
     const selfTest = () => this.#worker.selfTests.again(this.#shard.memory.gpuDevice);
     const proof = { request: this.#request, digests: received, selfTest, signal };
-    return this.#seal(await proveShard(this.#shard, proof));
+    return this.#seal(await proveShard(this.#shard, proof), signal);
   }
 
-  /** Does not await: nothing can come between the signature and its effect. @throws WorkerError AUDIT_UNAVAILABLE */
-  #seal(proof: Proof): CommitResult {
-    const seal = issueSeal(this.#shard, proof, this.#worker.signer);
-    const { jti, digest, treeDigest } = seal;
-    this.#append('VramSealed', { jti, digest, tree_digest: treeDigest });
-    this.#worker.lostShards.remember(this.#shard, seal);
-    this.#step = 'sealed';
-    this.#grant.consume();
-    this.#shard.markSealed(seal);
-    this.#worker.lifecycle.bumpRevision();
-    return resultOf(this.#shard, seal.handle, true);
+  /** Records the seal before its effect. An abort between the two undoes the commit. @throws WorkerError AUDIT_UNAVAILABLE */
+  #seal(proof: Proof, signal: AbortSignal): Promise<CommitResult> {
+    const [worker, shard] = [this.#worker, this.#shard];
+    const unrecorded = issueSeal(shard, proof, worker.signer);
+    this.#listing = worker.lostShards.remember(shard, unrecorded);
+    const record = { worker, actor: this.#actor, listed: this.#listing.written };
+    return recordSeal(shard, unrecorded, record, (seal) => {
+      signal.throwIfAborted();
+      this.#step = 'sealed';
+      this.#grant.consume();
+      shard.markSealed(seal);
+      worker.lostShards.found(shard.identity.shardId);
+      worker.lifecycle.bumpRevision();
+      return resultOf(shard, seal.handle, true);
+    });
   }
 
   /** Wipes and frees the memory, and returns the reservation. Never rejects. */
   async undo(error: unknown): Promise<void> {
     this.#grant.claim.markReleasing();
+    this.#listing?.undo();
     if (this.#step === 'allocating') {
       const fields = { reason: outcomeOf(error) };
       const entry = { event: 'VramDeallocated', severity: 'info', fields } as const;
-      this.#worker.shardAudit.appendBestEffort(entry, this.#shard, this.#actor);
+      await this.#worker.shardAudit.appendBestEffort(entry, this.#shard, this.#actor);
     }
     // If the driver cannot free the memory, the shard stays visible as `releasing` and can be released again.
     await discard(this.#worker, this.#shard).catch(() => undefined);
@@ -101,13 +109,9 @@ export class ShardCommit implements IngestTarget {
     const event = error instanceof WorkerError ? violations.get(error.code) : undefined;
     if (event !== undefined) {
       const entry = { event, severity: 'critical', fields: { detail: String(error) } } as const;
-      this.#worker.shardAudit.appendBestEffort(entry, this.#shard, this.#actor);
+      void this.#worker.shardAudit.appendBestEffort(entry, this.#shard, this.#actor);
     }
     const seconds = (performance.now() - this.#startedMs) / 1000;
     this.#worker.observer.committed(outcomeOf(error), this.totalBytes, seconds);
-  }
-
-  #append(event: AuditEvent, fields: AuditFields): void {
-    this.#worker.shardAudit.appendRequired(event, this.#shard, fields, this.#actor);
   }
 }

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { Actor } from '../../audit/actor.js';
 import { WorkerError } from '../../errors.js';
 import type { PreviousHandle, Proof, Seal, Shard } from '../state/shard.js';
 import type { Signer } from '../state/signer.js';
@@ -12,33 +13,60 @@ export function issueSeal(shard: Shard, proof: Proof, signer: Signer, replaced?:
 /**
  * Gives a sealed shard a handle signed with the current key: same bytes, same times, a new `jti`, and `prev`, which names
  * the old handle. The old handle is superseded, unless `previous` lists it.
- * @throws WorkerError SHARD_BUSY if the shard is not sealed, AUDIT_UNAVAILABLE; then the old handle stays current
+ * @throws WorkerError SHARD_BUSY if the shard is not sealed any more, AUDIT_UNAVAILABLE; then the old handle stays current
  */
-export function reissueHandle(shard: Shard, worker: HandleIssuer, previous: readonly PreviousHandle[] = []): void {
+export async function reissueHandle(
+  shard: Shard,
+  worker: HandleIssuer,
+  previous: readonly PreviousHandle[] = [],
+): Promise<void> {
   const { phase } = shard;
   if (phase.state !== 'sealed') throw new WorkerError('SHARD_BUSY', `The shard is ${phase.state}`);
-  const seal = sign(shard, { ...phase.seal, previous }, worker.signer, phase.seal);
-  recordReplacement(shard, seal, phase.seal, worker);
-  shard.replaceSeal(seal);
-  worker.lifecycle.bumpRevision();
+  const replaced = phase.seal;
+  const signed = sign(shard, replaced, worker.signer, replaced);
+  await recordSeal(shard, signed, { worker, replaced }, (seal) => {
+    if (shard.state !== 'sealed' || shard.seal?.jti !== replaced.jti || shard.releaseRequested) {
+      worker.shardAudit.effectAborted('VramSealed', shard, { jti: seal.jti });
+      throw new WorkerError('SHARD_BUSY', `The shard is ${shard.state}`);
+    }
+    shard.replaceHandle({ ...seal, previous });
+    worker.lifecycle.bumpRevision();
+  });
 }
 
 /** The parts of the worker that issue handles. */
 export type HandleIssuer = Pick<WorkerState, 'signer'> & {
-  readonly shardAudit: Pick<WorkerState['shardAudit'], 'appendRequired'>;
+  readonly shardAudit: Pick<WorkerState['shardAudit'], 'appendRequired' | 'effectAborted'>;
   readonly lifecycle: Pick<WorkerState['lifecycle'], 'bumpRevision'>;
 };
 
-/** Writes to the audit log that `seal` replaces `replaced`. @throws WorkerError AUDIT_UNAVAILABLE */
-export function recordReplacement(
+interface SealRecord {
+  readonly worker: Pick<HandleIssuer, 'signer' | 'shardAudit'>;
+  /** The seal that this one replaces. */
+  readonly replaced?: Seal;
+  readonly actor?: Actor;
+  /** Must also resolve before the effect. */
+  readonly listed?: Promise<void>;
+}
+
+/**
+ * Writes to the audit log that a seal takes effect, then calls `takeEffect` in the same turn of the event loop in which it
+ * finds that the seal key is still current. If the key has rotated, the seal is signed and recorded again.
+ * @throws WorkerError AUDIT_UNAVAILABLE, and the errors of `listed` and `takeEffect`
+ */
+export async function recordSeal<T>(
   shard: Shard,
   seal: Seal,
-  replaced: Seal,
-  { shardAudit }: Pick<HandleIssuer, 'shardAudit'>,
-): void {
+  { worker, replaced, actor, listed }: SealRecord,
+  takeEffect: (seal: Seal) => T,
+): Promise<T> {
   const { jti, digest, treeDigest } = seal;
-  const fields = { jti, prev: replaced.jti, digest, tree_digest: treeDigest, vram_bytes: shard.vramBytes };
-  shardAudit.appendRequired('VramSealed', shard, fields);
+  const prev = replaced === undefined ? {} : { prev: replaced.jti };
+  const fields = { jti, ...prev, digest, tree_digest: treeDigest };
+  await Promise.all([worker.shardAudit.appendRequired('VramSealed', shard, fields, actor), listed]);
+  if (seal.kid === worker.signer.key.kid) return takeEffect(seal);
+  const again = { worker, replaced: seal, ...(actor === undefined ? {} : { actor }) };
+  return recordSeal(shard, sign(shard, seal, worker.signer, seal), again, takeEffect);
 }
 
 type Unsigned = Omit<Seal, 'handle' | 'jti' | 'kid'>;

@@ -1,12 +1,21 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { outcomeOf } from '../../errors.js';
 import type { PublicJwk } from '../../seal/jwk.js';
-import { sealKeyOf } from '../../seal/key.js';
+import { type SealKey, sealKeyOf } from '../../seal/key.js';
 import type { PreviousHandle, Shard } from '../state/shard.js';
 import type { WorkerState } from '../state/worker_state.js';
 import { reissueHandle } from './issue.js';
 
+/** Handles that are signed in one turn of the event loop: a few milliseconds. */
+const chunkShards = 128;
+
 /** Rotates the seal key of a running worker, and reissues the handles that the previous key signed. */
 export class KeyRotation {
   readonly #worker: WorkerState;
+  /** Settles when the last rotation has ended. */
+  #rotating: Promise<void> = Promise.resolve();
+  /** Settles when the handles are reissued, or when that failed. */
+  #reissuing: Promise<void> = Promise.resolve();
 
   constructor(worker: WorkerState) {
     this.#worker = worker;
@@ -14,21 +23,16 @@ export class KeyRotation {
 
   /**
    * Signs with the key made from `secret` from now on, and reissues the handle of every sealed shard. The previous key
-   * and its handles stay valid for `keyGraceSeconds`. Returns false if this is already the current key.
+   * and its handles stay valid for `keyGraceSeconds`. Returns false if this is already the current key. The caller may wipe
+   * `secret` as soon as this returns its promise.
    * @throws WorkerError AUDIT_UNAVAILABLE, TypeError if `secret` is not a key; then nothing changes
    */
-  rotate(secret: Uint8Array): boolean {
-    const { audit, options, signer, lifecycle } = this.#worker;
-    const key = sealKeyOf(options.sealAlgorithm, secret, options.workerId);
-    const { kid } = signer.key;
-    if (key.kid === kid) return false;
-    const { keyGraceSeconds } = options;
-    const fields = { kid: key.kid, previous_kid: kid, grace_seconds: keyGraceSeconds };
-    audit.appendRequired('SealKeyRotated', 'warning', fields);
-    signer.keyring.rotate(key, performance.now() + keyGraceSeconds * 1000, this.#inUse());
-    lifecycle.bumpRevision();
-    this.#reissueAll();
-    return true;
+  async rotate(secret: Uint8Array): Promise<boolean> {
+    const { sealAlgorithm, workerId } = this.#worker.options;
+    const key = sealKeyOf(sealAlgorithm, secret, workerId);
+    const rotation = this.#rotating.then(() => this.#rotate(key));
+    this.#rotating = rotation.then(ignore, ignore);
+    return rotation;
   }
 
   /** The public keys that handles verify with now. Empty for HS256, whose key can also sign. */
@@ -36,9 +40,9 @@ export class KeyRotation {
     return this.#worker.signer.keyring.published();
   }
 
-  /** Reissues handles that could not be reissued before, and drops expired keys. Called periodically. */
-  tick(): void {
-    this.#reissueAll();
+  /** Reissues handles that could not be reissued before, and drops expired keys. Called periodically. Never rejects. */
+  async tick(): Promise<void> {
+    await this.#reissueAll();
     this.#worker.signer.keyring.dropExpired(this.#inUse());
   }
 
@@ -47,23 +51,45 @@ export class KeyRotation {
     this.#worker.signer.keyring.wipe();
   }
 
+  /** Rotations run one after the other. */
+  async #rotate(key: SealKey): Promise<boolean> {
+    const { audit, options, signer, lifecycle } = this.#worker;
+    const { kid } = signer.key;
+    if (key.kid === kid) return false;
+    const { keyGraceSeconds } = options;
+    const fields = { kid: key.kid, previous_kid: kid, grace_seconds: keyGraceSeconds };
+    await audit.appendRequired('SealKeyRotated', 'warning', fields);
+    signer.keyring.rotate(key, performance.now() + keyGraceSeconds * 1000, this.#inUse());
+    lifecycle.bumpRevision();
+    await this.#reissueAll();
+    return true;
+  }
+
   /** A predicate: whether a key signed the current handle of a shard, corrupt shards included. */
   #inUse(): (kid: string) => boolean {
     const inUse = new Set(this.#worker.shards.all().map(({ seal }) => seal?.kid));
     return (kid) => inUse.has(kid);
   }
 
-  /** Reissues the handles of sealed shards that another key signed. */
-  #reissueAll(): void {
+  /** Reissues the handles of sealed shards that another key signed. Concurrent calls follow each other. Never rejects. */
+  #reissueAll(): Promise<void> {
+    this.#reissuing = this.#reissuing.then(() => this.#reissueChunks());
+    return this.#reissuing;
+  }
+
+  /** The entries of a chunk share one sync. Between chunks, the event loop does other work. */
+  async #reissueChunks(): Promise<void> {
     const { shards, signer } = this.#worker;
-    for (const shard of shards.all()) {
-      if (shard.phase.state !== 'sealed' || shard.phase.seal.kid === signer.key.kid) continue;
-      try {
-        reissueHandle(shard, this.#worker, this.#previousHandles(shard));
-      } catch {
-        // The audit log cannot be written: the old handle stays current, and the next tick tries again.
-        return;
-      }
+    const isStale = ({ phase, releaseRequested }: Shard) =>
+      phase.state === 'sealed' && phase.seal.kid !== signer.key.kid && !releaseRequested;
+    const stale = shards.all().filter(isStale);
+    for (let start = 0; start < stale.length; start += chunkShards) {
+      const chunk = stale.slice(start, start + chunkShards).filter(isStale);
+      const reissued = chunk.map((shard) => reissueHandle(shard, this.#worker, this.#previousHandles(shard)));
+      const results = await Promise.allSettled(reissued);
+      // If the audit log cannot be written, the old handles stay current, and the next tick tries again.
+      if (results.some(isUnavailable)) return;
+      await nextTurn();
     }
   }
 
@@ -73,3 +99,8 @@ export class KeyRotation {
     return [last, ...seal.previous].filter(({ expiresAtMs }) => performance.now() < expiresAtMs);
   }
 }
+
+const ignore = (): void => undefined;
+
+const isUnavailable = (result: PromiseSettledResult<void>): boolean =>
+  result.status === 'rejected' && outcomeOf(result.reason) === 'AUDIT_UNAVAILABLE';

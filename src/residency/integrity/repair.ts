@@ -1,6 +1,6 @@
 import { WorkerError } from '../../errors.js';
 import { momentNow } from '../../vram/moment.js';
-import { issueSeal, recordReplacement } from '../handle/issue.js';
+import { issueSeal, recordSeal } from '../handle/issue.js';
 import type { Shard } from '../state/shard.js';
 import { type FileSource, openSource } from '../state/source.js';
 import type { WorkerState } from '../state/worker_state.js';
@@ -30,7 +30,8 @@ async function rewriteDamage(shard: Shard, source: FileSource, worker: WorkerSta
     await allocation.ensureSealed();
     await allocation.attest();
     throwIfReleased();
-    worker.shardAudit.appendRequired('RepairStarted', shard, { jti: seal.jti, ...rangeFields(ranges) });
+    await worker.shardAudit.appendRequired('RepairStarted', shard, { jti: seal.jti, ...rangeFields(ranges) });
+    throwIfReleased();
     for (const range of ranges) await allocation.repair(file.descriptor, range, seal.groupHashes, throwIfReleased);
   } catch (error) {
     await allocation.ensureSealed().catch((unsealed: unknown) => worker.driverHealth.report(unsealed));
@@ -53,15 +54,20 @@ async function resealRepaired(shard: Shard, worker: WorkerState): Promise<void> 
     shard.markCorrupt(left, repairStatus);
     throw new WorkerError('SEAL_VERIFICATION_FAILED', 'The memory is still corrupt after the repair');
   }
-  const repaired = issueSeal(shard, { ...seal, verifiedAt }, worker.signer, seal);
-  recordReplacement(shard, repaired, seal, worker);
-  shard.markRepaired(repaired);
-  worker.lifecycle.bumpRevision();
+  const unrecorded = issueSeal(shard, { ...seal, verifiedAt }, worker.signer, seal);
+  await recordSeal(shard, unrecorded, { worker, replaced: seal }, (repaired) => {
+    if (shard.state !== 'corrupt' || shard.releaseRequested) {
+      worker.shardAudit.effectAborted('VramSealed', shard, { jti: repaired.jti });
+      throw released();
+    }
+    shard.markRepaired(repaired);
+    worker.lifecycle.bumpRevision();
+  });
 }
 
 /** The phase of a corrupt shard. @throws WorkerError SHARD_BUSY if it was released */
-function requireCorrupt({ phase }: Shard) {
-  if (phase.state !== 'corrupt') throw released();
+function requireCorrupt({ phase, releaseRequested }: Shard) {
+  if (phase.state !== 'corrupt' || releaseRequested) throw released();
   return phase;
 }
 

@@ -77,7 +77,7 @@ export class RepairQueue {
         : `its repair failed (${why}) and will be retried`;
     shard.setRepairStatus(status);
     const entry = { event: 'RepairFailed', severity: 'critical', fields: { detail: why, failures } } as const;
-    this.#worker.shardAudit.appendBestEffort(entry, shard);
+    void this.#worker.shardAudit.appendBestEffort(entry, shard);
     this.#worker.lifecycle.bumpRevision();
     if (delayMs !== undefined) setTimeout(() => this.offer(shard), delayMs).unref();
   }

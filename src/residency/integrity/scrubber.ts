@@ -83,7 +83,7 @@ export class Scrubber {
     if (this.#paused === paused) return;
     this.#paused = paused;
     const { audit, lifecycle } = this.#worker;
-    audit.appendBestEffort(paused ? 'ScrubPaused' : 'ScrubResumed', paused ? 'warning' : 'info', {});
+    void audit.appendBestEffort(paused ? 'ScrubPaused' : 'ScrubResumed', paused ? 'warning' : 'info', {});
     lifecycle.bumpRevision();
   }
 

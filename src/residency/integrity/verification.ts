@@ -33,6 +33,8 @@ export class Verification implements RunningVerification {
   readonly #known: readonly ByteRange[];
   #findings: Findings = { signature: true, residency: true, ranges: [] };
   #isFaulty = false;
+  /** Resolves when the last entry about damage is on disk, or waits for the audit log. */
+  #recorded: Promise<void> = Promise.resolve();
   /** Faults were found after the entry about the first one. */
   #hasMore = false;
 
@@ -81,6 +83,7 @@ export class Verification implements RunningVerification {
       throw this.#worker.driverHealth.report(error);
     } finally {
       if (this.#hasMore) this.#recordFailure();
+      await this.#recorded;
     }
   }
 
@@ -111,7 +114,7 @@ export class Verification implements RunningVerification {
     this.#throttle?.expedite();
     this.#markCorrupt(mergeRanges(this.#known, findings.ranges));
     if (before.residency && !findings.residency) {
-      this.#worker.shardAudit.appendBestEffort(
+      void this.#worker.shardAudit.appendBestEffort(
         { event: 'PolicyViolation', severity: 'critical' },
         this.#shard,
         this.#actor,
@@ -134,7 +137,7 @@ export class Verification implements RunningVerification {
   #recordFailure(): void {
     const fields = rangeFields(this.#findings.ranges.length > 0 ? this.#findings.ranges : this.#known);
     const entry = { event: 'SealVerificationFailed', severity: 'critical', fields } as const;
-    this.#worker.shardAudit.appendBestEffort(entry, this.#shard, this.#actor);
+    this.#recorded = this.#worker.shardAudit.appendBestEffort(entry, this.#shard, this.#actor);
   }
 
   #observe(outcome: ErrorCode | 'ok'): void {

@@ -1,10 +1,14 @@
-import type { Manifest, ManifestEntry } from './manifest.js';
+import { WorkerError } from '../../errors.js';
+import type { Manifest, ManifestChange, ManifestEntry } from './manifest.js';
 import type { Seal, Shard } from './shard.js';
 
 /** A shard that a restart could not restore, and why. */
 export interface LostShard extends ManifestEntry {
   readonly detail: string;
 }
+
+/** Without a manifest, a change has no effect. */
+const unlisted: ManifestChange = { written: Promise.resolve(), undo: () => undefined };
 
 /** The manifest of this worker's shards, and the shards that a restart could not restore. */
 export class LostShards {
@@ -14,24 +18,34 @@ export class LostShards {
   readonly byId = new Map<string, LostShard>();
   /** How many shards a restart has to restore, and how many of them are restored or lost. */
   restoring = { total: 0, done: 0 };
+  readonly #forgetting = new Set<string>();
 
-  /** Lists a shard in the manifest, before any client can see that it is sealed. @throws WorkerError AUDIT_UNAVAILABLE */
-  remember(shard: Shard, seal: Seal): void {
-    this.manifest?.put(shard, seal);
-    this.byId.delete(shard.identity.shardId);
+  /** Lists a shard in the manifest. The shard must not be visible as sealed before `written` resolves. */
+  remember(shard: Shard, seal: Seal): ManifestChange {
+    return this.manifest?.put(shard, seal) ?? unlisted;
+  }
+
+  /** The shard is sealed, so it is no longer lost. */
+  found(shardId: string): void {
+    this.byId.delete(shardId);
   }
 
   /**
-   * Takes a shard off the manifest, then calls `write`. If `write` throws, the shard stays on the manifest.
-   * @throws WorkerError AUDIT_UNAVAILABLE, and the errors of `write`
+   * Takes a shard off the manifest, then calls `record`, which writes the audit entry. If that fails, the shard is listed
+   * again. @throws WorkerError SHARD_BUSY if the shard is being forgotten, AUDIT_UNAVAILABLE
    */
-  forget(shardId: string, write: () => void): void {
-    const entry = this.manifest?.remove(shardId);
+  async forget(shardId: string, record: () => Promise<void>): Promise<void> {
+    if (this.#forgetting.has(shardId)) throw new WorkerError('SHARD_BUSY', 'The shard is being released');
+    this.#forgetting.add(shardId);
+    const change = this.manifest?.remove(shardId) ?? unlisted;
     try {
-      write();
+      await change.written;
+      await record();
     } catch (error) {
-      if (entry !== undefined) this.manifest?.putBack(entry);
+      change.undo();
       throw error;
+    } finally {
+      this.#forgetting.delete(shardId);
     }
     this.byId.delete(shardId);
   }

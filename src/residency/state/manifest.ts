@@ -6,6 +6,16 @@ import type { Seal, Shard } from './shard.js';
 
 export { type ManifestEntry, ManifestError };
 
+/** A change of the manifest. */
+export interface ManifestChange {
+  /** Resolves when the change is on disk. Rejects with AUDIT_UNAVAILABLE; then the file is unchanged. */
+  readonly written: Promise<void>;
+  /** Restores the previous entry, now or after an outage, unless the shard's entry has changed since. */
+  readonly undo: () => void;
+}
+
+const unchanged: ManifestChange = { written: Promise.resolve(), undo: () => undefined };
+
 /**
  * The list of the worker's shards in a file, so that the next process can restore them. Each change replaces the file
  * atomically and is on the disk before the call returns: write a new file, fsync, rename, fsync the directory.
@@ -30,32 +40,42 @@ export class Manifest {
     return [...this.#entries.values()];
   }
 
-  /** Adds or updates a sealed shard. @throws WorkerError AUDIT_UNAVAILABLE, and then the file is unchanged */
-  put({ identity, memory, vramBytes, source }: Shard, { digest, treeDigest, expected }: Seal): void {
+  /** Adds or updates a sealed shard. */
+  put({ identity, memory, vramBytes, source }: Shard, { digest, treeDigest, expected }: Seal): ManifestChange {
     const { shardId, modelRef, shardIndex, totalShards } = identity;
     const { gpuDevice } = memory;
     const path = source?.path ?? null;
     const name = { shardId, modelRef, shardIndex, totalShards };
     const entry = { ...name, gpuDevice, vramBytes, path, digest, treeDigest, expected };
-    if (JSON.stringify(this.#entries.get(shardId)) === JSON.stringify(entry)) return;
-    this.#replace(new Map(this.#entries).set(shardId, entry));
+    if (JSON.stringify(this.#entries.get(shardId)) === JSON.stringify(entry)) return unchanged;
+    return this.#change(shardId, entry);
   }
 
-  /** Removes a shard and returns its entry. @throws WorkerError AUDIT_UNAVAILABLE, and then the file is unchanged */
-  remove(shardId: string): ManifestEntry | undefined {
-    const entry = this.#entries.get(shardId);
-    if (entry === undefined) return undefined;
-    const entries = new Map(this.#entries);
-    entries.delete(shardId);
-    this.#replace(entries);
-    return entry;
+  /** Removes a shard, if it is listed. */
+  remove(shardId: string): ManifestChange {
+    return this.#entries.has(shardId) ? this.#change(shardId, undefined) : unchanged;
   }
 
-  /** Undoes `remove`. If the file cannot be written now, `tryRecover` writes it later. */
-  putBack(entry: ManifestEntry): void {
-    this.#entries = new Map(this.#entries).set(entry.shardId, entry);
-    this.#writable = false;
-    this.tryRecover();
+  #change(shardId: string, entry: ManifestEntry | undefined): ManifestChange {
+    const previous = this.#entries.get(shardId);
+    const set = (value: ManifestEntry | undefined) => {
+      const entries = new Map(this.#entries);
+      if (value === undefined) entries.delete(shardId);
+      else entries.set(shardId, value);
+      return entries;
+    };
+    try {
+      this.#replace(set(entry));
+    } catch (error) {
+      return { written: Promise.reject(error), undo: () => undefined };
+    }
+    const undo = () => {
+      if (this.#entries.get(shardId) !== entry) return;
+      this.#entries = set(previous);
+      this.#writable = false;
+      this.tryRecover();
+    };
+    return { written: Promise.resolve(), undo };
   }
 
   /** Whether the file can be written. After a failure this tries to write it again. */

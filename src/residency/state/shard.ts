@@ -54,7 +54,7 @@ type Phase =
 export const shardTransitions = {
   beginSealing: { from: ['receiving'], to: 'sealing' },
   markSealed: { from: ['sealing'], to: 'sealed' },
-  replaceSeal: { from: ['sealed'], to: 'sealed' },
+  replaceHandle: { from: ['sealed'], to: 'sealed' },
   markVerified: { from: ['sealed'], to: 'sealed' },
   markCorrupt: { from: ['sealed', 'corrupt'], to: 'corrupt' },
   setRepairStatus: { from: ['corrupt'], to: 'corrupt' },
@@ -96,6 +96,8 @@ export class Shard {
   verification: RunningVerification | undefined;
   /** The verification that follows. All callers that arrive before it begins wait for it together. */
   nextVerification: NextVerification | undefined;
+  /** A release is writing its audit entry. The shard refuses another one. */
+  releaseRequested = false;
   /** The repair in progress. */
   repair: Promise<void> | undefined;
   #phase: Phase = { state: 'receiving' };
@@ -135,10 +137,11 @@ export class Shard {
     this.#phase = { state: 'sealed', seal };
   }
 
-  /** Replaces the handle of a sealed shard, for example after a key rotation. */
-  replaceSeal(seal: Seal): void {
-    this.#require('replaceSeal');
-    this.#phase = { state: 'sealed', seal };
+  /** Replaces the handle of a sealed shard, after a key rotation. The rest of its seal stays. */
+  replaceHandle({ handle, jti, kid, previous }: Seal): void {
+    this.#require('replaceHandle');
+    const { seal } = this.#sealed();
+    this.#phase = { state: 'sealed', seal: { ...seal, handle, jti, kid, previous } };
   }
 
   /** A verification passed that read no byte before `verifiedAt`. */

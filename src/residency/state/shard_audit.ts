@@ -11,18 +11,27 @@ export class ShardAudit {
     this.#writer = writer;
   }
 
-  /** Writes an entry before its effect. Without the entry the effect must not happen. @throws WorkerError AUDIT_UNAVAILABLE */
-  appendRequired(event: AuditEvent, shard: Shard, fields: AuditFields = {}, actor: Actor = systemActor): void {
-    this.#writer.appendRequired(event, 'info', { ...fieldsOf(shard), ...fields }, actor);
+  /**
+   * Writes an entry before its effect. Without the entry the effect must not happen. After the entry, the caller must check
+   * again that the effect is possible. If it is not, the caller writes `EffectAborted`. @throws WorkerError AUDIT_UNAVAILABLE
+   */
+  appendRequired(event: AuditEvent, shard: Shard, fields: AuditFields = {}, actor: Actor = systemActor): Promise<void> {
+    return this.#writer.appendRequired(event, 'info', { ...fieldsOf(shard), ...fields }, actor);
   }
 
-  /** Writes an entry about an effect that happens in any case. If the log cannot be written, the entry waits. */
+  /** Writes an entry about an effect that happens in any case. If the log cannot be written, the entry waits. Never rejects. */
   appendBestEffort(
     { event, severity, fields = {} }: { event: AuditEvent; severity: AuditSeverity; fields?: AuditFields },
     shard: Shard,
     actor: Actor = systemActor,
-  ): void {
-    this.#writer.appendBestEffort(event, severity, { ...fieldsOf(shard), ...fields }, actor);
+  ): Promise<void> {
+    return this.#writer.appendBestEffort(event, severity, { ...fieldsOf(shard), ...fields }, actor);
+  }
+
+  /** Records that the effect of the required entry `event` did not happen. */
+  effectAborted(event: AuditEvent, shard: Shard, fields: AuditFields = {}, actor: Actor = systemActor): void {
+    const entry = { event: 'EffectAborted', severity: 'warning', fields: { ...fields, aborted: event } } as const;
+    void this.appendBestEffort(entry, shard, actor);
   }
 }
 

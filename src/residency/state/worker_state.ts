@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { AuthFailures } from '../../audit/auth_failures.js';
 import { AuditWriter } from '../../audit/writer.js';
 import { WorkerError } from '../../errors.js';
@@ -23,6 +24,9 @@ export interface Abortable {
   /** Undoes the commit, unless all bytes arrived: in that case it finishes. */
   stop(reason: unknown): Promise<void>;
 }
+
+/** How long a poll waits for the audit log to recover. */
+const recoveryWaitMs = 200;
 
 /** The state of the worker: devices, shards, reservations, the queue, the audit log. It makes no decisions. */
 export class WorkerState {
@@ -55,7 +59,7 @@ export class WorkerState {
     this.shardAudit = new ShardAudit(this.audit);
     this.authFailures = new AuthFailures({
       write: (entry, requestId) =>
-        this.audit.appendBestEffort('AuthFailed', 'warning', { ...entry }, { name: 'unauthenticated', requestId }),
+        void this.audit.appendBestEffort('AuthFailed', 'warning', { ...entry }, { name: 'unauthenticated', requestId }),
     });
     this.lifecycle = new Lifecycle(() => this.requireAudit());
     this.driverHealth = new DriverHealth(this.devices, (error) => this.#driverLost(error));
@@ -97,17 +101,24 @@ export class WorkerState {
     return gpuDevices?.map((ordinal) => this.device(ordinal)) ?? [...this.devices.values()];
   }
 
-  /** @throws WorkerError AUDIT_UNAVAILABLE while the audit log cannot be written */
+  /** @throws WorkerError AUDIT_UNAVAILABLE while the audit log cannot be written; it then tries again in the background */
   requireAudit(): void {
-    if (this.audit.tryRecover()) return;
+    if (this.audit.isWritable) return;
+    void this.audit.recover();
     throw new WorkerError('AUDIT_UNAVAILABLE', 'The audit log cannot be written', { retryAfterMs: 1000 });
+  }
+
+  /** After a failure, tries the audit log again, so that a poll reports its recovery. */
+  async recoverAudit(): Promise<void> {
+    if (this.audit.isWritable) return;
+    await Promise.race([this.audit.recover(), sleep(recoveryWaitMs, undefined, { ref: false })]);
   }
 
   /** Periodic work. Called every second. */
   tick(): void {
     this.reservations.dropExpired();
     this.authFailures.tick();
-    this.audit.tick();
+    void this.audit.tick();
     this.lostShards.tick();
     void this.driverHealth.check();
   }

@@ -11,7 +11,7 @@ export function blockersOf({ lifecycle, lostShards, audit }: WorkerState): Reaso
   if (phase === 'draining') reasons.push({ code: 'DRAINING', detail: 'The worker is shutting down' });
   if (phase === 'stopped') reasons.push({ code: 'STOPPED', detail: 'The worker has stopped' });
   if (lossError !== undefined) reasons.push({ code: lossError.code, detail: lossError.message });
-  if (!audit.tryRecover()) reasons.push({ code: 'AUDIT_UNAVAILABLE', detail: 'The audit log cannot be written' });
+  if (!audit.isWritable) reasons.push({ code: 'AUDIT_UNAVAILABLE', detail: 'The audit log cannot be written' });
   return reasons;
 }
 
@@ -22,7 +22,8 @@ export interface Health {
 }
 
 /** An empty worker is healthy. One that cannot write its manifest is not. */
-export function healthOf(worker: WorkerState): Health {
+export async function healthOf(worker: WorkerState): Promise<Health> {
+  await worker.recoverAudit();
   const reasons = blockersOf(worker);
   if (!worker.lostShards.isWritable) {
     reasons.push({ code: 'AUDIT_UNAVAILABLE', detail: 'The manifest cannot be written' });

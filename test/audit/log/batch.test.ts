@@ -9,8 +9,8 @@ t.test('every 256th entry is a checkpoint, also across restarts and within a bat
   const path = join(temporaryDirectory(t), 'audit.log');
   for (const count of [1, 253, 1, 1, 3, 600]) {
     const log = logAt(path);
-    log.append(Array.from({ length: count }, () => sealed('a')));
-    log.close();
+    await log.append(Array.from({ length: count }, () => sealed('a')));
+    await log.close();
   }
   const checkpoints = readChain(path).flatMap(({ seq, event }) => (event === 'AuditCheckpoint' ? [seq] : []));
   t.same(checkpoints, [256, 512, 768]);
@@ -20,14 +20,14 @@ t.test('every 256th entry is a checkpoint, also across restarts and within a bat
 t.test('an entry has at most 65,535 bytes; a longer one is rejected, and not even partly written', async (t) => {
   const path = join(temporaryDirectory(t), 'audit.log');
   const log = logAt(path);
-  log.append([sealed('')]);
+  await log.append([sealed('')]);
   const bare = statSync(path).size - 1;
   const long = (bytes: number) => sealed('x'.repeat(bytes - bare));
-  t.throws(() => log.append([long(65_536)]), { message: /too long/ });
-  log.append([long(65_535)]);
+  await t.rejects(log.append([long(65_536)]), { message: /too long/ });
+  await log.append([long(65_535)]);
   t.match(verifyFiles(path), { kind: 'whole', lastSeq: 2 });
-  log.close();
+  await log.close();
   const next = logAt(path);
-  next.append([sealed('b')]);
+  await next.append([sealed('b')]);
   t.match(verifyFiles(path), { kind: 'whole', lastSeq: 3 }, 'the next start finds the end');
 });

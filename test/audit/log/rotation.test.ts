@@ -1,12 +1,12 @@
 import { existsSync, readFileSync, renameSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { type FileSystem, nodeFileSystem } from '../../../src/audit/log/fs.js';
 import { rotatedFiles } from '../../../src/audit/log/rotation.js';
 import { verifyLog } from '../../../src/audit/verify/verify_log.js';
+import { type FileSystem, nodeFileSystem } from '../../../src/storage/fs.js';
 import { eventsOf, logAt, logFiles, readChain, sealed } from '../../support/audit.js';
-import { failingFileSystem } from '../../support/audit_file_system.js';
 import { verifyFiles } from '../../support/audit_verify.js';
+import { failingFileSystem } from '../../support/storage_file_system.js';
 import { temporaryDirectory } from '../../support/temporary_directory.js';
 
 t.test('no file grows beyond its limit; the chain continues in the next file, also after a restart', async (t) => {
@@ -14,8 +14,8 @@ t.test('no file grows beyond its limit; the chain continues in the next file, al
   const maxBytes = 5000;
   for (let restart = 0; restart < 3; restart++) {
     const log = logAt(path, { maxBytes });
-    for (let index = 0; index < 30; index++) log.append([sealed(`${index}`)]);
-    log.close();
+    for (let index = 0; index < 30; index++) await log.append([sealed(`${index}`)]);
+    await log.close();
   }
   const files = logFiles(path);
   t.ok(files.length > 5, `${files.length} files`);
@@ -42,25 +42,25 @@ t.test('no file grows beyond its limit; the chain continues in the next file, al
 
 t.test('a file may have exactly as many bytes as its limit', async (t) => {
   const directory = temporaryDirectory(t);
-  const lengthOf = (name: string, maxBytes: number) => {
+  const lengthOf = async (name: string, maxBytes: number) => {
     const log = logAt(join(directory, name), { maxBytes });
-    log.append([sealed('a')]);
-    log.append([sealed('b')]);
-    log.close();
+    await log.append([sealed('a')]);
+    await log.append([sealed('b')]);
+    await log.close();
     return logFiles(join(directory, name)).length;
   };
-  lengthOf('probe', 1_000_000);
+  await lengthOf('probe', 1_000_000);
   const { size } = statSync(join(directory, 'probe'));
-  t.equal(lengthOf('fits', size), 1);
-  t.equal(lengthOf('full', size - 1), 2);
+  t.equal(await lengthOf('fits', size), 1);
+  t.equal(await lengthOf('full', size - 1), 2);
 });
 
 t.test('an entry larger than the limit gets a file of its own', async (t) => {
   const path = join(temporaryDirectory(t), 'audit.log');
   const log = logAt(path, { maxBytes: 100 });
-  log.append([sealed('a')]);
+  await log.append([sealed('a')]);
   t.same(logFiles(path), [path]);
-  log.append([sealed('b')]);
+  await log.append([sealed('b')]);
   t.equal(logFiles(path).length, 2);
   t.equal(verifyFiles(path).kind, 'whole');
 });
@@ -68,12 +68,12 @@ t.test('an entry larger than the limit gets a file of its own', async (t) => {
 t.test('a missing newline is written before the file is rotated', async (t) => {
   const path = join(temporaryDirectory(t), 'audit.log');
   const log = logAt(path);
-  log.append([sealed('a')]);
-  log.close();
+  await log.append([sealed('a')]);
+  await log.close();
   truncateSync(path, statSync(path).size - 1);
   const next = logAt(path, { maxBytes: 600 });
-  next.append([sealed('b')]);
-  next.append([sealed('c')]);
+  await next.append([sealed('b')]);
+  await next.append([sealed('c')]);
   t.equal(logFiles(path).length, 2);
   t.match(verifyFiles(path), { kind: 'whole', lastSeq: 4 });
 });
@@ -81,69 +81,69 @@ t.test('a missing newline is written before the file is rotated', async (t) => {
 t.test('the first checkpoint of a file says whether the previous file was rotated or moved', async (t) => {
   const path = join(temporaryDirectory(t), 'audit.log');
   const log = logAt(path, { maxBytes: 2000 });
-  while (logFiles(path).length === 1 || !existsSync(path)) log.append([sealed('a')]);
+  while (logFiles(path).length === 1 || !existsSync(path)) await log.append([sealed('a')]);
   const reasonOf = () => JSON.parse(readFileSync(path, 'utf8').split('\n')[0] ?? '').reason;
   t.equal(reasonOf(), 'rotation');
   rmSync(path);
-  log.append([sealed('b')]);
+  await log.append([sealed('b')]);
   t.equal(reasonOf(), 'moved');
-  log.close();
+  await log.close();
 });
 
 t.test('the chain continues after the file was moved, also if the worker crashed in between', async (t) => {
   const path = join(temporaryDirectory(t), 'audit.log');
   const log = logAt(path);
-  log.append([sealed('a'), sealed('b')]);
+  await log.append([sealed('a'), sealed('b')]);
   renameSync(path, `${path}.000000000002`);
-  log.append([sealed('c')]);
+  await log.append([sealed('c')]);
   t.same(eventsOf(path), ['VramSealed', 'VramSealed', 'AuditCheckpoint', 'VramSealed']);
-  log.close();
+  await log.close();
   renameSync(path, `${path}.000000000004`);
   const next = logAt(path);
-  next.append([sealed('d')]);
-  next.close();
+  await next.append([sealed('d')]);
+  await next.close();
   t.equal(readChain(path).length, 6);
   t.equal(readChain(path).at(4)?.reason, 'rotation', 'the file has the name of a rotated file');
   writeFileSync(path, '');
   const last = logAt(path);
-  last.append([sealed('e')]);
-  last.close();
+  await last.append([sealed('e')]);
+  await last.close();
   t.equal(readChain(path).at(-1)?.seq, 6, 'an empty file counts as new');
 });
 
 t.test('rotated files are sorted by number, and other names are ignored', async (t) => {
   const names = ['b.log.000000000001', 'a.log.1000000000000', 'a.log.000000000300', 'a.log.000000000020', 'a.log.gz'];
   const sorted = ['/logs/a.log.000000000020', '/logs/a.log.000000000300', '/logs/a.log.1000000000000'];
-  const readdirSync = (() => names) as unknown as FileSystem['readdirSync'];
-  t.same(rotatedFiles('/logs/a.log', { readdirSync }), sorted);
-  t.same(rotatedFiles('/nonexistent/a.log', nodeFileSystem), []);
+  const readdir: FileSystem['readdir'] = async () => names;
+  t.same(await rotatedFiles('/logs/a.log', { readdir }), sorted);
+  t.same(await rotatedFiles('/nonexistent/a.log', nodeFileSystem), []);
 });
 
 t.test('no chain starts from genesis if the rotated files cannot be listed', async (t) => {
   const path = join(temporaryDirectory(t), 'audit.log');
   const log = logAt(path);
-  log.append([sealed('a')]);
-  log.close();
+  await log.append([sealed('a')]);
+  await log.close();
   renameSync(path, `${path}.000000000001`);
   let armed = true;
-  const next = logAt(path, { fs: failingFileSystem((name) => armed && name === 'readdirSync') });
-  t.throws(() => next.append([sealed('b')]), { message: 'EIO: readdirSync' });
+  const next = logAt(path, { fs: failingFileSystem((name) => armed && name === 'readdir') });
+  await t.rejects(next.append([sealed('b')]), { message: 'EIO: readdir' });
   armed = false;
-  next.append([sealed('b')]);
+  await next.append([sealed('b')]);
   t.match(verifyFiles(path), { kind: 'whole', lastSeq: 3 });
 });
 
 t.test('a file that cannot be renamed grows beyond its limit, and no rotated file is overwritten', async (t) => {
   const path = join(temporaryDirectory(t), 'audit.log');
-  const renameSync = () => {
+  const rename = async () => {
     throw new Error('EACCES');
   };
-  const log = logAt(path, { maxBytes: 1000, fs: { ...nodeFileSystem, renameSync } });
-  for (let index = 0; index < 10; index++) log.append([sealed('a')]);
+  const log = logAt(path, { maxBytes: 1000, fs: { ...nodeFileSystem, rename } });
+  for (let index = 0; index < 10; index++) await log.append([sealed('a')]);
   t.same(logFiles(path), [path]);
   t.equal(readChain(path).length, 10);
   writeFileSync(`${path}.000000000010`, 'from another process\n');
   const other = logAt(path, { maxBytes: 1000 });
-  other.append([sealed('b')]);
+  await other.append([sealed('b')]);
   t.equal(readFileSync(`${path}.000000000010`, 'utf8'), 'from another process\n', 'the existing file is unchanged');
 });

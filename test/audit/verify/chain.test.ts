@@ -11,8 +11,11 @@ const picks = fc.record({ at: fc.nat(), other: fc.nat() });
  * Damages a log of 300 entries at random places. `damage` returns the number of the first invalid entry, or undefined
  * if the places do not apply.
  */
-function alwaysFound(t: Test, damage: (lines: string[], at: number, other: number) => number | undefined): void {
-  const whole = logOf(t, 300);
+async function alwaysFound(
+  t: Test,
+  damage: (lines: string[], at: number, other: number) => number | undefined,
+): Promise<void> {
+  const whole = await logOf(t, 300);
   const path = join(temporaryDirectory(t), 'copy.log');
   fc.assert(
     fc.property(picks, ({ at, other }) => {
@@ -27,7 +30,7 @@ function alwaysFound(t: Test, damage: (lines: string[], at: number, other: numbe
 }
 
 t.test('a missing line is found, unless it was the last', async (t) => {
-  alwaysFound(t, (lines, at) => {
+  await alwaysFound(t, (lines, at) => {
     if (at === lines.length - 1) return undefined;
     lines.splice(at, 1);
     return at + 1;
@@ -35,7 +38,7 @@ t.test('a missing line is found, unless it was the last', async (t) => {
 });
 
 t.test('a missing run of lines is found', async (t) => {
-  alwaysFound(t, (lines, at, other) => {
+  await alwaysFound(t, (lines, at, other) => {
     const [from, to] = [Math.min(at, other), Math.max(at, other)];
     if (to === lines.length - 1) return undefined;
     lines.splice(from, to - from + 1);
@@ -44,7 +47,7 @@ t.test('a missing run of lines is found', async (t) => {
 });
 
 t.test('a repeated line is found at its second place', async (t) => {
-  alwaysFound(t, (lines, at, other) => {
+  await alwaysFound(t, (lines, at, other) => {
     const [from, to] = [Math.min(at, other), Math.max(at, other)];
     lines.splice(to + 1, 0, lines[from] ?? '');
     return to + 2;
@@ -52,7 +55,7 @@ t.test('a repeated line is found at its second place', async (t) => {
 });
 
 t.test('a copy of a later line is found at its earlier place', async (t) => {
-  alwaysFound(t, (lines, at, other) => {
+  await alwaysFound(t, (lines, at, other) => {
     const [from, to] = [Math.min(at, other), Math.max(at, other)];
     if (from === to) return undefined;
     lines.splice(from, 0, lines[to] ?? '');
@@ -61,7 +64,7 @@ t.test('a copy of a later line is found at its earlier place', async (t) => {
 });
 
 t.test('inserted lines with valid hashes are found at the first of them', async (t) => {
-  alwaysFound(t, (lines, at, other) => {
+  await alwaysFound(t, (lines, at, other) => {
     const count = (other % 4) + 1;
     if (at === lines.length - 1) return undefined;
     const forged: string[] = lines.slice(0, at + 1);
@@ -76,7 +79,7 @@ t.test('inserted lines with valid hashes are found at the first of them', async 
 });
 
 t.test('more than 255 inserted lines, with checkpoints, are found at their end', async (t) => {
-  const lines = logOf(t, 5);
+  const lines = await logOf(t, 5);
   const path = join(temporaryDirectory(t), 'copy.log');
   const insert = (count: number) => {
     const forged = lines.slice(0, 2);
@@ -96,7 +99,7 @@ t.test('more than 255 inserted lines, with checkpoints, are found at their end',
 });
 
 t.test('two swapped lines are found at the first of them', async (t) => {
-  alwaysFound(t, (lines, at, other) => {
+  await alwaysFound(t, (lines, at, other) => {
     const [from, to] = [Math.min(at, other), Math.max(at, other)];
     if (from === to) return undefined;
     [lines[from], lines[to]] = [lines[to] ?? '', lines[from] ?? ''];
@@ -105,7 +108,7 @@ t.test('two swapped lines are found at the first of them', async (t) => {
 });
 
 t.test('a changed line with a valid checksum is found by the next line', async (t) => {
-  alwaysFound(t, (lines, at) => {
+  await alwaysFound(t, (lines, at) => {
     if (at === lines.length - 1) return undefined;
     if (lines[at]?.includes('"AuditCheckpoint"')) return undefined;
     lines[at] = forge(lines[at] ?? '', { actor: 'another' });
@@ -114,7 +117,7 @@ t.test('a changed line with a valid checksum is found by the next line', async (
 });
 
 t.test('a line with a wrong previous hash is found if the next line follows it', async (t) => {
-  alwaysFound(t, (lines, at) => {
+  await alwaysFound(t, (lines, at) => {
     if (at >= lines.length - 2 || (at + 1) % 256 === 0 || (at + 2) % 256 === 0) return undefined;
     lines[at] = forge(lines[at] ?? '', { previous: 'f'.repeat(64) });
     lines[at + 1] = forge(lines[at + 1] ?? '', { previous: sha256(lines[at] ?? '') });
@@ -123,7 +126,7 @@ t.test('a line with a wrong previous hash is found if the next line follows it',
 });
 
 t.test('a line with a valid checksum and an invalid field is not an entry', async (t) => {
-  const lines = logOf(t, 5).slice(0, -1);
+  const lines = (await logOf(t, 5)).slice(0, -1);
   const path = join(temporaryDirectory(t), 'copy.log');
   for (const change of [{ seq: '5' }, { seq: 5.5 }, { previous: 7 }, { event: 7 }, { event: undefined }]) {
     const last = forge(lines.at(-1) ?? '', change);
@@ -132,7 +135,7 @@ t.test('a line with a valid checksum and an invalid field is not an entry', asyn
 });
 
 t.test('the line after two that disagree decides which of them is invalid', async (t) => {
-  const lines = logOf(t, 5);
+  const lines = await logOf(t, 5);
   const path = join(temporaryDirectory(t), 'copy.log');
   const unlinked = (line: string) => forge(line, { previous: 'f'.repeat(64) });
   const [first = '', second = '', third = ''] = lines;

@@ -10,7 +10,7 @@ import { logOf, rechain, textOf, verify } from '../../support/audit_verify.js';
 import { temporaryDirectory } from '../../support/temporary_directory.js';
 
 t.test('a kept checkpoint reveals a missing end, also of a torn log', async (t) => {
-  const lines = logOf(t, 300);
+  const lines = await logOf(t, 300);
   const path = join(temporaryDirectory(t), 'copy.log');
   const kept = lines.slice(-1);
   const text = textOf(lines);
@@ -27,7 +27,7 @@ t.test('a kept checkpoint reveals a missing end, also of a torn log', async (t) 
 });
 
 t.test('a rewritten log contradicts kept checkpoints and its own', async (t) => {
-  const lines = logOf(t, 600);
+  const lines = await logOf(t, 600);
   const path = join(temporaryDirectory(t), 'copy.log');
   const kept = lines.filter((line) => line.includes('"AuditCheckpoint"'));
   for (const from of [0, 1, 200, 254]) {
@@ -40,7 +40,7 @@ t.test('a rewritten log contradicts kept checkpoints and its own', async (t) => 
 });
 
 t.test('a checkpoint is signed, describes the previous entry, and is every 256th entry', async (t) => {
-  const lines = logOf(t, 300).slice(0, -1);
+  const lines = (await logOf(t, 300)).slice(0, -1);
   const path = join(temporaryDirectory(t), 'copy.log');
   const at = 255;
   const [header = '', payload = '', signature = ''] = JSON.parse(lines[at] ?? '').checkpoint.split('.');
@@ -72,11 +72,11 @@ t.test('a later checkpoint with a known key vouches for those with unknown keys'
   const copy = join(temporaryDirectory(t), 'copy.log');
   const previous = new Signer('worker-1', 'simulated', deriveSealKey(Buffer.from('x'.repeat(40)), 'worker-1'));
   const log = logAt(path, { checkpoint: (head, reason) => writeCheckpoint(previous, head, reason) });
-  log.append([sealed('a')]);
-  log.checkpoint('stop');
-  log.append([sealed('b')]);
-  log.checkpoint('stop');
-  log.close();
+  await log.append([sealed('a')]);
+  await log.checkpoint('stop');
+  await log.append([sealed('b')]);
+  await log.checkpoint('stop');
+  await log.close();
   const before = readFileSync(path, 'utf8');
   t.match(
     verify(copy, before, { signed: true }),
@@ -84,15 +84,15 @@ t.test('a later checkpoint with a known key vouches for those with unknown keys'
     'the first that no later checkpoint vouches for',
   );
   const next = logAt(path);
-  next.append([sealed('c')]);
+  await next.append([sealed('c')]);
   t.match(verify(copy, readFileSync(path, 'utf8'), { signed: true }), { kind: 'tampered', seq: 2 });
-  next.checkpoint('stop');
-  next.close();
+  await next.checkpoint('stop');
+  await next.close();
   t.match(verify(copy, readFileSync(path, 'utf8'), { signed: true }), { kind: 'whole', lastSeq: 6, checkpoints: 3 });
 });
 
 t.test('a checkpoint inside an entry of another event is ignored', async (t) => {
-  const lines = logOf(t, 5).slice(0, -1);
+  const lines = (await logOf(t, 5)).slice(0, -1);
   const path = join(temporaryDirectory(t), 'copy.log');
   const withField = rechain(lines.with(2, forge(lines[2] ?? '', { checkpoint: 'e30.e30.e30' })), 2);
   t.match(verify(path, textOf(withField)), { kind: 'whole' });

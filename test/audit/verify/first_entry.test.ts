@@ -12,11 +12,11 @@ t.test('a log whose start was removed is invalid, unless a checkpoint of it was 
   for (const removeStart of [() => truncateSync(path), () => rmSync(path), () => renameSync(path, `${path}.away`)]) {
     rmSync(path, { force: true });
     const log = logAt(path);
-    log.append([sealed('a'), sealed('b')]);
+    await log.append([sealed('a'), sealed('b')]);
     const earlier = readFileSync(path, 'utf8');
     removeStart();
-    log.append([sealed('c')]);
-    log.close();
+    await log.append([sealed('c')]);
+    await log.close();
     const later = readFileSync(path, 'utf8');
     const [kept = ''] = later.split('\n');
     t.match(JSON.parse(kept), { seq: 3, event: 'AuditCheckpoint', reason: 'moved' });
@@ -29,8 +29,8 @@ t.test('a log whose start was removed is invalid, unless a checkpoint of it was 
 t.test('a log that starts late is invalid, unless it starts with a rotated file', async (t) => {
   const path = join(temporaryDirectory(t), 'audit.log');
   const log = logAt(path, { maxBytes: 8000 });
-  for (let index = 0; index < 40; index++) log.append([sealed(`shard-${index}`)]);
-  log.close();
+  for (let index = 0; index < 40; index++) await log.append([sealed(`shard-${index}`)]);
+  await log.close();
   const text = readFileSync(path, 'utf8');
   const [first = '', second = ''] = text.split('\n');
   const copy = join(temporaryDirectory(t), 'copy.log');
@@ -49,7 +49,7 @@ t.test('a log that starts late is invalid, unless it starts with a rotated file'
   const others = new Map([5, 2, 3].map((number) => [number, 'f'.repeat(64)] as const));
   writeFileSync(copy, text);
   t.match(verifyLog([copy], { kept: others }), { kind: 'tampered', seq: 2 }, 'the first of several');
-  const early = logOf(t, 3).slice(-1);
+  const early = (await logOf(t, 3)).slice(-1);
   t.match(
     verify(copy, text, { kept: early }),
     { kind: 'tampered', seq: 3 },

@@ -9,7 +9,7 @@ import { temporaryDirectory } from '../../support/temporary_directory.js';
 
 t.test('an intact log is whole, with and without keys and kept checkpoints', async (t) => {
   for (const entries of [1, 2, 254, 255, 256, 257, 600]) {
-    const lines = logOf(t, entries);
+    const lines = await logOf(t, entries);
     const path = join(temporaryDirectory(t), 'copy.log');
     const checkpoints = lines.filter((line) => line.includes('"AuditCheckpoint"'));
     t.equal(checkpoints.length, Math.floor((lines.length - 1) / 256) + 1, `${entries} entries`);
@@ -22,7 +22,7 @@ t.test('an intact log is whole, with and without keys and kept checkpoints', asy
 });
 
 t.test('a flipped bit is found at its entry', async (t) => {
-  const lines = logOf(t, 300);
+  const lines = await logOf(t, 300);
   const text = Buffer.from(textOf(lines));
   const path = join(temporaryDirectory(t), 'copy.log');
   fc.assert(
@@ -38,7 +38,7 @@ t.test('a flipped bit is found at its entry', async (t) => {
 });
 
 t.test('every byte of the first and the last line is verified', async (t) => {
-  const lines = logOf(t, 2);
+  const lines = await logOf(t, 2);
   const text = Buffer.from(textOf(lines));
   const last = text.lastIndexOf('\n', text.length - 2) + 1;
   const first = text.indexOf('\n') + 1;
@@ -55,7 +55,7 @@ t.test('every byte of the first and the last line is verified', async (t) => {
 });
 
 t.test('a log that was cut inside a line is torn, and valid up to that line', async (t) => {
-  const lines = logOf(t, 3);
+  const lines = await logOf(t, 3);
   const text = textOf(lines);
   const path = join(temporaryDirectory(t), 'copy.log');
   for (let length = 0; length <= text.length; length++) {
@@ -74,7 +74,7 @@ t.test('a log that was cut inside a line is torn, and valid up to that line', as
 t.test('a file without entries is tampered from its first line', async (t) => {
   const path = join(temporaryDirectory(t), 'audit.log');
   for (const text of ['x\n', 'x\nx\n', '\n']) t.match(verify(path, text), { kind: 'tampered', seq: 1, line: 1 });
-  const lines = logOf(t, 2);
+  const lines = await logOf(t, 2);
   const body = '{"seq":3,';
   const noJson = `${body},"checksum":"${sha256(body)}"}`;
   t.match(verify(path, textOf([...lines.slice(0, 2), noJson])), { kind: 'tampered', seq: 3, line: 3 });
@@ -84,12 +84,12 @@ t.test('verification leaves no descriptor open', async (t) => {
   const path = join(temporaryDirectory(t), 'audit.log');
   const open = () => readdirSync('/proc/self/fd').length;
   const before = open();
-  for (const text of ['', 'x\n', textOf(logOf(t, 2))]) verify(path, text);
+  for (const text of ['', 'x\n', textOf(await logOf(t, 2))]) verify(path, text);
   t.equal(open(), before);
 });
 
 t.test('only the last file may be torn', async (t) => {
-  const lines = logOf(t, 5).slice(0, -1);
+  const lines = (await logOf(t, 5)).slice(0, -1);
   const path = join(temporaryDirectory(t), 'copy.log');
   const second = `${path}.2`;
   writeFileSync(path, textOf(lines.slice(0, 3)).slice(0, -1));

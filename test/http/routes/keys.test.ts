@@ -21,7 +21,7 @@ t.test('public keys need no token and verify handles and attestations', async (t
   const attested = await compactVerify(attestation, createLocalJWKSet(answer.json()));
   t.match(attested.protectedHeader, { alg: 'EdDSA', typ: 'vram-attestation+jws', kid: keys[0].kid });
 
-  worker.residency.sealKey.rotate(newPrivateKey());
+  await worker.residency.sealKey.rotate(newPrivateKey());
   const both = (await worker.app.inject(url)).json();
   t.equal(both.keys.length, 2, 'the previous key is published during its grace period');
   t.equal(both.keys[1].kid, keys[0].kid);
@@ -31,7 +31,7 @@ t.test('public keys need no token and verify handles and attestations', async (t
 t.test('a previous key without a grace period is not published', async (t) => {
   const worker = await startWorker(t, { env: { ...signingWithEd25519(t), WORKER_KEY_GRACE_SECONDS: '0' } });
   const [before] = (await worker.app.inject(url)).json().keys;
-  worker.residency.sealKey.rotate(newPrivateKey());
+  await worker.residency.sealKey.rotate(newPrivateKey());
   const { keys } = (await worker.app.inject(url)).json();
   t.equal(keys.length, 1);
   t.not(keys[0].kid, before.kid);

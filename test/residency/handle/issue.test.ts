@@ -28,9 +28,12 @@ function sealed(writable = true) {
     signer,
     shards: { get: () => shard } as never,
     shardAudit: {
-      appendRequired: (event: string, _shard: Shard, fields?: object) => {
+      appendRequired: async (event: string, _shard: Shard, fields?: object) => {
         if (!writable) throw new WorkerError('AUDIT_UNAVAILABLE', 'full');
         logged.push({ event, ...fields });
+      },
+      effectAborted: (event: string, _shard: Shard, fields?: object) => {
+        logged.push({ event: 'EffectAborted', aborted: event, ...fields });
       },
     },
     lifecycle: { bumpRevision: () => undefined, lossError: undefined },
@@ -41,7 +44,7 @@ function sealed(writable = true) {
 t.test('a reissued handle names the previous one, which is then superseded', async (t) => {
   const { shard, worker, logged } = sealed();
   const before = shard.seal;
-  reissueHandle(shard, worker);
+  await reissueHandle(shard, worker);
   const after = shard.seal;
   if (before === undefined || after === undefined) throw new Error('the shard is not sealed');
   t.match(verifyHandle(after.handle, signer.key), { ok: true, claims: { jti: after.jti, prev: before.jti } });
@@ -54,9 +57,9 @@ t.test('a reissued handle names the previous one, which is then superseded', asy
 t.test('a handle is reissued only for a sealed shard, and only if the audit log can be written', async (t) => {
   const { shard, worker } = sealed(false);
   const before = shard.seal;
-  t.throws(() => reissueHandle(shard, worker), { code: 'AUDIT_UNAVAILABLE' });
+  await t.rejects(reissueHandle(shard, worker), { code: 'AUDIT_UNAVAILABLE' });
   t.equal(shard.seal, before);
   shard.beginRelease(Promise.resolve());
   shard.releaseFailed();
-  t.throws(() => reissueHandle(shard, worker), { code: 'SHARD_BUSY' });
+  await t.rejects(reissueHandle(shard, worker), { code: 'SHARD_BUSY' });
 });

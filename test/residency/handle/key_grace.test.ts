@@ -15,7 +15,7 @@ const secret = Buffer.from('another-secret-0123456789abcdef012345');
 t.test('without a grace, the previous handles are refused at once', async (t) => {
   const worker = await startWorker(t, { env: { WORKER_KEY_GRACE_SECONDS: '0' } });
   const { handle } = (await upload(worker, 'a', bytes)).json();
-  worker.residency.sealKey.rotate(secret);
+  await worker.residency.sealKey.rotate(secret);
   t.same(await verifyHandle(worker, handle), { valid: false, reason: 'unknown_key', claims: null });
   t.match(await verifyHandle(worker, await currentHandle(worker)), { valid: true });
 });
@@ -23,7 +23,7 @@ t.test('without a grace, the previous handles are refused at once', async (t) =>
 t.test('the grace is measured on the monotonic clock, not on the wall clock', async (t) => {
   const worker = await startWorker(t, { env: { WORKER_KEY_GRACE_SECONDS: '600' } });
   const { handle: old } = (await upload(worker, 'a', bytes)).json();
-  worker.residency.sealKey.rotate(secret);
+  await worker.residency.sealKey.rotate(secret);
   const current = await currentHandle(worker);
   const monotonicMs = performance.now.bind(performance);
   const wallMs = Date.now.bind(Date);
@@ -39,7 +39,7 @@ t.test('the grace is measured on the monotonic clock, not on the wall clock', as
   t.match(await verifyHandle(worker, old), { valid: true });
   elapsedMs = 601_000;
   t.same(await verifyHandle(worker, old), { valid: false, reason: 'unknown_key', claims: null });
-  worker.residency.sealKey.tick();
+  await worker.residency.sealKey.tick();
   t.same(await verifyHandle(worker, old), { valid: false, reason: 'unknown_key', claims: null });
   t.match(await verifyHandle(worker, current), { valid: true });
 });
@@ -50,11 +50,11 @@ t.test('the grace ends to the millisecond, also for a handle whose key is curren
   const { sealKey } = worker.residency;
   const { handle: first } = (await upload(worker, 'a', bytes)).json();
   const [one, two] = [newPrivateKey(), newPrivateKey()];
-  sealKey.rotate(one);
+  await sealKey.rotate(one);
   const second = await currentHandle(worker);
   clocks.pass(1000);
-  sealKey.rotate(two);
-  sealKey.rotate(one);
+  await sealKey.rotate(two);
+  await sealKey.rotate(one);
   clocks.pass(598_999);
   t.match(await verifyHandle(worker, first), { valid: true });
   t.equal(sealKey.published().length, 3);
@@ -76,14 +76,14 @@ t.test('the periodic pass wipes a key in the millisecond in which its grace ends
     signer: new Signer('worker-1', 'simulated', previous),
     options: { workerId: 'worker-1', sealAlgorithm: 'HS256', keyGraceSeconds: 60 },
     shards: { all: () => [] },
-    audit: { appendRequired: () => undefined },
+    audit: { appendRequired: async () => undefined },
     lifecycle: { bumpRevision: () => undefined },
   } as never);
-  rotation.rotate(secret);
+  await rotation.rotate(secret);
   clocks.pass(59_999);
-  rotation.tick();
+  await rotation.tick();
   t.notOk(previous.secret.equals(Buffer.alloc(32)));
   clocks.pass(1);
-  rotation.tick();
+  await rotation.tick();
   t.ok(previous.secret.equals(Buffer.alloc(32)));
 });

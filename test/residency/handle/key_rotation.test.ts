@@ -31,7 +31,7 @@ t.test('a rotation reissues the handles, and the previous ones stay valid for th
   const { handle: old } = (await upload(worker, 'a', bytes)).json();
   const before = (await get(worker, '/v1/ready')).headers.etag;
 
-  t.equal(worker.residency.sealKey.rotate(secondSecret), true);
+  t.equal(await worker.residency.sealKey.rotate(secondSecret), true);
   const current = await currentHandle(worker);
   t.equal(kidOf(current), deriveSealKey(secondSecret, 'worker-1').kid);
   const { jti, prev, iat, ...rest } = claimsOf(current);
@@ -65,13 +65,13 @@ t.test('a worker can rotate several times, also to an earlier key', async (t) =>
   const worker = await startWorker(t);
   const { handle: one } = (await upload(worker, 'a', bytes)).json();
   const { sealKey } = worker.residency;
-  t.equal(sealKey.rotate(firstSecret), false, 'it is the current key');
+  t.equal(await sealKey.rotate(firstSecret), false, 'it is the current key');
   t.equal(await currentHandle(worker), one, 'no handle is reissued');
-  sealKey.rotate(secondSecret);
+  await sealKey.rotate(secondSecret);
   const two = await currentHandle(worker);
-  sealKey.rotate(thirdSecret);
+  await sealKey.rotate(thirdSecret);
   const three = await currentHandle(worker);
-  sealKey.rotate(firstSecret);
+  await sealKey.rotate(firstSecret);
   const four = await currentHandle(worker);
   t.equal(kidOf(four), kidOf(one));
   t.not(four, one);
@@ -83,7 +83,7 @@ t.test('a worker can rotate several times, also to an earlier key', async (t) =>
     t.match(await verifyHandle(worker, handle), { valid: true, reason: null });
   }
 
-  for (let round = 0; round < 12; round++) sealKey.rotate(Buffer.alloc(40, `round ${round} `));
+  for (let round = 0; round < 12; round++) await sealKey.rotate(Buffer.alloc(40, `round ${round} `));
   const verdict = await verifyHandle(worker, two);
   t.same(verdict, { valid: false, reason: 'unknown_key', claims: null }, 'the oldest of many keys no longer verify');
 });
@@ -94,7 +94,7 @@ t.test('a rotation does not reissue the handle of a corrupt shard', async (t) =>
   simulator.spoofs('memory_type=1');
   t.teardown(() => simulator.reset());
   await post(worker, '/v1/shards/a/verify');
-  worker.residency.sealKey.rotate(secondSecret);
+  await worker.residency.sealKey.rotate(secondSecret);
   t.match(await verifyHandle(worker, handle), { valid: false, reason: 'not_sealed' });
   t.match((await post(worker, '/v1/shards/a/verify')).json(), { checks: { signature: true, residency: false } });
 });
@@ -105,11 +105,11 @@ t.test('a rotation that the audit log cannot record changes nothing and can be r
   const { handle } = (await upload(worker, 'a', bytes)).json();
   unlinkSync(log);
   symlinkSync('/dev/full', log);
-  t.throws(() => worker.residency.sealKey.rotate(secondSecret), { code: 'AUDIT_UNAVAILABLE' });
+  await t.rejects(worker.residency.sealKey.rotate(secondSecret), { code: 'AUDIT_UNAVAILABLE' });
   t.match(await verifyHandle(worker, handle), { valid: true });
   t.equal(await currentHandle(worker), handle);
   unlinkSync(log);
-  t.equal(worker.residency.sealKey.rotate(secondSecret), true);
+  t.equal(await worker.residency.sealKey.rotate(secondSecret), true);
   const entries = linesOf(log).map((line) => JSON.parse(line));
   t.match(
     entries.filter(({ event }) => event === 'SealKeyRotated' || event === 'VramSealed'),
@@ -136,9 +136,9 @@ function rotationOfOneShard() {
     signer,
     options: { workerId: 'worker-1', sealAlgorithm: 'HS256', keyGraceSeconds: 0 },
     shards: { all: () => [shard] },
-    audit: { appendRequired: () => undefined },
+    audit: { appendRequired: async () => undefined },
     shardAudit: {
-      appendRequired: () => {
+      appendRequired: async () => {
         if (!log.writable) throw new WorkerError('AUDIT_UNAVAILABLE', 'full');
       },
     },
@@ -149,8 +149,8 @@ function rotationOfOneShard() {
 
 t.test('a handle is reissued when the audit log is writable again, and its key is kept until then', async (t) => {
   const { rotation, signer, shard, seal, log } = rotationOfOneShard();
-  rotation.rotate(secondSecret);
-  rotation.tick();
+  await rotation.rotate(secondSecret);
+  await rotation.tick();
   t.equal(shard.seal?.handle, seal.handle);
   t.equal(signer.keyring.find(seal.kid), undefined, 'the previous key verifies no handle that a client presents');
   t.equal(
@@ -159,7 +159,7 @@ t.test('a handle is reissued when the audit log is writable again, and its key i
     "the previous key verifies the worker's handle",
   );
   log.writable = true;
-  rotation.tick();
+  await rotation.tick();
   t.equal(shard.seal?.kid, signer.key.kid);
   t.equal(signer.keyring.findOwn(seal.kid), undefined, 'the previous key is dropped');
   rotation.wipe();
@@ -179,8 +179,8 @@ t.test('a worker refuses the handle of another worker that shares its private ke
 t.test('an Ed25519 private key is rotated like a secret', async (t) => {
   const worker = await startWorker(t, { env: signingWithEd25519(t) });
   const { handle } = (await upload(worker, 'a', bytes)).json();
-  t.throws(() => worker.residency.sealKey.rotate(secondSecret), { name: 'TypeError' });
-  worker.residency.sealKey.rotate(newPrivateKey('der'));
+  await t.rejects(worker.residency.sealKey.rotate(secondSecret), { name: 'TypeError' });
+  await worker.residency.sealKey.rotate(newPrivateKey('der'));
   const current = await currentHandle(worker);
   t.not(kidOf(current), kidOf(handle));
   for (const one of [handle, current]) t.match(await verifyHandle(worker, one), { valid: true });

@@ -102,8 +102,8 @@ for (const [rotations, graceSeconds] of [
     let secret = Buffer.alloc(0);
     for (let rotation = 0; rotation < Number(rotations); rotation++) {
       secret = Buffer.from(`key ${rotation}`.padEnd(32, '.'));
-      worker.residency.sealKey.rotate(secret);
-      worker.residency.sealKey.tick();
+      await worker.residency.sealKey.rotate(secret);
+      await worker.residency.sealKey.tick();
     }
     renameSync(`${path}.away`, path);
     t.match(await verify(worker), { verified: false, reason: 'damaged', checks: { signature: true } });

@@ -40,7 +40,8 @@ t.test('the scrubber finds damage without a request', onSimulator, async (t) => 
   await until(() => worker.residency.shard('a').state === 'corrupt');
   t.equal((await get(worker, '/v1/ready')).statusCode, 503);
   t.match(worker.residency.shard('a').corruptRanges, [{ offset: 2 * mebibyte, length: 5 }]);
-  t.match(readFileSync(auditLog, 'utf8'), /"SealVerificationFailed","severity":"critical".*"shard_id":"a"/);
+  const entry = /"SealVerificationFailed","severity":"critical".*"shard_id":"a"/;
+  await until(() => entry.test(readFileSync(auditLog, 'utf8')));
   const before = worker.residency.stats().scrub.passes;
   await passes(worker, before + 2);
   t.equal(worker.residency.shard('b').state, 'sealed', 'the other shard is still verified');

@@ -25,7 +25,7 @@ type Transition = keyof typeof shardTransitions;
 const call: Readonly<Record<Transition, (shard: Shard) => void>> = {
   beginSealing: (shard) => shard.beginSealing(),
   markSealed: (shard) => shard.markSealed(seal),
-  replaceSeal: (shard) => shard.replaceSeal({ ...seal, jti: 'new' }),
+  replaceHandle: (shard) => shard.replaceHandle({ ...seal, jti: 'new' }),
   markVerified: (shard) => shard.markVerified({ wallMs: 2, monotonicMs: 2 }),
   markCorrupt: (shard) => shard.markCorrupt(damage, 'waiting'),
   setRepairStatus: (shard) => shard.setRepairStatus('failed'),
@@ -38,7 +38,7 @@ const call: Readonly<Record<Transition, (shard: Shard) => void>> = {
 const allowed: Readonly<Record<Transition, readonly (readonly [ShardState, ShardState])[]>> = {
   beginSealing: [['receiving', 'sealing']],
   markSealed: [['sealing', 'sealed']],
-  replaceSeal: [['sealed', 'sealed']],
+  replaceHandle: [['sealed', 'sealed']],
   markVerified: [['sealed', 'sealed']],
   markCorrupt: [
     ['sealed', 'corrupt'],

@@ -11,13 +11,13 @@ import { newPrivateKey } from '../../support/key_files.js';
 import { run, temporaryDirectory } from '../../support/process.js';
 
 /** A log, in several files if `maxBytes` is small, and its secret. */
-function logIn(t: Test, maxBytes = 1e9, worker = identity) {
+async function logIn(t: Test, maxBytes = 1e9, worker = identity) {
   const directory = temporaryDirectory(t);
   const path = join(directory, 'audit.log');
   const log = logAt(path, { maxBytes, checkpoint: (link, reason) => writeCheckpoint(worker, link, reason) });
-  for (let index = 0; index < 300; index++) log.append([sealed(`shard-${index}`)]);
-  log.checkpoint('stop');
-  log.close();
+  for (let index = 0; index < 300; index++) await log.append([sealed(`shard-${index}`)]);
+  await log.checkpoint('stop');
+  await log.close();
   const keyFile = join(directory, 'key');
   writeFileSync(keyFile, `${secret}\n`, { mode: 0o600 });
   const verify = async (...args: string[]) => {
@@ -28,7 +28,7 @@ function logIn(t: Test, maxBytes = 1e9, worker = identity) {
 }
 
 t.test('a whole log: exit status 0, the range of entries, and whether signatures were verified', async (t) => {
-  const { path, keyFile, verify } = logIn(t);
+  const { path, keyFile, verify } = await logIn(t);
   const count = readChain(path).length;
   t.match(await verify(path), {
     status: 0,
@@ -38,7 +38,7 @@ t.test('a whole log: exit status 0, the range of entries, and whether signatures
 });
 
 t.test('the last file of a log includes the rotated ones; all files can be named too', async (t) => {
-  const { path, keyFile, verify } = logIn(t, 30_000);
+  const { path, keyFile, verify } = await logIn(t, 30_000);
   const files = logFiles(path);
   t.ok(files.length > 3);
   const count = readChain(path).length;
@@ -55,14 +55,14 @@ t.test('the last file of a log includes the rotated ones; all files can be named
 });
 
 t.test('a changed entry: exit status 1, and the number of the first bad entry', async (t) => {
-  const { path, verify } = logIn(t);
+  const { path, verify } = await logIn(t);
   const text = readFileSync(path, 'utf8');
   writeFileSync(path, text.replace('shard-41', 'shard-14'));
   t.match(await verify(path), { status: 1, output: /^tampered: entry 42 .*line 42\)\.\n$/ });
 });
 
 t.test('a torn last line: exit status 3', async (t) => {
-  const { path, verify } = logIn(t);
+  const { path, verify } = await logIn(t);
   appendFileSync(path, '{"seq":');
   t.match(await verify(path), {
     status: 3,
@@ -71,7 +71,7 @@ t.test('a torn last line: exit status 3', async (t) => {
 });
 
 t.test('a kept checkpoint, as a log line or a bare JWS, reveals a cut log', async (t) => {
-  const { directory, path, keyFile, verify } = logIn(t);
+  const { directory, path, keyFile, verify } = await logIn(t);
   const lines = linesOf(path);
   const kept = join(directory, 'kept');
   for (const text of [lines.at(-1) ?? '', JSON.parse(lines.at(-1) ?? '').checkpoint]) {
@@ -90,7 +90,7 @@ t.test('a kept checkpoint, as a log line or a bare JWS, reveals a cut log', asyn
 });
 
 t.test('a checkpoint of another key is not accepted', async (t) => {
-  const { directory, path, keyFile, verify } = logIn(t);
+  const { directory, path, keyFile, verify } = await logIn(t);
   const lines = linesOf(path);
   const [header, , signature] = JSON.parse(lines.at(-1) ?? '').checkpoint.split('.');
   const claims = { iss: 'worker-1', boot_id: '', iat: 0, reason: 'stop', sequence: 301, hash: 'f'.repeat(64) };
@@ -119,7 +119,7 @@ t.test('the private key, the public key or the key set verifies Ed25519 checkpoi
   const pem = newPrivateKey();
   const pair = readPrivateKey(pem);
   const other = readPrivateKey(newPrivateKey());
-  const { directory, path, keyFile, verify } = logIn(t, 1e9, new Signer('worker-1', 'simulated', pair));
+  const { directory, path, keyFile, verify } = await logIn(t, 1e9, new Signer('worker-1', 'simulated', pair));
   const file = (name: string, content: string | Uint8Array) => {
     writeFileSync(join(directory, name), content, { mode: 0o600 });
     return join(directory, name);
@@ -167,14 +167,14 @@ t.test('a public key is never used as a secret', async (t) => {
   for (const format of ['pem', 'der'] as const) {
     const published = pair.publicKey.export({ format, type: 'spki' } as never);
     const forger = new Signer('worker-1', 'simulated', deriveSealKey(Buffer.from(published), 'worker-1'));
-    const { path, keyFile, verify } = logIn(t, 1e9, forger);
+    const { path, keyFile, verify } = await logIn(t, 1e9, forger);
     writeFileSync(keyFile, published);
     t.match(await verify(path, '--key-file', keyFile), { status: 1, output: /^tampered: entry 256 .*sign/ }, format);
   }
 });
 
 t.test('an unreadable file: exit status 66; invalid usage: exit status 64', async (t) => {
-  const { directory, verify } = logIn(t);
+  const { directory, verify } = await logIn(t);
   t.match(await verify(join(directory, 'none')), { status: 66, errors: /ENOENT/ });
   t.match(await verify(directory), { status: 66, errors: /EISDIR/ });
   t.match(await verify(), { status: 64, errors: /Usage/ });
