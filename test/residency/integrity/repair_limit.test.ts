@@ -52,8 +52,8 @@ async function checkCorrupt(t: Test, { worker, auditLog, handle }: RepairableSha
   });
   t.match(await verifyHandle(worker, handle), { valid: false, reason: 'not_sealed' });
   t.match((await commitFile(worker)).json(), { status: 409, code: 'SHARD_CONFLICT' });
-  const entries = readChain(auditLog);
-  const named = (name: string) => entries.filter(({ event }) => event === name);
+  const named = (name: string) => readChain(auditLog).filter(({ event }) => event === name);
+  await until(() => named('RepairFailed').length === repairs);
   t.equal(named('RepairStarted').length, repairs, `the worker tried ${repairs} repairs`);
   const detail = 'The memory is still corrupt after the repair';
   t.match(
