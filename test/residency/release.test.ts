@@ -1,9 +1,9 @@
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { systemActor } from '../../src/audit/actor.js';
 import { patternBytes } from '../support/bytes.js';
-import { memoryContains } from '../support/damage.js';
+import { locate, memoryContains, memoryOf } from '../support/damage.js';
 import { availableBytes, get, mebibyte, post, remove, upload } from '../support/requests.js';
 import { onSimulator, simulator } from '../support/simulator.js';
 import { temporaryDirectory } from '../support/temporary_directory.js';
@@ -15,6 +15,8 @@ process.env.CUDA_SIM_DIR = t.testdir({});
 const bytes = patternBytes(5000);
 const unknown = 999;
 
+const granuleBytes = 2 * mebibyte;
+
 t.afterEach(() => simulator.reset());
 
 t.test('a release wipes the bytes of the shard in device memory', onSimulator, async (t) => {
@@ -23,6 +25,31 @@ t.test('a release wipes the bytes of the shard in device memory', onSimulator, a
   await upload(worker, 'a', large);
   await remove(worker, '/v1/shards/a');
   t.notOk(memoryContains(0, large.subarray(4096, 8192)));
+});
+
+t.test('a release wipes every byte that could have been written, up to 4 KiB, and no more', onSimulator, async (t) => {
+  const worker = await startWorker(t);
+  await upload(worker, 'a', bytes);
+  // Each later shard gets the same granule, because freed memory is reused last in, first out.
+  const start = locate(bytes);
+  await remove(worker, '/v1/shards/a');
+  for (const length of [1, 4095, 4096, 4097, 600_000, granuleBytes - 1, granuleBytes]) {
+    const shard = Buffer.alloc(length, 0xa5);
+    await upload(worker, 'a', shard);
+    const file = openSync(memoryOf(0), 'r+');
+    const granule = Buffer.alloc(granuleBytes);
+    readSync(file, granule, 0, granuleBytes, start);
+    t.ok(granule.subarray(0, length).equals(shard), `${length} bytes are in the granule`);
+    // Only a process outside can write behind the shard.
+    writeSync(file, Buffer.alloc(granuleBytes - length, 0xee), 0, granuleBytes - length, start + length);
+    await remove(worker, '/v1/shards/a');
+    readSync(file, granule, 0, granuleBytes, start);
+    closeSync(file);
+    const wipedBytes = Math.ceil(length / 4096) * 4096;
+    t.ok(granule.subarray(0, wipedBytes).equals(Buffer.alloc(wipedBytes)), `${length} bytes are wiped`);
+    const rest = granule.subarray(wipedBytes);
+    t.ok(rest.equals(Buffer.alloc(rest.length, 0xee)), `${length} bytes: the rest is untouched`);
+  }
 });
 
 t.test('a shard whose release is in progress when the worker stops is freed once', onSimulator, async (t) => {

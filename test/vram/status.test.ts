@@ -10,6 +10,11 @@ t.test('an error that cuda.h documents as sticky needs a new process', async (t)
   }
 });
 
+t.test('an error that means the loss of the device or its context needs a new process', async (t) => {
+  const results = { NO_DEVICE: 100, INVALID_CONTEXT: 201, ECC_UNCORRECTABLE: 214, NVLINK_UNCORRECTABLE: 220 };
+  for (const [name, result] of Object.entries(results)) t.ok(isSticky(result), name);
+});
+
 t.test('an error of one call does not end the process', async (t) => {
   const results = { OUT_OF_MEMORY: 2, NOT_READY: 600, LAUNCH_OUT_OF_RESOURCES: 701, COOPERATIVE_LAUNCH_TOO_LARGE: 720 };
   for (const [name, result] of Object.entries(results)) t.notOk(isSticky(result), name);

@@ -4,8 +4,11 @@ import t from 'tap';
 import { patternBytes } from '../../support/bytes.js';
 import { faultsAfterStart, run, startProcess, temporaryDirectory } from '../../support/process.js';
 
+/** A memory cell that ECC cannot correct ends the context. */
+const uncorrectableEcc = 'cuLaunchKernel:9+=214';
+
 t.test('with a lost driver the worker reports it, then exits with status 70 even if a call hangs', async (t) => {
-  for (const faults of ['cuStreamSynchronize:9+=hang', 'cuMemGetInfo_v2:8+=46']) {
+  for (const faults of ['cuStreamSynchronize:9+=hang', 'cuMemGetInfo_v2:8+=46', uncorrectableEcc]) {
     const directory = temporaryDirectory(t);
     const auditLog = join(directory, 'audit.jsonl');
     const worker = await startProcess(t, directory, {
