@@ -257,6 +257,32 @@ VRAM_API vram_status vram_device_get_info(uint64_t driver, uint32_t device, vram
  */
 VRAM_API uint64_t vram_oldest_driver_call(void);
 
+/* ---- process ------------------------------------------------------------------------------------------------ */
+
+/**
+ * vram_exit_after() - end the process at a deadline, even if its main thread is blocked
+ * @milliseconds: time from now; 0 ends the process at once
+ * @status: exit status
+ *
+ * A thread of the library calls _exit(2), so no exit handler runs and no device memory is wiped. The earliest deadline
+ * of all calls holds, with the latest status. It cannot be canceled.
+ */
+VRAM_API vram_status vram_exit_after(uint64_t milliseconds, int32_t status);
+
+/**
+ * vram_exit_after_signal() - the same from the first delivery of a signal on
+ * @signal: number of the signal
+ * @milliseconds: time from the delivery
+ * @status: exit status
+ *
+ * The library installs a handler that runs the present one afterwards, so call this after the program has installed its
+ * own. One time and one status hold for all signals; a repeated call replaces them, even after the delivery.
+ *
+ * Returns:
+ * * VRAM_OUT_OF_BOUNDS: the signal does not exist, or cannot have a handler
+ */
+VRAM_API vram_status vram_exit_after_signal(int32_t signal, uint64_t milliseconds, int32_t status);
+
 /* ---- allocations -------------------------------------------------------------------------------------------- */
 
 /**

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "driver_watchdog.h"
+#include "exit_deadline.h"
 #include "guarded.h"
 #include "handles.h"
 #include "load.h"
@@ -125,6 +126,17 @@ uint32_t vram_abi_version(void) {
 
 uint64_t vram_oldest_driver_call(void) {
   return oldest_driver_call();
+}
+
+vram_status vram_exit_after(uint64_t milliseconds, int32_t status) {
+  return guarded([&] {
+    exit_after(milliseconds, status);
+    return VRAM_OK;
+  });
+}
+
+vram_status vram_exit_after_signal(int32_t signal, uint64_t milliseconds, int32_t status) {
+  return guarded([&] { return exit_after_signal(signal, milliseconds, status) ? VRAM_OK : VRAM_OUT_OF_BOUNDS; });
 }
 
 vram_status vram_open(const vram_options *options, uint64_t *out_driver) {
