@@ -15,6 +15,12 @@ export const network = {
     default: 15,
     doc: 'The time limit for the headers of a request, and for a TLS handshake.',
   },
+  keepaliveSeconds: {
+    name: 'WORKER_KEEPALIVE_SECONDS',
+    type: integer(1, 3600, 'seconds'),
+    default: 75,
+    doc: 'The time for which an idle connection stays open. Set it above the idle timeout of a load balancer.',
+  },
   uploadIdleSeconds: {
     name: 'WORKER_UPLOAD_IDLE_SECONDS',
     type: integer(1, 3600, 'seconds'),

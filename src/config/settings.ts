@@ -136,7 +136,13 @@ const operation = {
     name: 'WORKER_DRAIN_SECONDS',
     type: integer(0, 3600, 'seconds'),
     default: 30,
-    doc: 'The maximum time from SIGTERM or SIGINT to exit.',
+    doc: 'The maximum time from SIGTERM or SIGINT to exit, after the shutdown delay.',
+  },
+  shutdownDelaySeconds: {
+    name: 'WORKER_SHUTDOWN_DELAY_SECONDS',
+    type: integer(0, 3600, 'seconds'),
+    default: 0,
+    doc: 'The time after SIGTERM or SIGINT for which `/readyz` is 503 and the worker still accepts work.',
   },
   logLevel: {
     name: 'WORKER_LOG_LEVEL',

@@ -29,10 +29,7 @@ import { type Health, healthOf } from './status/blockers.js';
 import { type ReadyQuery, type ReadyReport, readyFacts, readyReport } from './status/readiness.js';
 import { type ResidencyStats, statsOf } from './status/stats.js';
 
-/**
- * The residency service loads shards into device memory, proves them, and reports which are resident. This facade is the
- * only class of the layer that others use. Its methods throw `WorkerError`.
- */
+/** Loads shards into device memory, proves them, and reports which are resident. Its methods throw `WorkerError`. */
 export class Residency {
   /** Rotates the seal key. */
   readonly sealKey: KeyRotation;
@@ -86,6 +83,10 @@ export class Residency {
 
   get phase(): WorkerPhase {
     return this.#worker.lifecycle.phase;
+  }
+
+  get isLeaving(): boolean {
+    return this.#worker.lifecycle.isLeaving;
   }
 
   /** The driver is lost. Only a new process can recover. */
@@ -207,10 +208,14 @@ export class Residency {
     this.#scrubber.pause(paused);
   }
 
+  /** From now on `health` is not ok, so that load balancers send no more requests. The worker still accepts work. */
+  announceShutdown(): void {
+    this.#worker.lifecycle.announceShutdown();
+  }
+
   /** Refuses new work from now on; `ready` is false. Work in progress continues. */
   drain(): void {
-    const { lifecycle } = this.#worker;
-    if (lifecycle.phase !== 'stopped') lifecycle.beginDraining();
+    if (this.phase !== 'stopped') this.#worker.lifecycle.beginDraining();
     this.#scrubber.stop();
     this.#restore?.stop();
   }
@@ -234,10 +239,9 @@ export class Residency {
   /** Wipes and frees every shard, and closes the driver. @throws VramError if some memory could not be wiped */
   async stop(): Promise<void> {
     clearInterval(this.#ticker);
-    const { lifecycle } = this.#worker;
-    const hadDevices = lifecycle.phase !== 'starting';
+    const hadDevices = this.phase !== 'starting';
     this.drain();
-    lifecycle.stop();
+    this.#worker.lifecycle.stop();
     await this.abortCommits();
     if (hadDevices) await releaseAll(this.#worker);
   }

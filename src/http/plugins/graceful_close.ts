@@ -1,14 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
-import type { WorkerPhase } from '../../residency/state/lifecycle.js';
 
 const closePeriodMs = 50;
 
-/** Adds `Connection: close` to every response while the worker drains and after it stops. */
-export const gracefulClose = fp(async (app: FastifyInstance, { state }: { state: () => WorkerPhase }) => {
+/** Adds `Connection: close` to every response once the shutdown is announced. */
+export const gracefulClose = fp(async (app: FastifyInstance, { isLeaving }: { isLeaving: () => boolean }) => {
   app.addHook('onRequest', (_request, reply, done) => {
-    if (['draining', 'stopped'].includes(state())) reply.header('connection', 'close');
+    if (isLeaving()) reply.header('connection', 'close');
     done();
   });
 });

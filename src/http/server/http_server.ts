@@ -18,6 +18,8 @@ export type CreateServer = (options: ServerOptions, handler: RequestListener) =>
 export interface HttpServerOptions {
   /** Time limit for the head of a request. */
   readonly headersTimeoutMs: number;
+  /** Time for which an idle connection stays open. */
+  readonly keepaliveMs: number;
   /** Time limit for a client that does not read its response. */
   readonly unreadTimeoutMs: number;
   /** Open connections at one time. The limit of open files can lower it. */
@@ -28,12 +30,11 @@ export interface HttpServerOptions {
 
 const defaults: HttpServerOptions = {
   headersTimeoutMs: 15_000,
+  keepaliveMs: 75_000,
   unreadTimeoutMs: 60_000,
   maxConnections: 4096,
   create: createServer,
 };
-
-const keepAliveTimeoutMs = 30_000;
 
 /**
  * Creates the worker's HTTP server.
@@ -43,7 +44,7 @@ const keepAliveTimeoutMs = 30_000;
  * - A client may close its half of the connection and still read the response.
  */
 export function createHttpServer(handler: RequestListener, options: Partial<HttpServerOptions> = {}): Server {
-  const { headersTimeoutMs, unreadTimeoutMs, maxConnections, create } = { ...defaults, ...options };
+  const { headersTimeoutMs, keepaliveMs, unreadTimeoutMs, maxConnections, create } = { ...defaults, ...options };
   const listener: RequestListener = (request, response) => inOrder(handler, connections, request, response);
   const server = create(
     {
@@ -56,7 +57,7 @@ export function createHttpServer(handler: RequestListener, options: Partial<Http
     listener,
   );
   const connections = new ConnectionLimit(server, Math.min(maxConnections, maxConnectionsFromLimits()));
-  server.keepAliveTimeout = keepAliveTimeoutMs;
+  server.keepAliveTimeout = keepaliveMs;
   // Node drops headers beyond its limit of 2000. The size of the head limits them already.
   server.maxHeadersCount = 0;
   allowHalfOpen(server);

@@ -25,6 +25,7 @@ export class Lifecycle {
   #devicesUp = false;
   #lossError: WorkerError | undefined;
   #revision = 0;
+  #shutdownAnnounced = false;
 
   /** `requireAudit` throws AUDIT_UNAVAILABLE while the audit log cannot be written. */
   constructor(requireAudit: () => void) {
@@ -38,6 +39,11 @@ export class Lifecycle {
   /** Draining or stopped: background work must not begin. */
   get isEnding(): boolean {
     return this.#phase === 'draining' || this.#phase === 'stopped';
+  }
+
+  /** The shutdown is announced, or has begun. */
+  get isLeaving(): boolean {
+    return this.#shutdownAnnounced || this.isEnding;
   }
 
   /** Set once the driver is lost. Only a new process can recover. */
@@ -66,6 +72,11 @@ export class Lifecycle {
 
   endLoading(): void {
     this.#change('endLoading');
+  }
+
+  /** The worker still accepts work, but its health says that it will not for long. */
+  announceShutdown(): void {
+    this.#shutdownAnnounced = true;
   }
 
   beginDraining(): void {

@@ -25,6 +25,8 @@ export interface Health {
 export async function healthOf(worker: WorkerState): Promise<Health> {
   await worker.recoverAudit();
   const reasons = blockersOf(worker);
+  const { isLeaving, isEnding } = worker.lifecycle;
+  if (isLeaving && !isEnding) reasons.push({ code: 'DRAINING', detail: 'The worker is about to shut down' });
   if (!worker.lostShards.isWritable) {
     reasons.push({ code: 'AUDIT_UNAVAILABLE', detail: 'The manifest cannot be written' });
   }
