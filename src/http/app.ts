@@ -8,6 +8,7 @@ import type { Config } from '../config/load.js';
 import type { Residency } from '../residency/residency.js';
 import { bodyParsing } from './plugins/body_parsing.js';
 import { docsPage } from './plugins/docs_page.js';
+import { DroppedLines } from './plugins/dropped_lines.js';
 import { errorHandler, reroute } from './plugins/error_handler.js';
 import { gracefulClose } from './plugins/graceful_close.js';
 import { logging, newRequestId, requestLogger } from './plugins/logging.js';
@@ -34,6 +35,8 @@ export interface AppOptions {
   readonly logger: FastifyBaseLogger;
   /** The valid tokens; by default those of the configuration. */
   readonly tokens?: Tokens;
+  /** The log lines that the worker did not write, for the metrics. */
+  readonly droppedLines?: DroppedLines;
   /** Serves HTTPS; without it plain HTTP. */
   readonly tls?: TlsServers | undefined;
 }
@@ -54,10 +57,10 @@ export async function buildApp(options: AppOptions): Promise<App> {
   await app.register(errorHandler);
   await app.register(bodyParsing);
   await app.register(securityHeaders);
-  await app.register(gracefulClose, { state: () => residency.phase });
+  await app.register(gracefulClose, { isLeaving: () => residency.isLeaving });
   await app.register(openapi);
   await app.register(docsPage);
-  await app.register(metrics, { residency });
+  await app.register(metrics, { residency, droppedLines: options.droppedLines ?? new DroppedLines() });
 
   await app.register(probeRoutes, { residency, config });
   await app.register(keyRoutes, { residency });
@@ -70,6 +73,7 @@ const serverOptions = ({ config, logger, tls }: AppOptions): FastifyServerOption
   serverFactory: (handler) =>
     createHttpServer(handler, {
       headersTimeoutMs: config.headersTimeoutSeconds * 1000,
+      keepaliveMs: config.keepaliveSeconds * 1000,
       ...(tls === undefined ? {} : { create: tls.create }),
     }),
   // Makes Fastify print https addresses. It does not create a server, because of the serverFactory.

@@ -2,10 +2,12 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify';
+import type { DestinationStream } from 'pino';
 import type { Test } from 'tap';
 import { type Config, loadConfig } from '../../src/config/load.js';
 import { readTls } from '../../src/config/tls_files.js';
 import { buildApp } from '../../src/http/app.js';
+import type { DroppedLines } from '../../src/http/plugins/dropped_lines.js';
 import { TlsServers } from '../../src/http/server/tls_server.js';
 import { createLogger } from '../../src/process/logger.js';
 import type { ResidencyOptions } from '../../src/residency/options.js';
@@ -42,6 +44,9 @@ export interface WorkerOptions {
   readonly residency?: Partial<ResidencyOptions>;
   /** Receives log lines. */
   readonly log?: (line: string) => void;
+  /** Receives log lines, in place of `log`. */
+  readonly stream?: DestinationStream;
+  readonly droppedLines?: DroppedLines;
 }
 
 /** Starts a worker on the simulated driver in this process. Stops it after the test. */
@@ -63,9 +68,10 @@ export async function startWorker(t: Pick<Test, 'teardown'>, options: WorkerOpti
     ...options.residency,
   });
   const write = options.log ?? (() => undefined);
-  const logger = createLogger(options.log ? 'trace' : 'silent', { write });
+  const logger = createLogger(options.log || options.stream ? 'trace' : 'silent', options.stream ?? { write });
   const tls = config.tls === undefined ? undefined : new TlsServers(readTls(config.tls));
-  const app = await buildApp({ residency, config, logger, tls });
+  const { droppedLines } = options;
+  const app = await buildApp({ residency, config, logger, tls, ...(droppedLines ? { droppedLines } : {}) });
   if (options.start ?? true) await residency.start();
   const url = options.listen ? await app.listen({ host: '127.0.0.1', port: 0 }) : '';
 

@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { WorkerError } from '../../errors.js';
+import { requestState } from '../server/request_state.js';
 import { digestOfToken, type Role, type Tokens } from './tokens.js';
 
 export interface AuthOptions {
@@ -34,7 +35,9 @@ export const auth = fp(async (app: FastifyInstance, { tokens, onFailure }: AuthO
   const identify = (request: FastifyRequest, token: string): Role | undefined => {
     const digest = digestOfToken(token);
     request.tokenFingerprint = digest.toString('hex', 0, 8);
-    return tokens.roleOf(digest);
+    const role = tokens.roleOf(digest);
+    requestState(request.raw).isAuthenticated = role !== undefined;
+    return role;
   };
 
   app.decorateRequest('tokenFingerprint', '');

@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
+import { requestState } from '../server/request_state.js';
+import { errorFields } from './error_fields.js';
 
 const validId = /^[A-Za-z0-9._-]{1,128}$/;
 
@@ -24,12 +26,14 @@ export const logFields: ReadonlySet<string> = new Set([
   'finished',
   'signal',
   'drain_seconds',
+  'shutdown_delay_seconds',
   'driver',
   'files',
   'paused',
   'shard_id',
   'model_ref',
   'detail',
+  'dropped',
 ]);
 
 /** The allowed content of fields that are objects. It excludes headers, queries and bodies. */
@@ -40,13 +44,20 @@ export const logSerializers = {
     remote_address: request.ip,
   }),
   res: (reply: FastifyReply) => ({ status: reply.statusCode }),
-  err: (error: Error & { code?: unknown }) => ({
-    type: error.name,
-    code: error.code,
-    message: error.message,
-    stack: error.stack ?? '',
-  }),
+  err: (error: unknown) => errorFields(error),
 };
+
+/** The property of a request's logger that has the request. */
+const requestOfLogger = Symbol('request');
+
+/** Whose lines a logger writes: the worker's own, or those of a request with or without a valid token. */
+export function ownerOf(logger: {
+  readonly [requestOfLogger]?: IncomingMessage;
+}): 'worker' | 'authenticated' | 'unauthenticated' {
+  const request = logger[requestOfLogger];
+  if (request === undefined) return 'worker';
+  return requestState(request).isAuthenticated ? 'authenticated' : 'unauthenticated';
+}
 
 /** The logger of one request. Each line has both ids. */
 export function requestLogger(
@@ -55,7 +66,8 @@ export function requestLogger(
   _options: object,
   request: IncomingMessage,
 ): FastifyBaseLogger {
-  return logger.child({ request_id, correlation_id: correlationIdOf(request, request_id ?? '') });
+  const child = logger.child({ request_id, correlation_id: correlationIdOf(request, request_id ?? '') });
+  return Object.assign(child, { [requestOfLogger]: request });
 }
 
 /** Adds both ids to every response, and logs one line after every request. */

@@ -5,12 +5,19 @@ import { scrubStates } from '../../residency/integrity/scrubber.js';
 import type { Residency } from '../../residency/residency.js';
 import type { ResidencyObserver } from '../../residency/state/observer.js';
 import { NoQuery } from '../schemas/common.js';
+import type { DroppedLines } from './dropped_lines.js';
+
+export interface MetricsOptions {
+  readonly residency: Residency;
+  readonly droppedLines: DroppedLines;
+}
 
 const bucketsSeconds = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300, 1800];
 
 /** `GET /metrics` for Prometheus. Each worker has its own registry. No label has values that clients choose. */
-export const metrics = fp(async (app: FastifyInstance, { residency }: { residency: Residency }) => {
+export const metrics = fp(async (app: FastifyInstance, { residency, droppedLines }: MetricsOptions) => {
   const registry = new Registry();
+  droppedLines.register(registry);
   memoryMetrics(registry, residency);
   scrubMetrics(registry, residency);
   const failures = new Counter({

@@ -25,6 +25,8 @@ export interface RequestState {
   bodyConsumed: boolean;
   /** Part of the body was read directly from the socket, so Node's parser cannot find the next request. */
   readDirectly: boolean;
+  /** The request has a valid token. */
+  isAuthenticated: boolean;
   /** The path could not be decoded. */
   hasBadPath: boolean;
   /** The result of the route's early parser. */
@@ -51,6 +53,7 @@ export function requestState(request: IncomingMessage): RequestState {
       awaitsContinue: false,
       bodyConsumed: false,
       readDirectly: false,
+      isAuthenticated: false,
       hasBadPath: false,
       parsed: undefined,
     };
