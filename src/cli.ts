@@ -1,8 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { type Command, InputError, UsageError } from './commands/command.js';
 import { usage } from './commands/help.js';
-import { ConfigError } from './config/config_error.js';
-import { exitStatus } from './process/exit_status.js';
+import { ConfigError, FileCreationError } from './config/config_error.js';
+import { ExitError, exitStatus } from './process/exit_status.js';
+import { standardError } from './process/output.js';
+
+/** How long a failed command waits for its last message. */
+const flushMs = 1000;
 
 /** The commands by name. Each is loaded only if it runs. */
 const commands: Readonly<Record<string, () => Promise<Command>>> = {
@@ -14,13 +18,15 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
 
 /** Runs one command line. Sets `process.exitCode`; the process ends when no work is left. */
 export async function main(args: readonly string[]): Promise<void> {
+  // The output of a command is its result. The worker's own output may be lost.
+  if (args[0] !== 'serve') process.stdout.on('error', () => process.exit(exitStatus.ioError));
   if (args.includes('--help')) return void process.stdout.write(await help());
   if (args.includes('--version')) return void process.stdout.write(`${version()}\n`);
   for (const [name, load] of Object.entries(commands)) {
     const words = name.split(' ');
     if (words.every((word, index) => args[index] === word)) return run(load, args.slice(words.length));
   }
-  fail(exitStatus.usage, usage);
+  await fail(exitStatus.usage, usage);
 }
 
 async function run(load: () => Promise<Command>, args: readonly string[]): Promise<void> {
@@ -29,21 +35,28 @@ async function run(load: () => Promise<Command>, args: readonly string[]): Promi
     process.exitCode = await command(args);
   } catch (error) {
     const message = `vram-worker: ${error instanceof Error ? error.message : String(error)}\n`;
-    if (error instanceof ConfigError) return fail(exitStatus.config, message);
-    if (error instanceof InputError) return fail(exitStatus.noInput, message);
-    if (error instanceof UsageError || isParseError(error)) return fail(exitStatus.usage, `${message}\n${usage}`);
-    fail(exitStatus.unavailable, message);
-    // A call of the driver may hang, and would keep the process alive.
-    (await import('./vram/exit.js')).exitNow(exitStatus.unavailable);
+    const status = statusOf(error);
+    await fail(status, status === exitStatus.usage ? `${message}\n${usage}` : message);
   }
+}
+
+function statusOf(error: unknown): number {
+  if (error instanceof ExitError) return error.status;
+  if (error instanceof ConfigError) return exitStatus.config;
+  if (error instanceof FileCreationError) return exitStatus.cannotCreate;
+  if (error instanceof InputError) return exitStatus.noInput;
+  if (error instanceof UsageError || isParseError(error)) return exitStatus.usage;
+  return exitStatus.lost;
 }
 
 const isParseError = (error: unknown): boolean =>
   error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS');
 
-function fail(status: number, text: string): void {
-  process.stderr.write(text);
-  process.exitCode = status;
+/** Ends the process, even if a call of the driver or the write of the text hangs. */
+async function fail(status: number, text: string): Promise<never> {
+  standardError.put(text, 'error');
+  await standardError.flush(flushMs);
+  return (await import('./vram/exit.js')).exitNow(status);
 }
 
 async function help(): Promise<string> {

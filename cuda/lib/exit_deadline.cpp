@@ -59,7 +59,7 @@ uint64_t effective_deadline() {
   return std::min(deadline_ns.load(), by_signal);
 }
 
-[[noreturn]] void watch() {
+[[noreturn]] void watch() noexcept {
   for (;;) {
     const uint64_t deadline = effective_deadline();
     if (now_ns() >= deadline) _exit(exit_status.load());

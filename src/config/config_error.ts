@@ -2,3 +2,8 @@
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
 }
+
+/** A file of the worker cannot be created. The message names it and the reason. */
+export class FileCreationError extends Error {
+  override readonly name = 'FileCreationError';
+}

@@ -21,13 +21,17 @@ const builtCudaVersion = 13_000;
 /** Where `make -C cuda` puts its files. */
 const defaultDirectory = fileURLToPath(new URL('../../cuda/build', import.meta.url));
 
+/** The path of libvram. @throws ConfigError if it is missing */
+export const nativeLibrary = (directory = defaultDirectory): string =>
+  need(join(directory, 'libvram.so'), 'run make -C cuda');
+
 /** Selects the simulator, the operator's driver or NVIDIA's. @throws ConfigError that names a missing file */
 export function nativePaths(
   config: Pick<Config, 'simulate' | 'cudaDriver' | 'cudaKernels'>,
   directory = defaultDirectory,
 ): NativePaths {
   const built = (name: string): string => join(directory, name);
-  const libraryPath = need(built('libvram.so'), 'run make -C cuda');
+  const libraryPath = nativeLibrary(directory);
   if (config.simulate) {
     const conflict = config.cudaDriver === undefined ? 'WORKER_CUDA_KERNELS' : 'WORKER_CUDA_DRIVER';
     if ((config.cudaDriver ?? config.cudaKernels) !== undefined)

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { minimumSecretBytes, type SealAlgorithm, sealKeyOf } from '../seal/key.js';
-import { ConfigError } from './config_error.js';
+import { ConfigError, FileCreationError } from './config_error.js';
 import { readPrivate } from './private_file.js';
 
 /** The paths of the secrets. They are fixed for the life of the process; the contents may be replaced. */
@@ -87,10 +87,20 @@ function simulationToken(parent: string): string {
   const directory = join(parent, '.worker');
   const path = join(directory, 'token');
   if (existsSync(path)) return path;
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
-  writeFileSync(path, `${randomBytes(32).toString('hex')}\n`, { mode: 0o600, flag: 'wx' });
-  chmodSync(path, 0o600);
+  createToken(directory, path);
   return path;
+}
+
+/** @throws FileCreationError */
+function createToken(directory: string, path: string): void {
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    writeFileSync(path, `${randomBytes(32).toString('hex')}\n`, { mode: 0o600, flag: 'wx' });
+    chmodSync(path, 0o600);
+  } catch (cause) {
+    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause);
+    throw new FileCreationError(`${path} cannot be created: ${code}: set WORKER_API_TOKEN_FILE`, { cause });
+  }
 }
 
 function readToken(name: string, path: string): Buffer {

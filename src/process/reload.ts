@@ -17,20 +17,15 @@ export interface Reloadable {
 }
 
 /**
- * Reloads tokens, seal key and certificates when their files change, and all of them at SIGHUP. If a file is invalid,
+ * Reloads tokens, seal key and certificates when their files change. If a file is invalid,
  * logs an error and keeps the previous version.
  */
 export function reloadOnChange(reloadable: Reloadable): FileWatch {
   const { logger } = reloadable;
-  const watch = new FileWatch(groupsOf(reloadable), {
+  return new FileWatch(groupsOf(reloadable), {
     reloaded: (name) => logger.warn({ files: name }, 'reloaded'),
     failed: (name, error) => logger.error({ files: name, err: error }, 'reload failed; keeping the previous version'),
   });
-  process.on('SIGHUP', () => {
-    logger.info({ signal: 'SIGHUP' }, 'reloading secrets and certificates');
-    watch.reloadAll();
-  });
-  return watch;
 }
 
 function groupsOf({ config, residency, tokens, tls }: Reloadable): FileGroup[] {

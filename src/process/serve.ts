@@ -1,39 +1,57 @@
-import type { Logger } from 'pino';
 import { ConfigError } from '../config/config_error.js';
-import { type Config, loadConfig } from '../config/load.js';
-import { outcomeOf } from '../errors.js';
+import { loadConfig } from '../config/load.js';
+import { nativeLibrary } from '../config/native_paths.js';
+import { settings } from '../config/settings.js';
+import { WorkerError } from '../errors.js';
 import { closeGracefully } from '../http/plugins/graceful_close.js';
+import { ExitDeadline } from '../vram/exit.js';
 import { forbidCoreDumps } from '../vram/process.js';
 import { banner } from './banner.js';
-import { createLogger } from './logger.js';
-import { exitOnLoss, shutDown } from './shutdown.js';
-import { StopSignals } from './signals.js';
+import { ExitError, exitStatus } from './exit_status.js';
+import { openLog } from './logger.js';
+import { standardOutput } from './output.js';
+import { blockedGraceMs, exitOnDefect, exitOnLoss, shutDown } from './shutdown.js';
+import signalsModule from './signals.cjs';
 import { buildWorker, type Worker } from './worker.js';
 
 /**
  * Runs the worker until SIGTERM or SIGINT. It listens before the devices are up, so that `livez` answers early.
- * @throws ConfigError for an invalid setting or manifest, Error if there is no usable GPU
+ * @throws ConfigError for an invalid setting or manifest, ExitError for other reasons not to start
  */
 export async function serve({ simulate }: { simulate: boolean }): Promise<void> {
-  const signals = new StopSignals();
+  const { signals } = signalsModule;
+  const exitDeadline = new ExitDeadline(nativeLibrary());
+  limitShutdown(exitDeadline, settings.drainSeconds.default);
   const coreDumpsOff = forbidCoreDumps();
   const config = loadConfig(process.env, { simulate, directory: process.cwd() });
-  const logger = openLog(config, coreDumpsOff);
+  limitShutdown(exitDeadline, config.shutdownDelaySeconds + config.drainSeconds);
+  const log = openLog(config.logLevel);
+  if (!coreDumpsOff) log.logger.warn('core dumps could not be disabled: a core file would contain the keys');
+  for (const warning of config.warnings) log.logger.warn(warning);
   // Until the devices are up, `startDevices` reports a lost driver.
   let onLost = (_error: Error): void => undefined;
-  const worker = await buildWorker(config, logger, (error) => onLost(error));
-  const address = await worker.app.listen({ host: config.bindHost, port: config.bindPort });
+  const worker = await buildWorker({ config, log, signals, exitDeadline, onLost: (error) => onLost(error) });
+  endOnDefect(worker);
+  const address = await listen(worker);
   await startDevices(worker);
   onLost = (error) => void exitOnLoss(worker, error);
-  void signals.first.then((signal) => shutDown(worker, signals, signal));
-  process.stdout.write(banner(config, address));
+  void signals.stop.then((signal) => shutDown(worker, signals, signal));
+  standardOutput.put(banner(config, address), 'worker');
 }
 
-function openLog({ logLevel, warnings }: Config, coreDumpsOff: boolean): Logger {
-  const logger = createLogger(logLevel);
-  if (!coreDumpsOff) logger.warn('core dumps could not be disabled: a core file would contain the keys');
-  for (const warning of warnings) logger.warn(warning);
-  return logger;
+/** A shutdown ends in time even if the event loop is blocked. */
+function limitShutdown(exitDeadline: ExitDeadline, seconds: number): void {
+  exitDeadline.afterStopSignal(seconds * 1000 + blockedGraceMs, exitStatus.late);
+}
+
+async function listen({ app, config }: Worker): Promise<string> {
+  try {
+    return await app.listen({ host: config.bindHost, port: config.bindPort });
+  } catch (cause) {
+    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause);
+    const address = `${config.bindHost}:${config.bindPort}`;
+    throw new ExitError(exitStatus.ioError, `cannot listen on ${address}: ${code}: change WORKER_BIND_ADDR`, { cause });
+  }
 }
 
 async function startDevices({ app, config, residency, logger }: Worker): Promise<void> {
@@ -48,9 +66,22 @@ async function startDevices({ app, config, residency, logger }: Worker): Promise
 }
 
 function startError(error: unknown, simulate: boolean): unknown {
-  if (!(error instanceof Error)) return error;
-  if (error.name === 'ManifestError') return new ConfigError(error.message);
-  if (outcomeOf(error) === 'NOT_FOUND') return new ConfigError(`WORKER_GPU_DEVICES is invalid: ${error.message}`);
-  const hint = simulate ? '' : ': run with --simulate to use a simulated one';
-  return new Error(`no usable GPU: ${error.message}${hint}`, { cause: error });
+  if (error instanceof WorkerError) {
+    if (error.code === 'NOT_FOUND') return new ConfigError(`WORKER_GPU_DEVICES is invalid: ${error.message}`);
+    const hint = simulate ? '' : ': run with --simulate to use a simulated one';
+    return new ExitError(exitStatus.unavailable, `no usable GPU: ${error.message}${hint}`, { cause: error });
+  }
+  if (!(error instanceof Error) || error.name !== 'ManifestError') return error;
+  if (error.cause === undefined) return new ConfigError(error.message);
+  return new ExitError(exitStatus.cannotCreate, error.message, { cause: error });
+}
+
+/** An error that no code handled ends the worker, because its state is unknown. */
+function endOnDefect(worker: Worker): void {
+  let isEnding = false;
+  process.on('uncaughtException', (error) => {
+    if (isEnding) return worker.logger.fatal({ err: error }, 'unexpected error during the exit');
+    isEnding = true;
+    void exitOnDefect(worker, error);
+  });
 }

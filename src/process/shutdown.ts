@@ -3,8 +3,13 @@ import { closeGracefully } from '../http/plugins/graceful_close.js';
 import type { Residency } from '../residency/residency.js';
 import { exitNow } from '../vram/exit.js';
 import { exitStatus } from './exit_status.js';
-import type { StopSignals } from './signals.js';
+import { standardOutput } from './output.js';
 import type { Worker } from './worker.js';
+
+/** Whether a second signal asked to stop. */
+interface StopSignals {
+  readonly forced: boolean;
+}
 
 /** How long a worker without a driver still answers, so that waiting and polling clients see the error. */
 const lossGraceMs = 2000;
@@ -18,13 +23,25 @@ const commitShare = 0.8;
 /** The part of the remaining time in which connections may finish. */
 const connectionShare = 0.5;
 
-/** Waits for commits and other requests, wipes the memory, and exits within the drain time. */
+/** How long an exit waits for the last log lines. */
+const flushMs = 200;
+
+/** How much later than the timers of this file the native deadline is. */
+export const blockedGraceMs = 500;
+
+/**
+ * Announces the shutdown, waits for commits and other requests, wipes the memory, and exits within the delay and the
+ * drain time.
+ */
 export async function shutDown(worker: Worker, signals: StopSignals, signal: string): Promise<void> {
   const { app, config, residency, logger, watch } = worker;
+  const fields = { signal, drain_seconds: config.drainSeconds, shutdown_delay_seconds: config.shutdownDelaySeconds };
+  logger.info(fields, config.shutdownDelaySeconds > 0 ? 'shutdown announced' : 'draining');
+  await announce(worker, signals);
   const drainMs = config.drainSeconds * 1000;
   const startMs = performance.now();
-  logger.info({ signal, drain_seconds: config.drainSeconds }, 'draining');
-  setTimeout(() => exitNow(residency.isLost ? exitStatus.lost : exitStatus.late), drainMs).unref();
+  worker.exitDeadline.after(drainMs + blockedGraceMs, residency.isLost ? exitStatus.lost : exitStatus.late);
+  setTimeout(() => void exitLate(worker), drainMs).unref();
   residency.drain();
   watch.close();
   await finishCommits(residency, startMs + drainMs * commitShare, signals);
@@ -34,18 +51,36 @@ export async function shutDown(worker: Worker, signals: StopSignals, signal: str
   const isWiped = await wiping;
   if (isWiped) logger.info('stopped');
   // The memory of a lost driver is gone, but it was not wiped.
-  if (residency.isLost) exitNow(exitStatus.lost);
-  exitNow(isWiped ? 0 : exitStatus.unwiped);
+  await exitAfterFlush(residency.isLost ? exitStatus.lost : isWiped ? 0 : exitStatus.unwiped);
 }
 
 /** Tells clients for a short time that the driver is lost, then exits even if a call of the driver still hangs. */
-export async function exitOnLoss({ app, residency, logger }: Worker, error: Error): Promise<void> {
+export async function exitOnLoss({ app, residency, logger, exitDeadline }: Worker, error: Error): Promise<void> {
   logger.fatal({ err: error }, 'the driver is lost: exiting');
-  setTimeout(() => exitNow(exitStatus.lost), lossGraceMs + 2 * closeGraceMs);
+  const graceMs = lossGraceMs + 2 * closeGraceMs;
+  exitDeadline.after(graceMs + blockedGraceMs, exitStatus.lost);
+  setTimeout(() => exitNow(exitStatus.lost), graceMs);
   await sleep(lossGraceMs);
   await closeGracefully(app, closeGraceMs);
   await residency.abandon();
-  exitNow(exitStatus.lost);
+  await exitAfterFlush(exitStatus.lost);
+}
+
+/** Wipes the memory and exits, after an error that no code handled. */
+export async function exitOnDefect(worker: Worker, error: unknown): Promise<void> {
+  const { config, residency, logger, exitDeadline } = worker;
+  logger.fatal({ err: error }, 'unexpected error: exiting');
+  exitDeadline.after(config.drainSeconds * 1000 + blockedGraceMs, exitStatus.lost);
+  residency.drain();
+  await wipe(worker);
+  await exitAfterFlush(exitStatus.lost);
+}
+
+/** `readyz` is false for the shutdown delay, and the worker still serves. A second signal ends the delay. */
+async function announce({ config, residency }: Worker, signals: StopSignals): Promise<void> {
+  residency.announceShutdown();
+  const endMs = performance.now() + config.shutdownDelaySeconds * 1000;
+  while (performance.now() < endMs && !signals.forced) await sleep(20);
 }
 
 /** Waits for commits until the deadline or a second signal, then aborts the rest. */
@@ -63,4 +98,14 @@ async function wipe({ residency, logger }: Worker): Promise<boolean> {
     logger.fatal({ err: error }, 'the memory could not be wiped');
     return false;
   }
+}
+
+async function exitLate({ residency, logger }: Worker): Promise<void> {
+  logger.fatal('the shutdown exceeded its deadline: memory may not be wiped');
+  await exitAfterFlush(residency.isLost ? exitStatus.lost : exitStatus.late);
+}
+
+async function exitAfterFlush(status: number): Promise<never> {
+  await standardOutput.flush(flushMs);
+  exitNow(status);
 }

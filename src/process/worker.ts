@@ -6,7 +6,9 @@ import { readTls } from '../config/tls_files.js';
 import { type App, buildApp } from '../http/app.js';
 import { Tokens, tokensOf } from '../http/plugins/tokens.js';
 import { Residency } from '../residency/residency.js';
+import type { ExitDeadline } from '../vram/exit.js';
 import type { FileWatch } from './file_watch.js';
+import type { WorkerLog } from './logger.js';
 import { reloadOnChange } from './reload.js';
 
 /** The parts of a worker. */
@@ -16,17 +18,34 @@ export interface Worker {
   readonly residency: Residency;
   readonly watch: FileWatch;
   readonly app: App;
+  readonly exitDeadline: ExitDeadline;
 }
 
-/** Builds a worker that does not listen yet. `onLost` runs if the driver is lost. Wipes the secrets in `config`. */
-export async function buildWorker(config: Config, logger: Logger, onLost: (error: Error) => void): Promise<Worker> {
+export interface WorkerParts {
+  /** Its secrets are wiped. */
+  readonly config: Config;
+  readonly log: WorkerLog;
+  readonly signals: EffectSignals;
+  readonly exitDeadline: ExitDeadline;
+  /** Runs if the driver is lost. */
+  readonly onLost: (error: Error) => void;
+}
+
+/** The signals that have an effect on a running worker. */
+export interface EffectSignals {
+  on(name: 'SIGHUP' | 'SIGUSR2', effect: () => void): void;
+}
+
+/** Builds a worker that does not listen yet. */
+export async function buildWorker({ config, log, signals, exitDeadline, onLost }: WorkerParts): Promise<Worker> {
+  const { logger, droppedLines } = log;
   const residency = new Residency({
     ...config,
     ...nativePaths(config),
     log: (level, message, fields) => logger[level](fields, message),
     onLost,
   });
-  pauseScrubOnSignal(residency, logger);
+  signals.on('SIGUSR2', scrubSwitch(residency, logger));
   const tokens = new Tokens(tokensOf(config));
   const tls = config.tls && new (await import('../http/server/tls_server.js')).TlsServers(readTls(config.tls));
   // The parts above keep only values derived from the secrets.
@@ -36,16 +55,20 @@ export async function buildWorker(config: Config, logger: Logger, onLost: (error
     tls?.wipe();
   });
   const watch = reloadOnChange({ config, residency, tokens, tls, logger });
-  const app = await buildApp({ residency, config, logger, tokens, tls });
-  return { config, logger, residency, watch, app };
+  signals.on('SIGHUP', () => {
+    logger.info({ signal: 'SIGHUP' }, 'reloading secrets and certificates');
+    watch.reloadAll();
+  });
+  const app = await buildApp({ residency, config, logger, tokens, tls, droppedLines });
+  return { config, logger, residency, watch, app, exitDeadline };
 }
 
-/** SIGUSR2 pauses background verification. The next one resumes it. */
-function pauseScrubOnSignal(residency: Residency, logger: Logger): void {
+/** Pauses background verification, and resumes it at the next call. */
+function scrubSwitch(residency: Residency, logger: Logger): () => void {
   let paused = false;
-  process.on('SIGUSR2', () => {
+  return () => {
     paused = !paused;
     residency.pauseScrub(paused);
     logger.warn({ paused }, paused ? 'background verification paused' : 'background verification resumed');
-  });
+  };
 }
