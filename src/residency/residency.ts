@@ -204,14 +204,10 @@ export class Residency {
   }
 
   /** Pauses or resumes scrubbing. Verifications on request still run. */
-  pauseScrub(paused: boolean): void {
-    this.#scrubber.pause(paused);
-  }
+  readonly pauseScrub = (paused: boolean): void => this.#scrubber.pause(paused);
 
   /** From now on `health` is not ok, so that load balancers send no more requests. The worker still accepts work. */
-  announceShutdown(): void {
-    this.#worker.lifecycle.announceShutdown();
-  }
+  readonly announceShutdown = (): void => this.#worker.lifecycle.announceShutdown();
 
   /** Refuses new work from now on; `ready` is false. Work in progress continues. */
   drain(): void {
