@@ -27,11 +27,23 @@ export const network = {
     default: 30,
     doc: 'The worker ends an upload that stalls, or is slower than 1 KiB/s, for this time.',
   },
+  uploadMinBytesPerSecond: {
+    name: 'WORKER_UPLOAD_MIN_BYTES_PER_SECOND',
+    type: integer(0, 1_000_000_000, 'bytes per second'),
+    default: 65_536,
+    doc: 'While a commit waits for a slot, the worker ends uploads that were slower for 30 seconds. 0 turns it off.',
+  },
   requestsPerSecond: {
     name: 'WORKER_REQUESTS_PER_SECOND',
     type: integer(1, 1_000_000, 'requests per second'),
     default: 1000,
     doc: 'The rate limit of each token.',
+  },
+  connectionsPerAddress: {
+    name: 'WORKER_CONNECTIONS_PER_ADDRESS',
+    type: integer(1, 1_000_000),
+    unset: 'half of all connections',
+    doc: 'The maximum number of connections of one address, such as a proxy, or of one IPv6 /64 network.',
   },
   readyPublic: {
     name: 'WORKER_READY_PUBLIC',

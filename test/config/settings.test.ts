@@ -23,6 +23,7 @@ const integers: readonly (readonly [string, number, number, number])[] = [
   ['WORKER_SCRUB_SECONDS', 3600, 0, 2_000_000],
   ['WORKER_SHUTDOWN_DELAY_SECONDS', 0, 0, 3600],
   ['WORKER_UPLOAD_IDLE_SECONDS', 30, 1, 3600],
+  ['WORKER_UPLOAD_MIN_BYTES_PER_SECOND', 65_536, 0, 1_000_000_000],
 ];
 
 /** The contract: name, default, valid values and invalid values. */
@@ -39,6 +40,7 @@ const others: readonly (readonly [string, unknown, Readonly<Record<string, unkno
     },
     ['localhost', 'localhost:', ':8001', 'localhost:65536', '::1:8001', '[::1]', 'localhost:-1'],
   ],
+  ['WORKER_CONNECTIONS_PER_ADDRESS', undefined, { 1: 1, 1000000: 1_000_000 }, ['0', '1000001', '1.5', 'half']],
   ['WORKER_CUDA_DRIVER', undefined, { 'libcuda.so.1': 'libcuda.so.1' }, []],
   ['WORKER_CUDA_KERNELS', undefined, { [import.meta.filename]: import.meta.filename }, ['/nonexistent', '/']],
   ['WORKER_GPU_DEVICES', undefined, { 0: [0], '3,1': [3, 1] }, ['0,0', '-1', '01', 'all', '0,', '10000']],
