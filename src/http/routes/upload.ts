@@ -8,7 +8,7 @@ import { abortOnDisconnect, probeWhileWaiting } from '../server/client_gone.js';
 import { sendContinue } from '../server/http_server.js';
 import { requestState } from '../server/request_state.js';
 import { directReadOf } from '../upload/direct_read.js';
-import { QueuedStallTimer } from '../upload/stall_timer.js';
+import { type ContendedRate, QueuedStallTimer } from '../upload/stall_timer.js';
 import { streamBody } from '../upload/stream_body.js';
 import { uploadRequestOf } from '../upload/upload_request.js';
 import { actorOf } from './actor.js';
@@ -28,6 +28,9 @@ const schema = {
   response: commitResponses,
 };
 
+/** The rate of an upload is averaged over this time. */
+const contendedWindowSeconds = 30;
+
 /** `PUT` and `POST /v1/commit`: the body is the shard. The worker reads it only after every check passed. */
 export async function uploadRoutes(app: FastifyInstance, { residency, config }: RouteOptions): Promise<void> {
   app.removeAllContentTypeParsers();
@@ -44,8 +47,14 @@ export async function uploadRoutes(app: FastifyInstance, { residency, config }: 
       const { vramBytes } = uploadRequest.of(request);
       const admission = residency.admit(uploadRequest.of(request), actorOf(request));
       if (admission.kind === 'existing') return sendCommit(reply, admission.result, residency);
-      const limits = { declaredBytes: vramBytes, idleSeconds: config.uploadIdleSeconds };
-      const result = await receive(request, reply, admission.ingest, limits);
+      const { ingest } = admission;
+      const contended: ContendedRate = {
+        minBytesPerSecond: config.uploadMinBytesPerSecond,
+        windowSeconds: contendedWindowSeconds,
+        isContended: () => ingest.othersWait,
+      };
+      const limits = { declaredBytes: vramBytes, idleSeconds: config.uploadIdleSeconds, contended };
+      const result = await receive(request, reply, ingest, limits);
       return sendCommit(reply, result, residency);
     },
   };
@@ -56,6 +65,7 @@ export async function uploadRoutes(app: FastifyInstance, { residency, config }: 
 interface BodyLimits {
   readonly declaredBytes: number;
   readonly idleSeconds: number;
+  readonly contended: ContendedRate;
 }
 
 /** Receives an admitted body. On any error, or if the client disconnects, the ingest frees everything it holds. */

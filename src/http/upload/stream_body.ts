@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import { WorkerError } from '../../errors.js';
 import type { DirectRead } from './direct_read.js';
-import { StallTimer } from './stall_timer.js';
+import { type ContendedRate, StallTimer } from './stall_timer.js';
 
 /** Receives the bytes. */
 export interface Sink {
@@ -14,6 +14,8 @@ export interface Sink {
 export interface StreamOptions {
   readonly declaredBytes: number;
   readonly idleSeconds: number;
+  /** The minimum rate while other commits wait. */
+  readonly contended?: ContendedRate | undefined;
   /** Reads the fast parts of the body without Node. */
   readonly directRead?: DirectRead | undefined;
 }
@@ -54,9 +56,8 @@ class BodyStream {
     this.#source = source;
     this.#sink = sink;
     this.#options = options;
-    this.#stallTimer = new StallTimer(options.idleSeconds, (detail) =>
-      this.#fail(new WorkerError('UPLOAD_TIMEOUT', detail)),
-    );
+    const onStall = (detail: string) => this.#fail(new WorkerError('UPLOAD_TIMEOUT', detail));
+    this.#stallTimer = new StallTimer(options.idleSeconds, onStall, options.contended);
   }
 
   run(): Promise<void> {

@@ -52,6 +52,11 @@ export class Ingest implements Abortable {
     return this.#aborted.signal;
   }
 
+  /** Whether other commits wait for a slot. */
+  get othersWait(): boolean {
+    return this.#slot.othersWait();
+  }
+
   /** Resolves when the commit holds a slot and its memory. The caller need not read the body before that. */
   start(): Promise<void> {
     return this.#guard(() => {

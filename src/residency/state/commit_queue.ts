@@ -8,6 +8,8 @@ export interface CommitSlot {
   cancel(reason: unknown): void;
   /** Passes the slot to the next commit in the queue. Idempotent. */
   release(): void;
+  /** Whether other commits wait for a slot. */
+  othersWait(): boolean;
 }
 
 interface Waiting {
@@ -63,6 +65,7 @@ export class CommitQueue {
         released = true;
         this.#passOn();
       },
+      othersWait: () => this.#queue.size > (place !== undefined && this.#queue.has(place) ? 1 : 0),
     };
   }
 
