@@ -20,7 +20,9 @@ const timeoutSeconds = Number(values.timeout);
 /** The test files of a file or folder, such as `test/seal`. */
 function filesOf(path) {
   if (statSync(join(root, path)).isFile()) return [path];
-  const files = readdirSync(join(root, path), { recursive: true }).filter((file) => file.endsWith('.test.ts'));
+  const files = readdirSync(join(root, path), { recursive: true }).filter(
+    (file) => file.endsWith('.test.ts') && !file.includes('node_modules'),
+  );
   return files.sort().map((file) => join(path, file));
 }
 
