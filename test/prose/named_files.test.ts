@@ -5,7 +5,7 @@ import { root } from '../support/paths.js';
 
 const documentsOf = (folder: string, recursive = true): string[] =>
   readdirSync(join(root, folder), { recursive, encoding: 'utf8' })
-    .filter((file) => file.endsWith('.md'))
+    .filter((file) => file.endsWith('.md') && !file.includes('node_modules'))
     .map((file) => join(folder, file));
 
 const folders = ['bench', 'cuda', 'docs', 'src', 'test'];
