@@ -47,7 +47,8 @@ CMD ["serve"]
 
 FROM runtime AS gpu
 COPY --from=kernels /cuda/build/vram_kernels.fatbin /app/cuda/build/
-ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
+# CUDA 13 needs driver 580 or later. The container runtime checks it before the container starts.
+ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility NVIDIA_REQUIRE_CUDA="cuda>=13.0"
 
 # The last stage is the default target.
 FROM runtime AS cpu

@@ -52,7 +52,7 @@ const device = {
     name: 'WORKER_GPU_DEVICES',
     type: deviceIndexes,
     unset: 'all devices',
-    doc: 'The GPUs that the worker uses.',
+    doc: 'The GPUs that the worker uses. It does not open the others.',
   },
   cudaDriver: {
     name: 'WORKER_CUDA_DRIVER',
@@ -64,7 +64,7 @@ const device = {
     name: 'WORKER_CUDA_KERNELS',
     type: existingFile,
     unset: '`cuda/build/vram_kernels.fatbin`',
-    doc: 'The module of CUDA kernels: PTX, cubin or fatbin.',
+    doc: 'The module of CUDA kernels: PTX, cubin or fatbin. Not allowed with `--simulate`.',
   },
   driverTimeoutSeconds: {
     name: 'WORKER_DRIVER_TIMEOUT_SECONDS',

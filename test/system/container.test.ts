@@ -160,6 +160,12 @@ t.test('the worker writes its state with the uid of the image and with an arbitr
   }
 });
 
+t.test('the image for GPUs requires the CUDA version that builds its kernels', async (t) => {
+  const built = /^nvidia\/cuda:(\d+\.\d+)/.exec(read('Dockerfile').match(/CUDA_IMAGE=(\S+)/)?.[1] ?? '')?.[1];
+  t.equal(imageSettings('gpu').NVIDIA_REQUIRE_CUDA, `"cuda>=${built}"`);
+  t.notOk('NVIDIA_REQUIRE_CUDA' in imageSettings('cpu'));
+});
+
 t.test('the Dockerfile copies files that exist', async (t) => {
   const ignored = read('.dockerignore').split('\n');
   for (const [index, stage] of stages.entries()) {

@@ -24,7 +24,7 @@ export const problemTypes: Readonly<Record<ErrorCode, ProblemType>> = {
   UNSUPPORTED_MEDIA_TYPE: { status: 415, title: 'Unsupported media type', retriable: false },
   DIGEST_MISMATCH: { status: 422, title: 'Digest does not match', retriable: false },
   LENGTH_MISMATCH: { status: 422, title: 'Body length does not match', retriable: false },
-  SEAL_VERIFICATION_FAILED: { status: 422, title: 'Device bytes do not match the received bytes', retriable: false },
+  SEAL_VERIFICATION_FAILED: { status: 422, title: 'Seal verification failed', retriable: false },
   POLICY_VIOLATION: { status: 422, title: 'Memory violates the sealing policy', retriable: false },
   RATE_LIMITED: { status: 429, title: 'Too many requests', retriable: true, retryAfterMs: 1000 },
   TOO_MANY_COMMITS: { status: 429, title: 'Too many waiting commits', retriable: true, retryAfterMs: 1000 },
