@@ -1,12 +1,14 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { WorkerError } from '../../errors.js';
+import { networkOf } from '../server/network.js';
 import { requestState } from '../server/request_state.js';
+import { RateWindows } from './rate_windows.js';
 import { digestOfToken, type Role, type Tokens } from './tokens.js';
 
 export interface AuthOptions {
   readonly tokens: Tokens;
-  /** Runs on each failure. `fingerprint` identifies the token without revealing it. */
+  /** Runs on each failure within the limit. `fingerprint` identifies the token without revealing it. */
   readonly onFailure: (fingerprint: string, request: FastifyRequest) => void;
 }
 
@@ -24,53 +26,44 @@ export const forbidden = (): WorkerError =>
   new WorkerError('FORBIDDEN', 'The token is read-only: this request needs the API token');
 
 const failuresPerSecond = 10;
+const windowMs = 1000;
 const bearer = /^bearer +([A-Za-z0-9\-._~+/]+=*) *$/i;
+
+/** The bearer token of a request, if its `Authorization` header has one. */
+export const bearerTokenOf = ({ headers }: FastifyRequest): string | undefined =>
+  bearer.exec(headers.authorization ?? '')?.[1];
 
 /**
  * Checks bearer tokens (RFC 6750) when the head of a request has arrived. A request continues if its token is replaced
- * later. A route's `access` says who may call it; without `access` only operators may. Register the rate limit first.
+ * later. A route's `access` says who may call it; without `access` only operators may. A valid token always passes. Too
+ * many invalid ones of one address are refused without an audit entry or a log line.
  */
 export const auth = fp(async (app: FastifyInstance, { tokens, onFailure }: AuthOptions) => {
-  const fail = failureHandler(app, onFailure);
-  const identify = (request: FastifyRequest, token: string): Role | undefined => {
-    const digest = digestOfToken(token);
-    request.tokenFingerprint = digest.toString('hex', 0, 8);
-    const role = tokens.roleOf(digest);
-    requestState(request.raw).isAuthenticated = role !== undefined;
-    return role;
+  const failures = new RateWindows();
+  const errorOf = (request: FastifyRequest): WorkerError => {
+    const { count, remainingMs } = failures.add(networkOf(request.ip), windowMs);
+    if (count > failuresPerSecond) {
+      request.isUnlogged = true;
+      return new WorkerError('RATE_LIMITED', 'Too many failed authentications', { retryAfterMs: remainingMs });
+    }
+    onFailure(request.tokenFingerprint || 'none', request);
+    return new WorkerError('AUTH_FAILED', 'The Authorization header has no valid bearer token');
   };
 
   app.decorateRequest('tokenFingerprint', '');
   app.decorateRequest('role', undefined);
   app.addHook('onRequest', (request, _reply, done) => {
     const { access } = request.routeOptions.config;
-    const token = bearer.exec(request.headers.authorization ?? '')?.[1];
-    if (access === 'public') {
-      if (token !== undefined) request.role = identify(request, token);
-      return done();
+    const token = bearerTokenOf(request);
+    if (token !== undefined) {
+      const digest = digestOfToken(token);
+      request.tokenFingerprint = digest.toString('hex', 0, 8);
+      request.role = tokens.roleOf(digest);
+      requestState(request.raw).isAuthenticated = request.role !== undefined;
     }
-    if (token === undefined) return void fail(request, 'none').catch(done);
-    const role = identify(request, token);
-    if (role === undefined) return void fail(request, request.tokenFingerprint).catch(done);
-    request.role = role;
-    const isAllowed = role === 'operator' || access === 'read' || request.is404;
+    if (access === 'public') return done();
+    if (request.role === undefined) return done(errorOf(request));
+    const isAllowed = request.role === 'operator' || access === 'read' || request.is404;
     done(isAllowed ? undefined : forbidden());
   });
 });
-
-/** Rejects with AUTH_FAILED, or with RATE_LIMITED after too many failures from one address. */
-function failureHandler(app: FastifyInstance, onFailure: AuthOptions['onFailure']) {
-  const countFailure = app.createRateLimit({
-    max: failuresPerSecond,
-    timeWindow: 1000,
-    keyGenerator: (request) => request.ip,
-  });
-  return async (request: FastifyRequest, fingerprint: string): Promise<never> => {
-    onFailure(fingerprint, request);
-    const limit = await countFailure(request);
-    if (!limit.isAllowed && limit.isExceeded) {
-      throw new WorkerError('RATE_LIMITED', 'Too many failed authentications', { retryAfterMs: limit.ttl });
-    }
-    throw new WorkerError('AUTH_FAILED', 'The Authorization header has no valid bearer token');
-  };
-}

@@ -72,6 +72,7 @@ export function requestLogger(
 
 /** Adds both ids to every response, and logs one line after every request. */
 export const logging = fp(async (app: FastifyInstance) => {
+  app.decorateRequest('isUnlogged', false);
   const verbose = app.log.level === 'debug' || app.log.level === 'trace';
   app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id);
@@ -79,6 +80,7 @@ export const logging = fp(async (app: FastifyInstance) => {
     done();
   });
   app.addHook('onResponse', (request, reply, done) => {
+    if (request.isUnlogged) return done();
     const level = request.routeOptions.config.quiet === true ? 'debug' : 'info';
     if (level === 'debug' && !verbose) return done();
     request.log[level](
@@ -94,3 +96,10 @@ export const logging = fp(async (app: FastifyInstance) => {
     done();
   });
 });
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The request gets no log line, because an attacker may send any number of its kind. */
+    isUnlogged: boolean;
+  }
+}
