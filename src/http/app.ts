@@ -13,16 +13,19 @@ import { errorHandler, reroute } from './plugins/error_handler.js';
 import { gracefulClose } from './plugins/graceful_close.js';
 import { logging, newRequestId, requestLogger } from './plugins/logging.js';
 import { metrics } from './plugins/metrics.js';
+import { openRateLimit } from './plugins/open_rate_limit.js';
 import { openapi } from './plugins/openapi.js';
 import { securityHeaders } from './plugins/security_headers.js';
 import { Tokens, tokensOf } from './plugins/tokens.js';
+import { unreadResponses } from './plugins/unread_responses.js';
 import { validationOptions } from './plugins/validation.js';
 import { contentTypeConstraint } from './routes/content_type_constraint.js';
 import { keyRoutes } from './routes/keys.js';
 import { probeRoutes } from './routes/probes.js';
 import { components } from './schemas/index.js';
 import { answerClientError } from './server/client_error.js';
-import { createHttpServer } from './server/http_server.js';
+import { Connections } from './server/connections.js';
+import { createHttpServer, maxConnections } from './server/http_server.js';
 import type { TlsServers } from './server/tls_server.js';
 import { v1 } from './v1.js';
 
@@ -45,8 +48,9 @@ export interface AppOptions {
 export async function buildApp(options: AppOptions): Promise<App> {
   const { residency, config } = options;
   const tokens = options.tokens ?? new Tokens(tokensOf(config));
+  const connections = new Connections({ maxConnections, maxPerAddress: config.connectionsPerAddress });
   const app: App = fastify({
-    ...serverOptions(options),
+    ...serverOptions(options, connections),
     ...validationOptions,
     frameworkErrors: (_error, request, reply) => reroute(app, request, reply),
   });
@@ -55,12 +59,15 @@ export async function buildApp(options: AppOptions): Promise<App> {
 
   await app.register(logging);
   await app.register(errorHandler);
+  await app.register(openRateLimit, { tokens, requestsPerSecond: config.requestsPerSecond });
+  await app.register(unreadResponses);
   await app.register(bodyParsing);
   await app.register(securityHeaders);
   await app.register(gracefulClose, { isLeaving: () => residency.isLeaving });
   await app.register(openapi);
   await app.register(docsPage);
-  await app.register(metrics, { residency, droppedLines: options.droppedLines ?? new DroppedLines() });
+  const droppedLines = options.droppedLines ?? new DroppedLines();
+  await app.register(metrics, { residency, connections, droppedLines });
 
   await app.register(probeRoutes, { residency, config });
   await app.register(keyRoutes, { residency });
@@ -69,9 +76,10 @@ export async function buildApp(options: AppOptions): Promise<App> {
   return app;
 }
 
-const serverOptions = ({ config, logger, tls }: AppOptions): FastifyServerOptions => ({
+const serverOptions = ({ config, logger, tls }: AppOptions, connections: Connections): FastifyServerOptions => ({
   serverFactory: (handler) =>
     createHttpServer(handler, {
+      connections,
       headersTimeoutMs: config.headersTimeoutSeconds * 1000,
       keepaliveMs: config.keepaliveSeconds * 1000,
       ...(tls === undefined ? {} : { create: tls.create }),

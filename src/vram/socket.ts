@@ -19,12 +19,21 @@ const POLLRDHUP = 0x2000;
 /** `struct pollfd`: int fd, short events, short revents. */
 const pollfd = { bytes: 8, fd: 0, events: 4, revents: 6 };
 
-/** Whether the peer has closed the connection, or its sending half, even if unread bytes remain. */
-export function peerHasClosed(descriptor: number): boolean {
+/**
+ * - `half-closed`: the peer sends nothing more, and may still read.
+ * - `closed`: the connection was reset, or both halves are closed.
+ */
+export type PeerState = 'open' | 'half-closed' | 'closed';
+
+/** What the kernel knows of the peer of a connection, even if unread bytes remain. */
+export function peerStateOf(descriptor: number): PeerState {
   const request = Buffer.alloc(pollfd.bytes);
   request.writeInt32LE(descriptor, pollfd.fd);
   request.writeInt16LE(POLLRDHUP, pollfd.events);
-  return poll(request, 1, 0) > 0 && (request.readInt16LE(pollfd.revents) & (POLLRDHUP | POLLERR | POLLHUP)) !== 0;
+  if (poll(request, 1, 0) <= 0) return 'open';
+  const events = request.readInt16LE(pollfd.revents);
+  if ((events & (POLLERR | POLLHUP)) !== 0) return 'closed';
+  return (events & POLLRDHUP) !== 0 ? 'half-closed' : 'open';
 }
 
 /**

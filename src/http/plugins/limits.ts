@@ -3,6 +3,10 @@ import underPressure from '@fastify/under-pressure';
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
 import { WorkerError } from '../../errors.js';
+import { clientKeyOf } from './client_key.js';
+import { RateWindows } from './rate_windows.js';
+
+const windowMs = 1000;
 
 export interface RateOptions {
   /** For each token. */
@@ -22,10 +26,10 @@ export interface PressureOptions {
 export const rateLimits = fp(async (app: FastifyInstance, { requestsPerSecond }: RateOptions) => {
   await app.register(rateLimit, {
     max: requestsPerSecond,
-    timeWindow: 1000,
+    timeWindow: windowMs,
     store: RateLimitStore,
     hook: 'preHandler',
-    keyGenerator: (request) => request.tokenFingerprint,
+    keyGenerator: clientKeyOf,
     errorResponseBuilder: (_request, { ttl }) =>
       new WorkerError('RATE_LIMITED', `The rate limit of ${requestsPerSecond} requests per second is exceeded`, {
         retryAfterMs: ttl,
@@ -51,38 +55,20 @@ export const pressure = fp(
   },
 );
 
-/** Beyond this many callers the store forgets the one with the oldest window. */
-const maxKeys = 5000;
-
-interface Window {
-  count: number;
-  startMs: number;
-}
-
 /**
- * Counts requests per key in fixed windows, for @fastify/rate-limit. The store of its version 11.2 returns one mutable
- * object per key, so all requests of one tick see the count of the last one.
+ * The store of @fastify/rate-limit. The one of its version 11.2 returns one mutable object per key, so all requests of
+ * one tick see the count of the last one.
  */
-export class RateLimitStore {
-  readonly #windows = new Map<string, Window>();
+class RateLimitStore {
+  readonly #windows = new RateWindows();
 
   incr(
     key: string,
     callback: (error: Error | null, result?: { current: number; ttl: number }) => void,
     windowMs: number,
   ): void {
-    const nowMs = performance.now();
-    const window = this.#windows.get(key);
-    if (window !== undefined && nowMs < window.startMs + windowMs) {
-      window.count += 1;
-      callback(null, { current: window.count, ttl: Math.ceil(window.startMs + windowMs - nowMs) });
-      return;
-    }
-    this.#windows.delete(key);
-    const [oldest] = this.#windows.size < maxKeys ? [] : this.#windows.keys();
-    if (oldest !== undefined) this.#windows.delete(oldest);
-    this.#windows.set(key, { count: 1, startMs: nowMs });
-    callback(null, { current: 1, ttl: windowMs });
+    const { count, remainingMs } = this.#windows.add(key, windowMs);
+    callback(null, { current: count, ttl: remainingMs });
   }
 
   child(): RateLimitStore {

@@ -5,20 +5,23 @@ import { scrubStates } from '../../residency/integrity/scrubber.js';
 import type { Residency } from '../../residency/residency.js';
 import type { ResidencyObserver } from '../../residency/state/observer.js';
 import { NoQuery } from '../schemas/common.js';
+import { type Connections, closeReasons } from '../server/connections.js';
 import type { DroppedLines } from './dropped_lines.js';
-
-export interface MetricsOptions {
-  readonly residency: Residency;
-  readonly droppedLines: DroppedLines;
-}
 
 const bucketsSeconds = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300, 1800];
 
+export interface MetricsOptions {
+  readonly residency: Residency;
+  readonly connections: Connections;
+  readonly droppedLines: DroppedLines;
+}
+
 /** `GET /metrics` for Prometheus. Each worker has its own registry. No label has values that clients choose. */
-export const metrics = fp(async (app: FastifyInstance, { residency, droppedLines }: MetricsOptions) => {
+export const metrics = fp(async (app: FastifyInstance, { residency, connections, droppedLines }: MetricsOptions) => {
   const registry = new Registry();
   droppedLines.register(registry);
   memoryMetrics(registry, residency);
+  connectionMetrics(app, registry, connections);
   scrubMetrics(registry, residency);
   const failures = new Counter({
     name: 'vram_failures_total',
@@ -135,6 +138,37 @@ function operationMetrics(registry: Registry, failures: Counter): ResidencyObser
       repairs.inc({ outcome });
     },
   };
+}
+
+function connectionMetrics(app: FastifyInstance, registry: Registry, connections: Connections): void {
+  const registers = [registry];
+  new Gauge({
+    name: 'vram_http_connections',
+    help: 'Open connections by state: idle, busy, unread, or probe for those beyond the limit',
+    labelNames: ['state'],
+    registers,
+    collect() {
+      for (const [state, count] of Object.entries(connections.counts)) this.set({ state }, count);
+    },
+  });
+  new Gauge({
+    name: 'vram_http_unread_bytes',
+    help: 'Bytes of large responses that clients have not read yet',
+    registers,
+    collect() {
+      this.set(app.unreadResponseBytes);
+    },
+  });
+  new Counter({
+    name: 'vram_http_closed_connections_total',
+    help: 'Connections that the worker closed to protect itself, by reason',
+    labelNames: ['reason'],
+    registers,
+    collect() {
+      this.reset();
+      for (const reason of closeReasons) this.inc({ reason }, connections.closed.get(reason) ?? 0);
+    },
+  });
 }
 
 function requestMetrics(app: FastifyInstance, registry: Registry, failures: Counter): void {

@@ -22,7 +22,7 @@ function livez(app: FastifyInstance): void {
         summary: 'Check that the process responds',
         response: { 200: jsonResponse(Liveness, 'The process responds.') },
       },
-      config: { access: 'public', quiet: true },
+      config: { access: 'public', quiet: true, rateLimit: false },
     },
     async () => ({ status: 'ok' as const }),
   );
@@ -44,7 +44,7 @@ function readyz(app: FastifyInstance, { residency }: RouteOptions): void {
           503: jsonResponse(Health, 'The worker does not accept work, and why.'),
         },
       },
-      config: { access: 'public', quiet: true },
+      config: { access: 'public', quiet: true, rateLimit: false },
     },
     async (_request, reply) => {
       const { ok, reasons } = await residency.health();

@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { WorkerError } from '../../errors.js';
 import type { ReadyQuery } from '../../residency/status/readiness.js';
 import { Readiness, type ReadyFields, readyQuery } from '../schemas/ready.js';
@@ -29,6 +29,14 @@ const schema = {
 /** `GET /v1/ready`: attests which sealed shards are resident. */
 export async function readyRoutes(app: FastifyInstance, { residency, config }: RouteOptions): Promise<void> {
   const cache = new ReadyCache(residency);
+  const limitToken = app.rateLimit();
+  /** A cached response costs nothing. A signature or a verification counts for the rate limit. */
+  const limitRate = (request: ReadyRequest, reply: FastifyReply, done: (error?: Error) => void): void => {
+    const { nonce, max_age_seconds } = request.query;
+    if (nonce === undefined && max_age_seconds === undefined) done();
+    else if (request.role === undefined) done(app.openRateError(request));
+    else Promise.resolve(limitToken.call(app, request, reply)).then(() => done(), done);
+  };
   app.get<{ Querystring: ReadyFields }>(
     '/ready',
     {
@@ -39,6 +47,7 @@ export async function readyRoutes(app: FastifyInstance, { residency, config }: R
         rateLimit: false,
         errors: [],
       },
+      preHandler: limitRate,
     },
     async (request, reply) => {
       const { status, body, etag } = await cache.get(queryOf(request));

@@ -2,25 +2,22 @@ import type { Socket } from 'node:net';
 import { WorkerError } from '../../errors.js';
 import { problemHeaders, problemOf } from '../errors/problem.js';
 import { invalidParams } from '../errors/to_worker_error.js';
-import { connectionState, requestState } from './request_state.js';
+import { connectionOf, requestState } from './request_state.js';
 
 /**
  * Responds to bytes that Node cannot parse as a request, and closes the connection. Earlier requests on the connection
  * get their responses first. If the bytes belong to a request whose response has begun, it closes immediately.
  */
 export function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
-  const { latest, handshakeFailed } = connectionState(socket);
-  const response = latest?.response;
-  const isGone = error.code === 'ECONNRESET' || !socket.writable || handshakeFailed;
+  const connection = connectionOf(socket);
+  const response = connection.latest;
+  const isGone = error.code === 'ECONNRESET' || !socket.writable || connection.handshakeFailed;
+  connection.markInvalid();
   const isSameRequest = response !== undefined && !response.req.complete && !requestState(response.req).bodyConsumed;
   if (isGone || (isSameRequest && response.headersSent)) socket.destroy();
-  else if (isSameRequest || !isAnswering(socket)) sendProblem(error, socket);
+  else if (isSameRequest || !connection.isAnswering) sendProblem(error, socket);
   else response?.once('finish', () => sendProblem(error, socket));
 }
-
-/** Whether a response on the connection is not completely written. */
-export const isAnswering = (socket: Socket): boolean =>
-  connectionState(socket).latest?.response.writableFinished === false;
 
 function sendProblem(error: NodeJS.ErrnoException, socket: Socket): void {
   if (!socket.writable) return void socket.destroy();

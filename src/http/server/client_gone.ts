@@ -1,7 +1,8 @@
 import type { FastifyReply } from 'fastify';
 import { WorkerError } from '../../errors.js';
-import { peerHasClosed } from '../../vram/socket.js';
+import { peerStateOf } from '../../vram/socket.js';
 import { descriptorOf } from './node_internals.js';
+import { connectionOf } from './request_state.js';
 
 const probePeriodMs = 1000;
 
@@ -20,11 +21,9 @@ export function abortOnDisconnect(reply: FastifyReply): AbortSignal {
     for (const ms of firstProbesMs) timers.push(setTimeout(() => sendProcessing(reply), ms));
     timers.push(setInterval(() => sendProcessing(reply), probePeriodMs));
   };
-  const { socket } = raw.req;
-  if (socket.readableEnded) startProbes();
-  else socket.once('end', startProbes);
+  const cancel = connectionOf(raw.req.socket).onEnd(startProbes);
   raw.once('close', () => {
-    socket.off('end', startProbes);
+    cancel();
     for (const timer of timers) clearTimeout(timer);
     if (!raw.writableFinished) disconnect.abort(new WorkerError('LENGTH_MISMATCH', 'The client disconnected'));
   });
@@ -40,7 +39,7 @@ export async function probeWhileWaiting<T>(reply: FastifyReply, waiting: Promise
   const { socket } = reply.raw.req;
   const timer = setInterval(() => {
     const descriptor = descriptorOf(socket);
-    if (descriptor !== undefined && peerHasClosed(descriptor)) sendProcessing(reply);
+    if (descriptor !== undefined && peerStateOf(descriptor) !== 'open') sendProcessing(reply);
   }, probePeriodMs);
   try {
     return await waiting;

@@ -7,10 +7,9 @@ import {
   type ServerResponse,
 } from 'node:http';
 import type { Socket } from 'node:net';
-import { isAnswering } from './client_error.js';
-import { ConnectionLimit, maxConnectionsFromLimits } from './connection_limit.js';
+import { Connections } from './connections.js';
 import { allowHalfOpen } from './node_internals.js';
-import { connectionState, requestState } from './request_state.js';
+import { connectionOf, requestState } from './request_state.js';
 
 /** Creates a Node server, with or without TLS. */
 export type CreateServer = (options: ServerOptions, handler: RequestListener) => Server;
@@ -20,19 +19,21 @@ export interface HttpServerOptions {
   readonly headersTimeoutMs: number;
   /** Time for which an idle connection stays open. */
   readonly keepaliveMs: number;
-  /** Time limit for a client that does not read its response. */
-  readonly unreadTimeoutMs: number;
-  /** Open connections at one time. The limit of open files can lower it. */
-  readonly maxConnections: number;
+  /** Time limit for a connection without a request. */
+  readonly silentTimeoutMs: number;
+  /** The table of its connections. */
+  readonly connections: Connections;
   /** Creates the server; plain HTTP by default. */
   readonly create: CreateServer;
 }
 
-const defaults: HttpServerOptions = {
+/** Open connections at one time. */
+export const maxConnections = 4096;
+
+const defaults = {
   headersTimeoutMs: 15_000,
   keepaliveMs: 75_000,
-  unreadTimeoutMs: 60_000,
-  maxConnections: 4096,
+  silentTimeoutMs: 60_000,
   create: createServer,
 };
 
@@ -44,7 +45,8 @@ const defaults: HttpServerOptions = {
  * - A client may close its half of the connection and still read the response.
  */
 export function createHttpServer(handler: RequestListener, options: Partial<HttpServerOptions> = {}): Server {
-  const { headersTimeoutMs, keepaliveMs, unreadTimeoutMs, maxConnections, create } = { ...defaults, ...options };
+  const { headersTimeoutMs, keepaliveMs, silentTimeoutMs, create } = { ...defaults, ...options };
+  const connections = options.connections ?? new Connections({ maxConnections });
   const listener: RequestListener = (request, response) => inOrder(handler, connections, request, response);
   const server = create(
     {
@@ -56,13 +58,13 @@ export function createHttpServer(handler: RequestListener, options: Partial<Http
     },
     listener,
   );
-  const connections = new ConnectionLimit(server, Math.min(maxConnections, maxConnectionsFromLimits()));
+  connections.attach(server);
   server.keepAliveTimeout = keepaliveMs;
   // Node drops headers beyond its limit of 2000. The size of the head limits them already.
   server.maxHeadersCount = 0;
   allowHalfOpen(server);
-  server.setTimeout(unreadTimeoutMs, (socket: Socket) => {
-    if (!isAnswering(socket) || socket.writableLength > 0) socket.destroy();
+  server.setTimeout(silentTimeoutMs, (socket: Socket) => {
+    if (!connectionOf(socket).isAnswering) socket.destroy();
   });
   server.on('checkContinue', (request, response) => {
     requestState(request).awaitsContinue = true;
@@ -72,30 +74,19 @@ export function createHttpServer(handler: RequestListener, options: Partial<Http
   return server;
 }
 
-/**
- * Runs the requests of one connection one after the other. It drops a request behind a response that closes the
- * connection (RFC 9112 §9.3.2, §9.6).
- */
+/** Runs the requests of one connection one after the other. */
 function inOrder(
   handler: RequestListener,
-  connections: ConnectionLimit,
+  connections: Connections,
   request: IncomingMessage,
   response: ServerResponse & { req: IncomingMessage },
 ): void {
-  const { socket } = request;
   // Takes the moment of arrival, before the request waits for earlier ones.
   requestState(request);
-  const connection = connectionState(socket);
-  const previous = connection.latest;
-  const latest = { response, isClosed: false };
-  connection.latest = latest;
-  connections.markBusy(socket);
-  response.once('close', () => {
-    latest.isClosed = true;
-    if (connection.latest === latest) connections.markIdle(socket);
-  });
-  if (previous === undefined || previous.isClosed) handler(request, response);
-  else previous.response.once('close', () => socket.writable && handler(request, response));
+  const connection = connectionOf(request.socket);
+  if (!connections.allows(connection, request)) return;
+  if (connections.isProbe(connection)) response.setHeader('connection', 'close');
+  connection.accept(request, response, handler);
 }
 
 /** Sends `100 Continue` once, to a client that waits for it. */

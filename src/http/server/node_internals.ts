@@ -37,6 +37,21 @@ export function descriptorOf(socket: Socket): number | undefined {
   return typeof handle?.fd === 'number' ? handle.fd : undefined;
 }
 
+/**
+ * The bytes that the kernel has taken for sending on a TCP connection (`_handle.bytesWritten`, `_handle.writeQueueSize`).
+ * If a field is absent, a large write counts only when it is complete, so a client that reads it slowly seems stalled.
+ */
+export function sentBytesOf(tcpSocket: Socket): number {
+  const handle: { readonly bytesWritten?: unknown; readonly writeQueueSize?: unknown } | null | undefined = Reflect.get(
+    tcpSocket,
+    '_handle',
+  );
+  const { bytesWritten, writeQueueSize } = handle ?? {};
+  return typeof bytesWritten === 'number' && typeof writeQueueSize === 'number'
+    ? bytesWritten - writeQueueSize
+    : tcpSocket.bytesWritten - tcpSocket.writableLength;
+}
+
 /** A TCP connection whose reads by Node can be stopped and restarted. */
 export interface PausableReader {
   readonly descriptor: number;

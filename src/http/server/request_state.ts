@@ -1,19 +1,7 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { type Moment, momentNow } from '../../vram/moment.js';
-
-/** State of one connection. */
-export interface ConnectionState {
-  /** The TLS handshake failed, so the client cannot read a response. */
-  handshakeFailed: boolean;
-  /** The most recent response. A pipelined request waits until it closes. */
-  latest: LatestResponse | undefined;
-}
-
-export interface LatestResponse {
-  readonly response: ServerResponse;
-  isClosed: boolean;
-}
+import { Connection } from './connection.js';
 
 /** State of one request. It is keyed by Node's object, because some of it exists before Fastify sees the request. */
 export interface RequestState {
@@ -33,16 +21,24 @@ export interface RequestState {
   parsed: unknown;
 }
 
-const connections = new WeakMap<Socket, ConnectionState>();
+const connections = new WeakMap<Socket, Connection>();
 const requests = new WeakMap<IncomingMessage, RequestState>();
 
-export function connectionState(socket: Socket): ConnectionState {
-  let state = connections.get(socket);
-  if (state === undefined) {
-    state = { handshakeFailed: false, latest: undefined };
-    connections.set(socket, state);
+/** The connection of a TCP or TLS socket. */
+export function connectionOf(socket: Socket): Connection {
+  let connection = connections.get(socket);
+  if (connection === undefined) {
+    connection = new Connection(socket);
+    connections.set(socket, connection);
   }
-  return state;
+  return connection;
+}
+
+/** Makes a TLS socket part of the connection of the TCP socket below it. */
+export function secureConnection(tcpSocket: Socket, tlsSocket: Socket): void {
+  const connection = connectionOf(tcpSocket);
+  connection.secure(tlsSocket);
+  connections.set(tlsSocket, connection);
 }
 
 export function requestState(request: IncomingMessage): RequestState {

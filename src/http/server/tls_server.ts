@@ -2,7 +2,7 @@ import type { Server } from 'node:http';
 import { createServer, type ServerOptions, type Server as TlsServer } from 'node:https';
 import type { TlsIdentity } from '../../config/tls_files.js';
 import type { CreateServer } from './http_server.js';
-import { connectionState } from './request_state.js';
+import { connectionOf } from './request_state.js';
 
 /** HTTPS servers with one identity, which can be replaced while they listen. TLS 1.2 or later. */
 export class TlsServers {
@@ -21,7 +21,7 @@ export class TlsServers {
     const server = createServer({ ...options, ...clients, ...handshake, ...this.#context() }, handler);
     // Runs before Node's own listener, which emits the error again as a clientError.
     server.prependListener('tlsClientError', (_error, socket) => {
-      connectionState(socket).handshakeFailed = true;
+      connectionOf(socket).handshakeFailed = true;
     });
     this.#servers.add(server);
     server.once('close', () => this.#servers.delete(server));

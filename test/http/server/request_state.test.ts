@@ -3,7 +3,7 @@ import { IncomingMessage } from 'node:http';
 import { Socket } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
-import { connectionState, requestState } from '../../../src/http/server/request_state.js';
+import { connectionOf, requestState } from '../../../src/http/server/request_state.js';
 import { root } from '../../support/paths.js';
 
 t.test('only request_state.ts keeps state by weak references', async (t) => {
@@ -19,7 +19,7 @@ t.test('each connection and each request has its own state', async (t) => {
   requestState(first).bodyConsumed = true;
   t.equal(requestState(first).bodyConsumed, true);
   t.equal(requestState(second).bodyConsumed, false);
-  connectionState(socket).handshakeFailed = true;
-  t.equal(connectionState(socket).handshakeFailed, true);
-  t.equal(connectionState(new Socket()).handshakeFailed, false);
+  connectionOf(socket).handshakeFailed = true;
+  t.equal(connectionOf(socket).handshakeFailed, true);
+  t.equal(connectionOf(new Socket()).handshakeFailed, false);
 });
