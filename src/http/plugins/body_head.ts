@@ -2,7 +2,6 @@ import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import type { FastifyRequest } from 'fastify';
 import { WorkerError } from '../../errors.js';
 import { invalidParams } from '../errors/to_worker_error.js';
-import { hasUnreadBody } from '../server/lingering_close.js';
 
 export const maxJsonBytes = 1024 * 1024;
 
@@ -25,17 +24,33 @@ export function headError(request: FastifyRequest): WorkerError | undefined {
 export const tooLong = (): WorkerError => invalidParams(`The JSON body is too large: at most ${maxJsonBytes} bytes`);
 
 function mediaTypeError({ raw, headers, routeOptions }: FastifyRequest): WorkerError | undefined {
-  const { body } = routeOptions.config;
+  const { body, bodyOptional } = routeOptions.config;
   if (headers['content-encoding'] !== undefined) return unsupported('Content-Encoding is not supported');
-  const type = headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase();
+  const type = mediaTypeOf(headers);
   if (body === 'bytes' && type !== 'application/octet-stream' && (type !== undefined || raw.method !== 'PUT')) {
     return unsupported('The content type is not supported: send the shard as application/octet-stream');
   }
-  if (body === undefined && hasUnreadBody(raw) && raw.method !== 'GET' && type !== 'application/json') {
-    return unsupported('The content type is not supported: send application/json');
-  }
-  return undefined;
+  if (body !== undefined || raw.method === 'GET' || type === 'application/json') return undefined;
+  const declared = declaredBodyOf(headers);
+  if (declared === 'none' || (declared === 'unknown' && bodyOptional === true)) return undefined;
+  return unsupportedType(bodyOptional === true);
 }
+
+/** The media type in `Content-Type`, without its parameters. */
+export const mediaTypeOf = (headers: IncomingHttpHeaders): string | undefined =>
+  headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase();
+
+/** The error for a body of another type than JSON. */
+export const unsupportedType = (mayOmit: boolean): WorkerError =>
+  unsupported(`The content type is not supported: send application/json${mayOmit ? ', or no body' : ''}`);
+
+/** Whether the head declares a body. A chunked body may turn out to be empty. */
+export function declaredBodyOf(headers: IncomingHttpHeaders): 'none' | 'some' | 'unknown' {
+  if (headers['transfer-encoding'] !== undefined) return 'unknown';
+  return Number(headers['content-length'] ?? 0) === 0 ? 'none' : 'some';
+}
+
+export const bodyNotAllowed = (): WorkerError => invalidParams('The body is not allowed on this route');
 
 const versionError = ({ httpVersion }: IncomingMessage): WorkerError | undefined =>
   httpVersion === '1.1' || httpVersion === '1.0'
@@ -75,9 +90,9 @@ function nameError({ rawHeaders, headers: { host }, httpVersion }: IncomingMessa
   return hostAndPort.test(host) ? undefined : invalidParams('The Host header is invalid');
 }
 
-function sizeError({ raw, headers, routeOptions }: FastifyRequest): WorkerError | undefined {
+function sizeError({ headers, routeOptions }: FastifyRequest): WorkerError | undefined {
   const { body } = routeOptions.config;
-  if (body === 'none' && hasUnreadBody(raw)) return invalidParams('The body is not allowed on this route');
+  if (body === 'none' && declaredBodyOf(headers) === 'some') return bodyNotAllowed();
   if (body === undefined && Number(headers['content-length'] ?? 0) > maxJsonBytes) return tooLong();
   return undefined;
 }

@@ -3,7 +3,8 @@ import { invalidParams } from '../errors/to_worker_error.js';
 const maxDepth = 32;
 const quote = 0x22;
 const backslash = 0x5c;
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+/** Drops a byte order mark, which RFC 8259 §8.1 allows a parser to ignore. */
+const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 /**
  * Parses JSON (RFC 8259) without losing information. It refuses numbers other than integers within ±(2^53 − 1),
@@ -11,8 +12,8 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
  * @throws WorkerError INVALID_PARAMS
  */
 export function parseJson(bytes: Uint8Array): unknown {
-  if (bytes.length === 0) return undefined;
   const text = decode(bytes);
+  if (text === '') return undefined;
   const keys = scan(text);
   const value = parse(text);
   if (countKeys(value) !== keys) throw invalidParams('The JSON body has a duplicate key');

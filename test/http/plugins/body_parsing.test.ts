@@ -1,0 +1,97 @@
+import t from 'tap';
+import { head, lastBody, RawClient } from '../../support/raw_http.js';
+import { mebibyte, post, remove, upload } from '../../support/requests.js';
+import { startWorker, type TestWorker } from '../../support/worker.js';
+
+const types = ['application/x-www-form-urlencoded', 'text/plain', 'application/json', 'application/octet-stream', 'x'];
+
+/** The ways to send no body: without a length, with length 0, and as an empty chunked body. */
+const empty: readonly (readonly [name: string, headers: Record<string, string>, body: string])[] = [
+  ['no length', {}, ''],
+  ['length 0', { 'Content-Length': '0' }, ''],
+  ['chunked', { 'Transfer-Encoding': 'chunked' }, '0\r\n\r\n'],
+];
+
+async function send(url: string, target: string, headers: Record<string, string>, body: string): Promise<string> {
+  const client = new RawClient(url).send(head(target, headers)).send(body);
+  const heard = await client.until(/\r\n\r\n(?:$|\{.*\}$)/s);
+  await client.leave();
+  return heard;
+}
+
+async function startWithReservation(
+  t: Parameters<typeof startWorker>[0],
+): Promise<TestWorker & { id: () => Promise<string> }> {
+  const worker = await startWorker(t, { listen: true });
+  const plan = { model_ref: 'm', model_bytes: 5, shard_layout: 'single', reserve: true };
+  return { ...worker, id: async () => (await post(worker, '/v1/plan', plan)).json().reservation.reservation_id };
+}
+
+t.test('a request without a body may name any content type', async (t) => {
+  const worker = await startWithReservation(t);
+  const { url } = worker;
+  const id = await worker.id();
+  for (const type of types) {
+    for (const [name, headers, body] of empty) {
+      const all = { ...headers, 'Content-Type': type };
+      await upload(worker, 'a', Buffer.from('x'));
+      t.match(await send(url, 'POST /v1/shards/a/verify', all, body), / 200 OK/, `verify, ${type}, ${name}`);
+      t.match(await send(url, `POST /v1/reservations/${id}/renew`, all, body), / 200 OK/, `renew, ${type}, ${name}`);
+      t.match(await send(url, 'DELETE /v1/shards/a', all, body), / 204 /, `release, ${type}, ${name}`);
+    }
+  }
+  t.match(
+    await send(url, `DELETE /v1/reservations/${id}`, { 'Content-Type': 'x', 'Content-Length': '0' }, ''),
+    / 204 /,
+  );
+});
+
+t.test('a body of another type is refused with a hint, whether its length is known or not', async (t) => {
+  const worker = await startWorker(t, { listen: true });
+  await upload(worker, 'a', Buffer.from('x'));
+  const sized = { 'Content-Length': '3' };
+  const chunked = { 'Transfer-Encoding': 'chunked' };
+  for (const [headers, body] of [
+    [sized, 'a=1'],
+    [chunked, '3\r\na=1\r\n0\r\n\r\n'],
+  ] as const) {
+    const form = { ...headers, 'Content-Type': 'application/x-www-form-urlencoded' };
+    const verify = await send(worker.url, 'POST /v1/shards/a/verify', form, body);
+    t.match(lastBody(verify), { status: 415, detail: /send application\/json, or no body/ });
+    const release = await send(worker.url, 'DELETE /v1/shards/a', form, body);
+    t.match(lastBody(release), { status: 400, detail: 'The body is not allowed on this route' });
+    const plan = await send(worker.url, 'POST /v1/plan', form, body);
+    t.match(lastBody(plan), { status: 415, detail: /send application\/json$/ });
+    const json = { ...headers, 'Content-Type': 'application/json' };
+    t.match(lastBody(await send(worker.url, 'DELETE /v1/shards/a', json, body)).status, 400);
+  }
+  t.equal((await remove(worker, '/v1/shards/a')).statusCode, 204, 'it was not released before');
+});
+
+t.test('a plan without a body is a 400, with any content type', async (t) => {
+  const { inject } = await startWorker(t);
+  for (const type of types) {
+    const answer = await inject({ method: 'POST', url: '/v1/plan', headers: { 'content-type': type } });
+    t.match(answer.json(), { status: 400, code: 'INVALID_PARAMS' }, type);
+  }
+});
+
+t.test('JSON with a byte order mark is accepted', async (t) => {
+  const { inject } = await startWorker(t);
+  const plan = JSON.stringify({ model_ref: 'm', model_bytes: 5, shard_layout: 'single' });
+  const headers = { 'content-type': 'application/json' };
+  const answer = await inject({ method: 'POST', url: '/v1/plan', headers, payload: `\u{feff}${plan}` });
+  t.match(answer.json(), { feasible: true });
+});
+
+t.test('incomplete JSON bodies of one token are limited in total', async (t) => {
+  const { url, inject } = await startWorker(t, { listen: true });
+  const headers = { 'Content-Type': 'application/json', 'Content-Length': mebibyte };
+  const part = Buffer.alloc(mebibyte - 1, ' ');
+  const clients = Array.from({ length: 66 }, () => new RawClient(url).send(head('POST /v1/plan', headers)).send(part));
+  const refused = await Promise.any(clients.map((client) => client.until(/\}$/)));
+  t.match(lastBody(refused), { status: 429, code: 'RATE_LIMITED', retriable: true });
+  const plan = { model_ref: 'm', model_bytes: 5, shard_layout: 'single' };
+  t.equal((await inject({ method: 'POST', url: '/v1/plan', payload: plan })).statusCode, 200, 'a small body passes');
+  await Promise.all(clients.map((client) => client.leave()));
+});
