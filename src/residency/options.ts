@@ -33,6 +33,8 @@ export interface ResidencyOptions {
   readonly scrubBytesPerSecond: number;
   /** Delays after each failed repair of a shard. After the last there is no retry. */
   readonly repairBackoffMs?: readonly number[];
+  /** The delay after a failed restore of a shard. */
+  readonly restoreRetryMs?: number;
   /** The file that lists the shards to restore; undefined for none. */
   readonly manifest: string | undefined;
   /** Logs background events. */

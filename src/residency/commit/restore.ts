@@ -17,7 +17,7 @@ const restoreSlots = 4;
 /** Errors that may pass: another process frees memory, or the device recovers. */
 const transient: readonly ErrorCode[] = ['VRAM_OOM', 'HOST_OOM', 'CUDA_ERROR', 'SEAL_VERIFICATION_FAILED'];
 const transientRetries = 3;
-const retryMs = 1000;
+const defaultRetryMs = 1000;
 
 /** Reads the manifest; the worker keeps it up to date from now on. @throws ManifestError */
 export function openRestore(path: string, worker: WorkerState): Restore {
@@ -85,6 +85,7 @@ export class Restore {
         const retry = code === 'AUDIT_UNAVAILABLE' || (isTransient && failures <= transientRetries);
         if (!retry) return this.#lose(entry, error instanceof WorkerError ? error.message : 'Internal error');
         const { signal } = this.#stopped;
+        const retryMs = this.#worker.options.restoreRetryMs ?? defaultRetryMs;
         await sleep(retryMs, undefined, { signal, ref: false }).catch(() => undefined);
       }
     }

@@ -6,6 +6,7 @@ import { patternBytes } from '../../support/bytes.js';
 import { claimsOf, verifyHandle } from '../../support/handles.js';
 import { get, mebibyte, remove, sha256, upload } from '../../support/requests.js';
 import { onSimulator, simulator } from '../../support/simulator.js';
+import { until } from '../../support/until.js';
 import { commit, contents, ready, restartable, shardIds, untilLoaded } from '../restartable.js';
 
 // The simulator reads its settings when the first worker starts.
@@ -104,18 +105,25 @@ t.test('a worker that stops during a restore keeps the manifest', onSimulator, a
   t.equal((await ready(third)).handles.length, 3);
 });
 
-t.test('a restore retries until the audit log can be written and the driver has memory', onSimulator, async (t) => {
-  const { start, auditLog } = restartable(t);
-  const first = await start();
-  await commit(first, 'a', 'a');
-  await first.stop();
-  renameSync(auditLog, `${auditLog}.away`);
-  symlinkSync('/dev/full', auditLog);
-  const second = await start();
-  t.match(await ready(second), { state: 'loading' });
-  simulator.faults('cuMemCreate:1=2');
-  rmSync(auditLog);
-  renameSync(`${auditLog}.away`, auditLog);
-  await untilLoaded(second);
-  t.equal(second.residency.shard('a').state, 'sealed');
-});
+t.test(
+  'a restore retries until the audit log, the memory and the digests of the device are good',
+  onSimulator,
+  async (t) => {
+    const { start, auditLog, entries } = restartable(t);
+    const first = await start();
+    await commit(first, 'a', 'a');
+    await first.stop();
+    renameSync(auditLog, `${auditLog}.away`);
+    symlinkSync('/dev/full', auditLog);
+    const second = await start({ residency: { restoreRetryMs: 50 } });
+    t.match(await ready(second), { state: 'loading' });
+    simulator.faults('cuMemCreate:1=2');
+    simulator.spoofs('kernel_output=1');
+    rmSync(auditLog);
+    renameSync(`${auditLog}.away`, auditLog);
+    await until(() => entries().some(({ event }: { event: string }) => event === 'SealVerificationFailed'));
+    simulator.spoofs('');
+    await untilLoaded(second);
+    t.equal(second.residency.shard('a').state, 'sealed');
+  },
+);
