@@ -27,6 +27,7 @@ export const errorCodes = [
   'STARTING',
   'DRAINING',
   'AUDIT_UNAVAILABLE',
+  'MODEL_DIR_UNAVAILABLE',
 ] as const;
 
 export type ErrorCode = (typeof errorCodes)[number];

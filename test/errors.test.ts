@@ -14,6 +14,7 @@ t.test('the set of error codes is closed: clients depend on each', async (t) => 
     'INVALID_PARAMS',
     'LENGTH_MISMATCH',
     'LENGTH_REQUIRED',
+    'MODEL_DIR_UNAVAILABLE',
     'MODEL_TOO_LARGE',
     'NOT_FOUND',
     'POLICY_VIOLATION',

@@ -8,6 +8,7 @@
  * * A *driver* is a loaded CUDA driver: vram_open(), vram_open_device() … vram_close().
  * * An *allocation* is memory of one device: vram_alloc() … vram_free().
  * * A *load* fills an allocation, or only digests: vram_load_open() … vram_load_close().
+ * * A *file* is what a load or a repair reads: vram_file_open() … vram_file_close().
  *
  * Each is named by a handle: a number below 2^53, never 0, never issued twice. The caller owns a handle from the call
  * that returned it until the call that closes it. The library returns no device pointers.
@@ -19,7 +20,7 @@
  * * Every pointer is borrowed for the duration of the call, and must not be null unless the function says otherwise.
  *   Out pointers are written only if the function returns VRAM_OK. A failed call changes nothing unless the function
  *   says otherwise.
- * * File and socket descriptors stay the caller's. The library neither closes them nor changes their flags.
+ * * Socket descriptors stay the caller's. The library neither closes them nor changes their flags.
  * * Any thread may call any function at any time. Each call makes the device's context current for its thread.
  * * No C++ exception leaves the library.
  *
@@ -92,6 +93,9 @@ enum {
   VRAM_FILE_DIFFERS = 27,        /* the file's bytes do not have the expected hash */
   VRAM_HOST_OUT_OF_THREADS = 28, /* the host cannot start a thread */
   VRAM_DRIVER_TOO_OLD = 29,      /* the driver supports an older CUDA version than the kernels need */
+  VRAM_DIRECTORY_ERROR = 30,     /* the directory of a file cannot be opened */
+  VRAM_NOT_A_FILE = 31,          /* the path does not name a regular file */
+  VRAM_FILE_BUSY = 32,           /* every thread for files is in a call that does not return */
   VRAM_DRIVER_ERROR_BASE = 10000
 };
 
@@ -283,6 +287,101 @@ VRAM_API vram_status vram_exit_after(uint64_t milliseconds, int32_t status);
  */
 VRAM_API vram_status vram_exit_after_signal(int32_t signal, uint64_t milliseconds, int32_t status);
 
+/* ---- files -------------------------------------------------------------------------------------------------- */
+
+/*
+ * A call of the file system may never return, for example if a network file system hangs. So only threads of the
+ * library make such calls, at most 32. Functions with a file start a call and return, or wait for a limited time. A call
+ * that hangs keeps its thread and its buffers, and no others.
+ *
+ * Files belong to no driver. vram_close() does not close them.
+ */
+
+/**
+ * vram_file_open() - open a file beneath a directory
+ * @directory: path of the directory
+ * @path: path of a regular file, relative to @directory
+ * @out_file: receives a handle, to be closed with vram_file_close()
+ *
+ * Returns at once; vram_file_info.pending is 1 until the file is open. Symbolic links are followed if they stay beneath
+ * the directory. Neither a link, ".." nor a race leads outside.
+ *
+ * Returns:
+ * * VRAM_FILE_BUSY
+ */
+VRAM_API vram_status vram_file_open(const char *directory, const char *path, uint64_t *out_file);
+
+/**
+ * vram_file_stat() - refresh the size and the modification time of a file
+ * @file: a file
+ *
+ * Returns at once; vram_file_info.pending is 1 until they are refreshed.
+ *
+ * Returns:
+ * * VRAM_BUSY: another call on the file is pending
+ * * those of vram_file_info.status, VRAM_FILE_BUSY
+ */
+VRAM_API vram_status vram_file_stat(uint64_t file);
+
+/**
+ * struct vram_file_info - a file
+ * @bytes: size
+ * @modified_ns: time of the last modification, in nanoseconds since the epoch
+ * @status: VRAM_OK, or why the file has failed. A file that has failed must be closed.
+ *   VRAM_DIRECTORY_ERROR: the directory cannot be opened. VRAM_NOT_A_FILE: the path names something else.
+ *   VRAM_FILE_ERROR: the file cannot be opened or read. VRAM_FILE_TOO_SHORT: a read went beyond its end.
+ * @error: the errno of VRAM_DIRECTORY_ERROR and VRAM_FILE_ERROR. EXDEV: the path leads outside the directory.
+ * @pending: 1 while a call of the file system is in progress. The other fields are then older than the call.
+ * @reserved: 0
+ */
+typedef struct {
+  uint64_t bytes;
+  int64_t modified_ns;
+  vram_status status;
+  int32_t error;
+  uint32_t pending;
+  uint32_t reserved;
+} vram_file_info;
+
+/**
+ * vram_file_get_info() - describe a file
+ * @file: a file
+ * @out_info: receives the description
+ *
+ * Never waits for the file system.
+ */
+VRAM_API vram_status vram_file_get_info(uint64_t file, vram_file_info *out_info);
+
+/**
+ * vram_file_close() - close a file
+ * @file: a file; VRAM_OK if it is already closed
+ *
+ * Returns at once. A call that is pending ends later, without effect.
+ */
+VRAM_API vram_status vram_file_close(uint64_t file);
+
+/**
+ * vram_oldest_file_call() - detect a file system that hangs
+ *
+ * Returns when the longest running call of the file system started, in nanoseconds of CLOCK_MONOTONIC, or 0 if none is
+ * running. A value that does not change means that the call does not return.
+ */
+VRAM_API uint64_t vram_oldest_file_call(void);
+
+/**
+ * struct vram_file_range - a range of a file, for vram_load_file() and vram_repair()
+ * @offset: where to start in the file
+ * @bytes: length
+ * @wait_ms: time to wait for the file system, in milliseconds, at most INT32_MAX
+ * @reserved: 0
+ */
+typedef struct {
+  uint64_t offset;
+  uint64_t bytes;
+  uint32_t wait_ms;
+  uint32_t reserved;
+} vram_file_range;
+
 /* ---- allocations -------------------------------------------------------------------------------------------- */
 
 /**
@@ -430,14 +529,15 @@ VRAM_API vram_status vram_digest(uint64_t allocation, uint64_t offset, uint64_t 
 /**
  * vram_repair() - rewrite a range of sealed memory from a file
  * @allocation: a sealed allocation
- * @file: descriptor open for reading, of a file that has the allocation's bytes at the same offsets
- * @offset: start of the range, a multiple of VRAM_GROUP_BYTES
- * @bytes: length; the range ends at a group boundary or at the end of the allocation
+ * @file: a file that has the allocation's bytes at the same offsets
+ * @range: offset is a multiple of VRAM_GROUP_BYTES; the range ends at a group boundary or at the end of the allocation
  * @hashes: expected hash of each group, VRAM_DIGEST_BYTES each
  * @hashes_bytes: size of @hashes
+ * @out_repaired: receives how many bytes of the range are rewritten: fewer than all if the file system has not delivered
+ *   them in time. Continue there when vram_file_info.pending is 0.
  *
  * A group of the file is written only if it has the expected hash, so sealed memory receives no other bytes. The memory
- * is writable from the first write until the function returns.
+ * is writable while a group is written, and not while the file is read.
  *
  * On failure the groups before the failed one may have been written, and the memory is read-only again. If the driver
  * refuses that as well, the allocation is no longer sealed, as vram_attest() and vram_allocation_get_info() report.
@@ -447,13 +547,14 @@ VRAM_API vram_status vram_digest(uint64_t allocation, uint64_t offset, uint64_t 
  * * VRAM_ZERO_LENGTH, VRAM_OVERFLOW, VRAM_OUT_OF_BOUNDS, VRAM_UNALIGNED
  * * VRAM_BUFFER_TOO_SMALL: @hashes_bytes is less than VRAM_DIGEST_BYTES per group
  * * VRAM_NOT_SEALED
- * * VRAM_FILE_TOO_SHORT, VRAM_FILE_ERROR
+ * * VRAM_BUSY: another call reads the file
  * * VRAM_FILE_DIFFERS: a group of the file has another hash
+ * * those of vram_file_info.status, VRAM_FILE_BUSY
  *
- * Threads: waits for other calls on the allocation, and makes later ones wait.
+ * Threads: each group waits for other calls on the allocation, and makes later ones wait while it is written.
  */
-VRAM_API vram_status vram_repair(uint64_t allocation, int32_t file, uint64_t offset, uint64_t bytes,
-                                 const uint8_t *hashes, uint64_t hashes_bytes);
+VRAM_API vram_status vram_repair(uint64_t allocation, uint64_t file, const vram_file_range *range,
+                                 const uint8_t *hashes, uint64_t hashes_bytes, uint64_t *out_repaired);
 
 /**
  * vram_free() - wipe and free an allocation
@@ -544,22 +645,23 @@ VRAM_API vram_status vram_load_push(uint64_t load, uint32_t slot, uint64_t bytes
 /**
  * vram_load_file() - load bytes from a file
  * @load: a load
- * @file: descriptor open for reading; its file offset does not change
- * @file_offset: where to start in the file
- * @bytes: length
+ * @file: a file
+ * @range: which bytes of the file, and how long to wait for them
  * @slots: indexes of different staging slots to read into. The library owns these slots until the function returns.
  * @slot_count: number of @slots; with two or more, reading overlaps with digesting and copying
+ * @out_received: receives the number of bytes that were loaded, fewer than all if the file system has not delivered them
+ *   in time. Continue there when vram_file_info.pending is 0.
  *
  * Returns:
- * * VRAM_ZERO_LENGTH: @bytes or @slot_count is 0
+ * * VRAM_ZERO_LENGTH: the range or @slot_count is 0
  * * VRAM_OVERFLOW
- * * VRAM_OUT_OF_BOUNDS: a slot is unknown or named twice
- * * VRAM_BUSY: another call uses the load
+ * * VRAM_OUT_OF_BOUNDS: a slot is unknown or named twice, or wait_ms is too large
+ * * VRAM_BUSY: another call uses the load or reads the file
  * * VRAM_LOAD_OVERRUN
- * * VRAM_FILE_TOO_SHORT, VRAM_FILE_ERROR: the load has failed
+ * * those of vram_file_info.status, VRAM_FILE_BUSY: the load has failed
  */
-VRAM_API vram_status vram_load_file(uint64_t load, int32_t file, uint64_t file_offset, uint64_t bytes,
-                                    const uint32_t *slots, uint32_t slot_count);
+VRAM_API vram_status vram_load_file(uint64_t load, uint64_t file, const vram_file_range *range, const uint32_t *slots,
+                                    uint32_t slot_count, uint64_t *out_received);
 
 /**
  * vram_load_socket() - load bytes from a socket

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "driver.h"
+#include "file.h"
 
 namespace vram {
 
@@ -26,7 +27,8 @@ class Allocation {
   vram_status digest(uint64_t offset, uint64_t bytes, uint8_t *out_hashes, uint64_t out_bytes);
 
   /** See vram_repair. */
-  vram_status repair(int file, uint64_t offset, uint64_t bytes, const uint8_t *hashes, uint64_t hashes_bytes);
+  vram_status repair(File &file, const vram_file_range &range, const uint8_t *hashes, uint64_t hashes_bytes,
+                     uint64_t *out_repaired);
 
   /** See vram_free. VRAM_OK if everything is already freed. */
   vram_status free();
@@ -50,7 +52,8 @@ class Allocation {
   vram_status check_live() const { return stage_ == Stage::kLive ? VRAM_OK : VRAM_STALE_HANDLE; }
   vram_status check_range(uint64_t offset, uint64_t bytes) const;
   vram_status check_digest(uint64_t offset, uint64_t bytes, uint64_t out_bytes) const;
-  vram_status write_groups(int file, uint64_t offset, uint64_t bytes, const uint8_t *hashes);
+  vram_status check_repair(uint64_t offset, uint64_t bytes, uint64_t hashes_bytes);
+  vram_status rewrite(uint64_t offset, uint64_t bytes, const uint8_t *group);
   vram_status check_not_sealed(uint64_t offset) const;
   bool is_sealed() const { return sealed_bytes_ == bytes_; }
   vram_status protect(uint64_t until_bytes);

@@ -14,7 +14,7 @@
 
 namespace vram {
 
-enum class HandleKind : uint64_t { kDriver = 1, kAllocation = 2, kLoad = 3 };
+enum class HandleKind : uint64_t { kDriver = 1, kAllocation = 2, kLoad = 3, kFile = 4 };
 
 template <typename Object, HandleKind kKind>
 class Handles {
@@ -53,8 +53,8 @@ class Handles {
   }
 
  private:
-  // 51 bits of serial number and 2 of kind: below 2^53, so that a JavaScript number can hold it.
-  static constexpr uint64_t kKinds = 4;
+  // 50 bits of serial number and 3 of kind: below 2^53, so that a JavaScript number can hold it.
+  static constexpr uint64_t kKinds = 8;
   static uint64_t number(uint64_t serial) { return serial * kKinds + static_cast<uint64_t>(kKind); }
 
   bool was_issued(uint64_t handle) const {
@@ -66,5 +66,13 @@ class Handles {
   std::unordered_map<uint64_t, std::shared_ptr<Object>> objects_;
   uint64_t last_serial_ = 0;
 };
+
+/** The handles of one kind. */
+template <typename Object, HandleKind kKind>
+Handles<Object, kKind> &registry() {
+  // Never destroyed: at exit other threads may still be inside a call, and the driver may be unloaded.
+  static auto *const handles = new Handles<Object, kKind>();
+  return *handles;
+}
 
 }  // namespace vram

@@ -57,13 +57,14 @@ vram_status Load::push(uint32_t slot, uint64_t bytes) {
   return failure_ = append(driver_->slot(slot), bytes);
 }
 
-vram_status Load::load_file(int file, uint64_t file_offset, uint64_t bytes, const std::vector<uint32_t> &slots) {
-  if (bytes == 0 || slots.empty()) return VRAM_ZERO_LENGTH;
+vram_status Load::load_file(File &file, const vram_file_range &range, const std::vector<uint32_t> &slots,
+                            uint64_t *out_received) {
+  if (range.bytes == 0 || slots.empty()) return VRAM_ZERO_LENGTH;
+  if (range.wait_ms > INT32_MAX) return VRAM_OUT_OF_BOUNDS;
   uint64_t file_end = 0;
-  if (__builtin_add_overflow(file_offset, bytes, &file_end)) return VRAM_OVERFLOW;
-  FileSource source(file, file_offset);
-  uint64_t all_bytes = 0;
-  return load_from(source, bytes, slots, &all_bytes);
+  if (__builtin_add_overflow(range.offset, range.bytes, &file_end)) return VRAM_OVERFLOW;
+  FileSource source(file, range.offset, file_end, range.wait_ms);
+  return load_from(source, range.bytes, slots, out_received);
 }
 
 vram_status Load::load_socket(int socket, uint64_t bytes, uint32_t wait_ms, const std::vector<uint32_t> &slots,

@@ -23,7 +23,8 @@ class Load {
 
   vram_status open();
   vram_status push(uint32_t slot, uint64_t bytes);
-  vram_status load_file(int file, uint64_t file_offset, uint64_t bytes, const std::vector<uint32_t> &slots);
+  vram_status load_file(File &file, const vram_file_range &range, const std::vector<uint32_t> &slots,
+                        uint64_t *out_received);
   vram_status load_socket(int socket, uint64_t bytes, uint32_t wait_ms, const std::vector<uint32_t> &slots,
                           uint64_t *out_received);
   vram_status seal(uint64_t *out_sealed_bytes);

@@ -3,26 +3,30 @@
 
 #include <memory>
 
+#include "file.h"
 #include "tree.h"
 
 namespace vram {
 
 class RepairSource {
  public:
-  /** `one_block`: the shard has at most one block. The caller keeps the descriptor. */
-  RepairSource(int file, bool one_block) : file_(file), one_block_(one_block), group_(new uint8_t[kGroupBytes]) {}
+  /** Reads the range that ends at `end`. `one_block`: the shard has at most one block. */
+  RepairSource(File &file, uint64_t end, bool one_block)
+      : file_(file), end_(end), one_block_(one_block), group_(new uint8_t[kGroupBytes]) {}
 
   /**
-   * Reads the group at `offset`, `bytes` long, and compares its hash. VRAM_FILE_TOO_SHORT, VRAM_FILE_ERROR, or
-   * VRAM_FILE_DIFFERS if the hash is another one.
+   * Reads the group at `offset`, `bytes` long, and compares its hash. *out_ready is false if the file system has not
+   * delivered it by `deadline`. Fails as File::read does, and with VRAM_FILE_DIFFERS if the hash is another one.
    */
-  vram_status read(uint64_t offset, uint64_t bytes, const uint8_t *hash);
+  vram_status read(uint64_t offset, uint64_t bytes, const uint8_t *hash, File::Clock::time_point deadline,
+                   bool *out_ready);
 
   /** The bytes of the last read(). */
   const uint8_t *group() const { return group_.get(); }
 
  private:
-  const int file_;
+  File &file_;
+  const uint64_t end_;
   const bool one_block_;
   const std::unique_ptr<uint8_t[]> group_;
 };

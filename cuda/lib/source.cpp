@@ -21,16 +21,10 @@ int milliseconds_until(Clock::time_point end) {
 }  // namespace
 
 vram_status FileSource::read(uint8_t *slot, uint64_t bytes, uint64_t *out_read) {
-  for (uint64_t done = 0; done < bytes;) {
-    const ssize_t got = pread(file_, slot + done, bytes - done, static_cast<off_t>(offset_));
-    if (got == 0) return VRAM_FILE_TOO_SHORT;
-    if (got < 0 && errno != EINTR) return VRAM_FILE_ERROR;
-    if (got < 0) continue;
-    done += static_cast<uint64_t>(got);
-    offset_ += static_cast<uint64_t>(got);
-  }
-  *out_read = bytes;
-  return VRAM_OK;
+  const auto deadline = File::Clock::now() + std::chrono::milliseconds(wait_ms_);
+  const vram_status status = file_.read(offset_, end_, slot, bytes, deadline, out_read);
+  offset_ += *out_read;
+  return status;
 }
 
 vram_status SocketSource::read(uint8_t *slot, uint64_t bytes, uint64_t *out_read) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "../include/vram.h"
+#include "file.h"
 
 namespace vram {
 
@@ -15,15 +16,18 @@ class Source {
   virtual vram_status read(uint8_t *slot, uint64_t bytes, uint64_t *out_read) = 0;
 };
 
-/** A range of an open file. Fails with VRAM_FILE_TOO_SHORT or VRAM_FILE_ERROR. */
+/** A range of a file. One read takes at most `wait_ms`. Fails as File::read does. */
 class FileSource : public Source {
  public:
-  FileSource(int file, uint64_t offset) : file_(file), offset_(offset) {}
+  FileSource(File &file, uint64_t offset, uint64_t end, uint32_t wait_ms)
+      : file_(file), offset_(offset), end_(end), wait_ms_(wait_ms) {}
   vram_status read(uint8_t *slot, uint64_t bytes, uint64_t *out_read) override;
 
  private:
-  const int file_;
+  File &file_;
   uint64_t offset_;
+  const uint64_t end_;
+  const uint32_t wait_ms_;
 };
 
 /** A connected socket. One read takes at most `wait_ms`. Fails with VRAM_SOCKET_CLOSED. */

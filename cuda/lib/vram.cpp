@@ -6,19 +6,13 @@
 
 #include "driver_watchdog.h"
 #include "exit_deadline.h"
+#include "file_handles.h"
 #include "guarded.h"
 #include "handles.h"
 #include "load.h"
 
 namespace vram {
 namespace {
-
-template <typename Object, HandleKind kKind>
-Handles<Object, kKind> &registry() {
-  // Never destroyed: at exit other threads may still be inside a call, and the driver may be unloaded.
-  static auto *const handles = new Handles<Object, kKind>();
-  return *handles;
-}
 
 Handles<Driver, HandleKind::kDriver> &drivers() {
   return registry<Driver, HandleKind::kDriver>();
@@ -253,11 +247,14 @@ vram_status vram_digest(uint64_t allocation, uint64_t offset, uint64_t bytes, ui
               [&](const auto &object) { return object->digest(offset, bytes, out_hashes, out_bytes); });
 }
 
-vram_status vram_repair(uint64_t allocation, int32_t file, uint64_t offset, uint64_t bytes, const uint8_t *hashes,
-                        uint64_t hashes_bytes) {
-  if (hashes == nullptr) return VRAM_NULL_ARGUMENT;
-  return with(allocations(), allocation,
-              [&](const auto &object) { return object->repair(file, offset, bytes, hashes, hashes_bytes); });
+vram_status vram_repair(uint64_t allocation, uint64_t file, const vram_file_range *range, const uint8_t *hashes,
+                        uint64_t hashes_bytes, uint64_t *out_repaired) {
+  if (range == nullptr || hashes == nullptr || out_repaired == nullptr) return VRAM_NULL_ARGUMENT;
+  return with(allocations(), allocation, [&](const auto &object) {
+    return with_file(file, [&](File &source) {
+      return object->repair(source, *range, hashes, hashes_bytes, out_repaired);
+    });
+  });
 }
 
 vram_status vram_free(uint64_t allocation) {
@@ -293,11 +290,13 @@ vram_status vram_load_push(uint64_t load, uint32_t slot, uint64_t bytes) {
   return with(loads(), load, [&](const auto &object) { return object->push(slot, bytes); });
 }
 
-vram_status vram_load_file(uint64_t load, int32_t file, uint64_t file_offset, uint64_t bytes, const uint32_t *slots,
-                           uint32_t slot_count) {
-  if (slots == nullptr) return VRAM_NULL_ARGUMENT;
+vram_status vram_load_file(uint64_t load, uint64_t file, const vram_file_range *range, const uint32_t *slots,
+                           uint32_t slot_count, uint64_t *out_received) {
+  if (range == nullptr || slots == nullptr || out_received == nullptr) return VRAM_NULL_ARGUMENT;
   return with(loads(), load, [&](const auto &object) {
-    return object->load_file(file, file_offset, bytes, {slots, slots + slot_count});
+    return with_file(file, [&](File &source) {
+      return object->load_file(source, *range, {slots, slots + slot_count}, out_received);
+    });
   });
 }
 

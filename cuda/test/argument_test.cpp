@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "harness.h"
+#include "model_directory.h"
 #include "session.h"
 
 namespace test {
@@ -29,6 +30,9 @@ TEST("every function refuses null pointers") {
   uint64_t handle = 0;
   uint32_t count = 0;
   void *base = nullptr;
+  uint8_t hash[VRAM_DIGEST_BYTES] = {};
+  const ModelFile file({1});
+  const vram_file_range range = {0, 1, 0, 0};
   const vram_options options = default_options();
   vram_options no_driver = options, no_kernels = options;
   no_driver.driver_path = nullptr;
@@ -49,10 +53,18 @@ TEST("every function refuses null pointers") {
       CASE(VRAM_NULL_ARGUMENT, vram_read(allocation, 0, nullptr, 1)),
       CASE(VRAM_NULL_ARGUMENT, vram_attest(allocation, nullptr)),
       CASE(VRAM_NULL_ARGUMENT, vram_digest(allocation, 0, 1, nullptr, 32)),
-      CASE(VRAM_NULL_ARGUMENT, vram_repair(allocation, 0, 0, 100, nullptr, 32)),
+      CASE(VRAM_NULL_ARGUMENT, vram_repair(allocation, file.handle(), nullptr, hash, 32, &handle)),
+      CASE(VRAM_NULL_ARGUMENT, vram_repair(allocation, file.handle(), &range, nullptr, 32, &handle)),
+      CASE(VRAM_NULL_ARGUMENT, vram_repair(allocation, file.handle(), &range, hash, 32, nullptr)),
+      CASE(VRAM_NULL_ARGUMENT, vram_file_open(nullptr, "a", &handle)),
+      CASE(VRAM_NULL_ARGUMENT, vram_file_open("/", nullptr, &handle)),
+      CASE(VRAM_NULL_ARGUMENT, vram_file_open("/", "a", nullptr)),
+      CASE(VRAM_NULL_ARGUMENT, vram_file_get_info(file.handle(), nullptr)),
       CASE(VRAM_NULL_ARGUMENT, vram_load_open(allocation, 0, nullptr)),
       CASE(VRAM_NULL_ARGUMENT, vram_load_open_host(driver, 1, 0, nullptr)),
-      CASE(VRAM_NULL_ARGUMENT, vram_load_file(load, 0, 0, 1, nullptr, 1)),
+      CASE(VRAM_NULL_ARGUMENT, vram_load_file(load, file.handle(), nullptr, &count, 1, &handle)),
+      CASE(VRAM_NULL_ARGUMENT, vram_load_file(load, file.handle(), &range, nullptr, 1, &handle)),
+      CASE(VRAM_NULL_ARGUMENT, vram_load_file(load, file.handle(), &range, &count, 1, nullptr)),
       CASE(VRAM_NULL_ARGUMENT, vram_load_socket(load, 0, 1, 0, nullptr, 1, &handle)),
       CASE(VRAM_NULL_ARGUMENT, vram_load_socket(load, 0, 1, 0, &count, 1, nullptr)),
       CASE(VRAM_NULL_ARGUMENT, vram_load_seal(load, nullptr)),
@@ -84,7 +96,18 @@ TEST("every function refuses unknown handles, handles of another kind, and stale
   vram_allocation_info allocation_info;
   vram_residency residency;
   vram_load_result result;
+  const ModelFile file({1});
+  uint64_t closed_file = 0;
+  REQUIRE_OK(vram_file_open("/", "none", &closed_file));
+  REQUIRE_OK(vram_file_close(closed_file));
+  const vram_file_range range = {0, 1, 0, 0};
+  vram_file_info file_info;
   using Call = std::function<vram_status(uint64_t)>;
+  const std::vector<Call> of_file = {
+      [&](uint64_t h) { return vram_file_stat(h); },
+      [&](uint64_t h) { return vram_file_get_info(h, &file_info); },
+      [&](uint64_t h) { return vram_load_file(load, h, &range, &slot, 1, &out); },
+  };
   const std::vector<Call> of_driver = {
       [&](uint64_t h) { return vram_staging(h, &base, &count); },
       [&](uint64_t h) { return vram_open_device(h, 0); },
@@ -101,12 +124,12 @@ TEST("every function refuses unknown handles, handles of another kind, and stale
       [&](uint64_t h) { return vram_seal(h); },
       [&](uint64_t h) { return vram_attest(h, &residency); },
       [&](uint64_t h) { return vram_digest(h, 0, 100, bytes, 32); },
-      [&](uint64_t h) { return vram_repair(h, 0, 0, 100, bytes, 32); },
+      [&](uint64_t h) { return vram_repair(h, file.handle(), &range, bytes, 32, &out); },
       [&](uint64_t h) { return vram_load_open(h, 0, &out); },
   };
   const std::vector<Call> of_load = {
       [&](uint64_t h) { return vram_load_push(h, 0, 1); },
-      [&](uint64_t h) { return vram_load_file(h, 0, 0, 1, &slot, 1); },
+      [&](uint64_t h) { return vram_load_file(h, file.handle(), &range, &slot, 1, &out); },
       [&](uint64_t h) { return vram_load_socket(h, 0, 1, 0, &slot, 1, &out); },
       [&](uint64_t h) { return vram_load_seal(h, &out); },
       [&](uint64_t h) { return vram_load_finish(h, &result); },
@@ -123,6 +146,8 @@ TEST("every function refuses unknown handles, handles of another kind, and stale
   const uint64_t never = uint64_t{1} << 52;
   check_kind(of_driver, vram_close, closed_driver, {0, 1, 2, 3, never, UINT64_MAX, allocation, load, closed_load});
   check_kind(of_allocation, vram_free, freed_allocation, {0, 1, 2, 3, never, UINT64_MAX, driver, load, closed_load});
+  check_kind(of_file, vram_file_close, closed_file,
+             {0, 1, 2, 3, never, UINT64_MAX, driver, allocation, load, closed_load});
   check_kind(of_load, vram_load_close, closed_load,
              {0, 1, 2, 3, never, UINT64_MAX, driver, allocation, freed_allocation});
   CHECK(out == 0 && count == 0 && base == nullptr);
@@ -137,6 +162,12 @@ TEST("invalid lengths, ranges and ordinals have the status that vram.h names") {
   uint64_t out = 0;
   uint8_t hashes[4 * VRAM_DIGEST_BYTES] = {};
   const uint32_t good_slots[] = {0, 1}, same_slots[] = {1, 1}, bad_slots[] = {0, kSlots};
+  const ModelFile file({1});
+  const auto load_file = [&](uint64_t offset, uint64_t bytes, const uint32_t *slots, uint32_t slot_count,
+                             uint32_t wait_ms = 0) {
+    const vram_file_range range = {offset, bytes, wait_ms, 0};
+    return vram_load_file(load, file.handle(), &range, slots, slot_count, &out);
+  };
   vram_options no_room = default_options(), no_slots = default_options();
   vram_options no_part = default_options(), half_a_group = default_options();
   no_part.part_bytes = 0;
@@ -171,12 +202,13 @@ TEST("invalid lengths, ranges and ordinals have the status that vram.h names") {
       CASE(VRAM_OUT_OF_BOUNDS, vram_load_push(load, kSlots, 1)),
       CASE(VRAM_OUT_OF_BOUNDS, vram_load_push(load, 0, VRAM_STAGING_SLOT_BYTES + 1)),
       CASE(VRAM_LOAD_OVERRUN, vram_load_push(load, 0, 11)),
-      CASE(VRAM_ZERO_LENGTH, vram_load_file(load, 0, 0, 0, good_slots, 2)),
-      CASE(VRAM_ZERO_LENGTH, vram_load_file(load, 0, 0, 1, good_slots, 0)),
-      CASE(VRAM_OVERFLOW, vram_load_file(load, 0, UINT64_MAX, 2, good_slots, 2)),
-      CASE(VRAM_OUT_OF_BOUNDS, vram_load_file(load, 0, 0, 1, same_slots, 2)),
-      CASE(VRAM_OUT_OF_BOUNDS, vram_load_file(load, 0, 0, 1, bad_slots, 2)),
-      CASE(VRAM_LOAD_OVERRUN, vram_load_file(load, 0, 0, 11, good_slots, 2)),
+      CASE(VRAM_ZERO_LENGTH, load_file(0, 0, good_slots, 2)),
+      CASE(VRAM_ZERO_LENGTH, load_file(0, 1, good_slots, 0)),
+      CASE(VRAM_OVERFLOW, load_file(UINT64_MAX, 2, good_slots, 2)),
+      CASE(VRAM_OUT_OF_BOUNDS, load_file(0, 1, same_slots, 2)),
+      CASE(VRAM_OUT_OF_BOUNDS, load_file(0, 1, bad_slots, 2)),
+      CASE(VRAM_OUT_OF_BOUNDS, load_file(0, 1, good_slots, 2, UINT32_MAX)),
+      CASE(VRAM_LOAD_OVERRUN, load_file(0, 11, good_slots, 2)),
       CASE(VRAM_ZERO_LENGTH, vram_load_socket(load, 0, 0, 0, good_slots, 2, &out)),
       CASE(VRAM_ZERO_LENGTH, vram_load_socket(load, 0, 1, 0, good_slots, 0, &out)),
       CASE(VRAM_OUT_OF_BOUNDS, vram_load_socket(load, 0, 1, UINT32_MAX, good_slots, 2, &out)),

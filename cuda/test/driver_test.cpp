@@ -13,11 +13,11 @@ TEST("the library reports its ABI version, and every status has a name") {
   CHECK(vram_abi_version() == VRAM_ABI_VERSION);
   CHECK(std::string(vram_status_name(VRAM_OK)) == "VRAM_OK");
   CHECK(std::string(vram_status_name(VRAM_INTERNAL)) == "VRAM_INTERNAL");
-  for (vram_status status = VRAM_OK; status <= VRAM_DRIVER_TOO_OLD; ++status) {
+  for (vram_status status = VRAM_OK; status <= VRAM_FILE_BUSY; ++status) {
     CHECK(std::string(vram_status_name(status)).rfind("VRAM_", 0) == 0);
     CHECK(std::string(vram_status_name(status)) != "VRAM_UNKNOWN");
   }
-  CHECK(std::string(vram_status_name(VRAM_DRIVER_TOO_OLD + 1)) == "VRAM_UNKNOWN");
+  CHECK(std::string(vram_status_name(VRAM_FILE_BUSY + 1)) == "VRAM_UNKNOWN");
   CHECK(std::string(vram_status_name(-1)) == "VRAM_UNKNOWN");
   const Session session;
   CHECK(std::string(vram_status_name(VRAM_DRIVER_ERROR_BASE + CUDA_ERROR_ILLEGAL_ADDRESS)) ==

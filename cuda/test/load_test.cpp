@@ -1,37 +1,21 @@
-#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <cstdio>
+#include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <thread>
 #include <vector>
 
 #include "content.h"
 #include "harness.h"
+#include "model_directory.h"
 #include "host_faults.h"
 #include "session.h"
 #include "simulator.h"
 
 namespace test {
 namespace {
-
-/** A temporary file with given content. The destructor deletes it. */
-class File {
- public:
-  explicit File(const std::vector<uint8_t> &data) : file_(std::tmpfile()) {
-    REQUIRE(file_ != nullptr);
-    REQUIRE(std::fwrite(data.data(), 1, data.size(), file_) == data.size());
-    REQUIRE(std::fflush(file_) == 0);
-  }
-  ~File() { (void)std::fclose(file_); }
-  File(const File &) = delete;
-  File &operator=(const File &) = delete;
-  int descriptor() const { return fileno(file_); }
-
- private:
-  std::FILE *file_;
-};
 
 /** A connected pair of stream sockets. */
 class Connection {
@@ -68,9 +52,9 @@ vram_status load_socket(uint64_t load, const Connection &connection, uint64_t by
   return vram_load_socket(load, connection.receiver(), bytes, kWaitMs, kThreeSlots.data(), 3, out_received);
 }
 
-vram_status load_file(uint64_t load, const File &file, uint64_t offset, uint64_t bytes,
+vram_status load_file(uint64_t load, const ModelFile &file, uint64_t offset, uint64_t bytes,
                       const std::vector<uint32_t> &slots) {
-  return vram_load_file(load, file.descriptor(), offset, bytes, slots.data(), static_cast<uint32_t>(slots.size()));
+  return load_whole(load, file.file(), offset, bytes, slots);
 }
 
 }  // namespace
@@ -148,9 +132,9 @@ TEST("a load on the host makes no driver call") {
 TEST("a file can be loaded through any number of slots, from any offset, between pushes") {
   const Session session;
   const std::vector<uint8_t> data = content(5 * kMiB + 333);
-  std::vector<uint8_t> stored(100, 0xee);
-  stored.insert(stored.end(), data.begin(), data.end());
-  const File file(stored);
+  std::vector<uint8_t> stored(100 + data.size(), 0xee);
+  std::copy(data.begin(), data.end(), stored.begin() + 100);
+  const ModelFile file(stored);
   vram_load_result expected = {};
   (void)session.load(0, data, &expected);
   for (const std::vector<uint32_t> &slots : {std::vector<uint32_t>{2}, {0, 7}, kThreeSlots}) {
@@ -170,7 +154,7 @@ TEST("a file can be loaded through any number of slots, from any offset, between
 
 TEST("a file that is too short or unreadable fails the load permanently") {
   const Session session;
-  const File file(content(2 * kMiB));
+  const ModelFile file(content(2 * kMiB));
   const uint64_t bytes = 3 * kMiB;
   uint64_t load = session.open_load(session.alloc(0, bytes));
   CHECK_STATUS(VRAM_FILE_TOO_SHORT, load_file(load, file, 0, bytes, kThreeSlots));
@@ -178,14 +162,13 @@ TEST("a file that is too short or unreadable fails the load permanently") {
   CHECK_STATUS(VRAM_OK, vram_load_close(load));
 
   load = session.open_load(session.alloc(0, bytes));
-  CHECK_STATUS(VRAM_FILE_ERROR, vram_load_file(load, -1, 0, bytes, kThreeSlots.data(), 3));
+  CHECK_STATUS(VRAM_FILE_TOO_SHORT, load_file(load, file, 0, bytes, kThreeSlots));
   CHECK_STATUS(VRAM_OK, vram_load_close(load));
 
   load = session.open_load(session.alloc(0, bytes));
-  const int directory = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  CHECK_STATUS(VRAM_FILE_ERROR, vram_load_file(load, directory, 0, bytes, kThreeSlots.data(), 3));
-  CHECK_STATUS(VRAM_FILE_ERROR, load_file(load, file, UINT64_MAX - bytes, bytes, kThreeSlots));
-  close(directory);
+  const ModelFile other(content(2 * kMiB));
+  CHECK_STATUS(VRAM_FILE_ERROR, load_file(load, other, UINT64_MAX - bytes, bytes, kThreeSlots));
+  CHECK(other.file().info().error == EINVAL);
 }
 
 TEST("a socket is read until it is empty for wait_ms, and never past the requested length") {
@@ -238,7 +221,7 @@ TEST("the last bytes before a connection ends are loaded; then the load fails pe
 TEST("a load fails with its own status if the host cannot start the thread that reads ahead") {
   const Session session;
   const std::vector<uint8_t> data = content(3 * kMiB);
-  const File file(data);
+  const ModelFile file(data);
   const uint64_t allocation = session.alloc(0, data.size());
   const uint64_t load = session.open_load(allocation);
   {
@@ -251,22 +234,19 @@ TEST("a load fails with its own status if the host cannot start the thread that 
   CHECK_STATUS(VRAM_OK, load_file(other, file, 0, data.size(), kThreeSlots));
 }
 
-TEST("the thread that reads ahead needs no memory") {
+TEST("the thread that reads ahead needs no memory for a socket, and fails the load without it for a file") {
   const Session session;
-  const std::vector<uint8_t> data = content(100 * kMiB + 5);
-  const File file(data);
-  vram_load_result expected = {}, result = {};
-  uint64_t load = 0;
+  const std::vector<uint8_t> data = content(kMiB);
+  const ModelFile file(data);
+  const Connection connection;
+  connection.send(data.data(), 1000);
+  uint64_t load = 0, received = 0;
   REQUIRE_OK(vram_load_open_host(session.driver(), data.size(), VRAM_LOAD_TREE, &load));
-  session.push_all(load, data, VRAM_STAGING_SLOT_BYTES, 0);
-  REQUIRE_OK(vram_load_finish(load, &expected));
-  REQUIRE_OK(vram_load_open_host(session.driver(), data.size(), VRAM_LOAD_TREE, &load));
-  {
-    const NoMemoryForNewThreads no_memory;
-    CHECK_STATUS(VRAM_OK, load_file(load, file, 0, data.size(), kThreeSlots));
-  }
-  REQUIRE_OK(vram_load_finish(load, &result));
-  CHECK(std::memcmp(&result, &expected, sizeof(result)) == 0);
+  const NoMemoryForNewThreads no_memory;
+  CHECK_STATUS(VRAM_OK, load_socket(load, connection, data.size(), &received));
+  CHECK(received == 1000);
+  CHECK_STATUS(VRAM_HOST_OUT_OF_MEMORY, load_file(load, file, received, data.size() - received, kThreeSlots));
+  CHECK_STATUS(VRAM_OK, vram_load_close(load));
 }
 
 TEST("any thread can close a load, also one that has never called the driver") {

@@ -81,6 +81,12 @@ const commits = {
     unset: 'no commits by reference',
     doc: 'The directory of the files that clients may commit by reference.',
   },
+  fileTimeoutSeconds: {
+    name: 'WORKER_FILE_TIMEOUT_SECONDS',
+    type: integer(1, 3600, 'seconds'),
+    default: 30,
+    doc: 'The time limit of one call of the file system of the model directory: an open, or a read of 512 KiB. After it, the commit fails with `MODEL_DIR_UNAVAILABLE`.',
+  },
   maxModelBytes: {
     name: 'WORKER_MAX_MODEL_BYTES',
     type: integer(1, Number.MAX_SAFE_INTEGER, 'bytes'),

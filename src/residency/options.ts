@@ -23,6 +23,7 @@ export interface ResidencyOptions {
   readonly gpuDevices: DriverOptions['gpuDevices'];
   /** The directory of commits by reference; undefined refuses them. */
   readonly modelDir: string | undefined;
+  readonly fileTimeoutSeconds: DriverOptions['fileTimeoutSeconds'];
   readonly auditLog: string | undefined;
   /** The audit log is rotated before a file grows beyond this. */
   readonly auditMaxBytes: number;

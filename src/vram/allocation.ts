@@ -1,6 +1,7 @@
 import { type Digest, digestOf } from '../seal/digest.js';
+import type { ModelFile } from './file.js';
 import type { Library } from './library.js';
-import { Load, type LoadDigests, loadFlags } from './load.js';
+import { fileWaitMs, Load, type LoadDigests, loadFlags } from './load.js';
 import { type ByteRange, type Throttle, unthrottled } from './slices.js';
 import { status, VramError } from './status.js';
 import { type DatedHashes, StreamingDigest } from './streaming_digest.js';
@@ -108,18 +109,24 @@ export class Allocation {
   }
 
   /**
-   * Rewrites a range of sealed memory from the same range of an open file. Only groups that match `hashes`, the hashes
-   * of the whole shard, are written. `throwIfReleased` is called before each slice. The memory is sealed again when
-   * this settles, unless the driver refuses; see `ensureSealed`. @throws VramError DIGEST_MISMATCH if the file has
-   * other bytes
+   * Rewrites a range of sealed memory from the same range of a file. Only groups that match `hashes`, the hashes of the
+   * whole shard, are written. `throwIfReleased` is called before each slice. The memory is sealed again when this
+   * settles, unless the driver refuses; see `ensureSealed`. @throws VramError DIGEST_MISMATCH if the file has other bytes,
+   * WorkerError MODEL_DIR_UNAVAILABLE
    */
-  async repair(descriptor: number, range: ByteRange, hashes: Buffer, throwIfReleased: () => void): Promise<void> {
+  async repair(file: ModelFile, range: ByteRange, hashes: Buffer, throwIfReleased: () => void): Promise<void> {
     const end = range.offset + range.length;
-    for (let offset = range.offset; offset < end; offset += repairSliceBytes) {
+    for (let offset = range.offset; offset < end; ) {
       throwIfReleased();
-      const length = Math.min(repairSliceBytes, end - offset);
-      const part = hashesOf({ offset, length }, hashes);
-      await this.#library.run('vram_repair', this.#handle, descriptor, offset, length, part, part.length);
+      const bytes = Math.min(repairSliceBytes, end - offset);
+      const part = hashesOf({ offset, length: bytes }, hashes);
+      const slice = { offset, bytes, wait_ms: fileWaitMs, reserved: 0 };
+      const repaired = [0];
+      await file.read(() =>
+        this.#library.run('vram_repair', this.#handle, file.handle, slice, part, part.length, repaired),
+      );
+      offset += Number(repaired[0]);
+      if (Number(repaired[0]) < bytes) await file.settled();
     }
   }
 

@@ -1,6 +1,7 @@
 import { WorkerError } from '../errors.js';
 import { Allocation } from './allocation.js';
-import { Library, type LibraryOptions, type NativeDeviceInfo, type NativeDriverInfo } from './library.js';
+import { ModelFile } from './file.js';
+import { Library, type LibraryOptions, type NativeDeviceInfo, type NativeDriverInfo, type OldestCalls } from './library.js';
 import { Load, type LoadDigests, loadFlags, partBytes } from './load.js';
 import { Staging } from './staging.js';
 import { VramError } from './status.js';
@@ -105,6 +106,20 @@ export class Driver {
     const out = [0];
     await this.#library.run('vram_load_open_host', this.#handle, bytes, loadFlags(digests), out);
     return new Load(this.#library, Number(out[0]), digests);
+  }
+
+  /**
+   * Opens a file below a directory. `throwIfStopped` can end the waits for it. See `ModelFile.open`.
+   * @throws WorkerError NOT_FOUND, INVALID_PARAMS, MODEL_DIR_UNAVAILABLE, and what `throwIfStopped` throws
+   */
+  openFile(directory: string, path: string, throwIfStopped: () => void = () => undefined): Promise<ModelFile> {
+    const limits = { timeoutSeconds: this.#library.fileTimeoutSeconds, throwIfStopped };
+    return ModelFile.open(this.#library, directory, path, limits);
+  }
+
+  /** How long the oldest call of the driver and of the file system has been running. */
+  get oldestCalls(): OldestCalls {
+    return this.#library.oldestCalls;
   }
 
   /** Wipes and frees all allocations, and releases the contexts. No method may be called after this. */

@@ -1,5 +1,8 @@
+/** Time between two checks, at most. */
+const maxPeriodMs = 1000;
+
 /**
- * Detects a driver call that does not return. Its thread cannot be interrupted. Only time in which this process runs
+ * Detects a native call that does not return. Its thread cannot be interrupted. Only time in which this process runs
  * counts, so SIGSTOP does not cause a false alarm.
  */
 export class HangWatch {
@@ -14,7 +17,7 @@ export class HangWatch {
    * @param onHang called once, after which the watch is stopped
    */
   constructor(oldest: () => number | bigint, timeoutMs: number, onHang: () => void) {
-    const periodMs = timeoutMs / 8;
+    const periodMs = Math.min(timeoutMs / 8, maxPeriodMs);
     this.#timer = setInterval(() => {
       const nowMs = performance.now();
       const elapsedMs = Math.min(nowMs - this.#checkedMs, 2 * periodMs);
@@ -26,6 +29,11 @@ export class HangWatch {
       this.stop();
       onHang();
     }, periodMs).unref();
+  }
+
+  /** How long the oldest call has been running, as of the last check; 0 if none was running twice. */
+  get runningMs(): number {
+    return this.#runningMs;
   }
 
   stop(): void {

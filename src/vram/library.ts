@@ -27,6 +27,15 @@ export interface NativeLoadResult {
   tree: Uint8Array;
 }
 
+export interface NativeFileInfo {
+  bytes: Integer;
+  modified_ns: Integer;
+  status: number;
+  /** An errno. */
+  error: number;
+  pending: number;
+}
+
 koffi.struct('vram_options', {
   driver_path: 'const char *',
   kernels_path: 'const char *',
@@ -47,6 +56,15 @@ koffi.struct('vram_device_info', {
   reserved: 'uint32_t',
 });
 koffi.struct('vram_residency', { violations: 'uint32_t', sealed: 'uint32_t' });
+koffi.struct('vram_file_info', {
+  bytes: 'uint64_t',
+  modified_ns: 'int64_t',
+  status: 'int32_t',
+  error: 'int32_t',
+  pending: 'uint32_t',
+  reserved: 'uint32_t',
+});
+koffi.struct('vram_file_range', { offset: 'uint64_t', bytes: 'uint64_t', wait_ms: 'uint32_t', reserved: 'uint32_t' });
 koffi.struct('vram_load_result', {
   flat: koffi.array('uint8_t', 32, 'Typed'),
   tree: koffi.array('uint8_t', 32, 'Typed'),
@@ -64,12 +82,16 @@ const prototypes = [
   'vram_seal(uint64_t allocation)',
   'vram_attest(uint64_t allocation, _Out_ vram_residency *residency)',
   'vram_digest(uint64_t allocation, uint64_t offset, uint64_t bytes, uint8_t *hashes, uint64_t hashes_bytes)',
-  'vram_repair(uint64_t allocation, int32_t file, uint64_t offset, uint64_t bytes, const uint8_t *hashes, uint64_t size)',
+  'vram_file_open(const char *directory, const char *path, _Out_ uint64_t *file)',
+  'vram_file_stat(uint64_t file)',
+  'vram_file_get_info(uint64_t file, _Out_ vram_file_info *info)',
+  'vram_file_close(uint64_t file)',
+  'vram_repair(uint64_t allocation, uint64_t file, const vram_file_range *range, const uint8_t *hashes, uint64_t size, _Out_ uint64_t *repaired)',
   'vram_free(uint64_t allocation)',
   'vram_load_open(uint64_t allocation, uint32_t flags, _Out_ uint64_t *load)',
   'vram_load_open_host(uint64_t driver, uint64_t bytes, uint32_t flags, _Out_ uint64_t *load)',
   'vram_load_push(uint64_t load, uint32_t slot, uint64_t bytes)',
-  'vram_load_file(uint64_t load, int32_t file, uint64_t offset, uint64_t bytes, const uint32_t *slots, uint32_t count)',
+  'vram_load_file(uint64_t load, uint64_t file, const vram_file_range *range, const uint32_t *slots, uint32_t count, _Out_ uint64_t *received)',
   'vram_load_socket(uint64_t load, int32_t socket, uint64_t bytes, uint32_t wait_ms, const uint32_t *slots, uint32_t count, _Out_ uint64_t *received)',
   'vram_load_seal(uint64_t load, _Out_ uint64_t *sealed_bytes)',
   'vram_load_finish(uint64_t load, _Out_ vram_load_result *result)',
@@ -85,10 +107,17 @@ export type NativeName = NameOf<(typeof prototypes)[number]>;
 const maxRunning = 64;
 
 export interface LibraryOptions {
+  /** A call of the file system that makes no progress for longer fails. */
+  readonly fileTimeoutSeconds: number;
   /** A driver call that runs longer counts as hanging. */
   readonly driverTimeoutSeconds: number;
   /** Called once, at the first hanging call. All calls fail from then on. */
   readonly onHang: (error: VramError) => void;
+}
+
+export interface OldestCalls {
+  readonly driverMs: number;
+  readonly fileMs: number;
 }
 
 /** A pending call of `run`. */
@@ -106,17 +135,22 @@ export class Library {
   readonly #statusName: KoffiFunction;
   readonly #waiting: Call[] = [];
   readonly #running = new Set<Call>();
-  readonly #watch: HangWatch;
+  readonly fileTimeoutSeconds: number;
+  readonly #driverWatch: HangWatch;
+  readonly #fileWatch: HangWatch;
   #hung: VramError | undefined;
 
-  constructor(path: string, { driverTimeoutSeconds, onHang }: LibraryOptions) {
+  constructor(path: string, { fileTimeoutSeconds, driverTimeoutSeconds, onHang }: LibraryOptions) {
+    this.fileTimeoutSeconds = fileTimeoutSeconds;
     const library = koffi.load(path);
     this.#statusName = library.func('const char *vram_status_name(int32_t status)');
     for (const prototype of prototypes) {
       this.#functions.set(prototype.slice(0, prototype.indexOf('(')), library.func(`int32_t ${prototype}`));
     }
     const oldest = library.func('uint64_t vram_oldest_driver_call()');
-    this.#watch = new HangWatch(oldest, driverTimeoutSeconds * 1000, () => {
+    const oldestFile = library.func('uint64_t vram_oldest_file_call()');
+    this.#fileWatch = new HangWatch(oldestFile, Number.POSITIVE_INFINITY, () => undefined);
+    this.#driverWatch = new HangWatch(oldest, driverTimeoutSeconds * 1000, () => {
       const error = driverTimeout(driverTimeoutSeconds);
       this.#hung = error;
       for (const call of [...this.#running, ...this.#waiting.splice(0)]) call.reject(error);
@@ -142,9 +176,20 @@ export class Library {
     });
   }
 
-  /** Stops the hang watch. The library stays loaded. */
+  /** How long the oldest call of each kind has been running. */
+  get oldestCalls(): OldestCalls {
+    return { driverMs: this.#driverWatch.runningMs, fileMs: this.#fileWatch.runningMs };
+  }
+
+  /** Stops the hang watches. The library stays loaded. */
   close(): void {
-    this.#watch.stop();
+    this.#driverWatch.stop();
+    this.#fileWatch.stop();
+  }
+
+  /** The error of a native status. `name` is the failed function. */
+  errorOf(nativeStatus: number, name: NativeName): VramError {
+    return errorOf(nativeStatus, this.#statusName(nativeStatus), name);
   }
 
   #start(call: Call): void {
@@ -170,6 +215,6 @@ export class Library {
   }
 
   #check(name: NativeName, result: number): void {
-    if (result !== status.ok) throw errorOf(result, this.#statusName(result), name);
+    if (result !== status.ok) throw this.errorOf(result, name);
   }
 }

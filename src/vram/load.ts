@@ -1,5 +1,7 @@
 import { type Digest, digestOf } from '../seal/digest.js';
+import type { ModelFile } from './file.js';
 import type { Library, NativeLoadResult } from './library.js';
+import type { ByteRange } from './slices.js';
 import type { Slot } from './staging.js';
 
 /** The digests that the host computes during a load. */
@@ -21,6 +23,9 @@ export const loadFlags = (digests: LoadDigests): number => (digests.flat ? 1 : 0
 
 /** Time that a native read waits for a slow sender. After that Node waits, without a pool thread. */
 const waitMs = 5;
+
+/** The same for a file. A disk that answers within this time keeps the pool thread. */
+export const fileWaitMs = 20;
 
 /** Bytes sealed at a time during a load: a multiple of a group. */
 export const partBytes = 64 * 1024 * 1024;
@@ -55,12 +60,20 @@ export class Load {
     return this.#library.run('vram_load_push', this.#handle, slot.index, bytes).then(() => this.#sealFilled(bytes));
   }
 
-  /** Loads `bytes` bytes of an open file from `offset`, through slots that the caller owns. @throws VramError */
-  file(descriptor: number, offset: number, bytes: number, slots: readonly Slot[]): Promise<void> {
+  /**
+   * Loads at most `length` bytes of a file from `offset`, through slots that the caller owns. Resolves with the number of
+   * bytes when all are loaded or the file system pauses: await `file.settled()` then.
+   * @throws WorkerError MODEL_DIR_UNAVAILABLE, VramError
+   */
+  async file(file: ModelFile, { offset, length }: ByteRange, slots: readonly Slot[]): Promise<number> {
     const indexes = Uint32Array.from(slots, (slot) => slot.index);
-    const { length } = indexes;
-    const loaded = this.#library.run('vram_load_file', this.#handle, descriptor, offset, bytes, indexes, length);
-    return loaded.then(() => this.#sealFilled(bytes));
+    const range = { offset, bytes: length, wait_ms: fileWaitMs, reserved: 0 };
+    const received = [0];
+    const { handle } = file;
+    const count = indexes.length;
+    await file.read(() => this.#library.run('vram_load_file', this.#handle, handle, range, indexes, count, received));
+    await this.#sealFilled(Number(received[0]));
+    return Number(received[0]);
   }
 
   /**

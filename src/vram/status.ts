@@ -11,6 +11,7 @@ export const status = {
   loadOverrun: 16,
   loadIncomplete: 17,
   fileTooShort: 18,
+  fileError: 19,
   policyViolation: 20,
   unsupportedDevice: 21,
   driverNotFound: 22,
@@ -20,6 +21,9 @@ export const status = {
   fileDiffers: 27,
   hostOutOfThreads: 28,
   driverTooOld: 29,
+  directoryError: 30,
+  notAFile: 31,
+  fileBusy: 32,
   driverErrorBase: 10000,
 } as const;
 
@@ -44,6 +48,10 @@ const meanings = new Map<number, readonly [ErrorCode, string]>([
   [status.kernelsNotFound, ['CUDA_ERROR', 'The module of CUDA kernels cannot be read']],
   [status.policyViolation, ['POLICY_VIOLATION', 'The memory violates the sealing policy']],
   [status.fileDiffers, ['DIGEST_MISMATCH', 'The file does not have the sealed bytes']],
+  [status.directoryError, ['MODEL_DIR_UNAVAILABLE', 'The model directory cannot be opened']],
+  [status.fileError, ['MODEL_DIR_UNAVAILABLE', 'The file cannot be read']],
+  [status.notAFile, ['INVALID_PARAMS', 'source.path is not a regular file']],
+  [status.fileBusy, ['MODEL_DIR_UNAVAILABLE', 'The file system of the model directory does not respond']],
 ]);
 
 /** Driver errors after which the worker needs a new process. Source: `CUresult` in NVIDIA's cuda.h, CUDA 13.0. */

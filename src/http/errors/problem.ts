@@ -35,6 +35,7 @@ export const problemTypes: Readonly<Record<ErrorCode, ProblemType>> = {
   STARTING: { status: 503, title: 'Worker is starting', retriable: true, retryAfterMs: 1000 },
   DRAINING: { status: 503, title: 'Worker is shutting down', retriable: true, retryAfterMs: 5000 },
   AUDIT_UNAVAILABLE: { status: 503, title: 'Audit log cannot be written', retriable: true, retryAfterMs: 5000 },
+  MODEL_DIR_UNAVAILABLE: { status: 503, title: 'Model directory cannot be read', retriable: true, retryAfterMs: 5000 },
 };
 
 /** The RFC 9457 body of an error. `requestId` is the id in the logs; errors of Node's HTTP parser have none. */

@@ -29,7 +29,7 @@ export const errorHandler = fp(async (app: FastifyInstance) => {
   app.setErrorHandler((error, request, reply) => {
     const workerError = toWorkerError(error);
     const problem = problemOf(workerError, request.id);
-    if (problemTypes[workerError.code].status === 500) {
+    if (problemTypes[workerError.code].status === 500 || workerError.code === 'MODEL_DIR_UNAVAILABLE') {
       request.log.error({ err: workerError.cause ?? workerError }, workerError.message);
     }
     request.errorCode = workerError.code;

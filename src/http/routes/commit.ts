@@ -65,7 +65,7 @@ export async function commitRoutes(app: FastifyInstance, { residency }: RouteOpt
         body: refTo(CommitBody),
         response: commitResponses,
       },
-      config: { errors: commitErrors },
+      config: { errors: [...commitErrors, 'MODEL_DIR_UNAVAILABLE'] },
       preHandler: fields.preHandler,
     },
     async (request, reply) => {

@@ -24,12 +24,18 @@ export async function commitFile(
 ): Promise<CommitResult> {
   worker.lifecycle.requireStarted();
   const source = { path };
-  const file = openSource(worker.options.modelDir, source);
+  let admitted: Ingest | undefined;
+  const file = await openSource(worker, source, () => {
+    signal?.throwIfAborted();
+    admitted?.signal.throwIfAborted();
+  });
   try {
+    signal?.throwIfAborted();
     if (file.bytes === 0) throw new WorkerError('INVALID_PARAMS', 'The file of source.path is empty');
     const admission = admit(worker, { ...request, source, vramBytes: file.bytes }, actor);
     if (admission.kind === 'existing') return admission.result;
     const { ingest } = admission;
+    admitted = ingest;
     signal?.addEventListener('abort', () => void ingest.abort(signal.reason));
     await ingest.start();
     return await ingestFile(ingest, file);
@@ -41,8 +47,8 @@ export async function commitFile(
 /** Reads a whole file into an ingest and completes it. @throws WorkerError LENGTH_MISMATCH if the file changed */
 export async function ingestFile(ingest: Ingest, file: ModelFile): Promise<CommitResult> {
   try {
-    await ingest.file(file.descriptor);
-    file.requireUnchanged();
+    await ingest.file(file);
+    await file.requireUnchanged();
   } catch (error) {
     await ingest.abort(error);
     throw error;

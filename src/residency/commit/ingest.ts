@@ -1,4 +1,5 @@
 import { WorkerError } from '../../errors.js';
+import type { ModelFile } from '../../vram/file.js';
 import type { Load, LoadResult } from '../../vram/load.js';
 import type { Slot, Staging } from '../../vram/staging.js';
 import type { CommitSlot } from '../state/commit_queue.js';
@@ -52,6 +53,11 @@ export class Ingest implements Abortable {
     return this.#aborted.signal;
   }
 
+  /** Resolves when the commit holds a slot. `start` includes this. */
+  acquired(): Promise<void> {
+    return this.#guard(() => this.#slot.ready());
+  }
+
   /** Whether other commits wait for a slot. */
   get othersWait(): boolean {
     return this.#slot.othersWait();
@@ -76,9 +82,9 @@ export class Ingest implements Abortable {
   }
 
   /** Reads all bytes from an open file. */
-  file(descriptor: number): Promise<void> {
+  file(file: ModelFile): Promise<void> {
     return this.#guard(async () => {
-      await this.#running().file(descriptor);
+      await this.#running().file(file);
       this.signal.throwIfAborted();
     });
   }

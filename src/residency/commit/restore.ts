@@ -19,6 +19,10 @@ const transient: readonly ErrorCode[] = ['VRAM_OOM', 'HOST_OOM', 'CUDA_ERROR', '
 const transientRetries = 3;
 const defaultRetryMs = 1000;
 
+/** How long a shard waits for the model directory: its server may start later than the worker. */
+const modelDirPatienceMs = 10 * 60 * 1000;
+const maxRetryMs = 15_000;
+
 /** Reads the manifest; the worker keeps it up to date from now on. @throws ManifestError */
 export function openRestore(path: string, worker: WorkerState): Restore {
   worker.lostShards.manifest = new Manifest(path);
@@ -70,7 +74,8 @@ export class Restore {
   }
 
   async #restore(entry: ManifestEntry, path: string): Promise<void> {
-    for (let failures = 0; !this.#stopped.signal.aborted; ) {
+    const retries = new Retries(this.#worker.options.restoreRetryMs ?? defaultRetryMs);
+    while (!this.#stopped.signal.aborted) {
       try {
         await this.#commit(entry, path);
         return this.#worker.log('info', 'shard restored', { shard_id: entry.shardId });
@@ -79,14 +84,13 @@ export class Restore {
         // A client has committed the shard since, so it needs no restore.
         if (code === 'SHARD_CONFLICT' || code === 'SHARD_BUSY') return;
         if (this.#stopped.signal.aborted) return;
-        const isTransient =
-          transient.some((one) => one === code) || (error instanceof WorkerError && error.retriable === true);
-        if (isTransient) failures++;
-        const retry = code === 'AUDIT_UNAVAILABLE' || (isTransient && failures <= transientRetries);
-        if (!retry) return this.#lose(entry, error instanceof WorkerError ? error.message : 'Internal error');
+        const why = error instanceof WorkerError ? error.message : 'Internal error';
+        const delayMs = retries.delayAfter(error);
+        if (delayMs === undefined) return this.#lose(entry, why);
+        if (retries.isFirst)
+          this.#worker.log('error', 'restore will be retried', { shard_id: entry.shardId, detail: why });
         const { signal } = this.#stopped;
-        const retryMs = this.#worker.options.restoreRetryMs ?? defaultRetryMs;
-        await sleep(retryMs, undefined, { signal, ref: false }).catch(() => undefined);
+        await sleep(delayMs, undefined, { signal, ref: false }).catch(() => undefined);
       }
     }
   }
@@ -102,9 +106,10 @@ export class Restore {
     const { ingest } = admission;
     this.#ingests.add(ingest);
     try {
-      await ingest.start();
-      const file = openSource(this.#worker.options.modelDir, source);
+      await ingest.acquired();
+      const file = await openSource(this.#worker, source, () => ingest.signal.throwIfAborted());
       try {
+        await ingest.start();
         if (file.bytes !== vramBytes) throw new WorkerError('LENGTH_MISMATCH', 'The length of the file has changed');
         await ingestFile(ingest, file);
       } finally {
@@ -127,5 +132,35 @@ export class Restore {
     void audit.appendBestEffort('ShardLost', path === null ? 'warning' : 'critical', fields);
     this.#worker.log('error', 'shard lost', { ...names, detail: why });
     lifecycle.bumpRevision();
+  }
+}
+
+/** Decides whether the restore of one shard is retried, and when. */
+class Retries {
+  readonly #startedMs = performance.now();
+  readonly #retryMs: number;
+  #count = 0;
+  #failures = 0;
+
+  constructor(retryMs: number) {
+    this.#retryMs = retryMs;
+  }
+
+  get isFirst(): boolean {
+    return this.#count === 1;
+  }
+
+  /** Undefined if there is no retry. */
+  delayAfter(error: unknown): number | undefined {
+    const code = outcomeOf(error);
+    this.#count++;
+    if (code === 'AUDIT_UNAVAILABLE') return this.#retryMs;
+    if (code === 'MODEL_DIR_UNAVAILABLE') {
+      const isPatient = performance.now() - this.#startedMs < modelDirPatienceMs;
+      return isPatient ? Math.min(this.#retryMs * 2 ** (this.#count - 1), maxRetryMs) : undefined;
+    }
+    const isTransient =
+      transient.some((one) => one === code) || (error instanceof WorkerError && error.retriable === true);
+    return isTransient && ++this.#failures <= transientRetries ? this.#retryMs : undefined;
   }
 }

@@ -1,4 +1,5 @@
 import { WorkerError } from '../../errors.js';
+import type { ModelFile } from '../../vram/file.js';
 import type { Load, LoadResult } from '../../vram/load.js';
 import { DuplicatedSocket } from '../../vram/socket.js';
 import { type Slot, slotBytes } from '../../vram/staging.js';
@@ -43,12 +44,14 @@ export class StagingWriter {
   }
 
   /** Reads the whole load from an open file, natively. Stops early if the writer is closed. */
-  async file(descriptor: number): Promise<void> {
+  async file(file: ModelFile): Promise<void> {
     while (this.#receivedBytes < this.#totalBytes && !this.#closed) {
-      const bytes = Math.min(readSliceBytes, this.#totalBytes - this.#receivedBytes);
-      this.#last = this.#load.file(descriptor, this.#receivedBytes, bytes, this.#slots);
-      await this.#last;
+      const length = Math.min(readSliceBytes, this.#totalBytes - this.#receivedBytes);
+      const loaded = this.#load.file(file, { offset: this.#receivedBytes, length }, this.#slots);
+      this.#last = loaded.then(() => undefined);
+      const bytes = await loaded;
       this.#count(bytes);
+      if (bytes < length) await file.settled();
     }
   }
 

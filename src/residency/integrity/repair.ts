@@ -12,7 +12,7 @@ import { damagedRanges, rangeFields } from './damage.js';
  * error the shard is still corrupt.
  * @throws WorkerError NOT_FOUND, LENGTH_MISMATCH, DIGEST_MISMATCH (the file is missing or has changed),
  * SEAL_VERIFICATION_FAILED (the memory does not keep the written bytes), POLICY_VIOLATION, AUDIT_UNAVAILABLE, SHARD_BUSY
- * (the shard was released), and the driver's errors
+ * (the shard was released), MODEL_DIR_UNAVAILABLE, and the driver's errors
  */
 export async function repairShard(shard: Shard, source: FileSource, worker: WorkerState): Promise<void> {
   await rewriteDamage(shard, source, worker);
@@ -24,7 +24,7 @@ async function rewriteDamage(shard: Shard, source: FileSource, worker: WorkerSta
   if (phase.state !== 'corrupt' || allocation === undefined) throw released();
   const { seal, ranges } = phase;
   const throwIfReleased = () => void requireCorrupt(shard);
-  const file = openSource(worker.options.modelDir, source);
+  const file = await openSource(worker, source, throwIfReleased);
   try {
     if (file.bytes !== vramBytes) throw new WorkerError('LENGTH_MISMATCH', 'The length of the file has changed');
     await allocation.ensureSealed();
@@ -32,7 +32,7 @@ async function rewriteDamage(shard: Shard, source: FileSource, worker: WorkerSta
     throwIfReleased();
     await worker.shardAudit.appendRequired('RepairStarted', shard, { jti: seal.jti, ...rangeFields(ranges) });
     throwIfReleased();
-    for (const range of ranges) await allocation.repair(file.descriptor, range, seal.groupHashes, throwIfReleased);
+    for (const range of ranges) await allocation.repair(file, range, seal.groupHashes, throwIfReleased);
   } catch (error) {
     await allocation.ensureSealed().catch((unsealed: unknown) => worker.driverHealth.report(unsealed));
     throw error;

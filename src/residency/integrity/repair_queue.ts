@@ -66,10 +66,13 @@ export class RepairQueue {
   #handleFailure(shard: Shard, error: unknown): void {
     if (shard.state !== 'corrupt') return;
     const why = error instanceof WorkerError ? error.message : 'Internal error';
-    const auditFailed = outcomeOf(error) === 'AUDIT_UNAVAILABLE';
-    // An audit log that cannot be written says nothing about the memory: such a failure is retried without limit.
-    const failures = (this.#failures.get(shard) ?? 0) + (auditFailed ? 0 : 1);
-    const delayMs = this.#backoffMs[auditFailed ? 0 : failures - 1];
+    // These errors say nothing about the memory: such a failure is retried without limit.
+    const code = outcomeOf(error);
+    const isAboutMemory = code !== 'AUDIT_UNAVAILABLE' && code !== 'MODEL_DIR_UNAVAILABLE';
+    const failures = (this.#failures.get(shard) ?? 0) + (isAboutMemory ? 1 : 0);
+    const delayMs = isAboutMemory
+      ? this.#backoffMs[failures - 1]
+      : this.#backoffMs.at(code === 'AUDIT_UNAVAILABLE' ? 0 : -1);
     this.#failures.set(shard, failures);
     const status =
       delayMs === undefined

@@ -3,6 +3,7 @@ import { AuthFailures } from '../../audit/auth_failures.js';
 import { AuditWriter } from '../../audit/writer.js';
 import { WorkerError } from '../../errors.js';
 import type { Driver } from '../../vram/driver.js';
+import type { OldestCalls } from '../../vram/library.js';
 import { selfTest } from '../../vram/self_test.js';
 import type { ResidencyOptions } from '../options.js';
 import { CommitQueue } from './commit_queue.js';
@@ -71,6 +72,11 @@ export class WorkerState {
   get driver(): Driver {
     if (this.#driver !== undefined) return this.#driver;
     throw startingError();
+  }
+
+  /** How long the oldest native calls have been running. */
+  get oldestCalls(): OldestCalls {
+    return this.#driver?.oldestCalls ?? { driverMs: 0, fileMs: 0 };
   }
 
   /** Takes over an open driver, and tests its devices. @throws VramError, or the failure of a self-test */

@@ -27,6 +27,7 @@ const contract: Record<ErrorCode, readonly [status: number, retriable: boolean]>
   STARTING: [503, true],
   DRAINING: [503, true],
   AUDIT_UNAVAILABLE: [503, true],
+  MODEL_DIR_UNAVAILABLE: [503, true],
 };
 
 t.test('every code has its status and its retriable flag', async (t) => {

@@ -1,0 +1,51 @@
+/** The program's own syscall() and pread() replace those of libc, in libvram too. */
+#include <dlfcn.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <climits>
+#include <cstdarg>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+namespace {
+
+template <typename Function>
+Function original(const char *name) {
+  return reinterpret_cast<Function>(dlsym(RTLD_NEXT, name));
+}
+
+/** Waits or sets errno as a name demands. Returns whether the call fails. */
+bool fails(const char *name, const char *hang, const char *fail) {
+  const char *const gate = getenv("VRAM_TEST_GATE");
+  while (strstr(name, hang) != nullptr && gate != nullptr && access(gate, F_OK) == 0) usleep(1000);
+  const char *const failing = strstr(name, fail);
+  if (failing == nullptr) return false;
+  errno = atoi(failing + strlen(fail));
+  return true;
+}
+
+}  // namespace
+
+extern "C" __attribute__((visibility("default"))) long syscall(long number, ...) {
+  using Syscall = long (*)(long, ...);
+  static const auto call = original<Syscall>("syscall");
+  va_list list;
+  va_start(list, number);
+  long arguments[6];
+  for (long &argument : arguments) argument = va_arg(list, long);
+  va_end(list);
+  if (number == SYS_openat2 && fails(reinterpret_cast<const char *>(arguments[1]), "hang-open", "fail-open-")) return -1;
+  return call(number, arguments[0], arguments[1], arguments[2], arguments[3], arguments[4], arguments[5]);
+}
+
+extern "C" __attribute__((visibility("default"))) ssize_t pread(int file, void *data, size_t bytes, off_t offset) {
+  using Pread = ssize_t (*)(int, void *, size_t, off_t);
+  static const auto read = original<Pread>("pread");
+  char link[32], name[PATH_MAX] = {};
+  (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", file);
+  (void)readlink(link, name, sizeof(name) - 1);
+  return fails(name, "hang-read", "fail-read-") ? -1 : read(file, data, bytes, offset);
+}

@@ -1,0 +1,239 @@
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <thread>
+#include <vector>
+
+#include "content.h"
+#include "file_faults.h"
+#include "harness.h"
+#include "model_directory.h"
+#include "session.h"
+
+namespace test {
+namespace {
+
+constexpr uint64_t kBytes = 5000;
+const std::vector<uint32_t> kSlotsOfLoad = {0, 1, 2};
+
+/** Checks that a path cannot be opened, and why. */
+void check_refused(const ModelDirectory &directory, const std::string &path, vram_status status, int error) {
+  const vram_file_info info = OpenFile(directory, path).info();
+  if (info.status == status && info.error == error) return;
+  fail(__FILE__, __LINE__, path + ": " + vram_status_name(info.status) + ", errno " + std::to_string(info.error));
+}
+
+void check_opened(const ModelDirectory &directory, const std::string &path) {
+  const vram_file_info info = OpenFile(directory, path).info();
+  if (info.status == VRAM_OK && info.bytes == kBytes) return;
+  fail(__FILE__, __LINE__, path + ": " + vram_status_name(info.status) + ", errno " + std::to_string(info.error));
+}
+
+/** A directory with the layout of the Hugging Face cache: links lead through `..` to blobs. */
+class ModelCache : public ModelDirectory {
+ public:
+  ModelCache() {
+    make("blobs");
+    make("snapshots");
+    make("snapshots/main");
+    write("blobs/0123", content(kBytes));
+    link("snapshots/main/model.gguf", "../../blobs/0123");
+  }
+};
+
+/** Calls `change` on another thread, again and again. */
+template <typename Change>
+class Busy {
+ public:
+  explicit Busy(Change change) : thread_([this, change] {
+    while (!stopped_) change();
+  }) {}
+  ~Busy() {
+    stopped_ = true;
+    thread_.join();
+  }
+
+ private:
+  std::atomic<bool> stopped_{false};
+  std::thread thread_;
+};
+
+}  // namespace
+
+TEST("links that stay beneath the directory are followed, also absolute ones and those of another path to it") {
+  const ModelCache cache;
+  const ModelDirectory elsewhere;
+  elsewhere.link("alias", cache.path());
+  cache.link("absolute", cache.path("blobs/0123"));
+  cache.link("dotted", cache.path("snapshots/../blobs/./0123"));
+  cache.link("by_alias", elsewhere.path("alias") + "//blobs/0123");
+  cache.link("directory", cache.path("snapshots"));
+  cache.link("chain", "directory/main/model.gguf");
+  for (const char *path : {"blobs/0123", "snapshots/main/model.gguf", "absolute", "dotted", "by_alias", "chain",
+                           "directory/main/../main/model.gguf", "./blobs//0123", "snapshots/../blobs/0123"}) {
+    check_opened(cache, path);
+  }
+  const vram_file_info by_alias = OpenFile(elsewhere.path("alias"), "absolute").info();
+  CHECK(by_alias.status == VRAM_OK && by_alias.bytes == kBytes);
+}
+
+TEST("a path that leads outside, or not to a regular file, is refused") {
+  const ModelCache cache;
+  const ModelDirectory outside;
+  outside.write("secret", content(kBytes));
+  cache.link("out", outside.path("secret"));
+  cache.link("up", "../" + outside.path().substr(outside.path().rfind('/') + 1) + "/secret");
+  cache.link("root", "/");
+  cache.link("loop", "loop");
+  cache.link("device", "/dev/zero");
+  cache.link("magic", "/proc/self/root" + outside.path("secret"));
+  cache.link("beside", cache.path() + "x/secret");
+  REQUIRE(mkfifo(cache.path("fifo").c_str(), 0600) == 0);
+  for (const char *path : {"out", "up", "root/etc/passwd", "device", "magic", "beside", "..", "../x", "blobs/../../x",
+                           "/etc/passwd", "/"}) {
+    check_refused(cache, path, VRAM_FILE_ERROR, EXDEV);
+  }
+  check_refused(cache, cache.path("blobs/0123"), VRAM_FILE_ERROR, EXDEV);
+  check_refused(cache, "loop", VRAM_FILE_ERROR, ELOOP);
+  check_refused(cache, "absent", VRAM_FILE_ERROR, ENOENT);
+  check_refused(cache, "blobs/0123/x", VRAM_FILE_ERROR, ENOTDIR);
+  check_refused(cache, "blobs/0123/", VRAM_FILE_ERROR, ENOTDIR);
+  check_refused(cache, "blobs/0123/..", VRAM_FILE_ERROR, ENOTDIR);
+  check_refused(cache, std::string(300, 'x'), VRAM_FILE_ERROR, ENAMETOOLONG);
+  for (const char *path : {"fifo", "blobs", "blobs/", ".", "blobs/..", ""}) {
+    check_refused(cache, path, VRAM_NOT_A_FILE, 0);
+  }
+  const vram_file_info gone = OpenFile(cache.path("gone"), "model").info();
+  CHECK(gone.status == VRAM_DIRECTORY_ERROR && gone.error == ENOENT);
+  const vram_file_info no_directory = OpenFile(cache.path("blobs/0123"), "model").info();
+  CHECK(no_directory.status == VRAM_DIRECTORY_ERROR && no_directory.error == ENOTDIR);
+}
+
+TEST("links through `..` open while files of the host are renamed") {
+  const ModelCache cache;
+  const ModelDirectory elsewhere;
+  elsewhere.write("a", {});
+  const std::string a = elsewhere.path("a"), b = elsewhere.path("b");
+  const Busy renames([a, b] {
+    (void)std::rename(a.c_str(), b.c_str());
+    (void)std::rename(b.c_str(), a.c_str());
+  });
+  for (int round = 0; round < 2000; ++round) check_opened(cache, "snapshots/main/model.gguf");
+}
+
+TEST("a file that becomes a link to the outside is never opened outside") {
+  const ModelCache cache;
+  const ModelDirectory outside;
+  outside.write("secret", {1, 2, 3});
+  cache.make("spare");
+  cache.link("spare/link", outside.path("secret"));
+  cache.write("spare/file", content(kBytes));
+  cache.write("model", content(kBytes));
+  const std::string link = cache.path("spare/link"), file = cache.path("spare/file"), model = cache.path("model");
+  const Busy swaps([link, file, model] {
+    for (const std::string &from : {link, file}) {
+      if (renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, model.c_str(), RENAME_EXCHANGE) == 0) continue;
+    }
+  });
+  int opened = 0;
+  for (int round = 0; round < 2000; ++round) {
+    const vram_file_info info = OpenFile(cache, "model").info();
+    if (info.status == VRAM_OK) ++opened;
+    CHECK(info.status == VRAM_OK ? info.bytes == kBytes : info.status == VRAM_FILE_ERROR && info.error == EXDEV);
+  }
+  CHECK(opened > 0);
+}
+
+TEST("a change of size or modification time is seen") {
+  const ModelCache cache;
+  const OpenFile file(cache, "blobs/0123");
+  const vram_file_info before = file.info();
+  REQUIRE_OK(vram_file_stat(file.handle()));
+  const vram_file_info same = file.settled();
+  CHECK(same.bytes == before.bytes && same.modified_ns == before.modified_ns);
+  cache.write("blobs/0123", content(kBytes + 1));
+  REQUIRE_OK(vram_file_stat(file.handle()));
+  CHECK(file.settled().bytes == kBytes + 1);
+}
+
+TEST("an errno of an open or a read is reported") {
+  const ModelDirectory models;
+  models.write("fail-open-5", content(kBytes));
+  models.write("fail-read-116", content(kBytes));
+  check_refused(models, "fail-open-5", VRAM_FILE_ERROR, EIO);
+  const Session session;
+  const uint64_t load = session.open_load(session.alloc(0, kBytes));
+  const OpenFile file(models, "fail-read-116");
+  CHECK_STATUS(VRAM_FILE_ERROR, load_whole(load, file, 0, kBytes, kSlotsOfLoad));
+  CHECK(file.info().error == ESTALE);
+  CHECK_STATUS(VRAM_FILE_ERROR, vram_file_stat(file.handle()));
+  CHECK_STATUS(VRAM_OK, vram_load_close(load));
+}
+
+TEST("a read that hangs blocks no call, writes to no staging slot, and continues when it returns") {
+  const ModelDirectory models;
+  const std::vector<uint8_t> data = content(2 * kMiB + 5);
+  models.write("hang-read", data);
+  vram_load_result expected = {}, result = {};
+  const Session session;
+  (void)session.load(0, data, &expected);
+  const uint64_t allocation = session.alloc(0, data.size()), load = session.open_load(allocation);
+  const OpenFile file(models, "hang-read");
+  {
+    const Gate gate(models.path("gate"));
+    const vram_file_range range = {0, data.size(), 5, 0};
+    uint64_t received = 1;
+    REQUIRE_OK(vram_load_file(load, file.handle(), &range, kSlotsOfLoad.data(), 3, &received));
+    CHECK(received == 0 && file.info().pending == 1);
+    CHECK(vram_oldest_file_call() != 0);
+    REQUIRE_OK(vram_load_file(load, file.handle(), &range, kSlotsOfLoad.data(), 3, &received));
+    CHECK(received == 0);
+    CHECK_STATUS(VRAM_BUSY, vram_file_stat(file.handle()));
+    for (const uint32_t slot : kSlotsOfLoad) std::memset(session.slot(slot), 0x77, VRAM_STAGING_SLOT_BYTES);
+  }
+  (void)file.settled();
+  for (const uint32_t slot : kSlotsOfLoad) CHECK(session.slot(slot)[0] == 0x77);
+  REQUIRE_OK(load_whole(load, file, 0, data.size(), kSlotsOfLoad));
+  REQUIRE_OK(vram_load_finish(load, &result));
+  CHECK(std::memcmp(&result, &expected, sizeof(result)) == 0);
+  CHECK_STATUS(VRAM_OK, vram_load_close(load));
+}
+
+TEST("a load can be closed and its memory freed while a read of its file hangs") {
+  const ModelDirectory models;
+  models.write("hang-read", content(kBytes));
+  models.write("hang-open", content(kBytes));
+  const Gate gate(models.path("gate"));
+  uint64_t opening = 0;
+  REQUIRE_OK(vram_file_open(models.path().c_str(), "hang-open", &opening));
+  CHECK_STATUS(VRAM_OK, vram_file_close(opening));
+  const Session session;
+  const uint64_t allocation = session.alloc(0, kBytes), load = session.open_load(allocation);
+  const OpenFile file(models, "hang-read");
+  const vram_file_range range = {0, kBytes, 1, 0};
+  uint64_t received = 0;
+  REQUIRE_OK(vram_load_file(load, file.handle(), &range, kSlotsOfLoad.data(), 3, &received));
+  CHECK_STATUS(VRAM_OK, vram_load_close(load));
+  CHECK_STATUS(VRAM_OK, vram_free(allocation));
+}
+
+TEST("files that hang do not delay the others") {
+  const ModelDirectory models;
+  models.write("model", content(kBytes));
+  std::vector<uint64_t> hanging;
+  const Gate gate(models.path("gate"));
+  for (int file = 0; file < 16; ++file) {
+    uint64_t handle = 0;
+    REQUIRE_OK(vram_file_open(models.path().c_str(), "hang-open", &handle));
+    hanging.push_back(handle);
+  }
+  check_opened(models, "model");
+  for (const uint64_t handle : hanging) CHECK_STATUS(VRAM_OK, vram_file_close(handle));
+}
+
+}  // namespace test
