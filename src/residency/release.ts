@@ -49,9 +49,24 @@ async function forgetLost({ lostShards, audit, lifecycle }: WorkerState, lost: L
   lifecycle.bumpRevision();
 }
 
-/** Wipes and frees every shard, and closes the driver. @throws VramError if some memory could not be wiped */
-export async function releaseAll(worker: WorkerState): Promise<void> {
-  const shards = worker.shards.all();
+/**
+ * Wipes and frees every shard, and closes the driver. Shards whose commit is still in progress follow when
+ * `commitsEnded` resolves: a commit can take long to end, and the others must not wait for it.
+ * @throws VramError if some memory could not be wiped
+ */
+export async function releaseAll(worker: WorkerState, commitsEnded: Promise<void>): Promise<void> {
+  await Promise.all([releaseSealed(worker), commitsEnded]);
+  await releaseSealed(worker);
+  try {
+    await worker.driver.close();
+  } finally {
+    await closeAudit(worker);
+  }
+}
+
+/** Wipes and frees every shard that no commit holds. A shard that the driver refuses to free stays `releasing`. */
+export async function releaseSealed(worker: WorkerState): Promise<void> {
+  const shards = worker.shards.all().filter(({ state }) => state !== 'receiving' && state !== 'sealing');
   const entriesLate = sleep(entriesMs, undefined, { ref: false });
   const discarded: Promise<unknown>[] = [];
   for (let start = 0; start < shards.length; start += chunkShards) {
@@ -61,16 +76,12 @@ export async function releaseAll(worker: WorkerState): Promise<void> {
     await nextTurn();
   }
   await Promise.all(discarded);
-  try {
-    await worker.driver.close();
-  } finally {
-    await closeAudit(worker);
-  }
 }
 
-/** The entry for a shard in `releasing` was written when its release began. */
+/** Written once. The entry for a shard in `releasing` was written when its release began. */
 async function recordStopped({ shardAudit }: WorkerState, shard: Shard): Promise<void> {
   if (shard.state === 'releasing' || shard.releaseRequested) return;
+  shard.releaseRequested = true;
   await shardAudit.appendBestEffort(
     { event: 'VramDeallocated', severity: 'info', fields: { reason: 'stopped' } },
     shard,

@@ -14,7 +14,7 @@ import { Scrubber } from './integrity/scrubber.js';
 import { Verifier } from './integrity/verifier.js';
 import type { ResidencyOptions } from './options.js';
 import { type PlanReport, type PlanRequest, plan } from './plan/plan.js';
-import { closeAudit, release, releaseAll } from './release.js';
+import { closeAudit, release, releaseAll, releaseSealed } from './release.js';
 import type { DeviceSnapshot } from './state/device_memory.js';
 import { drainingError, type WorkerPhase } from './state/lifecycle.js';
 import type { ResidencyObserver } from './state/observer.js';
@@ -209,11 +209,12 @@ export class Residency {
   /** From now on `health` is not ok, so that load balancers send no more requests. The worker still accepts work. */
   readonly announceShutdown = (): void => this.#worker.lifecycle.announceShutdown();
 
-  /** Refuses new work from now on; `ready` is false. Work in progress continues. */
+  /** Refuses new work from now on; `ready` is false. Commits in progress continue, but sealed shards are wiped now. */
   drain(): void {
     if (this.phase !== 'stopped') this.#worker.lifecycle.beginDraining();
     this.#scrubber.stop();
     this.#restore?.stop();
+    void releaseSealed(this.#worker);
   }
 
   get commitsInProgress(): number {
@@ -238,8 +239,7 @@ export class Residency {
     const hadDevices = this.phase !== 'starting';
     this.drain();
     this.#worker.lifecycle.stop();
-    await this.abortCommits();
-    if (hadDevices) await releaseAll(this.#worker);
+    await (hadDevices ? releaseAll(this.#worker, this.abortCommits()) : this.abortCommits());
   }
 
   #requireReservation(reservationId: string): void {
