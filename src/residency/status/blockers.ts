@@ -21,7 +21,10 @@ export interface Health {
   readonly reasons: readonly Reason[];
 }
 
-/** An empty worker is healthy. One that cannot write its manifest is not. */
+/** A native call that runs longer is stuck. Much shorter than the time limits after which it fails. */
+const stuckSeconds = 10;
+
+/** An empty worker is healthy. One that cannot write its manifest, or waits for a native call, is not. */
 export async function healthOf(worker: WorkerState): Promise<Health> {
   await worker.recoverAudit();
   const reasons = blockersOf(worker);
@@ -30,7 +33,19 @@ export async function healthOf(worker: WorkerState): Promise<Health> {
   if (!worker.lostShards.isWritable) {
     reasons.push({ code: 'AUDIT_UNAVAILABLE', detail: 'The manifest cannot be written' });
   }
+  reasons.push(...stuckCalls(worker));
   return { ok: reasons.length === 0, reasons };
+}
+
+/** A stuck call blocks new work. Sealed shards are not affected, so this is no reason for `ready`. */
+function stuckCalls({ oldestCalls: { driverMs, fileMs } }: WorkerState): Reason[] {
+  const detail = (of: string) => `A call of ${of} has not returned for ${stuckSeconds} seconds`;
+  const reasons: Reason[] = [];
+  if (driverMs >= stuckSeconds * 1000) reasons.push({ code: 'CUDA_ERROR', detail: detail('the GPU driver') });
+  if (fileMs >= stuckSeconds * 1000) {
+    reasons.push({ code: 'MODEL_DIR_UNAVAILABLE', detail: detail("the model directory's file system") });
+  }
+  return reasons;
 }
 
 const progressOf = ({ total, done }: LostShards['restoring']): string => `${done} of ${total} shards are restored`;
