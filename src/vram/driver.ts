@@ -1,7 +1,13 @@
 import { WorkerError } from '../errors.js';
 import { Allocation } from './allocation.js';
 import { ModelFile } from './file.js';
-import { Library, type LibraryOptions, type NativeDeviceInfo, type NativeDriverInfo, type OldestCalls } from './library.js';
+import {
+  Library,
+  type LibraryOptions,
+  type NativeDeviceInfo,
+  type NativeDriverInfo,
+  type OldestCalls,
+} from './library.js';
 import { Load, type LoadDigests, loadFlags, partBytes } from './load.js';
 import { Staging } from './staging.js';
 import { VramError } from './status.js';
