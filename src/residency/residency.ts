@@ -71,7 +71,7 @@ export class Residency {
     try {
       await this.#worker.adopt(driver);
     } catch (error) {
-      await driver.close();
+      await driver.close().catch(() => undefined);
       throw error;
     }
     // The worker starts even if the audit log cannot be written. Until it can, changes are refused and `ready` gives the reason.

@@ -22,6 +22,9 @@ const violationNames = [
   'another device has access',
 ] as const;
 
+/** The violation of memory that can be written. */
+export const notSealed = 'not sealed';
+
 /** Runs work after all earlier work on the same device. */
 export type Serialize = <T>(work: () => Promise<T>) => Promise<T>;
 
@@ -61,6 +64,14 @@ export class Allocation {
    * @throws VramError POLICY_VIOLATION with the list of violations, also for memory that is not sealed
    */
   async attest(): Promise<void> {
+    const violations = await this.violations();
+    if (violations.length === 0) return;
+    const detail = `The memory violates the sealing policy: ${violations.join(', ')}`;
+    throw new VramError('POLICY_VIOLATION', detail, status.policyViolation);
+  }
+
+  /** What violates the sealing policy, according to the driver. Memory that is not sealed has one violation. */
+  async violations(): Promise<readonly string[]> {
     const report: { violations?: number; sealed?: number } = {};
     try {
       await this.#library.run('vram_attest', this.#handle, report);
@@ -69,10 +80,8 @@ export class Allocation {
     }
     const violations = report.violations ?? 0;
     const named: string[] = violationNames.filter((_, bit) => violations & (1 << bit));
-    if (report.sealed !== 1) named.push('not sealed');
-    if (named.length === 0) return;
-    const detail = `The memory violates the sealing policy: ${named.join(', ')}`;
-    throw new VramError('POLICY_VIOLATION', detail, status.policyViolation);
+    if (report.sealed !== 1) named.push(notSealed);
+    return named;
   }
 
   /**

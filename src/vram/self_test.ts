@@ -1,5 +1,5 @@
 import { WorkerError } from '../errors.js';
-import type { Allocation } from './allocation.js';
+import { type Allocation, notSealed } from './allocation.js';
 import type { Driver } from './driver.js';
 import { VramError } from './status.js';
 
@@ -28,7 +28,7 @@ export async function selfTest(driver: Driver, ordinal: number): Promise<void> {
   const allocation = await run('allocate', () => driver.allocate(ordinal, knownBytes));
   try {
     await run('write', () => write(driver, allocation));
-    await run('seal', () => allocation.seal());
+    await run('seal', () => seal(allocation));
     await run('attest', () => allocation.attest());
     await run('digest', () => digest(allocation));
   } catch (error) {
@@ -59,6 +59,15 @@ async function write(driver: Driver, allocation: Allocation): Promise<void> {
     await load.close();
     driver.staging.give(slots);
   }
+}
+
+/** The driver's report must change with the seal, so that the step "attest" proves something. */
+async function seal(allocation: Allocation): Promise<void> {
+  const violations = await allocation.violations();
+  if (violations.length !== 1 || violations[0] !== notSealed) {
+    throw new Error(`the driver reports writable memory as: ${violations.join(', ')}`);
+  }
+  await allocation.seal();
 }
 
 async function digest(allocation: Allocation): Promise<void> {

@@ -17,23 +17,34 @@ t.test('a start tests the device, and leaves nothing behind', onSimulator, async
   t.equal((await get(worker, '/readyz')).statusCode, 200);
 });
 
-const deviceFailures = {
-  allocate: ['faults', 'cuMemCreate:2=999'],
-  write: ['faults', 'cuMemcpyHtoDAsync_v2:1=999'],
-  seal: ['faults', 'cuMemSetAccess:3=999'],
-  attest: ['spoofs', 'access=3'],
-  digest: ['spoofs', 'kernel_output=1'],
-  wipe: ['faults', 'cuMemsetD8Async:1=999'],
-} as const;
+const deviceFailures = [
+  ['allocate', 'faults', 'cuMemCreate:2=999'],
+  ['write', 'faults', 'cuMemcpyHtoDAsync_v2:1=999'],
+  ['seal', 'faults', 'cuMemSetAccess:3=999'],
+  ['seal', 'spoofs', 'access=1'],
+  ['attest', 'spoofs', 'access=3'],
+  ['digest', 'spoofs', 'kernel_output=1'],
+  ['wipe', 'faults', 'cuMemsetD8Async:1=999'],
+] as const;
 
-for (const [step, [control, value]] of Object.entries(deviceFailures)) {
-  t.test(`a device that fails the step "${step}" is refused with its name and the step`, onSimulator, async (t) => {
-    const live = simulator.live('*');
-    const worker = await startWorker(t, { start: false });
-    simulator[control](value);
-    const message = new RegExp(`^GPU device 0 \\(.+\\) failed its self-test at the step "${step}": `);
-    await t.rejects(worker.residency.start(), { message });
-    simulator.reset();
-    t.equal(simulator.live('*'), live);
-  });
+for (const [step, control, value] of deviceFailures) {
+  t.test(
+    `a device that fails the step "${step}" is refused with its name and the step: ${value}`,
+    onSimulator,
+    async (t) => {
+      const live = simulator.live('*');
+      const worker = await startWorker(t, { start: false });
+      simulator[control](value);
+      const message = new RegExp(`^GPU device 0 \\(.+\\) failed its self-test at the step "${step}": `);
+      await t.rejects(worker.residency.start(), { message });
+      simulator.reset();
+      t.equal(simulator.live('*'), live);
+    },
+  );
 }
+
+t.test('the failure of a self-test is reported even if the driver cannot be closed', onSimulator, async (t) => {
+  const worker = await startWorker(t, { start: false });
+  simulator.faults('cuMemsetD8Async:1+=999');
+  await t.rejects(worker.residency.start(), { message: /failed its self-test at the step "wipe"/ });
+});
