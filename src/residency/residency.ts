@@ -3,6 +3,7 @@ import type { DriverKind } from '../seal/handle.js';
 import { sealKeyOf } from '../seal/key.js';
 import { Driver } from '../vram/driver.js';
 import { momentNow } from '../vram/moment.js';
+import { selfTestBytes } from '../vram/self_test.js';
 import { type Admission, admit } from './commit/admission.js';
 import { commitFile, type FileCommit } from './commit/from_file.js';
 import { slotsPerCommit } from './commit/ingest.js';
@@ -64,7 +65,7 @@ export class Residency {
     const slots = options.commitSlots + (this.#restore?.slots ?? 0);
     const driver = await Driver.open({
       ...options,
-      maxAllocationBytes: options.maxModelBytes,
+      maxAllocationBytes: Math.max(options.maxModelBytes, selfTestBytes),
       stagingSlots: slots * slotsPerCommit + selfTestSlots,
       onHang: (error) => driverHealth.markLost(error),
     });

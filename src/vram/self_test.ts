@@ -4,7 +4,7 @@ import type { Driver } from './driver.js';
 import { VramError } from './status.js';
 
 /** The length of the known bytes: a whole group, a whole block, and one byte. The kernel needs three thread blocks. */
-const knownBytes = 528_385;
+export const selfTestBytes = 528_385;
 
 /** Their digests, by `openssl dgst` and `fsverity digest`: the row of `test/vectors/tree.tsv` with that length. */
 const knownDigests = {
@@ -25,7 +25,7 @@ export async function selfTest(driver: Driver, ordinal: number): Promise<void> {
     work().catch((error: unknown) => {
       throw failure(`GPU device ${ordinal} (${name}) failed its self-test at the step "${step}"`, error);
     });
-  const allocation = await run('allocate', () => driver.allocate(ordinal, knownBytes));
+  const allocation = await run('allocate', () => driver.allocate(ordinal, selfTestBytes));
   try {
     await run('write', () => write(driver, allocation));
     await run('seal', () => seal(allocation));
@@ -51,7 +51,7 @@ async function write(driver: Driver, allocation: Allocation): Promise<void> {
   try {
     for (const slot of slots) {
       slot.bytes.set(bytes);
-      await load.push(slot, knownBytes);
+      await load.push(slot, selfTestBytes);
     }
     const { flat, tree } = await load.finish();
     if (flat !== knownDigests.flat || tree !== knownDigests.tree) throw new Error('the host computes wrong digests');
@@ -77,9 +77,9 @@ async function digest(allocation: Allocation): Promise<void> {
 
 /** The sequence that the vectors digest. */
 function sequence(): Uint8Array {
-  const bytes = new Uint8Array(knownBytes);
+  const bytes = new Uint8Array(selfTestBytes);
   let state = 1;
-  for (let index = 0; index < knownBytes; index++) {
+  for (let index = 0; index < selfTestBytes; index++) {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
     bytes[index] = state >>> 24;
   }
