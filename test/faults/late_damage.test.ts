@@ -20,7 +20,10 @@ const slowScrub = { WORKER_SCRUB_SECONDS: '1', WORKER_SCRUB_BYTES_PER_SECOND: St
 const groupBytes = 512 * 1024;
 const firstGroup = [{ offset: 0, length: groupBytes }];
 
+let found = 0;
+
 t.afterEach(() => simulator.reset());
+t.teardown(() => t.comment(`figure: late damage found ${found} of 4`));
 
 async function ask(worker: TestWorker, method: string, path: string) {
   const answer = await fetch(`${worker.url}${path}`, { method, headers: { authorization: `Bearer ${worker.token}` } });
@@ -56,6 +59,7 @@ for (const paused of [false, true]) {
     const { body } = await verify(worker);
     t.match(body, { verified: false, reason: 'damaged', corrupt_ranges: firstGroup });
     t.equal((await ask(worker, 'GET', '/v1/ready')).status, 503);
+    if (body.verified === false) found++;
   });
 
   t.test(`ready with max_age_seconds finds damage that ${scrub} has passed`, onSimulator, async (t) => {
@@ -66,6 +70,7 @@ for (const paused of [false, true]) {
     const { status, body } = await ask(worker, 'GET', '/v1/ready?max_age_seconds=1&nonce=n');
     t.equal(status, 503);
     t.match(claimsOf(body.attestation), { ready: false, nonce: 'n', max_age_seconds: 1, shards: [] });
+    if (status === 503) found++;
   });
 
   t.test(`a verification replaces ${scrub}, which is no failure`, onSimulator, async (t) => {

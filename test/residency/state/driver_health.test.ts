@@ -1,5 +1,6 @@
 import { EventEmitter, once } from 'node:events';
 import t, { type Test } from 'tap';
+import { DriverHealth } from '../../../src/residency/state/driver_health.js';
 import { patternBytes } from '../../support/bytes.js';
 import { get, post, remove, upload } from '../../support/requests.js';
 import { onSimulator, simulator } from '../../support/simulator.js';
@@ -118,4 +119,21 @@ t.test('an illegal address loses the driver', onSimulator, async (t) => {
   t.match((await post(worker, '/v1/shards/sealed/verify')).json(), { status: 500, code: 'CUDA_ERROR' });
   t.match(losses[0], { code: 'CUDA_ERROR' });
   t.match((await get(worker, '/v1/ready')).json(), { ready: false, state: 'stopped' });
+});
+
+t.test('a check asked for during another one queries the devices again, once for all', async (t) => {
+  const ends: (() => void)[] = [];
+  const refresh = () => new Promise<void>((resolve) => ends.push(resolve));
+  const health = new DriverHealth(new Map([[0, { refresh } as never]]), () => undefined);
+  const settle = () => new Promise((resolve) => setImmediate(resolve));
+  const first = health.check();
+  const later = [health.check(), health.check()];
+  t.equal(ends.length, 1);
+  ends[0]?.();
+  await first;
+  await settle();
+  t.equal(ends.length, 2, 'the later calls share one check that began after them');
+  ends[1]?.();
+  await Promise.all(later);
+  t.equal(ends.length, 2);
 });
