@@ -71,7 +71,9 @@ function startError(error: unknown, simulate: boolean): unknown {
     const hint = simulate ? '' : ': run with --simulate to use a simulated one';
     return new ExitError(exitStatus.unavailable, `no usable GPU: ${error.message}${hint}`, { cause: error });
   }
-  if (!(error instanceof Error) || error.name !== 'ManifestError') return error;
+  if (!(error instanceof Error)) return error;
+  if (error.name === 'FileInUseError') return new ConfigError(error.message);
+  if (error.name !== 'ManifestError') return error;
   if (error.cause === undefined) return new ConfigError(error.message);
   return new ExitError(exitStatus.cannotCreate, error.message, { cause: error });
 }

@@ -60,7 +60,7 @@ export async function releaseAll(worker: WorkerState, commitsEnded: Promise<void
   try {
     await worker.driver.close();
   } finally {
-    await closeAudit(worker);
+    await closeFiles(worker);
   }
 }
 
@@ -88,11 +88,20 @@ async function recordStopped({ shardAudit }: WorkerState, shard: Shard): Promise
   );
 }
 
-/** Writes the last entries of this process and closes the audit log. Ends by a deadline. */
-export async function closeAudit({ authFailures, audit, signer }: WorkerState): Promise<void> {
+/** Writes the last entries of this process, and closes the audit log and the manifest. Ends by a deadline. */
+export async function closeFiles(worker: WorkerState): Promise<void> {
+  const { authFailures, audit, signer, lostShards } = worker;
   authFailures.flush();
+  await lostShards.manifest?.close();
   void audit.appendBestEffort('WorkerStopped', 'info', { boot_id: signer.bootId });
   await audit.close();
+  await releaseLocks(worker);
+}
+
+/** Lets another process use the files. */
+export async function releaseLocks({ auditLock, lostShards }: WorkerState): Promise<void> {
+  await auditLock?.release();
+  await lostShards.lock?.release();
 }
 
 /**

@@ -1,12 +1,9 @@
 import type { Actor } from '../audit/actor.js';
 import type { DriverKind } from '../seal/handle.js';
 import { sealKeyOf } from '../seal/key.js';
-import { Driver } from '../vram/driver.js';
 import { momentNow } from '../vram/moment.js';
-import { selfTestBytes } from '../vram/self_test.js';
 import { type Admission, admit } from './commit/admission.js';
 import { commitFile, type FileCommit } from './commit/from_file.js';
-import { slotsPerCommit } from './commit/ingest.js';
 import type { CommitRequest, CommitResult } from './commit/request.js';
 import type { Restore } from './commit/restore.js';
 import { checkHandle, type HandleVerdict } from './handle/check.js';
@@ -15,12 +12,12 @@ import { Scrubber } from './integrity/scrubber.js';
 import { Verifier } from './integrity/verifier.js';
 import type { ResidencyOptions } from './options.js';
 import { type PlanReport, type PlanRequest, plan } from './plan/plan.js';
-import { closeAudit, release, releaseAll, releaseSealed } from './release.js';
+import { closeFiles, release, releaseAll, releaseSealed } from './release.js';
+import { start } from './start.js';
 import type { DeviceSnapshot } from './state/device_memory.js';
 import { drainingError, type WorkerPhase } from './state/lifecycle.js';
 import type { ResidencyObserver } from './state/observer.js';
 import type { ReservationSnapshot } from './state/reservations.js';
-import { selfTestSlots } from './state/self_tests.js';
 import type { ShardFilter, ShardPage } from './state/shards.js';
 import { Signer } from './state/signer.js';
 import type { ShardSnapshot } from './state/snapshot.js';
@@ -53,31 +50,10 @@ export class Residency {
 
   /**
    * Opens the audit log, the manifest and the devices. Until it resolves, requests are refused with STARTING. Shards of
-   * the previous process are restored afterwards. @throws ManifestError, VramError
+   * the previous process are restored afterwards. @throws FileInUseError, ManifestError, VramError
    */
   async start(): Promise<void> {
-    const { options, audit, signer, driverHealth } = this.#worker;
-    await audit.open();
-    if (options.manifest !== undefined) {
-      const { openRestore } = await import('./commit/restore.js');
-      this.#restore = openRestore(options.manifest, this.#worker);
-    }
-    const slots = options.commitSlots + (this.#restore?.slots ?? 0);
-    const driver = await Driver.open({
-      ...options,
-      maxAllocationBytes: Math.max(options.maxModelBytes, selfTestBytes),
-      stagingSlots: slots * slotsPerCommit + selfTestSlots,
-      onHang: (error) => driverHealth.markLost(error),
-    });
-    try {
-      await this.#worker.adopt(driver);
-    } catch (error) {
-      await driver.close().catch(() => undefined);
-      throw error;
-    }
-    // The worker starts even if the audit log cannot be written. Until it can, changes are refused and `ready` gives the reason.
-    const fields = { worker_id: signer.workerId, boot_id: signer.bootId, driver: signer.driver };
-    await audit.appendBestEffort('WorkerStarted', 'info', fields);
+    this.#restore = await start(this.#worker);
     this.#restore?.begin();
     this.#scrubber.start();
   }
@@ -167,7 +143,7 @@ export class Residency {
 
   /** Attests which shards are resident. First verifies those that are older than the query allows. */
   async ready(query: ReadyQuery): Promise<ReadyReport> {
-    await this.#worker.recoverAudit();
+    await this.#worker.recoverFiles();
     const { modelRef, maxAgeSeconds } = query;
     const unverified = maxAgeSeconds === undefined ? [] : await this.#verifier.refresh({ ...query, maxAgeSeconds });
     return readyReport(readyFacts(this.#worker, modelRef, unverified, this.#scrubber.status), query);
@@ -231,7 +207,7 @@ export class Residency {
   /** Stops without the driver: no memory can be wiped. */
   async abandon(): Promise<void> {
     clearInterval(this.#ticker);
-    await closeAudit(this.#worker);
+    await closeFiles(this.#worker);
   }
 
   /** Wipes and frees every shard, and closes the driver. @throws VramError if some memory could not be wiped */

@@ -4,6 +4,7 @@ import fs, { type Stats } from 'node:fs';
 export interface FileSystem {
   access(path: string, mode: number): Promise<void>;
   close(descriptor: number): Promise<void>;
+  fchmod(descriptor: number, mode: number): Promise<void>;
   fdatasync(descriptor: number): Promise<void>;
   fstat(descriptor: number): Promise<Stats>;
   fsync(descriptor: number): Promise<void>;
@@ -29,6 +30,7 @@ const call = <T>(run: (done: Done<T>) => void): Promise<T> =>
 export const nodeFileSystem: FileSystem = {
   access: (path, mode) => call((done: Done<void>) => fs.access(path, mode, (error) => done(error))),
   close: (descriptor) => call((done: Done<void>) => fs.close(descriptor, (error) => done(error ?? null))),
+  fchmod: (descriptor, mode) => call((done: Done<void>) => fs.fchmod(descriptor, mode, (error) => done(error))),
   fdatasync: (descriptor) => call((done: Done<void>) => fs.fdatasync(descriptor, (error) => done(error))),
   fstat: (descriptor) => call((done: Done<Stats>) => fs.fstat(descriptor, done)),
   fsync: (descriptor) => call((done: Done<void>) => fs.fsync(descriptor, (error) => done(error))),

@@ -1,6 +1,6 @@
 /** What the writer missed while it could not write. */
 export interface Outage {
-  /** Best-effort items that were queued meanwhile. */
+  /** Best-effort items that were queued during it. */
   readonly late: number;
   /** Best-effort items that were dropped because the queue was full. */
   readonly dropped: number;

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { LightMyRequestResponse } from 'fastify';
@@ -6,6 +6,7 @@ import t, { type Test } from 'tap';
 import { readChain } from '../support/audit.js';
 import { patternBytes } from '../support/bytes.js';
 import { FailingFiles } from '../support/failing_files.js';
+import { shardsListedIn } from '../support/manifest.js';
 import { get, post, remove, upload } from '../support/requests.js';
 import { temporaryDirectory } from '../support/temporary_directory.js';
 import { until } from '../support/until.js';
@@ -45,7 +46,7 @@ const changes: Readonly<Record<string, Change>> = {
 /** Everything that a change can alter, for this process and for the next one. */
 async function stateOf(worker: TestWorker, manifest: string): Promise<object> {
   const [shards, devices] = [await get(worker, '/v1/shards'), await get(worker, '/v1/devices')];
-  return { shards: shards.json(), devices: devices.json(), listed: JSON.parse(readFileSync(manifest, 'utf8')).shards };
+  return { shards: shards.json(), devices: devices.json(), listed: shardsListedIn(manifest) };
 }
 
 interface Scene {

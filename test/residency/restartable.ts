@@ -1,8 +1,9 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { linesOf } from '../support/audit.js';
 import { patternBytes } from '../support/bytes.js';
+import { shardsListedIn } from '../support/manifest.js';
 import { get, post } from '../support/requests.js';
 import { temporaryDirectory } from '../support/temporary_directory.js';
 import { until } from '../support/until.js';
@@ -24,7 +25,7 @@ export function restartable(t: Test) {
   const env = { WORKER_MODEL_DIR: models, WORKER_MANIFEST: manifest, WORKER_AUDIT_LOG: auditLog };
   const start = (options: WorkerOptions = {}) => startWorker(t, { ...options, env: { ...env, ...options.env } });
   const entries = () => linesOf(auditLog).map((line) => JSON.parse(line));
-  const listed = () => JSON.parse(readFileSync(manifest, 'utf8')).shards;
+  const listed = () => shardsListedIn(manifest);
   return { models, manifest, auditLog, start, entries, listed };
 }
 

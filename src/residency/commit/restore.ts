@@ -1,9 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { systemActor } from '../../audit/actor.js';
 import { type ErrorCode, outcomeOf, WorkerError } from '../../errors.js';
+import { FileInUseError, FileLock } from '../../vram/file_lock.js';
 import { CommitQueue } from '../state/commit_queue.js';
 import { drainingError } from '../state/lifecycle.js';
-import { Manifest, type ManifestEntry } from '../state/manifest.js';
+import { Manifest } from '../state/manifest.js';
+import type { ManifestEntry } from '../state/manifest_file.js';
+import { ManifestError } from '../state/manifest_reader.js';
 import { openSource } from '../state/source.js';
 import type { WorkerState } from '../state/worker_state.js';
 import { admit } from './admission.js';
@@ -23,10 +26,22 @@ const defaultRetryMs = 1000;
 const modelDirPatienceMs = 10 * 60 * 1000;
 const maxRetryMs = 15_000;
 
-/** Reads the manifest; the worker keeps it up to date from now on. @throws ManifestError */
-export function openRestore(path: string, worker: WorkerState): Restore {
-  worker.lostShards.manifest = new Manifest(path);
+/** Locks and reads the manifest; the worker keeps it up to date from now on. @throws FileInUseError, ManifestError */
+export async function openRestore(path: string, worker: WorkerState): Promise<Restore> {
+  const lock = new FileLock(path, 'WORKER_MANIFEST');
+  worker.lostShards.lock = lock;
+  if (!(await acquire(lock, path))) worker.log('info', 'the manifest cannot be locked here', {});
+  worker.lostShards.manifest = await Manifest.open(path, (cause) => worker.manifestChanged(cause));
   return new Restore(worker);
+}
+
+async function acquire(lock: FileLock, path: string): Promise<boolean> {
+  try {
+    return await lock.acquire();
+  } catch (error) {
+    if (error instanceof FileInUseError) throw error;
+    throw new ManifestError(`WORKER_MANIFEST: ${path} cannot be locked`, { cause: error });
+  }
 }
 
 /**

@@ -4,7 +4,7 @@ import { type ErrorCode, outcomeOf, WorkerError } from '../../errors.js';
 import type { Load, LoadResult } from '../../vram/load.js';
 import { issueSeal, recordSeal } from '../handle/issue.js';
 import { discard } from '../release.js';
-import type { ManifestChange } from '../state/manifest.js';
+import type { ListChange } from '../state/manifest.js';
 import type { MemoryGrant } from '../state/memory_grant.js';
 import { type Proof, Shard } from '../state/shard.js';
 import type { WorkerState } from '../state/worker_state.js';
@@ -31,7 +31,7 @@ export class ShardCommit implements IngestTarget {
   readonly #shard: Shard;
   readonly #startedMs = performance.now();
   /** The change of the manifest that lists the shard. */
-  #listing: ManifestChange | undefined;
+  #listing: ListChange | undefined;
   /** `allocating` once the audit log says that memory is being allocated. */
   #step: 'admitted' | 'allocating' | 'sealed' = 'admitted';
 
@@ -94,7 +94,7 @@ export class ShardCommit implements IngestTarget {
   /** Wipes and frees the memory, and returns the reservation. Never rejects. */
   async undo(error: unknown): Promise<void> {
     this.#grant.claim.markReleasing();
-    this.#listing?.undo();
+    await this.#listing?.undo();
     if (this.#step === 'allocating') {
       const fields = { reason: outcomeOf(error) };
       const entry = { event: 'VramDeallocated', severity: 'info', fields } as const;

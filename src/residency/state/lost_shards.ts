@@ -1,5 +1,7 @@
 import { WorkerError } from '../../errors.js';
-import type { Manifest, ManifestChange, ManifestEntry } from './manifest.js';
+import type { FileLock } from '../../vram/file_lock.js';
+import { type ListChange, type Manifest, noChange } from './manifest.js';
+import type { ManifestEntry } from './manifest_file.js';
 import type { Seal, Shard } from './shard.js';
 
 /** A shard that a restart could not restore, and why. */
@@ -7,13 +9,12 @@ export interface LostShard extends ManifestEntry {
   readonly detail: string;
 }
 
-/** Without a manifest, a change has no effect. */
-const unlisted: ManifestChange = { written: Promise.resolve(), undo: () => undefined };
-
 /** The manifest of this worker's shards, and the shards that a restart could not restore. */
 export class LostShards {
   /** Undefined if `WORKER_MANIFEST` is not set. */
   manifest: Manifest | undefined;
+  /** The lock on the manifest. */
+  lock: FileLock | undefined;
   /** By shard id, until a client commits or releases the shard. */
   readonly byId = new Map<string, LostShard>();
   /** How many shards a restart has to restore, and how many of them are restored or lost. */
@@ -21,8 +22,8 @@ export class LostShards {
   readonly #forgetting = new Set<string>();
 
   /** Lists a shard in the manifest. The shard must not be visible as sealed before `written` resolves. */
-  remember(shard: Shard, seal: Seal): ManifestChange {
-    return this.manifest?.put(shard, seal) ?? unlisted;
+  remember(shard: Shard, seal: Seal): ListChange {
+    return this.manifest?.put(shard, seal) ?? noChange;
   }
 
   /** The shard is sealed, so it is no longer lost. */
@@ -37,12 +38,12 @@ export class LostShards {
   async forget(shardId: string, record: () => Promise<void>): Promise<void> {
     if (this.#forgetting.has(shardId)) throw new WorkerError('SHARD_BUSY', 'The shard is being released');
     this.#forgetting.add(shardId);
-    const change = this.manifest?.remove(shardId) ?? unlisted;
+    const change = this.manifest?.remove(shardId) ?? noChange;
     try {
       await change.written;
       await record();
     } catch (error) {
-      change.undo();
+      await change.undo();
       throw error;
     } finally {
       this.#forgetting.delete(shardId);
@@ -50,12 +51,7 @@ export class LostShards {
     this.byId.delete(shardId);
   }
 
-  /** Writes the manifest again after a failure: a failed write may have reached the file. */
-  tick(): void {
-    this.manifest?.tryRecover();
-  }
-
   get isWritable(): boolean {
-    return this.manifest?.tryRecover() ?? true;
+    return this.manifest?.isWritable ?? true;
   }
 }

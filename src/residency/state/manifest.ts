@@ -1,125 +1,155 @@
-import { closeSync, constants, fchmodSync, fsyncSync, openSync, renameSync, writeSync } from 'node:fs';
-import { dirname } from 'node:path';
 import { WorkerError } from '../../errors.js';
-import { type ManifestEntry, ManifestError, readManifest, serializeManifest } from './manifest_file.js';
+import { type FileSystem, nodeFileSystem } from '../../storage/fs.js';
+import { GroupCommit } from '../../storage/group_commit.js';
+import type { ManifestChange, ManifestEntry } from './manifest_file.js';
+import { ManifestJournal } from './manifest_journal.js';
+import { ManifestError, readManifest } from './manifest_reader.js';
 import type { Seal, Shard } from './shard.js';
 
-export { type ManifestEntry, ManifestError };
-
-/** A change of the manifest. */
-export interface ManifestChange {
+/** A change of the list that is being written. */
+export interface ListChange {
   /** Resolves when the change is on disk. Rejects with AUDIT_UNAVAILABLE; then the file is unchanged. */
   readonly written: Promise<void>;
-  /** Restores the previous entry, now or after an outage, unless the shard's entry has changed since. */
-  readonly undo: () => void;
+  /**
+   * Restores the previous entry, unless the shard's entry has changed since. Resolves when that is on disk, or waits for the
+   * end of an outage. Never rejects.
+   */
+  readonly undo: () => Promise<void>;
 }
 
-const unchanged: ManifestChange = { written: Promise.resolve(), undo: () => undefined };
+interface PendingChange {
+  readonly change: ManifestChange;
+  readonly written: Promise<void>;
+}
+
+/** The result if there is nothing to change. */
+export const noChange: ListChange = { written: Promise.resolve(), undo: async () => undefined };
 
 /**
- * The list of the worker's shards in a file, so that the next process can restore them. Each change replaces the file
- * atomically and is on the disk before the call returns: write a new file, fsync, rename, fsync the directory.
+ * The list of the worker's shards in a file, so that the next process can restore them. Changes that wait at the same time
+ * share one sync, off the event loop.
  */
 export class Manifest {
-  readonly #path: string;
-  #entries: ReadonlyMap<string, ManifestEntry>;
-  #writable = true;
+  readonly #journal: ManifestJournal;
+  readonly #commits: GroupCommit<ManifestChange>;
+  /** The entries on disk. */
+  readonly #entries: Map<string, ManifestEntry>;
+  /** The last change of each shard that is not on disk yet. */
+  readonly #pending = new Map<string, PendingChange>();
 
-  /** Reads the manifest of the previous process, and creates the file if it does not exist. @throws ManifestError */
-  constructor(path: string) {
-    this.#path = path;
-    this.#entries = new Map(readManifest(path).map((entry) => [entry.shardId, entry]));
+  private constructor(
+    journal: ManifestJournal,
+    entries: Map<string, ManifestEntry>,
+    onChange: (cause: unknown) => void,
+  ) {
+    this.#journal = journal;
+    this.#entries = entries;
+    this.#commits = new GroupCommit<ManifestChange>({
+      write: (changes, signal) => this.#write(changes, signal),
+      check: () => journal.requireWritable(),
+      unavailable,
+      onChange,
+    });
+  }
+
+  /** Reads the manifest of the previous process, and writes it in the current format. @throws ManifestError */
+  static async open(
+    path: string,
+    onChange: (cause: unknown) => void,
+    fs: FileSystem = nodeFileSystem,
+  ): Promise<Manifest> {
+    const entries = await readManifest(path);
+    const journal = new ManifestJournal(path, fs);
     try {
-      this.#write(this.#entries);
+      await journal.append([], entries);
     } catch (cause) {
       throw new ManifestError(`WORKER_MANIFEST: ${path} cannot be written`, { cause });
     }
+    return new Manifest(journal, entries, onChange);
   }
 
+  /** The entries on disk. */
   entries(): ManifestEntry[] {
     return [...this.#entries.values()];
   }
 
+  get isWritable(): boolean {
+    return this.#commits.isWritable;
+  }
+
   /** Adds or updates a sealed shard. */
-  put({ identity, memory, vramBytes, source }: Shard, { digest, treeDigest, expected }: Seal): ManifestChange {
+  put({ identity, memory, vramBytes, source }: Shard, { digest, treeDigest, expected }: Seal): ListChange {
     const { shardId, modelRef, shardIndex, totalShards } = identity;
-    const { gpuDevice } = memory;
     const path = source?.path ?? null;
     const name = { shardId, modelRef, shardIndex, totalShards };
-    const entry = { ...name, gpuDevice, vramBytes, path, digest, treeDigest, expected };
-    if (JSON.stringify(this.#entries.get(shardId)) === JSON.stringify(entry)) return unchanged;
+    const entry = { ...name, gpuDevice: memory.gpuDevice, vramBytes, path, digest, treeDigest, expected };
     return this.#change(shardId, entry);
   }
 
   /** Removes a shard, if it is listed. */
-  remove(shardId: string): ManifestChange {
-    return this.#entries.has(shardId) ? this.#change(shardId, undefined) : unchanged;
+  remove(shardId: string): ListChange {
+    return this.#change(shardId, undefined);
   }
 
-  #change(shardId: string, entry: ManifestEntry | undefined): ManifestChange {
-    const previous = this.#entries.get(shardId);
-    const set = (value: ManifestEntry | undefined) => {
-      const entries = new Map(this.#entries);
-      if (value === undefined) entries.delete(shardId);
-      else entries.set(shardId, value);
-      return entries;
+  /** Checks the file, or tries to write it again after a failure. Called every second. Never rejects. */
+  async tick(): Promise<void> {
+    await this.#commits.tick();
+  }
+
+  /** After a failure, tries to write the file again. Never rejects. */
+  async recover(): Promise<boolean> {
+    return this.#commits.recover();
+  }
+
+  /** Writes the changes that wait, and closes the file. Never rejects. */
+  async close(): Promise<void> {
+    await this.#commits.close(() => this.#journal.close());
+  }
+
+  #change(shardId: string, entry: ManifestEntry | undefined): ListChange {
+    const waiting = this.#pending.get(shardId);
+    const previous = waiting === undefined ? this.#entries.get(shardId) : waiting.change.entry;
+    if (isSame(previous, entry)) return waiting === undefined ? noChange : { ...noChange, written: waiting.written };
+    const change = { shardId, entry };
+    const written = this.#commits.append(change);
+    this.#pending.set(shardId, { change, written });
+    written.catch(() => this.#settle(change));
+    const undo = async () => {
+      const now = this.#pending.get(shardId);
+      if ((now === undefined ? this.#entries.get(shardId) : now.change.entry) !== entry) return;
+      const restored = { shardId, entry: previous };
+      const written = this.#commits.appendBestEffort(restored);
+      this.#pending.set(shardId, { change: restored, written });
+      await written;
     };
+    return { written, undo };
+  }
+
+  async #write(changes: readonly ManifestChange[], signal: AbortSignal): Promise<number> {
+    const previous = changes.map(({ shardId }) => ({ shardId, entry: this.#entries.get(shardId) }));
+    for (const change of changes) this.#apply(change);
     try {
-      this.#replace(set(entry));
+      await this.#journal.append(changes, this.#entries, signal);
     } catch (error) {
-      return { written: Promise.reject(error), undo: () => undefined };
+      for (const change of previous.reverse()) this.#apply(change);
+      throw error;
     }
-    const undo = () => {
-      if (this.#entries.get(shardId) !== entry) return;
-      this.#entries = set(previous);
-      this.#writable = false;
-      this.tryRecover();
-    };
-    return { written: Promise.resolve(), undo };
+    for (const change of changes) this.#settle(change);
+    return changes.length;
   }
 
-  /** Whether the file can be written. After a failure this tries to write it again. */
-  tryRecover(): boolean {
-    if (this.#writable) return true;
-    try {
-      this.#replace(this.#entries);
-    } catch {
-      // `#writable` says so.
-    }
-    return this.#writable;
+  #settle(change: ManifestChange): void {
+    if (this.#pending.get(change.shardId)?.change === change) this.#pending.delete(change.shardId);
   }
 
-  #replace(entries: ReadonlyMap<string, ManifestEntry>): void {
-    try {
-      this.#write(entries);
-      this.#entries = entries;
-      this.#writable = true;
-    } catch (cause) {
-      this.#writable = false;
-      throw new WorkerError('AUDIT_UNAVAILABLE', 'The manifest cannot be written', { cause, retryAfterMs: 1000 });
-    }
-  }
-
-  #write(entries: ReadonlyMap<string, ManifestEntry>): void {
-    const newPath = `${this.#path}.new`;
-    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
-    withSyncedFile(newPath, flags, (file) => {
-      fchmodSync(file, 0o600);
-      const bytes = Buffer.from(serializeManifest([...entries.values()]));
-      for (let written = 0; written < bytes.length; ) written += writeSync(file, bytes, written);
-    });
-    renameSync(newPath, this.#path);
-    withSyncedFile(dirname(this.#path), constants.O_RDONLY | constants.O_DIRECTORY, () => undefined);
+  #apply({ shardId, entry }: ManifestChange): void {
+    if (entry === undefined) this.#entries.delete(shardId);
+    else this.#entries.set(shardId, entry);
   }
 }
 
-/** Opens a file, calls `work`, and closes the file after an fsync. */
-function withSyncedFile(path: string, flags: number, work: (file: number) => void): void {
-  const file = openSync(path, flags, 0o600);
-  try {
-    work(file);
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
-}
+const isSame = (a: ManifestEntry | undefined, b: ManifestEntry | undefined): boolean =>
+  JSON.stringify(a) === JSON.stringify(b);
+
+const unavailable = (cause: unknown): WorkerError =>
+  new WorkerError('AUDIT_UNAVAILABLE', 'The manifest cannot be written', { cause, retryAfterMs: 1000 });

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { readFileSync, statSync } from 'node:fs';
 import { type Digest, isDigest } from '../../seal/digest.js';
 import { type Expectation, expectations } from '../../seal/handle.js';
 import { parseJson } from '../../seal/json.js';
@@ -16,46 +15,66 @@ export interface ManifestEntry extends ShardIdentity {
   readonly expected: Expectation;
 }
 
-/** The manifest is invalid. The worker refuses to start; the message gives the fix. */
-export class ManifestError extends Error {
-  override readonly name = 'ManifestError';
+/** A record of the manifest: the shard's entry from now on; undefined once it is released. */
+export interface ManifestChange {
+  readonly shardId: string;
+  readonly entry: ManifestEntry | undefined;
 }
 
-const version = 1;
+const version = 2;
 
-/** The text of a manifest. */
-export function serializeManifest(entries: readonly ManifestEntry[]): string {
-  const shards = entries.map(toJson);
-  return `${JSON.stringify({ version, sha256: checksum(shards), shards }, null, 2)}\n`;
-}
+/** The first line of a manifest, without its newline. */
+export const headerLine = (): string => withChecksum({ manifest: version });
 
-/** Reads the entries of a manifest. A file that does not exist has none. @throws ManifestError */
-export function readManifest(path: string): ManifestEntry[] {
-  const refuse = (problem: string): never => {
-    throw new ManifestError(
-      `WORKER_MANIFEST: ${path} ${problem}. It lists the shards to restore: inspect it, or move it away to start without.`,
-    );
-  };
-  const stat = statSync(path, { throwIfNoEntry: false });
-  if (stat === undefined) return [];
-  if (!stat.isFile()) return refuse('is not a regular file');
-  if ((stat.mode & 0o022) !== 0) return refuse('is writable by other users');
-  const parsed = parse(readFileSync(path, 'utf8'));
-  if (parsed === null || !Array.isArray(parsed.shards)) return refuse('is damaged');
-  if (parsed.version !== version) return refuse('has an unknown version');
-  if (parsed.sha256 !== checksum(parsed.shards)) return refuse('is damaged');
-  const entries = parsed.shards.map(fromJson).filter((entry) => entry !== null);
-  return entries.length === parsed.shards.length ? entries : refuse('has an invalid entry');
-}
+/** The line of a record, without its newline. `number` counts the records of the file from 1. */
+export const recordLine = ({ shardId, entry }: ManifestChange, number: number): string =>
+  withChecksum(entry === undefined ? { number, remove: shardId } : { number, put: toJson(entry) });
 
 /** Detects a torn write or a flipped bit. Against an attacker who can write the file, only the digests of shards help. */
-const checksum = (shards: readonly unknown[]): string =>
-  createHash('sha256').update(JSON.stringify(shards)).digest('hex');
-
-function parse(text: string): Record<string, unknown> | null {
-  const value = parseJson(text);
-  return typeof value === 'object' && value !== null ? { ...value } : null;
+function withChecksum(record: object): string {
+  const body = JSON.stringify(record).slice(0, -1);
+  return `${body},"sha256":"${sha256(body)}"}`;
 }
+
+const linePattern = /^(\{.*),"sha256":"([0-9a-f]{64})"\}$/s;
+
+/** The fields of a line. Null if the line is torn or damaged. */
+export function readLine(line: string): ReadonlyMap<string, unknown> | null {
+  const [, body = '', checksum] = linePattern.exec(line) ?? [];
+  if (checksum === undefined || checksum !== sha256(body)) return null;
+  return fieldsOf(parseJson(`${body}}`));
+}
+
+/** Whether the fields are those of the first line. Null if it has an unknown version. */
+export function isHeader(fields: ReadonlyMap<string, unknown>): boolean | null {
+  if (!fields.has('manifest')) return false;
+  return fields.get('manifest') === version ? true : null;
+}
+
+/** The change of a record. Null if it is invalid, or is not the record with this number. */
+export function readRecord(fields: ReadonlyMap<string, unknown>, number: number): ManifestChange | null {
+  if (fields.get('number') !== number) return null;
+  const shardId = fields.get('remove');
+  if (typeof shardId === 'string') return { shardId, entry: undefined };
+  const entry = fromJson(fields.get('put'));
+  return entry && { shardId: entry.shardId, entry };
+}
+
+/** The entries of a manifest of version 1: one JSON object with all shards. Returns the problem if it is invalid. */
+export function readVersion1(text: string): ManifestEntry[] | string {
+  const fields = fieldsOf(parseJson(text));
+  const shards: unknown = fields?.get('shards');
+  if (!Array.isArray(shards)) return 'is damaged';
+  if (fields?.get('version') !== 1) return 'has an unknown version';
+  if (fields.get('sha256') !== sha256(JSON.stringify(shards))) return 'is damaged';
+  const entries = shards.map(fromJson).filter((entry) => entry !== null);
+  return entries.length === shards.length ? entries : 'has an invalid entry';
+}
+
+const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+
+const fieldsOf = (value: unknown): ReadonlyMap<string, unknown> | null =>
+  typeof value === 'object' && value !== null ? new Map<string, unknown>(Object.entries(value)) : null;
 
 const toJson = (entry: ManifestEntry) => ({
   shard_id: entry.shardId,
@@ -72,8 +91,8 @@ const toJson = (entry: ManifestEntry) => ({
 
 /** The entry that a JSON value describes, or null if it is invalid. */
 function fromJson(value: unknown): ManifestEntry | null {
-  if (typeof value !== 'object' || value === null) return null;
-  const fields = new Map<string, unknown>(Object.entries(value));
+  const fields = fieldsOf(value);
+  if (fields === null) return null;
   const [shardId, modelRef, path] = [fields.get('shard_id'), fields.get('model_ref'), fields.get('path')];
   const numbers = ['shard_index', 'total_shards', 'gpu_device', 'vram_bytes'].map((name) => Number(fields.get(name)));
   const [shardIndex = -1, totalShards = -1, gpuDevice = -1, vramBytes = -1] = numbers;

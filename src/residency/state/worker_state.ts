@@ -3,6 +3,7 @@ import { AuthFailures } from '../../audit/auth_failures.js';
 import { AuditWriter } from '../../audit/writer.js';
 import { WorkerError } from '../../errors.js';
 import type { Driver } from '../../vram/driver.js';
+import { FileInUseError, FileLock } from '../../vram/file_lock.js';
 import type { OldestCalls } from '../../vram/library.js';
 import { selfTest } from '../../vram/self_test.js';
 import type { ResidencyOptions } from '../options.js';
@@ -26,7 +27,7 @@ export interface Abortable {
   stop(reason: unknown): Promise<void>;
 }
 
-/** How long a poll waits for the audit log to recover. */
+/** How long a poll waits for the files to recover. */
 const recoveryWaitMs = 200;
 
 /** The state of the worker: devices, shards, reservations, the queue, the audit log. It makes no decisions. */
@@ -34,6 +35,8 @@ export class WorkerState {
   readonly options: ResidencyOptions;
   readonly signer: Signer;
   readonly audit: AuditWriter;
+  /** Undefined without an audit log. */
+  readonly auditLock: FileLock | undefined;
   readonly shardAudit: ShardAudit;
   readonly authFailures: AuthFailures;
   readonly lifecycle: Lifecycle;
@@ -51,10 +54,12 @@ export class WorkerState {
   constructor(signer: Signer, options: ResidencyOptions) {
     this.signer = signer;
     this.options = options;
+    this.auditLock = options.auditLog === undefined ? undefined : new FileLock(options.auditLog, 'WORKER_AUDIT_LOG');
     this.audit = new AuditWriter({
       path: options.auditLog,
       maxBytes: options.auditMaxBytes,
       signer,
+      lock: () => this.auditLock?.acquire() ?? Promise.resolve(),
       onChange: (cause) => this.#auditChanged(cause),
     });
     this.shardAudit = new ShardAudit(this.audit);
@@ -77,6 +82,19 @@ export class WorkerState {
   /** How long the oldest native calls have been running. */
   get oldestCalls(): OldestCalls {
     return this.#driver?.oldestCalls ?? { driverMs: 0, fileMs: 0 };
+  }
+
+  /**
+   * Opens the audit log. A log that cannot be locked for another reason than another worker counts as unwritable: the worker
+   * starts, and tries again. @throws FileInUseError if another worker uses the file
+   */
+  async openAudit(): Promise<void> {
+    try {
+      if ((await this.auditLock?.acquire()) === false) this.log('info', 'the audit log cannot be locked here', {});
+    } catch (error) {
+      if (error instanceof FileInUseError) throw error;
+    }
+    await this.audit.open();
   }
 
   /** Takes over an open driver, and tests its devices. @throws VramError, or the failure of a self-test */
@@ -114,10 +132,11 @@ export class WorkerState {
     throw new WorkerError('AUDIT_UNAVAILABLE', 'The audit log cannot be written', { retryAfterMs: 1000 });
   }
 
-  /** After a failure, tries the audit log again, so that a poll reports its recovery. */
-  async recoverAudit(): Promise<void> {
-    if (this.audit.isWritable) return;
-    await Promise.race([this.audit.recover(), sleep(recoveryWaitMs, undefined, { ref: false })]);
+  /** After a failure, tries the audit log and the manifest again, so that a poll reports their recovery. */
+  async recoverFiles(): Promise<void> {
+    if (this.audit.isWritable && this.lostShards.isWritable) return;
+    const recovered = Promise.all([this.audit.recover(), this.lostShards.manifest?.recover()]);
+    await Promise.race([recovered, sleep(recoveryWaitMs, undefined, { ref: false })]);
   }
 
   /** Periodic work. Called every second. */
@@ -125,7 +144,7 @@ export class WorkerState {
     this.reservations.dropExpired();
     this.authFailures.tick();
     void this.audit.tick();
-    this.lostShards.tick();
+    void this.lostShards.manifest?.tick();
     void this.driverHealth.check();
   }
 
@@ -138,6 +157,12 @@ export class WorkerState {
     if (cause === undefined) this.log('info', 'audit log is writable again', {});
     else this.log('error', 'audit log cannot be written; refusing all changes until it can', { err: cause });
     this.lifecycle.bumpRevision();
+  }
+
+  /** Logs that the manifest cannot be written, or can again. */
+  manifestChanged(cause: unknown): void {
+    if (cause === undefined) this.log('info', 'manifest is writable again', {});
+    else this.log('error', 'manifest cannot be written; refusing commits and releases until it can', { err: cause });
   }
 
   #driverLost(error: WorkerError): void {

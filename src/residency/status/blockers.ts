@@ -26,7 +26,7 @@ const stuckSeconds = 10;
 
 /** An empty worker is healthy. One that cannot write its manifest, or waits for a native call, is not. */
 export async function healthOf(worker: WorkerState): Promise<Health> {
-  await worker.recoverAudit();
+  await worker.recoverFiles();
   const reasons = blockersOf(worker);
   const { isLeaving, isEnding } = worker.lifecycle;
   if (isLeaving && !isEnding) reasons.push({ code: 'DRAINING', detail: 'The worker is about to shut down' });

@@ -1,5 +1,7 @@
 import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import t from 'tap';
+import { sha256 } from '../../support/audit.js';
+import { shardsListedIn } from '../../support/manifest.js';
 import { availableBytes, get, remove } from '../../support/requests.js';
 import { commit, restartable, untilLoaded } from '../restartable.js';
 
@@ -10,15 +12,19 @@ t.test('a worker does not start with a manifest that is damaged or writable by o
   const { start, manifest } = restartable(t);
   const first = await start();
   await commit(first, 'a', 'a');
+  await commit(first, 'b', 'b');
   await first.stop();
   t.equal(statSync(manifest).mode & 0o777, 0o600);
   const good = readFileSync(manifest, 'utf8');
+  const [header = '', one = '', two = ''] = good.split('\n');
   const cases = [
-    ['torn', good.slice(0, -20), 0o600],
     ['empty', '', 0o600],
     ['not an object', '7', 0o600],
     ['a changed name', good.replace('"model-a"', '"model-b"'), 0o600],
-    ['an unknown version', good.replace('"version": 1', '"version": 2'), 0o600],
+    ['a changed name in the last record', good.replace('"model-b"', '"model-c"'), 0o600],
+    ['an unknown version', `{"manifest":3,"sha256":"${sha256('{"manifest":3')}"}\n`, 0o600],
+    ['a missing record', `${header}\n${two}\n`, 0o600],
+    ['a repeated record', `${header}\n${one}\n${one}\n`, 0o600],
     ['writable by others', good, 0o620],
   ] as const;
   for (const [name, text, mode] of cases) {
@@ -27,20 +33,44 @@ t.test('a worker does not start with a manifest that is damaged or writable by o
     await t.rejects(start(), { name: 'ManifestError', message: /WORKER_MANIFEST.*manifest\.json/ }, name);
     t.equal(readFileSync(manifest, 'utf8'), text, `${name}: the file is unchanged`);
   }
-  writeFileSync(manifest, good);
+  writeFileSync(manifest, good.slice(0, -20));
   chmodSync(manifest, 0o600);
   const last = await start();
   await untilLoaded(last);
   t.equal(last.residency.shard('a').state, 'sealed');
+  t.throws(() => last.residency.shard('b'), { code: 'NOT_FOUND' }, 'a record that a crash cut off is ignored');
+});
+
+t.test('a manifest of version 1 is read, and replaced by one of the current version', async (t) => {
+  const { start, manifest, listed } = restartable(t);
+  const first = await start();
+  await commit(first, 'a', 'a');
+  await first.stop();
+  const shards = listed();
+  const version1 = { version: 1, sha256: sha256(JSON.stringify(shards)), shards };
+  writeFileSync(manifest, `${JSON.stringify(version1, null, 2)}\n`, { mode: 0o600 });
+  const second = await start();
+  await untilLoaded(second);
+  t.equal(second.residency.shard('a').state, 'sealed');
+  t.match(readFileSync(manifest, 'utf8'), /^\{"manifest":2,/);
+  t.same(listed(), shards);
+  await second.stop();
+  for (const damage of [
+    { ...version1, version: 0 },
+    { ...version1, shards: [] },
+  ]) {
+    writeFileSync(manifest, JSON.stringify(damage));
+    await t.rejects(start(), { name: 'ManifestError' });
+  }
 });
 
 t.test('no shard is sealed or released while the manifest cannot be written', async (t) => {
   const { start, manifest, entries } = restartable(t);
-  const newManifest = `${manifest}.new`;
   const worker = await start();
   const before = await availableBytes(worker);
   await commit(worker, 'a', 'a');
-  mkdirSync(newManifest);
+  rmSync(manifest);
+  mkdirSync(manifest);
   t.match((await commit(worker, 'b', 'b')).json(), { status: 503, code: 'AUDIT_UNAVAILABLE', detail: /manifest/ });
   t.equal((await get(worker, '/v1/shards/b')).statusCode, 404);
   t.match((await remove(worker, '/v1/shards/a')).json(), { status: 503, code: 'AUDIT_UNAVAILABLE' });
@@ -49,8 +79,9 @@ t.test('no shard is sealed or released while the manifest cannot be written', as
   t.equal((await get(worker, '/v1/ready')).statusCode, 200, 'the resident shard is still attested');
   t.equal(entries().at(-1)?.event, 'VramDeallocated', 'the refused commit was undone');
 
-  rmSync(newManifest, { recursive: true });
+  rmSync(manifest, { recursive: true });
   t.equal((await get(worker, '/readyz')).statusCode, 200, 'the worker recovers automatically');
+  t.match(shardsListedIn(manifest), [{ shard_id: 'a' }], 'and writes the whole manifest again');
   t.equal((await remove(worker, '/v1/shards/a')).statusCode, 204);
   t.same(await availableBytes(worker), before);
 });
@@ -59,9 +90,9 @@ t.test('a shard whose release the audit log cannot record stays on the manifest'
   const { start, manifest, auditLog } = restartable(t);
   const worker = await start();
   await commit(worker, 'a', 'a');
-  const written = readFileSync(manifest, 'utf8');
+  const written = shardsListedIn(manifest);
   renameSync(auditLog, `${auditLog}.away`);
   symlinkSync('/dev/full', auditLog);
   t.equal((await remove(worker, '/v1/shards/a')).statusCode, 503);
-  t.equal(readFileSync(manifest, 'utf8'), written);
+  t.same(shardsListedIn(manifest), written);
 });

@@ -1,0 +1,51 @@
+import { Driver } from '../vram/driver.js';
+import { selfTestBytes } from '../vram/self_test.js';
+import { slotsPerCommit } from './commit/ingest.js';
+import type { Restore } from './commit/restore.js';
+import { releaseLocks } from './release.js';
+import { selfTestSlots } from './state/self_tests.js';
+import type { WorkerState } from './state/worker_state.js';
+
+/**
+ * Opens the audit log, the manifest and the devices of a worker. Returns the restore of the previous process's shards, which
+ * has not begun; undefined without a manifest. @throws FileInUseError, ManifestError, VramError; then nothing stays open
+ */
+export async function start(worker: WorkerState): Promise<Restore | undefined> {
+  try {
+    await worker.openAudit();
+    const restore = await openManifest(worker);
+    await openDriver(worker, restore?.slots ?? 0);
+    // The worker starts even if the audit log cannot be written. Until it can, changes are refused and `ready` gives the reason.
+    const { signer } = worker;
+    const fields = { worker_id: signer.workerId, boot_id: signer.bootId, driver: signer.driver };
+    await worker.audit.appendBestEffort('WorkerStarted', 'info', fields);
+    return restore;
+  } catch (error) {
+    await releaseLocks(worker);
+    throw error;
+  }
+}
+
+async function openManifest(worker: WorkerState): Promise<Restore | undefined> {
+  const { manifest } = worker.options;
+  if (manifest === undefined) return undefined;
+  const { openRestore } = await import('./commit/restore.js');
+  return openRestore(manifest, worker);
+}
+
+async function openDriver(worker: WorkerState, restoreSlots: number): Promise<void> {
+  const { options, driverHealth } = worker;
+  const slots = options.commitSlots + restoreSlots;
+  const driver = await Driver.open({
+    ...options,
+    maxAllocationBytes: Math.max(options.maxModelBytes, selfTestBytes),
+    stagingSlots: slots * slotsPerCommit + selfTestSlots,
+    onHang: (error) => driverHealth.markLost(error),
+  });
+  try {
+    await worker.adopt(driver);
+  } catch (error) {
+    await driver.close().catch(() => undefined);
+    throw error;
+  }
+}

@@ -1,0 +1,17 @@
+import { readFileSync } from 'node:fs';
+
+interface ListedShard {
+  readonly shard_id: string;
+  readonly [field: string]: unknown;
+}
+
+/** The shards that a manifest lists, read without code of the worker. */
+export function shardsListedIn(path: string): ListedShard[] {
+  const shards = new Map<string, ListedShard>();
+  for (const line of readFileSync(path, 'utf8').split('\n').slice(1, -1)) {
+    const { put, remove } = JSON.parse(line);
+    if (put === undefined) shards.delete(remove);
+    else shards.set(put.shard_id, put);
+  }
+  return [...shards.values()];
+}
