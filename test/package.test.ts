@@ -15,13 +15,17 @@ interface Package {
 const semver: Semver = createRequire(import.meta.url)('semver');
 const read = (file: string) => JSON.parse(readFileSync(join(root, file), 'utf8'));
 
-t.test('every dependency supports the oldest Node.js version that the project supports', async (t) => {
-  const oldest = semver.minVersion(read('package.json').engines.node)?.version ?? '';
-  const packages = Object.entries<Package>(read('package-lock.json').packages);
-  t.ok(packages.length > 300, 'the lock file lists the dependencies');
-  const unsupported = packages.filter(([, { engines }]) => {
-    const range = engines !== undefined && 'node' in engines ? engines.node : undefined;
-    return range !== undefined && !semver.satisfies(oldest, range);
+const oldest = semver.minVersion(read('package.json').engines.node)?.version ?? '';
+const lockFiles = ['package-lock.json', 'test/openapi-typescript/package-lock.json', 'test/orval/package-lock.json'];
+
+for (const file of lockFiles) {
+  t.test(`${file}: every package supports the oldest Node.js version that the project supports`, async (t) => {
+    const packages = Object.entries<Package>(read(file).packages);
+    t.ok(packages.length > 30, 'the lock file lists the packages');
+    const unsupported = packages.filter(([, { engines }]) => {
+      const range = engines !== undefined && 'node' in engines ? engines.node : undefined;
+      return range !== undefined && !semver.satisfies(oldest, range);
+    });
+    t.same(unsupported, [], `Node.js ${oldest} must satisfy their engines`);
   });
-  t.same(unsupported, [], `Node.js ${oldest} must satisfy their engines`);
-});
+}

@@ -11,13 +11,17 @@ const pages = {
 };
 
 for (const [page, sections] of Object.entries(pages)) {
-  t.test(`${page}: commands print the documented output`, unlessInstalled('curl', 'openssl', 'basenc', 'wget', 'python3'), async (t) => {
-    const read = readerOf(t);
-    for (const example of examplesOf('README.md', 'Quick start')) await read(t, { ...example, shown: undefined });
-    for (const section of sections) {
-      const examples = examplesOf(page, section);
-      t.ok(examples.length > 0, `${section} has examples`);
-      for (const example of examples) await read(t, example);
-    }
-  });
+  t.test(
+    `${page}: commands print the documented output`,
+    unlessInstalled('curl', 'openssl', 'basenc', 'wget', 'python3'),
+    async (t) => {
+      const read = readerOf(t);
+      for (const example of examplesOf('README.md', 'Quick start')) await read(t, { ...example, shown: undefined });
+      for (const section of sections) {
+        const examples = examplesOf(page, section);
+        t.ok(examples.length > 0, `${section} has examples`);
+        for (const example of examples) await read(t, example);
+      }
+    },
+  );
 }
