@@ -4,6 +4,7 @@ import { nativeLibrary } from '../config/native_paths.js';
 import { settings } from '../config/settings.js';
 import { WorkerError } from '../errors.js';
 import { closeGracefully } from '../http/plugins/graceful_close.js';
+import { listen } from '../http/server/listen.js';
 import { ExitDeadline } from '../vram/exit.js';
 import { forbidCoreDumps } from '../vram/process.js';
 import { banner } from './banner.js';
@@ -32,7 +33,7 @@ export async function serve({ simulate }: { simulate: boolean }): Promise<void> 
   let onLost = (_error: Error): void => undefined;
   const worker = await buildWorker({ config, log, signals, exitDeadline, onLost: (error) => onLost(error) });
   endOnDefect(worker);
-  const address = await listen(worker);
+  const address = await openPort(worker);
   await startDevices(worker);
   onLost = (error) => void exitOnLoss(worker, error);
   void signals.stop.then((signal) => shutDown(worker, signals, signal));
@@ -44,9 +45,9 @@ function limitShutdown(exitDeadline: ExitDeadline, seconds: number): void {
   exitDeadline.afterStopSignal(seconds * 1000 + blockedGraceMs, exitStatus.late);
 }
 
-async function listen({ app, config }: Worker): Promise<string> {
+async function openPort({ app, config }: Worker): Promise<string> {
   try {
-    return await app.listen({ host: config.bindHost, port: config.bindPort });
+    return await listen(app, config.bindHost, config.bindPort);
   } catch (cause) {
     const code = cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause);
     const address = `${config.bindHost}:${config.bindPort}`;
