@@ -1,4 +1,4 @@
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { referenceTreeDigest } from '../../../src/seal/tree.js';
@@ -16,6 +16,7 @@ t.test('a shard can be committed only from a regular file inside the model direc
   writeFileSync(join(directory, 'empty'), '');
   symlinkSync(join(outside, 'secret'), join(directory, 'link'));
   symlinkSync('model.gguf', join(directory, 'sub', 'alias'));
+  symlinkSync(join(directory, 'sub', 'model.gguf'), join(directory, 'absolute'));
   const worker = await startWorker(t, { env: { WORKER_MODEL_DIR: directory } });
   const commit = (shardId: string, path: string, fields: object = {}) =>
     post(worker, '/v1/commit', { shard_id: shardId, model_ref: 'model', source: { type: 'file', path }, ...fields });
@@ -24,6 +25,7 @@ t.test('a shard can be committed only from a regular file inside the model direc
   t.equal(answer.statusCode, 201, answer.body);
   t.equal(answer.json().shard.tree_digest, referenceTreeDigest(bytes));
   t.equal((await commit('a', 'sub/alias')).statusCode, 200, 'a link inside the directory, to the same bytes');
+  t.equal((await commit('a', 'absolute')).statusCode, 200, 'an absolute link inside the directory');
   const refused = [
     ['sub/absent', 404, 'NOT_FOUND'],
     ['../secret', 400, 'INVALID_PARAMS'],
@@ -44,4 +46,18 @@ t.test('a commit from a file is refused if the worker has no model directory', a
   const source = { type: 'file', path: 'x' };
   const answer = await post(worker, '/v1/commit', { shard_id: 'a', model_ref: 'model', source });
   t.match(answer.json(), { status: 400, code: 'INVALID_PARAMS' });
+});
+
+t.test('a model directory that is gone is an error of the worker, and passes', async (t) => {
+  const directory = t.testdir({ models: { model: 'bytes' } });
+  const models = join(directory, 'models');
+  const worker = await startWorker(t, { env: { WORKER_MODEL_DIR: models } });
+  const fields = { shard_id: 'a', model_ref: 'model', source: { type: 'file', path: 'model' } };
+  renameSync(models, join(directory, 'away'));
+  const refusal = await post(worker, '/v1/commit', fields);
+  t.match(refusal.json(), { status: 503, code: 'MODEL_DIR_UNAVAILABLE', retriable: true, detail: /ENOENT$/ });
+  t.equal(refusal.headers['retry-after'], '5');
+  t.notMatch(refusal.body, directory, 'the answer has no path of the host');
+  renameSync(join(directory, 'away'), models);
+  t.equal((await post(worker, '/v1/commit', fields)).statusCode, 201);
 });
