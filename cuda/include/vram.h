@@ -291,8 +291,8 @@ VRAM_API vram_status vram_exit_after_signal(int32_t signal, uint64_t millisecond
 
 /*
  * A call of the file system may never return, for example if a network file system hangs. So only threads of the
- * library make such calls, at most 32. Functions with a file start a call and return, or wait for a limited time. A call
- * that hangs keeps its thread and its buffers, and no others.
+ * library make such calls, at most 32. Functions with a file start a call and return, or wait for a limited time. A
+ * call that hangs keeps its thread and its buffers, and no others.
  *
  * Files belong to no driver. vram_close() does not close them.
  */
@@ -533,8 +533,8 @@ VRAM_API vram_status vram_digest(uint64_t allocation, uint64_t offset, uint64_t 
  * @range: offset is a multiple of VRAM_GROUP_BYTES; the range ends at a group boundary or at the end of the allocation
  * @hashes: expected hash of each group, VRAM_DIGEST_BYTES each
  * @hashes_bytes: size of @hashes
- * @out_repaired: receives how many bytes of the range are rewritten: fewer than all if the file system has not delivered
- *   them in time. Continue there when vram_file_info.pending is 0.
+ * @out_repaired: receives how many bytes of the range are rewritten: fewer than all if the file system has not
+ * delivered them in time. Continue there when vram_file_info.pending is 0.
  *
  * A group of the file is written only if it has the expected hash, so sealed memory receives no other bytes. The memory
  * is writable while a group is written, and not while the file is read.
@@ -649,8 +649,8 @@ VRAM_API vram_status vram_load_push(uint64_t load, uint32_t slot, uint64_t bytes
  * @range: which bytes of the file, and how long to wait for them
  * @slots: indexes of different staging slots to read into. The library owns these slots until the function returns.
  * @slot_count: number of @slots; with two or more, reading overlaps with digesting and copying
- * @out_received: receives the number of bytes that were loaded, fewer than all if the file system has not delivered them
- *   in time. Continue there when vram_file_info.pending is 0.
+ * @out_received: receives the number of bytes that were loaded, fewer than all if the file system has not delivered
+ * them in time. Continue there when vram_file_info.pending is 0.
  *
  * Returns:
  * * VRAM_ZERO_LENGTH: the range or @slot_count is 0

@@ -67,9 +67,8 @@ void File::finish(Lock lock, vram_status status, int error) {
 
 vram_status File::open(const char *directory, const char *path) {
   const Lock lock(mutex_);
-  return start([directory = std::string(directory), path = std::string(path)](File &self) {
-    self.run_open(directory, path);
-  });
+  return start(
+      [directory = std::string(directory), path = std::string(path)](File &self) { self.run_open(directory, path); });
 }
 
 void File::run_open(const std::string &directory, const std::string &path) {

@@ -251,9 +251,8 @@ vram_status vram_repair(uint64_t allocation, uint64_t file, const vram_file_rang
                         uint64_t hashes_bytes, uint64_t *out_repaired) {
   if (range == nullptr || hashes == nullptr || out_repaired == nullptr) return VRAM_NULL_ARGUMENT;
   return with(allocations(), allocation, [&](const auto &object) {
-    return with_file(file, [&](File &source) {
-      return object->repair(source, *range, hashes, hashes_bytes, out_repaired);
-    });
+    return with_file(file,
+                     [&](File &source) { return object->repair(source, *range, hashes, hashes_bytes, out_repaired); });
   });
 }
 

@@ -37,7 +37,8 @@ extern "C" __attribute__((visibility("default"))) long syscall(long number, ...)
   long arguments[6];
   for (long &argument : arguments) argument = va_arg(list, long);
   va_end(list);
-  if (number == SYS_openat2 && fails(reinterpret_cast<const char *>(arguments[1]), "hang-open", "fail-open-")) return -1;
+  if (number == SYS_openat2 && fails(reinterpret_cast<const char *>(arguments[1]), "hang-open", "fail-open-"))
+    return -1;
   return call(number, arguments[0], arguments[1], arguments[2], arguments[3], arguments[4], arguments[5]);
 }
 

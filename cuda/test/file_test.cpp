@@ -50,9 +50,10 @@ class ModelCache : public ModelDirectory {
 template <typename Change>
 class Busy {
  public:
-  explicit Busy(Change change) : thread_([this, change] {
-    while (!stopped_) change();
-  }) {}
+  explicit Busy(Change change)
+      : thread_([this, change] {
+          while (!stopped_) change();
+        }) {}
   ~Busy() {
     stopped_ = true;
     thread_.join();

@@ -9,8 +9,8 @@
 
 #include "content.h"
 #include "harness.h"
-#include "model_directory.h"
 #include "host_faults.h"
+#include "model_directory.h"
 #include "session.h"
 #include "simulator.h"
 

@@ -36,7 +36,7 @@ void ModelDirectory::make(const std::string &directory) const {
 void ModelDirectory::write(const std::string &name, const std::vector<uint8_t> &data) const {
   std::FILE *const file = std::fopen(path(name).c_str(), "wb");
   REQUIRE(file != nullptr);
-  REQUIRE(std::fwrite(data.data(), 1, data.size(), file) == data.size());
+  if (!data.empty()) REQUIRE(std::fwrite(data.data(), 1, data.size(), file) == data.size());
   REQUIRE(std::fclose(file) == 0);
 }
 
@@ -68,8 +68,8 @@ vram_status load_whole(uint64_t load, const OpenFile &file, uint64_t offset, uin
   for (uint64_t done = 0; done < bytes;) {
     const vram_file_range range = {offset + done, bytes - done, kWaitMs, 0};
     uint64_t received = 0;
-    const vram_status status = vram_load_file(load, file.handle(), &range, slots.data(),
-                                              static_cast<uint32_t>(slots.size()), &received);
+    const vram_status status =
+        vram_load_file(load, file.handle(), &range, slots.data(), static_cast<uint32_t>(slots.size()), &received);
     if (status != VRAM_OK) return status;
     done += received;
     if (done < bytes) (void)file.settled();
