@@ -25,7 +25,7 @@ import type { VerifyReport } from './state/verify_report.js';
 import { WorkerState } from './state/worker_state.js';
 import { type Health, healthOf } from './status/blockers.js';
 import { type ReadyQuery, type ReadyReport, readyFacts, readyReport } from './status/readiness.js';
-import { type ResidencyStats, statsOf } from './status/stats.js';
+import { type ResidencyStats, Stats } from './status/stats.js';
 
 /** Loads shards into device memory, proves them, and reports which are resident. Its methods throw `WorkerError`. */
 export class Residency {
@@ -34,6 +34,7 @@ export class Residency {
   readonly #worker: WorkerState;
   readonly #verifier: Verifier;
   readonly #scrubber: Scrubber;
+  readonly #stats: Stats;
   readonly #ticker: NodeJS.Timeout;
   #restore: Restore | undefined;
 
@@ -43,6 +44,7 @@ export class Residency {
     this.sealKey = new KeyRotation(this.#worker);
     this.#verifier = new Verifier(this.#worker);
     this.#scrubber = new Scrubber(this.#worker, this.#verifier);
+    this.#stats = new Stats(this.#worker);
     this.#ticker = setInterval(() => {
       for (const part of [this.#worker, this.sealKey, this.#scrubber]) void part.tick();
     }, 1000).unref();
@@ -54,7 +56,7 @@ export class Residency {
    */
   async start(): Promise<void> {
     this.#restore = await start(this.#worker);
-    this.#restore?.begin();
+    await this.#restore?.begin();
     this.#scrubber.start();
   }
 
@@ -167,7 +169,7 @@ export class Residency {
 
   stats(): ResidencyStats {
     this.#worker.reservations.dropExpired();
-    return statsOf(this.#worker, this.#scrubber.status);
+    return this.#stats.now(this.#scrubber.status);
   }
 
   /** Records that a token was replaced. */

@@ -4,6 +4,7 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { scrubStates } from '../../residency/integrity/scrubber.js';
 import type { Residency } from '../../residency/residency.js';
 import type { ResidencyObserver } from '../../residency/state/observer.js';
+import type { ResidencyStats } from '../../residency/status/stats.js';
 import { NoQuery } from '../schemas/common.js';
 import { type Connections, closeReasons } from '../server/connections.js';
 import type { DroppedLines } from './dropped_lines.js';
@@ -20,9 +21,10 @@ export interface MetricsOptions {
 export const metrics = fp(async (app: FastifyInstance, { residency, connections, droppedLines }: MetricsOptions) => {
   const registry = new Registry();
   droppedLines.register(registry);
-  memoryMetrics(registry, residency);
+  const scrape = new Scrape(residency);
+  memoryMetrics(registry, scrape);
   connectionMetrics(app, registry, connections);
-  scrubMetrics(registry, residency);
+  scrubMetrics(registry, scrape);
   const failures = new Counter({
     name: 'vram_failures_total',
     help: 'Failures by operation and error code',
@@ -31,10 +33,29 @@ export const metrics = fp(async (app: FastifyInstance, { residency, connections,
   });
   residency.observe(operationMetrics(registry, failures));
   requestMetrics(app, registry, failures);
-  metricsRoute(app, registry);
+  metricsRoute(app, registry, scrape);
 });
 
-function memoryMetrics(registry: Registry, residency: Residency): void {
+/** The figures of one scrape. All gauges share them. */
+class Scrape {
+  readonly #residency: Residency;
+  #stats: ResidencyStats | undefined;
+
+  constructor(residency: Residency) {
+    this.#residency = residency;
+  }
+
+  begin(): void {
+    this.#stats = undefined;
+  }
+
+  get stats(): ResidencyStats {
+    this.#stats ??= this.#residency.stats();
+    return this.#stats;
+  }
+}
+
+function memoryMetrics(registry: Registry, scrape: Scrape): void {
   const registers = [registry];
   new Gauge({
     name: 'vram_device_bytes',
@@ -42,7 +63,7 @@ function memoryMetrics(registry: Registry, residency: Residency): void {
     labelNames: ['gpu_device', 'state'],
     registers,
     collect() {
-      for (const { gpuDevice, state, bytes } of residency.stats().bytesByDeviceAndState) {
+      for (const { gpuDevice, state, bytes } of scrape.stats.bytesByDeviceAndState) {
         this.set({ gpu_device: gpuDevice, state }, bytes);
       }
     },
@@ -53,7 +74,7 @@ function memoryMetrics(registry: Registry, residency: Residency): void {
     labelNames: ['state'],
     registers,
     collect() {
-      for (const [state, count] of Object.entries(residency.stats().shardsByState)) this.set({ state }, count);
+      for (const [state, count] of Object.entries(scrape.stats.shardsByState)) this.set({ state }, count);
     },
   });
   new Gauge({
@@ -61,13 +82,13 @@ function memoryMetrics(registry: Registry, residency: Residency): void {
     help: 'Admitted commits that wait for a commit slot',
     registers,
     collect() {
-      this.set(residency.stats().commitsWaiting);
+      this.set(scrape.stats.commitsWaiting);
     },
   });
 }
 
 /** Metrics of the scrubber. They are points in time, from which Prometheus computes ages. */
-function scrubMetrics(registry: Registry, residency: Residency): void {
+function scrubMetrics(registry: Registry, scrape: Scrape): void {
   const registers = [registry];
   const gauge = (name: string, help: string) => new Gauge({ name: `vram_scrub_${name}`, help, registers });
   const counter = (name: string, help: string) => new Counter({ name: `vram_scrub_${name}_total`, help, registers });
@@ -78,7 +99,7 @@ function scrubMetrics(registry: Registry, residency: Residency): void {
     labelNames: ['state'],
     registers,
     collect() {
-      const { scrub, oldestVerifiedAtMs } = residency.stats();
+      const { scrub, oldestVerifiedAtMs } = scrape.stats;
       for (const state of scrubStates) this.set({ state }, state === scrub.state ? 1 : 0);
       shardsDone.set(scrub.shardsDone);
       passShards.set(scrub.shardsTotal);
@@ -190,7 +211,7 @@ function requestMetrics(app: FastifyInstance, registry: Registry, failures: Coun
   });
 }
 
-function metricsRoute(app: FastifyInstance, registry: Registry): void {
+function metricsRoute(app: FastifyInstance, registry: Registry, scrape: Scrape): void {
   app.get(
     '/metrics',
     {
@@ -209,6 +230,9 @@ function metricsRoute(app: FastifyInstance, registry: Registry): void {
       },
       config: { access: 'public', quiet: true },
     },
-    async (_request, reply) => reply.header('content-type', registry.contentType).send(await registry.metrics()),
+    async (_request, reply) => {
+      scrape.begin();
+      return reply.header('content-type', registry.contentType).send(await registry.metrics());
+    },
   );
 }

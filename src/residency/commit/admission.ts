@@ -45,7 +45,8 @@ function admitNew(worker: WorkerState, request: CommitRequest, actor: Actor, que
   let slot: CommitSlot | undefined;
   try {
     slot = queue.acquire();
-    worker.lifecycle.requireOpen();
+    if (queue === worker.commitQueue) worker.requireOpenToClients();
+    else worker.lifecycle.requireOpen();
     return ingest(worker, slot, new ShardCommit(worker, request, grant, actor));
   } catch (error) {
     slot?.cancel(error);

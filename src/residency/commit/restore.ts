@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { systemActor } from '../../audit/actor.js';
 import { type ErrorCode, outcomeOf, WorkerError } from '../../errors.js';
 import { FileInUseError, FileLock } from '../../vram/file_lock.js';
@@ -13,6 +13,9 @@ import { admit } from './admission.js';
 import { ingestFile } from './from_file.js';
 import type { Ingest } from './ingest.js';
 import type { CommitRequest } from './request.js';
+
+/** Shards that are admitted or lost in one turn of the event loop. */
+const chunkShards = 128;
 
 /** How many shards are restored concurrently. */
 const restoreSlots = 4;
@@ -60,17 +63,23 @@ export class Restore {
     this.#worker = worker;
   }
 
-  /** Takes the memory and the id of every shard immediately, so that no client can take them first. Bytes follow later. */
-  begin(): void {
-    const entries = this.#worker.lostShards.manifest?.entries() ?? [];
+  /**
+   * Takes the memory and the id of every shard, in chunks. Until it resolves, new shards and reservations of clients are
+   * refused with STARTING, so that none takes them first. The bytes follow later. Never rejects.
+   */
+  async begin(): Promise<void> {
+    const { lostShards, lifecycle } = this.#worker;
+    const entries = lostShards.manifest?.entries() ?? [];
+    const files = entries.flatMap((entry) => (entry.path === null ? [] : [{ entry, path: entry.path }]));
+    lostShards.restoring = { total: files.length, done: 0 };
+    if (files.length > 0) lifecycle.beginLoading();
+    lostShards.isClaiming = true;
+    await inChunks(files, ({ entry, path }) => void this.#restore(entry, path).then(() => this.#done()));
+    lostShards.isClaiming = false;
     const uploads = entries.filter(({ path }) => path === null);
-    for (const entry of uploads) this.#lose(entry, 'The shard was uploaded, so it has no file to restore it from');
-    if (entries.length === uploads.length) return;
-    this.#worker.lostShards.restoring = { total: entries.length - uploads.length, done: 0 };
-    this.#worker.lifecycle.beginLoading();
-    for (const entry of entries) {
-      if (entry.path !== null) void this.#restore(entry, entry.path).then(() => this.#done());
-    }
+    await inChunks(uploads, (entry) =>
+      this.#lose(entry, 'The shard was uploaded, so it has no file to restore it from'),
+    );
   }
 
   /** Aborts the shards in progress. They stay on the manifest, for the next process. */
@@ -101,7 +110,7 @@ export class Restore {
         if (this.#stopped.signal.aborted) return;
         const why = error instanceof WorkerError ? error.message : 'Internal error';
         const delayMs = retries.delayAfter(error);
-        if (delayMs === undefined) return this.#lose(entry, why);
+        if (delayMs === undefined) return await this.#lose(entry, why);
         if (retries.isFirst)
           this.#worker.log('error', 'restore will be retried', { shard_id: entry.shardId, detail: why });
         const { signal } = this.#stopped;
@@ -138,15 +147,23 @@ export class Restore {
     }
   }
 
-  #lose(entry: ManifestEntry, why: string): void {
+  async #lose(entry: ManifestEntry, why: string): Promise<void> {
     const { lostShards, audit, lifecycle } = this.#worker;
     const { shardId, modelRef, digest, treeDigest, path } = entry;
     lostShards.byId.set(shardId, { ...entry, detail: why });
     const names = { shard_id: shardId, model_ref: modelRef };
     const fields = { ...names, digest, tree_digest: treeDigest, detail: why };
-    void audit.appendBestEffort('ShardLost', path === null ? 'warning' : 'critical', fields);
     this.#worker.log('error', 'shard lost', { ...names, detail: why });
     lifecycle.bumpRevision();
+    await audit.appendBestEffort('ShardLost', path === null ? 'warning' : 'critical', fields);
+  }
+}
+
+/** Calls `work` for each item, a chunk in each turn of the event loop. The entries of a chunk share a sync. */
+async function inChunks<T>(items: readonly T[], work: (item: T) => Promise<void> | void): Promise<void> {
+  for (let start = 0; start < items.length; start += chunkShards) {
+    await Promise.all(items.slice(start, start + chunkShards).map(work));
+    await nextTurn();
   }
 }
 

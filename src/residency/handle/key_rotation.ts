@@ -43,7 +43,7 @@ export class KeyRotation {
   /** Reissues handles that could not be reissued before, and drops expired keys. Called periodically. Never rejects. */
   async tick(): Promise<void> {
     await this.#reissueAll();
-    this.#worker.signer.keyring.dropExpired(this.#inUse());
+    this.#worker.signer.keyring.dropExpired(this.#worker.shards.isKeyInUse);
   }
 
   /** Overwrites the keys. Called when the process ends. */
@@ -59,16 +59,10 @@ export class KeyRotation {
     const { keyGraceSeconds } = options;
     const fields = { kid: key.kid, previous_kid: kid, grace_seconds: keyGraceSeconds };
     await audit.appendRequired('SealKeyRotated', 'warning', fields);
-    signer.keyring.rotate(key, performance.now() + keyGraceSeconds * 1000, this.#inUse());
+    signer.keyring.rotate(key, performance.now() + keyGraceSeconds * 1000, this.#worker.shards.isKeyInUse);
     lifecycle.bumpRevision();
     await this.#reissueAll();
     return true;
-  }
-
-  /** A predicate: whether a key signed the current handle of a shard, corrupt shards included. */
-  #inUse(): (kid: string) => boolean {
-    const inUse = new Set(this.#worker.shards.all().map(({ seal }) => seal?.kid));
-    return (kid) => inUse.has(kid);
   }
 
   /** Reissues the handles of sealed shards that another key signed. Concurrent calls follow each other. Never rejects. */
@@ -82,7 +76,7 @@ export class KeyRotation {
     const { shards, signer } = this.#worker;
     const isStale = ({ phase, releaseRequested }: Shard) =>
       phase.state === 'sealed' && phase.seal.kid !== signer.key.kid && !releaseRequested;
-    const stale = shards.all().filter(isStale);
+    const stale = shards.signedByOthers(signer.key.kid);
     for (let start = 0; start < stale.length; start += chunkShards) {
       const chunk = stale.slice(start, start + chunkShards).filter(isStale);
       const reissued = chunk.map((shard) => reissueHandle(shard, this.#worker, this.#previousHandles(shard)));

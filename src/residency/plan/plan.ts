@@ -48,7 +48,7 @@ export function plan(worker: WorkerState, request: PlanRequest): PlanReport {
   if (!placement.fits) return refuse(placement.reason);
   const shardPlan = placement.shards;
   if (reserveForSeconds === undefined) return report({ shardPlan, reservation: null, reason: null });
-  worker.lifecycle.requireOpen();
+  worker.requireOpenToClients();
   const reservation = reservations.hold(modelRef, shardPlan, worker.devices, reserveForSeconds);
   return report({ shardPlan, reservation, reason: null });
 }

@@ -19,6 +19,8 @@ export class LostShards {
   readonly byId = new Map<string, LostShard>();
   /** How many shards a restart has to restore, and how many of them are restored or lost. */
   restoring = { total: 0, done: 0 };
+  /** A restart takes the memory and the ids of its shards. Clients must not take them first. */
+  isClaiming = false;
   readonly #forgetting = new Set<string>();
 
   /** Lists a shard in the manifest. The shard must not be visible as sealed before `written` resolves. */

@@ -100,6 +100,8 @@ export class Shard {
   releaseRequested = false;
   /** The repair in progress. */
   repair: Promise<void> | undefined;
+  /** Called after each transition, with the state and the signing key before it. */
+  onPhase: ((before: { readonly state: ShardState; readonly kid: string | undefined }) => void) | undefined;
   #phase: Phase = { state: 'receiving' };
 
   constructor(identity: ShardIdentity, vramBytes: number, grant: MemoryGrant, source?: FileSource) {
@@ -129,56 +131,56 @@ export class Shard {
   /** All bytes arrived. */
   beginSealing(): void {
     this.#require('beginSealing');
-    this.#phase = { state: 'sealing' };
+    this.#enter({ state: 'sealing' });
   }
 
   markSealed(seal: Seal): void {
     this.#require('markSealed');
-    this.#phase = { state: 'sealed', seal };
+    this.#enter({ state: 'sealed', seal });
   }
 
   /** Replaces the handle of a sealed shard, after a key rotation. The rest of its seal stays. */
   replaceHandle({ handle, jti, kid, previous }: Seal): void {
     this.#require('replaceHandle');
     const { seal } = this.#sealed();
-    this.#phase = { state: 'sealed', seal: { ...seal, handle, jti, kid, previous } };
+    this.#enter({ state: 'sealed', seal: { ...seal, handle, jti, kid, previous } });
   }
 
   /** A verification passed that read no byte before `verifiedAt`. */
   markVerified(verifiedAt: Moment): void {
     this.#require('markVerified');
     const { seal } = this.#sealed();
-    this.#phase = { state: 'sealed', seal: { ...seal, verifiedAt } };
+    this.#enter({ state: 'sealed', seal: { ...seal, verifiedAt } });
   }
 
   /** A verification found damage, or a repair left some. The seal stays: repair compares the bytes with it. */
   markCorrupt(ranges: readonly ByteRange[], repairStatus: string): void {
     this.#require('markCorrupt');
     const { seal } = this.#sealed();
-    this.#phase = { state: 'corrupt', seal, ranges, repairStatus };
+    this.#enter({ state: 'corrupt', seal, ranges, repairStatus });
   }
 
   setRepairStatus(repairStatus: string): void {
     this.#require('setRepairStatus');
-    if (this.#phase.state === 'corrupt') this.#phase = { ...this.#phase, repairStatus };
+    if (this.#phase.state === 'corrupt') this.#enter({ ...this.#phase, repairStatus });
   }
 
   /** A repair restored the sealed bytes, and a new handle was signed. */
   markRepaired(seal: Seal): void {
     this.#require('markRepaired');
-    this.#phase = { state: 'sealed', seal };
+    this.#enter({ state: 'sealed', seal });
   }
 
   /** Wiping begins. `attempt` settles when it ended. */
   beginRelease(attempt: Promise<void>): void {
     this.#require('beginRelease');
-    this.#phase = { state: 'releasing', attempt };
+    this.#enter({ state: 'releasing', attempt });
   }
 
   /** The driver refused to free the memory. */
   releaseFailed(): void {
     this.#require('releaseFailed');
-    this.#phase = { state: 'releasing', attempt: null };
+    this.#enter({ state: 'releasing', attempt: null });
   }
 
   snapshot(): ShardSnapshot {
@@ -196,6 +198,12 @@ export class Shard {
       lastVerifiedAtMs: seal?.verifiedAt.wallMs ?? null,
       corruptRanges: this.#phase.state === 'corrupt' ? this.#phase.ranges : [],
     };
+  }
+
+  #enter(phase: Phase): void {
+    const before = { state: this.state, kid: this.seal?.kid };
+    this.#phase = phase;
+    this.onPhase?.(before);
   }
 
   #require(transition: Transition): void {

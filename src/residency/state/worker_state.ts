@@ -113,6 +113,12 @@ export class WorkerState {
     this.lifecycle.devicesUp();
   }
 
+  /** A client may take memory. @throws WorkerError STARTING, DRAINING, AUDIT_UNAVAILABLE, or the loss of the driver */
+  requireOpenToClients(): void {
+    if (this.lostShards.isClaiming) throw startingError();
+    this.lifecycle.requireOpen();
+  }
+
   /** @throws WorkerError INVALID_PARAMS if the worker does not use such a device */
   device(gpuDevice: number): DeviceMemory {
     const memory = this.devices.get(gpuDevice);

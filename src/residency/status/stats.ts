@@ -1,4 +1,5 @@
 import type { ScrubStatus } from '../integrity/scrubber.js';
+import type { DeviceMemory } from '../state/device_memory.js';
 import type { ShardState } from '../state/snapshot.js';
 import type { WorkerState } from '../state/worker_state.js';
 import { oldestVerification } from './models.js';
@@ -16,23 +17,41 @@ export interface ResidencyStats {
   readonly oldestVerifiedAtMs: number | null;
 }
 
-export function statsOf(
-  { devices, shards, commitQueue }: Pick<WorkerState, 'devices' | 'shards' | 'commitQueue'>,
-  scrub: ScrubStatus,
-): ResidencyStats {
-  const bytesByDeviceAndState = [...devices.values()].flatMap((device) => {
-    const { gpuDevice, totalBytes, freeBytes, reservedBytes } = device.snapshot();
-    return [
-      { gpuDevice, state: 'used', bytes: totalBytes - freeBytes } as const,
-      { gpuDevice, state: 'reserved', bytes: reservedBytes } as const,
-      { gpuDevice, state: 'free', bytes: freeBytes - reservedBytes } as const,
-    ];
-  });
-  return {
-    bytesByDeviceAndState,
-    shardsByState: shards.countByState(),
-    commitsWaiting: commitQueue.waiting,
-    scrub,
-    oldestVerifiedAtMs: oldestVerification(shards.all()),
-  };
+/** Collects figures without a visit of every shard, unless a shard has changed since the last call. */
+export class Stats {
+  readonly #worker: WorkerState;
+  #revision = -1;
+  #oldestVerifiedAtMs: number | null = null;
+
+  constructor(worker: WorkerState) {
+    this.#worker = worker;
+  }
+
+  now(scrub: ScrubStatus): ResidencyStats {
+    const { devices, shards, commitQueue } = this.#worker;
+    return {
+      bytesByDeviceAndState: [...devices.values()].flatMap(bytesByState),
+      shardsByState: { ...shards.countByState },
+      commitsWaiting: commitQueue.waiting,
+      scrub,
+      oldestVerifiedAtMs: this.#oldest(),
+    };
+  }
+
+  #oldest(): number | null {
+    const { lifecycle, shards } = this.#worker;
+    if (lifecycle.revision === this.#revision) return this.#oldestVerifiedAtMs;
+    this.#oldestVerifiedAtMs = oldestVerification(shards.all());
+    this.#revision = lifecycle.revision;
+    return this.#oldestVerifiedAtMs;
+  }
+}
+
+function bytesByState(device: DeviceMemory): ResidencyStats['bytesByDeviceAndState'] {
+  const { gpuDevice, totalBytes, freeBytes, reservedBytes } = device.snapshot();
+  return [
+    { gpuDevice, state: 'used', bytes: totalBytes - freeBytes },
+    { gpuDevice, state: 'reserved', bytes: reservedBytes },
+    { gpuDevice, state: 'free', bytes: freeBytes - reservedBytes },
+  ];
 }

@@ -75,7 +75,7 @@ t.test('the periodic pass wipes a key in the millisecond in which its grace ends
   const rotation = new KeyRotation({
     signer: new Signer('worker-1', 'simulated', previous),
     options: { workerId: 'worker-1', sealAlgorithm: 'HS256', keyGraceSeconds: 60 },
-    shards: { all: () => [] },
+    shards: { signedByOthers: () => [], isKeyInUse: () => false },
     audit: { appendRequired: async () => undefined },
     lifecycle: { bumpRevision: () => undefined },
   } as never);

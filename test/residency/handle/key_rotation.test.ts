@@ -135,7 +135,7 @@ function rotationOfOneShard() {
   const worker = {
     signer,
     options: { workerId: 'worker-1', sealAlgorithm: 'HS256', keyGraceSeconds: 0 },
-    shards: { all: () => [shard] },
+    shards: { signedByOthers: () => [shard], isKeyInUse: (kid: string) => shard.seal?.kid === kid },
     audit: { appendRequired: async () => undefined },
     shardAudit: {
       appendRequired: async () => {

@@ -1,0 +1,103 @@
+import fc from 'fast-check';
+import t from 'tap';
+import { DeviceMemory } from '../../../src/residency/state/device_memory.js';
+import { MemoryGrant } from '../../../src/residency/state/memory_grant.js';
+import { type Seal, Shard } from '../../../src/residency/state/shard.js';
+import { Shards } from '../../../src/residency/state/shards.js';
+import { type ShardState, shardStates } from '../../../src/residency/state/snapshot.js';
+import { digestOf } from '../../../src/seal/digest.js';
+
+const figures = { name: 'device', uuid: 'GPU-0', totalBytes: 1e9, freeBytes: 1e9, granularityBytes: 1 };
+
+const sealOf = (kid: string): Seal => ({
+  digest: null,
+  treeDigest: digestOf(Buffer.alloc(32, 1)),
+  groupHashes: Buffer.alloc(32),
+  expected: 'none',
+  handle: 'handle',
+  jti: 'jti',
+  kid,
+  previous: [],
+  sealedAtMs: 1,
+  verifiedAt: { wallMs: 1, monotonicMs: 1 },
+});
+
+function newShard(shardId: string, modelRef = 'm'): Shard {
+  const memory = new DeviceMemory(0, figures, async () => figures);
+  return new Shard({ shardId, modelRef, shardIndex: 0, totalShards: 1 }, 5, new MemoryGrant(memory, memory.claim(5)));
+}
+
+/** The counts, found by a visit of every shard. */
+function counted(shards: Shards): Record<ShardState, number> {
+  const counts = { receiving: 0, sealing: 0, sealed: 0, corrupt: 0, releasing: 0 };
+  for (const shard of shards.all()) counts[shard.state]++;
+  return counts;
+}
+
+type Step = (shard: Shard, shards: Shards) => void;
+const steps: readonly Step[] = [
+  (shard) => shard.beginSealing(),
+  (shard) => shard.markSealed(sealOf('one')),
+  (shard) => shard.replaceHandle(sealOf('two')),
+  (shard) => shard.markVerified({ wallMs: 2, monotonicMs: 2 }),
+  (shard) => shard.markCorrupt([], 'waiting'),
+  (shard) => shard.markRepaired(sealOf('three')),
+  (shard) => shard.beginRelease(Promise.resolve()),
+  (shard) => shard.releaseFailed(),
+  (shard, shards) => shards.remove(shard),
+];
+
+t.test('after any transitions, the counts and the keys in use are those of the shards', async (t) => {
+  const history = fc.array(fc.tuple(fc.nat(9), fc.nat(steps.length - 1)), { maxLength: 80 });
+  fc.assert(
+    fc.property(history, (calls) => {
+      const shards = new Shards();
+      for (const [id, step] of calls) {
+        const shard = shards.get(`s${id}`) ?? newShard(`s${id}`, `m${id % 3}`);
+        if (shards.get(`s${id}`) === undefined) shards.add(shard);
+        try {
+          steps[step]?.(shard, shards);
+        } catch {
+          // The shard does not allow this transition now.
+        }
+        const found = counted(shards);
+        for (const state of shardStates) if (found[state] !== shards.countByState[state]) throw new Error(state);
+        for (const kid of ['one', 'two', 'three']) {
+          const signed = shards.all().filter(({ seal }) => seal?.kid === kid);
+          if (shards.isKeyInUse(kid) !== signed.length > 0) throw new Error(`key ${kid}`);
+          const others = shards.all().filter(({ seal }) => seal !== undefined && seal.kid !== kid);
+          if (shards.signedByOthers(kid).length !== others.length) throw new Error(`others of ${kid}`);
+        }
+        const models = [0, 1, 2].flatMap((model) => shards.ofModel(`m${model}`));
+        if (models.length !== shards.all().length) throw new Error('models');
+      }
+    }),
+  );
+  t.pass('all histories');
+});
+
+t.test('a page visits only its own shards', async (t) => {
+  const shards = new Shards();
+  const ids = Array.from({ length: 10_000 }, (_, index) => `s${index}`);
+  let snapshots = 0;
+  for (const id of ids) {
+    const shard = newShard(id);
+    const snapshot = shard.snapshot.bind(shard);
+    shard.snapshot = () => {
+      snapshots++;
+      return snapshot();
+    };
+    shards.add(shard);
+  }
+  const found: string[] = [];
+  let cursor: string | null = null;
+  do {
+    const page = shards.page({ limit: 999, ...(cursor === null ? {} : { cursor }) });
+    found.push(...page.shards.map(({ shardId }) => shardId));
+    cursor = page.nextCursor;
+  } while (cursor !== null);
+  t.same(found, ids.toSorted());
+  t.equal(snapshots, 10_000);
+  t.same(shards.page({ limit: 1, modelRef: 'unknown' }), { shards: [], nextCursor: null });
+  t.same(shards.page({ limit: 1, state: 'sealed' }), { shards: [], nextCursor: null });
+});
