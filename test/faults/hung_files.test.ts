@@ -212,3 +212,10 @@ t.test('a restore waits for a model directory that comes late', missing, async (
   await until(async () => (await ask(second, '/v1/ready')).body.state === 'ready', 'the shard is restored');
   t.equal((await ask(second, '/v1/ready')).body.handles?.length, 1);
 });
+
+t.test('readyz reports a call of the driver that hangs, long before its time limit', onSimulator, async (t) => {
+  const worker = await startProcess(t, temporaryDirectory(t), { CUDA_SIM_FAULTS: 'cuMemGetInfo_v2:10=hang' });
+  await until(async () => (await ask(worker, '/readyz')).status === 503, 'readyz knows of the stuck call');
+  t.match((await ask(worker, '/readyz')).body.reasons, [{ code: 'CUDA_ERROR' }]);
+  t.equal((await ask(worker, '/livez')).status, 200);
+});

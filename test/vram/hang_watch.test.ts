@@ -26,6 +26,8 @@ t.test('a hanging call is reported once; calls that return are not', async (t) =
   await until(() => found > 0);
   await sleep(200);
   t.equal(found, 1);
+  t.ok(hung.runningMs >= 40, 'the time that the call has been running is known');
+  t.equal(busy.runningMs, 0);
   for (const watch of [busy, idle, hung]) watch.stop();
 });
 
