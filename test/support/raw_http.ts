@@ -15,10 +15,13 @@ export class RawClient {
   readonly #socket: Socket;
   #heard = '';
 
-  /** Uses TLS for an `https:` URL. `tls` has the trusted certificates and the client's own. */
-  constructor(url: string, tls: ConnectionOptions = {}) {
-    const to = { host: '127.0.0.1', port: Number(new URL(url).port), noDelay: true, allowHalfOpen: true };
-    this.#socket = url.startsWith('https:') ? connectTls({ ...to, ...tls }) : connect(to);
+  /** Uses TLS for an `https:` URL. `options` has the trusted certificates, the client's own, and its address. */
+  constructor(url: string, options: ConnectionOptions & { readonly localAddress?: string } = {}) {
+    const port = Number(new URL(url).port);
+    const { localAddress, ...tls } = options;
+    const to = { host: '127.0.0.1', port, noDelay: true, allowHalfOpen: true };
+    const from = localAddress === undefined ? {} : { localAddress };
+    this.#socket = url.startsWith('https:') ? connectTls({ ...to, ...tls }) : connect({ ...to, ...from });
     this.#socket.once('end', () => this.#socket.end());
     this.#socket.setEncoding('latin1');
     this.#socket.on('data', (text: string) => {

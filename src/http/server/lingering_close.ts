@@ -1,10 +1,10 @@
 import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
+import { BodyDrain } from './body_drain.js';
+import { DrainQueue } from './drain_queue.js';
 import { requestState } from './request_state.js';
 
-/** Limits for the rest of a refused body. Its sender reads the response only if the worker drains the body. */
-const maxDrainMs = 2000;
-const maxDrainBytes = 64 * 1024 * 1024;
+const drains = new DrainQueue();
 
 /** Whether part of the request's body may still arrive. */
 export function hasUnreadBody(request: IncomingMessage): boolean {
@@ -25,23 +25,8 @@ export function lingeringClose(payload: string | Buffer, request: IncomingMessag
   );
 }
 
-/** Discards the rest of a request's body, up to the limits. Never rejects. */
-export function drainBody(request: IncomingMessage): Promise<void> {
-  if (request.complete || request.destroyed) return Promise.resolve();
-  return new Promise((resolve) => {
-    let bytes = 0;
-    const stop = (): void => {
-      clearTimeout(timer);
-      request.off('data', count).off('end', stop).off('close', stop).off('error', stop);
-      request.pause();
-      resolve();
-    };
-    const count = (chunk: Buffer): void => {
-      bytes += chunk.length;
-      if (bytes > maxDrainBytes) stop();
-    };
-    const timer = setTimeout(stop, maxDrainMs);
-    request.on('data', count).once('end', stop).once('close', stop).once('error', stop);
-    request.resume();
-  });
+/** Discards the rest of a request's body, up to the limits of the drain queue. Never rejects. */
+export async function drainBody(request: IncomingMessage): Promise<void> {
+  if (request.complete || request.destroyed) return;
+  await drains.drain(new BodyDrain(request));
 }
