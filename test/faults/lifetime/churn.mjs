@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { systemActor } from '../../../dist/audit/actor.js';
 import { loadConfig } from '../../../dist/config/load.js';
 import { Residency } from '../../../dist/residency/residency.js';
+import { Library } from '../../../dist/vram/library.js';
 
 const [native, seconds] = process.argv.slice(2);
 const mebibyte = 1024 * 1024;
@@ -62,8 +63,17 @@ async function client(index) {
   }
 }
 
+const library = new Library(join(native, 'libvram.so'), { driverTimeoutSeconds: 60, onHang: () => undefined });
+const groups = 4096;
+
+/** Calls with buffers that only `Library` refers to. An async function would keep them until the call returns. */
+const fold = () =>
+  library
+    .run('vram_tree_digest', Buffer.alloc(groups * 32), groups, groups * 512 * 1024, Buffer.alloc(32))
+    .then(() => (performance.now() < ends ? fold() : undefined));
+
 churn();
-await Promise.all(Array.from({ length: 16 }, (_, index) => client(index)));
+await Promise.all(Array.from({ length: 16 }, (_, index) => client(index)).concat(fold()));
 await residency.stop();
 rmSync(directory, { recursive: true });
 console.log(`cycles ${cycles}, and ${churned.length} pieces of garbage`);
