@@ -9,6 +9,7 @@ import { concurrency } from './paths/concurrency.mjs';
 import { file } from './paths/file.mjs';
 import { growth } from './paths/growth.mjs';
 import { latency } from './paths/latency.mjs';
+import { manyShards } from './paths/many_shards.mjs';
 import { memory } from './paths/memory.mjs';
 import { ready } from './paths/ready.mjs';
 import { small } from './paths/small.mjs';
@@ -29,7 +30,7 @@ import { createWorkspace } from './workspace.mjs';
  * @property {import('./plots.mjs').Figures} figures
  */
 
-const paths = { upload, file, verify, ready, latency, memory, start, concurrency, small, growth };
+const paths = { upload, file, verify, ready, latency, memory, start, concurrency, small, growth, manyShards };
 const print = (text) => process.stdout.write(`${text}\n`);
 
 const options = readOptions();

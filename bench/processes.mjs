@@ -41,7 +41,7 @@ export function killServers() {
 
 /**
  * Starts a server in its own process. It ends with this process at the latest.
- * @typedef {{ pid: number, output: () => string, stop: () => Promise<void> }} ServerProcess
+ * @typedef {{ pid: number, output: () => string, stop: () => Promise<void>, exit: () => Promise<{ status: number | null }> }} ServerProcess
  * @param {string} command @param {readonly string[]} args @param {import('node:child_process').SpawnOptions} options
  * @returns {ServerProcess}
  */
@@ -59,6 +59,14 @@ export function startServer(command, args, options = {}) {
   return {
     pid: child.pid ?? 0,
     output: () => output,
+    /** Waits longer than the worker's default drain time. */
+    exit: async () => {
+      child.kill('SIGTERM');
+      const killTimer = setTimeout(() => child.kill('SIGKILL'), 60_000);
+      await exited;
+      clearTimeout(killTimer);
+      return { status: child.exitCode };
+    },
     stop: async () => {
       child.kill('SIGTERM');
       const killTimer = setTimeout(() => child.kill('SIGKILL'), 10_000);

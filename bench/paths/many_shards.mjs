@@ -1,0 +1,158 @@
+import assert from 'node:assert/strict';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { freshContent } from '../content.mjs';
+import { freePort, startServer, untilAnswers } from '../processes.mjs';
+import { percentile } from '../statistics.mjs';
+import { workerCommand } from '../worker.mjs';
+
+const perSecond = 100;
+const concurrentCommits = 16;
+const concurrentScrapes = 16;
+
+/**
+ * Latency of `GET /livez` with many shards, an audit log and a manifest: while 16 clients scrape `/metrics`, poll pages and
+ * poll `ready`, during a rotation of the seal key, during the restore after a restart, and during a shutdown.
+ * @param {import('../bench.mjs').Context} context
+ */
+export async function manyShards({ options, workspace }) {
+  const content = freshContent(workspace.models, 'many', 4096);
+  const directory = workspace.make('many-shards');
+  const key = join(directory, 'key');
+  writeFileSync(key, `first ${'k'.repeat(40)}\n`, { mode: 0o600 });
+  const env = {
+    CUDA_SIM_DEVICES: '32GiB',
+    WORKER_MODEL_DIR: workspace.models,
+    WORKER_SEAL_KEY_FILE: key,
+    WORKER_AUDIT_LOG: join(directory, 'audit.log'),
+    WORKER_MANIFEST: join(directory, 'manifest'),
+  };
+  const count = options.manyShards;
+  const first = await Server.start(directory, env);
+  await first.commitAll(count, content.name);
+  const scraped = await first.during(() => first.poll(options.loadSeconds));
+  const rotated = await first.during(() => first.rotate(key));
+  const stopped = await first.during(() => first.stop());
+  const second = await Server.start(directory, env);
+  const restored = await second.during(() => second.untilRestored(count));
+  const restopped = await second.during(() => second.stop());
+
+  const row = { better: 'lower', required: 50 };
+  const named = { 'scrapes, pages and ready': [scraped], 'a key rotation': [rotated], 'a restore': [restored] };
+  return Object.entries({ ...named, 'a shutdown': [stopped, restopped] }).map(([name, phases]) => ({
+    ...row,
+    path: `GET /livez ${perSecond}/s with ${count} shards during ${name}: p99`,
+    product: { unit: 'ms', samples: phases.map(({ latenciesMs }) => percentile(latenciesMs, 0.99)) },
+    note: `${phases.map(({ seconds }) => seconds.toFixed(1)).join(', ')} s`,
+  }));
+}
+
+/** A worker that keeps its directory over restarts. */
+class Server {
+  static async start(directory, env) {
+    const port = await freePort();
+    const { args, options } = workerCommand(directory, port, env);
+    const server = startServer(process.execPath, args, options);
+    const url = `http://127.0.0.1:${port}`;
+    await untilAnswers(`${url}/livez`, server);
+    return new Server(url, server, directory);
+  }
+
+  constructor(url, server, directory) {
+    this.url = url;
+    this.server = server;
+    this.directory = directory;
+  }
+
+  async ask(method, path, body) {
+    this.token ??= readFileSync(join(this.directory, '.worker', 'token'), 'utf8').trim();
+    const headers = { authorization: `Bearer ${this.token}`, ...(body ? { 'content-type': 'application/json' } : {}) };
+    const answer = await fetch(this.url + path, { method, headers, ...(body ? { body: JSON.stringify(body) } : {}) });
+    return { status: answer.status, text: await answer.text() };
+  }
+
+  async commitAll(count, path) {
+    let next = 0;
+    const commit = async () => {
+      for (let index = next++; index < count; index = next++) {
+        const source = { type: 'file', path };
+        const body = { shard_id: `many-${index}`, model_ref: `m${index}`, source };
+        let answer = await this.ask('POST', '/v1/commit', body);
+        for (; answer.status === 503; answer = await this.ask('POST', '/v1/commit', body)) await sleep(100);
+        assert.equal(answer.status, 201, answer.text);
+      }
+    };
+    await Promise.all(Array.from({ length: concurrentCommits }, commit));
+  }
+
+  /** Measures `livez` while `work` runs. */
+  async during(work) {
+    const stop = new AbortController();
+    const started = performance.now();
+    const polling = pollLivez(this.url, stop.signal);
+    await work();
+    stop.abort();
+    const latenciesMs = await polling;
+    return { latenciesMs, seconds: (performance.now() - started) / 1000 };
+  }
+
+  async poll(seconds) {
+    const end = performance.now() + seconds * 1000;
+    const paths = ['/metrics', '/v1/shards?limit=1', '/v1/ready?handles=false'];
+    const client = async (_, index) => {
+      while (performance.now() < end) await this.ask('GET', paths[index % paths.length] ?? '/metrics');
+    };
+    await Promise.all(Array.from({ length: concurrentScrapes }, client));
+  }
+
+  async rotate(key) {
+    const before = (await this.ask('GET', '/v1/shards/many-0')).status;
+    assert.equal(before, 200);
+    const log = join(this.directory, 'audit.log');
+    writeFileSync(key, `second ${'k'.repeat(40)}\n`, { mode: 0o600 });
+    process.kill(this.server.pid, 'SIGHUP');
+    await untilQuiet(log);
+  }
+
+  async untilRestored(count) {
+    for (;;) {
+      const { text } = await this.ask('GET', '/metrics');
+      if (text.includes(`vram_shards{state="sealed"} ${count}\n`)) return;
+      await sleep(50);
+    }
+  }
+
+  async stop() {
+    const { status } = await this.server.exit();
+    assert.equal(status, 0, 'the shutdown wiped all shards within the default drain time');
+  }
+}
+
+/** Latencies of requests at a fixed rate. Requests without an answer, because the worker has closed its port, do not count. */
+async function pollLivez(url, stop) {
+  const latenciesMs = [];
+  const send = async () => {
+    const sent = performance.now();
+    const answer = await fetch(`${url}/livez`, { signal: AbortSignal.timeout(30_000) }).catch(() => undefined);
+    if (answer?.status === 200) latenciesMs.push(performance.now() - sent);
+    await answer?.arrayBuffer().catch(() => undefined);
+  };
+  const pending = [];
+  for (const started = performance.now(); !stop.aborted; await sleep(1)) {
+    const due = ((performance.now() - started) / 1000) * perSecond;
+    while (pending.length < due) pending.push(send());
+  }
+  await Promise.all(pending);
+  return latenciesMs;
+}
+
+/** Resolves when a file has grown and then has not grown for a second. */
+async function untilQuiet(path) {
+  const start = statSync(path).size;
+  for (let last = start, quiet = 0; quiet < 20; await sleep(50)) {
+    const { size } = statSync(path);
+    quiet = size === last && size > start ? quiet + 1 : 0;
+    last = size;
+  }
+}
