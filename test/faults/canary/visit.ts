@@ -54,7 +54,7 @@ function visits(secrets: readonly string[]): Visit[] {
   const plan = { model_ref: 'm', model_bytes: 5, shard_layout: 'single' };
   const source = { type: 'file', path: 'none.gguf' };
   return [
-    ...['/livez', '/readyz', '/metrics', '/docs', '/openapi.json', '/.well-known/jwks.json', '/nowhere', '/%zz'].map(
+    ...['/livez', '/readyz', '/metrics', '/docs/', '/openapi.json', '/.well-known/jwks.json', '/nowhere', '/%zz'].map(
       get,
     ),
     ...['/v1/devices', '/v1/shards', '/v1/shards?limit=0', '/v1/shards/a', '/v1/shards/none', '/v1/nowhere'].map(get),
