@@ -36,6 +36,6 @@ t.test('slow uploads keep their slots only while no other commit waits', async (
     detail: /slower than 65536 bytes per second while other commits waited/,
   });
   t.match(await waiting.until(/"handle"/), / 201 /, 'the waiting commit gets its slot');
-  t.equal(fast.heard, '', 'a fast upload goes on');
+  t.equal(fast.heard, '', 'a fast upload continues');
   await Promise.all([slow, fast, waiting].map((client) => client.leave()));
 });

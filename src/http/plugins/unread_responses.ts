@@ -21,11 +21,12 @@ export const unreadResponses = fp(async (app: FastifyInstance) => {
   app.addHook('onSend', (request, reply, payload, done) => {
     const bytes = lengthOf(payload);
     if (bytes < minCountedBytes || request.method === 'HEAD') return done(null, payload);
+    const isEncrypted = 'encrypted' in request.raw.socket;
     const release = budget.hold({
       owner: clientKeyOf(request),
-      bytes,
       // OpenSSL copies a response when it encrypts it. Over plain TCP all clients share a cached response.
-      buffer: 'encrypted' in request.raw.socket || !Buffer.isBuffer(payload) ? undefined : payload,
+      bytes: isEncrypted ? 2 * bytes : bytes,
+      buffer: isEncrypted || !Buffer.isBuffer(payload) ? undefined : payload,
       evict: () => reply.raw.destroy(),
     });
     if (release === undefined) return done(null, refuse(request, reply));
