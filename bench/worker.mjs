@@ -9,6 +9,7 @@ import { freePort, startServer, timeProcess, untilAnswers } from './processes.mj
 
 const main = new URL('../dist/main.cjs', import.meta.url).pathname;
 const workerId = 'bench';
+const jsonType = ['-H', 'Content-Type: application/json'];
 let started = 0;
 
 /** Command and environment of the product. The device is simulated unless `env` names a token file. */
@@ -66,7 +67,7 @@ export class Worker {
     const source = { type: 'file', path: content.name };
     const fields = { ...claims(content, flat), ...(flat ? {} : { flat_digest: false }) };
     const body = JSON.stringify({ shard_id: shardId, model_ref: 'bench', ...fields, source });
-    const { seconds, answer } = await this.#curl(['--json', body, `${this.url}/v1/commit`], 201);
+    const { seconds, answer } = await this.#curl([...jsonType, '-d', body, `${this.url}/v1/commit`], 201);
     this.checkCommit(answer, content, flat);
     return seconds;
   }

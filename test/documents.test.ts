@@ -60,6 +60,12 @@ t.test('every relative link leads to a file and a heading', async (t) => {
   }
 });
 
+t.test('no command needs a curl that is newer than 7.82', async (t) => {
+  for (const file of [...documents, 'openapi/openapi.json', 'src/process/banner.ts']) {
+    t.notMatch(read(file), /curl[^\n]* --json|ask [^\n]*--json/, file);
+  }
+});
+
 t.test('the API page lists every error code', async (t) => {
   const rows = rowsOf('docs/api.md', '| Code | Status | Retriable | Meaning |');
   const listed = Object.fromEntries(rows.map(([code, status]) => [namesIn(code)[0], Number(status)]));

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -41,8 +41,9 @@ async function ask(worker: WorkerProcess, path: string): Promise<{ status: numbe
   return { status: answer.status, body: (await answer.json()) as Body };
 }
 
-t.test('the three curl commands that it prints work', async (t) => {
-  const directory = temporaryDirectory(t);
+t.test('the three curl commands that it prints work, also in a folder with spaces and quotes', async (t) => {
+  const directory = join(temporaryDirectory(t), "it's a $HOME folder");
+  mkdirSync(directory);
   writeFileSync(join(directory, 'package.json'), '{}');
   const worker = await startProcess(t, directory);
   const lines = worker.output().match(/curl .*/g) ?? [];
