@@ -4,6 +4,7 @@ import { isServiceLink } from './service_links.js';
 import type { Setting, ValueOf } from './setting.js';
 import { type SettingValues, settings } from './settings.js';
 import { readTls, type TlsFiles } from './tls_files.js';
+import { requireTrustedDirectories } from './trusted_directories.js';
 import { isDerivedWorkerId } from './worker_id.js';
 
 type Plain = Omit<
@@ -42,7 +43,7 @@ export function loadConfig(environment: Environment, options: LoadOptions): Conf
     sealKeyFile: values.sealKeyFile,
     sealAlgorithm: values.sealAlgorithm,
   };
-  return {
+  const config = {
     ...values,
     ...secretFiles,
     ...readTokens(secretFiles),
@@ -53,6 +54,26 @@ export function loadConfig(environment: Environment, options: LoadOptions): Conf
     tls: tlsFiles(tlsCertFile, tlsKeyFile, tlsClientCaFile),
     warnings: warningsOf(environment, values.workerId, serviceLinks),
   };
+  for (const [name, path] of filesOf(config)) requireTrustedDirectories(name, path);
+  return config;
+}
+
+/** The files that decide about the worker, by the names for errors. Not the models: their digests protect them. */
+function filesOf({ apiTokenName, apiTokenFile, tls, ...config }: Config): [string, string][] {
+  const files: [string, string | undefined][] = [
+    [apiTokenName, apiTokenFile],
+    ['WORKER_READ_TOKEN_FILE', config.readTokenFile],
+    ['WORKER_SEAL_KEY_FILE', config.sealKeyFile],
+    ['WORKER_TLS_CERT_FILE', tls?.certFile],
+    ['WORKER_TLS_KEY_FILE', tls?.keyFile],
+    ['WORKER_TLS_CLIENT_CA_FILE', tls?.clientCaFile],
+    ['WORKER_MANIFEST', config.manifest],
+    ['WORKER_AUDIT_LOG', config.auditLog],
+    ['WORKER_CUDA_KERNELS', config.cudaKernels],
+    // The dynamic linker searches for a name without a slash.
+    ['WORKER_CUDA_DRIVER', config.cudaDriver?.includes('/') ? config.cudaDriver : undefined],
+  ];
+  return files.flatMap(([name, path]) => (path === undefined ? [] : [[name, path]]));
 }
 
 function warningsOf(environment: Environment, workerId: string, serviceLinks: readonly string[]): string[] {

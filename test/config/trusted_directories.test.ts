@@ -1,0 +1,68 @@
+import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { loadConfig } from '../../src/config/load.js';
+import { isReplaceable, requireTrustedDirectories } from '../../src/config/trusted_directories.js';
+import { temporaryDirectory } from '../support/temporary_directory.js';
+
+t.test('an entry of a directory is replaceable by its mode, its sticky bit and the owner of the entry', async (t) => {
+  const entry = (uid: number) => ({ mode: 0o600, uid });
+  const cases = [
+    [0o755, entry(1), false],
+    [0o775, entry(1), false],
+    [0o757, entry(1000), true],
+    [0o777, undefined, true],
+    [0o1777, entry(1000), false],
+    [0o1777, entry(0), false],
+    [0o1777, entry(1), true],
+    [0o1777, undefined, false],
+  ] as const;
+  for (const [mode, file, expected] of cases) {
+    t.equal(isReplaceable({ mode, uid: 0 }, file, 1000), expected, `${mode.toString(8)}, owner ${file?.uid}`);
+  }
+});
+
+t.test('every directory on the way to the file counts, and the way to its target', async (t) => {
+  const directory = temporaryDirectory(t);
+  const [open, inner, closed] = ['open', 'open/inner', 'closed'].map((name) => join(directory, name));
+  for (const path of [open, inner, closed]) mkdirSync(String(path));
+  writeFileSync(join(String(inner), 'file'), 'x');
+  chmodSync(String(open), 0o777);
+  symlinkSync(join(String(inner), 'file'), join(String(closed), 'link'));
+  const refused = { name: 'ConfigError', message: new RegExp(`^X can be replaced by other users: .* ${open}$`) };
+  t.throws(() => requireTrustedDirectories('X', join(String(open), 'absent')), refused);
+  t.throws(() => requireTrustedDirectories('X', join(String(inner), 'file')), refused);
+  t.throws(() => requireTrustedDirectories('X', join(String(closed), 'link')), refused);
+  t.doesNotThrow(() => requireTrustedDirectories('X', join(String(closed), 'absent')));
+  chmodSync(String(open), 0o1777);
+  t.doesNotThrow(() => requireTrustedDirectories('X', join(String(inner), 'file')));
+});
+
+t.test('the worker refuses each of its files in a directory that other users can write', async (t) => {
+  const directory = temporaryDirectory(t);
+  const open = join(directory, 'open');
+  mkdirSync(open);
+  chmodSync(open, 0o777);
+  const secret = (folder: string, name: string) => {
+    writeFileSync(join(folder, name), `${name}-0123456789abcdef0123456789abcdef`, { mode: 0o600 });
+    return join(folder, name);
+  };
+  const valid = { WORKER_ID: 'w', WORKER_API_TOKEN_FILE: secret(directory, 'token') };
+  const settings = {
+    WORKER_API_TOKEN_FILE: secret(open, 'token'),
+    WORKER_READ_TOKEN_FILE: secret(open, 'reader'),
+    WORKER_SEAL_KEY_FILE: secret(open, 'seal'),
+    WORKER_MANIFEST: join(open, 'manifest'),
+    WORKER_AUDIT_LOG: join(open, 'audit.log'),
+    WORKER_CUDA_KERNELS: secret(open, 'kernels'),
+    WORKER_CUDA_DRIVER: secret(open, 'driver'),
+  };
+  t.doesNotThrow(() => loadConfig(valid, { simulate: true, directory }));
+  for (const [name, path] of Object.entries(settings)) {
+    const refused = { name: 'ConfigError', message: new RegExp(`^${name} can be replaced`) };
+    t.throws(() => loadConfig({ ...valid, [name]: path }, { simulate: true, directory }), refused, name);
+  }
+  const { WORKER_ID } = valid;
+  const refused = { message: /^the token file .worker\/token can be replaced/ };
+  t.throws(() => loadConfig({ WORKER_ID }, { simulate: true, directory: open }), refused, '.worker');
+});
