@@ -43,7 +43,7 @@ t.test('background actions have the actor worker, and requests have their token'
   await until(async () => (await get(first, '/v1/ready')).statusCode === 200);
   first.residency.pauseScrub(true);
   first.residency.pauseScrub(false);
-  first.residency.sealKey.rotate(Buffer.from('another-secret-0123456789abcdef012345'));
+  await first.residency.sealKey.rotate(Buffer.from('another-secret-0123456789abcdef012345'));
   first.residency.tokenReplaced('operator');
   await first.stop();
   rmSync(join(models, 'b'));
