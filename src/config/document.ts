@@ -52,6 +52,10 @@ const secretFiles = `## Secret files
 - Tokens, the seal key and the TLS key must be in regular files without permissions for group and others. Use
   \`chmod 600\`. If the worker does not run as root, the group or an ACL may read a file that root owns. systemd and
   Kubernetes provide such files, with mode 0440. Certificates may be readable.
+- Other users must not be able to replace the files of tokens, keys, certificates, the manifest, the audit log and the
+  kernels. The worker refuses such a file if other users can write its directory, or one above it. A sticky directory,
+  such as \`/tmp\`, is allowed if the file belongs to the worker's user or to root. The worker trusts the owner and the
+  group of a directory.
 - A token or an HS256 secret must contain at least 32 bytes. The worker ignores one newline at the end of its file.
 - A token must be a bearer token (RFC 6750): A-Z a-z 0-9 - . _ ~ + / and \`=\` at the end. The read token must differ
   from the API token.
