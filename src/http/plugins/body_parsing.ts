@@ -31,7 +31,7 @@ export const bodyParsing = fp(async (app: FastifyInstance) => {
     const { headers } = request.raw;
     const isJson = declaredBodyOf(headers) !== 'none' && mediaTypeOf(headers) === 'application/json';
     // Fastify looks for a parser of the content type even if there is no body.
-    if (!isJson) delete headers['content-type'];
+    if (!isJson && headers['content-type'] !== undefined) delete headers['content-type'];
     if (request.method !== 'GET') sendContinue(request.raw, reply.raw);
     done();
   });

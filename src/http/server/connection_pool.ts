@@ -41,20 +41,24 @@ export class ConnectionPool {
 
   add(connection: Connection, kind: ConnectionKind): void {
     this.#kinds.set(connection, kind);
-    if (kind === 'unread') this.#unread.add(connection);
-    if (kind === 'idle') this.#idle.add(connection);
+    this.#setOf(kind)?.add(connection);
   }
 
   move(connection: Connection, kind: ConnectionKind): void {
     const previous = this.#kinds.get(connection);
     if (previous === undefined || previous === kind) return;
-    this.remove(connection);
+    this.#setOf(previous)?.delete(connection);
     this.add(connection, kind);
   }
 
   remove(connection: Connection): void {
+    const kind = this.#kinds.get(connection);
+    if (kind !== undefined) this.#setOf(kind)?.delete(connection);
     this.#kinds.delete(connection);
-    this.#unread.delete(connection);
-    this.#idle.delete(connection);
+  }
+
+  #setOf(kind: ConnectionKind): Set<Connection> | undefined {
+    if (kind === 'busy') return undefined;
+    return kind === 'idle' ? this.#idle : this.#unread;
   }
 }

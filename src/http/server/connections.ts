@@ -162,6 +162,7 @@ export class Connections {
   }
 
   #countWaiting(connection: Connection, count: number): void {
+    if (count === 0 && this.#waitingTotal === 0) return;
     this.#waitingTotal += count - (this.#waitingRequests.get(connection) ?? 0);
     if (count === 0) this.#waitingRequests.delete(connection);
     else this.#waitingRequests.set(connection, count);
