@@ -1,9 +1,11 @@
-/** Owns a file descriptor. */
+/** Owns a file descriptor of the file threads, which have a descriptor table of their own. */
 #pragma once
 
 #include <unistd.h>
 
 #include <utility>
+
+#include "file_threads.h"
 
 namespace vram {
 
@@ -12,7 +14,8 @@ class Descriptor {
   Descriptor() = default;
   explicit Descriptor(int descriptor) : descriptor_(descriptor) {}
   ~Descriptor() {
-    if (is_open()) (void)::close(descriptor_);
+    // On another thread the number belongs to something else, so the descriptor is rather left open.
+    if (is_open() && on_file_thread()) (void)::close(descriptor_);
   }
   Descriptor(Descriptor &&other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
   Descriptor &operator=(Descriptor &&other) noexcept {

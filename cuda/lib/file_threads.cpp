@@ -1,7 +1,10 @@
 #include "file_threads.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -11,11 +14,14 @@
 #include <thread>
 #include <vector>
 
+#include "guarded.h"
+
 namespace vram {
 namespace {
 
 constexpr size_t kMaxThreads = 32;
 constexpr size_t kMaxWaiting = 1024;
+constexpr std::chrono::milliseconds kRetry{100};
 /** A job that runs longer is stuck. Jobs are short: an open, or a read of at most a group. */
 constexpr uint64_t kStuckNs = 10'000'000'000;
 
@@ -24,14 +30,29 @@ uint64_t now_ns() {
   return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
 }
 
+thread_local bool is_file_thread = false;
+
+/**
+ * A thread in a call that does not return outlives the exit of the process in the kernel. It must not keep the process's
+ * sockets, locks and devices open then. Where this is not permitted, the threads share the table of the process.
+ */
+void leave_descriptor_table() {
+#ifndef __SANITIZE_THREAD__  // ThreadSanitizer takes equal numbers in two tables for one descriptor
+  constexpr unsigned kFirst = 3, kLast = ~0u;
+  if (unshare(CLONE_FILES) == 0) (void)syscall(SYS_close_range, kFirst, kLast, 0);
+#endif
+}
+
 class FileThreads {
  public:
   vram_status run(std::function<void()> job, Admission admission) {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (admission == Admission::kBounded && is_full()) return VRAM_FILE_BUSY;
+    if (!has_starter_) std::thread([this] { start_threads(); }).detach();
+    has_starter_ = true;
     waiting_.push_back(std::move(job));
-    if (waiting_.size() > idle_ && started_.size() < kMaxThreads) start_thread();
     job_waits_.notify_one();
+    if (waiting_.size() > idle_) thread_needed_.notify_one();
     return VRAM_OK;
   }
 
@@ -52,29 +73,39 @@ class FileThreads {
     return started_.size() == kMaxThreads && std::all_of(started_.begin(), started_.end(), is_stuck);
   }
 
-  /** If no thread can be started, the existing ones run the job later. */
-  void start_thread() {
-    const size_t index = started_.size();
-    started_.push_back(0);
-    ++idle_;
-    try {
-      std::thread([this, index] { work(index); }).detach();
-    } catch (...) {
-      started_.pop_back();
-      --idle_;
-      if (!started_.empty()) return;
-      waiting_.pop_back();
-      throw;
-    }
-  }
-
-  void work(size_t index) {
+  /** Runs on a thread of its own. The threads that it starts inherit its attributes and its descriptor table. */
+  void start_threads() {
     // These threads wake often and briefly. SCHED_BATCH keeps them from preempting the threads that digest.
     const sched_param batch = {};
     (void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &batch);
     sigset_t all_signals;
     sigfillset(&all_signals);
     (void)pthread_sigmask(SIG_BLOCK, &all_signals, nullptr);
+    leave_descriptor_table();
+    std::unique_lock<std::mutex> lock(mutex_);
+    for (;;) {
+      thread_needed_.wait(lock, [this] { return waiting_.size() > idle_ && started_.size() < kMaxThreads; });
+      // If no thread can be started, the existing ones run the job later.
+      if (!start_thread()) (void)thread_needed_.wait_for(lock, kRetry, [] { return false; });
+    }
+  }
+
+  bool start_thread() {
+    const size_t index = started_.size();
+    started_.push_back(0);
+    ++idle_;
+    const vram_status started = guarded([&] {
+      std::thread([this, index] { work(index); }).detach();
+      return VRAM_OK;
+    });
+    if (started == VRAM_OK) return true;
+    started_.pop_back();
+    --idle_;
+    return false;
+  }
+
+  void work(size_t index) {
+    is_file_thread = true;
     std::unique_lock<std::mutex> lock(mutex_);
     for (;;) {
       job_waits_.wait(lock, [this] { return !waiting_.empty(); });
@@ -93,7 +124,9 @@ class FileThreads {
 
   std::mutex mutex_;
   std::condition_variable job_waits_;
+  std::condition_variable thread_needed_;
   std::deque<std::function<void()>> waiting_;
+  bool has_starter_ = false;
   std::vector<uint64_t> started_;  // one per thread: when its job started, 0 if it is idle
   size_t idle_ = 0;
 };
@@ -108,6 +141,10 @@ FileThreads &threads() {
 
 vram_status run_on_file_thread(std::function<void()> job, Admission admission) {
   return threads().run(std::move(job), admission);
+}
+
+bool on_file_thread() {
+  return is_file_thread;
 }
 
 uint64_t oldest_file_call() {

@@ -17,9 +17,12 @@ enum class Admission { kBounded, kAlways };
 /**
  * Runs `job`, which must not throw, on one of the threads. The threads end with the process.
  * VRAM_FILE_BUSY if too many jobs wait, or if a stuck call occupies every thread. Throws std::bad_alloc, and
- * std::system_error if there is no thread at all.
+ * std::system_error if the first thread cannot be started.
  */
 vram_status run_on_file_thread(std::function<void()> job, Admission admission = Admission::kBounded);
+
+/** Whether the caller is one of the threads. Their descriptors mean nothing to other threads. */
+bool on_file_thread();
 
 /** When the longest running job started, in nanoseconds of the monotonic clock; 0 if none is running. */
 uint64_t oldest_file_call();

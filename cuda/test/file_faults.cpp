@@ -45,8 +45,8 @@ extern "C" __attribute__((visibility("default"))) long syscall(long number, ...)
 extern "C" __attribute__((visibility("default"))) ssize_t pread(int file, void *data, size_t bytes, off_t offset) {
   using Pread = ssize_t (*)(int, void *, size_t, off_t);
   static const auto read = original<Pread>("pread");
-  char link[32], name[PATH_MAX] = {};
-  (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", file);
+  char link[48], name[PATH_MAX] = {};
+  (void)snprintf(link, sizeof(link), "/proc/thread-self/fd/%d", file);
   (void)readlink(link, name, sizeof(name) - 1);
   return fails(name, "hang-read", "fail-read-") ? -1 : read(file, data, bytes, offset);
 }

@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -6,6 +7,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <thread>
 #include <vector>
 
@@ -191,7 +193,7 @@ TEST("a read that hangs blocks no call, writes to no staging slot, and continues
     uint64_t received = 1;
     REQUIRE_OK(vram_load_file(load, file.handle(), &range, kSlotsOfLoad.data(), 3, &received));
     CHECK(received == 0 && file.info().pending == 1);
-    CHECK(vram_oldest_file_call() != 0);
+    while (vram_oldest_file_call() == 0) std::this_thread::yield();
     REQUIRE_OK(vram_load_file(load, file.handle(), &range, kSlotsOfLoad.data(), 3, &received));
     CHECK(received == 0);
     CHECK_STATUS(VRAM_BUSY, vram_file_stat(file.handle()));
@@ -221,6 +223,27 @@ TEST("a load can be closed and its memory freed while a read of its file hangs")
   REQUIRE_OK(vram_load_file(load, file.handle(), &range, kSlotsOfLoad.data(), 3, &received));
   CHECK_STATUS(VRAM_OK, vram_load_close(load));
   CHECK_STATUS(VRAM_OK, vram_free(allocation));
+}
+
+TEST("a thread that hangs holds no descriptor of the process") {
+  bool permitted = false;
+#ifndef __SANITIZE_THREAD__
+  std::thread([&] { permitted = unshare(CLONE_FILES) == 0; }).join();
+#endif
+  if (!permitted) SKIP("a thread may not leave the descriptor table");
+  const ModelDirectory models;
+  models.write("model", content(kBytes));
+  const OpenFile file(models, "model");
+  const int ours = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 500);  // a number that no model file has
+  REQUIRE(ours >= 500);
+  const std::string name = "/fd/" + std::to_string(ours);
+  int tasks_without = 0;
+  for (const auto &task : std::filesystem::directory_iterator("/proc/self/task")) {
+    struct stat ignored = {};
+    if (lstat((task.path().string() + name).c_str(), &ignored) != 0) ++tasks_without;
+  }
+  (void)close(ours);
+  CHECK(tasks_without >= 2);
 }
 
 TEST("files that hang do not delay the others") {
