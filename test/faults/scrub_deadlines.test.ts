@@ -30,8 +30,8 @@ function trickle(worker: TestWorker): () => void {
 }
 
 t.test('each shard is verified once a period, although an upload never pauses', onSimulator, async (t) => {
-  const periodMs = 8000;
-  const worker = await startWorker(t, { listen: true, env: { WORKER_SCRUB_SECONDS: '8' } });
+  const periodMs = 6000;
+  const worker = await startWorker(t, { listen: true, env: { WORKER_SCRUB_SECONDS: '6' } });
   for (const id of ids) await upload(worker, id, bytes);
   const stop = trickle(worker);
   t.teardown(stop);
