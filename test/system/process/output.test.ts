@@ -105,7 +105,6 @@ t.test('a flood of wrong tokens writes 20 lines a second', async (t) => {
     );
     t.notOk((await Promise.all(requests)).some((status) => status !== 401 && status !== 429));
   }
-  await until(() => text().includes('log lines were dropped'));
   const seconds = (performance.now() - beganMs) / 1000;
   const lines = text().match(/"status":(401|429)/g)?.length ?? 0;
   t.ok(lines <= 20 * (Math.ceil(seconds) + 1), `${lines} lines in ${seconds} s`);
