@@ -1,0 +1,45 @@
+import fs from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
+import type { Test } from 'tap';
+
+type Done = (error: Error | null) => void;
+
+/** Counts the calls of fdatasync(2) in this process until the test ends, and can hold them back. */
+export class HeldSyncs {
+  count = 0;
+  #isHeld = false;
+  #waiting: (() => void)[] = [];
+
+  static take(t: Test): HeldSyncs {
+    const syncs = new HeldSyncs();
+    const original = fs.fdatasync;
+    const fdatasync = (descriptor: number, done: Done) => {
+      syncs.count++;
+      const run = () => original(descriptor, done);
+      if (syncs.#isHeld) syncs.#waiting.push(run);
+      else run();
+    };
+    replace(Object.assign(fdatasync, original));
+    t.teardown(() => {
+      syncs.letGo();
+      replace(original);
+    });
+    return syncs;
+  }
+
+  /** From now on, no call returns. */
+  hold(): void {
+    this.#isHeld = true;
+  }
+
+  /** The held calls return, and later ones are not held. */
+  letGo(): void {
+    this.#isHeld = false;
+    for (const run of this.#waiting.splice(0)) run();
+  }
+}
+
+function replace(fdatasync: unknown): void {
+  Object.defineProperty(fs, 'fdatasync', { value: fdatasync, configurable: true, writable: true });
+  syncBuiltinESMExports();
+}
