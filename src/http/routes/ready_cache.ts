@@ -17,6 +17,7 @@ const maxResponses = 64;
 export class ReadyCache {
   readonly #residency: Residency;
   readonly #responses = new Map<string, ReadyResponse>();
+  readonly #pending = new Map<string, Promise<ReadyResponse>>();
   #revision = '';
 
   constructor(residency: Residency) {
@@ -35,8 +36,18 @@ export class ReadyCache {
     return this.#responses.get(key) ?? this.#createAndCache(key, query);
   }
 
-  async #createAndCache(key: string, query: ReadyQuery): Promise<ReadyResponse> {
+  /** Requests at the same revision share a response that is being created. */
+  #createAndCache(key: string, query: ReadyQuery): Promise<ReadyResponse> {
     const { revision } = this.#residency;
+    const pendingKey = `${revision} ${key}`;
+    const pending = this.#pending.get(pendingKey);
+    if (pending !== undefined) return pending;
+    const created = this.#createAt(revision, key, query).finally(() => this.#pending.delete(pendingKey));
+    this.#pending.set(pendingKey, created);
+    return created;
+  }
+
+  async #createAt(revision: string, key: string, query: ReadyQuery): Promise<ReadyResponse> {
     const response = await this.#create(query);
     if (revision === this.#residency.revision && revision === this.#revision) {
       if (this.#responses.size >= maxResponses) this.#responses.clear();
