@@ -1,4 +1,6 @@
-import { unwatchFile, watchFile } from 'node:fs';
+import { constants, unwatchFile, watchFile } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Files that are reloaded together. */
 export interface FileGroup {
@@ -26,6 +28,7 @@ export class FileWatch {
   /** The groups to reload at the next tick. At the start that is all: a file may have changed since it was first read. */
   readonly #pending: Set<FileGroup>;
   readonly #reportedErrors = new Map<FileGroup, string>();
+  readonly #reading = new Map<FileGroup, Promise<unknown>>();
   readonly #timer: NodeJS.Timeout;
 
   constructor(groups: readonly FileGroup[], report: WatchReport, intervalMs = defaultIntervalMs) {
@@ -55,9 +58,26 @@ export class FileWatch {
     this.#listeners.clear();
   }
 
+  /**
+   * Reads from the files on a pool thread first, because `reload` reads them on the event loop, which a file system that hangs
+   * would block. While a read hangs, no other begins. @throws Error
+   */
+  async #requireResponse(group: FileGroup): Promise<void> {
+    const reading = this.#reading.get(group) ?? Promise.allSettled(group.paths.map(readByte));
+    this.#reading.set(group, reading);
+    const done = new AbortController();
+    const late = sleep(responseMs, 'late', { signal: done.signal, ref: false }).catch(() => 'done');
+    const first = await Promise.race([reading.then(() => 'read'), late]);
+    done.abort();
+    if (first === 'late') throw new Error('the file system does not respond');
+    this.#reading.delete(group);
+  }
+
   async #reload(group: FileGroup): Promise<void> {
     this.#pending.delete(group);
     try {
+      await this.#requireResponse(group);
+      if (!this.#listeners.has(group)) return;
       if (await group.reload()) this.#report.reloaded(group.name);
       this.#reportedErrors.delete(group);
     } catch (error) {
@@ -66,6 +86,15 @@ export class FileWatch {
       if (isRetriable(error)) this.#pending.add(group);
     }
   }
+}
+
+/** How long the file system may take for the files of a group. */
+const responseMs = 10_000;
+
+/** Reads one byte. Opening a pipe must not wait for a writer. */
+async function readByte(path: string): Promise<void> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  await file.read(Buffer.alloc(1), 0, 1, 0).finally(() => file.close());
 }
 
 const isRetriable = (error: unknown): boolean =>

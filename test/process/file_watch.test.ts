@@ -114,7 +114,9 @@ t.test('reloadAll reloads an unchanged file and reports the same error again, un
     throw new Error('it is bad');
   });
   watch.reloadAll();
+  await until(() => state.failed.length === 1);
   watch.reloadAll();
+  await until(() => state.failed.length === 2);
   t.same(state.failed, ['Error: it is bad', 'Error: it is bad']);
   watch.close();
   const { reloads } = state;
