@@ -14,8 +14,8 @@ const rotation = [
   'test/residency/handle/key_grace.test.ts',
   'test/http/routes/keys.test.ts',
 ];
+const storage = ['test/storage/append_file.test.ts', 'test/storage/group_commit.test.ts'];
 const auditLog = [
-  'test/audit/log/append_file.test.ts',
   'test/audit/log/batch.test.ts',
   'test/audit/log/rotation.test.ts',
   'test/audit/log/tail.test.ts',
@@ -51,7 +51,8 @@ export const targets = {
   'src/http/plugins/auth.ts': ['test/http/plugins/auth.test.ts', 'test/http/routes/plan.test.ts'],
   'src/residency/state/device_memory.ts': accounts,
   'src/residency/state/reservations.ts': accounts,
-  'src/audit/log/append_file.ts': auditLog,
+  'src/storage/append_file.ts': [...storage, ...auditLog],
+  'src/storage/group_commit.ts': [...storage, ...auditLog],
   'src/audit/writer.ts': [...auditLog, 'test/audit/worker/outage.test.ts', 'test/audit/worker/events.test.ts'],
   'src/audit/log/batch.ts': auditLog,
   'src/audit/verify/chain.ts': auditVerify,

@@ -109,7 +109,8 @@ t.test('policy violations and failed verifications are critical', onSimulator, a
 t.test('failed authentications are recorded once, and then counted', async (t) => {
   const path = join(temporaryDirectory(t), 'audit.log');
   const worker = await startWorker(t, { env: { WORKER_AUDIT_LOG: path } });
-  const attempts = Array.from({ length: 200 }, (_, index) =>
+  // More than ten a second are refused without an entry.
+  const attempts = Array.from({ length: 10 }, (_, index) =>
     worker.app.inject({
       url: '/v1/devices',
       remoteAddress: '10.0.0.1',
@@ -124,8 +125,8 @@ t.test('failed authentications are recorded once, and then counted', async (t) =
   t.match(failures, [
     { severity: 'warning', actor: 'unauthenticated', request_id: first?.headers['x-request-id'], ...guess, count: 1 },
     { ...none, count: 1 },
-    { ...guess, count: 99, request_id: null },
-    { ...none, count: 99 },
+    { ...guess, count: 4, request_id: null },
+    { ...none, count: 4 },
   ]);
   t.equal(failures.length, 4);
   t.notMatch(readFileSync(path, 'utf8'), 'guess');
