@@ -6,11 +6,8 @@ const jws = 'src/seal/jws.ts';
 const auth = 'src/http/plugins/auth.ts';
 const allOrNone = 'The pattern matches all three parts or none, and a missing header decodes to null.';
 const rotation = 'src/residency/handle/key_rotation.ts';
-const appendFile = 'src/audit/log/append_file.ts';
 const entry = 'src/audit/entry.ts';
 const log = 'src/audit/log/log.ts';
-const audit = 'src/audit/writer.ts';
-const emptyQueue = 'With an empty queue nothing is written, and the checkpoint that follows opens the same file.';
 const decoration = 'The decoration only speeds up Fastify; each request sets both fields before they are read.';
 
 export const equivalents = [
@@ -37,25 +34,11 @@ export const equivalents = [
     why: 'Only sealed shards reach this line, and they have a seal; the type is wider than that.',
   },
   {
-    file: appendFile,
-    line: 'this.#regularBytes() > this.#bytes',
-    from: '>',
-    to: '>=',
-    why: 'Truncating a file to its current length has no effect.',
-  },
-  {
     file: entry,
     line: 'checksumPattern.exec(line.toString(',
     from: 'max',
     to: 'min',
     why: 'The whole line is searched instead of its end; the pattern matches only at the end.',
-  },
-  {
-    file: audit,
-    line: "throw new Error('the audit log is not open')",
-    from: 'this.#log === undefined',
-    to: 'false',
-    why: 'The first use of the missing value throws at the same place, with the same effect.',
   },
   {
     file: 'src/audit/verify/verify_log.ts',
@@ -70,27 +53,6 @@ export const equivalents = [
     from: '<',
     to: '<=',
     why: 'No two files of a directory have the same name.',
-  },
-  {
-    file: appendFile,
-    line: 'stat.isFile() ? stat.size : 0',
-    from: 'stat.isFile()',
-    to: 'true',
-    why: 'A writable file that is not a regular file has size 0.',
-  },
-  {
-    file: audit,
-    line: 'if (this.#queued.length > 0 || !this.#isWritable)',
-    from: 'this.#queued.length > 0 || !this.#isWritable',
-    to: 'true',
-    why: emptyQueue,
-  },
-  {
-    file: audit,
-    line: 'if (this.#queued.length > 0 || !this.#isWritable)',
-    from: '>',
-    to: '>=',
-    why: emptyQueue,
   },
   {
     file: log,
