@@ -67,7 +67,7 @@ function verifyShard(app: FastifyInstance, { residency }: RouteOptions): void {
         summary: 'Verify a shard in GPU memory now',
         description:
           'Hashes the bytes on the GPU. Concurrent requests for one shard share a run that began after each of them came ' +
-          'in. A shard becomes `corrupt` when its first damaged byte is met, until it is repaired or released. If the ' +
+          'in. A shard becomes `corrupt` when its first damaged slice is read, until it is repaired or released. If the ' +
           'shard came from a file, the repair starts automatically.',
         body: refTo(EmptyBody),
         response: { 200: jsonResponse(Verification, 'The result. A failed verification is also a 200.') },

@@ -49,7 +49,7 @@ export const Reason = namedSchema(
     code: Type.String({ description: 'Reason code, for programs.' }),
     detail: Type.String({ description: 'Description, for people.' }),
   },
-  'A cause: why the worker is not ready, or why the scrubber is late.',
+  'A cause: why the worker is not ready, or why shards are overdue.',
 );
 
 export const NoQuery = strictObject({});
