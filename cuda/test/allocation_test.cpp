@@ -109,7 +109,7 @@ TEST("a freed handle is stale, and freeing it again succeeds") {
   CHECK(session.alloc(0, kMiB) != allocation);
 }
 
-TEST("memory is wiped before it is freed, sealed or not, whatever its length") {
+TEST("memory of any length is wiped before it is freed, sealed or not") {
   const Session session;
   const uint64_t lengths[] = {1, 4095, 4096, 4097, 2 * kMiB, 2 * kMiB + 1, 3 * kMiB};
   for (const uint64_t bytes : lengths) {

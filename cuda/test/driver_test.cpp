@@ -152,7 +152,7 @@ TEST("a driver that is too old for the kernels has its own status") {
   CHECK_STATUS(VRAM_OK, vram_close(driver));
 }
 
-TEST("the simulator is recognized, whatever the name of its file") {
+TEST("the simulator is recognized under any file name") {
   const Simulator simulator;
   const std::string link = "/tmp/libcuda.so." + std::to_string(getpid());
   REQUIRE(symlink(driver_path().c_str(), link.c_str()) == 0);

@@ -73,7 +73,7 @@ for (const paused of [false, true]) {
     if (status === 503) found++;
   });
 
-  t.test(`a verification replaces ${scrub}, which is no failure`, onSimulator, async (t) => {
+  t.test(`a verification replaces ${scrub}, which is not a failure`, onSimulator, async (t) => {
     const { worker } = await startScrubbing(t);
     worker.residency.pauseScrub(paused);
     const askedMs = Date.now();

@@ -99,7 +99,7 @@ t.test('a client that sends 300 MB with a wrong token reads the refusal', async 
   await tryClients(t, directory, url, {});
 });
 
-t.test('over TLS too', async (t) => {
+t.test('a client that sends 300 MB over TLS with a wrong token reads the refusal', async (t) => {
   const directory = temporaryDirectory(t);
   const authority = new Authority(t);
   const { certFile, keyFile } = authority.issue('127.0.0.1');

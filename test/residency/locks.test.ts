@@ -40,7 +40,7 @@ t.test('the lock survives the rotation of the audit log', async (t) => {
   await t.rejects(startWorker(t, { env: { WORKER_AUDIT_LOG: path } }), { name: 'FileInUseError' });
 });
 
-t.test('a start that fails lets go of its locks', async (t) => {
+t.test('a start that fails releases its locks', async (t) => {
   const directory = temporaryDirectory(t);
   const [audit, manifest] = [join(directory, 'audit.log'), join(directory, 'manifest')];
   const holder = await startWorker(t, { env: { WORKER_MANIFEST: manifest } });

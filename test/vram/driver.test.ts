@@ -32,7 +32,7 @@ t.test('a device that does not exist or does not open is named, and no context i
   t.equal(contexts(), before);
 });
 
-t.test('a simulator is never signed as a GPU, whatever the settings say', onSimulator, async (t) => {
+t.test('a simulator is never signed as a GPU, with any settings', onSimulator, async (t) => {
   const worker = await startWorker(t, { residency: { driverKind: 'cuda' } });
   const { handle, shard } = (await upload(worker, 'a', patternBytes(5000))).json();
   t.match(shard, { driver: 'simulated', simulated: true });

@@ -45,7 +45,7 @@ function journalAt(path: string, fs: FileSystem = nodeFileSystem) {
 
 const idsIn = async (path: string) => [...(await readManifest(path)).keys()];
 
-t.test('a change costs one write and one sync, whatever the number of shards', async (t) => {
+t.test('a change costs one write and one sync, regardless of the number of shards', async (t) => {
   const path = pathIn(t);
   const calls = new Map<string, number>();
   const counted = Object.entries(nodeFileSystem).map(([name, call]) => [
