@@ -170,7 +170,7 @@ VRAM_API vram_status vram_open_device(uint64_t driver, uint32_t device);
 /**
  * struct vram_driver_info - a driver
  * @cuda_version: CUDA version that the driver supports, as cuDriverGetVersion() counts: 13000 for 13.0
- * @simulated: 1 if the library is the simulator, whatever its name, otherwise 0
+ * @simulated: 1 if the library is the simulator, under any file name, otherwise 0
  */
 typedef struct {
   uint32_t cuda_version;

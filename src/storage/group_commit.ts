@@ -38,8 +38,8 @@ const maxBatch = 128;
 export const maxQueued = 4096;
 
 /**
- * Commits items in groups: a single writer takes all items that wait, writes them with one call and syncs them once. At
- * most one operation is in flight. If one exceeds the deadline, all items are refused until it returns.
+ * Commits items in groups: a single writer takes items that wait, up to 128, writes them with one call and syncs them
+ * once. At most one operation is in flight. If one exceeds the deadline, all items are refused until it returns.
  */
 export class GroupCommit<T> {
   readonly #options: GroupCommitOptions<T>;

@@ -40,7 +40,7 @@ export interface DeviceInfo {
 export class Driver {
   /** The ordinals of the devices in use. */
   readonly ordinals: readonly number[];
-  /** Whether the library is the simulator, whatever its name. */
+  /** Whether the library is the simulator, under any file name. */
   readonly isSimulator: boolean;
   readonly staging: Staging;
   readonly #library: Library;

@@ -14,8 +14,8 @@ export class FileInUseError extends Error {
 
 /**
  * An exclusive lock on a file for the life of the process. It is held on the side file `<path>.lock`, so the file itself
- * can be renamed and replaced. The kernel drops the lock when the process ends, and nobody removes the side file. On NFS the
- * lock works between hosts only if the mount supports locks (flock(2)).
+ * can be renamed and replaced. The kernel drops the lock when the process ends, and the side file stays. On NFS the lock
+ * works between hosts only if the mount supports locks (flock(2)).
  */
 export class FileLock {
   readonly #path: string;

@@ -33,7 +33,7 @@ const maxRetryMs = 15_000;
 export async function openRestore(path: string, worker: WorkerState): Promise<Restore> {
   const lock = new FileLock(path, 'WORKER_MANIFEST');
   worker.lostShards.lock = lock;
-  if (!(await acquire(lock, path))) worker.log('info', 'the manifest cannot be locked here', {});
+  if (!(await acquire(lock, path))) worker.log('info', 'the file system of the manifest does not support locks', {});
   worker.lostShards.manifest = await Manifest.open(path, (cause) => worker.manifestChanged(cause));
   return new Restore(worker);
 }

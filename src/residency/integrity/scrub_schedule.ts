@@ -7,7 +7,7 @@ export interface DueShard {
   readonly deadlineMs: number;
 }
 
-/** When each shard was last verified or, in vain, tried: a shard that fails is tried once a period. */
+/** When each shard was last verified, or last failed to be: a shard that fails is tried once a period. */
 export type LastTryMs = (shard: Shard) => number;
 
 /** The part of the period that a pass starts earlier than necessary. */

@@ -154,7 +154,7 @@ export class Scrubber {
     }
   }
 
-  /** Returns false if callers took over the verification, which is no failure. */
+  /** Returns false if callers took over the verification, which is not a failure. */
   async #scrub(shard: Shard, passStartedMs: number, endByMs: number): Promise<boolean> {
     const job = { bytes: shard.vramBytes, endByMs };
     const throttle = new ScrubThrottle(this.#rate, () => this.#contention(), job);

@@ -85,12 +85,14 @@ export class WorkerState {
   }
 
   /**
-   * Opens the audit log. A log that cannot be locked for another reason than another worker counts as unwritable: the worker
-   * starts, and tries again. @throws FileInUseError if another worker uses the file
+   * Opens the audit log. If the lock fails for another reason than another worker, the log counts as unwritable. The
+   * worker then starts, and tries again. @throws FileInUseError if another worker uses the file
    */
   async openAudit(): Promise<void> {
     try {
-      if ((await this.auditLock?.acquire()) === false) this.log('info', 'the audit log cannot be locked here', {});
+      if ((await this.auditLock?.acquire()) === false) {
+        this.log('info', 'the file system of the audit log does not support locks', {});
+      }
     } catch (error) {
       if (error instanceof FileInUseError) throw error;
     }

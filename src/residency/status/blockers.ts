@@ -37,7 +37,7 @@ export async function healthOf(worker: WorkerState): Promise<Health> {
   return { ok: reasons.length === 0, reasons };
 }
 
-/** A stuck call blocks new work. Sealed shards are not affected, so this is no reason for `ready`. */
+/** A stuck call blocks new work. It does not affect sealed shards, so `ready` does not report it. */
 function stuckCalls({ oldestCalls: { driverMs, fileMs } }: WorkerState): Reason[] {
   const detail = (of: string) => `A call of ${of} has not returned for ${stuckSeconds} seconds`;
   const reasons: Reason[] = [];
