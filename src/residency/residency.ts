@@ -135,7 +135,7 @@ export class Residency {
    */
   async verify(shardId: string, actor: Actor, askedAt = momentNow()): Promise<VerifyReport> {
     this.#worker.lifecycle.requireStarted();
-    return this.#verifier.run(this.#worker.shards.require(shardId), actor, askedAt.monotonicMs);
+    return this.#verifier.run(this.#worker.shards.require(shardId), actor, askedAt);
   }
 
   /** Wipes and frees a shard, or forgets a lost one. See `release`. */

@@ -1,7 +1,7 @@
 import { setImmediate as nextTick } from 'node:timers/promises';
 import { type Actor, systemActor } from '../../audit/actor.js';
 import { WorkerError } from '../../errors.js';
-import type { Moment } from '../../vram/moment.js';
+import { earlier, isNotBefore, type Moment, momentNow } from '../../vram/moment.js';
 import type { Reason } from '../state/reason.js';
 import type { NextVerification, RunningVerification, Shard } from '../state/shard.js';
 import type { VerifyReport } from '../state/verify_report.js';
@@ -54,12 +54,12 @@ export class Verifier {
   }
 
   /**
-   * Verifies a shard for a caller that accepts runs that began at `notBeforeMs` on the monotonic clock or later. A
-   * damaged shard is then queued for repair. @throws WorkerError SHARD_BUSY, AUDIT_UNAVAILABLE, and the driver's errors
+   * Verifies a shard for a caller that accepts runs that began at `notBefore` or later. A damaged shard is then queued
+   * for repair. @throws WorkerError SHARD_BUSY, AUDIT_UNAVAILABLE, and the driver's errors
    */
-  run(shard: Shard, actor: Actor, notBeforeMs = performance.now()): Promise<VerifyReport> {
+  run(shard: Shard, actor: Actor, notBefore = momentNow()): Promise<VerifyReport> {
     return this.#wait(() => {
-      if (isJoinable(shard.verification, notBeforeMs)) return shard.verification.report;
+      if (isJoinable(shard.verification, notBefore)) return shard.verification.report;
       const next = this.#nextOf(shard, actor);
       next.begin();
       return next.report;
@@ -82,8 +82,8 @@ export class Verifier {
    * returned as a reason not to be ready.
    */
   async refresh({ modelRef, maxAgeSeconds, askedAt, actor, limited = false }: RefreshOptions): Promise<Reason[]> {
-    const notBeforeMs = askedAt.monotonicMs - maxAgeSeconds * 1000;
-    const isOld = ({ phase }: Shard) => phase.state === 'sealed' && phase.seal.verifiedAt.monotonicMs < notBeforeMs;
+    const notBefore = earlier(askedAt, maxAgeSeconds * 1000);
+    const isOld = ({ phase }: Shard) => phase.state === 'sealed' && !isNotBefore(phase.seal.verifiedAt, notBefore);
     const seen = new Set<Shard>();
     const verified: Shard[] = [];
     // A shard that was sealed during a round may be older than the question allows, so it needs another round.
@@ -91,10 +91,10 @@ export class Verifier {
       const old = this.#worker.shards.ofModel(modelRef).filter((shard) => isOld(shard) && !seen.has(shard));
       if (old.length === 0) break;
       for (const shard of old) seen.add(shard);
-      const shared = old.filter((shard) => shard.nextVerification || isJoinable(shard.verification, notBeforeMs));
+      const shared = old.filter((shard) => shard.nextVerification || isJoinable(shard.verification, notBefore));
       const round = limited && !this.#mayStartRound(shared.length < old.length) ? shared : old;
       verified.push(...round);
-      await Promise.allSettled(round.map((shard) => this.#runQueued(shard, actor, notBeforeMs)));
+      await Promise.allSettled(round.map((shard) => this.#runQueued(shard, actor, notBefore)));
     }
     return verified.filter(isOld).map(({ identity }) => ({
       code: 'VERIFICATION_FAILED',
@@ -103,9 +103,9 @@ export class Verifier {
   }
 
   /** As `run`, but waits for its turn behind the shards of other `ready` requests. */
-  #runQueued(shard: Shard, actor: Actor, notBeforeMs: number): Promise<VerifyReport> {
+  #runQueued(shard: Shard, actor: Actor, notBefore: Moment): Promise<VerifyReport> {
     return this.#wait(() => {
-      if (isJoinable(shard.verification, notBeforeMs)) return shard.verification.report;
+      if (isJoinable(shard.verification, notBefore)) return shard.verification.report;
       const { report } = this.#nextOf(shard, actor);
       this.#queued.add(shard);
       this.#beginQueued();
@@ -196,6 +196,6 @@ export class Verifier {
 /** Whether a verification that callers wait for is recent enough to join. */
 const isJoinable = (
   verification: RunningVerification | undefined,
-  notBeforeMs: number,
+  notBefore: Moment,
 ): verification is RunningVerification =>
-  verification?.isBackground === false && verification.startedAt.monotonicMs >= notBeforeMs;
+  verification?.isBackground === false && isNotBefore(verification.startedAt, notBefore);

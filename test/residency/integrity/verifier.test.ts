@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { patternBytes } from '../../support/bytes.js';
+import { Clocks, hour } from '../../support/clock.js';
+import { claimsOf } from '../../support/handles.js';
 import { get, mebibyte, post, upload } from '../../support/requests.js';
 import { onSimulator, simulator } from '../../support/simulator.js';
 import { startWorker } from '../../support/worker.js';
@@ -49,4 +51,17 @@ t.test('a worker with a shard that cannot be verified is not ready', onSimulator
   t.match(JSON.parse(Buffer.from(payload, 'base64url').toString()), { ready: false });
   simulator.faults('');
   t.equal((await get(worker, '/v1/ready?max_age_seconds=1')).statusCode, 200);
+});
+
+t.test('ready is consistent with the dates that it signs after the wall clock was set', onSimulator, async (t) => {
+  const worker = await startWorker(t);
+  await upload(worker, 'a', bytes);
+  const clocks = Clocks.take(t);
+  const ask = async () => claimsOf((await get(worker, '/v1/ready?max_age_seconds=60&nonce=n')).json().attestation);
+  clocks.step(hour);
+  const { ready, asked_at, oldest_verified_at } = await ask();
+  t.equal(ready, true);
+  t.ok(Date.parse(String(asked_at)) - Date.parse(String(oldest_verified_at)) <= 60_000, 'the shard is verified again');
+  clocks.step(-2 * hour);
+  t.match(await ask(), { ready: true, oldest_verified_at }, 'a recent verification is not repeated');
 });

@@ -91,7 +91,7 @@ class World {
   /** A caller asks to verify. Only damage that came before the oldest run that it accepts must be found. */
   verify(ageMs: number): void {
     const notBeforeMs = performance.now() - ageMs;
-    const answer = this.verifier.run(this.shard, systemActor, notBeforeMs);
+    const answer = this.verifier.run(this.shard, systemActor, { wallMs: 0, monotonicMs: notBeforeMs });
     this.#expect(answer, notBeforeMs, ({ verified }) => !verified);
   }
 
