@@ -1,4 +1,5 @@
 import fs, { type Stats } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
 
 /** The file system calls of this layer, on descriptors, off the event loop. Tests substitute calls that fail. */
 export interface FileSystem {
@@ -13,6 +14,7 @@ export interface FileSystem {
   /** Reads into `buffer` from `offset` on. Returns how many bytes were read. */
   read(descriptor: number, buffer: Buffer, offset: number, position: number): Promise<number>;
   readdir(path: string): Promise<string[]>;
+  readlink(path: string): Promise<string>;
   realpath(path: string): Promise<string>;
   rename(from: string, to: string): Promise<void>;
   stat(path: string): Promise<Stats>;
@@ -39,6 +41,7 @@ export const nodeFileSystem: FileSystem = {
   read: (descriptor, buffer, offset, position) =>
     call((done: Done<number>) => fs.read(descriptor, buffer, offset, buffer.length - offset, position, done)),
   readdir: (path) => call((done: Done<string[]>) => fs.readdir(path, done)),
+  readlink: (path) => call((done: Done<string>) => fs.readlink(path, done)),
   realpath: (path) => call((done: Done<string>) => fs.realpath(path, done)),
   rename: (from, to) => call((done: Done<void>) => fs.rename(from, to, (error) => done(error))),
   stat: (path) => call((done: Done<Stats>) => fs.stat(path, done)),
@@ -61,8 +64,17 @@ export async function statIfExists(fs: FileSystem, path: string): Promise<Stats 
 export const isMissing = (error: unknown): boolean =>
   error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR');
 
-/** The target of a symbolic link; the path itself if it does not exist yet. */
-export const realPath = (fs: FileSystem, path: string): Promise<string> => fs.realpath(path).catch(() => path);
+/** The file that a path names through symbolic links, also if the file does not exist yet. Never rejects. */
+export async function realPath(fs: FileSystem, path: string): Promise<string> {
+  try {
+    return await fs.realpath(path);
+  } catch (error) {
+    if (!isMissing(error)) return path;
+  }
+  const directory = await fs.realpath(dirname(path)).catch(() => dirname(path));
+  const target = await fs.readlink(path).catch(() => undefined);
+  return target === undefined ? join(directory, basename(path)) : realPath(fs, resolve(directory, target));
+}
 
 /** Syncs a directory, so that the name of a new file survives a crash (fsync(2)). */
 export async function syncDirectory(fs: FileSystem, path: string): Promise<void> {

@@ -1,6 +1,4 @@
 import { constants } from 'node:fs';
-import { stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
 import koffi from 'koffi';
 import { nodeFileSystem, realPath } from '../storage/fs.js';
 
@@ -49,7 +47,7 @@ export class FileLock {
 
   async #take(): Promise<boolean> {
     const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
-    const descriptor = await nodeFileSystem.open(`${await targetOf(this.#path)}.lock`, flags, 0o600);
+    const descriptor = await nodeFileSystem.open(`${await realPath(nodeFileSystem, this.#path)}.lock`, flags, 0o600);
     const error = flock(descriptor);
     if (error === 0) {
       this.#descriptor = descriptor;
@@ -59,16 +57,6 @@ export class FileLock {
     if (error !== koffi.os.errno.EWOULDBLOCK) return false;
     throw new FileInUseError(`${this.#setting}: ${this.#path} is in use by another worker`);
   }
-}
-
-/** The file that a path names. Links to the same file share its lock. */
-async function targetOf(path: string): Promise<string> {
-  const isFile = await stat(path).then(
-    (found) => found.isFile(),
-    () => false,
-  );
-  if (isFile) return realPath(nodeFileSystem, path);
-  return join(await realPath(nodeFileSystem, dirname(path)), basename(path));
 }
 
 /** Returns 0 or the error number. The call does not wait for another holder. */

@@ -1,4 +1,4 @@
-import { existsSync, symlinkSync } from 'node:fs';
+import { existsSync, lstatSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { eventsOf } from '../support/audit.js';
@@ -31,6 +31,22 @@ t.test(
     t.equal(eventsOf(files.WORKER_AUDIT_LOG).filter((event) => event === 'WorkerStarted').length, 2);
   },
 );
+
+t.test('files behind links are locked and replaced, not the links, also before they exist', async (t) => {
+  const directory = temporaryDirectory(t);
+  const names = ['WORKER_AUDIT_LOG', 'WORKER_MANIFEST'] as const;
+  const links = { WORKER_AUDIT_LOG: join(directory, 'log.link'), WORKER_MANIFEST: join(directory, 'manifest.link') };
+  for (const name of names) symlinkSync(`${name}.file`, links[name]);
+  const worker = await startWorker(t, { env: links });
+  await upload(worker, 'a', patternBytes(5));
+  for (const name of names) {
+    t.ok(lstatSync(links[name]).isSymbolicLink());
+    t.ok(lstatSync(join(directory, `${name}.file`)).isFile());
+    for (const path of [links[name], join(directory, `${name}.file`)]) {
+      await t.rejects(startWorker(t, { env: { [name]: path } }), { name: 'FileInUseError' });
+    }
+  }
+});
 
 t.test('the lock survives the rotation of the audit log', async (t) => {
   const path = join(temporaryDirectory(t), 'audit.log');

@@ -1,5 +1,5 @@
 import { WorkerError } from '../../errors.js';
-import { type FileSystem, nodeFileSystem } from '../../storage/fs.js';
+import { type FileSystem, nodeFileSystem, realPath } from '../../storage/fs.js';
 import { GroupCommit } from '../../storage/group_commit.js';
 import type { ManifestChange, ManifestEntry } from './manifest_file.js';
 import { ManifestJournal } from './manifest_journal.js';
@@ -59,7 +59,8 @@ export class Manifest {
     fs: FileSystem = nodeFileSystem,
   ): Promise<Manifest> {
     const entries = await readManifest(path);
-    const journal = new ManifestJournal(path, fs);
+    // A rewrite replaces the file itself, not a symbolic link to it.
+    const journal = new ManifestJournal(await realPath(fs, path), fs);
     try {
       await journal.append([], entries);
     } catch (cause) {
@@ -71,6 +72,12 @@ export class Manifest {
   /** The entries on disk. */
   entries(): ManifestEntry[] {
     return [...this.#entries.values()];
+  }
+
+  /** The shard's entry after the changes that wait. */
+  get(shardId: string): ManifestEntry | undefined {
+    const waiting = this.#pending.get(shardId);
+    return waiting === undefined ? this.#entries.get(shardId) : waiting.change.entry;
   }
 
   get isWritable(): boolean {
@@ -108,15 +115,14 @@ export class Manifest {
 
   #change(shardId: string, entry: ManifestEntry | undefined): ListChange {
     const waiting = this.#pending.get(shardId);
-    const previous = waiting === undefined ? this.#entries.get(shardId) : waiting.change.entry;
+    const previous = this.get(shardId);
     if (isSame(previous, entry)) return waiting === undefined ? noChange : { ...noChange, written: waiting.written };
     const change = { shardId, entry };
     const written = this.#commits.append(change);
     this.#pending.set(shardId, { change, written });
     written.catch(() => this.#settle(change));
     const undo = async () => {
-      const now = this.#pending.get(shardId);
-      if ((now === undefined ? this.#entries.get(shardId) : now.change.entry) !== entry) return;
+      if (this.get(shardId) !== entry) return;
       const restored = { shardId, entry: previous };
       const written = this.#commits.appendBestEffort(restored);
       this.#pending.set(shardId, { change: restored, written });
