@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import type { Actor } from '../audit/actor.js';
 import { WorkerError } from '../errors.js';
-import type { LostShard } from './state/lost_shards.js';
+import { drainingError, startingError } from './state/lifecycle.js';
 import type { Shard } from './state/shard.js';
 import type { WorkerState } from './state/worker_state.js';
 
@@ -15,13 +15,12 @@ const chunkShards = 128;
 const entriesMs = 1000;
 
 /**
- * Wipes and frees a shard. A verification in progress ends first. A lost shard is forgotten instead.
- * @throws WorkerError NOT_FOUND, SHARD_BUSY, AUDIT_UNAVAILABLE, CUDA_ERROR
+ * Wipes and frees a shard. A verification in progress ends first. A shard without memory that the manifest lists is forgotten
+ * instead. @throws WorkerError NOT_FOUND, SHARD_BUSY, STARTING, DRAINING, AUDIT_UNAVAILABLE, CUDA_ERROR
  */
 export async function release(worker: WorkerState, shardId: string, actor: Actor): Promise<void> {
   worker.lifecycle.requireStarted();
-  const lost = worker.lostShards.byId.get(shardId);
-  if (lost !== undefined && worker.shards.get(shardId) === undefined) return forgetLost(worker, lost, actor);
+  if (worker.shards.get(shardId) === undefined) return forgetAbsent(worker, shardId, actor);
   const shard = worker.shards.require(shardId);
   const { phase } = shard;
   const isStuck = phase.state === 'releasing' && phase.attempt === null;
@@ -42,8 +41,15 @@ export async function release(worker: WorkerState, shardId: string, actor: Actor
   await discard(worker, shard);
 }
 
-async function forgetLost({ lostShards, audit, lifecycle }: WorkerState, lost: LostShard, actor: Actor): Promise<void> {
-  const { shardId, modelRef } = lost;
+/** The shard is lost, or waits for the next attempt to restore it, or does not exist. */
+async function forgetAbsent(worker: WorkerState, shardId: string, actor: Actor): Promise<void> {
+  const { lostShards, audit, lifecycle, shards } = worker;
+  // A restart has not taken the shard yet, or a shutdown has wiped it: the next process would restore it.
+  if (lostShards.isClaiming) throw startingError();
+  if (lifecycle.isEnding) throw drainingError();
+  const entry = lostShards.byId.get(shardId) ?? lostShards.manifest?.get(shardId);
+  if (entry === undefined) return void shards.require(shardId);
+  const { modelRef } = entry;
   const fields = { shard_id: shardId, model_ref: modelRef };
   await lostShards.forget(shardId, () => audit.appendRequired('ShardForgotten', 'info', fields, actor));
   lifecycle.bumpRevision();

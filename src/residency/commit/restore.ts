@@ -59,27 +59,29 @@ export class Restore {
   readonly #ingests = new Set<Ingest>();
   readonly #stopped = new AbortController();
 
+  /** From now on no client can take memory or release a shard, until `begin` resolves. */
   constructor(worker: WorkerState) {
     this.#worker = worker;
+    const { lostShards } = worker;
+    const entries = lostShards.manifest?.entries() ?? [];
+    lostShards.restoring = { total: entries.filter(({ path }) => path !== null).length, done: 0 };
+    lostShards.isClaiming = entries.length > 0;
   }
 
   /**
-   * Takes the memory and the id of every shard, in chunks. Until it resolves, new shards and reservations of clients are
-   * refused with STARTING, so that none takes them first. The bytes follow later. Never rejects.
+   * Takes the memory and the id of every shard, in chunks, so that no client takes them first. The bytes follow later. Never
+   * rejects.
    */
   async begin(): Promise<void> {
-    const { lostShards, lifecycle } = this.#worker;
+    const { lostShards } = this.#worker;
     const entries = lostShards.manifest?.entries() ?? [];
     const files = entries.flatMap((entry) => (entry.path === null ? [] : [{ entry, path: entry.path }]));
-    lostShards.restoring = { total: files.length, done: 0 };
-    if (files.length > 0) lifecycle.beginLoading();
-    lostShards.isClaiming = true;
     await inChunks(files, ({ entry, path }) => void this.#restore(entry, path).then(() => this.#done()));
-    lostShards.isClaiming = false;
     const uploads = entries.filter(({ path }) => path === null);
     await inChunks(uploads, (entry) =>
       this.#lose(entry, 'The shard was uploaded, so it has no file to restore it from'),
     );
+    lostShards.isClaiming = false;
   }
 
   /** Aborts the shards in progress. They stay on the manifest, for the next process. */
@@ -99,7 +101,8 @@ export class Restore {
 
   async #restore(entry: ManifestEntry, path: string): Promise<void> {
     const retries = new Retries(this.#worker.options.restoreRetryMs ?? defaultRetryMs);
-    while (!this.#stopped.signal.aborted) {
+    // A client may have released the shard since the last attempt.
+    while (!this.#stopped.signal.aborted && this.#worker.lostShards.isListed(entry.shardId)) {
       try {
         await this.#commit(entry, path);
         return this.#worker.log('info', 'shard restored', { shard_id: entry.shardId });

@@ -19,7 +19,7 @@ export class LostShards {
   readonly byId = new Map<string, LostShard>();
   /** How many shards a restart has to restore, and how many of them are restored or lost. */
   restoring = { total: 0, done: 0 };
-  /** A restart takes the memory and the ids of its shards. Clients must not take them first. */
+  /** A restart takes the memory and the ids of its shards. Clients must not take or release them first. */
   isClaiming = false;
   readonly #forgetting = new Set<string>();
 
@@ -51,6 +51,11 @@ export class LostShards {
       this.#forgetting.delete(shardId);
     }
     this.byId.delete(shardId);
+  }
+
+  /** The manifest lists the shard, and no release is taking it off. */
+  isListed(shardId: string): boolean {
+    return this.manifest?.get(shardId) !== undefined;
   }
 
   get isWritable(): boolean {

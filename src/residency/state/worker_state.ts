@@ -113,6 +113,7 @@ export class WorkerState {
       this.devices.set(ordinal, new DeviceMemory(ordinal, figures, () => driver.device(ordinal)));
     }
     this.lifecycle.devicesUp();
+    if (this.lostShards.restoring.total > 0) this.lifecycle.beginLoading();
   }
 
   /** A client may take memory. @throws WorkerError STARTING, DRAINING, AUDIT_UNAVAILABLE, or the loss of the driver */
