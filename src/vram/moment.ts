@@ -15,7 +15,7 @@ export const earlier = ({ wallMs, monotonicMs }: Moment, byMs: number): Moment =
 });
 
 /**
- * Whether a moment is not before another one, on both clocks. The monotonic clock stands still while the host sleeps, and
+ * Whether a moment is not before another one, on both clocks. The monotonic clock stops while the host sleeps, and
  * the wall clock can be set back.
  */
 export const isNotBefore = (moment: Moment, notBefore: Moment): boolean =>
