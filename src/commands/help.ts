@@ -28,7 +28,7 @@ export const usage = `Usage: vram-worker serve [--simulate]
   --help         Show this help.
   --version      Show the version.
 
-Other exit statuses: 64 invalid usage, 66 unreadable input, 69 no usable GPU, 70 driver lost or
-unexpected error, 71 memory not wiped, 73 file not writable, 74 address in use or output not writable, 75 shutdown
-timed out, 78 invalid configuration.
+Other exit statuses: 64 invalid usage, 66 unreadable input, 69 no usable GPU, 70 driver lost or unexpected error,
+71 memory not wiped, 73 file not writable, 74 address in use or output not writable, 75 shutdown timed out,
+78 invalid configuration.
 `;
