@@ -3,11 +3,19 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 failed_steps=()
 
-# install_missing COMMAND=PACKAGE…: installs the Debian packages of the commands that are missing.
+# has NAME: whether a command, or the Python module that `python:NAME` names, is installed.
+has() {
+  case $1 in
+    python:*) /usr/bin/python3 -c "import ${1#python:}" 2> /dev/null ;;
+    *) command -v "$1" > /dev/null ;;
+  esac
+}
+
+# install_missing NAME=PACKAGE…: installs the Debian packages of the commands and Python modules that are missing.
 install_missing() {
   local pair packages=()
   for pair in "$@"; do
-    command -v "${pair%%=*}" > /dev/null || packages+=("${pair#*=}")
+    has "${pair%%=*}" || packages+=("${pair#*=}")
   done
   [ ${#packages[@]} -gt 0 ] || return 0
   local as_root=()

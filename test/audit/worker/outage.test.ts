@@ -114,7 +114,7 @@ t.test('a worker starts with an unwritable log, reports it and recovers', async 
   t.match((await upload(worker, 'a', bytes)).json(), { status: 503, code: 'AUDIT_UNAVAILABLE', retriable: true });
   t.same(await availableBytes(worker), before);
   rmSync(path);
-  t.equal((await get(worker, '/readyz')).statusCode, 200);
+  await until(async () => (await get(worker, '/readyz')).statusCode === 200);
   t.equal((await upload(worker, 'a', bytes)).statusCode, 201);
   t.ok(existsSync(path));
   t.same(eventsOf(path), ['AuditRecovered', 'WorkerStarted', 'VramAllocated', 'VramSealed']);
