@@ -87,7 +87,7 @@ export const readyQuery = strictObject({
     QueryInteger(
       { minimum: 1, maximum: 1_000_000_000 },
       'The worker first verifies every shard whose last verification started more than this before the request came ' +
-        'in. For the read-only token it does so at most once a minute; check `last_verified_at` for the age of the result.',
+        'in. The read-only token can start this at most once a minute; a request that would start more gets 429.',
     ),
   ),
   nonce: Type.Optional(Nonce),

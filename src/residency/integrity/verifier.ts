@@ -25,7 +25,7 @@ export interface RefreshOptions {
   /** When the request came in. */
   readonly askedAt: Moment;
   readonly actor: Actor;
-  /** The caller may start at most one round a minute; otherwise it only joins runs that others asked for. */
+  /** The caller may start at most one round of verifications a minute, together with all other limited callers. */
   readonly limited?: boolean;
 }
 
@@ -78,25 +78,27 @@ export class Verifier {
   }
 
   /**
-   * Verifies the sealed shards whose last verification is too old. Never rejects: a shard that could not be verified is
-   * returned as a reason not to be ready.
+   * Verifies the sealed shards whose last verification is too old. A shard that could not be verified is returned as a
+   * reason not to be ready. @throws WorkerError RATE_LIMITED if a limited caller must wait; nothing was started then
    */
   async refresh({ modelRef, maxAgeSeconds, askedAt, actor, limited = false }: RefreshOptions): Promise<Reason[]> {
     const notBefore = earlier(askedAt, maxAgeSeconds * 1000);
     const isOld = ({ phase }: Shard) => phase.state === 'sealed' && !isNotBefore(phase.seal.verifiedAt, notBefore);
+    const isShared = (shard: Shard) => shard.nextVerification || isJoinable(shard.verification, notBefore);
     const seen = new Set<Shard>();
-    const verified: Shard[] = [];
+    let mayStartRuns = !limited;
     // A shard that was sealed during a round may be older than the question allows, so it needs another round.
     for (;;) {
       const old = this.#worker.shards.ofModel(modelRef).filter((shard) => isOld(shard) && !seen.has(shard));
       if (old.length === 0) break;
       for (const shard of old) seen.add(shard);
-      const shared = old.filter((shard) => shard.nextVerification || isJoinable(shard.verification, notBefore));
-      const round = limited && !this.#mayStartRound(shared.length < old.length) ? shared : old;
-      verified.push(...round);
-      await Promise.allSettled(round.map((shard) => this.#runQueued(shard, actor, notBefore)));
+      if (!mayStartRuns && !old.every(isShared)) {
+        this.#countLimitedRound();
+        mayStartRuns = true;
+      }
+      await Promise.allSettled(old.map((shard) => this.#runQueued(shard, actor, notBefore)));
     }
-    return verified.filter(isOld).map(({ identity }) => ({
+    return [...seen].filter(isOld).map(({ identity }) => ({
       code: 'VERIFICATION_FAILED',
       detail: `Shard ${identity.shardId} could not be verified`,
     }));
@@ -174,13 +176,16 @@ export class Verifier {
     return verification.report;
   }
 
-  /** Whether a limited caller may start a round now. A round that would start no run is not counted. */
-  #mayStartRound(startsRuns: boolean): boolean {
-    if (!startsRuns) return true;
+  /** @throws WorkerError RATE_LIMITED if the last round of a limited caller is too recent */
+  #countLimitedRound(): void {
     const nowMs = performance.now();
-    if (nowMs < this.#lastLimitedRoundMs + limitedIntervalMs) return false;
+    const waitMs = this.#lastLimitedRoundMs + limitedIntervalMs - nowMs;
+    if (waitMs > 0) {
+      throw new WorkerError('RATE_LIMITED', 'A read-only token can start verifications once a minute', {
+        retryAfterMs: Math.ceil(waitMs),
+      });
+    }
     this.#lastLimitedRoundMs = nowMs;
-    return true;
   }
 
   async #wait(report: () => Promise<VerifyReport>): Promise<VerifyReport> {
