@@ -7,6 +7,7 @@ import {
   type ServerResponse,
 } from 'node:http';
 import type { Socket } from 'node:net';
+import { answerClientError } from './client_error.js';
 import { Connections } from './connections.js';
 import { allowHalfOpen } from './node_internals.js';
 import { connectionOf, requestState } from './request_state.js';
@@ -29,6 +30,9 @@ export interface HttpServerOptions {
 
 /** Open connections at one time. */
 export const maxConnections = 4096;
+
+/** Header fields of a request. A field of a few bytes takes about 100 bytes of memory while the request waits. */
+const maxHeaderFields = 200;
 
 const defaults = {
   headersTimeoutMs: 15_000,
@@ -60,8 +64,8 @@ export function createHttpServer(handler: RequestListener, options: Partial<Http
   );
   connections.attach(server);
   server.keepAliveTimeout = keepaliveMs;
-  // Node drops headers beyond its limit of 2000. The size of the head limits them already.
-  server.maxHeadersCount = 0;
+  // Node drops the fields beyond this number. The worker then refuses the request.
+  server.maxHeadersCount = maxHeaderFields;
   allowHalfOpen(server);
   server.setTimeout(silentTimeoutMs, (socket: Socket) => {
     if (!connectionOf(socket).isAnswering) socket.destroy();
@@ -84,6 +88,10 @@ function inOrder(
   // Takes the moment of arrival, before the request waits for earlier ones.
   requestState(request);
   const connection = connectionOf(request.socket);
+  if (request.rawHeaders.length > 2 * maxHeaderFields) {
+    answerClientError(Object.assign(new Error(), { code: 'HPE_HEADER_OVERFLOW' }), request.socket);
+    return;
+  }
   if (!connections.allows(connection, request)) return;
   if (connections.isProbe(connection)) response.setHeader('connection', 'close');
   connection.accept(request, response, handler);

@@ -30,3 +30,12 @@ t.test('a request head that times out gets 408, and a silent connection is close
   await new RawClient(url).closed;
   t.pass('a connection that sends nothing is closed');
 });
+
+t.test('a request with more than 200 header fields is refused, also behind another one', async (t) => {
+  const url = await listen(t, hello, {});
+  const request = (fields: number): string =>
+    head('GET /', Object.fromEntries(Array.from({ length: fields - 2 }, (_, n) => [`x-${n}`, 1])));
+  const heard = await new RawClient(url).send(request(200) + request(201)).whole();
+  t.match(heard, /^HTTP\/1.1 200 .*HTTP\/1.1 400 /s);
+  t.match(lastBody(heard), { code: 'INVALID_PARAMS' });
+});
