@@ -14,8 +14,9 @@ export function readPrivate(name: string, path: string): Buffer {
   return readBytes(name, path);
 }
 
-/** @throws ConfigError */
+/** The bytes of a regular file. A pipe could block the process for ever. @throws ConfigError */
 export function readBytes(name: string, path: string): Buffer {
+  if (statSync(path, { throwIfNoEntry: false })?.isFile() === false) throw new ConfigError(`${name} is not a file`);
   try {
     return readFileSync(path);
   } catch (cause) {

@@ -1,8 +1,9 @@
+import { execFileSync } from 'node:child_process';
 import { chmodSync, chownSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { loadConfig } from '../../src/config/load.js';
-import { isPrivate } from '../../src/config/private_file.js';
+import { isPrivate, readBytes } from '../../src/config/private_file.js';
 import { Authority } from '../support/certificates.js';
 import { newPrivateKey } from '../support/key_files.js';
 import { temporaryDirectory } from '../support/temporary_directory.js';
@@ -76,3 +77,9 @@ function asWorker<T>(act: () => T): T {
     process.seteuid?.(root);
   }
 }
+
+t.test('a pipe is refused without waiting for its writer', async (t) => {
+  const path = join(temporaryDirectory(t), 'pipe');
+  execFileSync('mkfifo', [path]);
+  t.throws(() => readBytes('WORKER_TLS_CERT_FILE', path), { message: 'WORKER_TLS_CERT_FILE is not a file' });
+});
