@@ -6,6 +6,7 @@
 #include "harness.h"
 
 namespace test {
+
 TEST("vram_exit_after_signal refuses a signal that cannot have a handler") {
   for (const int32_t signal : {0, -1, SIGKILL, 1'000'000}) {
     CHECK_STATUS(VRAM_OUT_OF_BOUNDS, vram_exit_after_signal(signal, 1000, 1));
