@@ -64,12 +64,16 @@ export class Connection {
     return Math.max(0, this.#exchanges.length - 1);
   }
 
-  /** Runs a request after all earlier ones. Drops it behind a response that closes the connection (RFC 9112 §9.6). */
+  /**
+   * Runs a request after all earlier ones. Drops it behind invalid HTTP, and behind a response that closes the
+   * connection (RFC 9112 §9.6).
+   */
   accept(
     request: IncomingMessage,
     response: ServerResponse & { req: IncomingMessage },
     handler: RequestListener,
   ): void {
+    if (this.#isInvalid) return;
     const exchange = { response, run: () => handler(request, response) };
     this.#latest = response;
     this.#exchanges.push(exchange);
@@ -78,7 +82,7 @@ export class Connection {
     if (this.#exchanges.length === 1) exchange.run();
   }
 
-  /** The client sent invalid HTTP. The server reads nothing more from it. */
+  /** The client sent invalid HTTP. The server reads nothing more from it, and runs no later request. */
   markInvalid(): void {
     this.#isInvalid = true;
     this.#update();
