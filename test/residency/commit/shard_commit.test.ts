@@ -4,6 +4,7 @@ import { patternBytes } from '../../support/bytes.js';
 import { verifyHandle } from '../../support/handles.js';
 import { availableBytes, get, mebibyte, remove, sha256, upload } from '../../support/requests.js';
 import { onSimulator, simulator } from '../../support/simulator.js';
+import { until } from '../../support/until.js';
 import { startWorker } from '../../support/worker.js';
 
 const bytes = patternBytes(1_300_000);
@@ -79,7 +80,8 @@ t.test('a commit is refused if a digest of its bytes is not the expected one', a
     t.equal(claims.digest, 'flat_digest' in query ? null : sha256(bytes));
     t.equal((await remove(worker, `/v1/shards/case-${index}`)).statusCode, 204);
   }
-  t.same(await availableBytes(worker), before, 'all memory is available again');
+  // A self-test after a wrong digest takes memory that the device may still report as used.
+  await until(async () => String(await availableBytes(worker)) === String(before), 'memory is not available again');
 });
 
 t.test('a commit leaves no shard and no memory if any one driver call fails', onSimulator, async (t) => {
