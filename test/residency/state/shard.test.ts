@@ -1,22 +1,11 @@
 import t from 'tap';
 import { DeviceMemory } from '../../../src/residency/state/device_memory.js';
 import { MemoryGrant } from '../../../src/residency/state/memory_grant.js';
-import { type Seal, Shard, shardTransitions } from '../../../src/residency/state/shard.js';
+import { Shard, shardTransitions } from '../../../src/residency/state/shard.js';
 import { type ShardState, shardStates } from '../../../src/residency/state/snapshot.js';
-import { digestOf } from '../../../src/seal/digest.js';
+import { sealOf } from '../../support/seal.js';
 
-const seal: Seal = {
-  digest: null,
-  treeDigest: digestOf(Buffer.alloc(32, 1)),
-  groupHashes: Buffer.alloc(32),
-  expected: 'none',
-  handle: 'handle',
-  jti: 'jti',
-  kid: 'kid',
-  previous: [],
-  sealedAtMs: 1,
-  verifiedAt: { wallMs: 1, monotonicMs: 1 },
-};
+const seal = sealOf('kid');
 const damage = [{ offset: 0, length: 5 }];
 
 type Transition = keyof typeof shardTransitions;

@@ -2,25 +2,12 @@ import fc from 'fast-check';
 import t from 'tap';
 import { DeviceMemory } from '../../../src/residency/state/device_memory.js';
 import { MemoryGrant } from '../../../src/residency/state/memory_grant.js';
-import { type Seal, Shard } from '../../../src/residency/state/shard.js';
+import { Shard } from '../../../src/residency/state/shard.js';
 import { Shards } from '../../../src/residency/state/shards.js';
 import { type ShardState, shardStates } from '../../../src/residency/state/snapshot.js';
-import { digestOf } from '../../../src/seal/digest.js';
+import { sealOf } from '../../support/seal.js';
 
 const figures = { name: 'device', uuid: 'GPU-0', totalBytes: 1e9, freeBytes: 1e9, granularityBytes: 1 };
-
-const sealOf = (kid: string): Seal => ({
-  digest: null,
-  treeDigest: digestOf(Buffer.alloc(32, 1)),
-  groupHashes: Buffer.alloc(32),
-  expected: 'none',
-  handle: 'handle',
-  jti: 'jti',
-  kid,
-  previous: [],
-  sealedAtMs: 1,
-  verifiedAt: { wallMs: 1, monotonicMs: 1 },
-});
 
 function newShard(shardId: string, modelRef = 'm'): Shard {
   const memory = new DeviceMemory(0, figures, async () => figures);

@@ -1,0 +1,16 @@
+import type { Seal } from '../../src/residency/state/shard.js';
+import { digestOf } from '../../src/seal/digest.js';
+
+/** A seal for tests of a shard's states, with a handle that was not signed. `kid` names the key. */
+export const sealOf = (kid: string): Seal => ({
+  digest: null,
+  treeDigest: digestOf(Buffer.alloc(32, 1)),
+  groupHashes: Buffer.alloc(32),
+  expected: 'none',
+  handle: 'handle',
+  jti: 'jti',
+  kid,
+  previous: [],
+  sealedAtMs: 1,
+  verifiedAt: { wallMs: 1, monotonicMs: 1 },
+});
