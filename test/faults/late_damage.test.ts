@@ -106,13 +106,19 @@ t.test('a scrub reports damage when it meets it, and then reads the rest at full
   await until(() => worker.residency.stats().scrub.failures === 1);
 });
 
-t.test('callers that arrive during an older verification wait together for the next one', onSimulator, async (t) => {
+/** A worker in the middle of a slow verification that a caller asked for. */
+async function startVerification(t: Test) {
   const worker = await startWorker(t, { listen: true, env: { WORKER_SCRUB_SECONDS: '0' } });
   await upload(worker, 'a', bytes);
   simulator.reset();
   simulator.latencyUs(100_000);
   const older = verify(worker);
   await until(() => simulator.calls('cuLaunchKernel') >= 1);
+  return { worker, older };
+}
+
+t.test('callers that arrive during an older verification wait together for the next one', onSimulator, async (t) => {
+  const { worker, older } = await startVerification(t);
   const askedMs = Date.now();
   const later = [0, 1, 2, 3].map(() => verify(worker));
   const ready = ask(worker, 'GET', '/v1/ready?max_age_seconds=1&nonce=n');
@@ -126,12 +132,7 @@ t.test('callers that arrive during an older verification wait together for the n
 });
 
 t.test('a caller that waits for the next verification is refused if the shard is released', onSimulator, async (t) => {
-  const worker = await startWorker(t, { listen: true, env: { WORKER_SCRUB_SECONDS: '0' } });
-  await upload(worker, 'a', bytes);
-  simulator.reset();
-  simulator.latencyUs(100_000);
-  const older = verify(worker);
-  await until(() => simulator.calls('cuLaunchKernel') >= 1);
+  const { worker, older } = await startVerification(t);
   const next = verify(worker);
   const headers = { authorization: `Bearer ${worker.token}` };
   const released = fetch(`${worker.url}/v1/shards/a`, { method: 'DELETE', headers });
