@@ -48,7 +48,7 @@ export class FileLock {
   async #take(): Promise<boolean> {
     const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
     const descriptor = await nodeFileSystem.open(`${await realPath(nodeFileSystem, this.#path)}.lock`, flags, 0o600);
-    const error = flock(descriptor);
+    const error = await flock(descriptor);
     if (error === 0) {
       this.#descriptor = descriptor;
       return true;
@@ -59,8 +59,16 @@ export class FileLock {
   }
 }
 
-/** Returns 0 or the error number. The call does not wait for another holder. */
-function flock(descriptor: number): number {
-  const call = koffi.load(null).func('int flock(int fd, int operation)');
-  return call(descriptor, lockExclusiveNonBlocking) === 0 ? 0 : koffi.errno();
-}
+const call = koffi.load(null).func('int flock(int fd, int operation)');
+
+/**
+ * Resolves with 0 or the error number. The call does not wait for another holder, but on NFS it waits for the server, so
+ * it runs on a pool thread.
+ */
+const flock = (descriptor: number): Promise<number> =>
+  new Promise((resolve, reject) => {
+    call.async(descriptor, lockExclusiveNonBlocking, (error: Error | null, result: number) => {
+      if (error) reject(error);
+      else resolve(result === 0 ? 0 : koffi.errno());
+    });
+  });
