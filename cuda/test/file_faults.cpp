@@ -1,5 +1,6 @@
-/** The program's own syscall() and pread() replace those of libc, in libvram too. */
+/** The program's own functions replace those of libc, in libvram and Node too. */
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -37,9 +38,21 @@ extern "C" __attribute__((visibility("default"))) long syscall(long number, ...)
   long arguments[6];
   for (long &argument : arguments) argument = va_arg(list, long);
   va_end(list);
+  if (number == SYS_statx && fails(reinterpret_cast<const char *>(arguments[1]), "hang-stat", "fail-stat-")) return -1;
   if (number == SYS_openat2 && fails(reinterpret_cast<const char *>(arguments[1]), "hang-open", "fail-open-"))
     return -1;
   return call(number, arguments[0], arguments[1], arguments[2], arguments[3], arguments[4], arguments[5]);
+}
+
+/** Node calls this function. */
+extern "C" __attribute__((visibility("default"))) int open64(const char *path, int flags, ...) {
+  using Open = int (*)(const char *, int, ...);
+  static const auto open = original<Open>("open64");
+  va_list list;
+  va_start(list, flags);
+  const mode_t mode = (flags & (O_CREAT | O_TMPFILE)) == 0 ? 0 : va_arg(list, mode_t);
+  va_end(list);
+  return fails(path, "hang-open", "fail-open-") ? -1 : open(path, flags, mode);
 }
 
 extern "C" __attribute__((visibility("default"))) ssize_t pread(int file, void *data, size_t bytes, off_t offset) {
@@ -49,4 +62,9 @@ extern "C" __attribute__((visibility("default"))) ssize_t pread(int file, void *
   (void)snprintf(link, sizeof(link), "/proc/thread-self/fd/%d", file);
   (void)readlink(link, name, sizeof(name) - 1);
   return fails(name, "hang-read", "fail-read-") ? -1 : read(file, data, bytes, offset);
+}
+
+/** The same function, by the name that Node calls. */
+extern "C" __attribute__((visibility("default"))) ssize_t pread64(int file, void *data, size_t bytes, off64_t offset) {
+  return pread(file, data, bytes, offset);
 }

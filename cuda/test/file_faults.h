@@ -1,8 +1,8 @@
 /**
  * Failures of the file system on demand, for the whole process. A name of a file says what happens to calls on it:
  *
- *   hang-open, hang-read       the call does not return before the gate is removed
- *   fail-open-N, fail-read-N   the call fails with errno N
+ *   hang-stat, hang-open, hang-read           the call does not return before the gate is removed
+ *   fail-stat-N, fail-open-N, fail-read-N     the call fails with errno N
  *
  * The gate is the file that the environment variable VRAM_TEST_GATE names.
  *
