@@ -4,6 +4,7 @@ import { usage } from './commands/help.js';
 import { ConfigError, FileCreationError } from './config/config_error.js';
 import { ExitError, exitStatus } from './process/exit_status.js';
 import { standardError } from './process/output.js';
+import { FileTimeoutError } from './storage/file_calls.js';
 
 /** How long a failed command waits for its last message. */
 const flushMs = 1000;
@@ -44,6 +45,7 @@ function statusOf(error: unknown): number {
   if (error instanceof ExitError) return error.status;
   if (error instanceof ConfigError) return exitStatus.config;
   if (error instanceof FileCreationError) return exitStatus.cannotCreate;
+  if (error instanceof FileTimeoutError) return exitStatus.ioError;
   if (error instanceof InputError) return exitStatus.noInput;
   if (error instanceof UsageError || isParseError(error)) return exitStatus.usage;
   return exitStatus.lost;

@@ -2,9 +2,11 @@ import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { ConfigError } from '../config/config_error.js';
 import { readSecret, wipe } from '../config/secrets.js';
+import { settings } from '../config/settings.js';
 import { type HandleCheck, verifyHandle } from '../seal/handle.js';
 import type { KeySource } from '../seal/jws.js';
 import { deriveSealKey } from '../seal/key.js';
+import { FileCalls } from '../storage/file_calls.js';
 import { type Command, InputError, UsageError } from './command.js';
 import { jwksFile } from './key_files.js';
 
@@ -29,7 +31,7 @@ export const handleVerify: Command = async (args) => {
   const [handle, ...more] = positionals;
   if (handle === undefined || more.length > 0) throw new UsageError('handle verify takes one handle');
   const workerId = values['worker-id'];
-  const keys = keysFrom(values['secret-file'], values.jwks, workerId);
+  const keys = await keysFrom(values['secret-file'], values.jwks, workerId);
   const check = checkHandle(handle === '-' ? readFileSync(0, 'utf8').trim() : handle, keys, workerId);
   const reason = check.ok ? null : check.reason;
   const claims = check.ok ? check.claims : null;
@@ -46,7 +48,11 @@ function checkHandle(handle: string, keys: KeySource, workerId: string | undefin
   return isOfAnotherWorker ? { ok: false, reason: 'unknown_key' } : check;
 }
 
-function keysFrom(secretFile: string | undefined, jwks: string | undefined, workerId: string | undefined): KeySource {
+async function keysFrom(
+  secretFile: string | undefined,
+  jwks: string | undefined,
+  workerId: string | undefined,
+): Promise<KeySource> {
   if ((secretFile === undefined) === (jwks === undefined))
     throw new UsageError('handle verify needs either --secret-file or --jwks');
   try {
@@ -55,7 +61,7 @@ function keysFrom(secretFile: string | undefined, jwks: string | undefined, work
       return (kid) => keys.find((key) => key.kid === kid);
     }
     if (secretFile === undefined || workerId === undefined) throw new UsageError('--secret-file requires --worker-id');
-    const secret = readSecret('--secret-file', secretFile);
+    const secret = await readSecret('--secret-file', secretFile, new FileCalls(settings.fileTimeoutSeconds.default));
     const key = deriveSealKey(secret, workerId);
     wipe(secret);
     return key;

@@ -1,3 +1,5 @@
+import { stat } from 'node:fs/promises';
+import { FileCalls } from '../storage/file_calls.js';
 import { ConfigError } from './config_error.js';
 import { apiTokenFileOf, readSealSecret, readTokens, type SecretFiles, type TokenSecrets, wipe } from './secrets.js';
 import { isServiceLink } from './service_links.js';
@@ -33,12 +35,17 @@ export interface LoadOptions {
 
 type Environment = Readonly<NodeJS.ProcessEnv>;
 
-/** Reads every setting from the environment and checks it. @throws ConfigError that names the variable */
-export function loadConfig(environment: Environment, options: LoadOptions): Config {
+/**
+ * Reads every setting from the environment and checks it. Each file is read within `WORKER_FILE_TIMEOUT_SECONDS`.
+ * @throws ConfigError that names the variable, FileCreationError, FileTimeoutError
+ */
+export async function loadConfig(environment: Environment, options: LoadOptions): Promise<Config> {
   const serviceLinks = checkNames(environment);
   const { bindAddress, apiTokenFile, tlsCertFile, tlsKeyFile, tlsClientCaFile, ...values } = readAll(environment);
+  const files = new FileCalls(values.fileTimeoutSeconds);
+  await requireFiles(values, files);
   const secretFiles: SecretFiles = {
-    ...apiTokenFileOf(apiTokenFile, environment.CREDENTIALS_DIRECTORY, options),
+    ...(await apiTokenFileOf(apiTokenFile, environment.CREDENTIALS_DIRECTORY, { ...options, files })),
     readTokenFile: values.readTokenFile,
     sealKeyFile: values.sealKeyFile,
     sealAlgorithm: values.sealAlgorithm,
@@ -46,16 +53,28 @@ export function loadConfig(environment: Environment, options: LoadOptions): Conf
   const config = {
     ...values,
     ...secretFiles,
-    ...readTokens(secretFiles),
+    ...(await readTokens(secretFiles, files)),
     simulate: options.simulate,
     bindHost: bindAddress.host,
     bindPort: bindAddress.port,
-    sealSecret: readSealSecret(secretFiles),
-    tls: tlsFiles(tlsCertFile, tlsKeyFile, tlsClientCaFile),
+    sealSecret: await readSealSecret(secretFiles, files),
+    tls: await tlsFiles({ certFile: tlsCertFile, keyFile: tlsKeyFile, clientCaFile: tlsClientCaFile }, files),
     warnings: warningsOf(environment, values.workerId, serviceLinks),
   };
-  for (const [name, path] of filesOf(config)) requireTrustedDirectories(name, path);
+  for (const [name, path] of filesOf(config)) await requireTrustedDirectories(name, path, files);
   return config;
+}
+
+/** Checks that each setting whose type has a `kind` names such a file. @throws ConfigError, FileTimeoutError */
+async function requireFiles(values: Readonly<Record<string, unknown>>, files: FileCalls): Promise<void> {
+  for (const [key, setting] of Object.entries<Setting>(settings)) {
+    const path = values[key];
+    const { name, type } = setting;
+    if (type.kind === undefined || typeof path !== 'string') continue;
+    const found = await files.run(name, () => stat(path).catch(() => undefined));
+    const isRight = type.kind === 'file' ? found?.isFile() : found?.isDirectory();
+    if (isRight !== true) throw new ConfigError(`${name} must be ${type.description}`);
+  }
 }
 
 /** The files that decide about the worker, by the names for errors. Not the models: their digests protect them. */
@@ -117,14 +136,17 @@ function checkNames(environment: Environment): string[] {
   return serviceLinks;
 }
 
+type NamedTlsFiles = { readonly [Key in keyof TlsFiles]: string | undefined };
+
 /** Reads the files once, so that the worker does not start with invalid ones. */
-function tlsFiles(certFile?: string, keyFile?: string, clientCaFile?: string): TlsFiles | undefined {
+async function tlsFiles(named: NamedTlsFiles, files: FileCalls): Promise<TlsFiles | undefined> {
+  const { certFile, keyFile, clientCaFile } = named;
   if (certFile === undefined && keyFile === undefined && clientCaFile === undefined) return undefined;
   if (certFile === undefined || keyFile === undefined) {
     const problem = 'WORKER_TLS_CERT_FILE and WORKER_TLS_KEY_FILE must be set together';
     throw new ConfigError(`${problem}; WORKER_TLS_CLIENT_CA_FILE requires both`);
   }
-  const files = { certFile, keyFile, clientCaFile };
-  wipe(readTls(files).key);
-  return files;
+  const tls = { certFile, keyFile, clientCaFile };
+  wipe((await readTls(tls, files)).key);
+  return tls;
 }

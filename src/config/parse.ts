@@ -1,4 +1,3 @@
-import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 
 /** The type of a setting: its description for errors and documents, and its parser. */
@@ -6,9 +5,13 @@ export interface SettingType<T> {
   /** Completes "`NAME` must be …". */
   readonly description: string;
   readonly unit?: string;
+  /** The kind of file that the value must name at startup. `loadConfig` checks it, because a file system can hang. */
+  readonly kind?: FileKind;
   /** Undefined if the text is invalid. */
   readonly parse: (text: string) => T | undefined;
 }
+
+export type FileKind = 'file' | 'directory';
 
 export interface HostAndPort {
   readonly host: string;
@@ -63,13 +66,15 @@ export const filePath: SettingType<string> = { description: 'the path of a file'
 /** The absolute path of a file that exists at startup. */
 export const existingFile: SettingType<string> = {
   description: 'the path of an existing file',
-  parse: (text) => (statSync(text, { throwIfNoEntry: false })?.isFile() ? resolve(text) : undefined),
+  kind: 'file',
+  parse: (text) => resolve(text),
 };
 
 /** The absolute path of a directory that exists at startup. */
 export const existingDirectory: SettingType<string> = {
   description: 'the path of an existing directory',
-  parse: (text) => (statSync(text, { throwIfNoEntry: false })?.isDirectory() ? resolve(text) : undefined),
+  kind: 'directory',
+  parse: (text) => resolve(text),
 };
 
 export const deviceIndexes: SettingType<readonly number[]> = {

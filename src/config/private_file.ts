@@ -1,27 +1,29 @@
-import { readFileSync, type Stats, statSync } from 'node:fs';
+import { constants, type Stats } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import type { FileCalls } from '../storage/file_calls.js';
+import { isMissing } from '../storage/fs.js';
 import { ConfigError } from './config_error.js';
 
 type Permissions = Pick<Stats, 'mode' | 'uid'>;
 
 const root = 0;
 
-/** The bytes of a file that other users cannot read. Errors call the file `name`. @throws ConfigError */
-export function readPrivate(name: string, path: string): Buffer {
-  const stat = statSync(path, { throwIfNoEntry: false });
-  if (!stat?.isFile()) throw new ConfigError(`${name} does not exist or is not a file`);
+/** More than a bundle of all public CAs. */
+const maxBytes = 1024 ** 2;
+
+/** The bytes of a file that other users cannot read. Errors call the file `name`. @throws ConfigError, FileTimeoutError */
+export function readPrivate(name: string, path: string, files: FileCalls): Promise<Buffer> {
   const user = process.geteuid?.() ?? root;
-  if (!isPrivate(stat, user)) throw new ConfigError(`${name} is readable by other users: ${adviceFor(user)}`);
-  return readBytes(name, path);
+  return files.run(name, () =>
+    readChecked(name, path, (stat) => {
+      if (!isPrivate(stat, user)) throw new ConfigError(`${name} is readable by other users: ${adviceFor(user)}`);
+    }),
+  );
 }
 
-/** The bytes of a regular file. A pipe could block the process for ever. @throws ConfigError */
-export function readBytes(name: string, path: string): Buffer {
-  if (statSync(path, { throwIfNoEntry: false })?.isFile() === false) throw new ConfigError(`${name} is not a file`);
-  try {
-    return readFileSync(path);
-  } catch (cause) {
-    throw new ConfigError(`${name} cannot be read`, { cause });
-  }
+/** The bytes of a regular file. Errors call the file `name`. @throws ConfigError, FileTimeoutError */
+export function readBytes(name: string, path: string, files: FileCalls): Promise<Buffer> {
+  return files.run(name, () => readChecked(name, path, () => undefined));
 }
 
 /**
@@ -35,3 +37,37 @@ export function isPrivate({ mode, uid }: Permissions, user: number): boolean {
 
 const adviceFor = (user: number): string =>
   user === root ? 'use mode 0600' : 'use mode 0600, or 0440 if root owns the file';
+
+/** Checks and reads the same open file, so a rename between the two has no effect. */
+async function readChecked(name: string, path: string, check: (stat: Stats) => void): Promise<Buffer> {
+  // An open of a pipe must not wait for its writer.
+  const flags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
+  const file = await open(path, flags).catch((cause: unknown) => {
+    throw new ConfigError(`${name} ${isMissing(cause) ? 'does not exist' : 'cannot be read'}`, { cause });
+  });
+  try {
+    const stat = await file.stat();
+    if (!stat.isFile()) throw new ConfigError(`${name} is not a file`);
+    check(stat);
+    return await readAll(name, file);
+  } catch (cause) {
+    throw cause instanceof ConfigError ? cause : new ConfigError(`${name} cannot be read`, { cause });
+  } finally {
+    await file.close();
+  }
+}
+
+/** Reads into one buffer, and wipes what it copies from: `FileHandle.readFile` leaves copies of a secret in memory. */
+async function readAll(name: string, file: FileHandle): Promise<Buffer> {
+  const buffer = Buffer.alloc(maxBytes + 1);
+  try {
+    let length = 0;
+    for (let count = -1; count !== 0 && length < buffer.length; length += count) {
+      count = (await file.read(buffer, length, buffer.length - length, length)).bytesRead;
+    }
+    if (length > maxBytes) throw new ConfigError(`${name} is larger than 1 MiB`);
+    return Buffer.from(buffer.subarray(0, length));
+  } finally {
+    buffer.fill(0);
+  }
+}

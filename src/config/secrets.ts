@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { access, chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { minimumSecretBytes, type SealAlgorithm, sealKeyOf } from '../seal/key.js';
+import type { FileCalls } from '../storage/file_calls.js';
 import { ConfigError, FileCreationError } from './config_error.js';
 import { readPrivate } from './private_file.js';
 
@@ -22,10 +23,12 @@ export interface TokenSecrets {
   readonly readToken: Buffer | undefined;
 }
 
-/** Reads both tokens from their files. @throws ConfigError */
-export function readTokens({ apiTokenFile, apiTokenName, readTokenFile }: SecretFiles): TokenSecrets {
-  const apiToken = readToken(apiTokenName, apiTokenFile);
-  const readOnly = readTokenFile === undefined ? undefined : readToken('WORKER_READ_TOKEN_FILE', readTokenFile);
+/** Reads both tokens from their files. @throws ConfigError, FileTimeoutError */
+export async function readTokens(secretFiles: SecretFiles, files: FileCalls): Promise<TokenSecrets> {
+  const { apiTokenFile, apiTokenName, readTokenFile } = secretFiles;
+  const apiToken = await readToken(apiTokenName, apiTokenFile, files);
+  const readOnly =
+    readTokenFile === undefined ? undefined : await readToken('WORKER_READ_TOKEN_FILE', readTokenFile, files);
   if (readOnly?.equals(apiToken))
     throw new ConfigError('WORKER_READ_TOKEN_FILE holds the API token: use another token');
   return { apiToken, readToken: readOnly };
@@ -33,15 +36,16 @@ export function readTokens({ apiTokenFile, apiTokenName, readTokenFile }: Secret
 
 /**
  * Reads the source of the seal key: for HS256 a secret, by default the API token; for Ed25519 a private key in PKCS#8.
- * @throws ConfigError
+ * @throws ConfigError, FileTimeoutError
  */
-export function readSealSecret({ apiTokenFile, apiTokenName, sealKeyFile, sealAlgorithm }: SecretFiles): Buffer {
+export async function readSealSecret(secretFiles: SecretFiles, files: FileCalls): Promise<Buffer> {
+  const { apiTokenFile, apiTokenName, sealKeyFile, sealAlgorithm } = secretFiles;
   if (sealAlgorithm === 'HS256') {
-    if (sealKeyFile === undefined) return readToken(apiTokenName, apiTokenFile);
-    return readSecret('WORKER_SEAL_KEY_FILE', sealKeyFile);
+    if (sealKeyFile === undefined) return readToken(apiTokenName, apiTokenFile, files);
+    return readSecret('WORKER_SEAL_KEY_FILE', sealKeyFile, files);
   }
   if (sealKeyFile === undefined) throw new ConfigError('WORKER_SEAL_KEY_FILE is not set: Ed25519 needs its own key');
-  const bytes = readPrivate('WORKER_SEAL_KEY_FILE', sealKeyFile);
+  const bytes = await readPrivate('WORKER_SEAL_KEY_FILE', sealKeyFile, files);
   try {
     sealKeyOf(sealAlgorithm, bytes, '');
     return bytes;
@@ -56,9 +60,12 @@ export function wipe(...buffers: readonly (Buffer | undefined)[]): void {
   for (const buffer of buffers) buffer?.fill(0);
 }
 
-/** The bytes of a secret file, without one trailing newline. Errors call the file `name`. @throws ConfigError */
-export function readSecret(name: string, path: string): Buffer {
-  const bytes = readPrivate(name, path);
+/**
+ * The bytes of a secret file, without one trailing newline. Errors call the file `name`.
+ * @throws ConfigError, FileTimeoutError
+ */
+export async function readSecret(name: string, path: string, files: FileCalls): Promise<Buffer> {
+  const bytes = await readPrivate(name, path, files);
   const secret = withoutNewline(bytes);
   if (secret.length >= minimumSecretBytes) return secret;
   throw new ConfigError(`${name} must hold at least ${minimumSecretBytes} bytes`);
@@ -70,41 +77,52 @@ export const withoutNewline = (bytes: Buffer): Buffer => (bytes.at(-1) === 0x0a 
 type ApiTokenFile = Pick<SecretFiles, 'apiTokenFile' | 'apiTokenName'>;
 
 /** The file of the API token: the named file, systemd's credential, or with `--simulate` a file that it creates. */
-export function apiTokenFileOf(
+export async function apiTokenFileOf(
   named: string | undefined,
   credentials: string | undefined,
-  options: { simulate: boolean; directory: string },
-): ApiTokenFile {
+  options: { simulate: boolean; directory: string; files: FileCalls },
+): Promise<ApiTokenFile> {
+  const { simulate, directory, files } = options;
   if (named !== undefined) return { apiTokenFile: resolve(named), apiTokenName: 'WORKER_API_TOKEN_FILE' };
-  if (credentials !== undefined && existsSync(join(credentials, 'worker-token')))
-    return { apiTokenFile: join(credentials, 'worker-token'), apiTokenName: 'the systemd credential worker-token' };
-  if (!options.simulate) throw new ConfigError('WORKER_API_TOKEN_FILE is not set');
-  return { apiTokenFile: simulationToken(options.directory), apiTokenName: 'the token file .worker/token' };
+  const credential = join(credentials ?? '', 'worker-token');
+  const apiTokenName = 'the systemd credential worker-token';
+  if (credentials !== undefined && (await files.run(apiTokenName, () => exists(credential))))
+    return { apiTokenFile: credential, apiTokenName };
+  if (!simulate) throw new ConfigError('WORKER_API_TOKEN_FILE is not set');
+  return simulationToken(directory, files);
 }
 
 /** Creates the token file of `--simulate`, unless it exists. */
-function simulationToken(parent: string): string {
+async function simulationToken(parent: string, files: FileCalls): Promise<ApiTokenFile> {
+  const apiTokenName = 'the token file .worker/token';
   const directory = join(parent, '.worker');
   const path = join(directory, 'token');
-  if (existsSync(path)) return path;
-  createToken(directory, path);
-  return path;
+  await files.run(apiTokenName, async () => {
+    if (!(await exists(path))) await createToken(directory, path);
+  });
+  return { apiTokenFile: path, apiTokenName };
 }
 
+const exists = (path: string): Promise<boolean> =>
+  access(path).then(
+    () => true,
+    () => false,
+  );
+
 /** @throws FileCreationError */
-function createToken(directory: string, path: string): void {
+async function createToken(directory: string, path: string): Promise<void> {
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
-    writeFileSync(path, `${randomBytes(32).toString('hex')}\n`, { mode: 0o600, flag: 'wx' });
-    chmodSync(path, 0o600);
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    await writeFile(path, `${randomBytes(32).toString('hex')}\n`, { mode: 0o600, flag: 'wx' });
+    await chmod(path, 0o600);
   } catch (cause) {
     const code = cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause);
     throw new FileCreationError(`${path} cannot be created: ${code}: set WORKER_API_TOKEN_FILE`, { cause });
   }
 }
 
-function readToken(name: string, path: string): Buffer {
-  const token = readSecret(name, path);
+async function readToken(name: string, path: string, files: FileCalls): Promise<Buffer> {
+  const token = await readSecret(name, path, files);
   if (isBearer(token)) return token;
   throw new ConfigError(`${name} is not a bearer token (RFC 6750): use A-Z a-z 0-9 - . _ ~ + /`);
 }

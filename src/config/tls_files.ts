@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
+import type { FileCalls } from '../storage/file_calls.js';
 import { ConfigError } from './config_error.js';
 import { readBytes, readPrivate } from './private_file.js';
 import { wipe } from './secrets.js';
@@ -19,17 +20,20 @@ export interface TlsIdentity {
   readonly ca?: Buffer;
 }
 
-/** Reads the files and checks that certificate and key match. @throws ConfigError that names the invalid file */
-export function readTls({ certFile, keyFile, clientCaFile }: TlsFiles): TlsIdentity {
-  const cert = readBytes('WORKER_TLS_CERT_FILE', certFile);
+/**
+ * Reads the files and checks that certificate and key match. @throws ConfigError or FileTimeoutError that names the
+ * invalid file
+ */
+export async function readTls({ certFile, keyFile, clientCaFile }: TlsFiles, files: FileCalls): Promise<TlsIdentity> {
+  const cert = await readBytes('WORKER_TLS_CERT_FILE', certFile, files);
   mustParse('WORKER_TLS_CERT_FILE is not a PEM certificate', () => createSecureContext({ ca: [], cert }));
-  const ca = clientCaFile === undefined ? undefined : readBytes('WORKER_TLS_CLIENT_CA_FILE', clientCaFile);
+  const ca = clientCaFile === undefined ? undefined : await readBytes('WORKER_TLS_CLIENT_CA_FILE', clientCaFile, files);
   // OpenSSL accepts a CA file without a certificate, so parse one.
   mustParse(
     'WORKER_TLS_CLIENT_CA_FILE is not a PEM certificate',
     () => ca === undefined || new X509Certificate(pemOf(ca)),
   );
-  const key = readPrivate('WORKER_TLS_KEY_FILE', keyFile);
+  const key = await readPrivate('WORKER_TLS_KEY_FILE', keyFile, files);
   try {
     const pair = { ca: [], cert, key };
     mustParse('WORKER_TLS_KEY_FILE is not the PEM private key of the certificate', () => createSecureContext(pair));

@@ -1,5 +1,8 @@
-import { lstatSync, realpathSync, type Stats, statSync } from 'node:fs';
+import type { Stats } from 'node:fs';
+import { lstat, realpath, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import type { FileCalls } from '../storage/file_calls.js';
+import { isMissing } from '../storage/fs.js';
 import { ConfigError } from './config_error.js';
 
 type Permissions = Pick<Stats, 'mode' | 'uid'>;
@@ -12,20 +15,32 @@ const writableByOthers = 0o002;
  * Refuses a file that any user could replace by a rename: if others can write its directory, or one above it. A sticky
  * directory, such as `/tmp`, is accepted if its entry belongs to this user or to root. Members of a directory's group
  * are trusted. A file that does not exist is accepted in any other directory. Errors call the file `name`.
- * @throws ConfigError
+ * @throws ConfigError, FileTimeoutError
  */
-export function requireTrustedDirectories(name: string, path: string): void {
+export function requireTrustedDirectories(name: string, path: string, files: FileCalls): Promise<void> {
+  return files.run(name, async () => {
+    const target = await realpath(path).catch(() => resolve(path));
+    for (const start of new Set([resolve(path), target])) await requireTrusted(name, start);
+  });
+}
+
+async function requireTrusted(name: string, path: string): Promise<void> {
   const user = process.geteuid?.() ?? root;
-  const target = realPathOf(path);
-  for (const start of new Set([resolve(path), target])) {
-    for (let entry = start; entry !== dirname(entry); entry = dirname(entry)) {
-      const directory = dirname(entry);
-      const permissions = statSync(directory, { throwIfNoEntry: false });
-      if (permissions === undefined) continue;
-      if (isReplaceable(permissions, lstatSync(entry, { throwIfNoEntry: false }), user)) {
-        throw new ConfigError(`${name} can be replaced by other users: remove their write permission for ${directory}`);
-      }
+  for (let entry = path; entry !== dirname(entry); entry = dirname(entry)) {
+    const directory = dirname(entry);
+    const permissions = await ifExists(stat(directory));
+    if (permissions !== undefined && isReplaceable(permissions, await ifExists(lstat(entry)), user)) {
+      throw new ConfigError(`${name} can be replaced by other users: remove their write permission for ${directory}`);
     }
+  }
+}
+
+async function ifExists(found: Promise<Stats>): Promise<Stats | undefined> {
+  try {
+    return await found;
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
   }
 }
 
@@ -34,13 +49,4 @@ export function isReplaceable(directory: Permissions, entry: Permissions | undef
   if ((directory.mode & writableByOthers) === 0) return false;
   if ((directory.mode & stickyBit) === 0) return true;
   return entry !== undefined && entry.uid !== user && entry.uid !== root;
-}
-
-/** The path without symbolic links, as far as it exists. */
-function realPathOf(path: string): string {
-  try {
-    return realpathSync(path);
-  } catch {
-    return resolve(path);
-  }
 }

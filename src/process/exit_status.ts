@@ -12,7 +12,7 @@ export const exitStatus = {
   unwiped: 71,
   /** EX_CANTCREAT: a file or a folder of the worker cannot be created or written. */
   cannotCreate: 73,
-  /** EX_IOERR: the worker cannot listen on its address, or a command cannot write its output. */
+  /** EX_IOERR: the worker cannot listen, a file system hangs at start, or a command cannot write its output. */
   ioError: 74,
   /** EX_TEMPFAIL: the shutdown exceeded its deadline. */
   late: 75,

@@ -5,7 +5,8 @@ import { readTls } from '../config/tls_files.js';
 import { type Tokens, tokensOf } from '../http/plugins/tokens.js';
 import type { TlsServers } from '../http/server/tls_server.js';
 import type { Residency } from '../residency/residency.js';
-import { type FileGroup, FileWatch } from './file_watch.js';
+import { FileWatch } from './file_watch.js';
+import type { FileGroup } from './watched_group.js';
 
 /** The parts of a worker that hold secrets or certificates. */
 export interface Reloadable {
@@ -17,14 +18,17 @@ export interface Reloadable {
 }
 
 /**
- * Reloads tokens, seal key and certificates when their files change. If a file is invalid,
+ * Reloads tokens, seal key and certificates when their files change. If a file is invalid, or its file system hangs,
  * logs an error and keeps the previous version.
  */
 export function reloadOnChange(reloadable: Reloadable): FileWatch {
-  const { logger } = reloadable;
+  const { config, logger } = reloadable;
   return new FileWatch(groupsOf(reloadable), {
-    reloaded: (name) => logger.warn({ files: name }, 'reloaded'),
-    failed: (name, error) => logger.error({ files: name, err: error }, 'reload failed; keeping the previous version'),
+    timeoutSeconds: config.fileTimeoutSeconds,
+    report: {
+      reloaded: (name) => logger.warn({ files: name }, 'reloaded'),
+      failed: (name, error) => logger.error({ files: name, err: error }, 'reload failed; keeping the previous version'),
+    },
   });
 }
 
@@ -33,8 +37,8 @@ function groupsOf({ config, residency, tokens, tls }: Reloadable): FileGroup[] {
   const tokenFiles: FileGroup = {
     name: 'tokens',
     paths: present(apiTokenFile, readTokenFile),
-    reload: () => {
-      const { apiToken, readToken } = readTokens(config);
+    reload: async (files) => {
+      const { apiToken, readToken } = await readTokens(config, files);
       const changed = tokens.replace(tokensOf({ apiToken, readToken }));
       wipe(apiToken, readToken);
       for (const role of changed) residency.tokenReplaced(role);
@@ -44,8 +48,8 @@ function groupsOf({ config, residency, tokens, tls }: Reloadable): FileGroup[] {
   const sealKey: FileGroup = {
     name: 'seal key',
     paths: [sealKeyFile ?? apiTokenFile],
-    reload: async () => {
-      const secret = readSealSecret(config);
+    reload: async (files) => {
+      const secret = await readSealSecret(config, files);
       try {
         return await residency.sealKey.rotate(secret);
       } finally {
@@ -57,7 +61,7 @@ function groupsOf({ config, residency, tokens, tls }: Reloadable): FileGroup[] {
   const certificates: FileGroup = {
     name: 'certificates',
     paths: present(tlsFiles.certFile, tlsFiles.keyFile, tlsFiles.clientCaFile),
-    reload: () => tls.replace(readTls(tlsFiles)),
+    reload: async (files) => tls.replace(await readTls(tlsFiles, files)),
   };
   return [tokenFiles, sealKey, certificates];
 }

@@ -11,20 +11,46 @@ import { banner } from './banner.js';
 import { ExitError, exitStatus } from './exit_status.js';
 import { openLog } from './logger.js';
 import { standardOutput } from './output.js';
-import { blockedGraceMs, exitOnDefect, exitOnLoss, shutDown } from './shutdown.js';
+import { blockedGraceMs, exitAfterFlush, exitOnDefect, exitOnLoss, shutDown } from './shutdown.js';
 import signalsModule from './signals.cjs';
 import { buildWorker, type Worker } from './worker.js';
 
 /**
  * Runs the worker until SIGTERM or SIGINT. It listens before the devices are up, so that `livez` answers early.
- * @throws ConfigError for an invalid setting or manifest, ExitError for other reasons not to start
+ * @throws ConfigError for an invalid setting or manifest, FileTimeoutError, ExitError for other reasons not to start
  */
 export async function serve({ simulate }: { simulate: boolean }): Promise<void> {
   const { signals } = signalsModule;
+  let built: Worker | undefined;
+  const stopped = signals.stop.then((signal) => stop(built, signals, signal));
+  try {
+    await start({ simulate }, signals, (worker) => {
+      built = worker;
+    });
+  } catch (error) {
+    if (!signals.stopRequested) throw error;
+    await stopped;
+  }
+}
+
+/** Before the devices are up there is no memory to wipe, so the process ends at once, whatever the startup waits for. */
+async function stop(worker: Worker | undefined, signals: Signals, signal: string): Promise<void> {
+  if (worker !== undefined && worker.residency.phase !== 'starting') return shutDown(worker, signals, signal);
+  worker?.logger.info({ signal }, 'stopped before the devices were up');
+  await exitAfterFlush(0);
+}
+
+type Signals = typeof signalsModule.signals;
+
+async function start(
+  { simulate }: { simulate: boolean },
+  signals: Signals,
+  onBuilt: (worker: Worker) => void,
+): Promise<void> {
   const exitDeadline = new ExitDeadline(nativeLibrary());
   limitShutdown(exitDeadline, settings.drainSeconds.default);
   const coreDumpsOff = forbidCoreDumps();
-  const config = loadConfig(process.env, { simulate, directory: process.cwd() });
+  const config = await loadConfig(process.env, { simulate, directory: process.cwd() });
   limitShutdown(exitDeadline, config.shutdownDelaySeconds + config.drainSeconds);
   const log = openLog(config.logLevel);
   if (!coreDumpsOff) log.logger.warn('core dumps could not be disabled: a core file would contain the keys');
@@ -32,12 +58,12 @@ export async function serve({ simulate }: { simulate: boolean }): Promise<void> 
   // Until the devices are up, `startDevices` reports a lost driver.
   let onLost = (_error: Error): void => undefined;
   const worker = await buildWorker({ config, log, signals, exitDeadline, onLost: (error) => onLost(error) });
+  onBuilt(worker);
   endOnDefect(worker);
   const address = await openPort(worker);
   await startDevices(worker);
   onLost = (error) => void exitOnLoss(worker, error);
-  void signals.stop.then((signal) => shutDown(worker, signals, signal));
-  standardOutput.put(banner(config, address), 'worker');
+  if (!signals.stopRequested) standardOutput.put(banner(config, address), 'worker');
 }
 
 /** A shutdown ends in time even if the event loop is blocked. */

@@ -105,7 +105,8 @@ async function exitLate({ residency, logger }: Worker): Promise<void> {
   await exitAfterFlush(residency.isLost ? exitStatus.lost : exitStatus.late);
 }
 
-async function exitAfterFlush(status: number): Promise<never> {
+/** Exits after the last log lines, or without them if they take too long. */
+export async function exitAfterFlush(status: number): Promise<never> {
   await standardOutput.flush(flushMs);
   exitNow(status);
 }

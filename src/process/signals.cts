@@ -37,6 +37,11 @@ class Signals {
     for (let n = 0; n < this.#received[name]; n++) effect();
   }
 
+  /** Whether a SIGTERM or SIGINT arrived. */
+  get stopRequested(): boolean {
+    return this.#received.SIGTERM + this.#received.SIGINT > 0;
+  }
+
   /** Whether a second SIGTERM or SIGINT arrived. */
   get forced(): boolean {
     return this.#received.SIGTERM + this.#received.SIGINT > 1;

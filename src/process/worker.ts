@@ -2,10 +2,12 @@ import type { Logger } from 'pino';
 import type { Config } from '../config/load.js';
 import { nativePaths } from '../config/native_paths.js';
 import { wipe } from '../config/secrets.js';
-import { readTls } from '../config/tls_files.js';
+import { readTls, type TlsFiles } from '../config/tls_files.js';
 import { type App, buildApp } from '../http/app.js';
 import { Tokens, tokensOf } from '../http/plugins/tokens.js';
+import type { TlsServers } from '../http/server/tls_server.js';
 import { Residency } from '../residency/residency.js';
+import { FileCalls } from '../storage/file_calls.js';
 import type { ExitDeadline } from '../vram/exit.js';
 import type { FileWatch } from './file_watch.js';
 import type { WorkerLog } from './logger.js';
@@ -47,7 +49,7 @@ export async function buildWorker({ config, log, signals, exitDeadline, onLost }
   });
   signals.on('SIGUSR2', scrubSwitch(residency, logger));
   const tokens = new Tokens(tokensOf(config));
-  const tls = config.tls && new (await import('../http/server/tls_server.js')).TlsServers(readTls(config.tls));
+  const tls = config.tls && (await openTls(config.tls, config.fileTimeoutSeconds));
   // The parts above keep only values derived from the secrets.
   wipe(config.apiToken, config.readToken, config.sealSecret);
   process.once('exit', () => {
@@ -56,11 +58,15 @@ export async function buildWorker({ config, log, signals, exitDeadline, onLost }
   });
   const watch = reloadOnChange({ config, residency, tokens, tls, logger });
   signals.on('SIGHUP', () => {
-    logger.info({ signal: 'SIGHUP' }, 'reloading secrets and certificates');
-    watch.reloadAll();
+    if (watch.reloadAll()) logger.info({ signal: 'SIGHUP' }, 'reloading secrets and certificates');
   });
   const app = await buildApp({ residency, config, logger, tokens, tls, droppedLines });
   return { config, logger, residency, watch, app, exitDeadline };
+}
+
+async function openTls(tlsFiles: TlsFiles, timeoutSeconds: number): Promise<TlsServers> {
+  const servers = await import('../http/server/tls_server.js');
+  return new servers.TlsServers(await readTls(tlsFiles, new FileCalls(timeoutSeconds)));
 }
 
 /** Pauses background verification, and resumes it at the next call. */

@@ -52,12 +52,13 @@ export class Residency {
 
   /**
    * Opens the audit log, the manifest and the devices. Until it resolves, requests are refused with STARTING. Shards of
-   * the previous process are restored afterwards. @throws FileInUseError, ManifestError, VramError
+   * the previous process are restored afterwards. A shutdown may begin meanwhile.
+   * @throws FileInUseError, FileTimeoutError, ManifestError, VramError
    */
   async start(): Promise<void> {
     this.#restore = await start(this.#worker);
-    await this.#restore?.begin();
-    this.#scrubber.start();
+    if (!this.#worker.lifecycle.isEnding) await this.#restore?.begin();
+    if (!this.#worker.lifecycle.isEnding) this.#scrubber.start();
   }
 
   get phase(): WorkerPhase {

@@ -1,3 +1,4 @@
+import { FileCalls } from '../storage/file_calls.js';
 import { Driver } from '../vram/driver.js';
 import { selfTestBytes } from '../vram/self_test.js';
 import { slotsPerCommit } from './commit/ingest.js';
@@ -8,12 +9,13 @@ import type { WorkerState } from './state/worker_state.js';
 
 /**
  * Opens the audit log, the manifest and the devices of a worker. Returns the restore of the previous process's shards, which
- * has not begun; undefined without a manifest. @throws FileInUseError, ManifestError, VramError; then nothing stays open
+ * has not begun; undefined without a manifest. @throws FileInUseError, FileTimeoutError, ManifestError, VramError; then nothing stays open
  */
 export async function start(worker: WorkerState): Promise<Restore | undefined> {
+  const files = new FileCalls(worker.options.fileTimeoutSeconds);
   try {
     await worker.openAudit();
-    const restore = await openManifest(worker);
+    const restore = await openManifest(worker, files);
     await openDriver(worker, restore?.slots ?? 0);
     // The worker starts even if the audit log cannot be written. Until it can, changes are refused and `ready` gives the reason.
     const { signer } = worker;
@@ -21,16 +23,17 @@ export async function start(worker: WorkerState): Promise<Restore | undefined> {
     await worker.audit.appendBestEffort('WorkerStarted', 'info', fields);
     return restore;
   } catch (error) {
-    await releaseLocks(worker);
+    // The locks of a file system that hangs cannot be released: they end with the process.
+    await files.run('the locks', () => releaseLocks(worker)).catch(() => undefined);
     throw error;
   }
 }
 
-async function openManifest(worker: WorkerState): Promise<Restore | undefined> {
+async function openManifest(worker: WorkerState, files: FileCalls): Promise<Restore | undefined> {
   const { manifest } = worker.options;
   if (manifest === undefined) return undefined;
   const { openRestore } = await import('./commit/restore.js');
-  return openRestore(manifest, worker);
+  return files.run('WORKER_MANIFEST', () => openRestore(manifest, worker));
 }
 
 async function openDriver(worker: WorkerState, restoreSlots: number): Promise<void> {

@@ -17,11 +17,12 @@ function secretFile(t: Test, content = `${secret}\n`, mode = 0o600): string {
   return path;
 }
 
-const load = (env: NodeJS.ProcessEnv, simulate = false): Config => loadConfig(env, { simulate, directory: '/nowhere' });
+const load = (env: NodeJS.ProcessEnv, simulate = false): Promise<Config> =>
+  loadConfig(env, { simulate, directory: '/nowhere' });
 
 t.test('an empty environment gives the defaults', async (t) => {
   const file = secretFile(t);
-  t.match(load({ WORKER_API_TOKEN_FILE: file, PATH: '/bin' }), {
+  t.match(await load({ WORKER_API_TOKEN_FILE: file, PATH: '/bin' }), {
     bindHost: '127.0.0.1',
     bindPort: 8001,
     workerId: hostname(),
@@ -49,7 +50,7 @@ t.test('the worker reads every setting', async (t) => {
   const file = secretFile(t);
   const directory = t.testdir({ seal: 's'.repeat(40), models: {} });
   chmodSync(join(directory, 'seal'), 0o400);
-  const config = load({
+  const config = await load({
     WORKER_API_TOKEN_FILE: file,
     WORKER_SEAL_KEY_FILE: join(directory, 'seal'),
     WORKER_MODEL_DIR: join(directory, 'models'),
@@ -79,7 +80,7 @@ t.test('the worker reads every setting', async (t) => {
 
 t.test('an error names the invalid setting', async (t) => {
   for (const name of ['WORKER_AUDIT_LOG', 'WORKER_TLS_CLIENT_CA_FILE', 'WORKER_BIND_ADDR']) {
-    t.throws(() => load({ WORKER_API_TOKEN_FILE: secretFile(t), [name]: '' }), {
+    await t.rejects(load({ WORKER_API_TOKEN_FILE: secretFile(t), [name]: '' }), {
       message: new RegExp(`${name} is empty`),
     });
   }
@@ -91,6 +92,7 @@ t.test('an error names the invalid setting', async (t) => {
     ['WORKER_ID', 'a b'],
     ['WORKER_LOG_LEVEL', 'loud'],
     ['WORKER_MODEL_DIR', '/nonexistent'],
+    ['WORKER_MODEL_DIR', import.meta.filename],
     ['WORKER_MAX_MODEL_BYTES', '0'],
     ['WORKER_MAX_MODEL_BYTES', '1e9'],
     ['WORKER_MAX_MODEL_BYTES', '9007199254740993'],
@@ -100,6 +102,7 @@ t.test('an error names the invalid setting', async (t) => {
     ['WORKER_DRIVER_TIMEOUT_SECONDS', '0'],
     ['WORKER_HEADERS_TIMEOUT_SECONDS', '0'],
     ['WORKER_CUDA_KERNELS', '/nonexistent'],
+    ['WORKER_CUDA_KERNELS', '/'],
     ['WORKER_GPU_DEVICES', '0,0'],
     ['WORKER_GPU_DEVICES', 'all'],
     ['WORKER_AUDIT_MAX_BYTES', '4095'],
@@ -120,8 +123,8 @@ t.test('an error names the invalid setting', async (t) => {
     ['WORKER_TLS_CLIENT_CA_FILE', '/nonexistent'],
   ];
   for (const [name, value] of wrong) {
-    const attempt = () => load({ WORKER_API_TOKEN_FILE: file, [name]: value });
-    t.throws(attempt, { name: 'ConfigError', message: new RegExp(name) }, `${name}=${value}`);
+    const attempt = load({ WORKER_API_TOKEN_FILE: file, [name]: value });
+    await t.rejects(attempt, { name: 'ConfigError', message: new RegExp(name) }, `${name}=${value}`);
   }
 });
 
@@ -137,7 +140,7 @@ t.test('an invalid secret is refused and not shown', async (t) => {
   ] as const;
   for (const [file, reason] of files) {
     try {
-      load({ WORKER_API_TOKEN_FILE: file });
+      await load({ WORKER_API_TOKEN_FILE: file });
       t.fail('it was accepted');
     } catch (error) {
       t.ok(error instanceof ConfigError);
@@ -150,9 +153,9 @@ t.test('an invalid secret is refused and not shown', async (t) => {
 
 t.test('the read token must differ from the API token', async (t) => {
   const [file, same, other] = [secretFile(t), secretFile(t), secretFile(t, secret.toUpperCase())];
-  const attempt = () => load({ WORKER_API_TOKEN_FILE: file, WORKER_READ_TOKEN_FILE: same });
-  t.throws(attempt, { message: /WORKER_READ_TOKEN_FILE/ });
-  const config = load({ WORKER_API_TOKEN_FILE: file, WORKER_READ_TOKEN_FILE: other });
+  const attempt = load({ WORKER_API_TOKEN_FILE: file, WORKER_READ_TOKEN_FILE: same });
+  await t.rejects(attempt, { message: /WORKER_READ_TOKEN_FILE/ });
+  const config = await load({ WORKER_API_TOKEN_FILE: file, WORKER_READ_TOKEN_FILE: other });
   t.same(config.readToken, Buffer.from(secret.toUpperCase()));
 });
 
@@ -162,22 +165,23 @@ t.test('without a token file the worker uses the systemd credential, or --simula
   const credential = join(credentials, 'worker-token');
   chmodSync(credential, 0o604);
   const invalid = /^the systemd credential worker-token is readable by other users: use mode 0600/;
-  t.throws(() => load({ CREDENTIALS_DIRECTORY: credentials }), { name: 'ConfigError', message: invalid });
+  await t.rejects(load({ CREDENTIALS_DIRECTORY: credentials }), { name: 'ConfigError', message: invalid });
   chmodSync(credential, 0o600);
-  t.same(load({ CREDENTIALS_DIRECTORY: credentials }).apiToken, Buffer.from(secret));
-  t.throws(() => load({}), { message: /WORKER_API_TOKEN_FILE/ });
-  const made = loadConfig({}, { simulate: true, directory });
+  t.same((await load({ CREDENTIALS_DIRECTORY: credentials })).apiToken, Buffer.from(secret));
+  await t.rejects(load({}), { message: /WORKER_API_TOKEN_FILE/ });
+  const made = await loadConfig({}, { simulate: true, directory });
   t.equal(statSync(join(directory, '.worker', 'token')).mode & 0o777, 0o600);
   t.equal(readFileSync(join(directory, '.worker', 'token'), 'utf8').trim(), made.apiToken.toString());
-  t.same(loadConfig({}, { simulate: true, directory }).apiToken, made.apiToken, 'the next start uses the same token');
+  const next = await loadConfig({}, { simulate: true, directory });
+  t.same(next.apiToken, made.apiToken, 'the next start uses the same token');
 });
 
 t.test('Ed25519 needs its own private key in PKCS#8, which may end in a newline byte', async (t) => {
   const file = secretFile(t);
   const load25519 = (more: NodeJS.ProcessEnv) =>
     load({ WORKER_API_TOKEN_FILE: file, WORKER_SEAL_ALG: 'Ed25519', ...more });
-  t.throws(() => load25519({}), { name: 'ConfigError', message: /WORKER_SEAL_KEY_FILE is not set/ });
-  t.throws(() => load25519({ WORKER_SEAL_KEY_FILE: file }), {
+  await t.rejects(load25519({}), { name: 'ConfigError', message: /WORKER_SEAL_KEY_FILE is not set/ });
+  await t.rejects(load25519({ WORKER_SEAL_KEY_FILE: file }), {
     name: 'ConfigError',
     message: /not an Ed25519 private key/,
   });
@@ -185,9 +189,9 @@ t.test('Ed25519 needs its own private key in PKCS#8, which may end in a newline 
   der[der.length - 1] = 0x0a;
   for (const key of [newPrivateKey('pem'), der]) {
     const path = keyFile(t, key);
-    t.match(load25519({ WORKER_SEAL_KEY_FILE: path }), { sealSecret: key, sealAlgorithm: 'Ed25519' });
+    t.match(await load25519({ WORKER_SEAL_KEY_FILE: path }), { sealSecret: key, sealAlgorithm: 'Ed25519' });
     chmodSync(path, 0o640);
-    t.throws(() => load25519({ WORKER_SEAL_KEY_FILE: path }), { message: /readable by other users/ });
+    await t.rejects(load25519({ WORKER_SEAL_KEY_FILE: path }), { message: /readable by other users/ });
   }
 });
 
@@ -202,10 +206,10 @@ t.test('TLS needs a certificate and its own key', async (t) => {
       WORKER_TLS_KEY_FILE: key,
       WORKER_TLS_CLIENT_CA_FILE: ca,
     });
-  t.equal(loadTls(undefined, undefined).tls, undefined);
+  t.equal((await loadTls(undefined, undefined)).tls, undefined);
   const { certFile, keyFile: key } = one;
-  t.same(loadTls(certFile, key).tls, { certFile, keyFile: key, clientCaFile: undefined });
-  t.ok(loadTls(certFile, key, authority.certificate.certFile).tls?.clientCaFile);
+  t.same((await loadTls(certFile, key)).tls, { certFile, keyFile: key, clientCaFile: undefined });
+  t.ok((await loadTls(certFile, key, authority.certificate.certFile)).tls?.clientCaFile);
   type Files = readonly [string | undefined, string | undefined, string?];
   const wrong: readonly (readonly [Files, RegExp])[] = [
     [[certFile, undefined], /WORKER_TLS_KEY_FILE must be set together/],
@@ -218,8 +222,8 @@ t.test('TLS needs a certificate and its own key', async (t) => {
     [[certFile, key, key], /WORKER_TLS_CLIENT_CA_FILE is not a PEM certificate/],
   ];
   for (const [[cert, key, ca], reason] of wrong) {
-    t.throws(() => loadTls(cert, key, ca), { name: 'ConfigError', message: reason }, String(reason));
+    await t.rejects(loadTls(cert, key, ca), { name: 'ConfigError', message: reason }, String(reason));
   }
   chmodSync(key, 0o644);
-  t.throws(() => loadTls(certFile, key), { message: /WORKER_TLS_KEY_FILE is readable by other users/ });
+  await t.rejects(loadTls(certFile, key), { message: /WORKER_TLS_KEY_FILE is readable by other users/ });
 });

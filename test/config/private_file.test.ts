@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { loadConfig } from '../../src/config/load.js';
 import { isPrivate, readBytes } from '../../src/config/private_file.js';
+import { FileCalls } from '../../src/storage/file_calls.js';
 import { Authority } from '../support/certificates.js';
 import { newPrivateKey } from '../support/key_files.js';
 import { temporaryDirectory } from '../support/temporary_directory.js';
@@ -57,22 +58,22 @@ t.test(
       chmodSync(path, 0o440);
     }
     const load = () => asWorker(() => loadConfig(environment, { simulate: false, directory }));
-    t.match(load(), { apiToken: Buffer.from(contents.WORKER_API_TOKEN_FILE), tls: { keyFile: String } });
+    t.match(await load(), { apiToken: Buffer.from(contents.WORKER_API_TOKEN_FILE), tls: { keyFile: String } });
     for (const name of Object.keys(contents).filter((name) => name !== 'WORKER_TLS_CERT_FILE')) {
       chmodSync(join(directory, name), 0o444);
       const message = `${name} is readable by other users: use mode 0600, or 0440 if root owns the file`;
-      t.throws(load, { name: 'ConfigError', message });
+      await t.rejects(load(), { name: 'ConfigError', message });
       chmodSync(join(directory, name), 0o440);
     }
   },
 );
 
 /** Runs a function as a user that is not root, with the rights of its group. */
-function asWorker<T>(act: () => T): T {
+async function asWorker<T>(act: () => Promise<T>): Promise<T> {
   process.setgroups?.([worker]);
   process.seteuid?.(worker);
   try {
-    return act();
+    return await act();
   } finally {
     process.seteuid?.(root);
   }
@@ -81,5 +82,7 @@ function asWorker<T>(act: () => T): T {
 t.test('a pipe is refused without waiting for its writer', async (t) => {
   const path = join(temporaryDirectory(t), 'pipe');
   execFileSync('mkfifo', [path]);
-  t.throws(() => readBytes('WORKER_TLS_CERT_FILE', path), { message: 'WORKER_TLS_CERT_FILE is not a file' });
+  await t.rejects(readBytes('WORKER_TLS_CERT_FILE', path, new FileCalls(30)), {
+    message: 'WORKER_TLS_CERT_FILE is not a file',
+  });
 });

@@ -43,14 +43,14 @@ t.test('variables of Kubernetes service links are ignored with a warning', async
   const environment = { WORKER_API_TOKEN_FILE: secretFile(t, 'x'.repeat(32)), WORKER_ID: 'a' };
   const load = (more: NodeJS.ProcessEnv) =>
     loadConfig({ ...environment, ...more }, { simulate: false, directory: '/nowhere' });
-  t.same(load({}).warnings, []);
-  const { warnings } = load(links);
+  t.same((await load({})).warnings, []);
+  const { warnings } = await load(links);
   t.equal(warnings.length, 1);
   for (const name of Object.keys(links)) t.match(warnings[0], ` ${name}`);
   for (const [name, value] of others) {
-    t.throws(() => load({ ...links, [name]: value }), { message: `unknown setting ${name}` }, `${name}=${value}`);
+    await t.rejects(load({ ...links, [name]: value }), { message: `unknown setting ${name}` }, `${name}=${value}`);
   }
-  t.throws(() => load({ WORKER_PORT: '' }), { message: 'unknown setting WORKER_PORT' });
+  await t.rejects(load({ WORKER_PORT: '' }), { message: 'unknown setting WORKER_PORT' });
 });
 
 t.test('no setting has the name of a service link', async (t) => {

@@ -3,7 +3,10 @@ import { join } from 'node:path';
 import t from 'tap';
 import { loadConfig } from '../../src/config/load.js';
 import { isReplaceable, requireTrustedDirectories } from '../../src/config/trusted_directories.js';
+import { FileCalls } from '../../src/storage/file_calls.js';
 import { temporaryDirectory } from '../support/temporary_directory.js';
+
+const files = new FileCalls(30);
 
 t.test('an entry of a directory is replaceable by its mode, its sticky bit and the owner of the entry', async (t) => {
   const entry = (uid: number) => ({ mode: 0o600, uid });
@@ -30,12 +33,12 @@ t.test('every directory on the way to the file counts, and the way to its target
   chmodSync(String(open), 0o777);
   symlinkSync(join(String(inner), 'file'), join(String(closed), 'link'));
   const refused = { name: 'ConfigError', message: new RegExp(`^X can be replaced by other users: .* ${open}$`) };
-  t.throws(() => requireTrustedDirectories('X', join(String(open), 'absent')), refused);
-  t.throws(() => requireTrustedDirectories('X', join(String(inner), 'file')), refused);
-  t.throws(() => requireTrustedDirectories('X', join(String(closed), 'link')), refused);
-  t.doesNotThrow(() => requireTrustedDirectories('X', join(String(closed), 'absent')));
+  await t.rejects(requireTrustedDirectories('X', join(String(open), 'absent'), files), refused);
+  await t.rejects(requireTrustedDirectories('X', join(String(inner), 'file'), files), refused);
+  await t.rejects(requireTrustedDirectories('X', join(String(closed), 'link'), files), refused);
+  await t.resolves(requireTrustedDirectories('X', join(String(closed), 'absent'), files));
   chmodSync(String(open), 0o1777);
-  t.doesNotThrow(() => requireTrustedDirectories('X', join(String(inner), 'file')));
+  await t.resolves(requireTrustedDirectories('X', join(String(inner), 'file'), files));
 });
 
 t.test('the worker refuses each of its files in a directory that other users can write', async (t) => {
@@ -57,12 +60,12 @@ t.test('the worker refuses each of its files in a directory that other users can
     WORKER_CUDA_KERNELS: secret(open, 'kernels'),
     WORKER_CUDA_DRIVER: secret(open, 'driver'),
   };
-  t.doesNotThrow(() => loadConfig(valid, { simulate: true, directory }));
+  await t.resolves(loadConfig(valid, { simulate: true, directory }));
   for (const [name, path] of Object.entries(settings)) {
     const refused = { name: 'ConfigError', message: new RegExp(`^${name} can be replaced`) };
-    t.throws(() => loadConfig({ ...valid, [name]: path }, { simulate: true, directory }), refused, name);
+    await t.rejects(loadConfig({ ...valid, [name]: path }, { simulate: true, directory }), refused, name);
   }
   const { WORKER_ID } = valid;
   const refused = { message: /^the token file .worker\/token can be replaced/ };
-  t.throws(() => loadConfig({ WORKER_ID }, { simulate: true, directory: open }), refused, '.worker');
+  await t.rejects(loadConfig({ WORKER_ID }, { simulate: true, directory: open }), refused, '.worker');
 });

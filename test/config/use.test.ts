@@ -65,6 +65,6 @@ t.test('the configuration holds the value of each setting', async (t) => {
     environment[setting.name] = text;
     expected[key] = value;
   }
-  const config: Config = loadConfig(environment, { simulate: false, directory: '/nowhere' });
+  const config: Config = await loadConfig(environment, { simulate: false, directory: '/nowhere' });
   for (const [key, value] of Object.entries(expected)) t.strictSame(config[key as keyof Config], value, key);
 });

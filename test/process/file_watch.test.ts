@@ -4,10 +4,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { WorkerError } from '../../src/errors.js';
 import { FileWatch } from '../../src/process/file_watch.js';
+import type { WatchReport } from '../../src/process/watched_group.js';
+import type { FileCalls } from '../../src/storage/file_calls.js';
 import { temporaryDirectory } from '../support/temporary_directory.js';
 import { until } from '../support/until.js';
 
 const intervalMs = 20;
+const timeoutSeconds = 0.2;
 
 /** A watch over one file. `reload` reads it, and runs `check` on the text. */
 function watchFile(t: Test, check: (text: string) => void = () => undefined) {
@@ -16,7 +19,7 @@ function watchFile(t: Test, check: (text: string) => void = () => undefined) {
   writeFileSync(path, 'one', { mode: 0o600 });
   let text = 'one';
   const state = { reloads: 0, reloaded: [] as string[], failed: [] as string[] };
-  const reload = (): boolean => {
+  const reload = async (): Promise<boolean> => {
     state.reloads++;
     const before = text;
     const now = readFileSync(path, 'utf8');
@@ -24,11 +27,12 @@ function watchFile(t: Test, check: (text: string) => void = () => undefined) {
     text = now;
     return now !== before;
   };
-  const watch = new FileWatch(
-    [{ name: 'files', paths: [path, join(directory, 'absent')], reload }],
-    { reloaded: (name) => state.reloaded.push(name), failed: (_name, error) => state.failed.push(String(error)) },
-    intervalMs,
-  );
+  const report: WatchReport = {
+    reloaded: (name) => state.reloaded.push(name),
+    failed: (_name, error) => state.failed.push(String(error)),
+  };
+  const group = { name: 'files', paths: [path, join(directory, 'absent')], reload };
+  const watch = new FileWatch([group], { report, intervalMs, timeoutSeconds });
   t.teardown(() => watch.close());
   return { watch, state, directory, path };
 }
@@ -124,4 +128,50 @@ t.test('reloadAll reloads an unchanged file and reports the same error again, un
   writeFileSync(path, 'two');
   await sleep(5 * intervalMs);
   t.equal(state.reloads, reloads);
+});
+
+/** A watch whose reloads end when the test says so. */
+function watchSlowly(t: Test) {
+  const path = join(temporaryDirectory(t), 'file');
+  writeFileSync(path, 'one', { mode: 0o600 });
+  const failed: string[] = [];
+  const reloads: (() => void)[] = [];
+  const report: WatchReport = {
+    reloaded: () => undefined,
+    failed: (_name, error) => failed.push(String(error)),
+  };
+  const reload = (files: FileCalls): Promise<boolean> =>
+    files.run('X', () => new Promise((resolve) => reloads.push(() => resolve(false))));
+  const watch = new FileWatch([{ name: 'files', paths: [path], reload }], { report, intervalMs, timeoutSeconds });
+  t.teardown(() => watch.close());
+  return { watch, failed, reloads };
+}
+
+t.test('any number of requests while a reload runs causes exactly one more', async (t) => {
+  const { watch, reloads } = watchSlowly(t);
+  await until(() => reloads.length === 1, 'the first reload runs');
+  t.same(
+    Array.from({ length: 1000 }, () => watch.reloadAll()).filter((isNew) => isNew),
+    [true],
+  );
+  t.equal(reloads.length, 1, 'one at a time');
+  reloads[0]?.();
+  await until(() => reloads.length === 2, 'the requested reload runs');
+  reloads[1]?.();
+  await sleep(5 * intervalMs);
+  t.equal(reloads.length, 2);
+});
+
+t.test('a reload that hangs is reported once; the next one begins after the call returned', async (t) => {
+  const { watch, failed, reloads } = watchSlowly(t);
+  await until(() => failed.length === 1, 'the deadline ends it');
+  t.match(failed, ['FileTimeoutError: X: its file system did not respond within 0.2 seconds']);
+  await sleep(5 * intervalMs);
+  t.equal(failed.length, 1);
+  watch.reloadAll();
+  await until(() => failed.length === 2, 'a request reports it again');
+  t.equal(reloads.length, 1, 'no other call occupies a thread');
+  reloads[0]?.();
+  await until(() => reloads.length === 2, 'the watch retries without a change');
+  reloads[1]?.();
 });

@@ -12,6 +12,7 @@ import { TlsServers } from '../../src/http/server/tls_server.js';
 import { createLogger } from '../../src/process/logger.js';
 import type { ResidencyOptions } from '../../src/residency/options.js';
 import { Residency } from '../../src/residency/residency.js';
+import { FileCalls } from '../../src/storage/file_calls.js';
 import { driverPath, kernelsPath, nativeDirectory } from './simulator.js';
 
 /** The operator's bearer token in tests. */
@@ -55,7 +56,7 @@ export async function startWorker(t: Pick<Test, 'teardown'>, options: WorkerOpti
   const tokenFile = join(directory, 'token');
   writeFileSync(tokenFile, `${token}\n`, { mode: 0o600 });
   const env = { WORKER_ID: 'worker-1', WORKER_API_TOKEN_FILE: tokenFile, ...options.env };
-  const config = loadConfig(env, { simulate: true, directory });
+  const config = await loadConfig(env, { simulate: true, directory });
   const residency = new Residency({
     ...config,
     driverKind: 'simulated',
@@ -69,7 +70,7 @@ export async function startWorker(t: Pick<Test, 'teardown'>, options: WorkerOpti
   });
   const write = options.log ?? (() => undefined);
   const logger = createLogger(options.log || options.stream ? 'trace' : 'silent', options.stream ?? { write });
-  const tls = config.tls === undefined ? undefined : new TlsServers(readTls(config.tls));
+  const tls = config.tls && new TlsServers(await readTls(config.tls, new FileCalls(config.fileTimeoutSeconds)));
   const { droppedLines } = options;
   const app = await buildApp({ residency, config, logger, tls, ...(droppedLines ? { droppedLines } : {}) });
   if (options.start ?? true) await residency.start();

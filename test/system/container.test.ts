@@ -103,7 +103,7 @@ t.test('the worker accepts every setting of its container', async (t) => {
     const settings = Object.entries({ ...imageSettings(target), ...worker.environment });
     const environment = Object.fromEntries(settings.map(([key, value]) => [key, String(value)]));
     const mounted = { ...environment, WORKER_API_TOKEN_FILE: token, WORKER_MODEL_DIR: directory };
-    const config = loadConfig(mounted, { simulate: target === 'cpu', directory });
+    const config = await loadConfig(mounted, { simulate: target === 'cpu', directory });
     t.equal(config.bindHost, '0.0.0.0', `${name} can be reached from outside its container`);
     t.equal(last(target, 'EXPOSE'), String(config.bindPort), name);
     t.same(worker.ports, [`127.0.0.1:${config.bindPort}:${config.bindPort}`], name);

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { AuthFailures } from '../../audit/auth_failures.js';
 import { AuditWriter } from '../../audit/writer.js';
 import { WorkerError } from '../../errors.js';
+import { FileCalls } from '../../storage/file_calls.js';
 import type { Driver } from '../../vram/driver.js';
 import { FileInUseError, FileLock } from '../../vram/file_lock.js';
 import type { OldestCalls } from '../../vram/library.js';
@@ -89,8 +90,10 @@ export class WorkerState {
    * worker then starts, and tries again. @throws FileInUseError if another worker uses the file
    */
   async openAudit(): Promise<void> {
+    const { auditLock } = this;
+    const files = new FileCalls(this.options.fileTimeoutSeconds);
     try {
-      if ((await this.auditLock?.acquire()) === false) {
+      if ((await files.run('WORKER_AUDIT_LOG', async () => auditLock?.acquire())) === false) {
         this.log('info', 'the file system of the audit log does not support locks', {});
       }
     } catch (error) {

@@ -11,7 +11,7 @@ import { Residency } from '../../../dist/residency/residency.js';
 const simulator = koffi.load(fileURLToPath(new URL('../../../cuda/build/libcuda_sim.so', import.meta.url)));
 const live = simulator.func('uint64_t cuSimLive(const char *creator)');
 
-const config = loadConfig(process.env, { simulate: true, directory: process.cwd() });
+const config = await loadConfig(process.env, { simulate: true, directory: process.cwd() });
 const lost = (error) => {
   throw error;
 };

@@ -18,7 +18,7 @@ const tokenFile = join(directory, 'token');
 writeFileSync(tokenFile, 't'.repeat(32), { mode: 0o600 });
 const env = { WORKER_API_TOKEN_FILE: tokenFile, WORKER_MODEL_DIR: directory, WORKER_COMMIT_SLOTS: '16' };
 const residency = new Residency({
-  ...loadConfig({ ...env, WORKER_MAX_MODEL_BYTES: `${64 * mebibyte}` }, { simulate: true, directory }),
+  ...(await loadConfig({ ...env, WORKER_MAX_MODEL_BYTES: `${64 * mebibyte}` }, { simulate: true, directory })),
   driverKind: 'simulated',
   minCudaVersion: 0,
   libraryPath: join(native, 'libvram.so'),

@@ -4,6 +4,7 @@ import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'n
 import t, { type Test } from 'tap';
 import { readTls } from '../../../src/config/tls_files.js';
 import { closeGracefully } from '../../../src/http/plugins/graceful_close.js';
+import { FileCalls } from '../../../src/storage/file_calls.js';
 import { patternBytes } from '../../support/bytes.js';
 import { Authority, type Certificate } from '../../support/certificates.js';
 import { head, lastBody, RawClient } from '../../support/raw_http.js';
@@ -178,11 +179,11 @@ t.test('new connections use a replaced certificate and client CA, open ones cont
   await new RawClient(url, old).send(head('GET /livez')).until(/"ok"/);
   const files = config.tls;
   if (files?.clientCaFile === undefined || tls === undefined) throw new Error('no TLS');
-  t.equal(tls.replace(readTls(files)), false, 'identical files change nothing');
+  t.equal(tls.replace(await readTls(files, new FileCalls(30))), false, 'identical files change nothing');
   writeFileSync(files.certFile, two.cert);
   writeFileSync(files.keyFile, two.key);
   writeFileSync(files.clientCaFile, later.certificate.cert);
-  t.equal(tls.replace(readTls(files)), true);
+  t.equal(tls.replace(await readTls(files, new FileCalls(30))), true);
   t.match(await seen(young), { CN: 'two' });
   t.equal(await seen(old), 'refused');
   const resumed = first === 'refused' || first.session === undefined ? {} : { session: first.session };
