@@ -1,7 +1,7 @@
 import type { FastifyServerOptions } from 'fastify';
+import { isVisibleText } from '../../seal/visible_text.js';
 import { schemaError } from '../errors/to_worker_error.js';
 import type { QueryType } from '../schemas/make.js';
-import { isVisibleText } from '../schemas/visible_text.js';
 
 /** An error of a function keyword, as Ajv takes it. */
 interface KeywordError {

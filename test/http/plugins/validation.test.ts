@@ -1,5 +1,5 @@
 import t from 'tap';
-import { isVisibleText } from '../../../src/http/schemas/visible_text.js';
+import { isVisibleText } from '../../../src/seal/visible_text.js';
 import { startWorker, type TestWorker } from '../../support/worker.js';
 
 /** Text that looks like another name, or that can change the line that shows it. */
