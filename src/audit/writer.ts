@@ -1,4 +1,5 @@
 import { WorkerError } from '../errors.js';
+import type { FileHolder } from '../storage/file_holder.js';
 import { GroupCommit, type Outage } from '../storage/group_commit.js';
 import { type Actor, systemActor } from './actor.js';
 import type { CheckpointSigner } from './checkpoint.js';
@@ -13,8 +14,8 @@ export interface AuditOptions {
   /** A file that would grow beyond this size is rotated. */
   readonly maxBytes: number;
   readonly signer: CheckpointSigner;
-  /** Takes the lock on the file, unless it is taken. While this rejects, the log is unwritable. */
-  readonly lock?: () => Promise<unknown>;
+  /** While another process holds it, the log is unwritable. Without it, other workers can use the log too. */
+  readonly lock?: FileHolder | undefined;
   /**
    * Called when `isWritable` changes: with the cause when it turns false, with undefined when it turns true. Also
    * called for each failure in `close`.
@@ -45,17 +46,14 @@ export class AuditWriter {
 
   /** Loads the log's code. Until then required entries fail, and best-effort entries are queued. */
   async open(): Promise<void> {
-    const { path, maxBytes, signer, onChange, lock = async () => undefined } = this.#options;
+    const { path, maxBytes, signer, onChange, lock } = this.#options;
     if (path === undefined) return;
     const [{ AuditLog }, { writeCheckpoint }] = await Promise.all([import('./log/log.js'), import('./checkpoint.js')]);
     const checkpoint: CheckpointFactory = (head, reason) => writeCheckpoint(signer, head, reason);
-    const log = new AuditLog({ path, maxBytes, checkpoint });
+    const log = new AuditLog({ path, maxBytes, checkpoint, lock });
     this.#log = log;
     this.#commits = new GroupCommit<AuditRecord>({
-      write: async (records, signal, outage) => {
-        await lock();
-        return writeTo(log, records, signal, outage);
-      },
+      write: (records, signal, outage) => writeTo(log, records, signal, outage),
       check: () => log.requireWritable(),
       unavailable,
       onChange,

@@ -1,5 +1,6 @@
 import { constants, type Stats } from 'node:fs';
 import { dirname } from 'node:path';
+import type { FileHolder } from './file_holder.js';
 import { type FileSystem, statIfExists, syncDirectory } from './fs.js';
 
 /** Free disk space that an append requires: about one entry and one checkpoint. */
@@ -19,11 +20,13 @@ export class AppendFile {
     this.#bytes = bytes;
   }
 
-  /** Opens the file, or creates it with mode 0600. @throws the file system's errors */
-  static async open(path: string, fs: FileSystem): Promise<AppendFile> {
+  /** Opens the file, or creates it with mode 0600, and locks it. @throws the errors of the file system and of the lock */
+  static async open(path: string, fs: FileSystem, lock?: FileHolder): Promise<AppendFile> {
+    await lock?.acquire();
     const isNew = (await statIfExists(fs, path)) === undefined;
     const descriptor = await fs.open(path, 'a+', 0o600);
     try {
+      await lock?.hold(descriptor);
       if (isNew) await syncDirectory(fs, dirname(path));
       return new AppendFile(fs, path, descriptor, lengthOf(await fs.fstat(descriptor)));
     } catch (error) {
@@ -84,7 +87,10 @@ export class AppendFile {
   async #undoAppend(): Promise<void> {
     try {
       const found = lengthOf(await this.#fs.fstat(this.descriptor));
-      if (found > this.#bytes) await this.#fs.ftruncate(this.descriptor, this.#bytes);
+      if (found <= this.#bytes) return;
+      await this.#fs.ftruncate(this.descriptor, this.#bytes);
+      // A failed sync may have written some of the bytes.
+      await this.#fs.fdatasync(this.descriptor);
     } catch {
       // `append` throws the first error.
     }

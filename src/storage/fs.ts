@@ -19,6 +19,7 @@ export interface FileSystem {
   rename(from: string, to: string): Promise<void>;
   stat(path: string): Promise<Stats>;
   statfs(path: string): Promise<{ readonly bavail: number; readonly bsize: number }>;
+  unlink(path: string): Promise<void>;
   /** Writes `buffer` from `offset` on. Returns how many bytes were written. */
   write(descriptor: number, buffer: Buffer, offset: number): Promise<number>;
 }
@@ -46,6 +47,7 @@ export const nodeFileSystem: FileSystem = {
   rename: (from, to) => call((done: Done<void>) => fs.rename(from, to, (error) => done(error))),
   stat: (path) => call((done: Done<Stats>) => fs.stat(path, done)),
   statfs: (path) => call((done: Done<fs.StatsFs>) => fs.statfs(path, done)),
+  unlink: (path) => call((done: Done<void>) => fs.unlink(path, (error) => done(error))),
   write: (descriptor, buffer, offset) =>
     call((done: Done<number>) => fs.write(descriptor, buffer, offset, buffer.length - offset, null, done)),
 };
@@ -63,6 +65,10 @@ export async function statIfExists(fs: FileSystem, path: string): Promise<Stats 
 /** Whether a call failed because the path does not exist. */
 export const isMissing = (error: unknown): boolean =>
   error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR');
+
+/** Whether a call failed because the disk, or the user's quota of it, is full. */
+export const isFull = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT');
 
 /** The file that a path names through symbolic links, also if the file does not exist yet. Never rejects. */
 export async function realPath(fs: FileSystem, path: string): Promise<string> {

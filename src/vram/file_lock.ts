@@ -1,25 +1,35 @@
 import { constants } from 'node:fs';
 import koffi from 'koffi';
-import { nodeFileSystem, realPath } from '../storage/fs.js';
-
-/** `LOCK_EX | LOCK_NB`: flock(2), include/uapi/asm-generic/fcntl.h. */
-const lockExclusiveNonBlocking = 2 | 4;
+import type { FileHolder } from '../storage/file_holder.js';
+import { isMissing, nodeFileSystem, realPath, statIfExists } from '../storage/fs.js';
+import { duplicateDescriptor, lockDescriptor } from './flock.js';
 
 /** Another process holds the lock. The message names the setting. */
 export class FileInUseError extends Error {
   override readonly name = 'FileInUseError';
 }
 
+/** A locked file. The lock ends when the descriptor is closed. */
+interface LockedFile {
+  readonly descriptor: number;
+  readonly dev: number;
+  readonly ino: number;
+}
+
 /**
- * An exclusive lock on a file for the life of the process. It is held on the side file `<path>.lock`, so the file itself
- * can be renamed and replaced. The kernel drops the lock when the process ends, and the side file stays. On NFS the lock
- * works between hosts only if the mount supports locks (flock(2)).
+ * An exclusive lock on a file for the life of the process. The side file `<path>.lock` holds it for the name, so that the
+ * file can be renamed and replaced. The file itself holds it too, so that no hard link and no bind mount is another name.
+ * The kernel drops both locks when the process ends, and the side file stays. On NFS a lock works between hosts only if the
+ * mount supports locks (flock(2)). A file that is not regular, such as a device, is not locked.
  */
-export class FileLock {
+export class FileLock implements FileHolder {
   readonly #path: string;
   readonly #setting: string;
-  #descriptor: number | undefined;
+  #side: LockedFile | undefined;
+  /** The file that the process found, for life, and the newest one that replaced it. */
+  #files: readonly LockedFile[] = [];
   #acquiring: Promise<boolean> | undefined;
+  #isReleased = false;
 
   /** `setting` is the one that names the file. */
   constructor(path: string, setting: string) {
@@ -27,48 +37,86 @@ export class FileLock {
     this.#setting = setting;
   }
 
+  /** Whether this object holds the lock on the name. */
+  get isHeld(): boolean {
+    return this.#side !== undefined;
+  }
+
   /**
-   * Takes the lock, unless this object holds it. Returns false if the file system has no locks.
-   * @throws FileInUseError if another process holds it, or the errors of open(2)
+   * Takes the lock on the file, if it exists, and on its name, unless this object holds them. Returns false if the file system
+   * has no locks. @throws FileInUseError if another process holds one, or the errors of open(2)
    */
   acquire(): Promise<boolean> {
-    if (this.#descriptor !== undefined) return Promise.resolve(true);
+    if (this.#side !== undefined) return Promise.resolve(true);
     this.#acquiring ??= this.#take().finally(() => {
       this.#acquiring = undefined;
     });
     return this.#acquiring;
   }
 
+  /**
+   * Locks an open file that has the name, or is about to get it, unless it is locked. The lock remains when the caller closes
+   * the descriptor. @throws FileInUseError if another process holds it
+   */
+  async hold(descriptor: number): Promise<void> {
+    const { dev, ino } = await nodeFileSystem.fstat(descriptor);
+    if (this.#files.some((file) => file.dev === dev && file.ino === ino)) return;
+    const file = await this.#lock(duplicateDescriptor(descriptor));
+    if (file === undefined) return;
+    const [first, replaced] = this.#files;
+    this.#files = first === undefined ? [file] : [first, file];
+    if (replaced !== undefined) await nodeFileSystem.close(replaced.descriptor);
+  }
+
+  /** Lets another process use the file. This object cannot take the lock again. */
   async release(): Promise<void> {
-    const descriptor = this.#descriptor;
-    this.#descriptor = undefined;
-    if (descriptor !== undefined) await nodeFileSystem.close(descriptor);
+    this.#isReleased = true;
+    const held = [...this.#files, ...(this.#side === undefined ? [] : [this.#side])];
+    this.#files = [];
+    this.#side = undefined;
+    for (const { descriptor } of held) await nodeFileSystem.close(descriptor);
   }
 
   async #take(): Promise<boolean> {
+    if (this.#isReleased) throw new Error(`the lock on ${this.#path} was released`);
+    const path = await realPath(nodeFileSystem, this.#path);
+    const found = await statIfExists(nodeFileSystem, path);
+    if (found !== undefined && !found.isFile()) return true;
+    await this.#holdExisting(path);
     const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
-    const descriptor = await nodeFileSystem.open(`${await realPath(nodeFileSystem, this.#path)}.lock`, flags, 0o600);
-    const error = await flock(descriptor);
-    if (error === 0) {
-      this.#descriptor = descriptor;
-      return true;
+    this.#side = await this.#lock(await nodeFileSystem.open(`${path}.lock`, flags, 0o600));
+    return this.#side !== undefined;
+  }
+
+  async #holdExisting(path: string): Promise<void> {
+    const descriptor = await openExisting(path);
+    if (descriptor === undefined) return;
+    try {
+      await this.hold(descriptor);
+    } finally {
+      await nodeFileSystem.close(descriptor);
     }
+  }
+
+  /** Locks a file, or closes it. Undefined if its file system has no locks. */
+  async #lock(descriptor: number): Promise<LockedFile | undefined> {
+    const { dev, ino } = await nodeFileSystem.fstat(descriptor);
+    const error = await lockDescriptor(descriptor);
+    if (error === 0) return { descriptor, dev, ino };
     await nodeFileSystem.close(descriptor);
-    if (error !== koffi.os.errno.EWOULDBLOCK) return false;
+    if (error !== koffi.os.errno.EWOULDBLOCK) return undefined;
     throw new FileInUseError(`${this.#setting}: ${this.#path} is in use by another worker`);
   }
 }
 
-const call = koffi.load(null).func('int flock(int fd, int operation)');
-
-/**
- * Resolves with 0 or the error number. The call does not wait for another holder, but on NFS it waits for the server, so
- * it runs on a pool thread.
- */
-const flock = (descriptor: number): Promise<number> =>
-  new Promise((resolve, reject) => {
-    call.async(descriptor, lockExclusiveNonBlocking, (error: Error | null, result: number) => {
-      if (error) reject(error);
-      else resolve(result === 0 ? 0 : koffi.errno());
-    });
-  });
+/** Opens a file for a lock. On NFS that needs a writable descriptor, on a read-only file system there is none. */
+async function openExisting(path: string): Promise<number | undefined> {
+  for (const flags of [constants.O_RDWR, constants.O_RDONLY]) {
+    try {
+      return await nodeFileSystem.open(path, flags);
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+    }
+  }
+  return undefined;
+}

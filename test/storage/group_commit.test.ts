@@ -106,10 +106,10 @@ t.test('a late sync of the audit log leaves no refused entry, and the chain cont
   const late = log.append([sealed('b')], abort.signal);
   await until(() => eventsOf(path).length === 2);
   abort.abort(new Error('too late'));
+  hangs = false;
   finish();
   await t.rejects(late, { message: 'too late' });
   t.equal(eventsOf(path).length, 1, 'the entry is removed');
-  hangs = false;
   await log.append([sealed('c')]);
   t.same(
     readChain(path).map(({ shard_id }) => shard_id),

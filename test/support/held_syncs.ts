@@ -1,4 +1,4 @@
-import fs from 'node:fs';
+import fs, { readlinkSync } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import type { Test } from 'tap';
 
@@ -7,7 +7,7 @@ type Done = (error: Error | null) => void;
 /** Counts the calls of fdatasync(2) in this process until the test ends, and can hold them back. */
 export class HeldSyncs {
   count = 0;
-  #isHeld = false;
+  #isHeld = (_path: string): boolean => false;
   #waiting: (() => void)[] = [];
 
   static take(t: Test): HeldSyncs {
@@ -16,7 +16,7 @@ export class HeldSyncs {
     const fdatasync = (descriptor: number, done: Done) => {
       syncs.count++;
       const run = () => original(descriptor, done);
-      if (syncs.#isHeld) syncs.#waiting.push(run);
+      if (syncs.#isHeld(readlinkSync(`/proc/self/fd/${descriptor}`))) syncs.#waiting.push(run);
       else run();
     };
     replace(Object.assign(fdatasync, original));
@@ -27,14 +27,19 @@ export class HeldSyncs {
     return syncs;
   }
 
-  /** From now on, no call returns. */
-  hold(): void {
-    this.#isHeld = true;
+  /** The number of calls that are held back. */
+  get held(): number {
+    return this.#waiting.length;
+  }
+
+  /** From now on, no call returns; if `path` is given, no call for that file. */
+  hold(path?: string): void {
+    this.#isHeld = (file) => path === undefined || file === path;
   }
 
   /** The held calls return, and later ones are not held. */
   letGo(): void {
-    this.#isHeld = false;
+    this.#isHeld = () => false;
     for (const run of this.#waiting.splice(0)) run();
   }
 }

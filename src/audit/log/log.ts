@@ -1,4 +1,5 @@
 import { AppendFile } from '../../storage/append_file.js';
+import type { FileHolder } from '../../storage/file_holder.js';
 import { type FileSystem, nodeFileSystem, realPath, statIfExists } from '../../storage/fs.js';
 import { systemActor } from '../actor.js';
 import type { CheckpointReason } from '../checkpoint.js';
@@ -12,6 +13,7 @@ export interface LogOptions {
   /** A file that would grow beyond this size is rotated. */
   readonly maxBytes: number;
   readonly checkpoint: CheckpointFactory;
+  readonly lock?: FileHolder | undefined;
   readonly fs?: FileSystem;
 }
 
@@ -124,8 +126,9 @@ export class AuditLog {
   async #open(): Promise<AppendFile> {
     if ((await this.#file?.isUnchanged()) === true && this.#file !== undefined) return this.#file;
     await this.close();
+    const { path, lock } = this.#options;
     // The target of a symbolic link, so that rotated files are stored in the directory of the file itself.
-    const file = await AppendFile.open(await realPath(this.#fs, this.#options.path), this.#fs);
+    const file = await AppendFile.open(await realPath(this.#fs, path), this.#fs, lock);
     try {
       await this.#adopt(file);
     } catch (error) {

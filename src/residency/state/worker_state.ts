@@ -60,7 +60,7 @@ export class WorkerState {
       path: options.auditLog,
       maxBytes: options.auditMaxBytes,
       signer,
-      lock: () => this.auditLock?.acquire() ?? Promise.resolve(),
+      lock: this.auditLock,
       onChange: (cause) => this.#auditChanged(cause),
     });
     this.shardAudit = new ShardAudit(this.audit);
