@@ -1,5 +1,6 @@
-import { type HandleClaims, verifyHandle } from '../../seal/handle.js';
+import { type HandleCheck, type HandleClaims, verifyHandle } from '../../seal/handle.js';
 import type { JwsFault } from '../../seal/jws.js';
+import type { Keyring } from '../state/keyring.js';
 import type { Seal } from '../state/shard.js';
 import type { WorkerState } from '../state/worker_state.js';
 
@@ -16,10 +17,11 @@ type Checked = Pick<WorkerState, 'signer' | 'shards'> & {
 
 /**
  * Checks a handle. It is valid only if it is, byte for byte, a current handle of its shard, and the shard is sealed. After
- * a key rotation the previous handle also counts as current, for as long as the previous key verifies.
+ * a key rotation the previous handle also counts as current, for as long as the previous key verifies. A handle that is
+ * not reissued yet stays current, whatever the grace: `ready` lists no handle that is not valid.
  */
 export function checkHandle(handle: string, { signer, shards, lifecycle }: Checked): HandleVerdict {
-  const check = verifyHandle(handle, signer.keyring.find);
+  const check = verifySignature(handle, signer.keyring, shards);
   if (!check.ok) return { valid: false, reason: check.reason, claims: null };
   const { claims } = check;
   // Workers may share an Ed25519 key. A handle of another worker says nothing about the memory of this one.
@@ -31,6 +33,14 @@ export function checkHandle(handle: string, { signer, shards, lifecycle }: Check
   if (shard.seal !== undefined && !isCurrent(handle, shard.seal)) return invalid('superseded');
   if (shard.state !== 'sealed' || lifecycle.lossError !== undefined) return invalid('not_sealed');
   return { valid: true, reason: null, claims };
+}
+
+/** The previous key also verifies a handle that it signed and that is not reissued yet. */
+function verifySignature(handle: string, keyring: Keyring, shards: WorkerState['shards']): HandleCheck {
+  const check = verifyHandle(handle, keyring.find);
+  if (check.ok || check.reason !== 'unknown_key') return check;
+  const own = verifyHandle(handle, keyring.findOwn);
+  return own.ok && shards.get(own.claims.shard_id)?.seal?.handle === handle ? own : check;
 }
 
 const isCurrent = (handle: string, seal: Seal): boolean =>

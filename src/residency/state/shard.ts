@@ -39,7 +39,9 @@ export interface Seal extends Proof {
 
 /** The phase of a shard. `repairStatus` completes `Shard … is corrupt: …`. */
 type Phase =
-  | { readonly state: 'receiving' | 'sealing' }
+  | { readonly state: 'receiving' }
+  /** `seal` is issued, but does not take effect before the manifest lists the shard. */
+  | { readonly state: 'sealing'; readonly seal?: Seal }
   | { readonly state: 'sealed'; readonly seal: Seal }
   | {
       readonly state: 'corrupt';
@@ -53,6 +55,7 @@ type Phase =
 /** The allowed source states and the target state of each transition. Any other call throws INTERNAL. */
 export const shardTransitions = {
   beginSealing: { from: ['receiving'], to: 'sealing' },
+  markIssued: { from: ['sealing'], to: 'sealing' },
   markSealed: { from: ['sealing'], to: 'sealed' },
   replaceHandle: { from: ['sealed'], to: 'sealed' },
   markVerified: { from: ['sealed'], to: 'sealed' },
@@ -128,10 +131,21 @@ export class Shard {
     return this.#phase.state === 'sealed' || this.#phase.state === 'corrupt' ? this.#phase.seal : undefined;
   }
 
+  /** The key that signed the current seal, or the one that is about to take effect. */
+  get kid(): string | undefined {
+    return 'seal' in this.#phase ? this.#phase.seal?.kid : undefined;
+  }
+
   /** All bytes arrived. */
   beginSealing(): void {
     this.#require('beginSealing');
     this.#enter({ state: 'sealing' });
+  }
+
+  /** The seal is in the audit log. Until it takes effect, its key is in use. */
+  markIssued(seal: Seal): void {
+    this.#require('markIssued');
+    this.#enter({ state: 'sealing', seal });
   }
 
   markSealed(seal: Seal): void {
@@ -201,7 +215,7 @@ export class Shard {
   }
 
   #enter(phase: Phase): void {
-    const before = { state: this.state, kid: this.seal?.kid };
+    const before = { state: this.state, kid: this.kid };
     this.#phase = phase;
     this.onPhase?.(before);
   }

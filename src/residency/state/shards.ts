@@ -22,7 +22,7 @@ export interface ShardPage {
 export class Shards {
   readonly #byId = new SortedMap<Shard>();
   readonly #byModel = new Map<string, SortedMap<Shard>>();
-  /** The shards with a current handle, by the key that signed it. */
+  /** The shards with a current handle, or with one that is about to take effect, by the key that signed it. */
   readonly #byKey = new Map<string, Set<Shard>>();
   readonly #counts: Record<ShardState, number> = { receiving: 0, sealing: 0, sealed: 0, corrupt: 0, releasing: 0 };
 
@@ -44,10 +44,10 @@ export class Shards {
     const ofModel = this.#byModel.get(modelRef) ?? new SortedMap<Shard>();
     ofModel.set(shardId, shard);
     this.#byModel.set(modelRef, ofModel);
-    this.#count(shard.state, shard.seal?.kid, shard, 1);
+    this.#count(shard.state, shard.kid, shard, 1);
     shard.onPhase = (before) => {
       this.#count(before.state, before.kid, shard, -1);
-      this.#count(shard.state, shard.seal?.kid, shard, 1);
+      this.#count(shard.state, shard.kid, shard, 1);
     };
   }
 
@@ -59,7 +59,7 @@ export class Shards {
     const ofModel = this.#byModel.get(modelRef);
     ofModel?.delete(shardId);
     if (ofModel?.size === 0) this.#byModel.delete(modelRef);
-    this.#count(shard.state, shard.seal?.kid, shard, -1);
+    this.#count(shard.state, shard.kid, shard, -1);
     shard.onPhase = undefined;
   }
 
@@ -72,7 +72,7 @@ export class Shards {
     return [...(this.#index(modelRef)?.values() ?? [])];
   }
 
-  /** The sealed and corrupt shards whose handle another key than `kid` signed. Visits no other shard. */
+  /** The shards whose handle another key than `kid` signed, in any state. Visits no other shard. */
   signedByOthers(kid: string): Shard[] {
     return [...this.#byKey].flatMap(([key, shards]) => (key === kid ? [] : [...shards]));
   }

@@ -13,6 +13,7 @@ type Transition = keyof typeof shardTransitions;
 /** Calls each transition with arguments of the right kind. */
 const call: Readonly<Record<Transition, (shard: Shard) => void>> = {
   beginSealing: (shard) => shard.beginSealing(),
+  markIssued: (shard) => shard.markIssued(seal),
   markSealed: (shard) => shard.markSealed(seal),
   replaceHandle: (shard) => shard.replaceHandle({ ...seal, jti: 'new' }),
   markVerified: (shard) => shard.markVerified({ wallMs: 2, monotonicMs: 2 }),
@@ -26,6 +27,7 @@ const call: Readonly<Record<Transition, (shard: Shard) => void>> = {
 /** Every allowed transition of a shard. Any other pair must be refused. */
 const allowed: Readonly<Record<Transition, readonly (readonly [ShardState, ShardState])[]>> = {
   beginSealing: [['receiving', 'sealing']],
+  markIssued: [['sealing', 'sealing']],
   markSealed: [['sealing', 'sealed']],
   replaceHandle: [['sealed', 'sealed']],
   markVerified: [['sealed', 'sealed']],
