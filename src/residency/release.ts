@@ -34,7 +34,10 @@ export async function release(worker: WorkerState, shardId: string, actor: Actor
   const fields = { reason: 'released' };
   shard.releaseRequested = true;
   try {
-    await lostShards.forget(shardId, () => shardAudit.appendRequired('VramDeallocated', shard, fields, actor));
+    await lostShards.forget(shardId, {
+      record: () => shardAudit.appendRequired('VramDeallocated', shard, fields, actor),
+      aborted: () => shardAudit.effectAborted('VramDeallocated', shard, fields, actor),
+    });
   } finally {
     shard.releaseRequested = false;
   }
@@ -51,7 +54,11 @@ async function forgetAbsent(worker: WorkerState, shardId: string, actor: Actor):
   if (entry === undefined) return void shards.require(shardId);
   const { modelRef } = entry;
   const fields = { shard_id: shardId, model_ref: modelRef };
-  await lostShards.forget(shardId, () => audit.appendRequired('ShardForgotten', 'info', fields, actor));
+  await lostShards.forget(shardId, {
+    record: () => audit.appendRequired('ShardForgotten', 'info', fields, actor),
+    aborted: () =>
+      void audit.appendBestEffort('EffectAborted', 'warning', { ...fields, aborted: 'ShardForgotten' }, actor),
+  });
   lifecycle.bumpRevision();
 }
 

@@ -108,6 +108,8 @@ async function sendWithFault(t: Test, scene: Scene, { event, send, undo }: Chang
   // An entry that could be neither synced nor removed stays, although its change did not happen.
   if (!persistent && event === 'VramSealed') {
     t.match(logged().at(-1) ?? 'VramDeallocated', 'VramDeallocated', name);
+  } else if (!persistent && event === 'VramDeallocated') {
+    t.match(logged().at(-1) ?? 'EffectAborted', 'EffectAborted', `${name}: no release is the last entry`);
   } else if (!persistent) {
     t.same(logged(), [], `${name}: the change is not on the audit log`);
   }

@@ -24,8 +24,9 @@ async function scene(t: Test, env: Record<string, string> = {}) {
   const files = { WORKER_AUDIT_LOG: log, WORKER_MANIFEST: manifest, WORKER_MODEL_DIR: directory };
   const worker = await startWorker(t, { env: { ...files, ...env } });
   const syncs = HeldSyncs.take(t);
-  /** Resolves when an event is in the file, which may not be synced yet. */
-  const written = (event: string) => until(() => readFileSync(log, 'utf8').includes(`"event":"${event}"`));
+  /** Resolves when an event is in the file, and its sync is held back. */
+  const written = (event: string) =>
+    until(() => readFileSync(log, 'utf8').includes(`"event":"${event}"`) && syncs.held > 0);
   return { worker, log, manifest, syncs, written };
 }
 
@@ -91,6 +92,40 @@ t.test('a key rotation during the entry of a seal: the client gets a handle of t
   t.match(await verifyHandle(worker, handle), { valid: true });
   const sealed = readChain(log).filter(({ event }) => event === 'VramSealed');
   t.equal(sealed.at(-1)?.jti, claimsOf(handle).jti, 'its entry is the last one');
+});
+
+t.test('a key rotation during the manifest record of a seal: the handle of the answer is current', async (t) => {
+  const { worker, manifest, syncs } = await scene(t, { WORKER_KEY_GRACE_SECONDS: '0' });
+  syncs.hold(manifest);
+  const committing = upload(worker, 'a', bytes);
+  await until(() => shardsListedIn(manifest).length === 1 && syncs.held > 0);
+  await worker.residency.sealKey.rotate(secondSecret);
+  await worker.residency.sealKey.tick();
+  syncs.letGo();
+  const { handle } = (await committing).json();
+  t.equal(kidOf(handle), deriveSealKey(secondSecret, 'worker-1').kid);
+  t.match(await verifyHandle(worker, handle), { valid: true });
+  t.match((await post(worker, '/v1/shards/a/verify')).json(), { verified: true });
+});
+
+t.test('a rotation without a grace: ready lists no handle that is not valid, and no other one is', async (t) => {
+  const { worker, log, syncs } = await scene(t, { WORKER_KEY_GRACE_SECONDS: '0' });
+  const { handle: old } = (await upload(worker, 'a', bytes)).json();
+  const removed = (await upload(worker, 'b', bytes)).json().handle;
+  await remove(worker, '/v1/shards/b');
+  const rotating = worker.residency.sealKey.rotate(secondSecret);
+  syncs.hold();
+  await until(() => readFileSync(log, 'utf8').includes('SealKeyRotated') && syncs.held > 0);
+  syncs.letGo();
+  syncs.hold();
+  await until(() => eventsOf(log).at(-1) === 'VramSealed' && syncs.held > 0);
+  t.equal((await get(worker, '/v1/ready')).json().handles[0].handle, old, 'the shard has no other handle yet');
+  t.match(await verifyHandle(worker, old), { valid: true });
+  t.match(await verifyHandle(worker, removed), { valid: false, reason: 'unknown_key' });
+  syncs.letGo();
+  await rotating;
+  t.match(await verifyHandle(worker, old), { valid: false, reason: 'unknown_key' });
+  t.match(await verifyHandle(worker, (await get(worker, '/v1/ready')).json().handles[0].handle), { valid: true });
 });
 
 t.test('a release during the entry of a reissued handle leaves no handle behind', async (t) => {

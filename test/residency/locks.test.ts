@@ -1,4 +1,4 @@
-import { existsSync, lstatSync, symlinkSync } from 'node:fs';
+import { existsSync, linkSync, lstatSync, renameSync, statSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { eventsOf } from '../support/audit.js';
@@ -46,6 +46,31 @@ t.test('files behind links are locked and replaced, not the links, also before t
       await t.rejects(startWorker(t, { env: { [name]: path } }), { name: 'FileInUseError' });
     }
   }
+});
+
+t.test('a hard link is no other file, also after the worker has replaced or rotated it', async (t) => {
+  const directory = temporaryDirectory(t);
+  const files = { WORKER_AUDIT_LOG: join(directory, 'audit.log'), WORKER_MANIFEST: join(directory, 'manifest') };
+  const env = { ...files, WORKER_AUDIT_MAX_BYTES: '4096' };
+  const first = await startWorker(t, { env });
+  await upload(first, 's', patternBytes(5));
+  await first.stop();
+  for (const path of Object.values(files)) linkSync(path, `${path}.linked`);
+  const worker = await startWorker(t, { env });
+  const refused = async (suffix: string) => {
+    for (const [name, path] of Object.entries(files)) {
+      const start = startWorker(t, { env: { [name]: `${path}.${suffix}` } });
+      await t.rejects(start, { name: 'FileInUseError', message: new RegExp(`^${name}: `) }, suffix);
+    }
+  };
+  await refused('linked');
+  renameSync(files.WORKER_MANIFEST, `${files.WORKER_MANIFEST}.away`);
+  for (let index = 0; index < 10; index++) await upload(worker, `s${index}`, patternBytes(5));
+  t.not(statSync(files.WORKER_MANIFEST).ino, statSync(`${files.WORKER_MANIFEST}.linked`).ino, 'it was replaced');
+  t.not(statSync(files.WORKER_AUDIT_LOG).ino, statSync(`${files.WORKER_AUDIT_LOG}.linked`).ino, 'it was rotated');
+  await refused('linked');
+  for (const path of Object.values(files)) linkSync(path, `${path}.new-link`);
+  await refused('new-link');
 });
 
 t.test('the lock survives the rotation of the audit log', async (t) => {

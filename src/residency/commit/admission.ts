@@ -33,6 +33,7 @@ export function admit(
   if (request.gpuDevice !== undefined) worker.device(request.gpuDevice);
   if (request.reservationId !== undefined && match === 'conflict') worker.reservations.require(request.reservationId);
   requireSize(request.vramBytes, worker.options.maxModelBytes);
+  worker.lostShards.requireNotForgotten(request.shardId);
   if (existing === undefined) return admitNew(worker, request, actor, queue);
   const { seal } = existing;
   if (seal === undefined || match === 'conflict') throw conflictOf(existing);

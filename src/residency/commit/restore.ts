@@ -1,12 +1,12 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { systemActor } from '../../audit/actor.js';
 import { type ErrorCode, outcomeOf, WorkerError } from '../../errors.js';
+import { isVisibleText } from '../../seal/visible_text.js';
 import { FileInUseError, FileLock } from '../../vram/file_lock.js';
 import { CommitQueue } from '../state/commit_queue.js';
 import { drainingError } from '../state/lifecycle.js';
 import { Manifest } from '../state/manifest.js';
 import type { ManifestEntry } from '../state/manifest_file.js';
-import { ManifestError } from '../state/manifest_reader.js';
 import { openSource } from '../state/source.js';
 import type { WorkerState } from '../state/worker_state.js';
 import { admit } from './admission.js';
@@ -29,21 +29,28 @@ const defaultRetryMs = 1000;
 const modelDirPatienceMs = 10 * 60 * 1000;
 const maxRetryMs = 15_000;
 
-/** Locks and reads the manifest; the worker keeps it up to date from now on. @throws FileInUseError, ManifestError */
+/**
+ * Reads the manifest and locks it, if that is possible; the worker keeps it up to date from now on.
+ * @throws FileInUseError, ManifestError
+ */
 export async function openRestore(path: string, worker: WorkerState): Promise<Restore> {
   const lock = new FileLock(path, 'WORKER_MANIFEST');
-  worker.lostShards.lock = lock;
-  if (!(await acquire(lock, path))) worker.log('info', 'the file system of the manifest does not support locks', {});
-  worker.lostShards.manifest = await Manifest.open(path, (cause) => worker.manifestChanged(cause));
+  const { lostShards } = worker;
+  lostShards.lock = lock;
+  await requireUnused(lock);
+  lostShards.manifest = await Manifest.open({ path, lock, onChange: (cause) => worker.manifestChanged(cause) });
+  if (!lock.isHeld && lostShards.isWritable) {
+    worker.log('info', 'the file system of the manifest does not support locks', {});
+  }
   return new Restore(worker);
 }
 
-async function acquire(lock: FileLock, path: string): Promise<boolean> {
+/** A lock that fails for another reason than another worker makes the manifest unwritable. It can still be read. */
+async function requireUnused(lock: FileLock): Promise<void> {
   try {
-    return await lock.acquire();
+    await lock.acquire();
   } catch (error) {
     if (error instanceof FileInUseError) throw error;
-    throw new ManifestError(`WORKER_MANIFEST: ${path} cannot be locked`, { cause: error });
   }
 }
 
@@ -64,7 +71,7 @@ export class Restore {
     this.#worker = worker;
     const { lostShards } = worker;
     const entries = lostShards.manifest?.entries() ?? [];
-    lostShards.restoring = { total: entries.filter(({ path }) => path !== null).length, done: 0 };
+    lostShards.restoring = { total: entries.filter((entry) => lossOf(entry) === undefined).length, done: 0 };
     lostShards.isClaiming = entries.length > 0;
   }
 
@@ -75,12 +82,12 @@ export class Restore {
   async begin(): Promise<void> {
     const { lostShards } = this.#worker;
     const entries = lostShards.manifest?.entries() ?? [];
-    const files = entries.flatMap((entry) => (entry.path === null ? [] : [{ entry, path: entry.path }]));
-    await inChunks(files, ({ entry, path }) => void this.#restore(entry, path).then(() => this.#done()));
-    const uploads = entries.filter(({ path }) => path === null);
-    await inChunks(uploads, (entry) =>
-      this.#lose(entry, 'The shard was uploaded, so it has no file to restore it from'),
-    );
+    const restorable = entries.filter((entry) => lossOf(entry) === undefined);
+    await inChunks(restorable, (entry) => void this.#restore(entry).then(() => this.#done()));
+    await inChunks(entries, async (entry) => {
+      const loss = lossOf(entry);
+      if (loss !== undefined) await this.#lose(entry, loss);
+    });
     lostShards.isClaiming = false;
   }
 
@@ -99,17 +106,18 @@ export class Restore {
     lifecycle.bumpRevision();
   }
 
-  async #restore(entry: ManifestEntry, path: string): Promise<void> {
+  async #restore(entry: ManifestEntry): Promise<void> {
     const retries = new Retries(this.#worker.options.restoreRetryMs ?? defaultRetryMs);
     // A client may have released the shard since the last attempt.
-    while (!this.#stopped.signal.aborted && this.#worker.lostShards.isListed(entry.shardId)) {
+    while (!this.#stopped.signal.aborted && (await this.#worker.lostShards.isListed(entry.shardId))) {
       try {
-        await this.#commit(entry, path);
+        await this.#commit(entry);
         return this.#worker.log('info', 'shard restored', { shard_id: entry.shardId });
       } catch (error) {
         const code = outcomeOf(error);
         // A client has committed the shard since, so it needs no restore.
-        if (code === 'SHARD_CONFLICT' || code === 'SHARD_BUSY') return;
+        const isTaken = this.#worker.shards.get(entry.shardId) !== undefined;
+        if (isTaken && (code === 'SHARD_CONFLICT' || code === 'SHARD_BUSY')) return;
         if (this.#stopped.signal.aborted) return;
         const why = error instanceof WorkerError ? error.message : 'Internal error';
         const delayMs = retries.delayAfter(error);
@@ -123,9 +131,10 @@ export class Restore {
   }
 
   /** Keeps the claims of the first commit, but requires all recorded digests, even if its client gave none. */
-  async #commit(entry: ManifestEntry, path: string): Promise<void> {
-    const { digest, treeDigest, vramBytes, expected } = entry;
+  async #commit(entry: ManifestEntry): Promise<void> {
+    const { path, digest, treeDigest, vramBytes, expected } = entry;
     const flat = digest === null ? { flatDigest: false } : { flatDigest: true, expectedDigest: digest };
+    if (path === null) throw new WorkerError('INTERNAL', 'A shard without a file cannot be restored');
     const source = { path };
     const request: CommitRequest = { ...entry, ...flat, expectedTreeDigest: treeDigest, expected, source };
     const admission = admit(this.#worker, request, systemActor, this.#queue);
@@ -160,6 +169,13 @@ export class Restore {
     lifecycle.bumpRevision();
     await audit.appendBestEffort('ShardLost', path === null ? 'warning' : 'critical', fields);
   }
+}
+
+/** Why no attempt can restore a shard. Versions of the worker that wrote manifests of version 1 accepted any name. */
+function lossOf({ path, modelRef }: ManifestEntry): string | undefined {
+  if (path === null) return 'The shard was uploaded, so it has no file to restore it from';
+  if (isVisibleText(modelRef)) return undefined;
+  return 'Its model_ref is not in Unicode NFC, or has invisible characters: commit it again with another model_ref';
 }
 
 /** Calls `work` for each item, a chunk in each turn of the event loop. The entries of a chunk share a sync. */

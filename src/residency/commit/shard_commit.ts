@@ -2,9 +2,8 @@ import type { Actor } from '../../audit/actor.js';
 import type { AuditEvent } from '../../audit/event.js';
 import { type ErrorCode, outcomeOf, WorkerError } from '../../errors.js';
 import type { Load, LoadResult } from '../../vram/load.js';
-import { issueSeal, recordSeal } from '../handle/issue.js';
+import { issueSeal, recordSeal, reissueHandle } from '../handle/issue.js';
 import { discard } from '../release.js';
-import type { ListChange } from '../state/manifest.js';
 import type { MemoryGrant } from '../state/memory_grant.js';
 import { type Proof, Shard } from '../state/shard.js';
 import type { WorkerState } from '../state/worker_state.js';
@@ -30,8 +29,6 @@ export class ShardCommit implements IngestTarget {
   readonly #actor: Actor;
   readonly #shard: Shard;
   readonly #startedMs = performance.now();
-  /** The change of the manifest that lists the shard. */
-  #listing: ListChange | undefined;
   /** `allocating` once the audit log says that memory is being allocated. */
   #step: 'admitted' | 'allocating' | 'sealed' = 'admitted';
 
@@ -74,27 +71,33 @@ export class ShardCommit implements IngestTarget {
     return this.#seal(await proveShard(this.#shard, proof), signal);
   }
 
-  /** Records the seal before its effect. An abort between the two undoes the commit. @throws WorkerError AUDIT_UNAVAILABLE */
-  #seal(proof: Proof, signal: AbortSignal): Promise<CommitResult> {
+  /**
+   * Records the seal before its effect: in the audit log, then in the manifest. An abort before the manifest's record undoes
+   * the commit. The next process restores what the manifest lists, so nothing after that record may fail the commit.
+   * @throws WorkerError AUDIT_UNAVAILABLE
+   */
+  async #seal(proof: Proof, signal: AbortSignal): Promise<CommitResult> {
     const [worker, shard] = [this.#worker, this.#shard];
     const unrecorded = issueSeal(shard, proof, worker.signer);
-    this.#listing = worker.lostShards.remember(shard, unrecorded);
-    const record = { worker, actor: this.#actor, listed: this.#listing.written };
-    return recordSeal(shard, unrecorded, record, (seal) => {
+    const seal = await recordSeal(shard, unrecorded, { worker, actor: this.#actor }, (recorded) => {
       signal.throwIfAborted();
-      this.#step = 'sealed';
-      this.#grant.consume();
-      shard.markSealed(seal);
-      worker.lostShards.found(shard.identity.shardId);
-      worker.lifecycle.bumpRevision();
-      return resultOf(shard, seal.handle, true);
+      return recorded;
     });
+    shard.markIssued(seal);
+    await worker.lostShards.remember(shard, seal);
+    this.#step = 'sealed';
+    this.#grant.consume();
+    shard.markSealed(seal);
+    worker.lostShards.found(shard.identity.shardId);
+    worker.lifecycle.bumpRevision();
+    // If this fails, the handle stays current, and the next pass of the rotation reissues it.
+    if (seal.kid !== worker.signer.key.kid) await reissueHandle(shard, worker).catch(() => undefined);
+    return resultOf(shard, shard.seal?.handle ?? seal.handle, true);
   }
 
   /** Wipes and frees the memory, and returns the reservation. Never rejects. */
   async undo(error: unknown): Promise<void> {
     this.#grant.claim.markReleasing();
-    await this.#listing?.undo();
     if (this.#step === 'allocating') {
       const fields = { reason: outcomeOf(error) };
       const entry = { event: 'VramDeallocated', severity: 'info', fields } as const;

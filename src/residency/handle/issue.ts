@@ -45,25 +45,23 @@ interface SealRecord {
   /** The seal that this one replaces. */
   readonly replaced?: Seal;
   readonly actor?: Actor;
-  /** Must also resolve before the effect. */
-  readonly listed?: Promise<void>;
 }
 
 /**
  * Writes to the audit log that a seal takes effect, then calls `takeEffect` in the same turn of the event loop in which it
  * finds that the seal key is still current. If the key has rotated, the seal is signed and recorded again.
- * @throws WorkerError AUDIT_UNAVAILABLE, and the errors of `listed` and `takeEffect`
+ * @throws WorkerError AUDIT_UNAVAILABLE, and the errors of `takeEffect`
  */
 export async function recordSeal<T>(
   shard: Shard,
   seal: Seal,
-  { worker, replaced, actor, listed }: SealRecord,
+  { worker, replaced, actor }: SealRecord,
   takeEffect: (seal: Seal) => T,
 ): Promise<T> {
   const { jti, digest, treeDigest } = seal;
   const prev = replaced === undefined ? {} : { prev: replaced.jti };
   const fields = { jti, ...prev, digest, tree_digest: treeDigest };
-  await Promise.all([worker.shardAudit.appendRequired('VramSealed', shard, fields, actor), listed]);
+  await worker.shardAudit.appendRequired('VramSealed', shard, fields, actor);
   if (seal.kid === worker.signer.key.kid) return takeEffect(seal);
   const again = { worker, replaced: seal, ...(actor === undefined ? {} : { actor }) };
   return recordSeal(shard, sign(shard, seal, worker.signer, seal), again, takeEffect);

@@ -1,12 +1,20 @@
 import { WorkerError } from '../../errors.js';
 import type { FileLock } from '../../vram/file_lock.js';
-import { type ListChange, type Manifest, noChange } from './manifest.js';
+import type { Manifest } from './manifest.js';
 import type { ManifestEntry } from './manifest_file.js';
 import type { Seal, Shard } from './shard.js';
 
 /** A shard that a restart could not restore, and why. */
 export interface LostShard extends ManifestEntry {
   readonly detail: string;
+}
+
+/** The audit entries of a shard that is taken off the manifest. */
+export interface ForgetEntries {
+  /** Writes the entry. If it rejects, nothing changes. */
+  readonly record: () => Promise<void>;
+  /** Records that the effect of the entry did not happen. */
+  readonly aborted: () => void;
 }
 
 /** The manifest of this worker's shards, and the shards that a restart could not restore. */
@@ -21,11 +29,15 @@ export class LostShards {
   restoring = { total: 0, done: 0 };
   /** A restart takes the memory and the ids of its shards. Clients must not take or release them first. */
   isClaiming = false;
-  readonly #forgetting = new Set<string>();
+  /** Settles when the shard is off the manifest, or stays on it. */
+  readonly #forgetting = new Map<string, Promise<void>>();
 
-  /** Lists a shard in the manifest. The shard must not be visible as sealed before `written` resolves. */
-  remember(shard: Shard, seal: Seal): ListChange {
-    return this.manifest?.put(shard, seal) ?? noChange;
+  /**
+   * Lists a shard in the manifest. When this resolves, the next process restores the shard, so the commit must take effect.
+   * @throws WorkerError AUDIT_UNAVAILABLE; then the shard is not listed
+   */
+  async remember(shard: Shard, seal: Seal): Promise<void> {
+    await this.manifest?.put(shard, seal);
   }
 
   /** The shard is sealed, so it is no longer lost. */
@@ -34,31 +46,51 @@ export class LostShards {
   }
 
   /**
-   * Takes a shard off the manifest, then calls `record`, which writes the audit entry. If that fails, the shard is listed
-   * again. @throws WorkerError SHARD_BUSY if the shard is being forgotten, AUDIT_UNAVAILABLE
+   * Calls `record`, which writes the audit entry, and then takes the shard off the manifest. If that fails, calls `aborted`.
+   * @throws WorkerError SHARD_BUSY if the shard is being forgotten, AUDIT_UNAVAILABLE; then the shard is still listed
    */
-  async forget(shardId: string, record: () => Promise<void>): Promise<void> {
-    if (this.#forgetting.has(shardId)) throw new WorkerError('SHARD_BUSY', 'The shard is being released');
-    this.#forgetting.add(shardId);
-    const change = this.manifest?.remove(shardId) ?? noChange;
-    try {
-      await change.written;
-      await record();
-    } catch (error) {
-      await change.undo();
-      throw error;
-    } finally {
-      this.#forgetting.delete(shardId);
-    }
-    this.byId.delete(shardId);
+  async forget(shardId: string, entries: ForgetEntries): Promise<void> {
+    this.requireNotForgotten(shardId);
+    this.requireWritable();
+    const forgetting = this.#forget(shardId, entries).finally(() => this.#forgetting.delete(shardId));
+    this.#forgetting.set(
+      shardId,
+      forgetting.catch(() => undefined),
+    );
+    return forgetting;
   }
 
-  /** The manifest lists the shard, and no release is taking it off. */
-  isListed(shardId: string): boolean {
+  /** @throws WorkerError SHARD_BUSY while the shard is being forgotten */
+  requireNotForgotten(shardId: string): void {
+    if (!this.#forgetting.has(shardId)) return;
+    throw new WorkerError('SHARD_BUSY', 'The shard is being released', { retryAfterMs: 1000 });
+  }
+
+  /** Whether the manifest lists the shard. Waits for a release that is taking it off. */
+  async isListed(shardId: string): Promise<boolean> {
+    await this.#forgetting.get(shardId);
     return this.manifest?.get(shardId) !== undefined;
+  }
+
+  /** @throws WorkerError AUDIT_UNAVAILABLE while the manifest cannot be written; it then tries again in the background */
+  requireWritable(): void {
+    if (this.isWritable) return;
+    void this.manifest?.recover();
+    throw new WorkerError('AUDIT_UNAVAILABLE', 'The manifest cannot be written', { retryAfterMs: 1000 });
   }
 
   get isWritable(): boolean {
     return this.manifest?.isWritable ?? true;
+  }
+
+  async #forget(shardId: string, { record, aborted }: ForgetEntries): Promise<void> {
+    await record();
+    try {
+      await this.manifest?.remove(shardId);
+    } catch (error) {
+      aborted();
+      throw error;
+    }
+    this.byId.delete(shardId);
   }
 }

@@ -1,29 +1,26 @@
 import { WorkerError } from '../../errors.js';
-import { type FileSystem, nodeFileSystem, realPath } from '../../storage/fs.js';
+import type { FileHolder } from '../../storage/file_holder.js';
+import { type FileSystem, isFull, nodeFileSystem, realPath } from '../../storage/fs.js';
 import { GroupCommit } from '../../storage/group_commit.js';
+import { FileInUseError } from '../../vram/file_lock.js';
 import type { ManifestChange, ManifestEntry } from './manifest_file.js';
 import { ManifestJournal } from './manifest_journal.js';
 import { ManifestError, readManifest } from './manifest_reader.js';
 import type { Seal, Shard } from './shard.js';
-
-/** A change of the list that is being written. */
-export interface ListChange {
-  /** Resolves when the change is on disk. Rejects with AUDIT_UNAVAILABLE; then the file is unchanged. */
-  readonly written: Promise<void>;
-  /**
-   * Restores the previous entry, unless the shard's entry has changed since. Resolves when that is on disk, or waits for the
-   * end of an outage. Never rejects.
-   */
-  readonly undo: () => Promise<void>;
-}
 
 interface PendingChange {
   readonly change: ManifestChange;
   readonly written: Promise<void>;
 }
 
-/** The result if there is nothing to change. */
-export const noChange: ListChange = { written: Promise.resolve(), undo: async () => undefined };
+export interface ManifestOptions {
+  readonly path: string;
+  /** The lock on the file. Without it, other workers can use the file too. */
+  readonly lock?: FileHolder | undefined;
+  /** Called when `isWritable` changes: with the cause when it turns false, with undefined when it turns true. */
+  readonly onChange: (cause: unknown) => void;
+  readonly fs?: FileSystem | undefined;
+}
 
 /**
  * The list of the worker's shards in a file, so that the next process can restore them. Changes that wait at the same time
@@ -40,7 +37,7 @@ export class Manifest {
   private constructor(
     journal: ManifestJournal,
     entries: Map<string, ManifestEntry>,
-    onChange: (cause: unknown) => void,
+    onChange: ManifestOptions['onChange'],
   ) {
     this.#journal = journal;
     this.#entries = entries;
@@ -52,21 +49,25 @@ export class Manifest {
     });
   }
 
-  /** Reads the manifest of the previous process, and writes it in the current format. @throws ManifestError */
-  static async open(
-    path: string,
-    onChange: (cause: unknown) => void,
-    fs: FileSystem = nodeFileSystem,
-  ): Promise<Manifest> {
-    const entries = await readManifest(path);
+  /**
+   * Reads the manifest of the previous process. One of version 1, or with many obsolete records, is rewritten. If the file
+   * exists, but cannot be written, or if the disk is full, the manifest counts as unwritable until it can be written.
+   * @throws ManifestError, FileInUseError
+   */
+  static async open({ path, lock, onChange, fs = nodeFileSystem }: ManifestOptions): Promise<Manifest> {
+    const { entries, journal: found, exists } = await readManifest(path);
     // A rewrite replaces the file itself, not a symbolic link to it.
-    const journal = new ManifestJournal(await realPath(fs, path), fs);
+    const journal = new ManifestJournal({ path: await realPath(fs, path), lock, fs });
     try {
+      if (found !== undefined) await journal.adopt(found);
       await journal.append([], entries);
     } catch (cause) {
-      throw new ManifestError(`WORKER_MANIFEST: ${path} cannot be written`, { cause });
+      if (cause instanceof FileInUseError) throw cause;
+      if (!exists && !isFull(cause)) throw new ManifestError(`WORKER_MANIFEST: ${path} cannot be written`, { cause });
     }
-    return new Manifest(journal, entries, onChange);
+    const manifest = new Manifest(journal, entries, onChange);
+    await manifest.tick();
+    return manifest;
   }
 
   /** The entries on disk. */
@@ -84,8 +85,8 @@ export class Manifest {
     return this.#commits.isWritable;
   }
 
-  /** Adds or updates a sealed shard. */
-  put({ identity, memory, vramBytes, source }: Shard, { digest, treeDigest, expected }: Seal): ListChange {
+  /** Adds or updates a sealed shard. Resolves when that is on disk. @throws WorkerError AUDIT_UNAVAILABLE; then it is not */
+  put({ identity, memory, vramBytes, source }: Shard, { digest, treeDigest, expected }: Seal): Promise<void> {
     const { shardId, modelRef, shardIndex, totalShards } = identity;
     const path = source?.path ?? null;
     const name = { shardId, modelRef, shardIndex, totalShards };
@@ -93,8 +94,8 @@ export class Manifest {
     return this.#change(shardId, entry);
   }
 
-  /** Removes a shard, if it is listed. */
-  remove(shardId: string): ListChange {
+  /** Removes a shard, if it is listed. Resolves and throws as `put` does. */
+  remove(shardId: string): Promise<void> {
     return this.#change(shardId, undefined);
   }
 
@@ -113,34 +114,22 @@ export class Manifest {
     await this.#commits.close(() => this.#journal.close());
   }
 
-  #change(shardId: string, entry: ManifestEntry | undefined): ListChange {
+  #change(shardId: string, entry: ManifestEntry | undefined): Promise<void> {
     const waiting = this.#pending.get(shardId);
-    const previous = this.get(shardId);
-    if (isSame(previous, entry)) return waiting === undefined ? noChange : { ...noChange, written: waiting.written };
+    if (isSame(this.get(shardId), entry)) return waiting?.written ?? Promise.resolve();
     const change = { shardId, entry };
     const written = this.#commits.append(change);
     this.#pending.set(shardId, { change, written });
     written.catch(() => this.#settle(change));
-    const undo = async () => {
-      if (this.get(shardId) !== entry) return;
-      const restored = { shardId, entry: previous };
-      const written = this.#commits.appendBestEffort(restored);
-      this.#pending.set(shardId, { change: restored, written });
-      await written;
-    };
-    return { written, undo };
+    return written;
   }
 
   async #write(changes: readonly ManifestChange[], signal: AbortSignal): Promise<number> {
-    const previous = changes.map(({ shardId }) => ({ shardId, entry: this.#entries.get(shardId) }));
-    for (const change of changes) this.#apply(change);
-    try {
-      await this.#journal.append(changes, this.#entries, signal);
-    } catch (error) {
-      for (const change of previous.reverse()) this.#apply(change);
-      throw error;
+    await this.#journal.append(changes, this.#entries, signal);
+    for (const change of changes) {
+      this.#apply(change);
+      this.#settle(change);
     }
-    for (const change of changes) this.#settle(change);
     return changes.length;
   }
 

@@ -2,8 +2,18 @@ import { constants } from 'node:fs';
 import { dirname } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { AppendFile } from '../../storage/append_file.js';
-import { type FileSystem, syncDirectory } from '../../storage/fs.js';
+import type { FileHolder } from '../../storage/file_holder.js';
+import { type FileSystem, nodeFileSystem, syncDirectory } from '../../storage/fs.js';
 import { headerLine, type ManifestChange, type ManifestEntry, recordLine } from './manifest_file.js';
+import type { FoundJournal } from './manifest_reader.js';
+
+export interface JournalOptions {
+  /** The file itself, not a link to it. */
+  readonly path: string;
+  /** Without it, other workers can use the file too. */
+  readonly lock?: FileHolder | undefined;
+  readonly fs?: FileSystem | undefined;
+}
 
 /** Records beyond twice the number of entries after which the file is rewritten. */
 const spareRecords = 1000;
@@ -11,47 +21,68 @@ const spareRecords = 1000;
 /** Records that are formatted in one turn of the event loop. */
 const chunkRecords = 500;
 
-/** The file of the manifest: a header, then a record per change. One call at a time. */
+type Entries = ReadonlyMap<string, ManifestEntry>;
+
+/**
+ * The file of the manifest: a header, then a record per change. A change is one append, which is either on disk or removed.
+ * A rewrite contains only changes that were on disk before. One call at a time.
+ */
 export class ManifestJournal {
   readonly #path: string;
   readonly #fs: FileSystem;
+  readonly #lock: FileHolder | undefined;
   /** Undefined before the first rewrite, and after a failure: what the file then contains is not known. */
   #file: AppendFile | undefined;
   #records = 0;
+  /** The number of records from which on a rewrite is tried again. */
+  #nextRewrite = 0;
+  /** Why there is no file. */
+  #failure: unknown = new Error('the manifest does not exist yet');
 
-  constructor(path: string, fs: FileSystem) {
+  constructor({ path, lock, fs = nodeFileSystem }: JournalOptions) {
     this.#path = path;
+    this.#lock = lock;
     this.#fs = fs;
   }
 
-  /**
-   * Appends changes, or rewrites the file with all `entries` after a failure, after a change by another process, or if most
-   * records are obsolete. Resolves when they are synced. If `signal` aborts before that, they are removed.
-   * @throws the signal's reason, or the file system's errors; then the changes are not in the file
-   */
-  async append(
-    changes: readonly ManifestChange[],
-    entries: ReadonlyMap<string, ManifestEntry>,
-    signal?: AbortSignal,
-  ): Promise<void> {
-    const file = this.#file;
+  /** Continues the file that was read, without a record that a crash cut off. @throws the file system's errors */
+  async adopt({ records, bytes, fileBytes }: FoundJournal): Promise<void> {
     try {
-      const isObsolete = this.#records + changes.length > 2 * entries.size + spareRecords;
-      if (file === undefined || isObsolete || !(await file.isUnchanged())) return await this.#rewrite(entries, signal);
+      const file = await AppendFile.open(this.#path, this.#fs, this.#lock);
+      this.#file = file;
+      if (file.bytes !== fileBytes) throw new Error('the manifest changed while it was read');
+      if (fileBytes > bytes) await file.truncate(bytes);
+      this.#records = records;
+    } catch (error) {
+      await this.#abandon(error);
+      throw error;
+    }
+  }
+
+  /**
+   * Appends changes to the file that has `entries`. Before that, rewrites the file with `entries` after a failure, after a
+   * change by another process, or if most records are obsolete. Resolves when the changes are synced. If `signal` aborts
+   * before that, they are removed. @throws the signal's reason, or the file system's errors; then no change is in the file
+   */
+  async append(changes: readonly ManifestChange[], entries: Entries, signal?: AbortSignal): Promise<void> {
+    try {
+      const file = await this.#current(entries, signal);
       await file.requireWritable();
       const lines = changes.map((change, index) => `${recordLine(change, this.#records + index + 1)}\n`);
-      await file.append(Buffer.from(lines.join('')), signal);
+      if (lines.length > 0) await file.append(Buffer.from(lines.join('')), signal);
       this.#records += changes.length;
     } catch (error) {
-      await this.close().catch(() => undefined);
+      await this.#abandon(error);
       throw error;
     }
   }
 
   /** Checks without a write that the next append can succeed. @throws Error */
   async requireWritable(): Promise<void> {
-    if ((await this.#file?.isUnchanged()) !== true) throw new Error('the manifest was changed by another process');
-    await this.#file?.requireWritable();
+    const file = this.#file;
+    if (file === undefined) throw this.#failure;
+    if (!(await file.isUnchanged())) throw new Error('the manifest was changed by another process');
+    await file.requireWritable();
   }
 
   async close(): Promise<void> {
@@ -60,28 +91,64 @@ export class ManifestJournal {
     await file?.close();
   }
 
-  /** Replaces the file atomically: writes a new file, syncs it, renames it, syncs the directory. */
-  async #rewrite(entries: ReadonlyMap<string, ManifestEntry>, signal: AbortSignal | undefined): Promise<void> {
-    await this.close();
-    const newPath = `${this.#path}.new`;
-    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
-    const descriptor = await this.#fs.open(newPath, flags, 0o600);
+  async #abandon(cause: unknown): Promise<void> {
+    this.#failure = cause;
+    await this.close().catch(() => undefined);
+  }
+
+  async #current(entries: Entries, signal: AbortSignal | undefined): Promise<AppendFile> {
+    const file = this.#file;
+    if (file === undefined || !(await file.isUnchanged())) return this.#rewrite(entries, signal);
+    if (this.#records <= Math.max(2 * entries.size + spareRecords, this.#nextRewrite)) return file;
     try {
+      return await this.#rewrite(entries, signal);
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (!(await file.isUnchanged())) throw error;
+      // The longer file still takes changes. A disk without space for a second file must not refuse them.
+      await this.#lock?.hold(file.descriptor);
+      this.#nextRewrite = this.#records + spareRecords;
+      return file;
+    }
+  }
+
+  /** Replaces the file atomically: writes a new file, syncs it, renames it, syncs the directory. */
+  async #rewrite(entries: Entries, signal: AbortSignal | undefined): Promise<AppendFile> {
+    const newPath = `${this.#path}.new`;
+    try {
+      await this.#create(newPath, entries);
+      signal?.throwIfAborted();
+      await this.#fs.rename(newPath, this.#path);
+    } catch (error) {
+      // It may have taken the last space of the disk.
+      await this.#fs.unlink(newPath).catch(() => undefined);
+      throw error;
+    }
+    await syncDirectory(this.#fs, dirname(this.#path));
+    await this.close();
+    this.#file = await AppendFile.open(this.#path, this.#fs, this.#lock);
+    this.#records = entries.size;
+    this.#nextRewrite = 0;
+    signal?.throwIfAborted();
+    return this.#file;
+  }
+
+  async #create(path: string, entries: Entries): Promise<void> {
+    await this.#lock?.acquire();
+    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
+    const descriptor = await this.#fs.open(path, flags, 0o600);
+    try {
+      // Locked before the rename: no other worker may find it unlocked.
+      await this.#lock?.hold(descriptor);
       await this.#fs.fchmod(descriptor, 0o600);
       await this.#writeAll(descriptor, entries);
       await this.#fs.fsync(descriptor);
     } finally {
       await this.#fs.close(descriptor);
     }
-    signal?.throwIfAborted();
-    await this.#fs.rename(newPath, this.#path);
-    await syncDirectory(this.#fs, dirname(this.#path));
-    this.#file = await AppendFile.open(this.#path, this.#fs);
-    this.#records = entries.size;
-    signal?.throwIfAborted();
   }
 
-  async #writeAll(descriptor: number, entries: ReadonlyMap<string, ManifestEntry>): Promise<void> {
+  async #writeAll(descriptor: number, entries: Entries): Promise<void> {
     let lines = [`${headerLine()}\n`];
     let number = 0;
     for (const [shardId, entry] of entries) {

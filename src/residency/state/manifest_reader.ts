@@ -8,46 +8,65 @@ export class ManifestError extends Error {
   override readonly name = 'ManifestError';
 }
 
+/** A manifest as read from its file. */
+export interface FoundManifest {
+  readonly entries: Map<string, ManifestEntry>;
+  /** The complete lines of a journal. Undefined if there is no file, or one of version 1. */
+  readonly journal: FoundJournal | undefined;
+  readonly exists: boolean;
+}
+
+export interface FoundJournal {
+  /** The number of records. */
+  readonly records: number;
+  /** The length of the header and the records. */
+  readonly bytes: number;
+  /** The length of the file. The bytes behind the records are a record that a crash cut off. */
+  readonly fileBytes: number;
+}
+
 /** Lines that are parsed in one turn of the event loop. */
 const chunkLines = 500;
 
 /**
  * Reads the entries of a manifest, of version 1 or 2. A file that does not exist has none. A record that a crash cut off is
- * ignored: no client saw its effect. @throws ManifestError
+ * ignored: no client saw its effect. @throws ManifestError, or the file system's errors
  */
-export async function readManifest(path: string): Promise<Map<string, ManifestEntry>> {
+export async function readManifest(path: string): Promise<FoundManifest> {
   const refuse = (problem: string): never => {
     throw new ManifestError(
       `WORKER_MANIFEST: ${path} ${problem}. It lists the shards to restore: inspect it, or move it away to start without.`,
     );
   };
-  const text = await textOf(path, refuse);
-  if (text === undefined) return new Map();
-  const lines = text.split('\n');
+  const content = await contentOf(path, refuse);
+  if (content === undefined) return { entries: new Map(), journal: undefined, exists: false };
   // What follows the last newline was cut off. After a crash it may also be zeros.
-  lines.pop();
+  const bytes = content.lastIndexOf('\n') + 1;
+  const lines = content.toString('utf8', 0, bytes).split('\n').slice(0, -1);
   const header = readLine(lines[0] ?? '');
-  if (header === null) return fromVersion1(text, refuse);
+  if (header === null) return fromVersion1(content.toString('utf8'), refuse);
   if (isHeader(header) === null) return refuse('has an unknown version');
-  return (isHeader(header) && (await replay(lines))) || refuse('is damaged');
+  const entries = isHeader(header) && (await replay(lines));
+  if (!entries) return refuse('is damaged');
+  return { entries, journal: { records: lines.length - 1, bytes, fileBytes: content.length }, exists: true };
 }
 
-async function textOf(path: string, refuse: (problem: string) => never): Promise<string | undefined> {
+async function contentOf(path: string, refuse: (problem: string) => never): Promise<Buffer | undefined> {
   try {
     const found = await stat(path);
     if (!found.isFile()) return refuse('is not a regular file');
     if ((found.mode & 0o022) !== 0) return refuse('is writable by other users');
-    return await readFile(path, 'utf8');
+    return await readFile(path);
   } catch (error) {
     if (isMissing(error)) return undefined;
     throw error;
   }
 }
 
-function fromVersion1(text: string, refuse: (problem: string) => never): Map<string, ManifestEntry> {
+function fromVersion1(text: string, refuse: (problem: string) => never): FoundManifest {
   const entries = readVersion1(text);
   if (typeof entries === 'string') return refuse(entries);
-  return new Map(entries.map((entry) => [entry.shardId, entry]));
+  return { entries: new Map(entries.map((entry) => [entry.shardId, entry])), journal: undefined, exists: true };
 }
 
 /** Applies the records after the header, in order. Undefined if one is damaged. */

@@ -123,6 +123,7 @@ export class WorkerState {
   requireOpenToClients(): void {
     if (this.lostShards.isClaiming) throw startingError();
     this.lifecycle.requireOpen();
+    this.lostShards.requireWritable();
   }
 
   /** @throws WorkerError INVALID_PARAMS if the worker does not use such a device */

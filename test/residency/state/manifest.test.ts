@@ -1,12 +1,26 @@
-import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  chmodSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import t from 'tap';
 import { sha256 } from '../../support/audit.js';
 import { shardsListedIn } from '../../support/manifest.js';
 import { availableBytes, get, remove } from '../../support/requests.js';
+import { onSimulator, simulator } from '../../support/simulator.js';
+import { until } from '../../support/until.js';
 import { commit, restartable, untilLoaded } from '../restartable.js';
 
 // The simulator reads its settings when the first worker starts.
 process.env.CUDA_SIM_ENGINE = 'fast';
+
+t.afterEach(() => simulator.reset());
 
 t.test('a worker does not start with a manifest that is damaged or writable by others', async (t) => {
   const { start, manifest } = restartable(t);
@@ -86,13 +100,94 @@ t.test('no shard is sealed or released while the manifest cannot be written', as
   t.same(await availableBytes(worker), before);
 });
 
-t.test('a shard whose release the audit log cannot record stays on the manifest', async (t) => {
-  const { start, manifest, auditLog } = restartable(t);
+t.test('the manifest never contains a change that the audit log refuses', onSimulator, async (t) => {
+  const { start, manifest, auditLog, entries } = restartable(t);
   const worker = await start();
   await commit(worker, 'a', 'a');
-  const written = shardsListedIn(manifest);
+  const written = readFileSync(manifest, 'utf8');
+  simulator.latencyUs(100_000);
+  const committing = commit(worker, 'b', 'b');
+  await until(() => entries().at(-1)?.event === 'VramAllocated');
   renameSync(auditLog, `${auditLog}.away`);
   symlinkSync('/dev/full', auditLog);
+  t.match((await committing).json(), { status: 503, code: 'AUDIT_UNAVAILABLE', detail: /audit log/ });
   t.equal((await remove(worker, '/v1/shards/a')).statusCode, 503);
-  t.same(shardsListedIn(manifest), written);
+  t.equal(readFileSync(manifest, 'utf8'), written, 'a kill at any moment restores what was acknowledged');
+});
+
+t.test('a release that the manifest refuses is recorded as aborted, and later ones are refused before', async (t) => {
+  const { start, manifest, entries } = restartable(t);
+  const worker = await start();
+  await commit(worker, 'a', 'a');
+  rmSync(manifest);
+  mkdirSync(manifest);
+  const releases = [await remove(worker, '/v1/shards/a'), await remove(worker, '/v1/shards/a')];
+  for (const release of releases) t.match(release.json(), { status: 503, detail: /manifest/ });
+  const ends = () => entries().filter(({ event }) => /VramDeallocated|EffectAborted/.test(event));
+  await until(() => ends().length === 2);
+  t.match(ends(), [{ event: 'VramDeallocated' }, { event: 'EffectAborted', aborted: 'VramDeallocated' }]);
+  t.match((await commit(worker, 'b', 'b')).json(), { status: 503, detail: /manifest/ });
+  t.notOk(
+    entries().some(({ shard_id }) => shard_id === 'b'),
+    'a commit is refused before it takes memory',
+  );
+  rmSync(manifest, { recursive: true });
+  t.equal((await get(worker, '/readyz')).statusCode, 200);
+  t.equal((await remove(worker, '/v1/shards/a')).statusCode, 204);
+  t.same(shardsListedIn(manifest), []);
+});
+
+t.test('a manifest that cannot be written does not keep a worker from its shards', async (t) => {
+  const { start, manifest } = restartable(t);
+  const first = await start();
+  await commit(first, 'a', 'a');
+  await first.stop();
+  const written = readFileSync(manifest, 'utf8');
+  appendFileSync(manifest, '{"number":2,"put":{"shard');
+  // The file of the lock cannot be created, as on a full disk.
+  rmSync(`${manifest}.lock`);
+  mkdirSync(`${manifest}.lock`);
+  const second = await start();
+  await untilLoaded(second);
+  t.equal(second.residency.shard('a').state, 'sealed');
+  t.match((await get(second, '/readyz')).json(), { ready: false, reasons: [{ detail: /manifest/ }] });
+  t.equal((await get(second, '/v1/ready')).statusCode, 200);
+  t.equal((await commit(second, 'b', 'b')).statusCode, 503);
+  rmSync(`${manifest}.lock`, { recursive: true });
+  await until(async () => (await get(second, '/readyz')).statusCode === 200);
+  t.equal(readFileSync(manifest, 'utf8'), written);
+  t.equal((await commit(second, 'b', 'b')).statusCode, 201);
+});
+
+t.test('a torn last line is cut off without a rewrite', async (t) => {
+  const { start, manifest } = restartable(t);
+  const first = await start();
+  await commit(first, 'a', 'a');
+  await first.stop();
+  const [written, { ino }] = [readFileSync(manifest, 'utf8'), statSync(manifest)];
+  appendFileSync(manifest, '{"number":2,"put":{"shard');
+  const second = await start();
+  await untilLoaded(second);
+  t.equal(readFileSync(manifest, 'utf8'), written);
+  t.equal(statSync(manifest).ino, ino, 'it is the same file');
+  t.equal((await commit(second, 'b', 'b')).statusCode, 201);
+  t.match(shardsListedIn(manifest), [{ shard_id: 'a' }, { shard_id: 'b' }]);
+});
+
+t.test('a listed shard whose model_ref is refused now is lost, and can be released', async (t) => {
+  const { start, manifest, listed } = restartable(t);
+  const first = await start();
+  await commit(first, 'a', 'a');
+  await commit(first, 'b', 'b');
+  await first.stop();
+  const shards = listed().map((shard) => (shard.shard_id === 'a' ? { ...shard, model_ref: 'bell\u0007' } : shard));
+  writeFileSync(manifest, JSON.stringify({ version: 1, sha256: sha256(JSON.stringify(shards)), shards }));
+  const second = await start();
+  await untilLoaded(second);
+  t.equal(second.residency.shard('b').state, 'sealed');
+  const { ready: isReady, lost } = (await get(second, '/v1/ready')).json();
+  t.equal(isReady, true);
+  t.match(lost, [{ shard_id: 'a', model_ref: 'bell\u0007', detail: /model_ref is not in Unicode NFC/ }]);
+  t.equal((await remove(second, '/v1/shards/a')).statusCode, 204);
+  t.match(listed(), [{ shard_id: 'b' }]);
 });

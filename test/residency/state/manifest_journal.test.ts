@@ -26,7 +26,7 @@ const pathIn = (t: Test) => join(temporaryDirectory(t), 'manifest');
 
 /** A journal, and the entries that its last successful append left. */
 function journalAt(path: string, fs: FileSystem = nodeFileSystem) {
-  const journal = new ManifestJournal(path, fs);
+  const journal = new ManifestJournal({ path, fs });
   let entries = new Map<string, ManifestEntry>();
   const change = async (changes: readonly (readonly [string, ManifestEntry | undefined])[]) => {
     const next = new Map(entries);
@@ -36,14 +36,14 @@ function journalAt(path: string, fs: FileSystem = nodeFileSystem) {
     }
     await journal.append(
       changes.map(([shardId, value]) => ({ shardId, entry: value })),
-      next,
+      entries,
     );
     entries = next;
   };
   return { journal, change, ids: () => [...entries.keys()] };
 }
 
-const idsIn = async (path: string) => [...(await readManifest(path)).keys()];
+const idsIn = async (path: string) => [...(await readManifest(path)).entries.keys()];
 
 t.test('a change costs one write and one sync, regardless of the number of shards', async (t) => {
   const path = pathIn(t);
