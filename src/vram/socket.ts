@@ -10,6 +10,11 @@ let openCount = 0;
 const libc = koffi.load(null);
 const dup = libc.func('int dup(int descriptor)');
 const poll = libc.func('int poll(uint8_t *descriptors, unsigned long count, int timeout_ms)');
+const setsockopt = libc.func('int setsockopt(int descriptor, int level, int option, int *value, unsigned int bytes)');
+
+/** Level and option of tcp(7), include/uapi/linux/tcp.h. */
+const IPPROTO_TCP = 6;
+const TCP_NOTSENT_LOWAT = 25;
 
 /** Event bits of poll(2), include/uapi/asm-generic/poll.h. POLLERR and POLLHUP are reported without being requested. */
 const POLLERR = 0x0008;
@@ -34,6 +39,11 @@ export function peerStateOf(descriptor: number): PeerState {
   const events = request.readInt16LE(pollfd.revents);
   if ((events & (POLLERR | POLLHUP)) !== 0) return 'closed';
   return (events & POLLRDHUP) !== 0 ? 'half-closed' : 'open';
+}
+
+/** Limits the bytes that the kernel buffers but cannot send yet. Connections inherit it from their listener. */
+export function limitUnsentBytes(descriptor: number, bytes: number): void {
+  setsockopt(descriptor, IPPROTO_TCP, TCP_NOTSENT_LOWAT, [bytes], 4);
 }
 
 /**

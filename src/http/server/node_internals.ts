@@ -1,5 +1,5 @@
 import type { Server } from 'node:http';
-import type { Socket } from 'node:net';
+import type { Socket, Server as TcpServer } from 'node:net';
 
 // Every use of an undocumented field of Node is in this file. Each field was checked on Node 20.20, 22.23 and 24.21;
 // test/http/server/node_internals.test.ts checks the running version.
@@ -29,10 +29,10 @@ export function tcpSocketOf(tlsSocket: Socket): Socket | undefined {
 }
 
 /**
- * The file descriptor of a connection (`_handle.fd`). Undefined if the connection is closed or the field is absent: the
- * worker then detects a disconnected client only when it reads the body.
+ * The file descriptor of a connection or a listener (`_handle.fd`). Undefined if it is closed or the field is absent: the
+ * worker then detects a disconnected client only when it reads the body, and the kernel buffers more of each response.
  */
-export function descriptorOf(socket: Socket): number | undefined {
+export function descriptorOf(socket: Socket | TcpServer): number | undefined {
   const handle: { readonly fd?: unknown } | null | undefined = Reflect.get(socket, '_handle');
   return typeof handle?.fd === 'number' ? handle.fd : undefined;
 }

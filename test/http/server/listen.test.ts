@@ -1,10 +1,13 @@
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { Agent, get } from 'node:http';
-import { connect, createServer } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import t from 'tap';
 import { closeGracefully } from '../../../src/http/plugins/graceful_close.js';
 import { listen } from '../../../src/http/server/listen.js';
+import { head } from '../../support/raw_http.js';
+import { until } from '../../support/until.js';
 import { startWorker } from '../../support/worker.js';
 
 const hasIpv6 = Object.values(networkInterfaces()).some((addresses) =>
@@ -66,4 +69,42 @@ t.test('a failed accept does not end the process', async (t) => {
   await listen(app, '127.0.0.1', 0);
   app.server.emit('error', Object.assign(new Error('accept ENFILE'), { code: 'ENFILE', syscall: 'accept' }));
   t.match(lines.at(-1), 'a connection could not be accepted');
+});
+
+const kernelBacklog = Number(readFileSync('/proc/sys/net/core/somaxconn', 'latin1'));
+const burst = 1000;
+const isShort = kernelBacklog < burst && `the kernel allows a backlog of ${kernelBacklog}`;
+
+/** TCP connections from this host to a port that the kernel has not established: state SYN_SENT in proc_net_tcp. */
+function pendingConnections(port: number): number {
+  const target = `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')} 02`;
+  return readFileSync('/proc/net/tcp', 'latin1').split(target).length - 1;
+}
+
+t.test('the kernel takes a burst of connections before the worker accepts them', { skip: isShort }, async (t) => {
+  const { app } = await startWorker(t);
+  const port = Number(new URL(await listen(app, '127.0.0.1', 0)).port);
+  const sockets: Socket[] = [];
+  for (let n = 0; n < burst; n++) sockets.push(connect(port, '127.0.0.1').on('error', () => undefined));
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy();
+  });
+  // Node connects in the next tick. The event loop does not run here, so the worker accepts nothing.
+  await new Promise<void>((resolve) => process.nextTick(resolve));
+  for (let n = 0; n < 100 && pendingConnections(port) > 0; n++) {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+  }
+  t.equal(pendingConnections(port), 0);
+});
+
+t.test('the kernel buffers little of a response that the client does not read', async (t) => {
+  const { app } = await startWorker(t);
+  const url = await listen(app, 'localhost', 0);
+  const deaf = connect(Number(new URL(url).port), '127.0.0.1').pause();
+  t.teardown(() => deaf.destroy());
+  // The kernel would take the whole response of 1.4 MB.
+  deaf.write(head('GET /docs/static/swagger-ui-bundle.js'));
+  const metrics = async () => (await app.inject('/metrics')).body;
+  await until(async () => (await metrics()).includes('vram_http_connections{state="unread"} 1'));
+  t.pass('the worker sees that the client does not read');
 });
