@@ -8,6 +8,7 @@ import { listen } from '../http/server/listen.js';
 import { ExitDeadline } from '../vram/exit.js';
 import { forbidCoreDumps } from '../vram/process.js';
 import { banner } from './banner.js';
+import { closeDebugger } from './debugger.js';
 import { ExitError, exitStatus } from './exit_status.js';
 import { openLog } from './logger.js';
 import { standardOutput } from './output.js';
@@ -47,6 +48,7 @@ async function start(
   signals: Signals,
   onBuilt: (worker: Worker) => void,
 ): Promise<void> {
+  closeDebugger();
   const exitDeadline = new ExitDeadline(nativeLibrary());
   limitShutdown(exitDeadline, settings.drainSeconds.default);
   const coreDumpsOff = forbidCoreDumps();

@@ -52,7 +52,7 @@ export class Residency {
 
   /**
    * Opens the audit log, the manifest and the devices. Until it resolves, requests are refused with STARTING. Shards of
-   * the previous process are restored afterwards. A shutdown may begin meanwhile.
+   * the previous process are restored afterwards. A shutdown may begin before that.
    * @throws FileInUseError, FileTimeoutError, ManifestError, VramError
    */
   async start(): Promise<void> {
