@@ -61,7 +61,8 @@ const secretFiles = `## Secret files
   from the API token.
 - Ed25519 needs a file with a private key in PKCS#8, in PEM or DER.
 - The worker checks tokens, keys and certificates for changes once a second, and reads them again on SIGHUP. If a new
-  file is invalid, the worker logs an error and keeps the previous version.
+  file is invalid, or its file system hangs, the worker logs an error and keeps the previous version.
+- A secret or certificate file can contain at most 1 MiB.
 `;
 
 const simulator = `## Simulator

@@ -85,7 +85,7 @@ const commits = {
     name: 'WORKER_FILE_TIMEOUT_SECONDS',
     type: integer(1, 3600, 'seconds'),
     default: 30,
-    doc: 'The time limit of one call of the file system of the model directory: an open, or a read of 512 KiB. After it, the commit fails with `MODEL_DIR_UNAVAILABLE`.',
+    doc: 'The time limit of file system calls: an open or a read of 512 KiB in the model directory, or the read of a secret. After it, a commit fails with `MODEL_DIR_UNAVAILABLE`, a reload keeps the secrets, and a start ends.',
   },
   maxModelBytes: {
     name: 'WORKER_MAX_MODEL_BYTES',
