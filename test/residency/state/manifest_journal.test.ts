@@ -84,6 +84,30 @@ t.test('the file is rewritten when most of its records are obsolete', async (t) 
   t.same(await idsIn(path), ['kept']);
 });
 
+t.test('without space for a second file, the longer file takes changes, and is rewritten later', async (t) => {
+  const path = pathIn(t);
+  let isFull = true;
+  const open: FileSystem['open'] = (name, ...more) =>
+    isFull && name.endsWith('.new') ? Promise.reject(new Error('ENOSPC')) : nodeFileSystem.open(name, ...more);
+  const { change } = journalAt(path, { ...nodeFileSystem, open });
+  isFull = false;
+  await change([['kept', entry('kept')]]);
+  isFull = true;
+  const lines = () => readFileSync(path, 'utf8').split('\n').length;
+  for (let round = 0; round < 60; round++) {
+    const ids = Array.from({ length: 20 }, (_, index) => `${round}-${index}`);
+    await change(ids.flatMap((id) => [[id, entry(id)] as const, [id, undefined] as const]));
+  }
+  t.equal(lines(), 2 + 1 + 60 * 40);
+  isFull = false;
+  while (lines() > 2000)
+    await change([
+      ['a', entry('a')],
+      ['a', undefined],
+    ]);
+  t.same(await idsIn(path), ['kept']);
+});
+
 t.test('a crash at any byte of a record leaves the records before it', async (t) => {
   const path = pathIn(t);
   const { change } = journalAt(path);
