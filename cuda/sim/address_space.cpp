@@ -67,10 +67,9 @@ CUresult AddressSpace::free(uint64_t address, uint64_t bytes) {
   return CUDA_SUCCESS;
 }
 
-CUresult AddressSpace::map(uint64_t address, uint64_t bytes, std::shared_ptr<Allocation> allocation) {
-  if (!is_whole_granules(bytes) || address % kGranuleBytes != 0 || bytes > allocation->bytes()) {
-    return CUDA_ERROR_INVALID_VALUE;
-  }
+CUresult AddressSpace::map(uint64_t address, std::shared_ptr<Allocation> allocation) {
+  if (address % kGranuleBytes != 0) return CUDA_ERROR_INVALID_VALUE;
+  const uint64_t bytes = allocation->bytes();
   auto mapping = std::make_shared<Mapping>();
   mapping->address = address;
   mapping->bytes = bytes;
@@ -81,15 +80,13 @@ CUresult AddressSpace::map(uint64_t address, uint64_t bytes, std::shared_ptr<All
   const int file = allocation->device().memory->file();
   uint64_t done = 0;
   for (const Extent &extent : allocation->extents()) {
-    const uint64_t part = std::min(extent.bytes, bytes - done);
-    if (part == 0) break;
-    void *mapped = mmap(to_pointer(address + done), part, PROT_NONE, MAP_SHARED | MAP_FIXED, file,
+    void *mapped = mmap(to_pointer(address + done), extent.bytes, PROT_NONE, MAP_SHARED | MAP_FIXED, file,
                         static_cast<off_t>(extent.offset));
     if (mapped == MAP_FAILED) {
       map_inaccessible(address, bytes);
       return CUDA_ERROR_OUT_OF_MEMORY;
     }
-    done += part;
+    done += extent.bytes;
   }
   mapping->allocation = std::move(allocation);
   mappings_.emplace(address, std::move(mapping));
@@ -133,23 +130,24 @@ std::optional<CUmemAccess_flags> AddressSpace::access_at(uint64_t address, int d
   return mapping->access[static_cast<size_t>(device)];
 }
 
+bool AddressSpace::can_access(int device, uint64_t address, uint64_t bytes, CUmemAccess_flags access) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return !accessible(device, address, bytes, access).empty();
+}
+
 std::optional<AddressSpace::Pin> AddressSpace::pin(int device, uint64_t address, uint64_t bytes,
                                                    CUmemAccess_flags access) {
   Pin pin;
   if (bytes == 0) return pin;
-  if (bytes > UINT64_MAX - address) return std::nullopt;
   const std::lock_guard<std::mutex> lock(mutex_);
-  const Mappings touched = overlapping(address, bytes);
-  uint64_t next = address;
+  Mappings touched = accessible(device, address, bytes, access);
+  if (touched.empty()) return std::nullopt;
   for (const auto &mapping : touched) {
-    const bool allowed = mapping->access[static_cast<size_t>(device)] >= access;
-    if (!covers(*mapping, next) || !allowed || !mapping->allocation->device().memory->is_intact()) return std::nullopt;
-    next = mapping->address + mapping->bytes;
+    if (!mapping->allocation->device().memory->is_intact()) return std::nullopt;
   }
-  if (next < address + bytes) return std::nullopt;
   for (const auto &mapping : touched) ++mapping->pins;
   pin.space_ = this;
-  pin.mappings_ = touched;
+  pin.mappings_ = std::move(touched);
   return pin;
 }
 
@@ -213,6 +211,18 @@ AddressSpace::Mappings AddressSpace::overlapping(uint64_t address, uint64_t byte
     found.push_back(next->second);
   }
   return found;
+}
+
+AddressSpace::Mappings AddressSpace::accessible(int device, uint64_t address, uint64_t bytes,
+                                                CUmemAccess_flags access) const {
+  if (bytes > UINT64_MAX - address) return {};
+  Mappings touched = overlapping(address, bytes);
+  uint64_t next = address;
+  for (const auto &mapping : touched) {
+    if (!covers(*mapping, next) || mapping->access[static_cast<size_t>(device)] < access) return {};
+    next = mapping->address + mapping->bytes;
+  }
+  return next < address + bytes ? Mappings{} : touched;
 }
 
 AddressSpace::Mappings AddressSpace::wait_until_unpinned(std::unique_lock<std::mutex> &lock, uint64_t address,

@@ -16,7 +16,7 @@
 
 namespace cuda_sim {
 
-/** The result of one cuMemMap: the first `bytes` bytes of an allocation, at an address. */
+/** The result of one cuMemMap: an allocation, at an address. */
 struct Mapping {
   uint64_t address;
   uint64_t bytes;
@@ -57,7 +57,7 @@ class AddressSpace {
   /** These implement cuMemAddressReserve, cuMemAddressFree, cuMemMap, cuMemUnmap and cuMemSetAccess. */
   CUresult reserve(uint64_t bytes, uint64_t alignment, uint64_t *out_address);
   CUresult free(uint64_t address, uint64_t bytes);
-  CUresult map(uint64_t address, uint64_t bytes, std::shared_ptr<Allocation> allocation);
+  CUresult map(uint64_t address, std::shared_ptr<Allocation> allocation);
   /** unmap and set_access wait for operations that use the range. The range must consist of whole mappings. */
   CUresult unmap(uint64_t address, uint64_t bytes);
   CUresult set_access(uint64_t address, uint64_t bytes, const CUmemAccessDesc *descs, size_t count);
@@ -66,6 +66,8 @@ class AddressSpace {
   std::shared_ptr<Allocation> allocation_at(uint64_t address) const;
   std::optional<CUmemAccess_flags> access_at(uint64_t address, int device) const;
 
+  /** Whether a device has `access` to a whole range. A copy or a memset of another range is refused at the call. */
+  bool can_access(int device, uint64_t address, uint64_t bytes, CUmemAccess_flags access) const;
   /** Pins a range for a device operation that needs `access`. Empty if the device would fault. */
   std::optional<Pin> pin(int device, uint64_t address, uint64_t bytes, CUmemAccess_flags access);
 
@@ -81,6 +83,8 @@ class AddressSpace {
   bool is_in_reservation(uint64_t address, uint64_t bytes) const;
   std::shared_ptr<Mapping> mapping_at(uint64_t address) const;
   Mappings overlapping(uint64_t address, uint64_t bytes) const;
+  /** The mappings of a range to which a device has `access`. Empty if it does not have it to the whole range. */
+  Mappings accessible(int device, uint64_t address, uint64_t bytes, CUmemAccess_flags access) const;
   /** Waits until no operation uses the range. Returns its mappings; empty if they do not cover the range exactly. */
   Mappings wait_until_unpinned(std::unique_lock<std::mutex> &lock, uint64_t address, uint64_t bytes);
   void unpin(const Mappings &mappings);

@@ -39,14 +39,22 @@ CUresult call(const char *function, Body body) noexcept {
   return call_always(function, [&] { return simulator().is_initialized() ? body() : CUDA_ERROR_NOT_INITIALIZED; });
 }
 
-/** Runs the body with the current device, if its context is retained and has no sticky error. */
+/** Runs the body with the current device, if its context is retained. */
 template <typename Body>
-CUresult call_in_context(const char *function, Body body) noexcept {
+CUresult call_in_any_context(const char *function, Body body) noexcept {
   return call(function, [&] {
     Device *device = current_device();
-    if (device == nullptr || !device->context.is_retained()) return CUDA_ERROR_INVALID_CONTEXT;
-    const CUresult sticky = device->context.sticky_error();
-    return sticky != CUDA_SUCCESS ? sticky : body(*device);
+    const bool usable = device != nullptr && device->context.is_retained();
+    return usable ? body(*device) : CUDA_ERROR_INVALID_CONTEXT;
+  });
+}
+
+/** Does the same, if the context also has no sticky error. */
+template <typename Body>
+CUresult call_in_context(const char *function, Body body) noexcept {
+  return call_in_any_context(function, [&](Device &device) {
+    const CUresult sticky = device.context.sticky_error();
+    return sticky != CUDA_SUCCESS ? sticky : body(device);
   });
 }
 

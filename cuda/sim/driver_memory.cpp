@@ -16,11 +16,6 @@ CUresult check(const CUmemAllocationProp *prop) {
   return prop->requestedHandleTypes == CU_MEM_HANDLE_TYPE_NONE ? CUDA_SUCCESS : CUDA_ERROR_NOT_SUPPORTED;
 }
 
-/** After a sticky error, the simulator refuses to change the mappings of the device. */
-CUresult sticky_error_of(const std::shared_ptr<Allocation> &allocation) {
-  return allocation != nullptr ? allocation->device().context.sticky_error() : CUDA_SUCCESS;
-}
-
 template <typename Value>
 void store(void *out, Value value) {
   *static_cast<Value *>(out) = value;
@@ -92,11 +87,8 @@ CUresult cuMemCreate(CUmemGenericAllocationHandle *handle, size_t bytes, const C
     if (handle == nullptr || flags != 0 || !is_whole_granules(bytes)) return CUDA_ERROR_INVALID_VALUE;
     const CUresult checked = check(prop);
     if (checked != CUDA_SUCCESS) return checked;
-    Device &device = *simulator().device(prop->location.id);
-    const CUresult sticky = device.context.sticky_error();
-    if (sticky != CUDA_SUCCESS) return sticky;
     std::shared_ptr<Allocation> allocation;
-    const CUresult created = Allocation::create(device, bytes, &allocation);
+    const CUresult created = Allocation::create(*simulator().device(prop->location.id), bytes, &allocation);
     if (created == CUDA_SUCCESS) *handle = simulator().allocations.add(std::move(allocation));
     return created;
   });
@@ -107,10 +99,10 @@ CUresult cuMemRelease(CUmemGenericAllocationHandle handle) {
               [&] { return simulator().allocations.release(handle) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE; });
 }
 
-CUresult cuMemAddressReserve(CUdeviceptr *address, size_t bytes, size_t alignment, CUdeviceptr /*hint*/,
+CUresult cuMemAddressReserve(CUdeviceptr *address, size_t bytes, size_t alignment, CUdeviceptr hint,
                              unsigned long long flags) {
   return call("cuMemAddressReserve", [&] {
-    if (address == nullptr || flags != 0) return CUDA_ERROR_INVALID_VALUE;
+    if (address == nullptr || flags != 0 || hint % kGranuleBytes != 0) return CUDA_ERROR_INVALID_VALUE;
     uint64_t reserved = 0;
     const CUresult result = simulator().address_space().reserve(bytes, alignment, &reserved);
     if (result == CUDA_SUCCESS) *address = reserved;
@@ -126,18 +118,14 @@ CUresult cuMemMap(CUdeviceptr address, size_t bytes, size_t offset, CUmemGeneric
                   unsigned long long flags) {
   return call("cuMemMap", [&] {
     std::shared_ptr<Allocation> allocation = simulator().allocations.find(handle);
-    if (allocation == nullptr || offset != 0 || flags != 0) return CUDA_ERROR_INVALID_VALUE;
-    const CUresult sticky = sticky_error_of(allocation);
-    return sticky != CUDA_SUCCESS ? sticky : simulator().address_space().map(address, bytes, std::move(allocation));
+    if (allocation == nullptr || flags != 0) return CUDA_ERROR_INVALID_VALUE;
+    if (offset != 0 || bytes != allocation->bytes()) return CUDA_ERROR_NOT_SUPPORTED;
+    return simulator().address_space().map(address, std::move(allocation));
   });
 }
 
 CUresult cuMemUnmap(CUdeviceptr address, size_t bytes) {
-  return call("cuMemUnmap", [&] {
-    AddressSpace &space = simulator().address_space();
-    const CUresult sticky = sticky_error_of(space.allocation_at(address));
-    return sticky != CUDA_SUCCESS ? sticky : space.unmap(address, bytes);
-  });
+  return call("cuMemUnmap", [&] { return simulator().address_space().unmap(address, bytes); });
 }
 
 CUresult cuMemSetAccess(CUdeviceptr address, size_t bytes, const CUmemAccessDesc *descs, size_t count) {
@@ -149,12 +137,10 @@ CUresult cuMemSetAccess(CUdeviceptr address, size_t bytes, const CUmemAccessDesc
           flags != CU_MEM_ACCESS_FLAGS_PROT_READWRITE) {
         return CUDA_ERROR_INVALID_VALUE;
       }
-      if (descs[i].location.type != CU_MEM_LOCATION_TYPE_DEVICE) return CUDA_ERROR_INVALID_VALUE;
-      if (!is_device(descs[i].location)) return CUDA_ERROR_INVALID_DEVICE;
+      if (descs[i].location.type != CU_MEM_LOCATION_TYPE_DEVICE) return CUDA_ERROR_NOT_SUPPORTED;
+      if (!is_device(descs[i].location)) return CUDA_ERROR_INVALID_VALUE;
     }
-    AddressSpace &space = simulator().address_space();
-    const CUresult sticky = sticky_error_of(space.allocation_at(address));
-    return sticky != CUDA_SUCCESS ? sticky : space.set_access(address, bytes, descs, count);
+    return simulator().address_space().set_access(address, bytes, descs, count);
   });
 }
 
@@ -200,7 +186,7 @@ CUresult cuMemGetAllocationPropertiesFromHandle(CUmemAllocationProp *prop, CUmem
 }
 
 CUresult cuPointerGetAttributes(unsigned count, CUpointer_attribute *attributes, void **values, CUdeviceptr address) {
-  return call_in_context("cuPointerGetAttributes", [&](Device &) {
+  return call_in_any_context("cuPointerGetAttributes", [&](Device &) {
     if (count == 0 || attributes == nullptr || values == nullptr) return CUDA_ERROR_INVALID_VALUE;
     for (unsigned i = 0; i < count; ++i) {
       const CUresult result =

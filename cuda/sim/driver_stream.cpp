@@ -28,6 +28,14 @@ bool is_host_range(const void *address, size_t bytes) {
          !simulator().address_space().overlaps_reservation(reinterpret_cast<uint64_t>(address), bytes);
 }
 
+/** The driver refuses a copy or a memset of memory that the device cannot access, and the context stays usable. */
+bool is_writable(const Device &device, CUdeviceptr address, size_t bytes) {
+  return simulator().address_space().can_access(device.ordinal, address, bytes, CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
+}
+bool is_readable(const Device &device, CUdeviceptr address, size_t bytes) {
+  return simulator().address_space().can_access(device.ordinal, address, bytes, CU_MEM_ACCESS_FLAGS_PROT_READ);
+}
+
 CUresult copy_in(Device &device, CUdeviceptr destination, const void *source, size_t bytes) {
   const auto pin =
       simulator().address_space().pin(device.ordinal, destination, bytes, CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
@@ -122,7 +130,7 @@ CUresult cuMemcpyHtoDAsync_v2(CUdeviceptr destination, const void *source, size_
     const std::shared_ptr<Stream> stream = find_stream(handle, device);
     if (stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
     if (bytes == 0) return CUDA_SUCCESS;
-    if (destination == 0 || !is_host_range(source, bytes)) return CUDA_ERROR_INVALID_VALUE;
+    if (!is_writable(device, destination, bytes) || !is_host_range(source, bytes)) return CUDA_ERROR_INVALID_VALUE;
 
     if (const auto pinned = simulator().host_memory.find(source, bytes)) {
       stream->submit([=, &device] {
@@ -146,7 +154,7 @@ CUresult cuMemcpyDtoHAsync_v2(void *destination, CUdeviceptr source, size_t byte
     const std::shared_ptr<Stream> stream = find_stream(handle, device);
     if (stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
     if (bytes == 0) return CUDA_SUCCESS;
-    if (source == 0 || !is_host_range(destination, bytes)) return CUDA_ERROR_INVALID_VALUE;
+    if (!is_readable(device, source, bytes) || !is_host_range(destination, bytes)) return CUDA_ERROR_INVALID_VALUE;
 
     const auto pinned = simulator().host_memory.find(destination, bytes);
     const uint64_t number = stream->submit([=, &device] {
@@ -162,7 +170,7 @@ CUresult cuMemsetD8Async(CUdeviceptr destination, unsigned char value, size_t by
     const std::shared_ptr<Stream> stream = find_stream(handle, device);
     if (stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
     if (bytes == 0) return CUDA_SUCCESS;
-    if (destination == 0) return CUDA_ERROR_INVALID_VALUE;
+    if (!is_writable(device, destination, bytes)) return CUDA_ERROR_INVALID_VALUE;
     stream->submit([=, &device] {
       const auto pin =
           simulator().address_space().pin(device.ordinal, destination, bytes, CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
@@ -244,7 +252,6 @@ CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_y, u
 
     const Kernel &kernel = *loaded->kernel;
     if (grid_x == 0 || grid_y != 1 || grid_z != 1 || grid_x > INT32_MAX) return CUDA_ERROR_INVALID_VALUE;
-    if (block_x > kernel.block_threads) return CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES;
     if (block_x != kernel.block_threads || block_y != 1 || block_z != 1) return CUDA_ERROR_INVALID_VALUE;
     if (parameters == nullptr || extra != nullptr || shared_bytes != 0) return CUDA_ERROR_INVALID_VALUE;
 
