@@ -100,7 +100,8 @@ typedef struct CUmemAccessDesc_st {
 } CUmemAccessDesc;
 
 typedef enum CUstream_flags_enum : unsigned { CU_STREAM_NON_BLOCKING = 1 } CUstream_flags;
-typedef enum CUevent_flags_enum : unsigned { CU_EVENT_DISABLE_TIMING = 2 } CUevent_flags;
+typedef enum CUevent_flags_enum : unsigned { CU_EVENT_BLOCKING_SYNC = 1, CU_EVENT_DISABLE_TIMING = 2 } CUevent_flags;
+typedef enum CUctx_flags_enum : unsigned { CU_CTX_SCHED_BLOCKING_SYNC = 4 } CUctx_flags;
 #define CU_MEMHOSTALLOC_PORTABLE 0x01
 
 // clang-format off
@@ -118,6 +119,7 @@ typedef enum CUevent_flags_enum : unsigned { CU_EVENT_DISABLE_TIMING = 2 } CUeve
   X(cuDeviceGetUuid_v2, (CUuuid *uuid, CUdevice device))                                                               \
   X(cuDeviceTotalMem_v2, (size_t *bytes, CUdevice device))                                                             \
   X(cuDeviceGetAttribute, (int *value, CUdevice_attribute attribute, CUdevice device))                                 \
+  X(cuDevicePrimaryCtxSetFlags_v2, (CUdevice device, unsigned flags))                                                  \
   X(cuDevicePrimaryCtxRetain, (CUcontext *context, CUdevice device))                                                   \
   X(cuDevicePrimaryCtxRelease_v2, (CUdevice device))                                                                   \
   X(cuCtxSetCurrent, (CUcontext context))                                                                              \

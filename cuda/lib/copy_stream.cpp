@@ -4,7 +4,7 @@ namespace vram {
 
 vram_status CopyStream::create() {
   VRAM_TRY(from_driver(driver_.cuStreamCreate(&stream_, CU_STREAM_NON_BLOCKING)));
-  return from_driver(driver_.cuEventCreate(&copied_, CU_EVENT_DISABLE_TIMING));
+  return from_driver(driver_.cuEventCreate(&copied_, CU_EVENT_BLOCKING_SYNC | CU_EVENT_DISABLE_TIMING));
 }
 
 vram_status CopyStream::release() {

@@ -14,6 +14,8 @@ constexpr uint64_t kCopyBufferBytes = uint64_t{1} << 20;
 vram_status Device::open(int ordinal, const std::string &kernels) {
   ordinal_ = ordinal;
   VRAM_TRY(identify());
+  // By default a thread that waits for the device uses a whole core.
+  VRAM_TRY(from_driver(driver_.cuDevicePrimaryCtxSetFlags_v2(device_, CU_CTX_SCHED_BLOCKING_SYNC)));
   VRAM_TRY(from_driver(driver_.cuDevicePrimaryCtxRetain(&context_, device_)));
   VRAM_TRY(bind());
 

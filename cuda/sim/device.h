@@ -24,6 +24,10 @@ class PrimaryContext {
   bool is_retained() const { return references_.load() != 0; }
   uint64_t references() const { return references_.load(); }
 
+  /** Whether a thread that waits for a stream sleeps. By default it uses a core. */
+  bool is_blocking() const { return blocking_.load(); }
+  void set_blocking(bool blocking) { blocking_ = blocking; }
+
   /** The sticky error, or CUDA_SUCCESS. */
   CUresult sticky_error() const { return sticky_error_.load(); }
   /** Sets the sticky error, unless the context already has one. */
@@ -35,6 +39,7 @@ class PrimaryContext {
 
  private:
   std::atomic<uint64_t> references_{0};
+  std::atomic<bool> blocking_{false};
   std::atomic<CUresult> sticky_error_{CUDA_SUCCESS};
   std::mutex mutex_;
   std::shared_ptr<Stream> default_stream_;

@@ -159,6 +159,16 @@ CUresult cuDeviceGetAttribute(int *value, CUdevice_attribute attribute, CUdevice
   });
 }
 
+CUresult cuDevicePrimaryCtxSetFlags_v2(CUdevice device, unsigned flags) {
+  return call("cuDevicePrimaryCtxSetFlags_v2", [&] {
+    Device *found = simulator().device(device);
+    if (found == nullptr) return CUDA_ERROR_INVALID_DEVICE;
+    if ((flags & ~static_cast<unsigned>(CU_CTX_SCHED_BLOCKING_SYNC)) != 0) return CUDA_ERROR_INVALID_VALUE;
+    found->context.set_blocking(flags != 0);
+    return CUDA_SUCCESS;
+  });
+}
+
 CUresult cuDevicePrimaryCtxRetain(CUcontext *context, CUdevice device) {
   return call("cuDevicePrimaryCtxRetain", [&] {
     if (context == nullptr) return CUDA_ERROR_INVALID_VALUE;

@@ -210,9 +210,10 @@ CUresult cuStreamSynchronize(CUstream stream) {
 
 CUresult cuEventCreate(CUevent *event, unsigned flags) {
   return call_in_context("cuEventCreate", [&](Device &device) {
-    constexpr unsigned kKnownFlags = 1 | CU_EVENT_DISABLE_TIMING;
+    constexpr unsigned kKnownFlags = CU_EVENT_BLOCKING_SYNC | CU_EVENT_DISABLE_TIMING;
     if (event == nullptr || (flags & ~kKnownFlags) != 0) return CUDA_ERROR_INVALID_VALUE;
-    *event = reinterpret_cast<CUevent>(simulator().events.add(std::make_shared<Event>(device)));
+    const bool blocking = (flags & CU_EVENT_BLOCKING_SYNC) != 0;
+    *event = reinterpret_cast<CUevent>(simulator().events.add(std::make_shared<Event>(device, blocking)));
     return CUDA_SUCCESS;
   });
 }

@@ -21,6 +21,18 @@ CUresult run(const std::function<CUresult()> &operation) noexcept {
   }
 }
 
+/** Waits as a thread of the host waits for a device: it sleeps, or it asks again and again. */
+template <typename Condition>
+void wait_until(std::unique_lock<std::mutex> &lock, std::condition_variable &changed, bool blocking,
+                Condition condition) {
+  if (blocking) return changed.wait(lock, condition);
+  while (!condition()) {
+    lock.unlock();
+    std::this_thread::yield();
+    lock.lock();
+  }
+}
+
 }  // namespace
 
 uint64_t Stream::submit(std::function<CUresult()> operation) {
@@ -71,13 +83,13 @@ void Stream::work() {
 
 void Stream::wait(uint64_t number) {
   std::unique_lock<std::mutex> lock(mutex_);
-  changed_.wait(lock, [&] { return completed_ >= number; });
+  wait_until(lock, changed_, device_.context.is_blocking(), [&] { return completed_ >= number; });
 }
 
 void Stream::wait_for_all() {
   std::unique_lock<std::mutex> lock(mutex_);
   const uint64_t number = submitted_;
-  changed_.wait(lock, [&] { return completed_ >= number; });
+  wait_until(lock, changed_, device_.context.is_blocking(), [&] { return completed_ >= number; });
 }
 
 void Stream::close() {
@@ -102,7 +114,7 @@ void Event::record(const std::shared_ptr<Event> &event, Stream &stream) {
 void Event::wait() {
   std::unique_lock<std::mutex> lock(mutex_);
   const uint64_t number = recorded_;
-  changed_.wait(lock, [&] { return reached_ >= number; });
+  wait_until(lock, changed_, blocking_, [&] { return reached_ >= number; });
 }
 
 }  // namespace cuda_sim

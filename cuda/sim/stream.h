@@ -51,7 +51,8 @@ class Stream : public std::enable_shared_from_this<Stream> {
 
 class Event {
  public:
-  explicit Event(Device &device) : device_(device) {}
+  /** `blocking` says whether a thread that waits sleeps. Otherwise it uses a core, whatever the context's flags. */
+  Event(Device &device, bool blocking) : device_(device), blocking_(blocking) {}
 
   Device &device() const { return device_; }
 
@@ -63,6 +64,7 @@ class Event {
 
  private:
   Device &device_;
+  const bool blocking_;
   std::mutex mutex_;
   std::condition_variable changed_;
   uint64_t recorded_ = 0;
