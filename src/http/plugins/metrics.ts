@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
@@ -212,6 +213,14 @@ function requestMetrics(app: FastifyInstance, registry: Registry, failures: Coun
 }
 
 function metricsRoute(app: FastifyInstance, registry: Registry, scrape: Scrape): void {
+  let rendered: Promise<string> | undefined;
+  /** Requests that arrive in one turn of the event loop share the text. */
+  const render = async (): Promise<string> => {
+    await nextTurn();
+    rendered = undefined;
+    scrape.begin();
+    return registry.metrics();
+  };
   app.get(
     '/metrics',
     {
@@ -231,8 +240,8 @@ function metricsRoute(app: FastifyInstance, registry: Registry, scrape: Scrape):
       config: { access: 'public', quiet: true },
     },
     async (_request, reply) => {
-      scrape.begin();
-      return reply.header('content-type', registry.contentType).send(await registry.metrics());
+      rendered ??= render();
+      return reply.header('content-type', registry.contentType).send(await rendered);
     },
   );
 }
