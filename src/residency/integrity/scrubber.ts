@@ -204,9 +204,9 @@ export class Scrubber {
     if (this.#paused) return 'paused';
     if (this.#verifier.requested > 0) return 'busy';
     if (this.#worker.ingests.size === 0) return 'free';
-    const shards = this.#worker.shards.all();
-    const receivedBytes = shards.reduce((sum, shard) => sum + shard.receivedBytes, 0);
+    const { shards } = this.#worker;
+    const receivedBytes = shards.inState('receiving').reduce((sum, shard) => sum + shard.receivedBytes, 0);
     const receiving = this.#receiving.look(receivedBytes);
-    return receiving || shards.some((shard) => shard.state === 'sealing') ? 'busy' : 'free';
+    return receiving || shards.countByState.sealing > 0 ? 'busy' : 'free';
   }
 }

@@ -1,7 +1,8 @@
 import type { Actor } from '../../audit/actor.js';
 import { type ErrorCode, outcomeOf, WorkerError } from '../../errors.js';
 import { momentNow } from '../../vram/moment.js';
-import type { RunningVerification, Seal, Shard } from '../state/shard.js';
+import type { RunningVerification } from '../state/running_verification.js';
+import type { Seal, Shard } from '../state/shard.js';
 import type { ByteRange } from '../state/snapshot.js';
 import type { VerifyReport } from '../state/verify_report.js';
 import type { WorkerState } from '../state/worker_state.js';

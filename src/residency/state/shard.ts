@@ -5,9 +5,9 @@ import type { Allocation } from '../../vram/allocation.js';
 import type { Moment } from '../../vram/moment.js';
 import type { DeviceMemory } from './device_memory.js';
 import type { MemoryGrant } from './memory_grant.js';
+import type { NextVerification, RunningVerification } from './running_verification.js';
 import type { ByteRange, ShardIdentity, ShardSnapshot, ShardState } from './snapshot.js';
 import type { FileSource } from './source.js';
-import type { VerifyReport } from './verify_report.js';
 
 /** The proof of a shard's bytes, from the moment of the seal. */
 export interface Proof {
@@ -52,6 +52,12 @@ type Phase =
   /** `attempt` is null after the driver refused to free the memory: a later DELETE tries again. */
   | { readonly state: 'releasing'; readonly attempt: Promise<void> | null };
 
+/** A shard's state, and the key that signed its current handle. */
+export interface PhaseKeys {
+  readonly state: ShardState;
+  readonly kid: string | undefined;
+}
+
 /** The allowed source states and the target state of each transition. Any other call throws INTERNAL. */
 export const shardTransitions = {
   beginSealing: { from: ['receiving'], to: 'sealing' },
@@ -67,24 +73,6 @@ export const shardTransitions = {
 } as const satisfies Record<string, { from: readonly ShardState[]; to: ShardState }>;
 
 type Transition = keyof typeof shardTransitions;
-
-/** A verification in progress. */
-export interface RunningVerification {
-  /** No byte was read before this moment. */
-  readonly startedAt: Moment;
-  /** The scrubber started it, so no caller waits for it. */
-  readonly isBackground: boolean;
-  readonly report: Promise<VerifyReport>;
-  /** Ends a background verification at its next slice. Other verifications continue. */
-  cancel(): void;
-}
-
-/** A verification that callers wait for and that has not begun. */
-export interface NextVerification {
-  readonly report: Promise<VerifyReport>;
-  /** Begins as soon as nothing is in the way. Idempotent. */
-  begin(): void;
-}
 
 /** One shard of this worker: its identity, its memory, its phase, and the work in progress on it. */
 export class Shard {
@@ -103,9 +91,10 @@ export class Shard {
   releaseRequested = false;
   /** The repair in progress. */
   repair: Promise<void> | undefined;
-  /** Called after each transition, with the state and the signing key before it. */
-  onPhase: ((before: { readonly state: ShardState; readonly kid: string | undefined }) => void) | undefined;
+  /** Called after each transition, with the keys of the phase before it. */
+  onPhase: ((before: PhaseKeys) => void) | undefined;
   #phase: Phase = { state: 'receiving' };
+  #snapshot: ShardSnapshot | undefined;
 
   constructor(identity: ShardIdentity, vramBytes: number, grant: MemoryGrant, source?: FileSource) {
     this.identity = identity;
@@ -128,7 +117,7 @@ export class Shard {
 
   /** The current seal. A corrupt shard still has one. */
   get seal(): Seal | undefined {
-    return this.#phase.state === 'sealed' || this.#phase.state === 'corrupt' ? this.#phase.seal : undefined;
+    return sealIn(this.#phase);
   }
 
   /** The key that signed the current seal, or the one that is about to take effect. */
@@ -197,26 +186,42 @@ export class Shard {
     this.#enter({ state: 'releasing', attempt: null });
   }
 
+  /** The same object until the shard changes, so that its JSON can be cached. */
   snapshot(): ShardSnapshot {
-    const { seal } = this;
+    if (this.#snapshot?.receivedBytes !== this.receivedBytes) this.#snapshot = this.#snapshotIn(this.#phase);
+    return this.#snapshot;
+  }
+
+  /** The shard as it was while it had this seal and was not corrupt. */
+  sealedSnapshot(seal: Seal): ShardSnapshot {
+    return this.#snapshotIn({ state: 'sealed', seal });
+  }
+
+  #snapshotIn(phase: Phase): ShardSnapshot {
+    const seal = sealIn(phase);
+    const { shardId, modelRef, shardIndex, totalShards } = this.identity;
     return {
-      ...this.identity,
+      shardId,
+      modelRef,
+      shardIndex,
+      totalShards,
       gpuDevice: this.memory.gpuDevice,
       gpuUuid: this.memory.uuid,
       vramBytes: this.vramBytes,
       receivedBytes: this.receivedBytes,
-      state: this.state,
+      state: phase.state,
       digest: seal?.digest ?? null,
       treeDigest: seal?.treeDigest ?? null,
       sealedAtMs: seal?.sealedAtMs ?? null,
       lastVerifiedAtMs: seal?.verifiedAt.wallMs ?? null,
-      corruptRanges: this.#phase.state === 'corrupt' ? this.#phase.ranges : [],
+      corruptRanges: phase.state === 'corrupt' ? phase.ranges : [],
     };
   }
 
   #enter(phase: Phase): void {
     const before = { state: this.state, kid: this.kid };
     this.#phase = phase;
+    this.#snapshot = undefined;
     this.onPhase?.(before);
   }
 
@@ -231,3 +236,6 @@ export class Shard {
     throw new WorkerError('INTERNAL', `The shard has no seal while it is ${this.state}`);
   }
 }
+
+const sealIn = (phase: Phase): Seal | undefined =>
+  phase.state === 'sealed' || phase.state === 'corrupt' ? phase.seal : undefined;

@@ -1,7 +1,19 @@
 import { WorkerError } from '../../errors.js';
-import type { Shard } from './shard.js';
+import type { PhaseKeys, Shard } from './shard.js';
 import type { ShardSnapshot, ShardState } from './snapshot.js';
 import { SortedMap } from './sorted_map.js';
+
+/** The shards of one model, by id. */
+export class ModelShards extends SortedMap<Shard> {
+  readonly modelRef: string;
+  /** Grows with every change of a shard, so that figures about the model can be cached. */
+  changes = 0;
+
+  constructor(modelRef: string) {
+    super();
+    this.modelRef = modelRef;
+  }
+}
 
 export interface ShardFilter {
   readonly modelRef?: string;
@@ -21,10 +33,16 @@ export interface ShardPage {
  */
 export class Shards {
   readonly #byId = new SortedMap<Shard>();
-  readonly #byModel = new Map<string, SortedMap<Shard>>();
+  readonly #byModel = new SortedMap<ModelShards>();
   /** The shards with a current handle, or with one that is about to take effect, by the key that signed it. */
   readonly #byKey = new Map<string, Set<Shard>>();
-  readonly #counts: Record<ShardState, number> = { receiving: 0, sealing: 0, sealed: 0, corrupt: 0, releasing: 0 };
+  readonly #byState: Readonly<Record<ShardState, SortedMap<Shard>>> = {
+    receiving: new SortedMap(),
+    sealing: new SortedMap(),
+    sealed: new SortedMap(),
+    corrupt: new SortedMap(),
+    releasing: new SortedMap(),
+  };
 
   get(shardId: string): Shard | undefined {
     return this.#byId.get(shardId);
@@ -41,13 +59,13 @@ export class Shards {
   add(shard: Shard): void {
     const { shardId, modelRef } = shard.identity;
     this.#byId.set(shardId, shard);
-    const ofModel = this.#byModel.get(modelRef) ?? new SortedMap<Shard>();
+    const ofModel = this.#byModel.get(modelRef) ?? new ModelShards(modelRef);
     ofModel.set(shardId, shard);
     this.#byModel.set(modelRef, ofModel);
-    this.#count(shard.state, shard.kid, shard, 1);
+    this.#index(shard);
     shard.onPhase = (before) => {
-      this.#count(before.state, before.kid, shard, -1);
-      this.#count(shard.state, shard.kid, shard, 1);
+      this.#unindex(shard, before);
+      this.#index(shard);
     };
   }
 
@@ -59,7 +77,7 @@ export class Shards {
     const ofModel = this.#byModel.get(modelRef);
     ofModel?.delete(shardId);
     if (ofModel?.size === 0) this.#byModel.delete(modelRef);
-    this.#count(shard.state, shard.kid, shard, -1);
+    this.#unindex(shard, shard);
     shard.onPhase = undefined;
   }
 
@@ -67,9 +85,20 @@ export class Shards {
     return [...this.#byId.values()];
   }
 
+  inState(state: ShardState): Shard[] {
+    return [...this.#byState[state].values()];
+  }
+
+  /** The models of all shards by their names, or the given one. Empty if no shard is of this model. */
+  models(modelRef: string | undefined): ModelShards[] {
+    if (modelRef === undefined) return [...this.#byModel.values()];
+    const model = this.#byModel.get(modelRef);
+    return model === undefined ? [] : [model];
+  }
+
   /** The shards of one model; all of them if `modelRef` is undefined. */
   ofModel(modelRef: string | undefined): Shard[] {
-    return [...(this.#index(modelRef)?.values() ?? [])];
+    return [...this.#ofModel(modelRef).values()];
   }
 
   /** The shards whose handle another key than `kid` signed, in any state. Visits no other shard. */
@@ -80,11 +109,16 @@ export class Shards {
   /** Whether a key signed the current handle of a shard, corrupt shards included. */
   readonly isKeyInUse = (kid: string): boolean => this.#byKey.has(kid);
 
-  /** Finds the page in O(log n + its length), plus the shards that a `state` skips. @throws WorkerError INVALID_PARAMS */
+  /**
+   * Finds the page in O(log n + its length). With a model and a state, also skips shards of the smaller of the two sets.
+   * @throws WorkerError INVALID_PARAMS
+   */
   page({ modelRef, state, limit, cursor }: ShardFilter): ShardPage {
     const after = cursor === undefined ? '' : readCursor(cursor);
     const page: Shard[] = [];
-    for (const shard of this.#index(modelRef)?.after(after) ?? []) {
+    const [ofModel, inState] = [this.#ofModel(modelRef), state === undefined ? this.#byId : this.#byState[state]];
+    for (const shard of (ofModel.size < inState.size ? ofModel : inState).after(after)) {
+      if (modelRef !== undefined && shard.identity.modelRef !== modelRef) continue;
       if (state !== undefined && shard.state !== state) continue;
       const last = page.at(-1);
       if (page.length === limit && last !== undefined)
@@ -95,23 +129,45 @@ export class Shards {
   }
 
   get countByState(): Readonly<Record<ShardState, number>> {
-    return this.#counts;
+    const { receiving, sealing, sealed, corrupt, releasing } = this.#byState;
+    return {
+      receiving: receiving.size,
+      sealing: sealing.size,
+      sealed: sealed.size,
+      corrupt: corrupt.size,
+      releasing: releasing.size,
+    };
   }
 
-  #index(modelRef: string | undefined): SortedMap<Shard> | undefined {
-    return modelRef === undefined ? this.#byId : this.#byModel.get(modelRef);
+  #ofModel(modelRef: string | undefined): SortedMap<Shard> {
+    return modelRef === undefined ? this.#byId : (this.#byModel.get(modelRef) ?? noShards);
   }
 
-  #count(state: ShardState, kid: string | undefined, shard: Shard, step: 1 | -1): void {
-    this.#counts[state] += step;
+  #index(shard: Shard): void {
+    const { identity, state, kid } = shard;
+    this.#byState[state].set(identity.shardId, shard);
+    this.#changed(shard);
     if (kid === undefined) return;
     const signed = this.#byKey.get(kid) ?? new Set();
-    if (step === 1) signed.add(shard);
-    else signed.delete(shard);
-    if (signed.size === 0) this.#byKey.delete(kid);
-    else this.#byKey.set(kid, signed);
+    this.#byKey.set(kid, signed.add(shard));
+  }
+
+  #unindex(shard: Shard, { state, kid }: PhaseKeys): void {
+    this.#byState[state].delete(shard.identity.shardId);
+    this.#changed(shard);
+    if (kid === undefined) return;
+    const signed = this.#byKey.get(kid);
+    signed?.delete(shard);
+    if (signed?.size === 0) this.#byKey.delete(kid);
+  }
+
+  #changed({ identity }: Shard): void {
+    const model = this.#byModel.get(identity.modelRef);
+    if (model !== undefined) model.changes++;
   }
 }
+
+const noShards = new SortedMap<Shard>();
 
 const snapshots = (shards: readonly Shard[]): ShardSnapshot[] => shards.map((shard) => shard.snapshot());
 

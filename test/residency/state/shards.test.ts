@@ -57,10 +57,34 @@ t.test('after any transitions, the counts and the keys in use are those of the s
         }
         const models = [0, 1, 2].flatMap((model) => shards.ofModel(`m${model}`));
         if (models.length !== shards.all().length) throw new Error('models');
+        for (const state of shardStates) checkPages(shards, state);
       }
     }),
   );
   t.pass('all histories');
+});
+
+/** Reads the pages of a state, of each model, in pages of two. */
+function checkPages(shards: Shards, state: ShardState): void {
+  for (const modelRef of [undefined, 'm0', 'm1', 'm2']) {
+    const filter = { state, limit: 2, ...(modelRef === undefined ? {} : { modelRef }) };
+    const found: string[] = [];
+    for (let page = shards.page(filter); ; page = shards.page({ ...filter, cursor: page.nextCursor })) {
+      found.push(...page.shards.map(({ shardId }) => shardId));
+      if (page.nextCursor === null) break;
+    }
+    const expected = shards.ofModel(modelRef).filter((shard) => shard.state === state);
+    if (found.join() !== expected.map(({ identity }) => identity.shardId).join()) throw new Error(`pages of ${state}`);
+  }
+}
+
+t.test('the models are in the order of their names', async (t) => {
+  const shards = new Shards();
+  for (const modelRef of ['b', 'a', 'c', 'b']) shards.add(newShard(`${modelRef}-${Math.random()}`, modelRef));
+  t.same(
+    shards.models(undefined).map(({ modelRef }) => modelRef),
+    ['a', 'b', 'c'],
+  );
 });
 
 t.test('a page visits only its own shards', async (t) => {
