@@ -18,13 +18,14 @@ import type { DeviceSnapshot } from './state/device_memory.js';
 import { drainingError, type WorkerPhase } from './state/lifecycle.js';
 import type { ResidencyObserver } from './state/observer.js';
 import type { ReservationSnapshot } from './state/reservations.js';
+import type { Shard } from './state/shard.js';
 import type { ShardFilter, ShardPage } from './state/shards.js';
 import { Signer } from './state/signer.js';
 import type { ShardSnapshot } from './state/snapshot.js';
 import type { VerifyReport } from './state/verify_report.js';
 import { WorkerState } from './state/worker_state.js';
 import { type Health, healthOf } from './status/blockers.js';
-import { type ReadyQuery, type ReadyReport, readyFacts, readyReport } from './status/readiness.js';
+import { couldBeReady, type ReadyQuery, type ReadyReport, readyReport } from './status/readiness.js';
 import { type ResidencyStats, Stats } from './status/stats.js';
 
 /** Loads shards into device memory, proves them, and reports which are resident. Its methods throw `WorkerError`. */
@@ -82,9 +83,9 @@ export class Residency {
     return this.#worker.signer.simulated;
   }
 
-  /** Changes whenever the result of `ready` without a nonce could change. */
-  get revision(): string {
-    return `${this.#worker.signer.bootId}.${this.#worker.lifecycle.revision}`;
+  /** Grows whenever the result of `ready` without a nonce could change. */
+  get revision(): number {
+    return this.#worker.lifecycle.revision;
   }
 
   /** Receives the outcome of each operation from now on. */
@@ -144,12 +145,27 @@ export class Residency {
     return release(this.#worker, shardId, actor);
   }
 
-  /** Attests which shards are resident. First verifies those that are older than the query allows. */
-  async ready(query: ReadyQuery): Promise<ReadyReport> {
+  /**
+   * Attests which shards are resident. First verifies those that are older than the query allows. Resolves with a function
+   * that reports what is resident when it is called.
+   */
+  async ready(query: ReadyQuery): Promise<() => Promise<ReadyReport>> {
     await this.#worker.recoverFiles();
-    const { modelRef, maxAgeSeconds } = query;
-    const unverified = maxAgeSeconds === undefined ? [] : await this.#verifier.refresh({ ...query, maxAgeSeconds });
-    return readyReport(readyFacts(this.#worker, modelRef, unverified, this.#scrubber.status), query);
+    const { maxAgeSeconds } = query;
+    const seen = new Set<Shard>();
+    const refresh = async () => {
+      if (maxAgeSeconds !== undefined) await this.#verifier.refresh({ ...query, maxAgeSeconds }, seen);
+    };
+    await refresh();
+    return async () => {
+      await refresh();
+      return readyReport(this.#worker, this.#scrubber.status, query);
+    };
+  }
+
+  /** Whether `ready` could be true now, for one model or for any. */
+  couldBeReady(modelRef: string | undefined): boolean {
+    return couldBeReady(this.#worker, modelRef);
   }
 
   /** Whether a handle is authentic and current. */

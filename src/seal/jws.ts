@@ -19,9 +19,13 @@ const algorithms: readonly unknown[] = ['HS256', 'EdDSA'] satisfies VerifyKey['a
 const compact = /^([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)$/;
 
 /** Signs claims as a compact JWS (RFC 7515 §7.1). The key sets the algorithm (RFC 7518 §3.2, RFC 8037 §3.1). */
-export function signJws(type: JwsType, claims: object, key: SealKey): string {
-  const header = encode({ alg: key.alg, typ: type, kid: key.kid });
-  const input = `${header}.${encode(claims)}`;
+export const signJws = (type: JwsType, claims: object, key: SealKey): string =>
+  signJwsPayload(type, Buffer.from(JSON.stringify(claims)), key);
+
+/** Signs the JSON of claims, as `signJws`. */
+export function signJwsPayload(type: JwsType, payload: Buffer, key: SealKey): string {
+  const header = Buffer.from(JSON.stringify({ alg: key.alg, typ: type, kid: key.kid }));
+  const input = `${header.toString('base64url')}.${payload.toString('base64url')}`;
   const signature = key.alg === 'HS256' ? mac(input, key.secret) : sign(null, Buffer.from(input), key.privateKey);
   return `${input}.${signature.toString('base64url')}`;
 }
@@ -62,8 +66,6 @@ function isSignature(signature: Buffer, input: string, key: VerifyKey): boolean 
 }
 
 const mac = (input: string, secret: Buffer): Buffer => createHmac('sha256', secret).update(input).digest();
-
-const encode = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
 
 function decode(part: string): Record<string, unknown> | null {
   const value = parseJsonPart(part);

@@ -97,10 +97,10 @@ t.test(
       if (!report.verified && report.reason === 'damaged') found++;
       if (JSON.stringify(report.corruptRanges) === JSON.stringify(rangesOf(flips))) ranges++;
       await until(() => worker.residency.shard('file').state === 'sealed');
-      const [current] = (await worker.residency.ready({ withHandles: true, actor: systemActor, askedAt: momentNow() }))
-        .handles;
-      if (current === undefined || current.handle === handle) continue;
-      handle = current.handle;
+      const reporter = await worker.residency.ready({ withHandles: true, actor: systemActor, askedAt: momentNow() });
+      const [current] = (await reporter()).handles;
+      if (current === undefined || current.seal.handle === handle) continue;
+      handle = current.seal.handle;
       if (whole() && worker.residency.verifyHandle(handle).valid) repaired++;
     }
     t.comment(`figure: flips detected ${found} of ${total}`);

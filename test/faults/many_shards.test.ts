@@ -1,10 +1,12 @@
+import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { eventsOf } from '../support/audit.js';
 import { patternBytes } from '../support/bytes.js';
+import { claimsOf } from '../support/handles.js';
 import { HeldSyncs } from '../support/held_syncs.js';
-import { post } from '../support/requests.js';
+import { get, post, remove } from '../support/requests.js';
 import { temporaryDirectory } from '../support/temporary_directory.js';
 import { startWorker } from '../support/worker.js';
 import { scale } from './scale.js';
@@ -43,3 +45,68 @@ t.test('a rotation and a shutdown with many shards need few syncs', async (t) =>
   t.equal(eventsOf(log).filter((event) => event === 'VramDeallocated').length, count);
   t.comment(`figure: shards rotated and released with a sync for 128 ${count} of ${count}`);
 });
+
+t.test('each answer with a nonce describes one moment while shards come and go', async (t) => {
+  const directory = temporaryDirectory(t);
+  writeFileSync(join(directory, 'model'), patternBytes(5000));
+  const worker = await startWorker(t, { env: { WORKER_MODEL_DIR: directory } });
+  const source = { type: 'file', path: 'model' };
+  const commit = (shard_id: string) => post(worker, '/v1/commit', { shard_id, model_ref: shard_id, source });
+  for (let start = 0; start < count; start += 20) {
+    const ids = Array.from({ length: 20 }, (_, index) => `s${start + index}`);
+    for (const { statusCode } of await Promise.all(ids.map(commit))) t.equal(statusCode, 201);
+  }
+  let [isEnded, changes] = [false, 0];
+  const churn = async (id: string) => {
+    for (; !isEnded; changes++) {
+      if ((await commit(id)).statusCode !== 201) throw new Error('commit');
+      if ((await remove(worker, `/v1/shards/${id}`)).statusCode !== 204) throw new Error('release');
+    }
+  };
+  const answers = scale(40, 1000);
+  const poll = async (client: number) => {
+    for (let index = 0; index < answers; index++) {
+      const nonce = `${client}-${index}`;
+      const [listed, hashed, plain] = await Promise.all([
+        get(worker, `/v1/ready?nonce=${nonce}`),
+        get(worker, `/v1/ready?handles=false&nonce=${nonce}`),
+        get(worker, '/v1/ready'),
+      ]);
+      checkAnswer(listed.json(), nonce);
+      if (!claimsOf(hashed.json().attestation).ready) throw new Error('not ready');
+      const resident = plain.json().models.filter((model: { ready: boolean }) => model.ready);
+      if (plain.json().handles.length !== resident.length) throw new Error('the list is not that of the models');
+    }
+  };
+  const churning = ['a', 's0-', 'z'].map(churn);
+  await Promise.all([poll(0), poll(1)]);
+  isEnded = true;
+  await Promise.all(churning);
+  t.comment(`figure: answers during ${changes} changes that describe one moment ${2 * answers} of ${2 * answers}`);
+});
+
+interface Answer {
+  readonly ready: boolean;
+  readonly attestation: string;
+  readonly models: readonly { model_ref: string; ready: boolean; resident_shards: number }[];
+  readonly handles: readonly { handle: string; shard: { shard_id: string; state: string; last_verified_at: string } }[];
+}
+
+/** Compares the parts of an answer: the attestation, the handles, and the models, which have one shard each. */
+function checkAnswer({ ready, attestation, handles, models }: Answer, nonce: string): void {
+  const claims = claimsOf(attestation);
+  const shards = handles.map(({ handle, shard: { shard_id, last_verified_at } }) => {
+    return { shard_id, jti: claimsOf(handle).jti, last_verified_at };
+  });
+  assert.deepEqual(claims.shards, shards);
+  assert.deepEqual([claims.ready, claims.nonce], [ready, nonce]);
+  assert.ok(handles.every(({ shard }) => shard.state === 'sealed'));
+  const sealed = models.filter((model) => model.resident_shards === 1);
+  assert.ok(sealed.every((model) => model.ready));
+  const modelRefs = models.map(({ model_ref }) => model_ref);
+  assert.deepEqual(modelRefs, modelRefs.toSorted());
+  assert.deepEqual(
+    sealed.map(({ model_ref }) => model_ref),
+    shards.map(({ shard_id }) => shard_id),
+  );
+}

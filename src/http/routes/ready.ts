@@ -50,7 +50,7 @@ export async function readyRoutes(app: FastifyInstance, { residency, config }: R
       preHandler: limitRate,
     },
     async (request, reply) => {
-      const { status, body, etag } = await cache.get(queryOf(request));
+      const { status, body, etag } = await cache.get(queryOf(request), () => reply.raw.destroyed);
       if (etag !== undefined) {
         reply.header('etag', etag).header('cache-control', 'no-cache');
         if (matches(request.headers['if-none-match'], etag)) return reply.code(304).send();

@@ -1,10 +1,19 @@
 import type { FastifyInstance } from 'fastify';
+import { encodeInSlices } from '../../residency/status/json_pieces.js';
 import { NoQuery } from '../schemas/common.js';
 import { refTo } from '../schemas/ref.js';
 import { jsonResponse, noContent } from '../schemas/response.js';
-import { EmptyBody, Shard, ShardList, shardParams, shardsQuery, Verification } from '../schemas/shard.js';
+import {
+  EmptyBody,
+  Shard,
+  ShardList,
+  type ShardsFields,
+  shardParams,
+  shardsQuery,
+  Verification,
+} from '../schemas/shard.js';
 import { omitUndefined } from '../serializers/scalars.js';
-import { serializeShard, serializeVerification } from '../serializers/shard.js';
+import { serializeShard, serializeVerification, shardPageJson } from '../serializers/shard.js';
 import { requestState } from '../server/request_state.js';
 import { actorOf } from './actor.js';
 import { type RouteOptions, typed } from './route_options.js';
@@ -21,7 +30,7 @@ export async function shardRoutes(app: FastifyInstance, options: RouteOptions): 
 }
 
 function listShards(app: FastifyInstance, { residency }: RouteOptions): void {
-  typed(app).get(
+  app.get<{ Querystring: ShardsFields }>(
     '/shards',
     {
       schema: {
@@ -33,10 +42,11 @@ function listShards(app: FastifyInstance, { residency }: RouteOptions): void {
       },
       config: { access: 'read', errors: ['STARTING'] },
     },
-    async (request) => {
+    async (request, reply) => {
       const { model_ref: modelRef, state, cursor, limit = 100 } = request.query;
       const page = residency.shards({ limit, ...omitUndefined({ modelRef, state, cursor }) });
-      return { shards: page.shards.map((shard) => serializeShard(shard, residency)), next_cursor: page.nextCursor };
+      const body = await encodeInSlices(shardPageJson(page, residency));
+      return reply.header('content-type', 'application/json; charset=utf-8').send(body);
     },
   );
 }

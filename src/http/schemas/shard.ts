@@ -101,4 +101,6 @@ export const shardsQuery = strictObject({
   ),
 });
 
+export type ShardsFields = Static<typeof shardsQuery>;
+
 export const EmptyBody = namedSchema('EmptyBody', {}, 'An empty object. The body may be omitted.');

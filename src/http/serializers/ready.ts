@@ -1,34 +1,54 @@
+import type { AttestedShard } from '../../residency/status/attestation.js';
+import { cached, Items, itself, jsonPieces } from '../../residency/status/json_pieces.js';
 import type { ReadyReport } from '../../residency/status/readiness.js';
 import type { ReadinessJson } from '../schemas/ready.js';
 import { instantOrNull } from './scalars.js';
 import { type DriverInfo, serializeShard } from './shard.js';
 
-export const serializeReadiness = (report: ReadyReport, driver: DriverInfo): ReadinessJson => ({
-  ready: report.ready,
-  state: report.state,
-  worker_id: report.workerId,
-  boot_id: report.bootId,
-  driver: report.driver,
-  nccl_group_id: null,
-  reasons: report.reasons.map(({ code, detail }) => ({ code, detail })),
-  models: report.models.map((model) => ({
+/** The JSON of a report. An unchanged item is serialized once, because a worker can have thousands of shards. */
+export const readinessJson = (report: ReadyReport, driver: DriverInfo): Iterable<string> =>
+  jsonPieces<ReadinessJson>({
+    ready: report.ready,
+    state: report.state,
+    worker_id: report.workerId,
+    boot_id: report.bootId,
+    driver: report.driver,
+    nccl_group_id: null,
+    reasons: Items.of(report.reasons, ({ code, detail }) => JSON.stringify({ code, detail })),
+    models: Items.of(report.models, modelJson),
+    handles: Items.of(report.handles, (handle) => handleJson(handle, driver)),
+    lost: Items.of(report.lost, lostJson),
+    scrub: serializeScrub(report),
+    attestation: report.attestation,
+  });
+
+const modelJson = cached(itself, (model: ReadyReport['models'][number]) =>
+  JSON.stringify({
     model_ref: model.modelRef,
     ready: model.ready,
     total_shards: model.totalShards,
     resident_shards: model.residentShards,
-  })),
-  handles: report.handles.map(({ handle, shard }) => ({ handle, shard: serializeShard(shard, driver) })),
-  lost: report.lost.map(({ shardId, modelRef, detail }) => ({ shard_id: shardId, model_ref: modelRef, detail })),
-  scrub: {
-    state: report.scrub.state,
-    period_seconds: report.scrub.periodSeconds,
-    bytes_per_second: report.scrub.bytesPerSecond,
-    shards_done: report.scrub.shardsDone,
-    shards_total: report.scrub.shardsTotal,
-    last_pass_finished_at: instantOrNull(report.scrub.lastPassFinishedAtMs),
-    oldest_verified_at: instantOrNull(report.oldestVerifiedAtMs),
-    overdue_shards: report.scrub.overdueShards,
-    reasons: report.scrub.reasons.map(({ code, detail }) => ({ code, detail })),
-  },
-  attestation: report.attestation,
+  }),
+);
+
+const lostJson = cached(itself, ({ shardId, modelRef, detail }: ReadyReport['lost'][number]) =>
+  JSON.stringify({ shard_id: shardId, model_ref: modelRef, detail }),
+);
+
+const handleJson = cached(
+  ({ seal }: AttestedShard) => seal,
+  ({ seal, shard }, driver: DriverInfo) =>
+    `{"handle":${JSON.stringify(seal.handle)},"shard":${JSON.stringify(serializeShard(shard.sealedSnapshot(seal), driver))}}`,
+);
+
+const serializeScrub = ({ scrub, oldestVerifiedAtMs }: ReadyReport): ReadinessJson['scrub'] => ({
+  state: scrub.state,
+  period_seconds: scrub.periodSeconds,
+  bytes_per_second: scrub.bytesPerSecond,
+  shards_done: scrub.shardsDone,
+  shards_total: scrub.shardsTotal,
+  last_pass_finished_at: instantOrNull(scrub.lastPassFinishedAtMs),
+  oldest_verified_at: instantOrNull(oldestVerifiedAtMs),
+  overdue_shards: scrub.overdueShards,
+  reasons: scrub.reasons.map(({ code, detail }) => ({ code, detail })),
 });

@@ -1,7 +1,9 @@
+import type { ShardPage } from '../../residency/state/shards.js';
 import type { ByteRange, ShardSnapshot } from '../../residency/state/snapshot.js';
 import type { VerifyReport } from '../../residency/state/verify_report.js';
+import { cached, Items, itself, jsonPieces } from '../../residency/status/json_pieces.js';
 import type { DriverKind } from '../../seal/handle.js';
-import type { ShardJson, VerificationJson } from '../schemas/shard.js';
+import type { ShardJson, ShardListJson, VerificationJson } from '../schemas/shard.js';
 import { instantOrNull } from './scalars.js';
 
 /** The driver of the worker, which every serialized shard includes. */
@@ -29,6 +31,17 @@ export const serializeShard = (shard: ShardSnapshot, { driver, simulated }: Driv
   simulated,
   ...(shard.state === 'corrupt' ? { corrupt_ranges: serializeRanges(shard.corruptRanges) } : {}),
 });
+
+/** The JSON of an unchanged shard is cached. */
+export const shardJson = cached(itself, (shard: ShardSnapshot, driver: DriverInfo) =>
+  JSON.stringify(serializeShard(shard, driver)),
+);
+
+export const shardPageJson = ({ shards, nextCursor }: ShardPage, driver: DriverInfo): Iterable<string> =>
+  jsonPieces<ShardListJson>({
+    shards: Items.of(shards, (shard) => shardJson(shard, driver)),
+    next_cursor: nextCursor,
+  });
 
 export const serializeVerification = (report: VerifyReport): VerificationJson => ({
   shard_id: report.shardId,

@@ -2,9 +2,10 @@ import { setImmediate as nextTick } from 'node:timers/promises';
 import { type Actor, systemActor } from '../../audit/actor.js';
 import { WorkerError } from '../../errors.js';
 import { earlier, isNotBefore, type Moment, momentNow } from '../../vram/moment.js';
-import type { Reason } from '../state/reason.js';
 import type { NextVerification, RunningVerification } from '../state/running_verification.js';
 import type { Shard } from '../state/shard.js';
+import type { Shards } from '../state/shards.js';
+import { nextSlice } from '../state/time_slices.js';
 import type { VerifyReport } from '../state/verify_report.js';
 import type { WorkerState } from '../state/worker_state.js';
 import { RepairQueue } from './repair_queue.js';
@@ -17,14 +18,18 @@ const concurrentRuns = 4;
 /** How often a limited caller may start a round of verifications. */
 const limitedIntervalMs = 60_000;
 
-/** Which shards to refresh. */
-export interface RefreshOptions {
+/** A question about shards that were verified recently. */
+export interface AgeLimit {
   /** Default: the shards of all models. */
   readonly modelRef?: string;
-  /** Verifies the shards whose last verification is older, counted from `askedAt`. */
+  /** The greatest age of a shard's last verification, counted back from `askedAt`. */
   readonly maxAgeSeconds: number;
   /** When the request came in. */
   readonly askedAt: Moment;
+}
+
+/** For whom to verify the shards that are too old. */
+export interface RefreshOptions extends AgeLimit {
   readonly actor: Actor;
   /** The caller may start at most one round of verifications a minute, together with all other limited callers. */
   readonly limited?: boolean;
@@ -79,19 +84,19 @@ export class Verifier {
   }
 
   /**
-   * Verifies the sealed shards whose last verification is too old. A shard that could not be verified is returned as a
-   * reason not to be ready. @throws WorkerError RATE_LIMITED if a limited caller must wait; nothing was started then
+   * Verifies the sealed shards that are too old, each once. One that could not be verified stays too old. `seen` are the
+   * shards that an earlier call verified for the same question. @throws WorkerError RATE_LIMITED if a limited caller must wait; nothing was started then
    */
-  async refresh({ modelRef, maxAgeSeconds, askedAt, actor, limited = false }: RefreshOptions): Promise<Reason[]> {
-    const notBefore = earlier(askedAt, maxAgeSeconds * 1000);
-    const isOld = ({ phase }: Shard) => phase.state === 'sealed' && !isNotBefore(phase.seal.verifiedAt, notBefore);
+  async refresh(options: RefreshOptions, seen = new Set<Shard>()): Promise<void> {
+    const { actor, limited = false } = options;
+    const notBefore = notBeforeOf(options);
     const isShared = (shard: Shard) => shard.nextVerification || isJoinable(shard.verification, notBefore);
-    const seen = new Set<Shard>();
     let mayStartRuns = !limited;
     // A shard that was sealed during a round may be older than the question allows, so it needs another round.
     for (;;) {
-      const old = this.#worker.shards.ofModel(modelRef).filter((shard) => isOld(shard) && !seen.has(shard));
-      if (old.length === 0) break;
+      await nextSlice();
+      const old = shardsBeyond(this.#worker.shards, options).filter((shard) => !seen.has(shard));
+      if (old.length === 0) return;
       for (const shard of old) seen.add(shard);
       if (!mayStartRuns && !old.every(isShared)) {
         this.#countLimitedRound();
@@ -99,10 +104,6 @@ export class Verifier {
       }
       await Promise.allSettled(old.map((shard) => this.#runQueued(shard, actor, notBefore)));
     }
-    return [...seen].filter(isOld).map(({ identity }) => ({
-      code: 'VERIFICATION_FAILED',
-      detail: `Shard ${identity.shardId} could not be verified`,
-    }));
   }
 
   /** As `run`, but waits for its turn behind the shards of other `ready` requests. */
@@ -198,6 +199,15 @@ export class Verifier {
     }
   }
 }
+
+/** The sealed shards whose last verification is too old. */
+export function shardsBeyond(shards: Shards, limit: AgeLimit): Shard[] {
+  const notBefore = notBeforeOf(limit);
+  const isOld = ({ phase }: Shard) => phase.state === 'sealed' && !isNotBefore(phase.seal.verifiedAt, notBefore);
+  return shards.ofModel(limit.modelRef).filter(isOld);
+}
+
+const notBeforeOf = ({ askedAt, maxAgeSeconds }: AgeLimit): Moment => earlier(askedAt, maxAgeSeconds * 1000);
 
 /** Whether a verification that callers wait for is recent enough to join. */
 const isJoinable = (

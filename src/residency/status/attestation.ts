@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import { signJws } from '../../seal/jws.js';
+import { signJwsPayload } from '../../seal/jws.js';
 import type { Moment } from '../../vram/moment.js';
 import type { Seal, Shard } from '../state/shard.js';
 import type { Signer } from '../state/signer.js';
+import { cached, encodeInSlices, Items, jsonPieces, texts } from './json_pieces.js';
 
 /** The question that an attestation answers. */
 export interface Question {
@@ -14,7 +15,7 @@ export interface Question {
   readonly withHandles: boolean;
 }
 
-/** A sealed shard of the answer. */
+/** A sealed shard of the answer, with its seal at that moment. */
 export interface AttestedShard {
   readonly shard: Shard;
   readonly seal: Seal;
@@ -24,15 +25,17 @@ export interface AttestedShard {
  * Signs the answer to a question as a compact JWS of type `vram-attestation+jws`. The answer and the question are one
  * statement, so that no part of it can be moved to another question. `docs/handles.md` describes the claims.
  */
-export function signAttestation(
+export async function signAttestation(
   { workerId, bootId, key }: Signer,
   { nonce, modelRef, maxAgeSeconds, askedAt, withHandles }: Question,
   ready: boolean,
+  /** In the order of their ids. */
   sealed: readonly AttestedShard[],
-): string {
-  const shards = sealed.map(claimsOf).sort((a, b) => (a.shard_id < b.shard_id ? -1 : 1));
-  const verifiedAtMs = sealed.map(({ seal }) => seal.verifiedAt.wallMs);
-  const oldest = verifiedAtMs.reduce<number | null>((least, ms) => Math.min(least ?? ms, ms), null);
+): Promise<string> {
+  const oldestMs = sealed.reduce(
+    (least, { seal }) => Math.min(least, seal.verifiedAt.wallMs),
+    Number.POSITIVE_INFINITY,
+  );
   const claims = {
     iss: workerId,
     boot_id: bootId,
@@ -42,24 +45,31 @@ export function signAttestation(
     max_age_seconds: maxAgeSeconds ?? null,
     asked_at: instant(askedAt.wallMs),
     ready,
-    oldest_verified_at: oldest === null ? null : instant(oldest),
-    ...(withHandles ? { shards } : { shards_sha256: hashOf(shards) }),
+    oldest_verified_at: sealed.length === 0 ? null : instant(oldestMs),
+    ...(withHandles ? { shards: Items.of(sealed, claimsJson) } : { shards_sha256: await hashOf(sealed) }),
   };
-  return signJws('vram-attestation+jws', claims, key);
+  return signJwsPayload('vram-attestation+jws', await encodeInSlices(jsonPieces<Record<string, unknown>>(claims)), key);
 }
 
-type ShardClaims = ReturnType<typeof claimsOf>;
+const sealOf = ({ seal }: AttestedShard): Seal => seal;
 
-const claimsOf = ({ shard, seal }: AttestedShard) => ({
-  shard_id: shard.identity.shardId,
-  jti: seal.jti,
-  last_verified_at: instant(seal.verifiedAt.wallMs),
-});
+const claimsJson = cached(sealOf, ({ shard, seal }: AttestedShard) =>
+  JSON.stringify({
+    shard_id: shard.identity.shardId,
+    jti: seal.jti,
+    last_verified_at: instant(seal.verifiedAt.wallMs),
+  }),
+);
+
+const hashLine = cached(
+  sealOf,
+  ({ shard, seal }: AttestedShard) => `${shard.identity.shardId} ${seal.jti} ${instant(seal.verifiedAt.wallMs)}\n`,
+);
 
 /** SHA-256, in hex, of one line per shard. */
-function hashOf(shards: readonly ShardClaims[]): string {
+async function hashOf(sealed: readonly AttestedShard[]): Promise<string> {
   const hash = createHash('sha256');
-  for (const { shard_id, jti, last_verified_at } of shards) hash.update(`${shard_id} ${jti} ${last_verified_at}\n`);
+  await encodeInSlices(texts(sealed, hashLine), hash);
   return hash.digest('hex');
 }
 

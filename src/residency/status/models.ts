@@ -1,20 +1,41 @@
 import type { LostShard } from '../state/lost_shards.js';
 import type { Reason } from '../state/reason.js';
-import type { Shard } from '../state/shard.js';
+import type { ModelShards, Shards } from '../state/shards.js';
 
-/** How much of a model is resident. */
+/** How much of a model is resident. The same object until a shard of the model changes. */
 export interface ModelReadiness {
   readonly modelRef: string;
   readonly ready: boolean;
   readonly totalShards: number;
   readonly residentShards: number;
+  /** The least recent verification of its sealed shards, in milliseconds since the epoch; null if none is sealed. */
+  readonly oldestVerifiedAtMs: number | null;
 }
 
-/** The models of these shards, and the models of which only lost shards are known. */
-export const modelsOf = (shards: readonly Shard[], lost: readonly LostShard[]): ModelReadiness[] => [
-  ...residentModels(shards),
-  ...lostModels(shards, lost),
-];
+/** The readiness of a model, and its changes when the readiness was computed. */
+const cache = new WeakMap<ModelShards, { readonly changes: number; readonly readiness: ModelReadiness }>();
+
+/** The readiness of the models of which a shard exists. Visits only the shards of models that changed. */
+export const residentModels = (shards: Shards, modelRef: string | undefined): ModelReadiness[] =>
+  shards.models(modelRef).map((model) => {
+    const cached = cache.get(model);
+    if (cached?.changes === model.changes) return cached.readiness;
+    const readiness = readinessOf(model);
+    cache.set(model, { changes: model.changes, readiness });
+    return readiness;
+  });
+
+/** The models of which only lost shards are known. */
+export function lostModels(present: readonly ModelReadiness[], lost: readonly LostShard[]): ModelReadiness[] {
+  if (lost.length === 0) return [];
+  const known = new Set(present.map(({ modelRef }) => modelRef));
+  const gone = new Map(lost.map(({ modelRef, totalShards }) => [modelRef, totalShards]));
+  return [...gone]
+    .filter(([modelRef]) => !known.has(modelRef))
+    .map(([modelRef, totalShards]) => ({ ...noShards, modelRef, totalShards }));
+}
+
+const noShards = { ready: false, residentShards: 0, oldestVerifiedAtMs: null };
 
 /** Why no model is ready; empty if one is. `modelRef` is the model that the client asked about. */
 export function missingModels(models: readonly ModelReadiness[], modelRef: string | undefined): Reason[] {
@@ -26,38 +47,31 @@ export function missingModels(models: readonly ModelReadiness[], modelRef: strin
 }
 
 /** The least recent verification of any sealed shard, in milliseconds since the epoch; null if none is sealed. */
-export const oldestVerification = (shards: readonly Shard[]): number | null =>
-  shards.reduce<number | null>((oldest, { phase }) => {
-    if (phase.state !== 'sealed') return oldest;
-    return Math.min(oldest ?? Number.POSITIVE_INFINITY, phase.seal.verifiedAt.wallMs);
-  }, null);
+export const oldestVerification = (models: readonly ModelReadiness[]): number | null =>
+  models.reduce<number | null>((oldest, { oldestVerifiedAtMs }) => earlier(oldest, oldestVerifiedAtMs), null);
 
-function residentModels(shards: readonly Shard[]): ModelReadiness[] {
-  const byModel = new Map<string, Shard[]>();
-  for (const shard of shards) {
-    const ofModel = byModel.get(shard.identity.modelRef);
-    if (ofModel === undefined) byModel.set(shard.identity.modelRef, [shard]);
-    else ofModel.push(shard);
-  }
-  return [...byModel].map(([modelRef, ofModel]) => readinessOf(modelRef, ofModel));
-}
+const earlier = (a: number | null, b: number | null): number | null =>
+  a === null ? b : b === null ? a : Math.min(a, b);
 
 /** A model is ready if each of its shard indexes has a sealed shard, and none of its shards is corrupt. */
-function readinessOf(modelRef: string, shards: readonly Shard[]): ModelReadiness {
+function readinessOf(model: ModelShards): ModelReadiness {
+  let [sealedTotal, otherTotal, isIntact] = [0, 0, true];
+  let oldestVerifiedAtMs: number | null = null;
+  for (const { phase, identity } of model.values()) {
+    if (phase.state === 'sealed') {
+      sealedTotal = Math.max(sealedTotal, identity.totalShards);
+      oldestVerifiedAtMs = earlier(oldestVerifiedAtMs, phase.seal.verifiedAt.wallMs);
+    } else {
+      otherTotal = Math.max(otherTotal, identity.totalShards);
+      isIntact &&= phase.state !== 'corrupt';
+    }
+  }
   // While some shards are sealed, one that still arrives does not decide how many shards the model has.
-  const sealed = shards.filter((shard) => shard.state === 'sealed');
-  const totals = (sealed.length > 0 ? sealed : shards).map((shard) => shard.identity.totalShards);
-  const totalShards = Math.max(...totals);
-  const ofThisTotal = sealed.filter((shard) => shard.identity.totalShards === totalShards);
-  const resident = new Set(ofThisTotal.map((shard) => shard.identity.shardIndex));
-  const isIntact = shards.every((shard) => shard.state !== 'corrupt');
-  return { modelRef, ready: isIntact && resident.size === totalShards, totalShards, residentShards: resident.size };
-}
-
-function lostModels(shards: readonly Shard[], lost: readonly LostShard[]): ModelReadiness[] {
-  const present = new Set(shards.map(({ identity }) => identity.modelRef));
-  const gone = new Map(lost.map(({ modelRef, totalShards }) => [modelRef, totalShards]));
-  return [...gone]
-    .filter(([modelRef]) => !present.has(modelRef))
-    .map(([modelRef, totalShards]) => ({ modelRef, ready: false, totalShards, residentShards: 0 }));
+  const totalShards = sealedTotal || otherTotal;
+  const resident = new Set<number>();
+  for (const { state, identity } of model.values()) {
+    if (state === 'sealed' && identity.totalShards === totalShards) resident.add(identity.shardIndex);
+  }
+  const ready = isIntact && resident.size === totalShards;
+  return { modelRef: model.modelRef, ready, totalShards, residentShards: resident.size, oldestVerifiedAtMs };
 }

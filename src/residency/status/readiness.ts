@@ -2,16 +2,14 @@ import type { Actor } from '../../audit/actor.js';
 import type { DriverKind } from '../../seal/handle.js';
 import type { Moment } from '../../vram/moment.js';
 import type { ScrubStatus } from '../integrity/scrubber.js';
+import { shardsBeyond } from '../integrity/verifier.js';
 import type { WorkerPhase } from '../state/lifecycle.js';
 import type { LostShard } from '../state/lost_shards.js';
 import type { Reason } from '../state/reason.js';
-import type { Shard } from '../state/shard.js';
-import type { Signer } from '../state/signer.js';
-import type { ShardSnapshot } from '../state/snapshot.js';
 import type { WorkerState } from '../state/worker_state.js';
-import { signAttestation } from './attestation.js';
+import { type AttestedShard, signAttestation } from './attestation.js';
 import { blockersOf } from './blockers.js';
-import { type ModelReadiness, missingModels, modelsOf, oldestVerification } from './models.js';
+import { lostModels, type ModelReadiness, missingModels, oldestVerification, residentModels } from './models.js';
 
 export interface ReadyQuery {
   /** Restricts the report to one model. */
@@ -30,6 +28,8 @@ export interface ReadyQuery {
 }
 
 export interface ReadyReport {
+  /** The revision of the state that this report describes. */
+  readonly revision: number;
   readonly ready: boolean;
   readonly state: WorkerPhase;
   readonly workerId: string;
@@ -37,7 +37,8 @@ export interface ReadyReport {
   readonly driver: DriverKind;
   readonly reasons: readonly Reason[];
   readonly models: readonly ModelReadiness[];
-  readonly handles: readonly { readonly handle: string; readonly shard: ShardSnapshot }[];
+  /** The sealed shards, unless the query leaves them out. */
+  readonly handles: readonly AttestedShard[];
   /** Shards that a restart could not restore, until a client commits or releases them. */
   readonly lost: readonly LostShard[];
   readonly attestation: string | null;
@@ -46,41 +47,25 @@ export interface ReadyReport {
   readonly oldestVerifiedAtMs: number | null;
 }
 
-/** The inputs of a report. */
-export interface ReadyFacts {
-  readonly signer: Signer;
-  readonly phase: WorkerPhase;
-  /** The shards that the query asks about. */
-  readonly shards: readonly Shard[];
-  readonly blockers: readonly Reason[];
-  readonly lost: readonly LostShard[];
-  readonly scrub: ScrubStatus;
-}
-
-/** Collects the facts now. `unverified` names shards that a verification for this query could not verify. */
-export function readyFacts(
-  worker: WorkerState,
-  modelRef: string | undefined,
-  unverified: readonly Reason[],
-  scrub: ScrubStatus,
-): ReadyFacts {
-  const { signer, lifecycle, lostShards } = worker;
-  const blockers = [...blockersOf(worker), ...unverified];
-  const lost = [...lostShards.byId.values()].filter((shard) => modelRef === undefined || shard.modelRef === modelRef);
-  // Memory of a lost driver is no longer resident.
-  const shards = lifecycle.lossError === undefined ? worker.shards.ofModel(modelRef) : [];
-  return { signer, phase: lifecycle.phase, shards, blockers, lost, scrub };
-}
-
-/** Reports whether a model is ready and nothing blocks the worker. With a nonce, signs the report. Hashes nothing. */
-export function readyReport(facts: ReadyFacts, query: ReadyQuery): ReadyReport {
-  const { signer, phase, shards, lost, scrub } = facts;
-  const models = modelsOf(shards, lost);
-  const reasons = reasonsOf(facts, missingModels(models, query.modelRef));
+/**
+ * Reports whether a model is ready and nothing blocks the worker. All of the report describes the moment of this call. With
+ * a nonce, signs the report afterwards. Hashes no shard.
+ */
+export async function readyReport(worker: WorkerState, scrub: ScrubStatus, query: ReadyQuery): Promise<ReadyReport> {
+  const { signer, lifecycle } = worker;
+  const { nonce, withHandles, modelRef } = query;
+  const { phase, revision } = lifecycle;
+  const resident = residentModelsOf(worker, modelRef);
+  const lost = [...worker.lostShards.byId.values()].filter((shard) => isOf(modelRef, shard));
+  const models = [...resident, ...lostModels(resident, lost)];
+  const sealed = withHandles || nonce !== undefined ? sealedShards(worker, modelRef) : [];
+  const reasons = [...blockersOf(worker), ...tooOldReasons(worker, query), ...corruptReasons(worker, modelRef)];
+  const missing = missingModels(models, modelRef);
+  // A lost shard blocks its own model only: it is a reason if no model is ready.
+  if (missing.length > 0) reasons.push(...missing, ...lost.map(lostReason));
   const ready = reasons.length === 0;
-  const sealed = shards.flatMap((shard) => (shard.phase.state === 'sealed' ? [{ shard, seal: shard.phase.seal }] : []));
-  const { nonce, withHandles } = query;
-  return {
+  const report = {
+    revision,
     ready,
     state: phase,
     workerId: signer.workerId,
@@ -88,26 +73,55 @@ export function readyReport(facts: ReadyFacts, query: ReadyQuery): ReadyReport {
     driver: signer.driver,
     reasons,
     models,
-    handles: withHandles ? sealed.map(({ shard, seal }) => ({ handle: seal.handle, shard: shard.snapshot() })) : [],
+    handles: withHandles ? sealed : [],
     lost,
-    attestation: nonce === undefined ? null : signAttestation(signer, { ...query, nonce }, ready, sealed),
     scrub,
-    oldestVerifiedAtMs: oldestVerification(shards),
+    oldestVerifiedAtMs: oldestVerification(resident),
   };
+  const attestation = nonce === undefined ? null : await signAttestation(signer, { ...query, nonce }, ready, sealed);
+  return { ...report, attestation };
 }
 
-/** A lost shard blocks its own model only: it is a reason if no model is ready. */
-function reasonsOf({ blockers, shards, lost }: ReadyFacts, missing: readonly Reason[]): Reason[] {
-  const absent = missing.length === 0 ? [] : [...missing, ...lost.map(lostReason)];
-  return [...blockers, ...shards.flatMap(corruptReason), ...absent];
+/** Whether a report about these models could be ready now. Visits only the shards of models that changed. */
+export const couldBeReady = (worker: WorkerState, modelRef: string | undefined): boolean =>
+  blockersOf(worker).length === 0 &&
+  corruptReasons(worker, modelRef).length === 0 &&
+  residentModelsOf(worker, modelRef).some(({ ready }) => ready);
+
+/** Memory of a lost driver is no longer resident. */
+const residentModelsOf = ({ lifecycle, shards }: WorkerState, modelRef: string | undefined): ModelReadiness[] =>
+  lifecycle.lossError === undefined ? residentModels(shards, modelRef) : [];
+
+function sealedShards({ lifecycle, shards }: WorkerState, modelRef: string | undefined): AttestedShard[] {
+  if (lifecycle.lossError !== undefined) return [];
+  const sealed: AttestedShard[] = [];
+  for (const shard of shards.ofModel(modelRef)) {
+    if (shard.phase.state === 'sealed') sealed.push({ shard, seal: shard.phase.seal });
+  }
+  return sealed;
 }
 
-function corruptReason({ identity, phase }: Shard): Reason[] {
-  if (phase.state !== 'corrupt') return [];
-  return [{ code: 'SHARD_CORRUPT', detail: `Shard ${identity.shardId} is corrupt: ${phase.repairStatus}` }];
+/** A shard that could not be verified, or was sealed just now with an older proof, does not meet the question. */
+function tooOldReasons({ shards }: WorkerState, { maxAgeSeconds, ...query }: ReadyQuery): Reason[] {
+  if (maxAgeSeconds === undefined) return [];
+  return shardsBeyond(shards, { ...query, maxAgeSeconds }).map(({ identity }) => ({
+    code: 'VERIFICATION_FAILED',
+    detail: `Shard ${identity.shardId} could not be verified`,
+  }));
+}
+
+function corruptReasons({ lifecycle, shards }: WorkerState, modelRef: string | undefined): Reason[] {
+  if (lifecycle.lossError !== undefined) return [];
+  return shards.inState('corrupt').flatMap(({ identity, phase }) => {
+    if (phase.state !== 'corrupt' || !isOf(modelRef, identity)) return [];
+    return { code: 'SHARD_CORRUPT', detail: `Shard ${identity.shardId} is corrupt: ${phase.repairStatus}` };
+  });
 }
 
 const lostReason = ({ shardId, modelRef, detail }: LostShard): Reason => ({
   code: 'SHARD_LOST',
   detail: `Shard ${shardId} of ${modelRef} is lost: ${detail}`,
 });
+
+const isOf = (modelRef: string | undefined, shard: { readonly modelRef: string }): boolean =>
+  modelRef === undefined || shard.modelRef === modelRef;

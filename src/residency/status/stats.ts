@@ -2,7 +2,7 @@ import type { ScrubStatus } from '../integrity/scrubber.js';
 import type { DeviceMemory } from '../state/device_memory.js';
 import type { ShardState } from '../state/snapshot.js';
 import type { WorkerState } from '../state/worker_state.js';
-import { oldestVerification } from './models.js';
+import { oldestVerification, residentModels } from './models.js';
 
 /** Current figures for metrics. `used`, `reserved` and `free` add up to the memory of a device. */
 export interface ResidencyStats {
@@ -41,7 +41,7 @@ export class Stats {
   #oldest(): number | null {
     const { lifecycle, shards } = this.#worker;
     if (lifecycle.revision === this.#revision) return this.#oldestVerifiedAtMs;
-    this.#oldestVerifiedAtMs = oldestVerification(shards.all());
+    this.#oldestVerifiedAtMs = oldestVerification(residentModels(shards, undefined));
     this.#revision = lifecycle.revision;
     return this.#oldestVerifiedAtMs;
   }

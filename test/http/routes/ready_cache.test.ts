@@ -1,0 +1,97 @@
+import t from 'tap';
+import { ReadyCache, type ReadyResponse } from '../../../src/http/routes/ready_cache.js';
+import { momentNow } from '../../../src/vram/moment.js';
+import { patternBytes } from '../../support/bytes.js';
+import { get, upload } from '../../support/requests.js';
+import { until } from '../../support/until.js';
+import { startWorker, type TestWorker } from '../../support/worker.js';
+
+const query = () => ({
+  withHandles: true,
+  askedAt: momentNow(),
+  actor: { name: 'operator', requestId: 'r' } as const,
+});
+
+/** Calls `after` after each report. */
+function onReport({ residency }: TestWorker, after: () => void): void {
+  const ready = residency.ready.bind(residency);
+  residency.ready = async (asked) => {
+    const report = await ready(asked);
+    return async () => {
+      const made = await report();
+      after();
+      return made;
+    };
+  };
+}
+
+t.test('polls before a report share it, and polls after a change get the next one', async (t) => {
+  const worker = await startWorker(t);
+  await upload(worker, 'a', patternBytes(10));
+  const cache = new ReadyCache(worker.residency);
+  const states = async (polls: (ReadyResponse | Promise<ReadyResponse>)[]) =>
+    (await Promise.all(polls)).map(({ body }) => JSON.parse(String(body)).scrub.state);
+  const later: (ReadyResponse | Promise<ReadyResponse>)[] = [];
+  let reports = 0;
+  onReport(worker, () => {
+    if (++reports > 1) return;
+    setImmediate(() => {
+      worker.residency.pauseScrub(true);
+      later.push(cache.get(query()), cache.get(query()));
+    });
+  });
+  t.same(await states([cache.get(query()), cache.get(query())]), ['waiting', 'waiting']);
+  await until(() => later.length > 0);
+  t.same(await states(later), ['paused', 'paused'], 'no response is older than its request');
+  t.same(await states([cache.get(query())]), ['paused']);
+  t.equal(reports, 2);
+});
+
+t.test('a response is never ready if the worker stopped being ready while it was serialized', async (t) => {
+  for (const question of [{}, { nonce: 'n' }, { maxAgeSeconds: 60 }]) {
+    const worker = await startWorker(t);
+    await upload(worker, 'a', patternBytes(10));
+    let reports = 0;
+    onReport(worker, () => {
+      if (++reports === 1) setImmediate(() => worker.residency.drain());
+    });
+    const { status, body } = await new ReadyCache(worker.residency).get({ ...query(), ...question });
+    t.equal(status, 503);
+    t.match(JSON.parse(String(body)), { ready: false, reasons: [{ code: 'DRAINING' }] });
+    t.equal(reports, 2);
+  }
+});
+
+t.test('questions are answered one at a time, and not for clients that have left', async (t) => {
+  const worker = await startWorker(t);
+  await upload(worker, 'a', patternBytes(10));
+  const cache = new ReadyCache(worker.residency);
+  let reports = 0;
+  onReport(worker, () => {
+    reports++;
+  });
+  const isGone = [false, true, false];
+  const answers = isGone.map((gone, index) => cache.get({ ...query(), nonce: `n${index}` }, () => gone));
+  const [first, second, third] = await Promise.allSettled(answers);
+  t.match(first, { status: 'fulfilled', value: { status: 200, etag: undefined } });
+  t.match(second, { status: 'rejected', reason: { code: 'LENGTH_MISMATCH' } });
+  t.match(third, { status: 'fulfilled' });
+  t.equal(reports, 2);
+});
+
+t.test('the serialized response equals the state after each change of a shard', async (t) => {
+  const worker = await startWorker(t);
+  for (const id of ['b', 'a']) await upload(worker, id, patternBytes(10), { model_ref: `model-${id}` });
+  const seen = async () => (await get(worker, '/v1/ready')).json();
+  for (const change of ['none', 'verify', 'release'] as const) {
+    if (change === 'verify') await worker.inject({ method: 'POST', url: '/v1/shards/a/verify' });
+    if (change === 'release') await worker.inject({ method: 'DELETE', url: '/v1/shards/b' });
+    const { handles } = await seen();
+    const { shards } = (await get(worker, '/v1/shards')).json();
+    t.same(
+      handles.map(({ shard }: { shard: unknown }) => shard),
+      shards,
+      change,
+    );
+  }
+});
