@@ -79,6 +79,25 @@ t.test('a release during the entry of a seal is refused, and a stop then undoes 
   t.same(eventsOf(log).slice(1), ['VramAllocated', 'VramSealed', 'VramDeallocated']);
 });
 
+t.test('a release during the manifest record of a seal or of another release is refused', async (t) => {
+  const { worker, log, manifest, syncs } = await scene(t);
+  syncs.hold(manifest);
+  const committing = upload(worker, 'a', bytes);
+  await until(() => shardsListedIn(manifest).length === 1 && syncs.held > 0);
+  t.match((await remove(worker, '/v1/shards/a')).json(), { status: 409, code: 'SHARD_BUSY' });
+  syncs.letGo();
+  t.equal((await committing).statusCode, 201);
+  syncs.hold(manifest);
+  const releasing = remove(worker, '/v1/shards/a');
+  await until(() => shardsListedIn(manifest).length === 0 && syncs.held > 0);
+  t.match((await remove(worker, '/v1/shards/a')).json(), { status: 409, code: 'SHARD_BUSY' });
+  t.match((await upload(worker, 'a', bytes)).json(), { status: 409, code: 'SHARD_BUSY' });
+  syncs.letGo();
+  t.equal((await releasing).statusCode, 204);
+  t.equal((await remove(worker, '/v1/shards/a')).statusCode, 404);
+  t.same(eventsOf(log).slice(1), ['VramAllocated', 'VramSealed', 'VramDeallocated']);
+});
+
 t.test('a key rotation during the entry of a seal: the client gets a handle of the new key', async (t) => {
   const { worker, log, syncs, written } = await scene(t, { WORKER_KEY_GRACE_SECONDS: '0' });
   syncs.hold();

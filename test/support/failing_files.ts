@@ -19,6 +19,7 @@ type Done = (error: unknown, value?: unknown) => void;
 export class FailingFiles {
   #calls = 0;
   #fails: (call: number) => boolean = () => false;
+  #watch: (call: number) => void = () => undefined;
   readonly #descriptors = new Set<unknown>();
 
   /** Counts calls until the test ends. Does not see files that are already open. */
@@ -60,12 +61,19 @@ export class FailingFiles {
     this.#fails = (call) => (andAllAfter ? call >= nth : call === nth);
   }
 
+  /** Runs `work` just before the nth call from now. */
+  before(nth: number, work: () => void): void {
+    this.#calls = 0;
+    this.#watch = (call) => void (call === nth && work());
+  }
+
   heal(): void {
     this.#fails = () => false;
   }
 
   #count(name: string): void {
     this.#calls++;
+    this.#watch(this.#calls);
     if (this.#fails(this.#calls)) throw Object.assign(new Error(`EIO: ${name} failed`), { code: 'EIO' });
   }
 

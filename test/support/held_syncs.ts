@@ -4,25 +4,25 @@ import type { Test } from 'tap';
 
 type Done = (error: Error | null) => void;
 
-/** Counts the calls of fdatasync(2) in this process until the test ends, and can hold them back. */
+/** Counts the calls of fdatasync(2), or of fsync(2), in this process until the test ends, and can hold them back. */
 export class HeldSyncs {
   count = 0;
   #isHeld = (_path: string): boolean => false;
   #waiting: (() => void)[] = [];
 
-  static take(t: Test): HeldSyncs {
+  static take(t: Test, name: 'fdatasync' | 'fsync' = 'fdatasync'): HeldSyncs {
     const syncs = new HeldSyncs();
-    const original = fs.fdatasync;
-    const fdatasync = (descriptor: number, done: Done) => {
+    const original = fs[name];
+    const sync = (descriptor: number, done: Done) => {
       syncs.count++;
       const run = () => original(descriptor, done);
       if (syncs.#isHeld(readlinkSync(`/proc/self/fd/${descriptor}`))) syncs.#waiting.push(run);
       else run();
     };
-    replace(Object.assign(fdatasync, original));
+    replace(name, Object.assign(sync, original));
     t.teardown(() => {
       syncs.letGo();
-      replace(original);
+      replace(name, original);
     });
     return syncs;
   }
@@ -44,7 +44,7 @@ export class HeldSyncs {
   }
 }
 
-function replace(fdatasync: unknown): void {
-  Object.defineProperty(fs, 'fdatasync', { value: fdatasync, configurable: true, writable: true });
+function replace(name: string, value: unknown): void {
+  Object.defineProperty(fs, name, { value, configurable: true, writable: true });
   syncBuiltinESMExports();
 }

@@ -36,6 +36,24 @@ t.test('until a restart has taken its shards, none of them can be released', onS
   t.equal(listed().length, 1);
 });
 
+t.test('a shard that waits for the restores of others is busy, not absent', onSimulator, async (t) => {
+  const { start, listed } = restartable(t);
+  const first = await start();
+  const ids = Array.from({ length: 8 }, (_, index) => `s${index}`);
+  for (const id of ids) await commit(first, id, 'b');
+  await first.stop();
+  simulator.latencyUs(5000);
+  const second = await start();
+  const answers = await Promise.all(ids.map((id) => remove(second, `/v1/shards/${id}`)));
+  t.equal(second.residency.phase, 'loading', 'the restores are in progress');
+  for (const answer of answers) t.match(answer.json(), { status: 409, code: 'SHARD_BUSY', retriable: true });
+  simulator.latencyUs(0);
+  await untilLoaded(second);
+  t.equal((await get(second, '/v1/shards')).json().shards.length, 8);
+  t.equal((await remove(second, '/v1/shards/s7')).statusCode, 204);
+  t.equal(listed().length, 7);
+});
+
 t.test('a shard that waits for the next attempt to restore it can be released', async (t) => {
   const { start, models, listed, entries } = restartable(t);
   const first = await start();
