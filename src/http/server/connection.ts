@@ -36,7 +36,11 @@ export class Connection {
     this.tcpSocket = tcpSocket;
     this.#socket = tcpSocket;
     this.#progress = new ReadProgress(tcpSocket);
-    this.#watch(tcpSocket);
+  }
+
+  /** Node has begun to serve the connection. Its listeners on the socket must run before those of this class. */
+  start(): void {
+    this.#watch(this.tcpSocket);
   }
 
   /** The TLS socket replaces the TCP socket below it. */

@@ -7,9 +7,10 @@ import {
   type ServerResponse,
 } from 'node:http';
 import type { Socket } from 'node:net';
+import { AcceptQueue } from './accept_queue.js';
 import { answerClientError } from './client_error.js';
 import { Connections } from './connections.js';
-import { allowHalfOpen } from './node_internals.js';
+import { allowHalfOpen, pauseNewConnections } from './node_internals.js';
 import { connectionOf, requestState } from './request_state.js';
 
 /** Creates a Node server, with or without TLS. */
@@ -62,6 +63,7 @@ export function createHttpServer(handler: RequestListener, options: Partial<Http
     },
     listener,
   );
+  takeTurns(server);
   connections.attach(server);
   server.keepAliveTimeout = keepaliveMs;
   // Node drops the fields beyond this number. The worker then refuses the request.
@@ -76,6 +78,23 @@ export function createHttpServer(handler: RequestListener, options: Partial<Http
   });
   server.on('checkExpectation', listener);
   return server;
+}
+
+/** Delays Node's own listener, which starts the TLS handshake or reads the first request. */
+function takeTurns(server: Server): void {
+  const listeners = server.listeners('connection');
+  server.removeAllListeners('connection');
+  pauseNewConnections(server);
+  const queue = new AcceptQueue((socket) => {
+    for (const listener of listeners) listener.call(server, socket);
+    connectionOf(socket).start();
+    socket.resume();
+  });
+  server.on('connection', (socket: Socket) => {
+    // Without a listener, an error of a connection that waits would end the process.
+    socket.on('error', () => undefined);
+    queue.add(socket);
+  });
 }
 
 /** Runs the requests of one connection one after the other. */

@@ -42,7 +42,8 @@ async function listenOnLoopback(app: FastifyInstance, port: number): Promise<str
 
 /** Hands the connections of a second address to the server, so that they have the same limits. */
 async function listenToo(server: Server, host: string, port: number): Promise<void> {
-  const second = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => server.emit('connection', socket));
+  const options = { allowHalfOpen: true, noDelay: true, pauseOnConnect: true };
+  const second = createServer(options, (socket) => server.emit('connection', socket));
   try {
     await started(second, host, port);
   } catch (error) {

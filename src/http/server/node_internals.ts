@@ -21,6 +21,14 @@ export function allowHalfOpen(server: Server): void {
 }
 
 /**
+ * Reads nothing from a new connection before its `resume()` (`pauseOnConnect`, an option of net.Server alone). If Node
+ * ignores the field, Node buffers up to 64 KiB of it.
+ */
+export function pauseNewConnections(server: Server): void {
+  Object.assign(server, { pauseOnConnect: true });
+}
+
+/**
  * The TCP socket below a TLS socket (`_parent`). Undefined if the field is absent: the connection limit can then
  * close a busy TLS connection as if it were idle.
  */

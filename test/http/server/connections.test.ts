@@ -182,4 +182,5 @@ t.test('pipelined requests that wait in the whole process are limited', async (t
   const clients = Array.from({ length: 20 }, () => new RawClient(url).send(burst));
   await until(() => (connections.closed.get('pipelining') ?? 0) >= 12);
   t.ok(clients.filter((client) => !client.gone).length >= 3, 'only as many as needed are closed');
+  await Promise.all(clients.map((client) => client.leave()));
 });
