@@ -1,3 +1,4 @@
+import { constants } from 'node:crypto';
 import type { Server } from 'node:http';
 import { createServer, type ServerOptions, type Server as TlsServer } from 'node:https';
 import type { TlsIdentity } from '../../config/tls_files.js';
@@ -54,7 +55,7 @@ export class TlsServers {
 
   #context() {
     const { cert, key, ca = [] } = this.#identity;
-    return { cert, key, ca, minVersion: 'TLSv1.2' as const };
+    return { cert, key, ca, minVersion: 'TLSv1.2' as const, secureOptions: constants.SSL_OP_NO_RENEGOTIATION };
   }
 }
 

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls';
@@ -201,4 +202,14 @@ t.test('the docs page over TLS has the same headers', async (t) => {
   t.match(heard, /content-security-policy: default-src 'self'/i);
   t.notMatch(heard, /strict-transport-security/i, 'it would apply to every port of the host');
   await client.leave();
+});
+
+t.test('a client cannot renegotiate', async (t) => {
+  const { url, trust } = await startTls(t);
+  const socket = await shakeHands(url, { ...trust, maxVersion: 'TLSv1.2' });
+  if (socket instanceof Error) throw socket;
+  t.teardown(() => socket.destroy());
+  const failed = once(socket, 'error');
+  socket.renegotiate({}, () => undefined);
+  t.match(await failed, [{ code: 'ERR_SSL_NO_RENEGOTIATION' }]);
 });
