@@ -1,6 +1,6 @@
 import { type Moment, momentNow } from './moment.js';
 import { type ByteRange, digestSliceBytes } from './slices.js';
-import { groupCount, hashBytes } from './tree.js';
+import { groupBytes, groupCount, hashBytes } from './tree.js';
 
 /** Digests a range on the device, and stores its hashes at their places in `hashes`, which covers the whole shard. */
 export type DigestRange = (range: ByteRange, hashes: Buffer) => Promise<void>;
@@ -9,6 +9,8 @@ export type DigestRange = (range: ByteRange, hashes: Buffer) => Promise<void>;
 export interface DatedHashes {
   readonly hashes: Buffer;
   readonly startedAt: Moment;
+  /** False if bytes that were digested twice had two digests: the memory changed in between. */
+  readonly isStable: boolean;
 }
 
 /** A slice that was digested while later bytes arrived. */
@@ -72,11 +74,13 @@ export class StreamingDigest {
       const startedAt = this.#early.find((slice) => isFresh(slice, oldestMs))?.startedAt ?? this.#now();
       const expired = this.#early.filter((slice) => !isFresh(slice, oldestMs));
       const rest = slicesOf(this.#queuedBytes, this.#bytes);
+      const early = expired.map((slice) => Buffer.from(this.#hashesOf(slice)));
       for (const slice of [...expired, ...rest]) {
         if (!this.#stopped) await this.#digest(slice, this.#hashes);
       }
       signal.throwIfAborted();
-      return { hashes: this.#hashes, startedAt };
+      const isStable = expired.every((slice, index) => early[index]?.equals(this.#hashesOf(slice)));
+      return { hashes: this.#hashes, startedAt, isStable };
     } finally {
       signal.removeEventListener('abort', stop);
     }
@@ -94,6 +98,11 @@ export class StreamingDigest {
     this.#last = { sealedBytes, at };
     const bytesPerMs = (sealedBytes - before) / (at.monotonicMs - since.monotonicMs);
     return (this.#bytes - sealedBytes) / bytesPerMs;
+  }
+
+  #hashesOf({ offset, length }: ByteRange): Buffer {
+    const start = (offset / groupBytes) * hashBytes;
+    return this.#hashes.subarray(start, start + groupCount(length) * hashBytes);
   }
 
   async #digestEarly(from: number, to: number): Promise<void> {

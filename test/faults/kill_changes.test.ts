@@ -58,7 +58,7 @@ function unexplained(manifest: string, log: string, known: ReadonlyMap<string, K
   return shardIds.filter((id) => known.get(id) !== 'unknown' && sealed.has(id) !== listed.includes(id));
 }
 
-/** The shards that the restart must or must not have restored, and that differ from what a client was told. */
+/** The shards that the restart must or must not have restored, and that differ from the last answer to a client. */
 const contradictions = (known: ReadonlyMap<string, Known>, restored: readonly string[]): string[] =>
   [...known].flatMap(([id, state]) => {
     if (state === 'unknown' || (state === 'sealed') === restored.includes(id)) return [];

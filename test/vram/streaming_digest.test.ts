@@ -77,3 +77,26 @@ t.test('no sequence of rates has a byte digested more than twice', async (t) => 
   t.equal(ageMs, 0);
   t.ok(digestedParts <= 100, `${digestedParts}`);
 });
+
+t.test('bytes that have another digest the second time are unstable', async (t) => {
+  for (const changed of [0, 128]) {
+    let [nowMs, calls] = [1000, 0];
+    const digest = new StreamingDigest(
+      3 * part,
+      async ({ offset, length }, hashes) => {
+        hashes.fill(7, offset / 16384, (offset + length) / 16384);
+        if (++calls > 2) hashes[changed] = calls;
+      },
+      () => ({ wallMs: nowMs, monotonicMs: nowMs }),
+    );
+    for (const sealed of [part, 2 * part]) {
+      nowMs += 100;
+      digest.sealed(sealed);
+      await new Promise(setImmediate);
+    }
+    const pause = changed === 0 ? 5000 : 0;
+    nowMs += pause;
+    const { isStable } = await digest.finish(new AbortController().signal);
+    t.equal(isStable, pause === 0, 'only bytes that were digested twice can tell');
+  }
+});

@@ -32,8 +32,9 @@ export async function proveShard({ allocation }: Shard, received: Received): Pro
   await allocation.seal();
   signal.throwIfAborted();
   await allocation.attest();
-  const { hashes: groupHashes, startedAt: verifiedAt } = await allocation.finishStreamingDigest(signal);
+  const { hashes: groupHashes, startedAt: verifiedAt, isStable } = await allocation.finishStreamingDigest(signal);
   signal.throwIfAborted();
+  if (!isStable) throw deviceFault('The bytes on the device changed during the upload');
   const treeDigest = allocation.treeDigest(groupHashes);
   if (digests.tree !== null && treeDigest !== digests.tree) {
     throw deviceFault('The bytes on the device differ from the received bytes');
