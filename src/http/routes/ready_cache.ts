@@ -61,12 +61,17 @@ export class ReadyCache {
   }
 
   async #poll(key: string, query: ReadyQuery): Promise<ReadyResponse> {
-    const report = await this.#residency.ready(query);
-    return this.#polls.run(async () => {
-      await nextSlice();
+    try {
+      const report = await this.#residency.ready(query);
+      return await this.#polls.run(async () => {
+        await nextSlice();
+        this.#waiting.delete(key);
+        return this.#cached(key) ?? this.#cache(key, await this.#create(query, report));
+      });
+    } catch (error) {
       this.#waiting.delete(key);
-      return this.#cached(key) ?? this.#cache(key, await this.#create(query, report));
-    });
+      throw error;
+    }
   }
 
   #cached(key: string): ReadyResponse | undefined {

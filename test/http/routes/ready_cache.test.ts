@@ -47,6 +47,18 @@ t.test('polls before a report share it, and polls after a change get the next on
   t.equal(reports, 2);
 });
 
+t.test('a poll that failed does not fail the next one', async (t) => {
+  const worker = await startWorker(t);
+  const ready = worker.residency.ready.bind(worker.residency);
+  worker.residency.ready = async () => {
+    worker.residency.ready = ready;
+    throw new Error('failed');
+  };
+  const cache = new ReadyCache(worker.residency);
+  await t.rejects(async () => cache.get(query()), { message: 'failed' });
+  t.equal((await cache.get(query())).status, 503);
+});
+
 t.test('a response is never ready if the worker stopped being ready while it was serialized', async (t) => {
   for (const question of [{}, { nonce: 'n' }, { maxAgeSeconds: 60 }]) {
     const worker = await startWorker(t);
