@@ -62,9 +62,11 @@ async function readAll(name: string, file: FileHandle): Promise<Buffer> {
   const buffer = Buffer.alloc(maxBytes + 1);
   try {
     let length = 0;
-    for (let count = -1; count !== 0 && length < buffer.length; length += count) {
+    let count = 0;
+    do {
       count = (await file.read(buffer, length, buffer.length - length, length)).bytesRead;
-    }
+      length += count;
+    } while (count > 0);
     if (length > maxBytes) throw new ConfigError(`${name} is larger than 1 MiB`);
     return Buffer.from(buffer.subarray(0, length));
   } finally {

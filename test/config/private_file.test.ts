@@ -1,9 +1,9 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, chownSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { loadConfig } from '../../src/config/load.js';
-import { isPrivate, readBytes } from '../../src/config/private_file.js';
+import { isPrivate, readBytes, readPrivate } from '../../src/config/private_file.js';
 import { FileCalls } from '../../src/storage/file_calls.js';
 import { Authority } from '../support/certificates.js';
 import { newPrivateKey } from '../support/key_files.js';
@@ -78,6 +78,31 @@ async function asWorker<T>(act: () => Promise<T>): Promise<T> {
     process.seteuid?.(root);
   }
 }
+
+t.test('a file of 1 MiB is read completely, and a larger one is refused', async (t) => {
+  const path = join(temporaryDirectory(t), 'bundle');
+  const files = new FileCalls(30);
+  const open = () => readdirSync('/proc/self/fd').length;
+  const before = open();
+  const bytes = Buffer.alloc(1024 ** 2, 7);
+  writeFileSync(path, bytes);
+  t.ok((await readBytes('X', path, files)).equals(bytes));
+  writeFileSync(path, Buffer.concat([bytes, bytes.subarray(0, 1)]));
+  await t.rejects(readBytes('X', path, files), { name: 'ConfigError', message: 'X is larger than 1 MiB' });
+  t.equal(open(), before, 'every descriptor is closed');
+});
+
+t.test('an error says whether the file is missing, unreadable or readable by others', async (t) => {
+  const directory = temporaryDirectory(t);
+  const [absent, loop, shared] = [join(directory, 'a'), join(directory, 'b'), join(directory, 'c')];
+  symlinkSync('b', loop);
+  writeFileSync(shared, 'x', { mode: 0o644 });
+  const files = new FileCalls(30);
+  await t.rejects(readPrivate('X', absent, files), { message: /^X does not exist$/ });
+  await t.rejects(readPrivate('X', loop, files), { message: /^X cannot be read$/ });
+  const advice = process.geteuid?.() === root ? 'use mode 0600' : 'use mode 0600, or 0440 if root owns the file';
+  await t.rejects(readPrivate('X', shared, files), { message: new RegExp(`: ${advice}$`) });
+});
 
 t.test('a pipe is refused without waiting for its writer', async (t) => {
   const path = join(temporaryDirectory(t), 'pipe');
