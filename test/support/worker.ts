@@ -13,7 +13,10 @@ import { createLogger } from '../../src/process/logger.js';
 import type { ResidencyOptions } from '../../src/residency/options.js';
 import { Residency } from '../../src/residency/residency.js';
 import { FileCalls } from '../../src/storage/file_calls.js';
+import { shareValidators } from './shared_validators.js';
 import { driverPath, kernelsPath, nativeDirectory } from './simulator.js';
+
+shareValidators();
 
 /** The operator's bearer token in tests. */
 export const token = 'test-token-0123456789abcdef0123456789';
@@ -55,7 +58,9 @@ export async function startWorker(t: Pick<Test, 'teardown'>, options: WorkerOpti
   const directory = mkdtempSync(join(tmpdir(), 'vram-worker-'));
   const tokenFile = join(directory, 'token');
   writeFileSync(tokenFile, `${token}\n`, { mode: 0o600 });
-  const env = { WORKER_ID: 'worker-1', WORKER_API_TOKEN_FILE: tokenFile, ...options.env };
+  // Each slot has pinned memory, whose allocation would take most of the time of a start.
+  const defaults = { WORKER_ID: 'worker-1', WORKER_API_TOKEN_FILE: tokenFile, WORKER_COMMIT_SLOTS: '4' };
+  const env = { ...defaults, ...options.env };
   const config = await loadConfig(env, { simulate: true, directory });
   const residency = new Residency({
     ...config,
