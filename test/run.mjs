@@ -35,7 +35,7 @@ function runsOf(name) {
 /** Runs one file. Resolves with its output and its exit status, or the signal that ended it. */
 function run({ file, env }) {
   const script = join(root, 'build', file.replace(/\.ts$/, '.js'));
-  const child = spawn(process.execPath, ['--enable-source-maps', script], {
+  const child = spawn(process.execPath, [script], {
     cwd: root,
     env: { ...process.env, TAP_TIMEOUT: String(timeoutSeconds), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
