@@ -34,6 +34,24 @@ const accounts = [
   'test/residency/state/device_memory_histories.test.ts',
   'test/residency/state/reservations.test.ts',
 ];
+const manifest = ['test/residency/state/manifest_journal.test.ts', 'test/residency/state/manifest.test.ts'];
+const integrity = [
+  'test/residency/integrity/verifier.test.ts',
+  'test/residency/integrity/verifier_histories.test.ts',
+  'test/residency/integrity/verify.test.ts',
+];
+const scrubber = [
+  'test/residency/integrity/scrub_schedule.test.ts',
+  'test/residency/integrity/rate.test.ts',
+  'test/residency/integrity/throttle.test.ts',
+  'test/residency/integrity/scrubber.test.ts',
+];
+const repair = [
+  'test/residency/integrity/repair_limit.test.ts',
+  'test/residency/integrity/repair.test.ts',
+  'test/residency/integrity/repair_queue.test.ts',
+];
+const secretFiles = ['test/config/private_file.test.ts', 'test/config/load.test.ts'];
 
 export const targets = {
   'src/seal/jws.ts': handles,
@@ -64,4 +82,33 @@ export const targets = {
   'src/audit/log/rotation.ts': auditLog,
   'src/audit/log/tail.ts': auditLog,
   'src/audit/verify/verify_log.ts': auditVerify,
+  'src/residency/integrity/damage.ts': integrity,
+  'src/residency/integrity/verifier.ts': integrity,
+  'src/residency/integrity/verification.ts': integrity,
+  'src/residency/integrity/verify.ts': integrity,
+  'src/residency/integrity/rate.ts': scrubber,
+  'src/residency/integrity/throttle.ts': scrubber,
+  'src/residency/integrity/scrub_schedule.ts': scrubber,
+  'src/residency/integrity/scrubber.ts': scrubber,
+  'src/residency/integrity/repair.ts': repair,
+  'src/residency/integrity/repair_queue.ts': repair,
+  'src/residency/state/driver_health.ts': ['test/residency/state/driver_health.test.ts'],
+  'src/residency/state/manifest.ts': manifest,
+  'src/residency/state/manifest_file.ts': manifest,
+  'src/residency/state/manifest_journal.ts': manifest,
+  'src/residency/state/manifest_reader.ts': manifest,
+  'src/residency/state/self_tests.ts': ['test/residency/state/self_tests.test.ts'],
+  'src/residency/state/shards.ts': ['test/residency/state/shards.test.ts'],
+  'src/residency/plan/placement.ts': ['test/residency/plan/placement.test.ts', 'test/residency/plan/plan.test.ts'],
+  'src/residency/commit/retry_comparison.ts': ['test/residency/commit/retry_comparison.test.ts'],
+  'src/vram/streaming_digest.ts': ['test/vram/streaming_digest.test.ts'],
+  'src/storage/file_calls.ts': ['test/storage/file_calls.test.ts'],
+  'src/process/watched_group.ts': ['test/process/file_watch.test.ts'],
+  'src/config/private_file.ts': secretFiles,
+  'src/config/secrets.ts': secretFiles,
+  'src/config/trusted_directories.ts': ['test/config/trusted_directories.test.ts'],
+  'src/config/service_links.ts': ['test/config/service_links.test.ts'],
+  'src/http/server/memory_budget.ts': ['test/http/server/memory_budget.test.ts'],
+  'src/http/plugins/rate_windows.ts': ['test/http/plugins/rate_windows.test.ts'],
+  'src/http/plugins/strict_json.ts': ['test/http/plugins/strict_json.test.ts'],
 };
