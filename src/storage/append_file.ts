@@ -49,7 +49,7 @@ export class AppendFile {
 
   /**
    * Writes all of `text` and syncs it. If `signal` aborts before the end, even while a call hangs, the bytes are removed.
-   * @throws the signal's reason, or the file system's errors; the caller must then close the file
+   * @throws the signal's reason, or the file system's errors; the caller must then check `isUnchanged`, or close the file
    */
   async append(text: Buffer, signal?: AbortSignal): Promise<void> {
     try {

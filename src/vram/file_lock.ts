@@ -26,7 +26,7 @@ export class FileLock implements FileHolder {
   readonly #path: string;
   readonly #setting: string;
   #side: LockedFile | undefined;
-  /** The file that the process found, for life, and the newest one that replaced it. */
+  /** The oldest file that still has a name, and the newest one. */
   #files: readonly LockedFile[] = [];
   #acquiring: Promise<boolean> | undefined;
   #isReleased = false;
@@ -63,9 +63,13 @@ export class FileLock implements FileHolder {
     if (this.#files.some((file) => file.dev === dev && file.ino === ino)) return;
     const file = await this.#lock(duplicateDescriptor(descriptor));
     if (file === undefined) return;
-    const [first, replaced] = this.#files;
-    this.#files = first === undefined ? [file] : [first, file];
-    if (replaced !== undefined) await nodeFileSystem.close(replaced.descriptor);
+    const replaced = this.#files;
+    this.#files = [file];
+    for (const old of replaced) {
+      const isOldest = this.#files.length === 1;
+      if (isOldest && (await hasName(old.descriptor))) this.#files = [old, file];
+      else await nodeFileSystem.close(old.descriptor);
+    }
   }
 
   /** Lets another process use the file. This object cannot take the lock again. */
@@ -108,6 +112,9 @@ export class FileLock implements FileHolder {
     throw new FileInUseError(`${this.#setting}: ${this.#path} is in use by another worker`);
   }
 }
+
+/** Whether any name leads to an open file. */
+const hasName = async (descriptor: number): Promise<boolean> => (await nodeFileSystem.fstat(descriptor)).nlink > 0;
 
 /** Opens a file for a lock. On NFS that needs a writable descriptor, on a read-only file system there is none. */
 async function openExisting(path: string): Promise<number | undefined> {

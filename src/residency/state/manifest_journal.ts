@@ -31,7 +31,7 @@ export class ManifestJournal {
   readonly #path: string;
   readonly #fs: FileSystem;
   readonly #lock: FileHolder | undefined;
-  /** Undefined before the first rewrite, and after a failure: what the file then contains is not known. */
+  /** Undefined if it is not known what the file contains: before the first rewrite, and after an append without an undo. */
   #file: AppendFile | undefined;
   #records = 0;
   /** The number of records from which on a rewrite is tried again. */
@@ -60,8 +60,8 @@ export class ManifestJournal {
   }
 
   /**
-   * Appends changes to the file that has `entries`. Before that, rewrites the file with `entries` after a failure, after a
-   * change by another process, or if most records are obsolete. Resolves when the changes are synced. If `signal` aborts
+   * Appends changes to the file that has `entries`. Before that, rewrites the file with `entries` if its content is not known,
+   * after a change by another process, or if most records are obsolete. Resolves when the changes are synced. If `signal` aborts
    * before that, they are removed. @throws the signal's reason, or the file system's errors; then no change is in the file
    */
   async append(changes: readonly ManifestChange[], entries: Entries, signal?: AbortSignal): Promise<void> {
@@ -72,7 +72,7 @@ export class ManifestJournal {
       if (lines.length > 0) await file.append(Buffer.from(lines.join('')), signal);
       this.#records += changes.length;
     } catch (error) {
-      await this.#abandon(error);
+      if (!(await this.#isIntact())) await this.#abandon(error);
       throw error;
     }
   }
@@ -94,6 +94,11 @@ export class ManifestJournal {
   async #abandon(cause: unknown): Promise<void> {
     this.#failure = cause;
     await this.close().catch(() => undefined);
+  }
+
+  /** Whether the file has the records that were synced, and nothing else. A rewrite would need more space than a record. */
+  async #isIntact(): Promise<boolean> {
+    return (await this.#file?.isUnchanged().catch(() => false)) ?? false;
   }
 
   async #current(entries: Entries, signal: AbortSignal | undefined): Promise<AppendFile> {

@@ -140,6 +140,25 @@ t.test('after a failed call, the file has all confirmed changes and no other', a
   }
 });
 
+t.test('a failed append that was undone needs no rewrite', async (t) => {
+  const path = pathIn(t);
+  for (const failing of ['write', 'statfs'] as const) {
+    let armed = false;
+    const { change } = journalAt(
+      path,
+      failingFileSystem((name) => armed && name === failing),
+    );
+    await change([['a', entry('a')]]);
+    const { ino } = statSync(path);
+    armed = true;
+    await t.rejects(change([['b', entry('b')]]));
+    armed = false;
+    await change([['c', entry('c')]]);
+    t.equal(statSync(path).ino, ino, `${failing}: it is the same file`);
+    t.same(await idsIn(path), ['a', 'c']);
+  }
+});
+
 t.test('a file that another process replaced is written again', async (t) => {
   const path = pathIn(t);
   const { journal, change } = journalAt(path);
