@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { FileCalls, FileTimeoutError } from '../../src/storage/file_calls.js';
 import { until } from '../support/until.js';
@@ -38,7 +39,7 @@ t.test('the bytes of a call that returns too late are wiped', async (t) => {
 
 t.test('results and errors in time pass through', async (t) => {
   const files = new FileCalls(30);
-  t.equal(await files.run('X', async () => 'text'), 'text');
+  t.equal(await files.run('X', () => sleep(50, 'text')), 'text');
   await t.rejects(
     files.run('X', () => Promise.reject(new Error('no'))),
     { message: 'no' },

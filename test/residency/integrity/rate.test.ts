@@ -1,5 +1,6 @@
 import t from 'tap';
 import { ScrubRate } from '../../../src/residency/integrity/rate.js';
+import { Clocks } from '../../support/clock.js';
 
 const mebibyte = 1024 * 1024;
 
@@ -13,6 +14,19 @@ t.test('the wait grows with the bytes taken beyond the rate, up to a minute', as
   const tiny = new ScrubRate(1);
   tiny.take(2 ** 40);
   t.equal(tiny.waitMs, 60_000, 'a wait is at most a minute, which fits a timer');
+});
+
+t.test('idle time gives no credit, and other work gets three times the duration of a slice', async (t) => {
+  const clocks = Clocks.take(t);
+  const rate = new ScrubRate(mebibyte);
+  clocks.pass(100_000);
+  rate.take(mebibyte);
+  t.ok(rate.waitMs > 500 && rate.waitMs <= 1000);
+  rate.record(mebibyte, 1000);
+  t.ok(rate.restMs > 2000 && rate.restMs <= 3000);
+  clocks.pass(3000);
+  t.equal(rate.waitMs, 0);
+  t.equal(rate.restMs, 0);
 });
 
 t.test('the expected time follows the limit, or the measured speed if that is lower', async (t) => {

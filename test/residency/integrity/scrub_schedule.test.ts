@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { ScrubRate } from '../../../src/residency/integrity/rate.js';
-import { type DueShard, endTimesMs, passStartMs } from '../../../src/residency/integrity/scrub_schedule.js';
+import { type DueShard, dueShards, endTimesMs, passStartMs } from '../../../src/residency/integrity/scrub_schedule.js';
 import { DeviceMemory } from '../../../src/residency/state/device_memory.js';
 import { MemoryGrant } from '../../../src/residency/state/memory_grant.js';
 import { Shard } from '../../../src/residency/state/shard.js';
@@ -30,6 +30,22 @@ t.test('a pass starts early enough for the shard with the least time, and a tent
 t.test('a shard must end before the shards behind it run out of time', async (t) => {
   t.same(endTimesMs([due(10, 5000), due(100, 5001), due(7, 5002)], rate()), [4895, 4995, 5002]);
   t.same(endTimesMs([due(10, 5000), due(100, 9000)], rate()), [5000, 9000]);
+  t.same(endTimesMs([due(10, 5000), due(100, 5001)], new ScrubRate(500)), [4801, 5001], 'at two milliseconds a byte');
+});
+
+t.test('only sealed shards are due, a period after their last verification, the earliest first', async (t) => {
+  const tries = { a: 30, b: 10, c: 20 };
+  const shards = Object.entries(tries).map(([id, triedMs]) => ({
+    id,
+    triedMs,
+    state: id === 'c' ? 'corrupt' : 'sealed',
+  }));
+  const found = dueShards(shards as never, (shard) => tries[(shard as never as { id: 'a' }).id], 100);
+  t.match(found, [
+    { shard: { id: 'b' }, deadlineMs: 110 },
+    { shard: { id: 'a' }, deadlineMs: 130 },
+  ]);
+  t.equal(found.length, 2);
 });
 
 t.test('a pass that starts in time and reads at full speed meets every deadline', async () => {
