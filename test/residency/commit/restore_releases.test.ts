@@ -1,4 +1,4 @@
-import { renameSync } from 'node:fs';
+import { renameSync, rmSync, symlinkSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import t from 'tap';
 import { systemActor } from '../../../src/audit/actor.js';
@@ -70,6 +70,25 @@ t.test('a shard that waits for the next attempt to restore it can be released', 
   await untilLoaded(second);
   t.equal(second.residency.shard('b').state, 'sealed');
   t.throws(() => second.residency.shard('a'), { code: 'NOT_FOUND' });
+});
+
+t.test('a shard whose release the audit log refuses is still restored', async (t) => {
+  const { start, models, auditLog, listed } = restartable(t);
+  const first = await start();
+  await commit(first, 'a', 'a');
+  await first.stop();
+  const second = await start({ start: false, residency: { restoreRetryMs: 20 } });
+  renameSync(models, `${models}.away`);
+  await second.residency.start();
+  renameSync(auditLog, `${auditLog}.away`);
+  symlinkSync('/dev/full', auditLog);
+  await until(async () => (await remove(second, '/v1/shards/a')).statusCode === 503);
+  rmSync(auditLog);
+  renameSync(`${auditLog}.away`, auditLog);
+  renameSync(`${models}.away`, models);
+  await untilLoaded(second);
+  t.equal(second.residency.shard('a').state, 'sealed');
+  t.equal(listed().length, 1);
 });
 
 t.test('a shard that a shutdown has wiped is not called absent: the next process restores it', async (t) => {

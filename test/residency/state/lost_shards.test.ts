@@ -2,7 +2,9 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { patternBytes } from '../../support/bytes.js';
+import { HeldSyncs } from '../../support/held_syncs.js';
 import { get, remove, upload } from '../../support/requests.js';
+import { until } from '../../support/until.js';
 import { commit, contents, ready, restartable, shardIds, untilLoaded } from '../restartable.js';
 
 // The simulator reads its settings when the first worker starts.
@@ -72,6 +74,19 @@ t.test('if no model is ready, each lost shard is a reason', async (t) => {
     ['b critical', 'c critical', 'upload warning'],
   );
   t.equal(listed().length, 4, 'lost shards stay on the manifest');
+});
+
+t.test('a lost shard cannot be committed while it is released', async (t) => {
+  const { worker, auditLog, listed } = await restartWithLosses(t);
+  const syncs = HeldSyncs.take(t);
+  syncs.hold(auditLog);
+  const releasing = remove(worker, '/v1/shards/upload');
+  await until(() => syncs.held > 0);
+  t.match((await upload(worker, 'upload', contents.b)).json(), { status: 409, code: 'SHARD_BUSY' });
+  syncs.letGo();
+  t.equal((await releasing).statusCode, 204);
+  t.equal((await upload(worker, 'upload', contents.b)).statusCode, 201);
+  t.match(listed().at(-1), { shard_id: 'upload' });
 });
 
 t.test('a lost shard is forgotten when it is released, committed or restored', async (t) => {
