@@ -42,8 +42,7 @@ export class AppendFile {
 
   /** Whether the path still names this file, and no other process has changed its length. */
   async isUnchanged(): Promise<boolean> {
-    const open = await this.#fs.fstat(this.descriptor);
-    const named = await statIfExists(this.#fs, this.#path);
+    const [open, named] = await Promise.all([this.#fs.fstat(this.descriptor), statIfExists(this.#fs, this.#path)]);
     return named !== undefined && open.ino === named.ino && open.dev === named.dev && lengthOf(open) === this.#bytes;
   }
 
@@ -73,9 +72,11 @@ export class AppendFile {
 
   /** Checks permission and free space without a write. @throws Error */
   async requireWritable(): Promise<void> {
-    await this.#fs.access(this.#path, constants.W_OK);
     // `bavail`, not `bfree`: the blocks reserved for root do not count, as root in a container cannot use them either.
-    const { bavail, bsize } = await this.#fs.statfs(this.#path);
+    const [{ bavail, bsize }] = await Promise.all([
+      this.#fs.statfs(this.#path),
+      this.#fs.access(this.#path, constants.W_OK),
+    ]);
     if (bavail * bsize < requiredFreeBytes) throw new Error('the disk is full');
   }
 

@@ -66,8 +66,7 @@ export class ManifestJournal {
    */
   async append(changes: readonly ManifestChange[], entries: Entries, signal?: AbortSignal): Promise<void> {
     try {
-      const file = await this.#current(entries, signal);
-      await file.requireWritable();
+      const file = await this.#writable(entries, signal);
       const lines = changes.map((change, index) => `${recordLine(change, this.#records + index + 1)}\n`);
       if (lines.length > 0) await file.append(Buffer.from(lines.join('')), signal);
       this.#records += changes.length;
@@ -99,6 +98,16 @@ export class ManifestJournal {
   /** Whether the file has the records that were synced, and nothing else. A rewrite would need more space than a record. */
   async #isIntact(): Promise<boolean> {
     return (await this.#file?.isUnchanged().catch(() => false)) ?? false;
+  }
+
+  /** The file with `entries`, after a check that it can be appended to. All checks run at once: each waits for a thread. */
+  async #writable(entries: Entries, signal: AbortSignal | undefined): Promise<AppendFile> {
+    const before = this.#file;
+    const [current, check] = await Promise.allSettled([this.#current(entries, signal), before?.requireWritable()]);
+    if (current.status === 'rejected') throw current.reason;
+    if (current.value !== before) await current.value.requireWritable();
+    else if (check.status === 'rejected') throw check.reason;
+    return current.value;
   }
 
   async #current(entries: Entries, signal: AbortSignal | undefined): Promise<AppendFile> {
