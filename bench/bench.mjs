@@ -9,6 +9,7 @@ import { concurrency } from './paths/concurrency.mjs';
 import { file } from './paths/file.mjs';
 import { growth } from './paths/growth.mjs';
 import { latency } from './paths/latency.mjs';
+import { manifest } from './paths/manifest.mjs';
 import { manyShards } from './paths/many_shards.mjs';
 import { memory } from './paths/memory.mjs';
 import { ready } from './paths/ready.mjs';
@@ -30,7 +31,7 @@ import { createWorkspace } from './workspace.mjs';
  * @property {import('./plots.mjs').Figures} figures
  */
 
-const paths = { upload, file, verify, ready, latency, memory, start, concurrency, small, growth, manyShards };
+const paths = { upload, file, verify, ready, latency, memory, start, concurrency, small, growth, manifest, manyShards };
 const print = (text) => process.stdout.write(`${text}\n`);
 
 const options = readOptions();

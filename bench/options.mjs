@@ -7,7 +7,7 @@ const usage = `Usage: npm run bench -- [options]
   --rounds N        rounds per row (default 5; 2 with --quick)
   --size-bytes N    shard size of most rows, a multiple of 1 MiB (default 1 GiB; 64 MiB with --quick)
   --only NAMES      comma-separated paths: upload, file, verify, ready, latency, memory, start, concurrency, small, growth,
-                    manyShards
+                    manifest, manyShards
   --quick           a short smoke test; its figures are meaningless
   --full            measure growth up to 8 GiB instead of 4 GiB
   --plots           write docs/plots/*.svg
@@ -23,6 +23,7 @@ const usage = `Usage: npm run bench -- [options]
  * @property {number} largeBytes shard size of rows that need a long commit
  * @property {number} growthBytes largest shard size of the growth row
  * @property {number} smallShards
+ * @property {number} manifestCommits
  * @property {number} manyShards
  * @property {number} loadSeconds duration of one burst of requests
  * @property {string | undefined} only
@@ -47,6 +48,7 @@ export function readOptions(args = process.argv.slice(2)) {
     largeBytes: 4 * sizeBytes,
     growthBytes: (values.full ? 8 : quick ? 0.25 : 4) * 2 ** 30,
     smallShards: quick ? 200 : 1000,
+    manifestCommits: quick ? 50 : 400,
     manyShards: quick ? 300 : 10_000,
     loadSeconds: quick ? 0.5 : 3,
     only: values.only,
