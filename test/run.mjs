@@ -1,4 +1,4 @@
-// node test/run.mjs [--jobs=N] [--timeout=SECONDS] SUITE|PATH…: runs compiled tests, each file in a process of its own.
+// node test/run.mjs [--jobs=N | --extra-jobs=N] [--timeout=SECONDS] SUITE|PATH…: runs compiled tests, each file in a process of its own.
 // Prints a line per file, the output of each that fails, and `N passed, N failed`. `npm run build:test` compiles them.
 import { spawn } from 'node:child_process';
 import { readdirSync, statSync } from 'node:fs';
@@ -9,11 +9,15 @@ import { suites } from './suites.mjs';
 
 const root = join(import.meta.dirname, '..');
 const { values, positionals } = parseArgs({
-  options: { jobs: { type: 'string' }, timeout: { type: 'string', default: '240' } },
+  options: {
+    jobs: { type: 'string' },
+    'extra-jobs': { type: 'string', default: '1' },
+    timeout: { type: 'string', default: '240' },
+  },
   allowPositionals: true,
 });
-// One more than there are cores, because many tests wait for a timeout.
-const jobs = Number(values.jobs ?? availableParallelism() + 1);
+// More than there are cores, because many tests wait for a timeout.
+const jobs = Number(values.jobs ?? availableParallelism() + Number(values['extra-jobs']));
 /** 0 for none. */
 const timeoutSeconds = Number(values.timeout);
 

@@ -1,5 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { patternBytes } from '../../support/bytes.js';
@@ -15,14 +17,18 @@ async function commit({ url, authorization }: WorkerProcess, shardId = 'a'): Pro
   return answer.status;
 }
 
-/** Commits when the rate limit allows it again. */
-const committed = (worker: WorkerProcess) => until(async () => (await commit(worker)) === 201, 'the commit succeeds');
+/** Lets `fillLog` send as fast as it can. */
+const unlimited = { WORKER_REQUESTS_PER_SECOND: '1000000' };
 
 /** Makes the worker log far more than a pipe and its queue hold. */
 async function fillLog({ url, authorization }: WorkerProcess): Promise<void> {
+  const fields = `Host: localhost\r\nAuthorization: ${authorization}\r\nX-Correlation-Id: ${'x'.repeat(128)}\r\n`;
+  const request = `GET /v1/devices HTTP/1.1\r\n${fields}`;
   const dropped = /kind="request"\} [1-9]/;
   await until(async () => {
-    await Promise.all(Array.from({ length: 200 }, () => statusOf(`${url}/v1/devices`, { authorization })));
+    const socket = connect(Number(new URL(url).port), '127.0.0.1');
+    socket.write(`${`${request}\r\n`.repeat(499)}${request}Connection: close\r\n\r\n`);
+    await once(socket.resume(), 'close');
     return dropped.test(await (await fetch(`${url}/metrics`)).text());
   });
 }
@@ -50,17 +56,17 @@ for (const redirection of ['>/dev/full', '>/dev/full 2>&1', '>&-', '>&- 2>&-']) 
 
 t.test('with an unread pipe the worker serves, counts what it drops, and stops cleanly', async (t) => {
   const directory = temporaryDirectory(t);
-  const worker = await startSilent(t, directory, `>'${unreadPipe(t, directory)}' 2>&1`);
+  const worker = await startSilent(t, directory, `>'${unreadPipe(t, directory)}' 2>&1`, unlimited);
   await fillLog(worker);
   t.equal(await statusOf(`${worker.url}/livez`), 200);
-  await committed(worker);
+  t.equal(await commit(worker), 201);
   worker.child.kill('SIGTERM');
   t.equal(await worker.exited, 0);
 });
 
 t.test('with an unread pipe a lost driver ends the worker with status 70', async (t) => {
   const directory = temporaryDirectory(t);
-  const faults = { CUDA_SIM_FAULTS: 'cuMemGetInfo_v2:60+=46' };
+  const faults = { ...unlimited, CUDA_SIM_FAULTS: 'cuMemGetInfo_v2:30+=46' };
   const worker = await startSilent(t, directory, `>'${unreadPipe(t, directory)}'`, faults);
   await fillLog(worker);
   t.equal(await worker.exited, 70);
@@ -78,9 +84,9 @@ t.test(
     t.teardown(() => execFileSync('umount', ['-l', disk]));
     const [log, ballast] = [join(disk, 'log'), join(disk, 'ballast')];
     writeFileSync(ballast, Buffer.alloc(40_960));
-    const worker = await startSilent(t, temporaryDirectory(t), `>'${log}'`);
+    const worker = await startSilent(t, temporaryDirectory(t), `>'${log}'`, unlimited);
     await fillLog(worker);
-    await committed(worker);
+    t.equal(await commit(worker), 201);
     execFileSync('mount', ['-o', 'remount,size=64m', disk]);
     rmSync(ballast);
     const report = /"dropped":\{"unauthenticated":\d+,"request":[1-9]/;
