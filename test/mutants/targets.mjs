@@ -82,7 +82,7 @@ export const targets = {
   'src/audit/log/rotation.ts': auditLog,
   'src/audit/log/tail.ts': auditLog,
   'src/audit/verify/verify_log.ts': auditVerify,
-  'src/residency/integrity/damage.ts': integrity,
+  'src/residency/integrity/damage.ts': ['test/residency/integrity/damage.test.ts'],
   'src/residency/integrity/verifier.ts': integrity,
   'src/residency/integrity/verification.ts': integrity,
   'src/residency/integrity/verify.ts': integrity,

@@ -144,7 +144,7 @@ function watchSlowly(t: Test) {
     files.run('X', () => new Promise((resolve) => reloads.push(() => resolve(false))));
   const watch = new FileWatch([{ name: 'files', paths: [path], reload }], { report, intervalMs, timeoutSeconds });
   t.teardown(() => watch.close());
-  return { watch, failed, reloads };
+  return { watch, path, failed, reloads };
 }
 
 t.test('any number of requests while a reload runs causes exactly one more', async (t) => {
@@ -160,6 +160,17 @@ t.test('any number of requests while a reload runs causes exactly one more', asy
   reloads[1]?.();
   await sleep(5 * intervalMs);
   t.equal(reloads.length, 2);
+});
+
+t.test('a change while a reload runs is reloaded after it', async (t) => {
+  const { path, reloads } = watchSlowly(t);
+  await until(() => reloads.length === 1, 'the first reload runs');
+  chmodSync(path, 0o640);
+  await sleep(5 * intervalMs);
+  t.equal(reloads.length, 1, 'one at a time');
+  reloads[0]?.();
+  await until(() => reloads.length === 2, 'the change is reloaded');
+  reloads[1]?.();
 });
 
 t.test('a reload that hangs is reported once; the next one begins after the call returned', async (t) => {

@@ -69,6 +69,24 @@ t.test('bytes that were digested more than 2 s before the end are digested again
   t.same(await upload.finish(), { ageMs: 1901, digestedParts: 4 }, 'the second part still counts');
 });
 
+t.test('both limits are inclusive', async (t) => {
+  const due = uploaded(126 * part);
+  await due.arrive(part, 8);
+  t.same(due.digested, [0], 'the last byte is due in exactly a second');
+  const fresh = uploaded(2 * part);
+  await fresh.arrive(part, 100);
+  fresh.pass(2000);
+  t.same(await fresh.finish(), { ageMs: 2000, digestedParts: 2 }, 'the digest is exactly 2 s old');
+});
+
+t.test('a seal without more bytes does not change the measured rate', async (t) => {
+  const upload = uploaded(3 * part);
+  await upload.arrive(part, 5000);
+  await upload.arrive(part, 5000);
+  await upload.arrive(2 * part, 400);
+  t.same(upload.digested, [], 'the second part took 5.4 s');
+});
+
 t.test('no sequence of rates has a byte digested more than twice', async (t) => {
   const upload = uploaded(50 * part);
   for (let index = 1; index < 50; index++) await upload.arrive(index * part, index % 2 ? 1 : 3000);
