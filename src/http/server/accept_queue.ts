@@ -57,7 +57,8 @@ export class AcceptQueue {
       this.#byNetwork.delete(network);
       this.#byNetwork.set(network, waiting);
     }
-    this.#serve(socket);
+    // A socket emits `close` a moment after it is destroyed.
+    if (!socket.destroyed) this.#serve(socket);
   }
 
   #remove(network: string, socket: Socket): void {

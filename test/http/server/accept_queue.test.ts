@@ -42,10 +42,11 @@ t.test('connections are accepted before one is served, up to a limit', async (t)
 t.test('a connection that closes while it waits is not served', async (t) => {
   const served: Socket[] = [];
   const queue = new AcceptQueue((socket) => served.push(socket));
-  const [left, stays] = [socketOf('192.0.2.1'), socketOf('192.0.2.1')];
-  queue.add(left);
-  queue.add(stays);
+  const [left, destroyed, stays] = [socketOf('192.0.2.1'), socketOf('192.0.2.1'), socketOf('192.0.2.1')];
+  for (const socket of [left, destroyed, stays]) queue.add(socket);
   left.emit('close');
+  destroyed.removeAllListeners('close');
+  destroyed.destroy();
   await until(() => served.length > 0);
   t.same(served, [stays]);
 });
