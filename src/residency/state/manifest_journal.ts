@@ -53,6 +53,8 @@ export class ManifestJournal {
       if (file.bytes !== fileBytes) throw new Error('the manifest changed while it was read');
       if (fileBytes > bytes) await file.truncate(bytes);
       this.#records = records;
+      // A rewrite that a crash cut off takes space.
+      await this.#fs.unlink(this.#newPath).catch(() => undefined);
     } catch (error) {
       await this.#abandon(error);
       throw error;
@@ -88,6 +90,10 @@ export class ManifestJournal {
     const file = this.#file;
     this.#file = undefined;
     await file?.close();
+  }
+
+  get #newPath(): string {
+    return `${this.#path}.new`;
   }
 
   async #abandon(cause: unknown): Promise<void> {
@@ -128,14 +134,13 @@ export class ManifestJournal {
 
   /** Replaces the file atomically: writes a new file, syncs it, renames it, syncs the directory. */
   async #rewrite(entries: Entries, signal: AbortSignal | undefined): Promise<AppendFile> {
-    const newPath = `${this.#path}.new`;
     try {
-      await this.#create(newPath, entries);
+      await this.#create(this.#newPath, entries);
       signal?.throwIfAborted();
-      await this.#fs.rename(newPath, this.#path);
+      await this.#fs.rename(this.#newPath, this.#path);
     } catch (error) {
       // It may have taken the last space of the disk.
-      await this.#fs.unlink(newPath).catch(() => undefined);
+      await this.#fs.unlink(this.#newPath).catch(() => undefined);
       throw error;
     }
     await syncDirectory(this.#fs, dirname(this.#path));

@@ -1,6 +1,7 @@
 import {
   appendFileSync,
   chmodSync,
+  existsSync,
   mkdirSync,
   readFileSync,
   renameSync,
@@ -166,10 +167,12 @@ t.test('a torn last line is cut off without a rewrite', async (t) => {
   await first.stop();
   const [written, { ino }] = [readFileSync(manifest, 'utf8'), statSync(manifest)];
   appendFileSync(manifest, '{"number":2,"put":{"shard');
+  writeFileSync(`${manifest}.new`, 'a rewrite that a crash cut off');
   const second = await start();
   await untilLoaded(second);
   t.equal(readFileSync(manifest, 'utf8'), written);
   t.equal(statSync(manifest).ino, ino, 'it is the same file');
+  t.notOk(existsSync(`${manifest}.new`));
   t.equal((await commit(second, 'b', 'b')).statusCode, 201);
   t.match(shardsListedIn(manifest), [{ shard_id: 'a' }, { shard_id: 'b' }]);
 });
