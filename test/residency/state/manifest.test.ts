@@ -106,7 +106,7 @@ t.test('the manifest never contains a change that the audit log refuses', onSimu
   const worker = await start();
   await commit(worker, 'a', 'a');
   const written = readFileSync(manifest, 'utf8');
-  simulator.latencyUs(100_000);
+  simulator.latencyUs(20_000);
   const committing = commit(worker, 'b', 'b');
   await until(() => entries().at(-1)?.event === 'VramAllocated');
   renameSync(auditLog, `${auditLog}.away`);
