@@ -20,7 +20,9 @@ export const unreadResponses = fp(async (app: FastifyInstance) => {
   app.decorate('unreadResponseBytes', { getter: () => budget.heldBytes });
   app.addHook('onSend', (request, reply, payload, done) => {
     const bytes = lengthOf(payload);
-    if (bytes < minCountedBytes || request.method === 'HEAD') return done(null, payload);
+    // The response of a client that has left emits `close` no more.
+    const isUnsent = request.method === 'HEAD' || reply.raw.destroyed;
+    if (bytes < minCountedBytes || isUnsent) return done(null, payload);
     const isEncrypted = 'encrypted' in request.raw.socket;
     const release = budget.hold({
       owner: clientKeyOf(request),

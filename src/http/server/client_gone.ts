@@ -16,6 +16,7 @@ const firstProbesMs = [0, 10, 40];
 export function abortOnDisconnect(reply: FastifyReply): AbortSignal {
   const disconnect = new AbortController();
   const { raw } = reply;
+  if (raw.destroyed) return AbortSignal.abort(clientGone());
   const timers: NodeJS.Timeout[] = [];
   const startProbes = () => {
     for (const ms of firstProbesMs) timers.push(setTimeout(() => sendProcessing(reply), ms));
@@ -25,10 +26,12 @@ export function abortOnDisconnect(reply: FastifyReply): AbortSignal {
   raw.once('close', () => {
     cancel();
     for (const timer of timers) clearTimeout(timer);
-    if (!raw.writableFinished) disconnect.abort(new WorkerError('LENGTH_MISMATCH', 'The client disconnected'));
+    if (!raw.writableFinished) disconnect.abort(clientGone());
   });
   return disconnect.signal;
 }
+
+const clientGone = () => new WorkerError('LENGTH_MISMATCH', 'The client disconnected');
 
 /**
  * Awaits `waiting` and probes the client of a body that is not read yet, so that it detects a disconnect. Probes start
