@@ -35,11 +35,21 @@ class StagedStream {
   /** Calls work(stream), which enqueues operations and returns a status, then waits for all of them. */
   template <typename Work>
   vram_status run(Work work) {
+    VRAM_TRY(start(work));
+    return synchronize();
+  }
+
+  /** Does the same, and waits only for earlier operations and after a failure. synchronize() must follow. */
+  template <typename Work>
+  vram_status start(Work work) {
     VRAM_TRY(synchronize());
     pending_ = true;
     const vram_status enqueued = work(stream_);
-    return first_failure(enqueued, synchronize());
+    return enqueued == VRAM_OK ? VRAM_OK : first_failure(enqueued, synchronize());
   }
+
+  /** The buffer. Valid to read after synchronize(). */
+  uint8_t *buffer() const { return buffer_.data(); }
 
   /** Waits for operations whose end an earlier call could not confirm. */
   vram_status synchronize();

@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <cstdlib>
+#include <cstring>
 #include <iterator>
 #include <string>
 #include <vector>
@@ -50,6 +52,24 @@ TEST("the hashes of ranges equal those of the whole, sealed or not") {
   REQUIRE_OK(vram_digest(allocation, 2 * VRAM_GROUP_BYTES, 3 * VRAM_GROUP_BYTES, parts + 64, 96));
   REQUIRE_OK(vram_digest(allocation, 5 * VRAM_GROUP_BYTES, 4096, parts + 160, 32));
   CHECK(std::equal(std::begin(whole), std::end(whole), std::begin(parts)));
+}
+
+TEST("a shard of several segments of the device has the digest that the host computes") {
+  if (std::getenv("VRAM_TEST_QUICK") != nullptr) SKIP("VRAM_TEST_QUICK is set");
+  const Session session;
+  const uint64_t bytes = 1300 * kMiB + 12345;
+  const uint64_t allocation = session.alloc(0, bytes);
+  const uint64_t load = session.open_load(allocation, VRAM_LOAD_TREE);
+  const std::vector<uint8_t> data = content(VRAM_STAGING_SLOT_BYTES);
+  for (uint64_t done = 0; done < bytes; done += VRAM_STAGING_SLOT_BYTES) {
+    std::copy(data.begin(), data.end(), session.slot(0));
+    std::memcpy(session.slot(0), &done, sizeof(done));  // no two segments are equal
+    REQUIRE_OK(vram_load_push(load, 0, std::min<uint64_t>(VRAM_STAGING_SLOT_BYTES, bytes - done)));
+  }
+  vram_load_result result = {};
+  REQUIRE_OK(vram_load_finish(load, &result));
+  CHECK(device_tree_digest(allocation) == hex(result.tree, sizeof(result.tree)));
+  REQUIRE_OK(vram_load_close(load));
 }
 
 TEST("a flipped bit changes the hash of its group only") {
