@@ -25,6 +25,16 @@ inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) {
   return {x, y, z, w};
 }
 
+/** Four of the eight bytes of `high` and `low`, byte 0 the lowest of `low`; a hex digit of `selector` selects each. */
+inline unsigned __byte_perm(unsigned low, unsigned high, unsigned selector) {
+  const uint64_t bytes = uint64_t{high} << 32 | low;
+  unsigned result = 0;
+  for (unsigned i = 0; i < 4; ++i) {
+    result |= static_cast<unsigned>(bytes >> (selector >> (4 * i) & 7) * 8 & 0xff) << (8 * i);
+  }
+  return result;
+}
+
 extern thread_local uint3 threadIdx;
 extern thread_local uint3 blockIdx;
 extern thread_local uint3 blockDim;
