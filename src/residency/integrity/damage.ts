@@ -1,5 +1,5 @@
 import type { AuditFields } from '../../audit/event.js';
-import { groupBytes, hashBytes } from '../../vram/tree.js';
+import { groupBytes, groupCount, hashBytes } from '../../vram/tree.js';
 import type { ByteRange } from '../state/snapshot.js';
 
 /** How many damaged ranges one audit entry lists. The count covers all of them. */
@@ -16,10 +16,12 @@ export const rangeFields = (ranges: readonly ByteRange[]): AuditFields => ({
  * merged.
  */
 export function damagedRanges(expected: Buffer, actual: Buffer, { offset, length }: ByteRange): ByteRange[] {
+  const [from, to] = [groupCount(offset) * hashBytes, groupCount(offset + length) * hashBytes];
+  if (expected.compare(actual, from, to, from, to) === 0) return [];
   const ranges: ByteRange[] = [];
   for (let at = offset; at < offset + length; at += groupBytes) {
-    const from = (at / groupBytes) * hashBytes;
-    if (expected.subarray(from, from + hashBytes).equals(actual.subarray(from, from + hashBytes))) continue;
+    const start = (at / groupBytes) * hashBytes;
+    if (expected.compare(actual, start, start + hashBytes, start, start + hashBytes) === 0) continue;
     append(ranges, { offset: at, length: Math.min(groupBytes, offset + length - at) });
   }
   return ranges;
