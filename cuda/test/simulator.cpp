@@ -2,6 +2,8 @@
 
 #include <dlfcn.h>
 
+#include <cstdlib>
+
 #include "harness.h"
 #include "session.h"
 
@@ -18,11 +20,17 @@ Function *find(const char *name) {
   return library() != nullptr ? reinterpret_cast<Function *>(dlsym(library(), name)) : nullptr;
 }
 
+/** A control of the simulator. Null for a driver that a setting names, which is treated like a real one. */
+template <typename Function>
+Function *find_control(const char *name) {
+  return std::getenv("VRAM_TEST_DRIVER") == nullptr ? find<Function>(name) : nullptr;
+}
+
 struct Controls {
-  int (*set)(const char *, const char *) = find<int(const char *, const char *)>("cuSimSet");
-  uint64_t (*calls)(const char *) = find<uint64_t(const char *)>("cuSimCalls");
-  void (*reset)() = find<void()>("cuSimReset");
-  uint64_t (*live)(const char *) = find<uint64_t(const char *)>("cuSimLive");
+  int (*set)(const char *, const char *) = find_control<int(const char *, const char *)>("cuSimSet");
+  uint64_t (*calls)(const char *) = find_control<uint64_t(const char *)>("cuSimCalls");
+  void (*reset)() = find_control<void()>("cuSimReset");
+  uint64_t (*live)(const char *) = find_control<uint64_t(const char *)>("cuSimLive");
 };
 
 const Controls &controls() {

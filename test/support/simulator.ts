@@ -15,6 +15,19 @@ export const kernelsPath = process.env.VRAM_TEST_KERNELS ?? join(nativeDirectory
 /** For `t.test`: skips a test that only a simulated device supports. */
 export const onSimulator = process.env.VRAM_TEST_DRIVER === undefined ? {} : { skip: 'a real device cannot do this' };
 
+/** The memory of each device of the driver under test. */
+export const deviceBytes: readonly number[] = (process.env.VRAM_TEST_DEVICE_BYTES ?? '67108864,67108864')
+  .split(',')
+  .map(Number);
+export const lastDevice = deviceBytes.length - 1;
+
+/** For `t.test`: skips a test that needs a second device. */
+export const onTwoDevices = lastDevice > 0 ? {} : { skip: 'needs two devices' };
+
+/** More than any device has, and the limit of a shard that allows it. */
+export const moreThanAnyDevice = 2 ** 44;
+export const withoutSizeLimit = { WORKER_MAX_MODEL_BYTES: String(2 ** 48) };
+
 const library = koffi.load(join(nativeDirectory, 'libcuda_sim.so'));
 const set = library.func('int cuSimSet(const char *setting, const char *value)');
 const calls = library.func('uint64_t cuSimCalls(const char *name)');

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { patternBytes } from '../../support/bytes.js';
 import { post, sha256 } from '../../support/requests.js';
+import { lastDevice } from '../../support/simulator.js';
 import { startWorker } from '../../support/worker.js';
 
 const bytes = patternBytes(9000);
@@ -16,7 +17,7 @@ t.test('a JSON commit reads its file', async (t) => {
     model_ref: 'm',
     shard_index: 0,
     total_shards: 1,
-    gpu_device: 1,
+    gpu_device: lastDevice,
     flat_digest: true,
     expected_digest: sha256(bytes),
     source: { type: 'file', path: 'model.gguf' },
@@ -24,7 +25,7 @@ t.test('a JSON commit reads its file', async (t) => {
   const created = await post(worker, '/v1/commit', body);
   t.equal(created.statusCode, 201, created.body);
   t.equal(created.headers.location, '/v1/shards/a');
-  t.match(created.json().shard, { gpu_device: 1, digest: sha256(bytes), vram_bytes: 9000 });
+  t.match(created.json().shard, { gpu_device: lastDevice, digest: sha256(bytes), vram_bytes: 9000 });
   const again = await post(worker, '/v1/commit', body);
   t.equal(again.statusCode, 200);
   t.equal(again.headers.location, undefined);

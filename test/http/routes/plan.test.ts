@@ -1,5 +1,6 @@
 import t from 'tap';
 import { get, post, remove } from '../../support/requests.js';
+import { moreThanAnyDevice, onTwoDevices, withoutSizeLimit } from '../../support/simulator.js';
 import { startWorker } from '../../support/worker.js';
 
 const model = { model_ref: 'm', model_bytes: 3_000_001, shard_layout: 'single' };
@@ -16,6 +17,10 @@ t.test('a plan has the GPU of each shard', async (t) => {
     reason: null,
   });
   t.same(single.json().devices, (await get(worker, '/v1/devices')).json().devices);
+});
+
+t.test('a tensor-parallel plan has the bytes of each shard', onTwoDevices, async (t) => {
+  const worker = await startWorker(t);
   const halves = { ...model, shard_layout: 'tensor_parallel', tp_degree: 2 };
   t.match((await post(worker, '/v1/plan', halves)).json().shard_plan, [
     { vram_bytes: 1_500_001 },
@@ -31,14 +36,14 @@ t.test('a plan has the GPU of each shard', async (t) => {
 });
 
 t.test('a model that does not fit is a 200 with the sizes', async (t) => {
-  const worker = await startWorker(t);
-  const answer = await post(worker, '/v1/plan', { ...model, model_bytes: 2 ** 30, reserve: true });
+  const worker = await startWorker(t, { env: withoutSizeLimit });
+  const answer = await post(worker, '/v1/plan', { ...model, model_bytes: moreThanAnyDevice, reserve: true });
   t.equal(answer.statusCode, 200);
-  const { devices } = answer.json();
+  const [{ available_bytes }] = answer.json().devices;
   t.match(answer.json(), {
     feasible: false,
     reservation: null,
-    reason: { code: 'VRAM_OOM', detail: String, needed_bytes: 2 ** 30, available_bytes: devices[0].available_bytes },
+    reason: { code: 'VRAM_OOM', detail: String, needed_bytes: moreThanAnyDevice, available_bytes },
   });
 });
 

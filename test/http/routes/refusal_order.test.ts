@@ -2,6 +2,7 @@ import type { InjectOptions } from 'fastify';
 import t from 'tap';
 import { patternBytes } from '../../support/bytes.js';
 import { upload } from '../../support/requests.js';
+import { moreThanAnyDevice, withoutSizeLimit } from '../../support/simulator.js';
 import { startWorker } from '../../support/worker.js';
 
 const query = { shard_id: 'a', model_ref: 'm' };
@@ -9,10 +10,11 @@ const put = { method: 'PUT', url: '/v1/commit', payload: 'abc' } as const;
 
 t.test('errors have the order of the contract', async (t) => {
   const worker = await startWorker(t, {
-    env: { WORKER_MAX_MODEL_BYTES: '1000000000', WORKER_REQUESTS_PER_SECOND: '1000' },
+    env: { ...withoutSizeLimit, WORKER_REQUESTS_PER_SECOND: '1000' },
   });
   await upload(worker, 'here', patternBytes(3));
-  const tooLarge = { 'content-length': '1000000001' };
+  const tooLarge = { 'content-length': String(2 ** 50) };
+  const large = { 'content-length': String(moreThanAnyDevice) };
   // Each request has the fault of its own line and those of the lines below.
   const rows: readonly (readonly [code: string, request: InjectOptions])[] = [
     [
@@ -35,8 +37,8 @@ t.test('errors have the order of the contract', async (t) => {
     ['LENGTH_REQUIRED', { ...put, payload: '', query: { ...query, reservation_id: 'absent' } }],
     ['NOT_FOUND', { ...put, query: { ...query, shard_id: 'here', reservation_id: 'absent' }, headers: tooLarge }],
     ['MODEL_TOO_LARGE', { ...put, query: { ...query, shard_id: 'here' }, headers: tooLarge }],
-    ['SHARD_CONFLICT', { ...put, query: { ...query, shard_id: 'here' }, headers: { 'content-length': '900000000' } }],
-    ['VRAM_OOM', { ...put, query, headers: { 'content-length': '900000000' } }],
+    ['SHARD_CONFLICT', { ...put, query: { ...query, shard_id: 'here' }, headers: large }],
+    ['VRAM_OOM', { ...put, query, headers: large }],
   ];
   for (const [code, request] of rows) {
     const answer = await worker.inject(request);

@@ -4,6 +4,7 @@ import t from 'tap';
 import { patternBytes } from '../../support/bytes.js';
 import { head, lastBody, RawClient } from '../../support/raw_http.js';
 import { get, sha256 } from '../../support/requests.js';
+import { lastDevice } from '../../support/simulator.js';
 import { startWorker } from '../../support/worker.js';
 
 const bytes = patternBytes(100_000);
@@ -33,10 +34,10 @@ t.test('PUT needs no content type, POST needs application/octet-stream', async (
     },
   });
   const type = { 'content-type': 'application/octet-stream' };
-  const more = { ...query, shard_id: 'b', shard_index: '1', total_shards: '2', gpu_device: '1' };
+  const more = { ...query, shard_id: 'b', shard_index: '1', total_shards: '2', gpu_device: String(lastDevice) };
   const post = await inject({ method: 'POST', url: '/v1/commit', query: more, payload: bytes, headers: type });
   t.equal(post.statusCode, 201);
-  t.match(post.json().shard, { shard_index: 1, total_shards: 2, gpu_device: 1 });
+  t.match(post.json().shard, { shard_index: 1, total_shards: 2, gpu_device: lastDevice });
 });
 
 t.test('a retry with an expected digest is answered without its body', async (t) => {

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { patternBytes } from '../../support/bytes.js';
 import { head, lastBody, RawClient } from '../../support/raw_http.js';
+import { moreThanAnyDevice, withoutSizeLimit } from '../../support/simulator.js';
 import { startWorker } from '../../support/worker.js';
 
 const bytes = patternBytes(5000);
@@ -17,7 +18,7 @@ t.test('an upload gets 100 Continue after it is admitted', async (t) => {
 });
 
 t.test('a refused upload gets no 100 Continue', async (t) => {
-  const { url, inject } = await startWorker(t, { listen: true });
+  const { url, inject } = await startWorker(t, { listen: true, env: withoutSizeLimit });
   await inject({ method: 'PUT', url: '/v1/commit?shard_id=here&model_ref=m', payload: bytes });
   const refused: readonly (readonly [
     code: string,
@@ -34,7 +35,7 @@ t.test('a refused upload gets no 100 Continue', async (t) => {
     ['NOT_FOUND', 'PUT /v1/nowhere', {}],
     ['MODEL_TOO_LARGE', upload, { 'Content-Length': 2 ** 50 }],
     ['SHARD_CONFLICT', `PUT /v1/commit?shard_id=here&model_ref=other`, {}],
-    ['VRAM_OOM', upload, { 'Content-Length': 2 ** 30 }],
+    ['VRAM_OOM', upload, { 'Content-Length': moreThanAnyDevice }],
   ];
   for (const [code, target, headers] of refused) {
     const client = new RawClient(url).send(head(target, { ...waiting, ...headers }));

@@ -17,7 +17,7 @@ import { patternBytes } from '../../support/bytes.js';
 import { claimsOf, currentHandle, kidOf, verifyHandle } from '../../support/handles.js';
 import { newPrivateKey, signingWithEd25519 } from '../../support/key_files.js';
 import { get, post, remove, upload } from '../../support/requests.js';
-import { simulator } from '../../support/simulator.js';
+import { onSimulator, simulator } from '../../support/simulator.js';
 import { temporaryDirectory } from '../../support/temporary_directory.js';
 import { startWorker, token } from '../../support/worker.js';
 
@@ -88,7 +88,7 @@ t.test('a worker can rotate several times, also to an earlier key', async (t) =>
   t.same(verdict, { valid: false, reason: 'unknown_key', claims: null }, 'the oldest of many keys no longer verify');
 });
 
-t.test('a rotation does not reissue the handle of a corrupt shard', async (t) => {
+t.test('a rotation does not reissue the handle of a corrupt shard', onSimulator, async (t) => {
   const worker = await startWorker(t);
   const { handle } = (await upload(worker, 'a', bytes)).json();
   simulator.spoofs('memory_type=1');
