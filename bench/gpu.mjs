@@ -1,7 +1,7 @@
 /** `npm run bench:gpu`: measures a real device. Without a device it prints `skipped` and succeeds. */
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { Driver } from '../dist/vram/driver.js';
+import { driverPath, findDevices } from '../gpu/device.mjs';
 import { freshContent } from './content.mjs';
 import { describeMachine } from './machine.mjs';
 import { buildNative, deviceRates } from './native.mjs';
@@ -14,24 +14,12 @@ import { Worker } from './worker.mjs';
 import { createWorkspace } from './workspace.mjs';
 
 const gibibyte = 2 ** 30;
-const native = new URL('../cuda/build/', import.meta.url).pathname;
-const driverPath = process.env.WORKER_CUDA_DRIVER ?? 'libcuda.so.1';
-const kernelsPath = process.env.WORKER_CUDA_KERNELS ?? join(native, 'vram_kernels.fatbin');
 const print = (text) => process.stdout.write(`${text}\n`);
 
-/** The first device that the driver reports, or the reason why there is none. */
-async function findDevice() {
-  if (!existsSync(kernelsPath)) return { missing: `${kernelsPath} does not exist: run make -C cuda gpu` };
-  try {
-    const paths = { libraryPath: join(native, 'libvram.so'), driverPath, kernelsPath };
-    const sizes = { maxAllocationBytes: 1, stagingSlots: 1, minCudaVersion: 0 };
-    const driver = await Driver.open({ ...paths, ...sizes, driverTimeoutSeconds: 60, onHang: () => undefined });
-    const device = await driver.device(0);
-    await driver.close();
-    return { device };
-  } catch (error) {
-    return { missing: `no usable CUDA device: ${error.message}` };
-  }
+/** The settings that this process has for the driver. A container may find the driver by LD_LIBRARY_PATH. */
+function driverSettings() {
+  const names = ['WORKER_CUDA_DRIVER', 'WORKER_CUDA_KERNELS', 'LD_LIBRARY_PATH', 'CUDA_SIM_DEVICES'];
+  return Object.fromEntries(names.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])));
 }
 
 /** Checks that copy rates can be measured. Returns the reason in `missing` if they cannot. */
@@ -44,9 +32,17 @@ async function probeCopyRates() {
   }
 }
 
+/** Verification of 1, 4, 16 and, with `--full`, 64 GiB, as far as they fit. */
+async function* measure(worker, workspace, options, missing, freeBytes) {
+  yield* commitRows(worker, workspace, options, missing);
+  const largestBytes = (options.quick ? 1 : options.full ? 64 : 16) * gibibyte;
+  for (let bytes = gibibyte; bytes <= Math.min(largestBytes, freeBytes); bytes *= 4) {
+    yield await verifyRow(worker, bytes, options.rounds, missing);
+  }
+}
+
 /** Commit by file, which overlaps copying and hashing, compared with a copy alone. */
-async function commitRows(worker, workspace, { rounds, sizeBytes }, missing) {
-  const rows = [];
+async function* commitRows(worker, workspace, { rounds, sizeBytes }, missing) {
   for (const flat of [false, true]) {
     const product = async (content) => {
       const seconds = await worker.file('gpu', content, flat);
@@ -57,15 +53,14 @@ async function commitRows(worker, workspace, { rounds, sizeBytes }, missing) {
     const fresh = () => freshContent(workspace.models, 'gpu', sizeBytes);
     await product(fresh()); // the warm-up round
     const samples = await alternate(rounds, fresh, { product, ...(missing === undefined && { copy }) });
-    rows.push({
+    yield {
       path: `commit by file, ${flat ? 'flat + tree' : 'flat_digest=false'}, ${sizeBytes / gibibyte} GiB`,
       better: 'higher',
       product: { unit: 'GB/s', samples: samples.product },
       baseline: 'copy from pinned host memory to the device',
       ...(samples.copy ? { baselineSeries: { unit: 'GB/s', samples: samples.copy } } : { missing }),
-    });
+    };
   }
-  return rows;
 }
 
 /** Verification, by request time, compared with a copy on the device. */
@@ -92,23 +87,21 @@ async function verifyRow(worker, bytes, rounds, missing) {
 async function main() {
   const options = readOptions();
   buildNative();
-  const { device, missing } = await findDevice();
-  if (device === undefined) return print(`skipped: ${missing}`);
-  const overridden = process.env.WORKER_CUDA_DRIVER !== undefined;
+  const { devices, isSimulator, missing } = await findDevices();
+  if (missing !== undefined) return print(`skipped: ${missing}`);
+  const [device] = devices;
   print(`${device.name}, ${(device.totalBytes / gibibyte).toFixed(1)} GiB`);
-  if (overridden)
-    print(`WORKER_CUDA_DRIVER is ${driverPath}: if it is not NVIDIA's driver, these are not figures of a GPU`);
+  if (isSimulator) print('The device is simulated: these are not figures of a GPU');
   const copyRates = await probeCopyRates();
 
   const workspace = createWorkspace(2 * options.sizeBytes);
   const tokenFile = join(workspace.directory, 'token');
   writeFileSync(tokenFile, 'bench-token-0123456789abcdef0123456789', { mode: 0o600 });
-  const names = overridden ? { WORKER_CUDA_DRIVER: driverPath, WORKER_CUDA_KERNELS: kernelsPath } : {};
-  const worker = await Worker.start(workspace, { WORKER_API_TOKEN_FILE: tokenFile, ...names });
-  const rows = await commitRows(worker, workspace, options, copyRates.missing);
-  const largestBytes = Math.min(options.quick ? gibibyte : 64 * gibibyte, device.freeBytes * 0.95);
-  for (let bytes = gibibyte; bytes <= largestBytes; bytes *= 2) {
-    rows.push(await verifyRow(worker, bytes, options.rounds, copyRates.missing));
+  const worker = await Worker.start(workspace, { WORKER_API_TOKEN_FILE: tokenFile, ...driverSettings() });
+  const rows = [];
+  for await (const row of measure(worker, workspace, options, copyRates.missing, device.freeBytes * 0.95)) {
+    rows.push(row);
+    print(table([row]).split('\n').at(-1)); // what was measured survives the end of the process
   }
   await worker.stop();
 
@@ -116,7 +109,7 @@ async function main() {
   const judged = rows.map((row) => ({ ...row, result: result(row), verdict: verdict(row) }));
   const out = options.out.replace(/latest\.json$/, 'gpu.json');
   mkdirSync(dirname(out), { recursive: true });
-  const report = { machine: describeMachine(), device, driverPath, options, rows: judged };
+  const report = { machine: describeMachine(), device, driverPath, isSimulator, options, rows: judged };
   writeFileSync(out, `${JSON.stringify(report, undefined, 2)}\n`);
   print(`written: ${out}`);
 }

@@ -18,6 +18,7 @@ const usage = `Usage: npm run bench -- [options]
 /**
  * @typedef {object} Options
  * @property {boolean} quick
+ * @property {boolean} full
  * @property {number} rounds
  * @property {number} sizeBytes shard size of most rows
  * @property {number} largeBytes shard size of rows that need a long commit
@@ -43,6 +44,7 @@ export function readOptions(args = process.argv.slice(2)) {
   if (sizeBytes % mebibyte !== 0) fail('--size-bytes must be a multiple of 1 MiB');
   return {
     quick,
+    full: values.full ?? false,
     rounds: integer(values.rounds, quick ? 2 : 5),
     sizeBytes,
     largeBytes: 4 * sizeBytes,
