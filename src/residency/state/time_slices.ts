@@ -1,20 +1,35 @@
-/** How long a task may block the event loop. */
+/** How long the tasks may block each turn of the event loop, all together. */
 const sliceMs = 4;
 
 const waiting: ((endMs: number) => void)[] = [];
+let isScheduled = false;
 
 /**
- * Shares the event loop among tasks that visit thousands of shards: each turn of the loop grants one slice, in the order of
- * the calls. Resolves with the end of the slice on the monotonic clock. The task then calls this again.
+ * Shares the event loop among tasks that visit thousands of shards. In each turn of the loop the tasks run one after another,
+ * in the order of the calls, until the slice of this turn ends. Resolves with that end on the monotonic clock. A task that
+ * reaches it calls this again.
  */
 export function nextSlice(): Promise<number> {
   return new Promise((resolve) => {
     waiting.push(resolve);
-    if (waiting.length === 1) setImmediate(grant);
+    schedule();
   });
 }
 
-function grant(): void {
-  waiting.shift()?.(performance.now() + sliceMs);
-  if (waiting.length > 0) setImmediate(grant);
+function schedule(): void {
+  if (isScheduled || waiting.length === 0) return;
+  isScheduled = true;
+  setImmediate(() => run(performance.now() + sliceMs));
+}
+
+/** Lets one task run, and the next one if time is left. */
+function run(endMs: number): void {
+  waiting.shift()?.(endMs);
+  const next = () => {
+    if (waiting.length > 0 && performance.now() < endMs) return run(endMs);
+    isScheduled = false;
+    schedule();
+  };
+  // The task runs in the microtasks, which end before the tick.
+  queueMicrotask(() => process.nextTick(next));
 }

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import t from 'tap';
 import { cached, encodeInSlices, Items, itself, jsonPieces } from '../../../src/residency/status/json_pieces.js';
 
@@ -14,6 +15,7 @@ t.test('the pieces are the JSON of the object', async (t) => {
 
 t.test('other work runs while a long text is encoded', async (t) => {
   let nowMs = 0;
+  await nextTurn();
   t.intercept(performance, 'now', { value: () => nowMs++, configurable: true });
   let [turns, isEnded] = [0, false];
   const count = () => {
