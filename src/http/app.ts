@@ -15,6 +15,7 @@ import { logging, newRequestId, requestLogger } from './plugins/logging.js';
 import { metrics } from './plugins/metrics.js';
 import { openRateLimit } from './plugins/open_rate_limit.js';
 import { openapi } from './plugins/openapi.js';
+import { requestEnd } from './plugins/request_end.js';
 import { securityHeaders } from './plugins/security_headers.js';
 import { Tokens, tokensOf } from './plugins/tokens.js';
 import { unreadResponses } from './plugins/unread_responses.js';
@@ -57,6 +58,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   app.addConstraintStrategy(contentTypeConstraint);
   for (const component of components) app.addSchema(component);
 
+  await app.register(requestEnd);
   await app.register(logging);
   await app.register(errorHandler);
   await app.register(openRateLimit, { tokens, requestsPerSecond: config.requestsPerSecond });

@@ -79,10 +79,10 @@ export const logging = fp(async (app: FastifyInstance) => {
     reply.header('x-correlation-id', correlationIdOf(request.raw, request.id));
     done();
   });
-  app.addHook('onResponse', (request, reply, done) => {
-    if (request.isUnlogged) return done();
+  app.onRequestEnd((request, reply) => {
+    if (request.isUnlogged) return;
     const level = request.routeOptions.config.quiet === true ? 'debug' : 'info';
-    if (level === 'debug' && !verbose) return done();
+    if (level === 'debug' && !verbose) return;
     request.log[level](
       {
         req: request,
@@ -93,7 +93,6 @@ export const logging = fp(async (app: FastifyInstance) => {
       },
       'request',
     );
-    done();
   });
 });
 

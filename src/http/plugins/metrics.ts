@@ -201,14 +201,13 @@ function requestMetrics(app: FastifyInstance, registry: Registry, failures: Coun
     buckets: bucketsSeconds,
     registers: [registry],
   });
-  app.addHook('onResponse', (request, reply, done) => {
+  app.onRequestEnd((request, reply) => {
     const { url = 'none', schema } = request.routeOptions;
     const method = request.is404 ? 'any' : request.method;
     requestSeconds.observe({ method, route: url, status: reply.statusCode }, reply.elapsedTime / 1000);
     if (request.errorCode !== undefined) {
       failures.inc({ operation: schema?.operationId ?? 'none', code: request.errorCode });
     }
-    done();
   });
 }
 

@@ -6,6 +6,7 @@ import { auth } from '../../../src/http/plugins/auth.js';
 import { errorHandler } from '../../../src/http/plugins/error_handler.js';
 import { rateLimits } from '../../../src/http/plugins/limits.js';
 import { logging } from '../../../src/http/plugins/logging.js';
+import { requestEnd } from '../../../src/http/plugins/request_end.js';
 import { Tokens } from '../../../src/http/plugins/tokens.js';
 import { startWorker, token } from '../../support/worker.js';
 
@@ -67,6 +68,7 @@ t.test('the scheme is case-insensitive, the token must match exactly', async (t)
 /** The plugin alone, with a token of each role. */
 async function withReader(failures: string[]) {
   const app = fastify();
+  await app.register(requestEnd);
   await app.register(logging);
   await app.register(errorHandler);
   await app.register(rateLimits, { requestsPerSecond: 1000 });

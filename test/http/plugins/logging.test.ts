@@ -1,5 +1,7 @@
 import t from 'tap';
 import { createLogger } from '../../../src/process/logger.js';
+import { head, RawClient } from '../../support/raw_http.js';
+import { until } from '../../support/until.js';
 import { startWorker, token } from '../../support/worker.js';
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
@@ -19,6 +21,20 @@ t.test('a response and the log lines of its request have the same ids', async (t
     req: { method: 'GET', route: '/v1/shards', remote_address: '127.0.0.1' },
     res: { status: 200 },
   });
+});
+
+t.test('a request whose client leaves has a log line, and counts in the metrics', async (t) => {
+  const lines: string[] = [];
+  const { app, url } = await startWorker(t, { listen: true, log: (line) => lines.push(line) });
+  const upload = new RawClient(url).send(head('PUT /v1/commit?shard_id=a&model_ref=m', { 'Content-Length': 5000 }));
+  const isHeld = async () => /vram_http_connections\{state="busy"\} 1/.test((await app.inject('/metrics')).body);
+  await until(isHeld);
+  await upload.reset();
+  await until(() => lines.some((line) => line.includes('"route":"/v1/commit"')));
+  const line = lines.map((text) => JSON.parse(text)).find(({ req }) => req?.route === '/v1/commit');
+  t.match(line, { res: { status: 422 }, code: 'LENGTH_MISMATCH', finished: false });
+  const { body } = await app.inject('/metrics');
+  t.match(body, /vram_http_request_duration_seconds_count\{method="PUT",route="\/v1\/commit",status="422"\} 1/);
 });
 
 t.test('an invalid correlation id is replaced', async (t) => {
