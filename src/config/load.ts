@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { FileCalls } from '../storage/file_calls.js';
 import { ConfigError } from './config_error.js';
+import { requireResponse } from './mount_probe.js';
 import { apiTokenFileOf, readSealSecret, readTokens, type SecretFiles, type TokenSecrets, wipe } from './secrets.js';
 import { isServiceLink } from './service_links.js';
 import type { Setting, ValueOf } from './setting.js';
@@ -65,14 +66,31 @@ export async function loadConfig(environment: Environment, options: LoadOptions)
   return config;
 }
 
-/** Checks that each setting whose type has a `kind` names such a file. @throws ConfigError, FileTimeoutError */
-async function requireFiles(values: Readonly<Record<string, unknown>>, files: FileCalls): Promise<void> {
-  for (const [key, setting] of Object.entries<Setting>(settings)) {
+/**
+ * Checks that the file system of each path responds, before this process makes a call that may never return.
+ * @throws ConfigError, FileTimeoutError
+ */
+export async function requireResponses(environment: Environment): Promise<void> {
+  checkNames(environment);
+  const values = readAll(environment);
+  const probes = pathsOf(values).map(({ name, path }) => requireResponse(name, path, values.fileTimeoutSeconds));
+  await Promise.all(probes);
+}
+
+/** The settings that are paths. */
+function pathsOf(values: Readonly<Record<string, unknown>>): (Pick<Setting, 'name' | 'type'> & { path: string })[] {
+  return Object.entries<Setting>(settings).flatMap(([key, { name, type }]) => {
     const path = values[key];
-    const { name, type } = setting;
-    if (type.kind === undefined || typeof path !== 'string') continue;
+    return type.path === undefined || typeof path !== 'string' ? [] : [{ name, type, path }];
+  });
+}
+
+/** Checks that each path names what it must. @throws ConfigError, FileTimeoutError */
+async function requireFiles(values: Readonly<Record<string, unknown>>, files: FileCalls): Promise<void> {
+  for (const { name, type, path } of pathsOf(values)) {
+    if (type.path === 'any') continue;
     const found = await files.run(name, () => stat(path).catch(() => undefined));
-    const isRight = type.kind === 'file' ? found?.isFile() : found?.isDirectory();
+    const isRight = type.path === 'file' ? found?.isFile() : found?.isDirectory();
     if (isRight !== true) throw new ConfigError(`${name} must be ${type.description}`);
   }
 }

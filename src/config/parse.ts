@@ -5,13 +5,14 @@ export interface SettingType<T> {
   /** Completes "`NAME` must be …". */
   readonly description: string;
   readonly unit?: string;
-  /** The kind of file that the value must name at startup. `loadConfig` checks it, because a file system can hang. */
-  readonly kind?: FileKind;
+  /** The value is a path. `loadConfig` checks what it names, because a file system can hang. */
+  readonly path?: PathKind;
   /** Undefined if the text is invalid. */
   readonly parse: (text: string) => T | undefined;
 }
 
-export type FileKind = 'file' | 'directory';
+/** What a path must name at startup. Whoever opens the path checks `any`. */
+export type PathKind = 'file' | 'directory' | 'any';
 
 export interface HostAndPort {
   readonly host: string;
@@ -61,19 +62,26 @@ export const hostAndPort: SettingType<HostAndPort> = {
 };
 
 /** A path, made absolute. The code that reads the file checks that it exists. */
-export const filePath: SettingType<string> = { description: 'the path of a file', parse: (text) => resolve(text) };
+export const filePath: SettingType<string> = {
+  description: 'the path of a file',
+  path: 'any',
+  parse: (text) => resolve(text),
+};
+
+/** A path that stays as it is, for messages. */
+export const givenPath: SettingType<string> = { ...filePath, parse: (text) => text };
 
 /** The absolute path of a file that exists at startup. */
 export const existingFile: SettingType<string> = {
   description: 'the path of an existing file',
-  kind: 'file',
+  path: 'file',
   parse: (text) => resolve(text),
 };
 
 /** The absolute path of a directory that exists at startup. */
 export const existingDirectory: SettingType<string> = {
   description: 'the path of an existing directory',
-  kind: 'directory',
+  path: 'directory',
   parse: (text) => resolve(text),
 };
 

@@ -1,6 +1,16 @@
 import { sealAlgorithms } from '../seal/key.js';
 import { network } from './network_settings.js';
-import { deviceIndexes, existingDirectory, existingFile, filePath, integer, matching, oneOf, text } from './parse.js';
+import {
+  deviceIndexes,
+  existingDirectory,
+  existingFile,
+  filePath,
+  givenPath,
+  integer,
+  matching,
+  oneOf,
+  text,
+} from './parse.js';
 import type { Setting, ValueOf } from './setting.js';
 import { defaultWorkerId, workerIdPattern } from './worker_id.js';
 
@@ -122,13 +132,13 @@ const operation = {
   },
   manifest: {
     name: 'WORKER_MANIFEST',
-    type: text('the path of a file'),
+    type: givenPath,
     unset: 'no restore',
     doc: 'The manifest: the file that lists the shards that a restart can restore.',
   },
   auditLog: {
     name: 'WORKER_AUDIT_LOG',
-    type: text('the path of a file'),
+    type: givenPath,
     unset: 'no audit log',
     doc: 'The file of the audit log.',
   },

@@ -1,5 +1,5 @@
 import { ConfigError } from '../config/config_error.js';
-import { loadConfig } from '../config/load.js';
+import { loadConfig, requireResponses } from '../config/load.js';
 import { nativeLibrary } from '../config/native_paths.js';
 import { settings } from '../config/settings.js';
 import { WorkerError } from '../errors.js';
@@ -52,6 +52,7 @@ async function start(
   const exitDeadline = new ExitDeadline(nativeLibrary());
   limitShutdown(exitDeadline, settings.drainSeconds.default);
   const coreDumpsOff = forbidCoreDumps();
+  await requireResponses(process.env);
   const config = await loadConfig(process.env, { simulate, directory: process.cwd() });
   limitShutdown(exitDeadline, config.shutdownDelaySeconds + config.drainSeconds);
   const log = openLog(config.logLevel);

@@ -39,7 +39,7 @@ export class WatchedGroup {
 
   /** Reloads the files if one has changed, or if the last error is retriable. Reports the same error once. */
   tick(): void {
-    if (this.#running === undefined && this.#following === undefined) void this.#start(false);
+    if (this.#running === undefined) void this.#start(false);
   }
 
   /** Reloads the files after the reload that runs. Reports every error. Returns false if such a reload already waits. */

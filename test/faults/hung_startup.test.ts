@@ -58,6 +58,19 @@ t.test(
   },
 );
 
+t.test('another process asks the file system first, so that the worker can end', onSimulator, async (t) => {
+  const directory = temporaryDirectory(t);
+  writeFileSync(join(directory, 'stat'), '#!/bin/sh\nexec /bin/sleep 60\n', { mode: 0o755 });
+  const env = {
+    PATH: `${directory}:${process.env.PATH}`,
+    WORKER_MODEL_DIR: directory,
+    WORKER_FILE_TIMEOUT_SECONDS: '1',
+  };
+  const { exited, errors } = run(t, directory, ['serve', '--simulate'], { ...env, WORKER_BIND_ADDR: '127.0.0.1:0' });
+  t.equal(await exited, 74);
+  t.match(errors(), /WORKER_MODEL_DIR: its file system did not respond/);
+});
+
 t.test('SIGTERM ends a start that waits for a file system', missing, async (t) => {
   const folder = hangingFolder(t, 3600);
   folder.hang();
