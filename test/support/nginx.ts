@@ -6,7 +6,7 @@ import type { Test } from 'tap';
 import { temporaryDirectory } from './temporary_directory.js';
 import { until } from './until.js';
 
-const configuration = (directory: string, port: number, location: string): string => `
+const configuration = (directory: string, port: number, location: string, upstream: string): string => `
 daemon off;
 pid ${directory}/nginx.pid;
 error_log stderr;
@@ -18,6 +18,7 @@ http {
   fastcgi_temp_path ${directory}/fastcgi;
   uwsgi_temp_path ${directory}/uwsgi;
   scgi_temp_path ${directory}/scgi;
+  ${upstream}
   server {
     listen 127.0.0.1:${port};
 ${location}
@@ -25,12 +26,12 @@ ${location}
 }
 `;
 
-/** Runs nginx with this `location` until the test ends. Resolves with its URL when it listens. */
-export async function startNginx(t: Test, location: string): Promise<string> {
+/** Runs nginx with this `location` and `upstream` until the test ends. Resolves with its URL when it listens. */
+export async function startNginx(t: Test, location: string, upstream = ''): Promise<string> {
   const directory = temporaryDirectory(t);
   const port = await freePort();
   mkdirSync(join(directory, 'logs'));
-  writeFileSync(join(directory, 'nginx.conf'), configuration(directory, port, location));
+  writeFileSync(join(directory, 'nginx.conf'), configuration(directory, port, location, upstream));
   const child = spawn('nginx', ['-p', directory, '-c', join(directory, 'nginx.conf')], { stdio: 'pipe' });
   let errors = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
