@@ -6,7 +6,7 @@ import { FileTimeoutError } from '../storage/file_calls.js';
  * a process with a thread that hangs in the kernel cannot end, not even by SIGKILL. @throws FileTimeoutError
  */
 export function requireResponse(name: string, path: string, timeoutSeconds: number): Promise<void> {
-  // The child shares no stream with the worker, so nobody waits for it.
+  // The child shares no stream with the worker, so no reader of the worker's output waits for it.
   const child = spawn('stat', ['-L', '--', path], { stdio: 'ignore' });
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
