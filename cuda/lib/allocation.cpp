@@ -17,7 +17,7 @@
  * without a wipe. If a step of free() fails, the object remembers how far it came, and the next free() continues there.
  *
  * Copies and kernels that may still run are waited for before access is taken away (seal) and before the memory is
- * unmapped (free). A device access to read-only or unmapped memory destroys the context.
+ * unmapped (free). A kernel's access to unmapped memory, or a write to read-only memory, destroys the context.
  */
 #include "allocation.h"
 
