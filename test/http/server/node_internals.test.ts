@@ -6,7 +6,13 @@ import { type AddressInfo, connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
 import t, { type Test } from 'tap';
-import { allowHalfOpen, descriptorOf, pausableReaderOf, tcpSocketOf } from '../../../src/http/server/node_internals.js';
+import {
+  allowHalfOpen,
+  descriptorOf,
+  pausableReaderOf,
+  pauseNewConnections,
+  tcpSocketOf,
+} from '../../../src/http/server/node_internals.js';
 import { Authority } from '../../support/certificates.js';
 import { root } from '../../support/paths.js';
 
@@ -45,6 +51,24 @@ t.test('a TCP connection has a descriptor, and Node can stop reading from it', a
   await once(socket, 'close');
   t.equal(descriptorOf(socket), undefined);
   t.equal(pausableReaderOf(socket), undefined);
+});
+
+t.test('Node reads nothing from a new connection before it is resumed', async (t) => {
+  const server = createServer();
+  const [listener] = server.listeners('connection');
+  server.removeAllListeners('connection');
+  pauseNewConnections(server);
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const client = connect((server.address() as AddressInfo).port, '127.0.0.1');
+  t.teardown(() => {
+    client.destroy();
+    server.close();
+  });
+  const [socket]: Socket[] = await once(server, 'connection');
+  t.equal(socket?.isPaused(), true);
+  t.equal(socket?.bytesRead, 0);
+  t.type(listener, 'function', 'the listener that serves a connection');
 });
 
 t.test('a TLS socket has a TCP socket below it, and no reader that can be stopped', async (t) => {
