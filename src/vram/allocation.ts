@@ -2,7 +2,7 @@ import { type Digest, digestOf } from '../seal/digest.js';
 import type { ModelFile } from './file.js';
 import type { Library } from './library.js';
 import { fileWaitMs, Load, type LoadDigests, loadFlags } from './load.js';
-import { type ByteRange, type Throttle, unthrottled } from './slices.js';
+import { type ByteRange, FullSpeed, type Throttle } from './slices.js';
 import { status, VramError } from './status.js';
 import { type DatedHashes, StreamingDigest } from './streaming_digest.js';
 import { groupBytes, groupCount, hashBytes } from './tree.js';
@@ -89,7 +89,7 @@ export class Allocation {
    * it, with all hashes so far at their places. @throws VramError, and the throttle's rejection
    */
   async groupHashes(
-    throttle: Throttle = unthrottled,
+    throttle: Throttle = new FullSpeed(),
     onSlice: (slice: ByteRange, hashes: Buffer) => void = () => undefined,
   ): Promise<Buffer> {
     const hashes = Buffer.alloc(groupCount(this.bytes) * hashBytes);

@@ -1,9 +1,6 @@
 /** Bytes digested by one native call: enough to occupy a device, and few enough that other digests do not wait long. */
 export const digestSliceBytes = 256 * 1024 * 1024;
 
-/** Bytes of one native call of a requested verification: several segments of the device, which overlap. */
-const requestedSliceBytes = 2048 * 1024 * 1024;
-
 /** A range of a shard's bytes. */
 export interface ByteRange {
   readonly offset: number;
@@ -19,4 +16,24 @@ export interface Throttle {
   next(bytes: number): Promise<void>;
 }
 
-export const unthrottled: Throttle = { sliceBytes: requestedSliceBytes, next: async () => undefined };
+/** The longest slice at full speed: several segments of the device, which overlap. */
+const maxSliceBytes = 8 * digestSliceBytes;
+
+/** Slices become longer only on a device that digests one within this time, so that damage is reported soon on any. */
+const quickMs = 20;
+
+/** No delay. On a GPU the cost of a call per slice counts, so the slices become longer there. */
+export class FullSpeed implements Throttle {
+  #sliceBytes = digestSliceBytes;
+  #previousMs = Number.NEGATIVE_INFINITY;
+
+  get sliceBytes(): number {
+    return this.#sliceBytes;
+  }
+
+  async next(): Promise<void> {
+    const nowMs = performance.now();
+    if (nowMs - this.#previousMs < quickMs) this.#sliceBytes = Math.min(2 * this.#sliceBytes, maxSliceBytes);
+    this.#previousMs = nowMs;
+  }
+}

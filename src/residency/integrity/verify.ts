@@ -1,6 +1,6 @@
 import { verifyHandle } from '../../seal/handle.js';
 import type { KeySource } from '../../seal/jws.js';
-import { type ByteRange, type Throttle, unthrottled } from '../../vram/slices.js';
+import { type ByteRange, FullSpeed, type Throttle } from '../../vram/slices.js';
 import { VramError } from '../../vram/status.js';
 import type { Seal, Shard } from '../state/shard.js';
 import { type VerifyFault, type VerifyReport, verifyFaults } from '../state/verify_report.js';
@@ -30,7 +30,7 @@ export async function verifyShard(
   shard: Shard,
   seal: Seal,
   keys: KeySource,
-  { throttle = unthrottled, onFault }: VerifyControl,
+  { throttle = new FullSpeed(), onFault }: VerifyControl,
 ): Promise<VerifyReport> {
   const startedMs = performance.now();
   const { allocation, identity, vramBytes } = shard;

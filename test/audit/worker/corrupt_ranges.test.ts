@@ -40,10 +40,10 @@ t.test('an entry lists at most 256 corrupt ranges, and the number of all', onSim
   const entries = readChain(log).filter((entry) => 'corrupt_ranges' in entry);
   t.same(
     entries.map(({ event }) => event),
-    ['SealVerificationFailed', 'RepairStarted'],
-    'a requested verification reads this shard in one slice',
+    ['SealVerificationFailed', 'SealVerificationFailed', 'RepairStarted'],
+    'the first damage has an entry at once, all damage has one at the end of the run',
   );
-  for (const entry of entries) {
+  for (const entry of entries.slice(1)) {
     t.same(entry.corrupt_ranges, report.corrupt_ranges.slice(0, 256), entry.event);
     t.equal(entry.corrupt_range_count, ranges, entry.event);
   }
