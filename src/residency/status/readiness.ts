@@ -19,7 +19,7 @@ export interface ReadyQuery {
   readonly askedAt: Moment;
   /** Verifies shards first whose last verification is older, counted from `askedAt`. */
   readonly maxAgeSeconds?: number;
-  /** The caller may start at most one round of verifications a minute. Otherwise it gets the last known result. */
+  /** The caller may start at most one round of verifications a minute, together with all other limited callers. */
   readonly limited?: boolean;
   /** The actor in the audit entries of verifications. */
   readonly actor: Actor;
