@@ -68,6 +68,8 @@ export class Connections {
       const tcpSocket = tcpSocketOf(tlsSocket);
       if (tcpSocket !== undefined) secureConnection(tcpSocket, tlsSocket);
     });
+    // Node closes only those of which it has begun to read requests: none in the queue, and none in a TLS handshake.
+    server.closeAllConnections = () => this.#destroyAll();
     const timer = setInterval(() => this.#tick(performance.now()), this.#options.tickMs);
     timer.unref();
     server.once('close', () => clearInterval(timer));
@@ -128,6 +130,10 @@ export class Connections {
     if (this.#probes.size >= probePlaces && longest !== undefined) this.#close(longest, 'no_place');
     const timer = setTimeout(() => this.#close(connection, 'no_place'), this.#options.probeTimeoutMs);
     this.#probes.set(connection, timer);
+  }
+
+  #destroyAll(): void {
+    for (const connection of [...this.#networks.keys(), ...this.#probes.keys()]) connection.destroy();
   }
 
   #close(connection: Connection, reason: CloseReason): void {

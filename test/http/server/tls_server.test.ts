@@ -158,6 +158,29 @@ t.test('while draining, idle TLS connections are closed and uploads finish', asy
   await closed;
 });
 
+t.test('a client that never begins its TLS handshake does not delay the shutdown', async (t) => {
+  const { app, url } = await startTls(t, { WORKER_HEADERS_TIMEOUT_SECONDS: '300' });
+  const silent = connect(Number(new URL(url).port), '127.0.0.1')
+    .on('error', () => undefined)
+    .resume();
+  await once(silent, 'connect');
+  // A connection that is accepted later has begun its handshake by now.
+  await outcome(url, {});
+  const left = once(silent, 'close');
+  await closeGracefully(app, 0);
+  await left;
+  t.pass('the server closed');
+});
+
+t.test('a shutdown closes the connections that it does not serve yet', async (t) => {
+  const { app, url } = await startTls(t);
+  const sockets = Array.from({ length: 50 }, () => connect(Number(new URL(url).port), '127.0.0.1'));
+  for (const socket of sockets) socket.on('error', () => undefined).resume();
+  await Promise.all(sockets.map((socket) => once(socket, 'connect')));
+  await closeGracefully(app, 0);
+  t.pass('the server closed');
+});
+
 t.test('new connections use a replaced certificate and client CA, open ones continue', async (t) => {
   const clients = new Authority(t, 'clients');
   const later = new Authority(t, 'later');
