@@ -34,7 +34,12 @@ export const problemTypes: Readonly<Record<ErrorCode, ProblemType>> = {
   INTERNAL: { status: 500, title: 'Internal error', retriable: false },
   STARTING: { status: 503, title: 'Worker is starting', retriable: true, retryAfterMs: 1000 },
   DRAINING: { status: 503, title: 'Worker is shutting down', retriable: true, retryAfterMs: 5000 },
-  AUDIT_UNAVAILABLE: { status: 503, title: 'Audit log cannot be written', retriable: true, retryAfterMs: 5000 },
+  AUDIT_UNAVAILABLE: {
+    status: 503,
+    title: 'Audit log or manifest cannot be written',
+    retriable: true,
+    retryAfterMs: 5000,
+  },
   MODEL_DIR_UNAVAILABLE: { status: 503, title: 'Model directory cannot be read', retriable: true, retryAfterMs: 5000 },
 };
 
