@@ -1,4 +1,5 @@
 import { stat } from 'node:fs/promises';
+import { ConfigError } from '../config/config_error.js';
 import { FileCalls, FileTimeoutError } from '../storage/file_calls.js';
 
 /** Files that are reloaded together. */
@@ -93,6 +94,8 @@ async function stateOf(paths: readonly string[]): Promise<string> {
   return states.join(' ');
 }
 
+/** A `ConfigError` with a cause is one of the file system, for example of a process without a free descriptor. */
 const isRetriable = (error: unknown): boolean =>
   error instanceof FileTimeoutError ||
+  (error instanceof ConfigError && error.cause !== undefined) ||
   (error instanceof Error && 'code' in error && error.code === 'AUDIT_UNAVAILABLE');
