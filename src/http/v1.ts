@@ -1,7 +1,8 @@
 import type { FastifyInstance } from 'fastify';
 import { auth } from './plugins/auth.js';
 import { noRoute } from './plugins/error_handler.js';
-import { pressure, rateLimits } from './plugins/limits.js';
+import { rateLimits } from './plugins/limits.js';
+import { pressure } from './plugins/pressure.js';
 import type { Tokens } from './plugins/tokens.js';
 import { commitRoutes } from './routes/commit.js';
 import { deviceRoutes } from './routes/devices.js';
