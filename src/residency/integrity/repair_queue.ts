@@ -42,13 +42,13 @@ export class RepairQueue {
     });
   }
 
+  /** Fills the free slots. Most of many thousand shards may no longer need a repair. */
   #next(): void {
-    const [shard] = this.#waiting;
-    if (shard === undefined) return;
-    this.#waiting.delete(shard);
-    this.offer(shard);
-    // If this shard no longer needs a repair, the next one gets the slot.
-    if (shard.repair === undefined) this.#next();
+    for (const shard of this.#waiting) {
+      if (this.#running === repairSlots) return;
+      this.#waiting.delete(shard);
+      this.offer(shard);
+    }
   }
 
   async #attempt(shard: Shard, source: FileSource): Promise<void> {

@@ -1,6 +1,9 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { RepairQueue } from '../../../src/residency/integrity/repair_queue.js';
+import type { Shard } from '../../../src/residency/state/shard.js';
+import type { WorkerState } from '../../../src/residency/state/worker_state.js';
 import { patternBytes } from '../../support/bytes.js';
 import { damage, memoryContains } from '../../support/damage.js';
 import { availableBytes, get, mebibyte, post, remove, upload } from '../../support/requests.js';
@@ -111,4 +114,30 @@ t.test('all shards are repaired if many are damaged at once', onSimulator, async
   await Promise.all(ids.map((id) => post(worker, `/v1/shards/${id}/verify`)));
   await until(() => ids.every((id) => worker.residency.shard(id).state === 'sealed'));
   t.ok(contents.every((content) => memoryContains(1, content)));
+});
+
+t.test('many thousand shards that are released while they wait for a repair do not end the process', async (t) => {
+  let repairs = 0;
+  // The parts of the worker that the queue calls.
+  const worker: unknown = {
+    options: {},
+    lifecycle: { isEnding: false, bumpRevision: () => undefined },
+    driverHealth: { report: (error: unknown) => error },
+    observer: { repaired: () => repairs++ },
+    shardAudit: { appendBestEffort: async () => undefined },
+  };
+  const queue = new RepairQueue(worker as WorkerState);
+  const shards = Array.from({ length: 30_000 }, () => ({
+    source: { path: 'a' },
+    state: 'corrupt',
+    setRepairStatus: () => undefined,
+    repair: undefined as Promise<void> | undefined,
+  }));
+  for (const shard of shards) queue.offer(shard as unknown as Shard);
+  const running = shards.flatMap(({ repair }) => (repair === undefined ? [] : [repair]));
+  const last = shards.at(-1);
+  for (const shard of shards) if (shard !== last) shard.state = 'releasing';
+  await Promise.all(running);
+  await until(() => repairs === 3);
+  t.pass('the last one gets its turn');
 });
