@@ -146,12 +146,17 @@ async function free(shard: Shard): Promise<void> {
   shard.verification?.cancel();
   await shard.verification?.report.catch(() => undefined);
   await shard.repair;
+  const { claim } = shard.grant;
+  // A query of the device that sees the memory free must not count it as allocated too.
+  claim.markReleasing();
   for (let attempt = 1; shard.allocation !== undefined; attempt++) {
     try {
       await shard.allocation.free();
       shard.allocation = undefined;
     } catch (error) {
-      if (attempt === freeAttempts) throw error;
+      if (attempt < freeAttempts) continue;
+      claim.markAllocated();
+      throw error;
     }
   }
   shard.grant.release();
