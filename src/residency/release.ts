@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import type { Actor } from '../audit/actor.js';
 import { WorkerError } from '../errors.js';
+import { FileCalls } from '../storage/file_calls.js';
 import { drainingError, startingError } from './state/lifecycle.js';
 import type { Shard } from './state/shard.js';
 import type { WorkerState } from './state/worker_state.js';
@@ -13,6 +14,9 @@ const chunkShards = 128;
 
 /** How long a shutdown waits in total for the entries about its releases. A hung disk must not keep the memory unwiped. */
 const entriesMs = 1000;
+
+/** How long a shutdown waits for a file system to take back the locks. */
+const locksSeconds = 1;
 
 /**
  * Wipes and frees a shard. A verification in progress ends first. A shard without memory that the manifest lists is forgotten
@@ -111,10 +115,13 @@ export async function closeFiles(worker: WorkerState): Promise<void> {
   await releaseLocks(worker);
 }
 
-/** Lets another process use the files. */
+/** Lets another process use the files. Ends by a deadline, and never rejects: the kernel drops the locks at the exit. */
 export async function releaseLocks({ auditLock, lostShards }: WorkerState): Promise<void> {
-  await auditLock?.release();
-  await lostShards.lock?.release();
+  const release = async () => {
+    await auditLock?.release();
+    await lostShards.lock?.release();
+  };
+  await new FileCalls(locksSeconds).run('the locks', release).catch(() => undefined);
 }
 
 /**

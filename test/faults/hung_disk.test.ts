@@ -1,6 +1,7 @@
-import { renameSync, writeFileSync } from 'node:fs';
+import { readlinkSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { nodeFileSystem } from '../../src/storage/fs.js';
 import { eventsOf } from '../support/audit.js';
 import { patternBytes } from '../support/bytes.js';
 import { HeldSyncs } from '../support/held_syncs.js';
@@ -93,4 +94,20 @@ t.test('a worker stops and wipes its memory while both files hang', async (t) =>
   t.match((await refused).json(), { status: 503 });
   t.ok(syncs.held > 0, 'a file still hangs');
   t.same(worker.residency.stats().shardsByState.sealed, 0);
+});
+
+t.test('locks that the file system does not take back do not delay the end of a shutdown', async (t) => {
+  const { worker } = await scene(t);
+  const { close } = nodeFileSystem;
+  let hung = 0;
+  t.teardown(() => Object.assign(nodeFileSystem, { close }));
+  Object.assign(nodeFileSystem, {
+    close: (descriptor: number) => {
+      if (!readlinkSync(`/proc/self/fd/${descriptor}`).endsWith('.lock')) return close(descriptor);
+      hung += 1;
+      return new Promise(() => undefined);
+    },
+  });
+  await worker.stop();
+  t.equal(hung, 1);
 });
