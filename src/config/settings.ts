@@ -150,7 +150,7 @@ const operation = {
   },
   drainSeconds: {
     name: 'WORKER_DRAIN_SECONDS',
-    type: integer(0, 3600, 'seconds'),
+    type: integer(1, 3600, 'seconds'),
     default: 30,
     doc: 'The maximum time from SIGTERM or SIGINT to exit, after the shutdown delay.',
   },

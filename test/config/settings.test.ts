@@ -12,7 +12,7 @@ const integers: readonly (readonly [string, number, number, number])[] = [
   ['WORKER_AUDIT_MAX_BYTES', 67_108_864, 4096, max],
   ['WORKER_COMMIT_QUEUE', 256, 0, 65_536],
   ['WORKER_COMMIT_SLOTS', 32, 1, 256],
-  ['WORKER_DRAIN_SECONDS', 30, 0, 3600],
+  ['WORKER_DRAIN_SECONDS', 30, 1, 3600],
   ['WORKER_DRIVER_TIMEOUT_SECONDS', 60, 1, 3600],
   ['WORKER_FILE_TIMEOUT_SECONDS', 30, 1, 3600],
   ['WORKER_HEADERS_TIMEOUT_SECONDS', 15, 1, 300],
@@ -95,7 +95,7 @@ t.test('each error message names the setting and the problem', async (t) => {
   const cases: readonly (readonly [NodeJS.ProcessEnv, string])[] = [
     [{ WORKER_TYPO: '1' }, 'unknown setting WORKER_TYPO'],
     [{ WORKER_ID: '' }, 'WORKER_ID is empty: set a value or unset it'],
-    [{ WORKER_DRAIN_SECONDS: '-1' }, 'WORKER_DRAIN_SECONDS must be an integer from 0 to 3600 (seconds)'],
+    [{ WORKER_DRAIN_SECONDS: '0' }, 'WORKER_DRAIN_SECONDS must be an integer from 1 to 3600 (seconds)'],
     [{ WORKER_BIND_ADDR: 'here' }, 'WORKER_BIND_ADDR must be host:port'],
     [{ WORKER_SEAL_ALG: 'none' }, 'WORKER_SEAL_ALG must be one of HS256, Ed25519'],
     [{ WORKER_READY_PUBLIC: 'yes' }, 'WORKER_READY_PUBLIC must be on or off'],
