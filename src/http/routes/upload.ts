@@ -78,6 +78,7 @@ async function receive(
   const disconnect = abortOnDisconnect(reply);
   disconnect.addEventListener('abort', () => void ingest.abort(disconnect.reason));
   try {
+    disconnect.throwIfAborted();
     await waitForSlot(request, reply, ingest, limits);
     sendContinue(request.raw, reply.raw);
     const directRead = directReadOf(request.raw, (descriptor) => ingest.receive(descriptor));

@@ -23,7 +23,7 @@ const put = 'PUT /v1/commit?shard_id=a&model_ref=m';
 
 t.test('a part is digested on the device while the rest arrives', onSimulator, async (t) => {
   const worker = await startWorker(t, { listen: true });
-  Clocks.take(t); // while time stands still, the last byte is always due soon
+  Clocks.take(t); // they do not advance, so the last byte is always due soon
   const launches = simulator.calls('cuLaunchKernel');
   const client = new RawClient(worker.url).send(head(put, { 'Content-Length': bytes.length }));
   client.send(bytes.subarray(0, 70 * mebibyte));
@@ -95,7 +95,7 @@ t.test('a client that disconnects after a part was digested leaves nothing behin
   const worker = await startWorker(t, { listen: true });
   const before = await availableBytes(worker);
   const live = simulator.live('*');
-  Clocks.take(t); // while time stands still, the last byte is always due soon
+  Clocks.take(t); // they do not advance, so the last byte is always due soon
   const launches = simulator.calls('cuLaunchKernel');
   const client = new RawClient(worker.url).send(head(put, { 'Content-Length': bytes.length }));
   client.send(bytes.subarray(0, 100 * mebibyte));
