@@ -1,4 +1,5 @@
 # Sourced by run and long: steps, and the count of tests over all of them.
+export MAKEFLAGS=-j$(nproc)
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 failed_steps=()
