@@ -127,9 +127,9 @@ export class Reservations {
   /** Frees expired reservations. Called before every decision, and periodically. */
   dropExpired(): void {
     const nowMs = this.#monotonicMs();
-    for (const reservation of this.#byId.values()) {
-      if (reservation.deadlineMs <= nowMs) this.#expire(reservation, reservation.deadlineMs);
-    }
+    const ended = [...this.#byId.values()].filter(({ deadlineMs }) => deadlineMs <= nowMs);
+    ended.sort((a, b) => a.deadlineMs - b.deadlineMs);
+    for (const reservation of ended) this.#expire(reservation, reservation.deadlineMs);
     for (const [id, expiredMs] of this.#expired) {
       if (this.#expired.size <= maxExpired && expiredMs + expiredRetentionMs > nowMs) break;
       this.#expired.delete(id);

@@ -59,6 +59,14 @@ t.test('an expired reservation is remembered for an hour, and not a millisecond 
   t.throws(() => reservations.require(id), { code: 'NOT_FOUND' });
 });
 
+t.test('reservations that expired between two decisions are forgotten in the order of their ends', async (t) => {
+  const { clock, reservations, hold } = start();
+  const [, longest = '', last = ''] = [hold([1], 10), hold([1], 3600), hold([1], 10)];
+  clock.ms += 10_000 + 3_600_000;
+  t.throws(() => reservations.require(last), { code: 'NOT_FOUND' });
+  t.throws(() => reservations.require(longest), { code: 'RESERVATION_EXPIRED' });
+});
+
 t.test('only the newest expired reservations are remembered', async (t) => {
   const { clock, reservations, hold, reserved } = start();
   const ids = Array.from({ length: maxExpired + 1 }, () => {
