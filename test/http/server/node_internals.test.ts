@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
-import { createServer } from 'node:http';
+import { createServer, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { join } from 'node:path';
@@ -25,9 +25,11 @@ t.test('no other file of http uses undocumented fields of Node', async (t) => {
   t.same(users, ['server/node_internals.ts']);
 });
 
-/** Starts a server and returns its side of the first connection. */
-async function accept(t: Test): Promise<Socket> {
-  const server = createServer().listen(0, '127.0.0.1');
+/** Starts a server and returns its side of the first connection. `prepare` is called before the server listens. */
+async function accept(t: Test, prepare: (server: Server) => void = () => undefined): Promise<Socket> {
+  const server = createServer();
+  prepare(server);
+  server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const client = connect((server.address() as AddressInfo).port, '127.0.0.1');
   t.teardown(() => {
@@ -54,20 +56,14 @@ t.test('a TCP connection has a descriptor, and Node can stop reading from it', a
 });
 
 t.test('Node reads nothing from a new connection before it is resumed', async (t) => {
-  const server = createServer();
-  const [listener] = server.listeners('connection');
-  server.removeAllListeners('connection');
-  pauseNewConnections(server);
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const client = connect((server.address() as AddressInfo).port, '127.0.0.1');
-  t.teardown(() => {
-    client.destroy();
-    server.close();
+  let listener: unknown;
+  const socket = await accept(t, (server) => {
+    [listener] = server.listeners('connection');
+    server.removeAllListeners('connection');
+    pauseNewConnections(server);
   });
-  const [socket]: Socket[] = await once(server, 'connection');
-  t.equal(socket?.isPaused(), true);
-  t.equal(socket?.bytesRead, 0);
+  t.equal(socket.isPaused(), true);
+  t.equal(socket.bytesRead, 0);
   t.type(listener, 'function', 'the listener that serves a connection');
 });
 
