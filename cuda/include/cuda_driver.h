@@ -53,6 +53,7 @@ typedef enum CUdevice_attribute_enum : int {
   CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR = 75,
   CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR = 76,
   CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED = 102,
+  CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED = 103,
 } CUdevice_attribute;
 
 typedef enum CUpointer_attribute_enum : int {
@@ -65,7 +66,10 @@ typedef enum CUpointer_attribute_enum : int {
 typedef enum CUmemorytype_enum : unsigned { CU_MEMORYTYPE_HOST = 1, CU_MEMORYTYPE_DEVICE = 2 } CUmemorytype;
 
 typedef enum CUmemAllocationType_enum : int { CU_MEM_ALLOCATION_TYPE_PINNED = 1 } CUmemAllocationType;
-typedef enum CUmemAllocationHandleType_enum : int { CU_MEM_HANDLE_TYPE_NONE = 0 } CUmemAllocationHandleType;
+typedef enum CUmemAllocationHandleType_enum : int {
+  CU_MEM_HANDLE_TYPE_NONE = 0,
+  CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR = 1,
+} CUmemAllocationHandleType;
 typedef enum CUmemLocationType_enum : int { CU_MEM_LOCATION_TYPE_DEVICE = 1 } CUmemLocationType;
 typedef enum CUmemAllocationGranularity_flags_enum : int {
   CU_MEM_ALLOC_GRANULARITY_MINIMUM = 0,
@@ -139,6 +143,10 @@ typedef enum CUctx_flags_enum : unsigned { CU_CTX_SCHED_BLOCKING_SYNC = 4 } CUct
   X(cuMemGetAccess, (unsigned long long *flags, const CUmemLocation *location, CUdeviceptr address))                   \
   X(cuMemRetainAllocationHandle, (CUmemGenericAllocationHandle *handle, void *address))                                \
   X(cuMemGetAllocationPropertiesFromHandle, (CUmemAllocationProp *prop, CUmemGenericAllocationHandle handle))          \
+  X(cuMemExportToShareableHandle, (void *shareable_handle, CUmemGenericAllocationHandle handle,                        \
+                                   CUmemAllocationHandleType type, unsigned long long flags))                          \
+  X(cuMemImportFromShareableHandle,                                                                                    \
+    (CUmemGenericAllocationHandle *handle, void *os_handle, CUmemAllocationHandleType type))                           \
   X(cuPointerGetAttributes, (unsigned count, CUpointer_attribute *attributes, void **values, CUdeviceptr address))     \
   X(cuMemHostAlloc, (void **address, size_t bytes, unsigned flags))                                                    \
   X(cuMemFreeHost, (void *address))                                                                                    \

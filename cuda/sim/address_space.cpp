@@ -77,7 +77,7 @@ CUresult AddressSpace::map(uint64_t address, std::shared_ptr<Allocation> allocat
 
   const std::lock_guard<std::mutex> lock(mutex_);
   if (!is_in_reservation(address, bytes) || !overlapping(address, bytes).empty()) return CUDA_ERROR_INVALID_VALUE;
-  const int file = allocation->device().memory->file();
+  const int file = allocation->file();
   uint64_t done = 0;
   for (const Extent &extent : allocation->extents()) {
     void *mapped = mmap(to_pointer(address + done), extent.bytes, PROT_NONE, MAP_SHARED | MAP_FIXED, file,
@@ -143,7 +143,7 @@ std::optional<AddressSpace::Pin> AddressSpace::pin(int device, uint64_t address,
   Mappings touched = accessible(device, address, bytes, access);
   if (touched.empty()) return std::nullopt;
   for (const auto &mapping : touched) {
-    if (!mapping->allocation->device().memory->is_intact()) return std::nullopt;
+    if (!mapping->allocation->is_intact()) return std::nullopt;
   }
   for (const auto &mapping : touched) ++mapping->pins;
   pin.space_ = this;
@@ -155,7 +155,7 @@ std::vector<Span> AddressSpace::Pin::spans(uint64_t address, uint64_t bytes) con
   std::vector<Span> spans;
   const uint64_t end = address + bytes;
   for (const auto &mapping : mappings_) {
-    uint8_t *const view = mapping->allocation->device().memory->view();
+    uint8_t *const view = mapping->allocation->view();
     uint64_t start = mapping->address;
     for (const Extent &extent : mapping->allocation->extents()) {
       const uint64_t first = std::max(address, start);

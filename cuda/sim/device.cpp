@@ -8,7 +8,6 @@
 namespace cuda_sim {
 namespace {
 
-constexpr size_t kMaxDevices = 64;
 constexpr uint64_t kMaxBytes = uint64_t{1} << 44;
 
 }  // namespace
@@ -44,6 +43,19 @@ CUuuid device_uuid(int ordinal) {
   std::memcpy(uuid.bytes, kText, sizeof(kText) - 1);
   uuid.bytes[15] = static_cast<unsigned char>(ordinal);
   return uuid;
+}
+
+std::string device_uuid_text(int ordinal) {
+  constexpr char kDigits[] = "0123456789abcdef";
+  const CUuuid uuid = device_uuid(ordinal);
+  std::string text = "GPU-";
+  for (size_t i = 0; i < sizeof(uuid.bytes); ++i) {
+    if (i == 4 || i == 6 || i == 8 || i == 10) text += '-';
+    const auto byte = static_cast<unsigned char>(uuid.bytes[i]);
+    text += kDigits[byte >> 4];
+    text += kDigits[byte & 15];
+  }
+  return text;
 }
 
 bool make_devices(std::string_view sizes, const std::string &directory,

@@ -56,6 +56,11 @@ extern const std::string_view kDeviceName;
 
 /** Depends only on the ordinal, so it is the same in every process. */
 CUuuid device_uuid(int ordinal);
+/** As nvidia-smi writes it: "GPU-" and 32 hexadecimal digits in five groups. */
+std::string device_uuid_text(int ordinal);
+
+/** A simulator refuses more devices. */
+constexpr size_t kMaxDevices = 64;
 
 /**
  * Creates one device for each size in a list, such as "24GiB,24GiB". Device memory is in files of `directory`, or

@@ -154,6 +154,9 @@ CUresult cuDeviceGetAttribute(int *value, CUdevice_attribute attribute, CUdevice
       case CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED:
         *value = simulator().spoofs.report(Spoof::kVmm, 1);
         return CUDA_SUCCESS;
+      case CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED:
+        *value = simulator().spoofs.report(Spoof::kExport, 1);
+        return CUDA_SUCCESS;
     }
     return CUDA_ERROR_INVALID_VALUE;
   });

@@ -13,7 +13,10 @@ CUresult check(const CUmemAllocationProp *prop) {
   if (prop == nullptr || prop->type != CU_MEM_ALLOCATION_TYPE_PINNED) return CUDA_ERROR_INVALID_VALUE;
   if (prop->location.type != CU_MEM_LOCATION_TYPE_DEVICE) return CUDA_ERROR_INVALID_VALUE;
   if (simulator().device(prop->location.id) == nullptr) return CUDA_ERROR_INVALID_DEVICE;
-  return prop->requestedHandleTypes == CU_MEM_HANDLE_TYPE_NONE ? CUDA_SUCCESS : CUDA_ERROR_NOT_SUPPORTED;
+  if (prop->requestedHandleTypes == CU_MEM_HANDLE_TYPE_NONE) return CUDA_SUCCESS;
+  const bool can_export = simulator().spoofs.report(Spoof::kExport, 1) != 0;
+  const bool is_descriptor = prop->requestedHandleTypes == CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
+  return can_export && is_descriptor ? CUDA_SUCCESS : CUDA_ERROR_NOT_SUPPORTED;
 }
 
 template <typename Value>
@@ -88,7 +91,10 @@ CUresult cuMemCreate(CUmemGenericAllocationHandle *handle, size_t bytes, const C
     const CUresult checked = check(prop);
     if (checked != CUDA_SUCCESS) return checked;
     std::shared_ptr<Allocation> allocation;
-    const CUresult created = Allocation::create(*simulator().device(prop->location.id), bytes, &allocation);
+    Device &device = *simulator().device(prop->location.id);
+    const CUresult created = prop->requestedHandleTypes == CU_MEM_HANDLE_TYPE_NONE
+                                 ? Allocation::create(device, bytes, &allocation)
+                                 : simulator().shared_allocations.create(device, bytes, &allocation);
     if (created == CUDA_SUCCESS) *handle = simulator().allocations.add(std::move(allocation));
     return created;
   });
@@ -177,6 +183,8 @@ CUresult cuMemGetAllocationPropertiesFromHandle(CUmemAllocationProp *prop, CUmem
     const Spoofs &spoofs = simulator().spoofs;
     CUmemAllocationProp reported = {};
     reported.type = CU_MEM_ALLOCATION_TYPE_PINNED;
+    reported.requestedHandleTypes =
+        allocation->is_shared() ? CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR : CU_MEM_HANDLE_TYPE_NONE;
     reported.location.type =
         static_cast<CUmemLocationType>(spoofs.report(Spoof::kLocationType, CU_MEM_LOCATION_TYPE_DEVICE));
     reported.location.id = spoofs.report(Spoof::kLocationId, allocation->device().ordinal);

@@ -10,6 +10,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "shared_memory.h"
+
 namespace cuda_sim {
 namespace {
 
@@ -53,13 +55,14 @@ std::unique_ptr<PhysicalMemory> PhysicalMemory::open(int ordinal, uint64_t capac
     *out_error = path + (locked ? " is in use by another simulator" : std::string(": ") + std::strerror(errno));
     return nullptr;
   }
+  if (is_on_disk) delete_shared_files(ordinal, directory);  // the lock is held, so their process is gone
   void *view = mmap(nullptr, capacity_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, file, 0);
   if (view == MAP_FAILED) {
     *out_error = path + ": " + std::strerror(errno);
     close(file);
     return nullptr;
   }
-  auto *const memory = new PhysicalMemory(file, is_on_disk, capacity_bytes, static_cast<uint8_t *>(view));
+  auto *const memory = new PhysicalMemory(file, directory, capacity_bytes, static_cast<uint8_t *>(view));
   return std::unique_ptr<PhysicalMemory>(memory);
 }
 
@@ -71,8 +74,8 @@ PhysicalMemory::~PhysicalMemory() {
 bool PhysicalMemory::grow(uint64_t bytes) {
   const auto from = static_cast<off_t>(file_bytes_);
   // On disk, allocate the blocks now. If the disk were full at the first access, that would raise SIGBUS.
-  const int error = is_on_disk_ ? posix_fallocate(file_, from, static_cast<off_t>(bytes))
-                                : ftruncate(file_, from + static_cast<off_t>(bytes));
+  const int error = is_on_disk() ? posix_fallocate(file_, from, static_cast<off_t>(bytes))
+                                 : ftruncate(file_, from + static_cast<off_t>(bytes));
   if (error != 0) return false;
   file_bytes_ += bytes;
   return true;
@@ -80,7 +83,7 @@ bool PhysicalMemory::grow(uint64_t bytes) {
 
 CUresult PhysicalMemory::allocate(uint64_t bytes, std::vector<Extent> *out_extents) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (bytes > capacity_bytes_ - allocated_bytes_) return CUDA_ERROR_OUT_OF_MEMORY;
+  if (bytes > available_bytes()) return CUDA_ERROR_OUT_OF_MEMORY;
 
   // Grow the file first, so that a failure changes nothing.
   const uint64_t reusable_bytes = file_bytes_ - allocated_bytes_;
@@ -118,11 +121,33 @@ void PhysicalMemory::release(const std::vector<Extent> &extents) {
 
 uint64_t PhysicalMemory::free_bytes() const {
   const std::lock_guard<std::mutex> lock(mutex_);
-  return capacity_bytes_ - allocated_bytes_;
+  return available_bytes();
+}
+
+uint64_t PhysicalMemory::available_bytes() const {
+  const uint64_t used_bytes = allocated_bytes_ + charged_bytes_;
+  return used_bytes < capacity_bytes_ ? capacity_bytes_ - used_bytes : 0;
+}
+
+bool PhysicalMemory::charge(uint64_t bytes) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (bytes > available_bytes()) return false;
+  charged_bytes_ += bytes;
+  return true;
+}
+
+void PhysicalMemory::charge_imported(uint64_t bytes) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  charged_bytes_ += bytes;
+}
+
+void PhysicalMemory::discharge(uint64_t bytes) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  charged_bytes_ -= bytes;
 }
 
 bool PhysicalMemory::is_intact() const {
-  if (!is_on_disk_) return true;
+  if (!is_on_disk()) return true;
   const std::lock_guard<std::mutex> lock(mutex_);
   struct stat status;
   return fstat(file_, &status) == 0 && static_cast<uint64_t>(status.st_size) >= file_bytes_;

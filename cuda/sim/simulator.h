@@ -43,6 +43,7 @@ class Simulator {
   Registry<LoadedModule> modules;
   Registry<LoadedKernel> kernels;
   AllocationHandles allocations;
+  SharedAllocations shared_allocations;
   HostMemory host_memory;
 
   /**

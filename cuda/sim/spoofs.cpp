@@ -11,7 +11,7 @@ namespace {
 constexpr std::array<std::string_view, static_cast<size_t>(Spoof::kCount)> kNames = {
     "memory_type", "is_managed", "ordinal",        "host_pointer", "location_type",
     "location_id", "access",     "foreign_access", "vmm",          "mig",
-    "cuda_version", "kernel_output"};
+    "cuda_version", "kernel_output", "export"};
 
 }  // namespace
 

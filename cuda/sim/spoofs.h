@@ -24,6 +24,7 @@ enum class Spoof {
   kMig,           /* cuDeviceGetUuid: nonzero returns another UUID than cuDeviceGetUuid_v2 */
   kCudaVersion,   /* cuDriverGetVersion */
   kKernelOutput,  /* cuLaunchKernel: nonzero bits are flipped in the first byte of the output */
+  kExport,        /* cuDeviceGetAttribute: support of export as file descriptors; 0 also refuses such memory */
   kCount,
 };
 

@@ -90,9 +90,23 @@ CUmemAllocationProp sim_properties(int device) {
   return prop;
 }
 
-SimMemory::SimMemory(const SimDriver &driver, int device, size_t bytes) : driver_(driver), bytes_(bytes) {
-  const CUmemAllocationProp prop = sim_properties(device);
-  REQUIRE_CU(driver_.cuMemCreate(&handle_, bytes_, &prop, 0));
+CUmemAllocationProp sim_exportable_properties(int device) {
+  CUmemAllocationProp prop = sim_properties(device);
+  prop.requestedHandleTypes = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
+  return prop;
+}
+
+CUmemGenericAllocationHandle sim_create(const SimDriver &driver, const CUmemAllocationProp &prop, size_t bytes) {
+  CUmemGenericAllocationHandle handle = 0;
+  REQUIRE_CU(driver.cuMemCreate(&handle, bytes, &prop, 0));
+  return handle;
+}
+
+SimMemory::SimMemory(const SimDriver &driver, int device, size_t bytes)
+    : SimMemory(driver, device, bytes, sim_create(driver, sim_properties(device), bytes)) {}
+
+SimMemory::SimMemory(const SimDriver &driver, int device, size_t bytes, CUmemGenericAllocationHandle handle)
+    : driver_(driver), bytes_(bytes), handle_(handle) {
   REQUIRE_CU(driver_.cuMemAddressReserve(&address_, bytes_, 0, 0, 0));
   REQUIRE_CU(driver_.cuMemMap(address_, bytes_, 0, handle_, 0));
   REQUIRE_CU(set_access(device, CU_MEM_ACCESS_FLAGS_PROT_READWRITE));

@@ -43,14 +43,17 @@ class SimDriver : public DriverFunctions {
   std::vector<SimSetting> environment_;
 };
 
-/** Device memory, mapped readable and writable for its device. The destructor frees it. */
+/** Device memory, mapped readable and writable for its device. The destructor releases it. */
 class SimMemory {
  public:
   SimMemory(const SimDriver &driver, int device, size_t bytes);
+  /** Maps an existing allocation, and takes its handle. */
+  SimMemory(const SimDriver &driver, int device, size_t bytes, CUmemGenericAllocationHandle handle);
   ~SimMemory();
   SimMemory(const SimMemory &) = delete;
   SimMemory &operator=(const SimMemory &) = delete;
 
+  CUmemGenericAllocationHandle handle() const { return handle_; }
   CUdeviceptr address() const { return address_; }
   size_t bytes() const { return bytes_; }
   CUresult set_access(int device, CUmemAccess_flags access) const;
@@ -60,12 +63,16 @@ class SimMemory {
  private:
   const SimDriver &driver_;
   const size_t bytes_;
-  CUmemGenericAllocationHandle handle_ = 0;
+  const CUmemGenericAllocationHandle handle_;
   CUdeviceptr address_ = 0;
 };
 
 /** Properties for cuMemCreate() on a device. */
 CUmemAllocationProp sim_properties(int device);
+CUmemAllocationProp sim_exportable_properties(int device);
+
+/** Creates an allocation. Ends the test if it fails. */
+CUmemGenericAllocationHandle sim_create(const SimDriver &driver, const CUmemAllocationProp &prop, size_t bytes);
 
 /** The module image with the kernels for the simulator. */
 std::string sim_kernels();
