@@ -31,7 +31,7 @@ int main(int argc, char **argv) {
   uint64_t driver = 0, allocation = 0, load = 0;
   TRY(vram_open(&options, &driver));
   TRY(vram_open_device(driver, 0));
-  TRY(vram_alloc(driver, 0, BYTES, &allocation));
+  TRY(vram_alloc(driver, 0, BYTES, 0, &allocation));
 
   /* Load: the host digests the bytes while they are copied to the device. */
   void *staging = NULL;

@@ -6,7 +6,7 @@
  * Objects
  *
  * * A *driver* is a loaded CUDA driver: vram_open(), vram_open_device() … vram_close().
- * * An *allocation* is memory of one device: vram_alloc() … vram_free().
+ * * An *allocation* is memory of one device: vram_alloc() … vram_free(). vram_export.h shares it with other processes.
  * * A *load* fills an allocation, or only digests: vram_load_open() … vram_load_close().
  * * A *file* is what a load or a repair reads: vram_file_open() … vram_file_close().
  *
@@ -55,7 +55,7 @@ extern "C" {
 
 #define VRAM_API __attribute__((visibility("default")))
 
-#define VRAM_ABI_VERSION 1u
+#define VRAM_ABI_VERSION 2u
 #define VRAM_BLOCK_BYTES 4096u
 #define VRAM_GROUP_BYTES (128u * VRAM_BLOCK_BYTES)
 #define VRAM_DIGEST_BYTES 32u
@@ -96,6 +96,9 @@ enum {
   VRAM_DIRECTORY_ERROR = 30,     /* the directory of a file cannot be opened */
   VRAM_NOT_A_FILE = 31,          /* the path does not name a regular file */
   VRAM_FILE_BUSY = 32,           /* every thread for files is in a call that does not return */
+  VRAM_NOT_EXPORTABLE = 33,      /* the device cannot export memory, or the memory was not allocated for export */
+  VRAM_NOT_EXPORTED = 34,        /* no other process can have the memory */
+  VRAM_WOULD_BLOCK = 35,         /* the socket cannot take or give a byte now */
   VRAM_DRIVER_ERROR_BASE = 10000
 };
 
@@ -221,7 +224,9 @@ VRAM_API vram_status vram_staging(uint64_t driver, void **out_base, uint32_t *ou
  * @granularity_bytes: every allocation is rounded up to a multiple of this
  * @alignment_bytes: every allocation starts at a multiple of this, at least 256
  * @mig: 1 if the device is an instance of a partitioned GPU (MIG), so that @uuid is the instance's, otherwise 0
- * @reserved: 0
+ * @export_status: VRAM_OK if the device can export memory: vram_open_device() exported and imported a granule. Otherwise
+ *   VRAM_NOT_EXPORTABLE if the driver does not claim it, VRAM_OUT_OF_MEMORY if the device was full (vram_alloc() then
+ *   tries again), or the error that the driver returned
  */
 typedef struct {
   char name[256];
@@ -231,7 +236,7 @@ typedef struct {
   uint64_t granularity_bytes;
   uint64_t alignment_bytes;
   uint32_t mig;
-  uint32_t reserved;
+  vram_status export_status;
 } vram_device_info;
 
 /**
@@ -386,36 +391,51 @@ typedef struct {
 
 /**
  * struct vram_allocation_info - an allocation
- * @bytes: size that vram_alloc() was called with
+ * @bytes: size that vram_alloc() or vram_adopt() was called with
  * @mapped_bytes: size taken from the device
+ * @part_bytes: size of the parts that the memory consists of; the last one may be shorter
  * @alignment_bytes: largest power of two that divides the device address
  * @device: ordinal of the device
  * @sealed: 1 if all of it is sealed, otherwise 0
+ * @exportable: 1 if it was allocated with VRAM_ALLOC_EXPORTABLE or adopted, otherwise 0
+ * @exported: 1 if another process may have it: it was handed over or adopted. Never returns to 0.
  */
 typedef struct {
   uint64_t bytes;
   uint64_t mapped_bytes;
+  uint64_t part_bytes;
   uint64_t alignment_bytes;
   uint32_t device;
   uint32_t sealed;
+  uint32_t exportable;
+  uint32_t exported;
 } vram_allocation_info;
+
+/** Flags of vram_alloc(). */
+enum {
+  VRAM_ALLOC_EXPORTABLE = 1 << 0 /* vram_hand_over() can give the memory to another process */
+};
 
 /**
  * vram_alloc() - allocate device memory
  * @driver: a driver
  * @device: ordinal of an open device
  * @bytes: size; rounded up to the device's granularity
+ * @flags: VRAM_ALLOC_* bits, or 0. Without VRAM_ALLOC_EXPORTABLE the driver cannot export the memory, now or later.
  * @out_allocation: receives a handle, to be freed with vram_free()
  *
  * The memory is readable and writable by its own device only. Its content is undefined.
  *
  * Returns:
  * * VRAM_BAD_DEVICE, VRAM_ZERO_LENGTH
+ * * VRAM_OUT_OF_BOUNDS: unknown flag
+ * * VRAM_NOT_EXPORTABLE: the device cannot export memory; see vram_device_info.export_status
  * * VRAM_TOO_LARGE: @bytes exceeds vram_options.max_allocation_bytes
  * * VRAM_OVERFLOW: the rounded size exceeds 64 bits
  * * VRAM_OUT_OF_MEMORY: the device does not have enough free memory or addresses
  */
-VRAM_API vram_status vram_alloc(uint64_t driver, uint32_t device, uint64_t bytes, uint64_t *out_allocation);
+VRAM_API vram_status vram_alloc(uint64_t driver, uint32_t device, uint64_t bytes, uint32_t flags,
+                                uint64_t *out_allocation);
 
 /**
  * vram_allocation_get_info() - describe an allocation
@@ -563,6 +583,8 @@ VRAM_API vram_status vram_repair(uint64_t allocation, uint64_t file, const vram_
  * Makes the memory writable, overwrites its bytes, rounded up to 4 KiB, with zeros, and returns it to the device. On a
  * driver error the handle stays valid for vram_free(), which continues where it stopped. Once the wipe has started,
  * other functions return VRAM_STALE_HANDLE.
+ *
+ * Other processes that have the memory see the zeros, and keep the memory allocated until they release it.
  *
  * Returns:
  * * VRAM_BUSY: a load is open on the allocation
@@ -739,6 +761,8 @@ VRAM_API vram_status vram_load_close(uint64_t load);
  */
 VRAM_API vram_status vram_tree_digest(const uint8_t *group_hashes, uint64_t group_count, uint64_t bytes,
                                       uint8_t *out_digest);
+
+#include "vram_export.h"
 
 #ifdef __cplusplus
 }

@@ -13,8 +13,12 @@
  *
  *   cuMemSetAccess, cuMemsetD8Async, cuMemUnmap, cuMemAddressFree, cuMemRelease
  *
- * If a step of create() fails, vram_alloc() calls free(), which undoes the steps that succeeded, in reverse order and
- * without a wipe. If a step of free() fails, the object remembers how far it came, and the next free() continues there.
+ * adopt() imports the parts (cuMemImportFromShareableHandle) instead of creating them, and goes to READ at once.
+ * leave() is free() without the wipe.
+ *
+ * If a step of create() or adopt() fails, its caller calls free(), which undoes the steps that succeeded, in reverse
+ * order and without a wipe. If a step of free() fails, the object remembers how far it came, and the next free()
+ * continues there.
  *
  * Copies and kernels that may still run are waited for before access is taken away (seal) and before the memory is
  * unmapped (free). A kernel's access to unmapped memory, or a write to read-only memory, destroys the context.
@@ -33,17 +37,18 @@ namespace vram {
 namespace {
 
 // attest() makes several driver calls per part, so the number of parts is limited.
-constexpr uint64_t kMaxParts = 64;
+constexpr uint64_t kMaxParts = VRAM_MAX_PARTS;
 
 // A wipe covers whole pages of this size.
 constexpr uint64_t kWipeBytes = 4096;
 
 }  // namespace
 
-Allocation::Allocation(std::shared_ptr<Driver> driver, Device &device, uint64_t bytes)
+Allocation::Allocation(std::shared_ptr<Driver> driver, Device &device, uint64_t bytes, bool exportable)
     : driver_(std::move(driver)),
       device_(device),
       bytes_(bytes),
+      exportable_(exportable),
       memory_(driver_->table()),
       mapping_(driver_->table()) {}
 
@@ -51,20 +56,45 @@ Allocation::~Allocation() {
   if (memory_.is_owned()) (void)device_.bind();
 }
 
-vram_status Allocation::create() {
+/** The size that the device provides: `bytes_`, rounded up to the granularity. */
+vram_status Allocation::measure(uint64_t *out_mapped_bytes) const {
   if (bytes_ > driver_->max_allocation_bytes()) return VRAM_TOO_LARGE;
   const uint64_t granularity = device_.granularity_bytes();
   const uint64_t granules = bytes_ / granularity + (bytes_ % granularity != 0);
+  return __builtin_mul_overflow(granules, granularity, out_mapped_bytes) ? VRAM_OVERFLOW : VRAM_OK;
+}
+
+vram_status Allocation::create() {
   uint64_t mapped_bytes = 0;
-  if (__builtin_mul_overflow(granules, granularity, &mapped_bytes)) return VRAM_OVERFLOW;
+  VRAM_TRY(measure(&mapped_bytes));
   const uint64_t even_share = round_up(mapped_bytes / kMaxParts + 1, driver_->part_bytes());
-  part_bytes_ = std::min(round_up(even_share, granularity), mapped_bytes);
+  part_bytes_ = std::min(round_up(even_share, device_.granularity_bytes()), mapped_bytes);
   VRAM_TRY(device_.bind());
-  const vram_status status = create_mapped(device_.ordinal(), mapped_bytes, part_bytes_, memory_, mapping_);
-  if (status != VRAM_OK) {
-    orphan_ = true;
-    stage_ = Stage::kWiped;  // nothing was written to it
-  }
+  if (exportable_) VRAM_TRY(device_.require_export());
+  return opened(create_mapped({device_.ordinal(), mapped_bytes, part_bytes_, exportable_}, memory_, mapping_));
+}
+
+vram_status Allocation::adopt(uint64_t part_bytes, const std::vector<int> &descriptors) {
+  uint64_t mapped_bytes = 0;
+  VRAM_TRY(measure(&mapped_bytes));
+  if (part_bytes % device_.granularity_bytes() != 0 || part_bytes % kGroupBytes != 0) return VRAM_UNALIGNED;
+  const uint64_t parts = mapped_bytes / part_bytes + (mapped_bytes % part_bytes != 0);
+  if (descriptors.size() != parts || parts > kMaxParts) return VRAM_OUT_OF_BOUNDS;
+  part_bytes_ = std::min(part_bytes, mapped_bytes);
+  VRAM_TRY(device_.bind());
+  const vram_status imported = memory_.import({device_.ordinal(), mapped_bytes, part_bytes_}, descriptors);
+  VRAM_TRY(opened(imported));
+  VRAM_TRY(opened(mapping_.create(device_.ordinal(), memory_, CU_MEM_ACCESS_FLAGS_PROT_READ)));
+  sealed_bytes_ = bytes_;
+  exported_ = true;
+  return VRAM_OK;
+}
+
+/** After a failure the memory only needs to be released. Nothing was written to it. */
+vram_status Allocation::opened(vram_status status) {
+  if (status == VRAM_OK) return VRAM_OK;
+  orphan_ = true;
+  stage_ = Stage::kReleasing;
   return status;
 }
 
@@ -74,9 +104,12 @@ vram_status Allocation::get_info(vram_allocation_info *out_info) {
   *out_info = {};
   out_info->bytes = bytes_;
   out_info->mapped_bytes = mapping_.bytes();
+  out_info->part_bytes = part_bytes_;
   out_info->alignment_bytes = mapping_.address() & (~mapping_.address() + 1);
   out_info->device = static_cast<uint32_t>(device_.ordinal());
   out_info->sealed = is_sealed() ? 1 : 0;
+  out_info->exportable = exportable_ ? 1 : 0;
+  out_info->exported = exported_ ? 1 : 0;
   return VRAM_OK;
 }
 
@@ -238,6 +271,20 @@ vram_status Allocation::rewrite(uint64_t offset, uint64_t bytes, const uint8_t *
   return first_failure(status, protect(mapping_.bytes()));
 }
 
+vram_status Allocation::hand_over(int socket, const void *frame, uint64_t bytes, uint64_t *out_sent) {
+  if (bytes == 0) return VRAM_ZERO_LENGTH;
+  const SharedLock shared(mutex_);
+  VRAM_TRY(check_live());
+  if (!is_sealed()) return VRAM_NOT_SEALED;
+  if (!exportable_) return VRAM_NOT_EXPORTABLE;
+  VRAM_TRY(device_.bind());
+  Descriptors descriptors;
+  VRAM_TRY(memory_.export_parts(descriptors));
+  VRAM_TRY(send_with_descriptors(socket, frame, bytes, descriptors.numbers(), out_sent));
+  exported_ = true;
+  return VRAM_OK;
+}
+
 vram_status Allocation::begin_load() {
   const ExclusiveLock exclusive(mutex_);
   VRAM_TRY(check_live());
@@ -257,9 +304,34 @@ vram_status Allocation::free() {
   if (loading_) return VRAM_BUSY;
   if (!memory_.is_owned()) return VRAM_OK;
   VRAM_TRY(device_.bind());
+  VRAM_TRY(wait_until_unused());
+  if (stage_ != Stage::kReleasing) VRAM_TRY(wipe());
+  return release();
+}
+
+vram_status Allocation::leave() {
+  const ExclusiveLock exclusive(mutex_);
+  if (loading_) return VRAM_BUSY;
+  if (!memory_.is_owned()) return VRAM_OK;
+  if (stage_ == Stage::kWiping) return VRAM_STALE_HANDLE;
+  if (!exported_) return VRAM_NOT_EXPORTED;
+  VRAM_TRY(device_.bind());
+  VRAM_TRY(wait_until_unused());
+  stage_ = Stage::kReleasing;
+  return release();
+}
+
+/** Waits for a kernel or a copy that a failed call could not wait for. */
+vram_status Allocation::wait_until_unused() {
   if (digest_failed_) VRAM_TRY(device_.hasher().synchronize());
   digest_failed_ = false;
-  if (stage_ != Stage::kWiped) VRAM_TRY(wipe());
+  const std::lock_guard<std::mutex> lock(device_.staged_stream().mutex());
+  if (write_failed_) VRAM_TRY(device_.staged_stream().synchronize());
+  write_failed_ = false;
+  return VRAM_OK;
+}
+
+vram_status Allocation::release() {
   VRAM_TRY(mapping_.release());
   return memory_.release();
 }
@@ -268,10 +340,12 @@ vram_status Allocation::wipe() {
   VRAM_TRY(mapping_.set_access(CU_MEM_ACCESS_FLAGS_PROT_READWRITE));
   stage_ = Stage::kWiping;
   const std::lock_guard<std::mutex> lock(device_.staged_stream().mutex());
-  // Loads, vram_write() and vram_repair() write only the first bytes_ bytes, and kernels write elsewhere.
-  const uint64_t written_bytes = std::min(round_up(bytes_, kWipeBytes), mapping_.bytes());
+  // Loads, vram_write() and vram_repair() write only the first bytes_ bytes, and kernels write elsewhere. Processes
+  // that have exported memory can write all of it.
+  const uint64_t used_bytes = std::min(round_up(bytes_, kWipeBytes), mapping_.bytes());
+  const uint64_t written_bytes = exported_ ? mapping_.bytes() : used_bytes;
   VRAM_TRY(device_.staged_stream().fill_with_zeros(mapping_.address(), written_bytes));
-  stage_ = Stage::kWiped;
+  stage_ = Stage::kReleasing;
   return VRAM_OK;
 }
 

@@ -19,7 +19,7 @@ vram_status Device::open(int ordinal, const std::string &kernels) {
   VRAM_TRY(from_driver(driver_.cuDevicePrimaryCtxRetain(&context_, device_)));
   VRAM_TRY(bind());
 
-  const CUmemAllocationProp prop = PhysicalMemory::properties(ordinal_);
+  const CUmemAllocationProp prop = PhysicalMemory::properties(ordinal_, false);
   VRAM_TRY(
       from_driver(driver_.cuMemGetAllocationGranularity(&granularity_bytes_, &prop, CU_MEM_ALLOC_GRANULARITY_MINIMUM)));
   VRAM_TRY(from_driver(driver_.cuModuleLoadData(&module_, kernels.c_str()), VRAM_OUT_OF_MEMORY));
@@ -27,6 +27,7 @@ vram_status Device::open(int ordinal, const std::string &kernels) {
   VRAM_TRY(from_driver(driver_.cuModuleGetFunction(&kernel, module_, tree_level::kKernelName)));
   VRAM_TRY(staged_stream_.create(kCopyBufferBytes));
   VRAM_TRY(hasher_.create(ordinal_, granularity_bytes_, kernel));
+  VRAM_TRY(export_probe_.run(device_, ordinal_, granularity_bytes_));
   open_ = true;
   return VRAM_OK;
 }
@@ -57,6 +58,7 @@ vram_status Device::close() {
   open_ = false;
   if (context_ == nullptr) return VRAM_OK;
   VRAM_TRY(bind());
+  VRAM_TRY(export_probe_.release());
   VRAM_TRY(hasher_.release());
   VRAM_TRY(staged_stream_.release());
   if (module_ != nullptr) VRAM_TRY(from_driver(driver_.cuModuleUnload(module_)));
@@ -78,6 +80,7 @@ vram_status Device::get_info(vram_device_info *out_info) const {
   out_info->granularity_bytes = granularity_bytes_;
   out_info->alignment_bytes = granularity_bytes_;
   out_info->mig = mig_ ? 1 : 0;
+  out_info->export_status = export_probe_.result();
   return VRAM_OK;
 }
 

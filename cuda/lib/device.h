@@ -4,12 +4,14 @@
 #include <string>
 
 #include "device_hasher.h"
+#include "export_probe.h"
 
 namespace vram {
 
 class Device {
  public:
-  explicit Device(const DriverTable &driver) : driver_(driver), staged_stream_(driver), hasher_(driver) {}
+  explicit Device(const DriverTable &driver)
+      : driver_(driver), export_probe_(driver), staged_stream_(driver), hasher_(driver) {}
   ~Device() { (void)close(); }
   Device(const Device &) = delete;
   Device &operator=(const Device &) = delete;
@@ -29,6 +31,8 @@ class Device {
 
   int ordinal() const { return ordinal_; }
   uint64_t granularity_bytes() const { return granularity_bytes_; }
+  /** VRAM_NOT_EXPORTABLE if the device cannot export memory, VRAM_OUT_OF_MEMORY if it is full. Needs the context. */
+  vram_status require_export() { return export_probe_.require(); }
   StagedStream &staged_stream() { return staged_stream_; }
   DeviceHasher &hasher() { return hasher_; }
 
@@ -47,6 +51,7 @@ class Device {
   size_t granularity_bytes_ = 0;
   CUcontext context_ = nullptr;
   CUmodule module_ = nullptr;
+  ExportProbe export_probe_;
   StagedStream staged_stream_;
   DeviceHasher hasher_;
 };

@@ -21,7 +21,7 @@ vram_status DeviceHasher::create(int device, uint64_t granularity_bytes, CUfunct
   kernel_ = kernel;
   for (Lane &lane : lanes_) VRAM_TRY(lane.stream.create(kGroupHashBytes));
   const uint64_t scratch_bytes = round_up(lanes_.size() * kLaneBytes, granularity_bytes);
-  VRAM_TRY(create_mapped(device, scratch_bytes, scratch_bytes, memory_, scratch_));
+  VRAM_TRY(create_mapped({device, scratch_bytes, scratch_bytes}, memory_, scratch_));
   for (size_t i = 0; i < lanes_.size(); ++i) lanes_[i].leaves = scratch_.address() + i * kLaneBytes;
   return VRAM_OK;
 }

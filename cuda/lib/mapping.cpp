@@ -2,7 +2,7 @@
 
 namespace vram {
 
-vram_status Mapping::create(int device, const PhysicalMemory &memory) {
+vram_status Mapping::create(int device, const PhysicalMemory &memory, CUmemAccess_flags access) {
   device_ = device;
   VRAM_TRY(from_driver(driver_.cuMemAddressReserve(&address_, memory.bytes(), 0, 0, 0), VRAM_OUT_OF_MEMORY));
   bytes_ = memory.bytes();
@@ -13,7 +13,7 @@ vram_status Mapping::create(int device, const PhysicalMemory &memory) {
     VRAM_TRY(from_driver(driver_.cuMemMap(address_ + offset, length, 0, part, 0)));
     ++mapped_parts_;
   }
-  return set_access(CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
+  return set_access(access);
 }
 
 vram_status Mapping::set_access(uint64_t offset, uint64_t bytes, CUmemAccess_flags access) {
@@ -32,9 +32,9 @@ vram_status Mapping::release() {
   return VRAM_OK;
 }
 
-vram_status create_mapped(int device, uint64_t bytes, uint64_t part_bytes, PhysicalMemory &memory, Mapping &mapping) {
-  VRAM_TRY(memory.create(device, bytes, part_bytes));
-  return mapping.create(device, memory);
+vram_status create_mapped(const MemoryRequest &request, PhysicalMemory &memory, Mapping &mapping) {
+  VRAM_TRY(memory.create(request));
+  return mapping.create(request.device, memory, CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
 }
 
 }  // namespace vram

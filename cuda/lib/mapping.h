@@ -12,8 +12,8 @@ class Mapping {
   Mapping(const Mapping &) = delete;
   Mapping &operator=(const Mapping &) = delete;
 
-  /** Reserves addresses, maps all of `memory` there, and gives `device`, and no other, read and write access. */
-  vram_status create(int device, const PhysicalMemory &memory);
+  /** Reserves addresses, maps all of `memory` there, and gives `device`, and no other, access. */
+  vram_status create(int device, const PhysicalMemory &memory, CUmemAccess_flags access);
 
   /** `access` is CU_MEM_ACCESS_FLAGS_PROT_READ or CU_MEM_ACCESS_FLAGS_PROT_READWRITE. */
   vram_status set_access(CUmemAccess_flags access) { return set_access(0, bytes_, access); }
@@ -35,7 +35,7 @@ class Mapping {
   uint64_t mapped_parts_ = 0;
 };
 
-/** Creates the memory and its mapping. On failure their release() or destructors undo the completed steps. */
-vram_status create_mapped(int device, uint64_t bytes, uint64_t part_bytes, PhysicalMemory &memory, Mapping &mapping);
+/** Creates the memory and its mapping, writable. On failure their release() or destructors undo the completed steps. */
+vram_status create_mapped(const MemoryRequest &request, PhysicalMemory &memory, Mapping &mapping);
 
 }  // namespace vram

@@ -1,10 +1,11 @@
-/** Physical memory of one device. A Mapping makes it addressable. */
+/** Physical memory of one device, created or imported. A Mapping makes it addressable. */
 #pragma once
 
 #include <algorithm>
 #include <mutex>
 #include <vector>
 
+#include "descriptors.h"
 #include "driver_table.h"
 
 namespace vram {
@@ -19,6 +20,14 @@ inline uint64_t part_length(uint64_t bytes, uint64_t part_bytes, uint64_t offset
   return std::min(part_bytes, bytes - offset);
 }
 
+/** Memory to create or import. The sizes are multiples of the device's granularity. */
+struct MemoryRequest {
+  int device;
+  uint64_t bytes;
+  uint64_t part_bytes;      // the last part may be shorter
+  bool exportable = false;  // as file descriptors
+};
+
 class PhysicalMemory {
  public:
   explicit PhysicalMemory(const DriverTable &driver) : driver_(driver) {}
@@ -26,16 +35,28 @@ class PhysicalMemory {
   PhysicalMemory(const PhysicalMemory &) = delete;
   PhysicalMemory &operator=(const PhysicalMemory &) = delete;
 
-  /** Properties of pinned memory of a device, without a handle that could be exported. */
-  static CUmemAllocationProp properties(int device);
+  /** Properties of pinned memory of a device. */
+  static CUmemAllocationProp properties(int device, bool exportable);
 
   /**
-   * Allocates `bytes` in parts of `part_bytes`, one cuMemCreate() each. Both are multiples of the device's granularity.
-   * VRAM_OUT_OF_MEMORY if the device has too little; release() then frees the parts that were created.
+   * Allocates the parts, one cuMemCreate() each. VRAM_OUT_OF_MEMORY if the device has too little; release() then frees
+   * the parts that were created.
    */
-  vram_status create(int device, uint64_t bytes, uint64_t part_bytes);
+  vram_status create(const MemoryRequest &request);
 
-  /** Frees the memory. On failure some parts are still owned; another call continues. */
+  /**
+   * Imports one part from each descriptor, which stays the caller's. VRAM_POLICY_VIOLATION if one is not memory of the
+   * device; release() then releases the parts that were imported.
+   */
+  vram_status import(const MemoryRequest &request, const std::vector<int> &descriptors);
+
+  /** Exports all parts, in order. On failure `out_descriptors` has those that were exported. */
+  vram_status export_parts(Descriptors &out_descriptors) const;
+
+  /**
+   * Releases the memory, which frees it unless another process has it. On failure some parts are still owned; another
+   * call continues.
+   */
   vram_status release();
 
   /**
@@ -50,6 +71,8 @@ class PhysicalMemory {
   bool is_owned() const { return !parts_.empty(); }
 
  private:
+  void begin(const MemoryRequest &request);
+
   const DriverTable &driver_;
   std::vector<CUmemGenericAllocationHandle> parts_;
   uint64_t part_bytes_ = 0;

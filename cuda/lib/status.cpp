@@ -59,6 +59,9 @@ const char *status_name(vram_status status) {
     NAME(VRAM_FILE_BUSY)
     NAME(VRAM_HOST_OUT_OF_THREADS)
     NAME(VRAM_DRIVER_TOO_OLD)
+    NAME(VRAM_NOT_EXPORTABLE)
+    NAME(VRAM_NOT_EXPORTED)
+    NAME(VRAM_WOULD_BLOCK)
 #undef NAME
     default:
       return status > VRAM_DRIVER_ERROR_BASE

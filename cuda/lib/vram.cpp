@@ -86,8 +86,8 @@ vram_status close_driver(Driver &driver) {
 std::atomic<bool> has_orphans{false};
 
 /**
- * Retries to free orphans: memory whose vram_alloc() failed and that the driver then refused to free. vram_alloc()
- * calls this before it allocates; vram_close() frees orphans as well.
+ * Retries to free orphans: memory whose vram_alloc() or vram_adopt() failed and that the driver then refused to free.
+ * Those two call this first; vram_close() frees orphans as well.
  */
 void free_orphans(const Driver &driver) {
   if (!has_orphans.exchange(false)) return;
@@ -99,6 +99,20 @@ void free_orphans(const Driver &driver) {
       has_orphans = true;
     }
   }
+}
+
+/** Opens an allocation by open(*allocation). If that fails and it cannot be freed now, it becomes an orphan. */
+template <typename Open>
+vram_status open_allocation(const std::shared_ptr<Allocation> &allocation, uint64_t *out_allocation, Open open) {
+  free_orphans(allocation->driver());
+  const vram_status opened = open(*allocation);
+  if (opened == VRAM_OK) {
+    *out_allocation = allocations().issue(allocation);
+  } else if (allocation->free() != VRAM_OK) {
+    (void)allocations().issue(allocation);
+    has_orphans = true;
+  }
+  return opened;
 }
 
 vram_status check_flags(uint32_t flags) {
@@ -198,20 +212,26 @@ vram_status vram_device_get_info(uint64_t driver, uint32_t device, vram_device_i
   return with_device(driver, device, [&](const auto &, Device &object) { return object.get_info(out_info); });
 }
 
-vram_status vram_alloc(uint64_t driver, uint32_t device, uint64_t bytes, uint64_t *out_allocation) {
+vram_status vram_alloc(uint64_t driver, uint32_t device, uint64_t bytes, uint32_t flags, uint64_t *out_allocation) {
   if (out_allocation == nullptr) return VRAM_NULL_ARGUMENT;
   return with_device(driver, device, [&](const std::shared_ptr<Driver> &owner, Device &object) -> vram_status {
     if (bytes == 0) return VRAM_ZERO_LENGTH;
-    free_orphans(*owner);
-    const auto allocation = std::make_shared<Allocation>(owner, object, bytes);
-    const vram_status created = allocation->create();
-    if (created == VRAM_OK) {
-      *out_allocation = allocations().issue(allocation);
-    } else if (allocation->free() != VRAM_OK) {
-      (void)allocations().issue(allocation);
-      has_orphans = true;
-    }
-    return created;
+    if ((flags & ~static_cast<uint32_t>(VRAM_ALLOC_EXPORTABLE)) != 0) return VRAM_OUT_OF_BOUNDS;
+    const bool exportable = (flags & VRAM_ALLOC_EXPORTABLE) != 0;
+    return open_allocation(std::make_shared<Allocation>(owner, object, bytes, exportable), out_allocation,
+                           [](Allocation &allocation) { return allocation.create(); });
+  });
+}
+
+vram_status vram_adopt(uint64_t driver, uint32_t device, uint64_t bytes, uint64_t part_bytes,
+                       const int32_t *descriptors, uint32_t descriptor_count, uint64_t *out_allocation) {
+  if (descriptors == nullptr || out_allocation == nullptr) return VRAM_NULL_ARGUMENT;
+  return with_device(driver, device, [&](const std::shared_ptr<Driver> &owner, Device &object) -> vram_status {
+    if (bytes == 0 || part_bytes == 0 || descriptor_count == 0) return VRAM_ZERO_LENGTH;
+    if (descriptor_count > VRAM_MAX_PARTS) return VRAM_OUT_OF_BOUNDS;
+    const std::vector<int> parts(descriptors, descriptors + descriptor_count);
+    return open_allocation(std::make_shared<Allocation>(owner, object, bytes, true), out_allocation,
+                           [&](Allocation &allocation) { return allocation.adopt(part_bytes, parts); });
   });
 }
 
@@ -254,6 +274,16 @@ vram_status vram_repair(uint64_t allocation, uint64_t file, const vram_file_rang
     return with_file(file,
                      [&](File &source) { return object->repair(source, *range, hashes, hashes_bytes, out_repaired); });
   });
+}
+
+vram_status vram_hand_over(uint64_t allocation, int32_t socket, const void *frame, uint64_t bytes, uint64_t *out_sent) {
+  if (frame == nullptr || out_sent == nullptr) return VRAM_NULL_ARGUMENT;
+  return with(allocations(), allocation,
+              [&](const auto &object) { return object->hand_over(socket, frame, bytes, out_sent); });
+}
+
+vram_status vram_leave(uint64_t allocation) {
+  return close_object(allocations(), allocation, [](Allocation &object) { return object.leave(); });
 }
 
 vram_status vram_free(uint64_t allocation) {

@@ -15,14 +15,14 @@ TEST("memory that a failed vram_alloc could not free is freed by the next vram_a
                              "cuMemSetAccess:1=999,cuMemUnmap:1+=999"}) {
     uint64_t allocation = 0;
     simulator.set("FAULTS", faults);
-    CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + 999, vram_alloc(session.driver(), 0, kMiB, &allocation));
+    CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + 999, vram_alloc(session.driver(), 0, kMiB, alloc_flags(), &allocation));
     CHECK(session.info(0).free_bytes < before);
     simulator.set("FAULTS", "");
-    REQUIRE_OK(vram_alloc(session.driver(), 0, kMiB, &allocation));
+    REQUIRE_OK(vram_alloc(session.driver(), 0, kMiB, alloc_flags(), &allocation));
     REQUIRE_OK(vram_free(allocation));
     CHECK(session.info(0).free_bytes == before);
     simulator.set("FAULTS", faults);
-    CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + 999, vram_alloc(session.driver(), 0, kMiB, &allocation));
+    CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + 999, vram_alloc(session.driver(), 0, kMiB, alloc_flags(), &allocation));
     simulator.set("FAULTS", "");
   }
 }
@@ -49,17 +49,17 @@ TEST("sizes above the limit, above free memory, and above 64 bits have different
   const Session session;
   const uint64_t limit = default_options().max_allocation_bytes;
   uint64_t allocation = 0;
-  CHECK_STATUS(VRAM_TOO_LARGE, vram_alloc(session.driver(), 0, limit + 1, &allocation));
-  CHECK_STATUS(VRAM_TOO_LARGE, vram_alloc(session.driver(), 0, UINT64_MAX, &allocation));
+  CHECK_STATUS(VRAM_TOO_LARGE, vram_alloc(session.driver(), 0, limit + 1, alloc_flags(), &allocation));
+  CHECK_STATUS(VRAM_TOO_LARGE, vram_alloc(session.driver(), 0, UINT64_MAX, alloc_flags(), &allocation));
 
   vram_options options = default_options();
   options.max_allocation_bytes = UINT64_MAX;
   const uint64_t driver = open_all_devices(options);
   const uint64_t free_before = session.info(0).free_bytes;
-  CHECK_STATUS(VRAM_OUT_OF_MEMORY, vram_alloc(driver, 0, 10 * session.info(0).total_bytes, &allocation));
-  CHECK_STATUS(VRAM_OUT_OF_MEMORY, vram_alloc(driver, 0, free_before + 1, &allocation));
+  CHECK_STATUS(VRAM_OUT_OF_MEMORY, vram_alloc(driver, 0, 10 * session.info(0).total_bytes, alloc_flags(), &allocation));
+  CHECK_STATUS(VRAM_OUT_OF_MEMORY, vram_alloc(driver, 0, free_before + 1, alloc_flags(), &allocation));
   CHECK(session.info(0).free_bytes == free_before);
-  CHECK_STATUS(VRAM_OVERFLOW, vram_alloc(driver, 0, UINT64_MAX, &allocation));
+  CHECK_STATUS(VRAM_OVERFLOW, vram_alloc(driver, 0, UINT64_MAX, alloc_flags(), &allocation));
   CHECK(allocation == 0);
   CHECK_STATUS(VRAM_OK, vram_close(driver));
 }
@@ -75,7 +75,7 @@ TEST("a device can be filled completely, and freed memory can be allocated again
   }
   CHECK(session.info(device).free_bytes == 0);
   uint64_t one_more = 0;
-  CHECK_STATUS(VRAM_OUT_OF_MEMORY, vram_alloc(session.driver(), device, 1, &one_more));
+  CHECK_STATUS(VRAM_OUT_OF_MEMORY, vram_alloc(session.driver(), device, 1, alloc_flags(), &one_more));
   CHECK_STATUS(VRAM_OK, vram_free(allocations.back()));
   allocations.back() = session.alloc(device, 1);
   std::sort(allocations.begin(), allocations.end());

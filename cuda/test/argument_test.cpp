@@ -29,6 +29,7 @@ TEST("every function refuses null pointers") {
   const uint64_t load = session.open_load(allocation);
   uint64_t handle = 0;
   uint32_t count = 0;
+  int32_t descriptor = -1;
   void *base = nullptr;
   uint8_t hash[VRAM_DIGEST_BYTES] = {};
   const ModelFile file({1});
@@ -47,7 +48,7 @@ TEST("every function refuses null pointers") {
       CASE(VRAM_NULL_ARGUMENT, vram_driver_get_info(driver, nullptr)),
       CASE(VRAM_NULL_ARGUMENT, vram_device_count(driver, nullptr)),
       CASE(VRAM_NULL_ARGUMENT, vram_device_get_info(driver, 0, nullptr)),
-      CASE(VRAM_NULL_ARGUMENT, vram_alloc(driver, 0, 1, nullptr)),
+      CASE(VRAM_NULL_ARGUMENT, vram_alloc(driver, 0, 1, alloc_flags(), nullptr)),
       CASE(VRAM_NULL_ARGUMENT, vram_allocation_get_info(allocation, nullptr)),
       CASE(VRAM_NULL_ARGUMENT, vram_write(allocation, 0, nullptr, 1)),
       CASE(VRAM_NULL_ARGUMENT, vram_read(allocation, 0, nullptr, 1)),
@@ -60,6 +61,10 @@ TEST("every function refuses null pointers") {
       CASE(VRAM_NULL_ARGUMENT, vram_file_open("/", nullptr, &handle)),
       CASE(VRAM_NULL_ARGUMENT, vram_file_open("/", "a", nullptr)),
       CASE(VRAM_NULL_ARGUMENT, vram_file_get_info(file.handle(), nullptr)),
+      CASE(VRAM_NULL_ARGUMENT, vram_hand_over(allocation, 0, nullptr, 1, &handle)),
+      CASE(VRAM_NULL_ARGUMENT, vram_hand_over(allocation, 0, "x", 1, nullptr)),
+      CASE(VRAM_NULL_ARGUMENT, vram_adopt(driver, 0, 1, kPartBytes, nullptr, 1, &handle)),
+      CASE(VRAM_NULL_ARGUMENT, vram_adopt(driver, 0, 1, kPartBytes, &descriptor, 1, nullptr)),
       CASE(VRAM_NULL_ARGUMENT, vram_load_open(allocation, 0, nullptr)),
       CASE(VRAM_NULL_ARGUMENT, vram_load_open_host(driver, 1, 0, nullptr)),
       CASE(VRAM_NULL_ARGUMENT, vram_load_file(load, file.handle(), nullptr, &count, 1, &handle)),
@@ -90,6 +95,7 @@ TEST("every function refuses unknown handles, handles of another kind, and stale
   uint8_t bytes[32] = {};
   uint64_t out = 0;
   uint32_t count = 0, slot = 0;
+  int32_t descriptor = -1;
   void *base = nullptr;
   vram_driver_info driver_info;
   vram_device_info device_info;
@@ -114,8 +120,9 @@ TEST("every function refuses unknown handles, handles of another kind, and stale
       [&](uint64_t h) { return vram_driver_get_info(h, &driver_info); },
       [&](uint64_t h) { return vram_device_count(h, &count); },
       [&](uint64_t h) { return vram_device_get_info(h, 0, &device_info); },
-      [&](uint64_t h) { return vram_alloc(h, 0, 1, &out); },
+      [&](uint64_t h) { return vram_alloc(h, 0, 1, alloc_flags(), &out); },
       [&](uint64_t h) { return vram_load_open_host(h, 1, 0, &out); },
+      [&](uint64_t h) { return vram_adopt(h, 0, 1, kPartBytes, &descriptor, 1, &out); },
   };
   const std::vector<Call> of_allocation = {
       [&](uint64_t h) { return vram_allocation_get_info(h, &allocation_info); },
@@ -126,6 +133,7 @@ TEST("every function refuses unknown handles, handles of another kind, and stale
       [&](uint64_t h) { return vram_digest(h, 0, 100, bytes, 32); },
       [&](uint64_t h) { return vram_repair(h, file.handle(), &range, bytes, 32, &out); },
       [&](uint64_t h) { return vram_load_open(h, 0, &out); },
+      [&](uint64_t h) { return vram_hand_over(h, -1, bytes, 1, &out); },
   };
   const std::vector<Call> of_load = {
       [&](uint64_t h) { return vram_load_push(h, 0, 1); },
@@ -161,6 +169,7 @@ TEST("invalid lengths, ranges and ordinals have the status that vram.h names") {
   const uint64_t load = session.open_load(other);
   uint64_t out = 0;
   uint8_t hashes[4 * VRAM_DIGEST_BYTES] = {};
+  const int32_t descriptors[65] = {};
   const uint32_t good_slots[] = {0, 1}, same_slots[] = {1, 1}, bad_slots[] = {0, kSlots};
   const ModelFile file({1});
   const auto load_file = [&](uint64_t offset, uint64_t bytes, const uint32_t *slots, uint32_t slot_count,
@@ -181,9 +190,24 @@ TEST("invalid lengths, ranges and ordinals have the status that vram.h names") {
       CASE(VRAM_UNALIGNED, vram_open(&half_a_group, &out)),
       CASE(VRAM_BAD_DEVICE, vram_open_device(driver, session.device_count())),
       CASE(VRAM_BAD_DEVICE, vram_open_device(driver, UINT32_MAX)),
-      CASE(VRAM_BAD_DEVICE, vram_alloc(driver, session.device_count(), 1, &out)),
-      CASE(VRAM_BAD_DEVICE, vram_alloc(driver, UINT32_MAX, 0, &out)),
-      CASE(VRAM_ZERO_LENGTH, vram_alloc(driver, 0, 0, &out)),
+      CASE(VRAM_BAD_DEVICE, vram_alloc(driver, session.device_count(), 1, alloc_flags(), &out)),
+      CASE(VRAM_BAD_DEVICE, vram_alloc(driver, UINT32_MAX, 0, alloc_flags(), &out)),
+      CASE(VRAM_ZERO_LENGTH, vram_alloc(driver, 0, 0, alloc_flags(), &out)),
+      CASE(VRAM_OUT_OF_BOUNDS, vram_alloc(driver, 0, 1, 2, &out)),
+      CASE(VRAM_ZERO_LENGTH, vram_hand_over(allocation, 0, hashes, 0, &out)),
+      CASE(VRAM_NOT_SEALED, vram_hand_over(allocation, 0, hashes, 1, &out)),
+      CASE(VRAM_NOT_EXPORTED, vram_leave(allocation)),
+      CASE(VRAM_BUSY, vram_leave(other)),
+      CASE(VRAM_BAD_DEVICE, vram_adopt(driver, UINT32_MAX, 1, kPartBytes, descriptors, 1, &out)),
+      CASE(VRAM_ZERO_LENGTH, vram_adopt(driver, 0, 0, kPartBytes, descriptors, 1, &out)),
+      CASE(VRAM_ZERO_LENGTH, vram_adopt(driver, 0, 1, 0, descriptors, 1, &out)),
+      CASE(VRAM_ZERO_LENGTH, vram_adopt(driver, 0, 1, kPartBytes, descriptors, 0, &out)),
+      CASE(VRAM_TOO_LARGE, vram_adopt(driver, 0, UINT64_MAX, kPartBytes, descriptors, 1, &out)),
+      CASE(VRAM_UNALIGNED, vram_adopt(driver, 0, 1, kPartBytes + 4096, descriptors, 1, &out)),
+      CASE(VRAM_UNALIGNED, vram_adopt(driver, 0, 1, VRAM_GROUP_BYTES, descriptors, 1, &out)),
+      CASE(VRAM_OUT_OF_BOUNDS, vram_adopt(driver, 0, 1, kPartBytes, descriptors, 2, &out)),
+      CASE(VRAM_OUT_OF_BOUNDS, vram_adopt(driver, 0, kPartBytes + 1, kPartBytes, descriptors, 1, &out)),
+      CASE(VRAM_OUT_OF_BOUNDS, vram_adopt(driver, 0, 65 * kPartBytes, kPartBytes, descriptors, 65, &out)),
       CASE(VRAM_ZERO_LENGTH, vram_digest(allocation, 0, 0, hashes, sizeof(hashes))),
       CASE(VRAM_OVERFLOW, vram_digest(allocation, UINT64_MAX, 2, hashes, sizeof(hashes))),
       CASE(VRAM_OUT_OF_BOUNDS, vram_digest(allocation, 0, kBytes + 1, hashes, sizeof(hashes))),

@@ -141,7 +141,7 @@ TEST("a driver can be closed while other threads use it") {
         if (i == 0 && turn == 5) REQUIRE_OK(vram_close(driver));
         uint64_t allocation = 0, load = 0;
         vram_device_info info = {};
-        is_one_of(vram_alloc(driver, 0, 1000, &allocation), {VRAM_OK, VRAM_STALE_HANDLE});
+        is_one_of(vram_alloc(driver, 0, 1000, alloc_flags(), &allocation), {VRAM_OK, VRAM_STALE_HANDLE});
         is_one_of(vram_device_get_info(driver, 0, &info), {VRAM_OK, VRAM_STALE_HANDLE});
         if (allocation == 0) continue;
         is_one_of(vram_load_open(allocation, 0, &load), {VRAM_OK, VRAM_STALE_HANDLE});

@@ -4,6 +4,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cstring>
+
 #include "harness.h"
 
 namespace test {
@@ -31,6 +33,36 @@ size_t open_descriptors() {
   while (readdir(entries) != nullptr) ++count;
   closedir(entries);
   return count - 3;  // without ".", ".." and the descriptor of the directory
+}
+
+std::vector<int32_t> Received::numbers() const {
+  std::vector<int32_t> numbers;
+  for (const Descriptor &descriptor : descriptors) numbers.push_back(descriptor.get());
+  return numbers;
+}
+
+Received receive(const Descriptor &socket) {
+  constexpr size_t kMaxDescriptors = 253;
+  std::string bytes(65536, 0);
+  alignas(cmsghdr) char control[CMSG_SPACE(kMaxDescriptors * sizeof(int))];
+  iovec piece = {bytes.data(), bytes.size()};
+  msghdr message = {};
+  message.msg_iov = &piece;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof(control);
+  const ssize_t length = recvmsg(socket.get(), &message, MSG_CMSG_CLOEXEC);
+  REQUIRE(length >= 0);
+  bytes.resize(static_cast<size_t>(length));
+  Received received = {std::move(bytes), {}, (message.msg_flags & MSG_CTRUNC) != 0};
+  for (cmsghdr *header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
+    for (size_t at = 0; at + sizeof(int) <= header->cmsg_len - CMSG_LEN(0); at += sizeof(int)) {
+      int number = -1;
+      std::memcpy(&number, CMSG_DATA(header) + at, sizeof(number));
+      received.descriptors.emplace_back(number);
+    }
+  }
+  return received;
 }
 
 SocketPair::SocketPair() {

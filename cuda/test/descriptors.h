@@ -2,6 +2,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
 
 namespace test {
 
@@ -30,5 +33,18 @@ struct SocketPair {
   SocketPair();
   Descriptor ours, peers;
 };
+
+/** What one read from a socket returned. */
+struct Received {
+  std::string bytes;
+  std::vector<Descriptor> descriptors;
+  bool truncated; /* the kernel dropped descriptors, because this process has no room for them */
+
+  /** The numbers of the descriptors, as vram_adopt() takes them. */
+  std::vector<int32_t> numbers() const;
+};
+
+/** Receives up to 64 KiB and any descriptors with them. Waits for the first byte. */
+Received receive(const Descriptor &socket);
 
 }  // namespace test

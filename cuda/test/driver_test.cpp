@@ -13,11 +13,11 @@ TEST("the library reports its ABI version, and every status has a name") {
   CHECK(vram_abi_version() == VRAM_ABI_VERSION);
   CHECK(std::string(vram_status_name(VRAM_OK)) == "VRAM_OK");
   CHECK(std::string(vram_status_name(VRAM_INTERNAL)) == "VRAM_INTERNAL");
-  for (vram_status status = VRAM_OK; status <= VRAM_FILE_BUSY; ++status) {
+  for (vram_status status = VRAM_OK; status <= VRAM_WOULD_BLOCK; ++status) {
     CHECK(std::string(vram_status_name(status)).rfind("VRAM_", 0) == 0);
     CHECK(std::string(vram_status_name(status)) != "VRAM_UNKNOWN");
   }
-  CHECK(std::string(vram_status_name(VRAM_FILE_BUSY + 1)) == "VRAM_UNKNOWN");
+  CHECK(std::string(vram_status_name(VRAM_WOULD_BLOCK + 1)) == "VRAM_UNKNOWN");
   CHECK(std::string(vram_status_name(-1)) == "VRAM_UNKNOWN");
   const Session session;
   CHECK(std::string(vram_status_name(VRAM_DRIVER_ERROR_BASE + CUDA_ERROR_ILLEGAL_ADDRESS)) ==
@@ -124,15 +124,15 @@ TEST("only an opened device gets a context, and only it can be used") {
   void *base = nullptr;
   uint32_t slots = 0;
   CHECK_STATUS(VRAM_BAD_DEVICE, vram_staging(driver, &base, &slots));
-  CHECK_STATUS(VRAM_BAD_DEVICE, vram_alloc(driver, 1, 1, &allocation));
+  CHECK_STATUS(VRAM_BAD_DEVICE, vram_alloc(driver, 1, 1, alloc_flags(), &allocation));
   REQUIRE_OK(vram_open_device(driver, 1));
   CHECK_STATUS(VRAM_OK, vram_open_device(driver, 1));
   CHECK(simulator.live("cuDevicePrimaryCtxRetain") == contexts + 1);
   CHECK_STATUS(VRAM_OK, vram_staging(driver, &base, &slots));
   vram_device_info info = {};
   CHECK_STATUS(VRAM_BAD_DEVICE, vram_device_get_info(driver, 0, &info));
-  CHECK_STATUS(VRAM_BAD_DEVICE, vram_alloc(driver, 0, 1, &allocation));
-  REQUIRE_OK(vram_alloc(driver, 1, 1, &allocation));
+  CHECK_STATUS(VRAM_BAD_DEVICE, vram_alloc(driver, 0, 1, alloc_flags(), &allocation));
+  REQUIRE_OK(vram_alloc(driver, 1, 1, alloc_flags(), &allocation));
   REQUIRE_OK(vram_seal(allocation));
   vram_residency residency = {};
   CHECK_STATUS(VRAM_OK, vram_attest(allocation, &residency));

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "content.h"
+#include "descriptors.h"
 #include "harness.h"
 #include "session.h"
 #include "simulator.h"
@@ -16,20 +17,36 @@
 
 namespace test {
 
-vram_status FaultScenario::run_steps() {
-  constexpr uint64_t kBytes = kPartBytes + 5;
-  constexpr uint64_t kGroups = kPartBytes / VRAM_GROUP_BYTES + 1;
-  static const std::vector<uint8_t> data = content(kBytes);
-  static uint8_t scratch[100];
-  static uint8_t hashes[kGroups * VRAM_DIGEST_BYTES];
+namespace {
 
+constexpr uint64_t kBytes = kPartBytes + 5;
+constexpr uint64_t kGroups = kPartBytes / VRAM_GROUP_BYTES + 1;
+
+}  // namespace
+
+vram_status FaultScenario::run_steps() {
+  STEP(open());
+  STEP(fill_and_seal());
+  STEP(check_digest(allocation_));
+  return alloc_flags() == VRAM_ALLOC_EXPORTABLE ? share() : VRAM_OK;
+}
+
+vram_status FaultScenario::open() {
   const vram_options options = default_options();
   STEP(vram_open(&options, &driver_));
-  STEP(vram_open_device(driver_, 0));
-  STEP(vram_open_device(driver_, 1));
-  vram_device_info info = {};
-  STEP(vram_device_get_info(driver_, 0, &info));
-  STEP(vram_alloc(driver_, 0, kBytes, &allocation_));
+  for (const uint32_t device : {0u, 1u}) {
+    vram_device_info info = {};
+    STEP(vram_open_device(driver_, device));
+    STEP(vram_device_get_info(driver_, device, &info));
+    STEP(info.export_status);
+  }
+  return VRAM_OK;
+}
+
+vram_status FaultScenario::fill_and_seal() {
+  static const std::vector<uint8_t> data = content(kBytes);
+  static uint8_t scratch[100];
+  STEP(vram_alloc(driver_, 0, kBytes, alloc_flags(), &allocation_));
   STEP(vram_write(allocation_, 7, data.data(), sizeof(scratch)));
   STEP(vram_read(allocation_, 7, scratch, sizeof(scratch)));
 
@@ -45,24 +62,40 @@ vram_status FaultScenario::run_steps() {
   uint64_t sealed_bytes = 0;
   STEP(vram_load_seal(load_, &sealed_bytes));
   if (sealed_bytes != kPartBytes) return VRAM_INTERNAL;
-  vram_load_result result = {};
-  STEP(vram_load_finish(load_, &result));
+  STEP(vram_load_finish(load_, &loaded_));
   STEP(vram_load_close(load_));
   load_ = 0;
+  return vram_seal(allocation_);
+}
 
-  STEP(vram_seal(allocation_));
+vram_status FaultScenario::check_digest(uint64_t allocation) const {
+  static uint8_t hashes[kGroups * VRAM_DIGEST_BYTES];
   vram_residency residency = {};
-  STEP(vram_attest(allocation_, &residency));
-  STEP(vram_digest(allocation_, 0, kBytes, hashes, sizeof(hashes)));
+  STEP(vram_attest(allocation, &residency));
+  STEP(vram_digest(allocation, 0, kBytes, hashes, sizeof(hashes)));
   uint8_t digest[VRAM_DIGEST_BYTES];
   STEP(vram_tree_digest(hashes, kGroups, kBytes, digest));
-  return std::memcmp(digest, result.tree, sizeof(digest)) == 0 ? VRAM_OK : VRAM_INTERNAL;
+  return std::memcmp(digest, loaded_.tree, sizeof(digest)) == 0 ? VRAM_OK : VRAM_INTERNAL;
+}
+
+vram_status FaultScenario::share() {
+  const SocketPair sockets;
+  vram_allocation_info info = {};
+  uint64_t sent = 0;
+  STEP(vram_allocation_get_info(allocation_, &info));
+  STEP(vram_hand_over(allocation_, sockets.ours.get(), "x", 1, &sent));
+  const Received received = receive(sockets.peers);
+  const std::vector<int32_t> numbers = received.numbers();
+  STEP(vram_adopt(driver_, 0, kBytes, info.part_bytes, numbers.data(), static_cast<uint32_t>(numbers.size()),
+                  &adopted_));
+  return check_digest(adopted_);
 }
 
 vram_status FaultScenario::release() {
   vram_status first = VRAM_OK;
   const auto keep_first = [&](vram_status status) { first = first != VRAM_OK ? first : status; };
   if (load_ != 0) keep_first(vram_load_close(load_));
+  if (adopted_ != 0) keep_first(vram_leave(adopted_));
   if (allocation_ != 0) keep_first(vram_free(allocation_));
   if (driver_ != 0) keep_first(vram_close(driver_));
   return first;

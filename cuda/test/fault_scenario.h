@@ -8,8 +8,9 @@
 namespace test {
 
 /**
- * Opens, allocates, writes, reads, loads, seals, attests, digests, frees, closes. After a failure it releases what it
- * has. Returns the first failure. Handles that could not be closed stay in the scenario.
+ * Opens, allocates, writes, reads, loads, seals, attests, digests, frees, closes. With VRAM_TEST_EXPORTABLE it also
+ * hands the memory over, adopts it and leaves it. After a failure it releases what it has. Returns the first failure,
+ * also if that made a device unable to export. Handles that could not be closed stay in the scenario.
  */
 class FaultScenario {
  public:
@@ -19,10 +20,16 @@ class FaultScenario {
 
  private:
   vram_status run_steps();
+  vram_status open();
+  vram_status fill_and_seal();
+  vram_status check_digest(uint64_t allocation) const;
+  vram_status share();
 
   uint64_t driver_ = 0;
   uint64_t allocation_ = 0;
+  uint64_t adopted_ = 0;
   uint64_t load_ = 0;
+  vram_load_result loaded_ = {};
 };
 
 /** Runs the scenario with one fault in this process. Returns the exit status: 0 if it failed with that fault. */

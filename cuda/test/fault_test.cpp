@@ -1,6 +1,7 @@
 #include <cstdlib>
 #include <string>
 
+#include "descriptors.h"
 #include "fault_scenario.h"
 #include "harness.h"
 #include "process.h"
@@ -35,6 +36,7 @@ uint64_t calls_of(const Simulator &simulator, const char *function) {
 
 void check_fault(const Simulator &simulator, const std::string &setting) {
   const uint64_t live_before = simulator.live("*");
+  const size_t descriptors_before = open_descriptors();
   simulator.reset();
   simulator.set("FAULTS", setting);
   FaultScenario scenario;
@@ -46,6 +48,7 @@ void check_fault(const Simulator &simulator, const std::string &setting) {
   if (simulator.live("*") != live_before) {
     fail(__FILE__, __LINE__, setting + " leaks: " + std::to_string(simulator.live("*") - live_before));
   }
+  if (open_descriptors() != descriptors_before) fail(__FILE__, __LINE__, setting + " leaks descriptors");
 }
 
 /** If this function fails permanently, vram_open() cannot release what it has acquired so far. */
@@ -89,7 +92,7 @@ TEST("out of memory has its own status") {
   const Session session;
   uint64_t allocation = 0;
   simulator.set("FAULTS", fault("cuMemCreate", 1, false, CUDA_ERROR_OUT_OF_MEMORY));
-  CHECK_STATUS(VRAM_OUT_OF_MEMORY, vram_alloc(session.driver(), 0, 1, &allocation));
+  CHECK_STATUS(VRAM_OUT_OF_MEMORY, vram_alloc(session.driver(), 0, 1, alloc_flags(), &allocation));
 
   const vram_options options = default_options();
   uint64_t driver = 0;

@@ -161,7 +161,7 @@ TEST("if memory runs out between two parts, all of it is freed") {
     simulator.reset();
     simulator.set("FAULTS", fault);
     uint64_t allocation = 0;
-    const vram_status status = vram_alloc(session.driver(), 0, kBytes, &allocation);
+    const vram_status status = vram_alloc(session.driver(), 0, kBytes, alloc_flags(), &allocation);
     CHECK(status == VRAM_OUT_OF_MEMORY || status == VRAM_DRIVER_ERROR_BASE + CUDA_ERROR_OUT_OF_MEMORY);
     CHECK(allocation == 0);
     CHECK(session.info(0).free_bytes == before);

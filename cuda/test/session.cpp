@@ -25,6 +25,10 @@ std::string kernels_path() {
   return setting("VRAM_TEST_KERNELS", beside_program("vram_kernels.sim"));
 }
 
+uint32_t alloc_flags() {
+  return std::getenv("VRAM_TEST_EXPORTABLE") != nullptr ? VRAM_ALLOC_EXPORTABLE : 0;
+}
+
 vram_options default_options() {
   static const std::string driver = driver_path(), kernels = kernels_path();
   return {driver.c_str(), kernels.c_str(), 100 * kGiB, kPartBytes, kSlots, 0};
@@ -63,9 +67,9 @@ vram_device_info Session::info(uint32_t device) const {
   return info;
 }
 
-uint64_t Session::alloc(uint32_t device, uint64_t bytes) const {
+uint64_t Session::alloc(uint32_t device, uint64_t bytes, uint32_t flags) const {
   uint64_t allocation = 0;
-  REQUIRE_OK(vram_alloc(driver_, device, bytes, &allocation));
+  REQUIRE_OK(vram_alloc(driver_, device, bytes, flags, &allocation));
   return allocation;
 }
 
@@ -91,6 +95,13 @@ uint64_t Session::load(uint32_t device, const std::vector<uint8_t> &data, vram_l
   push_all(load, data, VRAM_STAGING_SLOT_BYTES, 0);
   REQUIRE_OK(vram_load_finish(load, out_result));
   REQUIRE_OK(vram_load_close(load));
+  return allocation;
+}
+
+uint64_t Session::seal_exportable(uint32_t device, const std::vector<uint8_t> &data) const {
+  const uint64_t allocation = alloc(device, data.size(), VRAM_ALLOC_EXPORTABLE);
+  REQUIRE_OK(vram_write(allocation, 0, data.data(), data.size()));
+  REQUIRE_OK(vram_seal(allocation));
   return allocation;
 }
 

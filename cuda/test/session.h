@@ -18,6 +18,9 @@ constexpr uint64_t kPartBytes = 2 * kMiB;
 std::string driver_path();
 std::string kernels_path();
 
+/** Flags for vram_alloc(): VRAM_ALLOC_EXPORTABLE if VRAM_TEST_EXPORTABLE is set, else 0. */
+uint32_t alloc_flags();
+
 /** Options for the driver under test: kSlots staging slots, parts of kPartBytes, allocations of up to 100 GiB. */
 vram_options default_options();
 
@@ -37,11 +40,13 @@ class Session {
   uint8_t *slot(uint32_t index) const { return staging_ + uint64_t{index} * VRAM_STAGING_SLOT_BYTES; }
 
   /** Each ends the test if it fails. */
-  uint64_t alloc(uint32_t device, uint64_t bytes) const;
+  uint64_t alloc(uint32_t device, uint64_t bytes, uint32_t flags = alloc_flags()) const;
   uint64_t open_load(uint64_t allocation, uint32_t flags = VRAM_LOAD_FLAT | VRAM_LOAD_TREE) const;
   void push_all(uint64_t load, const std::vector<uint8_t> &data, uint64_t piece_bytes, uint32_t slot) const;
   /** Allocates, loads, finishes, closes the load. */
   uint64_t load(uint32_t device, const std::vector<uint8_t> &data, vram_load_result *out_result) const;
+  /** Allocates exportable memory, writes the data and seals it. */
+  uint64_t seal_exportable(uint32_t device, const std::vector<uint8_t> &data) const;
   std::vector<uint8_t> read(uint64_t allocation, uint64_t offset, uint64_t bytes) const;
 
  private:

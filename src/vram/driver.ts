@@ -98,7 +98,7 @@ export class Driver {
   async allocate(ordinal: number, bytes: number): Promise<Allocation> {
     const out = [0];
     try {
-      await this.#library.run('vram_alloc', this.#handle, ordinal, bytes, out);
+      await this.#library.run('vram_alloc', this.#handle, ordinal, bytes, 0, out);
     } catch (error) {
       throw error instanceof VramError && error.code === 'VRAM_OOM'
         ? await this.#outOfMemory(error, ordinal, bytes)

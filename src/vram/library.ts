@@ -15,6 +15,7 @@ export interface NativeDeviceInfo {
   granularity_bytes: Integer;
   alignment_bytes: Integer;
   mig: number;
+  export_status: number;
 }
 
 export interface NativeDriverInfo {
@@ -53,7 +54,7 @@ koffi.struct('vram_device_info', {
   granularity_bytes: 'uint64_t',
   alignment_bytes: 'uint64_t',
   mig: 'uint32_t',
-  reserved: 'uint32_t',
+  export_status: 'int32_t',
 });
 koffi.struct('vram_residency', { violations: 'uint32_t', sealed: 'uint32_t' });
 koffi.struct('vram_file_info', {
@@ -78,7 +79,7 @@ const prototypes = [
   'vram_staging(uint64_t driver, _Out_ void **base, _Out_ uint32_t *slots)',
   'vram_device_count(uint64_t driver, _Out_ uint32_t *count)',
   'vram_device_get_info(uint64_t driver, uint32_t device, _Out_ vram_device_info *info)',
-  'vram_alloc(uint64_t driver, uint32_t device, uint64_t bytes, _Out_ uint64_t *allocation)',
+  'vram_alloc(uint64_t driver, uint32_t device, uint64_t bytes, uint32_t flags, _Out_ uint64_t *allocation)',
   'vram_seal(uint64_t allocation)',
   'vram_attest(uint64_t allocation, _Out_ vram_residency *residency)',
   'vram_digest(uint64_t allocation, uint64_t offset, uint64_t bytes, uint8_t *hashes, uint64_t hashes_bytes)',

@@ -11,14 +11,14 @@ t.afterEach(() => simulator.reset());
 
 t.test('a start tests the device, and leaves nothing behind', onSimulator, async (t) => {
   const worker = await startWorker(t);
-  t.equal(simulator.calls('cuMemCreate'), 2, 'scratch memory and one granule');
+  t.equal(simulator.calls('cuMemCreate'), 3, 'scratch memory, the probe of export, one granule');
   t.equal(simulator.calls('cuMemsetD8Async'), 1);
   t.equal(simulator.live('cuMemCreate'), 1);
   t.equal((await get(worker, '/readyz')).statusCode, 200);
 });
 
 const deviceFailures = [
-  ['allocate', 'faults', 'cuMemCreate:2=999'],
+  ['allocate', 'faults', 'cuMemCreate:3=999'],
   ['write', 'faults', 'cuMemcpyHtoDAsync_v2:1=999'],
   ['seal', 'faults', 'cuMemSetAccess:3=999'],
   ['seal', 'spoofs', 'access=1'],

@@ -18,7 +18,7 @@ t.test('a device without free memory at start is tested before its first commit'
   const logged: unknown[] = [];
   const log = (...line: unknown[]) => void logged.push(line);
   const worker = await startWorker(t, { residency: { log }, start: false });
-  simulator.faults(`cuMemCreate:2=${outOfMemory}`);
+  simulator.faults(`cuMemCreate:3=${outOfMemory}`);
   await worker.residency.start();
   t.match(logged, [['warn', /no free memory for its self-test/, { gpu_device: 0 }]]);
   t.equal((await get(worker, '/readyz')).statusCode, 200);

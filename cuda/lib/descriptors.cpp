@@ -1,0 +1,72 @@
+#include "descriptors.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace vram {
+namespace {
+
+/** SCM_MAX_FD of the kernel: the limit of one message. */
+constexpr size_t kMaxDescriptors = 253;
+
+vram_status status_of_errno() {
+  switch (errno) {
+    case EAGAIN:
+#if EWOULDBLOCK != EAGAIN
+    case EWOULDBLOCK:
+#endif
+      return VRAM_WOULD_BLOCK;
+    case ENOMEM:
+    case ENOBUFS:
+    case ETOOMANYREFS:  // the peers of this user leave too many descriptors unread
+      return VRAM_HOST_OUT_OF_MEMORY;
+    default:
+      return VRAM_SOCKET_CLOSED;
+  }
+}
+
+}  // namespace
+
+void Descriptors::add(int descriptor) {
+  numbers_.push_back(descriptor);
+  (void)fcntl(descriptor, F_SETFD, FD_CLOEXEC);
+}
+
+void Descriptors::clear() {
+  for (const int number : numbers_) close(number);
+  numbers_.clear();
+}
+
+vram_status send_with_descriptors(int socket, const void *data, uint64_t bytes, const std::vector<int> &descriptors,
+                                  uint64_t *out_sent) {
+  if (descriptors.size() > kMaxDescriptors) return VRAM_INTERNAL;
+  alignas(cmsghdr) char control[CMSG_SPACE(kMaxDescriptors * sizeof(int))];
+  iovec frame = {const_cast<void *>(data), bytes};
+  msghdr message = {};
+  message.msg_iov = &frame;
+  message.msg_iovlen = 1;
+  if (!descriptors.empty()) {
+    const size_t payload_bytes = descriptors.size() * sizeof(int);
+    message.msg_control = control;
+    message.msg_controllen = CMSG_SPACE(payload_bytes);
+    std::memset(control, 0, message.msg_controllen);
+    cmsghdr *const header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(payload_bytes);
+    std::memcpy(CMSG_DATA(header), descriptors.data(), payload_bytes);
+  }
+  ssize_t sent = -1;
+  do {
+    sent = sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+  } while (sent < 0 && errno == EINTR);
+  if (sent <= 0) return status_of_errno();
+  *out_sent = static_cast<uint64_t>(sent);
+  return VRAM_OK;
+}
+
+}  // namespace vram
