@@ -8,6 +8,7 @@
  * * vram_hand_over() gives sealed memory to the process at the other end of a socket.
  * * vram_adopt() takes memory that another process exported, such as the same program before its restart.
  * * vram_leave() gives up memory without a wipe, because another process still reads it.
+ * * vram_send() and vram_receive() pass descriptors that a process already has, without a driver.
  *
  * An allocation consists of parts: vram_allocation_info.part_bytes each, the last one may be shorter. One descriptor
  * stands for one part, and descriptors are in the order of the parts. No allocation has more than VRAM_MAX_PARTS.
@@ -93,6 +94,58 @@ VRAM_API vram_status vram_adopt(uint64_t driver, uint32_t device, uint64_t bytes
  * Threads: waits for other calls on the allocation.
  */
 VRAM_API vram_status vram_leave(uint64_t allocation);
+
+#define VRAM_MAX_DESCRIPTORS 253u /* in one message: SCM_MAX_FD of Linux */
+
+/**
+ * vram_send() - send bytes and descriptors
+ * @socket: descriptor of a connected Unix stream socket; nothing else may write to it during the call
+ * @frame: bytes to send; the descriptors are attached to the first one
+ * @bytes: length of @frame
+ * @descriptors: may be null if @descriptor_count is 0. They stay the caller's.
+ * @descriptor_count: at most VRAM_MAX_DESCRIPTORS; 0 is allowed
+ * @out_sent: receives how many bytes of @frame the socket took, at least 1; as for vram_hand_over()
+ *
+ * Returns:
+ * * VRAM_ZERO_LENGTH: @bytes is 0
+ * * VRAM_OUT_OF_BOUNDS: too many descriptors
+ * * VRAM_WOULD_BLOCK, VRAM_SOCKET_CLOSED, VRAM_HOST_OUT_OF_MEMORY: as for vram_hand_over()
+ */
+VRAM_API vram_status vram_send(int32_t socket, const void *frame, uint64_t bytes, const int32_t *descriptors,
+                               uint32_t descriptor_count, uint64_t *out_sent);
+
+/**
+ * struct vram_received - result of vram_receive()
+ * @bytes: number of bytes received, at least 1
+ * @descriptor_count: number of descriptors received with them
+ * @truncated: 1 if the peer sent more descriptors than the caller or this process has room for, otherwise 0
+ */
+typedef struct {
+  uint64_t bytes;
+  uint32_t descriptor_count;
+  uint32_t truncated;
+} vram_received;
+
+/**
+ * vram_receive() - receive bytes and descriptors
+ * @socket: descriptor of a connected Unix stream socket; nothing else may read from it during the call
+ * @buffer: receives the bytes
+ * @bytes: size of @buffer
+ * @descriptors: receives the descriptors, which the caller must close. Programs that this process executes do not
+ *   inherit them. May be null if @capacity is 0.
+ * @capacity: largest number of @descriptors; those above it are closed. At most VRAM_MAX_DESCRIPTORS, 0 is allowed.
+ * @out_received: receives the result
+ *
+ * One call never returns the descriptors of two messages. Never blocks on the socket, in either mode.
+ *
+ * Returns:
+ * * VRAM_ZERO_LENGTH: @bytes is 0
+ * * VRAM_OUT_OF_BOUNDS: @capacity is too large
+ * * VRAM_WOULD_BLOCK: nothing has arrived
+ * * VRAM_SOCKET_CLOSED: the peer closed the connection, it failed, or @socket is not a socket
+ */
+VRAM_API vram_status vram_receive(int32_t socket, void *buffer, uint64_t bytes, int32_t *descriptors, uint32_t capacity,
+                                  vram_received *out_received);
 
 #ifdef __cplusplus
 }

@@ -6,12 +6,12 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace vram {
 namespace {
 
-/** SCM_MAX_FD of the kernel: the limit of one message. */
-constexpr size_t kMaxDescriptors = 253;
+constexpr size_t kMaxDescriptors = VRAM_MAX_DESCRIPTORS;
 
 vram_status status_of_errno() {
   switch (errno) {
@@ -34,6 +34,10 @@ vram_status status_of_errno() {
 void Descriptors::add(int descriptor) {
   numbers_.push_back(descriptor);
   (void)fcntl(descriptor, F_SETFD, FD_CLOEXEC);
+}
+
+std::vector<int> Descriptors::take() {
+  return std::move(numbers_);
 }
 
 void Descriptors::clear() {
@@ -66,6 +70,42 @@ vram_status send_with_descriptors(int socket, const void *data, uint64_t bytes, 
   } while (sent < 0 && errno == EINTR);
   if (sent <= 0) return status_of_errno();
   *out_sent = static_cast<uint64_t>(sent);
+  return VRAM_OK;
+}
+
+vram_status receive_with_descriptors(int socket, void *buffer, const ReceiveLimits &limits,
+                                     Descriptors &out_descriptors, vram_received *out_received) {
+  out_descriptors.reserve(kMaxDescriptors);
+  // Room for a whole message. The padding of a smaller buffer could hold one descriptor more than was asked for.
+  alignas(cmsghdr) char control[CMSG_SPACE(kMaxDescriptors * sizeof(int))];
+  iovec piece = {buffer, limits.bytes};
+  msghdr message = {};
+  message.msg_iov = &piece;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof(control);
+  ssize_t received = -1;
+  do {
+    received = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  } while (received < 0 && errno == EINTR);
+  if (received <= 0) return received == 0 ? VRAM_SOCKET_CLOSED : status_of_errno();
+
+  bool truncated = (message.msg_flags & MSG_CTRUNC) != 0;
+  for (cmsghdr *header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    for (size_t at = 0; at + sizeof(int) <= header->cmsg_len - CMSG_LEN(0); at += sizeof(int)) {
+      int number = -1;
+      std::memcpy(&number, CMSG_DATA(header) + at, sizeof(number));
+      if (out_descriptors.numbers().size() < limits.descriptors) {
+        out_descriptors.add(number);
+      } else {
+        close(number);
+        truncated = true;
+      }
+    }
+  }
+  const auto count = static_cast<uint32_t>(out_descriptors.numbers().size());
+  *out_received = {static_cast<uint64_t>(received), count, truncated ? 1u : 0u};
   return VRAM_OK;
 }
 

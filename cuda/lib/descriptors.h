@@ -20,6 +20,8 @@ class Descriptors {
   /** Takes a descriptor, and keeps it out of programs that this process executes. */
   void add(int descriptor);
   void clear();
+  /** Gives the descriptors to the caller. */
+  std::vector<int> take();
   const std::vector<int> &numbers() const { return numbers_; }
 
  private:
@@ -32,5 +34,15 @@ class Descriptors {
  */
 vram_status send_with_descriptors(int socket, const void *data, uint64_t bytes, const std::vector<int> &descriptors,
                                   uint64_t *out_sent);
+
+/** The largest result of a receive. */
+struct ReceiveLimits {
+  uint64_t bytes;
+  uint32_t descriptors;
+};
+
+/** Receives bytes and the descriptors that came with them; see vram_receive. Never blocks. */
+vram_status receive_with_descriptors(int socket, void *buffer, const ReceiveLimits &limits,
+                                     Descriptors &out_descriptors, vram_received *out_received);
 
 }  // namespace vram
