@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "content.h"
+#include "descriptors.h"
 #include "harness.h"
 #include "session.h"
 #include "simulator.h"
@@ -129,6 +130,31 @@ TEST("a handle that is freed while other threads use it returns a status") {
       }
     });
   }
+}
+
+TEST("a shard is handed over, adopted, digested and left by many threads while its owner frees it") {
+  const Simulator simulator;
+  const Session session;
+  const uint64_t free_before = session.info(0).free_bytes;
+  const size_t descriptors_before = open_descriptors();
+  for (int round = 0; round < 5; ++round) {
+    const uint64_t allocation = session.seal_exportable(0, content(kPartBytes + 5));
+    in_threads([&](uint32_t i) {
+      const SocketPair sockets;
+      for (int turn = 0; turn < 10; ++turn) {
+        if (i == 0 && turn == 5) is_one_of(vram_free(allocation), {VRAM_OK});
+        uint64_t sent = 0, adopted = 0;
+        const vram_status handed = vram_hand_over(allocation, sockets.ours.get(), "x", 1, &sent);
+        if (!is_one_of(handed, {VRAM_OK, VRAM_STALE_HANDLE}) || handed != VRAM_OK) continue;
+        const Received received = receive(sockets.peers);
+        REQUIRE_OK(vram_adopt(session.driver(), 0, kPartBytes + 5, kPartBytes, received.numbers().data(), 2, &adopted));
+        (void)device_tree_digest(adopted);
+        REQUIRE_OK(vram_leave(adopted));
+      }
+    });
+  }
+  CHECK(session.info(0).free_bytes == free_before);
+  CHECK(open_descriptors() == descriptors_before);
 }
 
 TEST("a driver can be closed while other threads use it") {

@@ -99,6 +99,7 @@ uint64_t Session::load(uint32_t device, const std::vector<uint8_t> &data, vram_l
 }
 
 uint64_t Session::seal_exportable(uint32_t device, const std::vector<uint8_t> &data) const {
+  if (info(device).export_status != VRAM_OK) SKIP("needs a device that can export memory");
   const uint64_t allocation = alloc(device, data.size(), VRAM_ALLOC_EXPORTABLE);
   REQUIRE_OK(vram_write(allocation, 0, data.data(), data.size()));
   REQUIRE_OK(vram_seal(allocation));
