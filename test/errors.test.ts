@@ -16,6 +16,7 @@ t.test('the set of error codes is closed: clients depend on each', async (t) => 
     'LENGTH_REQUIRED',
     'MODEL_DIR_UNAVAILABLE',
     'MODEL_TOO_LARGE',
+    'NOT_EXPORTABLE',
     'NOT_FOUND',
     'POLICY_VIOLATION',
     'RATE_LIMITED',

@@ -26,6 +26,7 @@ export const problemTypes: Readonly<Record<ErrorCode, ProblemType>> = {
   LENGTH_MISMATCH: { status: 422, title: 'Body length does not match', retriable: false },
   SEAL_VERIFICATION_FAILED: { status: 422, title: 'Seal verification failed', retriable: false },
   POLICY_VIOLATION: { status: 422, title: 'Memory violates the sealing policy', retriable: false },
+  NOT_EXPORTABLE: { status: 422, title: 'Memory cannot be shared with other processes', retriable: false },
   RATE_LIMITED: { status: 429, title: 'Too many requests', retriable: true, retryAfterMs: 1000 },
   TOO_MANY_COMMITS: { status: 429, title: 'Too many waiting commits', retriable: true, retryAfterMs: 1000 },
   VRAM_OOM: { status: 507, title: 'Not enough GPU memory', retriable: true },

@@ -18,6 +18,7 @@ const contract: Record<ErrorCode, readonly [status: number, retriable: boolean]>
   LENGTH_MISMATCH: [422, false],
   SEAL_VERIFICATION_FAILED: [422, false],
   POLICY_VIOLATION: [422, false],
+  NOT_EXPORTABLE: [422, false],
   RATE_LIMITED: [429, true],
   TOO_MANY_COMMITS: [429, true],
   VRAM_OOM: [507, true],
