@@ -1,7 +1,9 @@
 import { type Digest, digestOf } from '../seal/digest.js';
+import type { DescriptorSocket } from './descriptor_socket.js';
 import type { ModelFile } from './file.js';
-import type { Library } from './library.js';
+import type { Library, NativeAllocationInfo } from './library.js';
 import { fileWaitMs, Load, type LoadDigests, loadFlags } from './load.js';
+import type { PartLayout } from './part_layout.js';
 import { type ByteRange, FullSpeed, type Throttle } from './slices.js';
 import { status, VramError } from './status.js';
 import { type DatedHashes, StreamingDigest } from './streaming_digest.js';
@@ -146,6 +148,41 @@ export class Allocation {
     } catch (error) {
       if (!(error instanceof VramError) || error.status !== status.sealed) throw error;
     }
+  }
+
+  /** How the memory is divided into parts. @throws VramError */
+  async layout(): Promise<PartLayout> {
+    const info: Partial<NativeAllocationInfo> = {};
+    await this.#library.run('vram_allocation_get_info', this.#handle, info);
+    return { bytes: this.bytes, mappedBytes: Number(info.mapped_bytes), partBytes: Number(info.part_bytes) };
+  }
+
+  /**
+   * Exports sealed memory to the process at the other end of a socket: sends a frame with one descriptor per part, all
+   * attached to its first byte, in one native call. Returns how many bytes of the frame the socket took; the caller
+   * sends the rest. 0 means that it took nothing, and that nothing was exported.
+   * @throws VramError NOT_EXPORTABLE if the memory was not allocated for export
+   */
+  async handOver(socket: DescriptorSocket, frame: Uint8Array): Promise<number> {
+    const sent = [0];
+    try {
+      await socket.use((descriptor) =>
+        this.#library.run('vram_hand_over', this.#handle, descriptor, frame, frame.length, sent),
+      );
+    } catch (error) {
+      if (error instanceof VramError && error.status === status.wouldBlock) return 0;
+      throw error;
+    }
+    return Number(sent[0]);
+  }
+
+  /**
+   * Gives up exported memory without a wipe, because other processes still read it. After an error the next call
+   * continues. @throws VramError INTERNAL if the memory was never exported, and must be freed
+   */
+  leave(): Promise<void> {
+    this.#streamingDigest.stop();
+    return this.#library.run('vram_leave', this.#handle);
   }
 
   /** Wipes and frees the memory. After an error the memory is still allocated, and the next call continues. */

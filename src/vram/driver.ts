@@ -9,8 +9,9 @@ import {
   type OldestCalls,
 } from './library.js';
 import { Load, type LoadDigests, loadFlags, partBytes } from './load.js';
+import type { PartLayout } from './part_layout.js';
 import { Staging } from './staging.js';
-import { VramError } from './status.js';
+import { status, VramError } from './status.js';
 
 export interface DriverOptions extends LibraryOptions {
   /** libvram. */
@@ -34,6 +35,14 @@ export interface DeviceInfo {
   readonly totalBytes: number;
   readonly freeBytes: number;
   readonly granularityBytes: number;
+}
+
+/** `VRAM_ALLOC_EXPORTABLE` of `cuda/include/vram.h`. */
+const exportableFlag = 1;
+
+export interface AllocateOptions {
+  /** Whether `Allocation.handOver` can give the memory to another process. This cannot be changed later. */
+  readonly exportable?: boolean;
 }
 
 /** An open CUDA driver: the devices in use, their memory, and the staging slots. */
@@ -79,8 +88,7 @@ export class Driver {
 
   /** Queries a device. @throws VramError */
   async device(ordinal: number): Promise<DeviceInfo> {
-    const info: Partial<NativeDeviceInfo> = {};
-    await this.#library.run('vram_device_get_info', this.#handle, ordinal, info);
+    const info = await this.#query(ordinal);
     const hex = Buffer.from(info.uuid ?? []).toString('hex');
     return {
       name: info.name ?? '',
@@ -91,20 +99,40 @@ export class Driver {
     };
   }
 
+  /** Why a device cannot export memory, as a trial found when it was opened; null if it can. @throws VramError */
+  async exportError(ordinal: number): Promise<string | null> {
+    const { export_status: result = status.ok } = await this.#query(ordinal);
+    return result === status.ok ? null : this.#library.statusName(result);
+  }
+
   /**
    * Allocates device memory, writable and not cleared.
-   * @throws VramError VRAM_OOM with the sizes, MODEL_TOO_LARGE, INVALID_PARAMS
+   * @throws VramError VRAM_OOM with the sizes, MODEL_TOO_LARGE, INVALID_PARAMS, NOT_EXPORTABLE
    */
-  async allocate(ordinal: number, bytes: number): Promise<Allocation> {
+  async allocate(ordinal: number, bytes: number, { exportable = false }: AllocateOptions = {}): Promise<Allocation> {
     const out = [0];
+    const flags = exportable ? exportableFlag : 0;
     try {
-      await this.#library.run('vram_alloc', this.#handle, ordinal, bytes, 0, out);
+      await this.#library.run('vram_alloc', this.#handle, ordinal, bytes, flags, out);
     } catch (error) {
       throw error instanceof VramError && error.code === 'VRAM_OOM'
         ? await this.#outOfMemory(error, ordinal, bytes)
         : error;
     }
-    return new Allocation(this.#library, Number(out[0]), bytes, (work) => this.#serialize(ordinal, work));
+    return this.#allocation(Number(out[0]), ordinal, bytes);
+  }
+
+  /**
+   * Maps memory that another process exported, read-only and sealed. Other processes may still write it, so digest it
+   * first. The descriptors, one per part, stay the caller's.
+   * @throws VramError CUDA_ERROR for a descriptor that is not exported memory, POLICY_VIOLATION for another device's
+   */
+  async adopt(ordinal: number, layout: PartLayout, descriptors: readonly number[]): Promise<Allocation> {
+    const { bytes, partBytes: each } = layout;
+    const out = [0];
+    const numbers = Int32Array.from(descriptors);
+    await this.#library.run('vram_adopt', this.#handle, ordinal, bytes, each, numbers, numbers.length, out);
+    return this.#allocation(Number(out[0]), ordinal, bytes);
   }
 
   /** Opens a load that digests on the host only, and uses no device memory. @throws VramError */
@@ -141,6 +169,16 @@ export class Driver {
     const message = `GPU device ${ordinal} does not have enough free memory`;
     const sizes = { neededBytes, availableBytes: freeBytes };
     return new VramError('VRAM_OOM', message, cause.status, { cause, sizes, retryAfterMs: 1000 });
+  }
+
+  async #query(ordinal: number): Promise<Partial<NativeDeviceInfo>> {
+    const info: Partial<NativeDeviceInfo> = {};
+    await this.#library.run('vram_device_get_info', this.#handle, ordinal, info);
+    return info;
+  }
+
+  #allocation(handle: number, ordinal: number, bytes: number): Allocation {
+    return new Allocation(this.#library, handle, bytes, (work) => this.#serialize(ordinal, work));
   }
 
   #serialize<T>(ordinal: number, work: () => Promise<T>): Promise<T> {

@@ -23,6 +23,11 @@ export interface NativeDriverInfo {
   simulated: number;
 }
 
+export interface NativeAllocationInfo {
+  mapped_bytes: Integer;
+  part_bytes: Integer;
+}
+
 export interface NativeLoadResult {
   flat: Uint8Array;
   tree: Uint8Array;
@@ -56,6 +61,16 @@ koffi.struct('vram_device_info', {
   mig: 'uint32_t',
   export_status: 'int32_t',
 });
+koffi.struct('vram_allocation_info', {
+  bytes: 'uint64_t',
+  mapped_bytes: 'uint64_t',
+  part_bytes: 'uint64_t',
+  alignment_bytes: 'uint64_t',
+  device: 'uint32_t',
+  sealed: 'uint32_t',
+  exportable: 'uint32_t',
+  exported: 'uint32_t',
+});
 koffi.struct('vram_residency', { violations: 'uint32_t', sealed: 'uint32_t' });
 koffi.struct('vram_file_info', {
   bytes: 'uint64_t',
@@ -80,6 +95,10 @@ const prototypes = [
   'vram_device_count(uint64_t driver, _Out_ uint32_t *count)',
   'vram_device_get_info(uint64_t driver, uint32_t device, _Out_ vram_device_info *info)',
   'vram_alloc(uint64_t driver, uint32_t device, uint64_t bytes, uint32_t flags, _Out_ uint64_t *allocation)',
+  'vram_allocation_get_info(uint64_t allocation, _Out_ vram_allocation_info *info)',
+  'vram_hand_over(uint64_t allocation, int32_t socket, const uint8_t *frame, uint64_t bytes, _Out_ uint64_t *sent)',
+  'vram_adopt(uint64_t driver, uint32_t device, uint64_t bytes, uint64_t part_bytes, const int32_t *descriptors, uint32_t count, _Out_ uint64_t *allocation)',
+  'vram_leave(uint64_t allocation)',
   'vram_seal(uint64_t allocation)',
   'vram_attest(uint64_t allocation, _Out_ vram_residency *residency)',
   'vram_digest(uint64_t allocation, uint64_t offset, uint64_t bytes, uint8_t *hashes, uint64_t hashes_bytes)',
@@ -182,6 +201,11 @@ export class Library {
     return { driverMs: this.#driverWatch.runningMs, fileMs: this.#fileWatch.runningMs };
   }
 
+  /** The name of a status, such as `CUDA_ERROR_NOT_SUPPORTED`. */
+  statusName(value: number): string {
+    return String(this.#statusName(value));
+  }
+
   /** Stops the hang watches. The library stays loaded. */
   close(): void {
     this.#driverWatch.stop();
@@ -190,7 +214,7 @@ export class Library {
 
   /** The error of a native status. `name` is the failed function. */
   errorOf(nativeStatus: number, name: NativeName): VramError {
-    return errorOf(nativeStatus, this.#statusName(nativeStatus), name);
+    return errorOf(nativeStatus, this.statusName(nativeStatus), name);
   }
 
   #start(call: Call): void {

@@ -24,6 +24,8 @@ export const status = {
   directoryError: 30,
   notAFile: 31,
   fileBusy: 32,
+  notExportable: 33,
+  wouldBlock: 35,
   driverErrorBase: 10000,
 } as const;
 
@@ -47,6 +49,7 @@ const meanings = new Map<number, readonly [ErrorCode, string]>([
   ],
   [status.kernelsNotFound, ['CUDA_ERROR', 'The module of CUDA kernels cannot be read']],
   [status.policyViolation, ['POLICY_VIOLATION', 'The memory violates the sealing policy']],
+  [status.notExportable, ['NOT_EXPORTABLE', 'The GPU cannot share this memory with other processes']],
   [status.fileDiffers, ['DIGEST_MISMATCH', 'The file does not have the sealed bytes']],
   [status.directoryError, ['MODEL_DIR_UNAVAILABLE', 'The model directory cannot be opened']],
   [status.fileError, ['MODEL_DIR_UNAVAILABLE', 'The file cannot be read']],
