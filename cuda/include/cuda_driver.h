@@ -1,5 +1,5 @@
 /**
- * The part of the CUDA driver API that libvram calls and libcuda_sim exports: types, constants and function signatures.
+ * The part of the CUDA driver API that libvram and libvram_attach call, and that libcuda_sim exports.
  * The names, values and layouts are those of NVIDIA's cuda.h (CUDA 13), so neither library needs that header to build.
  *
  * `make gpu` compares this file with cuda.h (cuda/test/abi_check.cpp). The two cannot be included in one namespace.
@@ -127,6 +127,8 @@ typedef enum CUctx_flags_enum : unsigned { CU_CTX_SCHED_BLOCKING_SYNC = 4 } CUct
   X(cuDevicePrimaryCtxRetain, (CUcontext *context, CUdevice device))                                                   \
   X(cuDevicePrimaryCtxRelease_v2, (CUdevice device))                                                                   \
   X(cuCtxSetCurrent, (CUcontext context))                                                                              \
+  X(cuCtxGetCurrent, (CUcontext *context))                                                                             \
+  X(cuCtxGetDevice, (CUdevice *device))                                                                                \
   X(cuMemGetInfo_v2, (size_t *free_bytes, size_t *total_bytes))                                                        \
   X(cuMemGetAllocationGranularity,                                                                                     \
     (size_t *bytes, const CUmemAllocationProp *prop, CUmemAllocationGranularity_flags option))                         \

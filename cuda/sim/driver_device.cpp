@@ -206,3 +206,20 @@ CUresult cuCtxSetCurrent(CUcontext context) {
     return CUDA_ERROR_INVALID_CONTEXT;
   });
 }
+
+CUresult cuCtxGetCurrent(CUcontext *context) {
+  return call("cuCtxGetCurrent", [&] {
+    if (context == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    *context = current_device() != nullptr ? context_of(*current_device()) : nullptr;
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuCtxGetDevice(CUdevice *device) {
+  return call("cuCtxGetDevice", [&] {
+    if (device == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    if (current_device() == nullptr) return CUDA_ERROR_INVALID_CONTEXT;
+    *device = current_device()->ordinal;
+    return CUDA_SUCCESS;
+  });
+}

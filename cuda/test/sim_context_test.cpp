@@ -44,6 +44,24 @@ TEST("sim: before cuInit only the functions that need no driver work") {
   CHECK_CU(CUDA_ERROR_INVALID_VALUE, driver.cuInit(1));
 }
 
+TEST("sim: the current context is reported with its device") {
+  const SimDriver driver{{"DEVICES", "8MiB,8MiB"}};
+  REQUIRE_CU(driver.init());
+  CUcontext none = nullptr, current = nullptr, retained = nullptr;
+  CUdevice device = -1;
+  REQUIRE_CU(driver.cuCtxSetCurrent(nullptr));
+  CHECK_CU(CUDA_SUCCESS, driver.cuCtxGetCurrent(&none));
+  CHECK(none == nullptr);
+  CHECK_CU(CUDA_ERROR_INVALID_CONTEXT, driver.cuCtxGetDevice(&device));
+  REQUIRE_CU(driver.cuDevicePrimaryCtxRetain(&retained, 1));
+  REQUIRE_CU(driver.cuCtxSetCurrent(retained));
+  CHECK_CU(CUDA_SUCCESS, driver.cuCtxGetCurrent(&current));
+  CHECK_CU(CUDA_SUCCESS, driver.cuCtxGetDevice(&device));
+  CHECK(current == retained && device == 1);
+  CHECK_CU(CUDA_ERROR_INVALID_VALUE, driver.cuCtxGetCurrent(nullptr));
+  CHECK_CU(CUDA_ERROR_INVALID_VALUE, driver.cuCtxGetDevice(nullptr));
+}
+
 TEST("sim: devices follow the environment, with the same UUID in every process") {
   const SimDriver driver{{"DEVICES", "8MiB,4194304,4096KiB,1GiB"}};
   REQUIRE_CU(driver.init());
