@@ -1,0 +1,49 @@
+/** An attached shard: the worker's names of it, and its mapping. */
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string>
+
+#include "frame.h"
+#include "mapping.h"
+
+namespace vram_attach {
+
+class Client;
+
+class Lease {
+ public:
+  Lease(Client &client, std::string shard_id) : client_(client), shard_id_(std::move(shard_id)) {}
+
+  Client &client() const { return client_; }
+  const std::string &shard_id() const { return shard_id_; }
+  const std::string &lease_id() const { return lease_id_; }
+  const std::string &allocation_id() const { return allocation_id_; }
+
+  /** Takes the memory of an `attached` frame. Throws as Mapping does, and VRAM_ATTACH_PROTOCOL_ERROR. */
+  void open(const Driver &driver, const Frame &attached, const Descriptors &descriptors, const std::string &gpu_uuid);
+  void unmap() { mapping_->release(); }
+
+  /** Replaces the handle and the receipt; an empty text keeps the earlier one. */
+  void set_documents(const std::string &handle, const std::string &receipt);
+
+  uint32_t state() const { return state_; }
+  void set_state(uint32_t state) { state_ = state; }
+
+  vram_attach_lease_info info() const;
+
+ private:
+  Client &client_;
+  std::string shard_id_;
+  std::string lease_id_;
+  std::string allocation_id_;
+  // All texts that info() has returned. A deque does not move them.
+  std::deque<std::string> handles_;
+  std::deque<std::string> receipts_;
+  uint64_t vram_bytes_ = 0;
+  uint32_t state_ = VRAM_ATTACH_ACTIVE;
+  std::unique_ptr<Mapping> mapping_;
+};
+
+}  // namespace vram_attach
