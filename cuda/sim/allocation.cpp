@@ -1,5 +1,7 @@
 #include "allocation.h"
 
+#include <algorithm>
+
 #include "registry.h"
 
 namespace cuda_sim {
@@ -24,7 +26,7 @@ Allocation::~Allocation() {
 
 CUresult SharedAllocations::create(Device &device, uint64_t bytes, std::shared_ptr<Allocation> *out_allocation) {
   if (!device.memory->charge(bytes)) return CUDA_ERROR_OUT_OF_MEMORY;
-  std::unique_ptr<SharedMemory> shared = SharedMemory::create(device.ordinal, bytes, device.memory->directory());
+  std::unique_ptr<SharedMemory> shared = SharedMemory::create(device.index, bytes, device.memory->directory());
   if (shared == nullptr) {
     device.memory->discharge(bytes);
     return CUDA_ERROR_OUT_OF_MEMORY;
@@ -41,8 +43,10 @@ CUresult SharedAllocations::import(int descriptor, const std::vector<std::unique
                                    std::shared_ptr<Allocation> *out_allocation) {
   const std::optional<SharedFile> file = SharedFile::identify(descriptor);
   if (!file) return CUDA_ERROR_INVALID_VALUE;
-  if (static_cast<size_t>(file->ordinal) >= devices.size()) return CUDA_ERROR_NOT_SUPPORTED;
-  Device &device = *devices[static_cast<size_t>(file->ordinal)];
+  const auto owner =
+      std::find_if(devices.begin(), devices.end(), [&](const auto &device) { return device->index == file->index; });
+  if (owner == devices.end()) return CUDA_ERROR_NOT_SUPPORTED;
+  Device &device = **owner;
 
   const std::lock_guard<std::mutex> lock(mutex_);
   const auto found = allocations_.find(file->id);

@@ -46,7 +46,8 @@ class PrimaryContext {
 };
 
 struct Device {
-  int ordinal;
+  int ordinal; /* in this process */
+  int index;   /* in CUDA_SIM_DEVICES */
   std::unique_ptr<PhysicalMemory> memory;
   PrimaryContext context;
 };
@@ -54,19 +55,22 @@ struct Device {
 /** The name of every simulated device. */
 extern const std::string_view kDeviceName;
 
-/** Depends only on the ordinal, so it is the same in every process. */
-CUuuid device_uuid(int ordinal);
+/** Depends only on the device's index, so it is the same in every process. */
+CUuuid device_uuid(int index);
 /** As nvidia-smi writes it: "GPU-" and 32 hexadecimal digits in five groups. */
-std::string device_uuid_text(int ordinal);
+std::string device_uuid_text(int index);
 
 /** A simulator refuses more devices. */
 constexpr size_t kMaxDevices = 64;
 
-/**
- * Creates one device for each size in a list, such as "24GiB,24GiB". Device memory is in files of `directory`, or
- * anonymous if `directory` is empty. On failure, returns false, sets `out_error` and leaves `out_devices` unchanged.
- */
-bool make_devices(std::string_view sizes, const std::string &directory,
-                  std::vector<std::unique_ptr<Device>> *out_devices, std::string *out_error);
+struct DeviceSettings {
+  std::string sizes;     /* of each device of the host, such as "24GiB,24GiB" */
+  std::string visible;   /* indexes of the devices to create, in the order of their ordinals; empty: all */
+  std::string directory; /* of the files that have the memory; empty: it is anonymous */
+};
+
+/** Creates the devices. On failure, returns false, sets `out_error` and leaves `out_devices` unchanged. */
+bool make_devices(const DeviceSettings &settings, std::vector<std::unique_ptr<Device>> *out_devices,
+                  std::string *out_error);
 
 }  // namespace cuda_sim

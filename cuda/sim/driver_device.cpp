@@ -109,8 +109,9 @@ CUresult cuDeviceGetName(char *name, int bytes, CUdevice device) {
 CUresult cuDeviceGetUuid_v2(CUuuid *uuid, CUdevice device) {
   return call("cuDeviceGetUuid_v2", [&] {
     if (uuid == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    if (simulator().device(device) == nullptr) return CUDA_ERROR_INVALID_DEVICE;
-    *uuid = device_uuid(device);
+    const Device *found = simulator().device(device);
+    if (found == nullptr) return CUDA_ERROR_INVALID_DEVICE;
+    *uuid = device_uuid(found->index);
     return CUDA_SUCCESS;
   });
 }
@@ -119,8 +120,9 @@ CUresult cuDeviceGetUuid_v2(CUuuid *uuid, CUdevice device) {
 extern "C" __attribute__((visibility("default"))) CUresult cuDeviceGetUuid(CUuuid *uuid, CUdevice device) {
   return call("cuDeviceGetUuid", [&] {
     if (uuid == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    if (simulator().device(device) == nullptr) return CUDA_ERROR_INVALID_DEVICE;
-    *uuid = device_uuid(device);
+    const Device *found = simulator().device(device);
+    if (found == nullptr) return CUDA_ERROR_INVALID_DEVICE;
+    *uuid = device_uuid(found->index);
     // A partitioned GPU has a UUID of its own.
     if (simulator().spoofs.report(Spoof::kMig, 0) != 0) uuid->bytes[0] = static_cast<char>(~uuid->bytes[0]);
     return CUDA_SUCCESS;

@@ -43,9 +43,9 @@ void merge_adjacent(std::vector<Extent> &extents) {
 
 }  // namespace
 
-std::unique_ptr<PhysicalMemory> PhysicalMemory::open(int ordinal, uint64_t capacity_bytes, const std::string &directory,
+std::unique_ptr<PhysicalMemory> PhysicalMemory::open(int index, uint64_t capacity_bytes, const std::string &directory,
                                                      std::string *out_error) {
-  const std::string name = "gpu" + std::to_string(ordinal) + "-memory.vram";
+  const std::string name = "gpu" + std::to_string(index) + "-memory.vram";
   const bool is_on_disk = !directory.empty();
   const std::string path = is_on_disk ? directory + "/" + name : name;
   if (is_on_disk) (void)mkdir(directory.c_str(), 0700);  // if this fails, opening the file reports why
@@ -55,7 +55,7 @@ std::unique_ptr<PhysicalMemory> PhysicalMemory::open(int ordinal, uint64_t capac
     *out_error = path + (locked ? " is in use by another simulator" : std::string(": ") + std::strerror(errno));
     return nullptr;
   }
-  if (is_on_disk) delete_shared_files(ordinal, directory);  // the lock is held, so their process is gone
+  if (is_on_disk) delete_shared_files(index, directory);  // the lock is held, so their process is gone
   void *view = mmap(nullptr, capacity_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, file, 0);
   if (view == MAP_FAILED) {
     *out_error = path + ": " + std::strerror(errno);

@@ -29,11 +29,11 @@ struct Extent {
 class PhysicalMemory {
  public:
   /**
-   * Creates the memory of device `ordinal`: the file gpuN-memory.vram in `directory`, or anonymous shared memory if
+   * Creates the memory of device `index`: the file gpuN-memory.vram in `directory`, or anonymous shared memory if
    * `directory` is empty. Locks the file against other simulators, and truncates it. On failure, returns null and sets
    * `out_error`.
    */
-  static std::unique_ptr<PhysicalMemory> open(int ordinal, uint64_t capacity_bytes, const std::string &directory,
+  static std::unique_ptr<PhysicalMemory> open(int index, uint64_t capacity_bytes, const std::string &directory,
                                               std::string *out_error);
   ~PhysicalMemory();
   PhysicalMemory(const PhysicalMemory &) = delete;

@@ -37,36 +37,36 @@ std::string path_of(int descriptor) {
   return bytes > 0 ? std::string(path, static_cast<size_t>(bytes)) : "";
 }
 
-/** The ordinal in "gpuN-<n>.vram". */
-std::optional<int> ordinal_of_file(std::string_view name) {
+/** The index in "gpuN-<n>.vram". */
+std::optional<int> index_of_file(std::string_view name) {
   if (!remove_prefix(name, "gpu") || !remove_suffix(name, ".vram")) return std::nullopt;
   const size_t dash = name.find('-');
   if (dash == std::string_view::npos || !parse_number(name.substr(dash + 1))) return std::nullopt;
-  const std::optional<uint64_t> ordinal = parse_number(name.substr(0, dash));
-  return ordinal && *ordinal < kMaxDevices ? std::optional<int>(static_cast<int>(*ordinal)) : std::nullopt;
+  const std::optional<uint64_t> index = parse_number(name.substr(0, dash));
+  return index && *index < kMaxDevices ? std::optional<int>(static_cast<int>(*index)) : std::nullopt;
 }
 
-/** The ordinal of the device whose UUID names a memfd. */
-std::optional<int> ordinal_of_memfd(std::string_view name) {
-  for (int ordinal = 0; ordinal < static_cast<int>(kMaxDevices); ++ordinal) {
-    if (name == device_uuid_text(ordinal)) return ordinal;
+/** The index of the device whose UUID names a memfd. */
+std::optional<int> index_of_memfd(std::string_view name) {
+  for (int index = 0; index < static_cast<int>(kMaxDevices); ++index) {
+    if (name == device_uuid_text(index)) return index;
   }
   return std::nullopt;
 }
 
-std::optional<int> ordinal_of(int descriptor) {
+std::optional<int> index_of(int descriptor) {
   const std::string path = path_of(descriptor);
   std::string_view name = path;
   (void)remove_suffix(name, kDeleted);
   if (remove_prefix(name, kMemfdPrefix)) {
-    return (fcntl(descriptor, F_GET_SEALS) & kSeals) == kSeals ? ordinal_of_memfd(name) : std::nullopt;
+    return (fcntl(descriptor, F_GET_SEALS) & kSeals) == kSeals ? index_of_memfd(name) : std::nullopt;
   }
-  return ordinal_of_file(name.substr(name.rfind('/') + 1));
+  return index_of_file(name.substr(name.rfind('/') + 1));
 }
 
 /** Returns -1 if the host refuses. */
-int create_memfd(int ordinal, uint64_t bytes) {
-  const std::string name = "cuda_sim:" + device_uuid_text(ordinal);
+int create_memfd(int index, uint64_t bytes) {
+  const std::string name = "cuda_sim:" + device_uuid_text(index);
   const int file = memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (file < 0) return -1;
   if (ftruncate(file, static_cast<off_t>(bytes)) == 0 && fcntl(file, F_ADD_SEALS, kSeals) == 0) return file;
@@ -90,20 +90,20 @@ int create_file(const std::string &path, uint64_t bytes) {
 std::optional<SharedFile> SharedFile::identify(int descriptor) {
   struct stat status;
   if (fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) return std::nullopt;
-  const std::optional<int> ordinal = ordinal_of(descriptor);
+  const std::optional<int> index = index_of(descriptor);
   const auto bytes = static_cast<uint64_t>(status.st_size);
-  if (!ordinal || !is_whole_granules(bytes)) return std::nullopt;
-  return SharedFile{*ordinal, bytes, {status.st_dev, status.st_ino}};
+  if (!index || !is_whole_granules(bytes)) return std::nullopt;
+  return SharedFile{*index, bytes, {status.st_dev, status.st_ino}};
 }
 
-std::unique_ptr<SharedMemory> SharedMemory::create(int ordinal, uint64_t bytes, const std::string &directory) {
+std::unique_ptr<SharedMemory> SharedMemory::create(int index, uint64_t bytes, const std::string &directory) {
   if (directory.empty()) {
-    const int file = create_memfd(ordinal, bytes);
+    const int file = create_memfd(index, bytes);
     return file < 0 ? nullptr : map(file, bytes, "");
   }
   static std::atomic<uint64_t> next{0};
   const std::string number = std::to_string(next.fetch_add(1));
-  const std::string path = directory + "/gpu" + std::to_string(ordinal) + "-" + number + ".vram";
+  const std::string path = directory + "/gpu" + std::to_string(index) + "-" + number + ".vram";
   const int file = create_file(path, bytes);
   return file < 0 ? nullptr : map(file, bytes, path);
 }
@@ -140,11 +140,11 @@ bool SharedMemory::is_intact() const {
   return fstat(file_, &status) == 0 && static_cast<uint64_t>(status.st_size) >= bytes_;
 }
 
-void delete_shared_files(int ordinal, const std::string &directory) {
+void delete_shared_files(int index, const std::string &directory) {
   DIR *const entries = opendir(directory.c_str());
   if (entries == nullptr) return;
   while (const dirent *entry = readdir(entries)) {
-    if (ordinal_of_file(entry->d_name) == ordinal) unlink((directory + "/" + entry->d_name).c_str());
+    if (index_of_file(entry->d_name) == index) unlink((directory + "/" + entry->d_name).c_str());
   }
   closedir(entries);
 }

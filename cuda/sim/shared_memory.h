@@ -22,7 +22,7 @@ using FileId = std::pair<dev_t, ino_t>;
 
 /** The properties of exported memory that its descriptor shows. */
 struct SharedFile {
-  int ordinal; /* of its device */
+  int index; /* of its device */
   uint64_t bytes;
   FileId id;
 
@@ -32,8 +32,8 @@ struct SharedFile {
 
 class SharedMemory {
  public:
-  /** Creates whole granules of device `ordinal`, in a file of `directory` or anonymous. Null if the host refuses. */
-  static std::unique_ptr<SharedMemory> create(int ordinal, uint64_t bytes, const std::string &directory);
+  /** Creates whole granules of device `index`, in a file of `directory` or anonymous. Null if the host refuses. */
+  static std::unique_ptr<SharedMemory> create(int index, uint64_t bytes, const std::string &directory);
   /** Opens imported memory. Keeps a copy of the descriptor. Null if the host refuses. */
   static std::unique_ptr<SharedMemory> open(int descriptor, const SharedFile &file);
   ~SharedMemory();
@@ -62,6 +62,6 @@ class SharedMemory {
 };
 
 /** Deletes the files that an earlier process left in a directory. Other processes can still use their memory. */
-void delete_shared_files(int ordinal, const std::string &directory);
+void delete_shared_files(int index, const std::string &directory);
 
 }  // namespace cuda_sim

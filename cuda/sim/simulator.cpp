@@ -50,8 +50,10 @@ bool Simulator::read_environment(std::string *out_error) {
     return false;
   }
   engine_ = engine == "source" ? Engine::kSource : Engine::kFast;
-  const std::string devices = environment("DEVICES");
-  return make_devices(devices.empty() ? kDefaultDevices : devices, environment("DIR"), &devices_, out_error);
+  const std::string sizes = environment("DEVICES");
+  const DeviceSettings devices = {sizes.empty() ? kDefaultDevices : sizes, environment("VISIBLE_DEVICES"),
+                                  environment("DIR")};
+  return make_devices(devices, &devices_, out_error);
 }
 
 bool Simulator::apply(const std::string &setting, const std::string &value) {

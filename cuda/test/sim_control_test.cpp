@@ -176,6 +176,10 @@ TEST("sim: an invalid environment fails cuInit, and a valid one applies from the
   for (const char *devices : {"24", "0", "8MiB,", "8 MiB", "8TiB", "-8MiB", "99999999999GiB"}) {
     CHECK_CU(CUDA_ERROR_INVALID_VALUE, SimDriver{{"DEVICES", devices}}.init());
   }
+  for (const char *visible : {"2", "0,0", "0,", "x", "-1"}) {
+    const SimDriver driver{{"DEVICES", "8MiB,8MiB"}, {"VISIBLE_DEVICES", visible}};
+    CHECK_CU(CUDA_ERROR_INVALID_VALUE, driver.init());
+  }
   CHECK_CU(CUDA_ERROR_INVALID_VALUE, SimDriver{{"ENGINE", "quick"}}.init());
   CHECK_CU(CUDA_ERROR_INVALID_VALUE, SimDriver{{"SPOOFS", "x"}}.init());
   CHECK_CU(CUDA_ERROR_INVALID_VALUE, SimDriver{{"DIR", "/nonexistent/directory"}}.init());

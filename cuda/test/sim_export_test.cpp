@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 #include <memory>
 #include <string>
 
@@ -251,6 +252,32 @@ TEST("sim: an import refuses descriptors that are not exported memory, or that t
   const SimMemory memory = exportable(two_devices, 1, kSimGranule);
   const Descriptor descriptor = export_memory(two_devices, memory.handle());
   CHECK_CU(CUDA_ERROR_NOT_SUPPORTED, import_memory(driver, descriptor.get(), &handle));
+}
+
+TEST("sim: memory belongs to the device with its UUID, whatever ordinals the processes give it") {
+  const SimDriver owner{{"DEVICES", "8MiB,8MiB,8MiB"}},
+      other{{"DEVICES", "8MiB,8MiB,8MiB"}, {"VISIBLE_DEVICES", "2,1"}};
+  owner.start(1);
+  const SimMemory memory = exportable(owner, 1, kSimGranule), hidden = exportable(owner, 0, kSimGranule);
+  REQUIRE_CU(memory.write("weights", 7));
+  const Descriptor descriptor = export_memory(owner, memory.handle()), none = export_memory(owner, hidden.handle());
+  other.start(1);
+  CUuuid ours = {}, theirs = {};
+  REQUIRE_CU(owner.cuDeviceGetUuid_v2(&ours, 1));
+  REQUIRE_CU(other.cuDeviceGetUuid_v2(&theirs, 1));
+  CHECK(std::memcmp(ours.bytes, theirs.bytes, sizeof(ours.bytes)) == 0);
+  REQUIRE_CU(other.cuDeviceGetUuid_v2(&theirs, 0));
+  CHECK(theirs.bytes[15] == 2);
+  const SimMemory read = imported(other, 1, kSimGranule, descriptor);
+  CHECK(text_in(read) == "weights");
+  CUmemAllocationProp prop = {};
+  REQUIRE_CU(other.cuMemGetAllocationPropertiesFromHandle(&prop, read.handle()));
+  CHECK(prop.location.id == 1);
+  CUmemGenericAllocationHandle handle = 0;
+  CHECK_CU(CUDA_ERROR_NOT_SUPPORTED, import_memory(other, none.get(), &handle));
+  int count = 0;
+  REQUIRE_CU(other.cuDeviceGetCount(&count));
+  CHECK(count == 2);
 }
 
 TEST("sim: an export without a free descriptor fails and changes nothing") {
