@@ -52,7 +52,7 @@ TEST("an attached shard has the sealed bytes, in one range of addresses, and lea
   const size_t descriptors_before = open_descriptors();
   vram_attach_lease *const lease = client.attach("s0");
   const vram_attach_lease_info info = client.info(lease);
-  CHECK(info.vram_bytes == kShardBytes && info.mapped_bytes == kMappedBytes && info.device == 0);
+  CHECK(info.vram_bytes == kShardBytes && info.mapped_bytes == kMappedBytes && info.device == 1);
   CHECK(info.state == VRAM_ATTACH_ACTIVE && std::string(info.allocation_id) == "allocation-1");
   CHECK(std::string(info.lease_id) == "lease-1");
   CHECK(std::string(info.handle) == "handle-1" && std::string(info.receipt) == "receipt-1");
@@ -98,7 +98,7 @@ TEST("a shard is found by model and index, and its device by UUID") {
   request.label = "rank 0";
   vram_attach_lease *lease = nullptr;
   REQUIRE(vram_attach_shard(client.get(), &request, &lease, nullptr) == VRAM_ATTACH_OK);
-  CHECK(client.info(lease).device == 1 && has_content(client.info(lease)));
+  CHECK(client.info(lease).device == 0 && has_content(client.info(lease)));
   lease = nullptr;
 
   vram_attach_error error = {};

@@ -318,6 +318,7 @@ void serve(State &state, const char *path) {
 
 int main(int argc, char **argv) {
   if (argc != 3) return 2;
+  unsetenv("CUDA_SIM_VISIBLE_DEVICES");
   const char *const cuda = std::getenv("ATTACH_TEST_CUDA");
   const std::string driver = std::string(cuda) + "/libcuda_sim.so", kernels = std::string(cuda) + "/vram_kernels.sim";
   const vram_options options = {driver.c_str(), kernels.c_str(), uint64_t{1} << 30, kPartBytes, 1, 0};

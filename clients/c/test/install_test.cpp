@@ -25,7 +25,7 @@ TEST("the example attaches, prints the receipt and the first byte, and detaches"
   const WorkerProcess worker;
   const std::string command = beside_program("example") + " " + worker.socket_path() + " " + simulated_driver();
   const std::string output = output_of(command + " s0");
-  CHECK(output.find("attached 6295553 bytes on device 0 of worker fake\nreceipt receipt-1\nfirst byte ") == 0);
+  CHECK(output.find("attached 6295553 bytes on device 1 of worker fake\nreceipt receipt-1\nfirst byte ") == 0);
   CHECK(output_of(command + " missing", 1 << 8) == "example: attach: VRAM_ATTACH_REFUSED NOT_FOUND no such luck\n");
 }
 
