@@ -39,6 +39,8 @@ class Connection {
   /** Reads what has arrived, without waiting. Throws VRAM_ATTACH_NOT_CONNECTED at the end of the connection. */
   void receive();
 
+  /** Whether a part of the next frame has arrived. */
+  bool is_mid_frame() const { return !buffer_.empty(); }
   /** The next complete frame. Throws VRAM_ATTACH_PROTOCOL_ERROR. */
   std::optional<Frame> next_frame();
 

@@ -177,6 +177,8 @@ Frame Session::wait_for_answer(uint64_t id, const Deadline &deadline) {
     }
   } catch (...) {
     awaited_id_ = 0;
+    // If the length of a frame is wrong, its rest never comes, and all later answers would count as parts of it.
+    if (connection_ != nullptr && connection_->is_mid_frame()) disconnect();
     throw;
   }
   awaited_id_ = 0;

@@ -57,7 +57,7 @@ class Session {
 
   /**
    * Sends a request and waits for its answer. Throws VRAM_ATTACH_REFUSED if that is an error, and other failures. After
-   * VRAM_ATTACH_TIMED_OUT the connection stays, and on_frame() gets the answer.
+   * VRAM_ATTACH_TIMED_OUT the connection stays, and on_frame() gets the answer, unless a part of a frame has arrived.
    */
   Frame ask(Frame request, const char *answer_type, const Deadline &deadline);
   /** Sends a request. Returns its id; on_frame() gets the answer. If the connection ends, returns 0. */

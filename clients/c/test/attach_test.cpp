@@ -168,6 +168,38 @@ TEST("an invalid answer is refused without a trace, and the next attach works") 
   CHECK(std::string(error.code) == "NOT_FOUND" && error.retriable == 0);
 }
 
+TEST("an answer with changed bytes is refused or attached, and leaves nothing") {
+  const Simulator simulator;
+  const WorkerProcess worker;
+  vram_attach_options options = worker.options();
+  options.timeout_ms = 30;
+  const Client client(options);
+  const size_t descriptors_before = open_descriptors();
+  int attached = 0, refused = 0;
+  for (int seed = 0; seed < 300; ++seed) {
+    const std::string name = "fuzz-" + std::to_string(seed);
+    vram_attach_request request = {};
+    request.shard_id = name.c_str();
+    vram_attach_lease *lease = nullptr;
+    const vram_attach_status status = vram_attach_shard(client.get(), &request, &lease, nullptr);
+    if (status == VRAM_ATTACH_OK) {
+      CHECK(client.info(lease).mapped_bytes == kMappedBytes);
+      REQUIRE(vram_attach_detach(lease, nullptr) == VRAM_ATTACH_OK);
+    }
+    ++(status == VRAM_ATTACH_OK ? attached : refused);
+    if (simulator.live("*") != 0) fail(__FILE__, __LINE__, name + " leaves driver objects");
+  }
+  if (attached < 5 || refused < 100) fail(__FILE__, __LINE__, std::to_string(attached) + " attached");
+  {
+    const Client other(worker.options());
+    CHECK(has_content(other.info(other.attach("s0"))));
+  }
+  vram_attach_event event = {};
+  while (vram_attach_next_event(client.get(), &event) == VRAM_ATTACH_OK) continue;
+  // A connection that waits for the rest of a frame may have its descriptors.
+  CHECK(open_descriptors() <= descriptors_before + 4);
+}
+
 TEST("an answer after the time-out is given back to the worker") {
   const Simulator simulator;
   const WorkerProcess worker;

@@ -24,11 +24,14 @@
 #include "../../../cuda/test/content.h"
 #include "../../../cuda/test/descriptors.h"
 #include "../../../cuda/test/harness.h"
+#include "wire.h"
 
 namespace {
 
 using test::Descriptor;
-using Fields = std::map<std::string, std::string>;
+using test::encode;
+using test::Fields;
+using test::mutated;
 
 constexpr uint64_t kPartBytes = uint64_t{2} << 20;
 
@@ -49,12 +52,6 @@ struct State {
   uint64_t timed_out_attaches = 0;
 };
 
-std::string encode(const std::string &lines) {
-  std::string frame(4, 0);
-  for (size_t i = 0; i < 4; ++i) frame[i] = static_cast<char>(lines.size() >> (8 * i) & 0xff);
-  return frame + lines;
-}
-
 class Session {
  public:
   Session(State &state, Descriptor socket) : state_(state), socket_(std::move(socket)) {}
@@ -71,7 +68,7 @@ class Session {
       uint32_t length = 0;
       std::memcpy(&length, buffer_.data(), 4);
       if (buffer_.size() < 4 + length) return true;
-      const Fields request = parse(buffer_.substr(4, length));
+      const Fields request = test::parse(buffer_.substr(4, length));
       buffer_.erase(0, 4 + length);
       if (!answer(request)) return false;
     }
@@ -79,17 +76,6 @@ class Session {
   }
 
  private:
-  static Fields parse(std::string lines) {
-    Fields fields;
-    while (!lines.empty()) {
-      const size_t end = lines.find('\n'), equals = lines.find('=');
-      REQUIRE(end != std::string::npos && equals < end);
-      REQUIRE(fields.emplace(lines.substr(0, equals), lines.substr(equals + 1, end - equals - 1)).second);
-      lines.erase(0, end + 1);
-    }
-    return fields;
-  }
-
   void send_raw(const std::string &bytes) const {
     for (size_t done = 0; done < bytes.size();) {
       const ssize_t sent = send(socket_.get(), bytes.data() + done, bytes.size() - done, MSG_NOSIGNAL);
@@ -172,7 +158,9 @@ class Session {
 
   void hand_over(uint64_t allocation, const std::string &frame) const {
     uint64_t sent = 0;
-    REQUIRE_OK(vram_hand_over(allocation, socket_.get(), frame.data(), frame.size(), &sent));
+    const vram_status status = vram_hand_over(allocation, socket_.get(), frame.data(), frame.size(), &sent);
+    if (status == VRAM_SOCKET_CLOSED) return;  // the client is gone
+    REQUIRE_OK(status);
     send_raw(frame.substr(sent));
   }
 
@@ -239,6 +227,11 @@ class Session {
         send_raw(frame.substr(i, 1));
         if (i % 40 == 0) usleep(1000);
       }
+    } else if (name.rfind("fuzz-", 0) == 0) {
+      // Half of the frames have the right length.
+      const auto seed = static_cast<unsigned>(std::stoul(name.substr(5)));
+      const std::string lines = all(parts);
+      hand_over(first.allocation, seed % 2 == 0 ? encode(mutated(lines, seed)) : mutated(encode(lines), seed));
     } else if (state_.shards.count(name) != 0) {
       const Shard &shard = state_.shards.at(name);
       hand_over(shard.allocation, encode(attached_lines(id, shard.bytes, shard.parts)));
