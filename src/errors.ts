@@ -4,13 +4,17 @@
  */
 export const errorCodes = [
   'INVALID_PARAMS',
+  'UNSUPPORTED_VERSION',
   'AUTH_FAILED',
   'FORBIDDEN',
   'NOT_FOUND',
   'UPLOAD_TIMEOUT',
   'SHARD_CONFLICT',
   'SHARD_BUSY',
+  'SHARD_LEASED',
+  'DEVICE_MISMATCH',
   'RESERVATION_EXPIRED',
+  'STALE_ALLOCATION',
   'LENGTH_REQUIRED',
   'MODEL_TOO_LARGE',
   'UNSUPPORTED_MEDIA_TYPE',
@@ -33,6 +37,20 @@ export const errorCodes = [
 
 export type ErrorCode = (typeof errorCodes)[number];
 
+/** When a client should retry an error: the delay in milliseconds, null if it retries when something has changed. */
+const retryDelays: Partial<Record<ErrorCode, number | null>> = {
+  UPLOAD_TIMEOUT: null,
+  SHARD_BUSY: 1000,
+  SHARD_LEASED: 1000,
+  RATE_LIMITED: 1000,
+  TOO_MANY_COMMITS: 1000,
+  VRAM_OOM: null,
+  STARTING: 1000,
+  DRAINING: 5000,
+  AUDIT_UNAVAILABLE: 5000,
+  MODEL_DIR_UNAVAILABLE: 5000,
+};
+
 /** The requested and the available memory. */
 export interface ErrorSizes {
   readonly neededBytes: number;
@@ -46,6 +64,8 @@ export interface WorkerErrorOptions {
   readonly retryAfterMs?: number;
   /** Whether the same request can succeed later. The code decides by default. */
   readonly retriable?: boolean;
+  /** The leases that are in the way. */
+  readonly leaseIds?: readonly string[];
 }
 
 /** An error with a code. Clients see `message`: it must not hold a secret, a pointer or a host path. */
@@ -54,6 +74,7 @@ export class WorkerError extends Error {
   readonly sizes: ErrorSizes | undefined;
   readonly retryAfterMs: number | undefined;
   readonly retriable: boolean | undefined;
+  readonly leaseIds: readonly string[] | undefined;
 
   constructor(code: ErrorCode, message: string, options: WorkerErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -62,7 +83,21 @@ export class WorkerError extends Error {
     this.sizes = options.sizes;
     this.retryAfterMs = options.retryAfterMs;
     this.retriable = options.retriable;
+    this.leaseIds = options.leaseIds;
   }
+}
+
+/** Whether the same request can succeed later, and after how many milliseconds; undefined if nobody knows when. */
+export interface Retry {
+  readonly retriable: boolean;
+  readonly afterMs: number | undefined;
+}
+
+/** The values of the error, or the defaults of its code. */
+export function retryOf({ code, retriable, retryAfterMs }: WorkerError): Retry {
+  const delay = retryDelays[code];
+  const mayRetry = retriable ?? delay !== undefined;
+  return { retriable: mayRetry, afterMs: mayRetry ? (retryAfterMs ?? delay ?? undefined) : undefined };
 }
 
 /** The outcome of an operation, as metrics and audit entries name it: `ok`, or the code of the error. */

@@ -1,54 +1,49 @@
-import type { ErrorCode, WorkerError } from '../../errors.js';
+import { type ErrorCode, retryOf, type WorkerError } from '../../errors.js';
 import type { ProblemJson } from '../schemas/problem.js';
 
 interface ProblemType {
   readonly status: number;
   readonly title: string;
-  readonly retriable: boolean;
-  /** When to retry, unless the error has its own value. */
-  readonly retryAfterMs?: number;
 }
 
 /** The HTTP status and title of each error code. No other file maps codes to HTTP. */
 export const problemTypes: Readonly<Record<ErrorCode, ProblemType>> = {
-  INVALID_PARAMS: { status: 400, title: 'Invalid request', retriable: false },
-  AUTH_FAILED: { status: 401, title: 'Missing or invalid bearer token', retriable: false },
-  FORBIDDEN: { status: 403, title: 'Insufficient token permissions', retriable: false },
-  NOT_FOUND: { status: 404, title: 'Not found', retriable: false },
-  UPLOAD_TIMEOUT: { status: 408, title: 'Request timed out', retriable: true },
-  SHARD_CONFLICT: { status: 409, title: 'Conflicts with an existing shard or reservation', retriable: false },
-  SHARD_BUSY: { status: 409, title: 'Shard is being received or released', retriable: true, retryAfterMs: 1000 },
-  RESERVATION_EXPIRED: { status: 410, title: 'Reservation has expired', retriable: false },
-  LENGTH_REQUIRED: { status: 411, title: 'Missing shard length', retriable: false },
-  MODEL_TOO_LARGE: { status: 413, title: 'Model is too large for this worker', retriable: false },
-  UNSUPPORTED_MEDIA_TYPE: { status: 415, title: 'Unsupported media type', retriable: false },
-  DIGEST_MISMATCH: { status: 422, title: 'Digest does not match', retriable: false },
-  LENGTH_MISMATCH: { status: 422, title: 'Body length does not match', retriable: false },
-  SEAL_VERIFICATION_FAILED: { status: 422, title: 'Seal verification failed', retriable: false },
-  POLICY_VIOLATION: { status: 422, title: 'Memory violates the sealing policy', retriable: false },
-  NOT_EXPORTABLE: { status: 422, title: 'Memory cannot be shared with other processes', retriable: false },
-  RATE_LIMITED: { status: 429, title: 'Too many requests', retriable: true, retryAfterMs: 1000 },
-  TOO_MANY_COMMITS: { status: 429, title: 'Too many waiting commits', retriable: true, retryAfterMs: 1000 },
-  VRAM_OOM: { status: 507, title: 'Not enough GPU memory', retriable: true },
-  HOST_OOM: { status: 500, title: 'Not enough host memory', retriable: false },
-  CUDA_ERROR: { status: 500, title: 'GPU driver error', retriable: false },
-  INTERNAL: { status: 500, title: 'Internal error', retriable: false },
-  STARTING: { status: 503, title: 'Worker is starting', retriable: true, retryAfterMs: 1000 },
-  DRAINING: { status: 503, title: 'Worker is shutting down', retriable: true, retryAfterMs: 5000 },
-  AUDIT_UNAVAILABLE: {
-    status: 503,
-    title: 'Audit log or manifest cannot be written',
-    retriable: true,
-    retryAfterMs: 5000,
-  },
-  MODEL_DIR_UNAVAILABLE: { status: 503, title: 'Model directory cannot be read', retriable: true, retryAfterMs: 5000 },
+  INVALID_PARAMS: { status: 400, title: 'Invalid request' },
+  UNSUPPORTED_VERSION: { status: 400, title: 'Unsupported protocol version' },
+  AUTH_FAILED: { status: 401, title: 'Missing or invalid bearer token' },
+  FORBIDDEN: { status: 403, title: 'Insufficient token permissions' },
+  NOT_FOUND: { status: 404, title: 'Not found' },
+  UPLOAD_TIMEOUT: { status: 408, title: 'Request timed out' },
+  SHARD_CONFLICT: { status: 409, title: 'Conflicts with an existing shard or reservation' },
+  SHARD_BUSY: { status: 409, title: 'Shard is being received or released' },
+  SHARD_LEASED: { status: 409, title: 'Shard is attached to other processes' },
+  DEVICE_MISMATCH: { status: 409, title: 'Shard is on another GPU' },
+  RESERVATION_EXPIRED: { status: 410, title: 'Reservation has expired' },
+  STALE_ALLOCATION: { status: 410, title: 'The worker does not have this memory any more' },
+  LENGTH_REQUIRED: { status: 411, title: 'Missing shard length' },
+  MODEL_TOO_LARGE: { status: 413, title: 'Model is too large for this worker' },
+  UNSUPPORTED_MEDIA_TYPE: { status: 415, title: 'Unsupported media type' },
+  DIGEST_MISMATCH: { status: 422, title: 'Digest does not match' },
+  LENGTH_MISMATCH: { status: 422, title: 'Body length does not match' },
+  SEAL_VERIFICATION_FAILED: { status: 422, title: 'Seal verification failed' },
+  POLICY_VIOLATION: { status: 422, title: 'Memory violates the sealing policy' },
+  NOT_EXPORTABLE: { status: 422, title: 'Memory cannot be shared with other processes' },
+  RATE_LIMITED: { status: 429, title: 'Too many requests' },
+  TOO_MANY_COMMITS: { status: 429, title: 'Too many waiting commits' },
+  VRAM_OOM: { status: 507, title: 'Not enough GPU memory' },
+  HOST_OOM: { status: 500, title: 'Not enough host memory' },
+  CUDA_ERROR: { status: 500, title: 'GPU driver error' },
+  INTERNAL: { status: 500, title: 'Internal error' },
+  STARTING: { status: 503, title: 'Worker is starting' },
+  DRAINING: { status: 503, title: 'Worker is shutting down' },
+  AUDIT_UNAVAILABLE: { status: 503, title: 'Audit log or manifest cannot be written' },
+  MODEL_DIR_UNAVAILABLE: { status: 503, title: 'Model directory cannot be read' },
 };
 
 /** The RFC 9457 body of an error. `requestId` is the id in the logs; errors of Node's HTTP parser have none. */
 export function problemOf(error: WorkerError, requestId?: string): ProblemJson {
   const defaults = problemTypes[error.code];
-  const retriable = error.retriable ?? defaults.retriable;
-  const retryAfterMs = retriable ? (error.retryAfterMs ?? defaults.retryAfterMs) : undefined;
+  const { retriable, afterMs } = retryOf(error);
   return {
     type: typeOf(error.code),
     title: defaults.title,
@@ -57,10 +52,11 @@ export function problemOf(error: WorkerError, requestId?: string): ProblemJson {
     instance: requestId === undefined ? 'about:blank' : `urn:uuid:${requestId}`,
     code: error.code,
     retriable,
-    ...(retryAfterMs === undefined ? {} : { retry_after_ms: Math.max(1, Math.ceil(retryAfterMs)) }),
+    ...(afterMs === undefined ? {} : { retry_after_ms: Math.max(1, Math.ceil(afterMs)) }),
     ...(error.sizes === undefined
       ? {}
       : { needed_bytes: error.sizes.neededBytes, available_bytes: error.sizes.availableBytes }),
+    ...(error.leaseIds === undefined ? {} : { lease_ids: [...error.leaseIds] }),
   };
 }
 

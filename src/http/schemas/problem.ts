@@ -15,6 +15,9 @@ export const Problem = namedSchema(
     retry_after_ms: Type.Optional(Type.Integer({ minimum: 1, description: 'Milliseconds to wait before a retry.' })),
     needed_bytes: Type.Optional(Bytes('Memory that the request needs.')),
     available_bytes: Type.Optional(Bytes('Memory that is available.')),
+    lease_ids: Type.Optional(
+      Type.Array(Type.String(), { description: 'Up to 100 of the leases that keep the shard from being released.' }),
+    ),
   },
   'Problem details (RFC 9457).',
 );

@@ -4,13 +4,17 @@ import { problemHeaders, problemOf, problemTypes } from '../../../src/http/error
 
 const contract: Record<ErrorCode, readonly [status: number, retriable: boolean]> = {
   INVALID_PARAMS: [400, false],
+  UNSUPPORTED_VERSION: [400, false],
   AUTH_FAILED: [401, false],
   FORBIDDEN: [403, false],
   NOT_FOUND: [404, false],
   UPLOAD_TIMEOUT: [408, true],
   SHARD_CONFLICT: [409, false],
   SHARD_BUSY: [409, true],
+  SHARD_LEASED: [409, true],
+  DEVICE_MISMATCH: [409, false],
   RESERVATION_EXPIRED: [410, false],
+  STALE_ALLOCATION: [410, false],
   LENGTH_REQUIRED: [411, false],
   MODEL_TOO_LARGE: [413, false],
   UNSUPPORTED_MEDIA_TYPE: [415, false],
@@ -47,6 +51,8 @@ t.test('a problem has the retry delay and the sizes of its error', async (t) => 
   t.equal(problemHeaders(busy)['retry-after'], '2', 'rounded up to seconds');
   const full = problemOf(new WorkerError('VRAM_OOM', 'full', { sizes: { neededBytes: 2, availableBytes: 1 } }));
   t.match(full, { needed_bytes: 2, available_bytes: 1 });
+  const leased = problemOf(new WorkerError('SHARD_LEASED', 'in use', { leaseIds: ['a'] }));
+  t.match(leased, { retry_after_ms: 1000, lease_ids: ['a'] });
   const lost = problemOf(new WorkerError('CUDA_ERROR', 'lost', { retriable: true, retryAfterMs: 7 }));
   t.match(lost, { retriable: true, retry_after_ms: 7 }, 'the error overrides the defaults of its code');
   const hopeless = problemOf(new WorkerError('DRAINING', 'gone', { retriable: false }));
