@@ -2,7 +2,15 @@ import { stat } from 'node:fs/promises';
 import { FileCalls } from '../storage/file_calls.js';
 import { ConfigError } from './config_error.js';
 import { requireResponse } from './mount_probe.js';
-import { apiTokenFileOf, readSealSecret, readTokens, type SecretFiles, type TokenSecrets, wipe } from './secrets.js';
+import {
+  apiTokenFileOf,
+  readAttachToken,
+  readSealSecret,
+  readTokens,
+  type SecretFiles,
+  type TokenSecrets,
+  wipe,
+} from './secrets.js';
 import { isServiceLink } from './service_links.js';
 import type { Setting, ValueOf } from './setting.js';
 import { type SettingValues, settings } from './settings.js';
@@ -22,6 +30,8 @@ export interface Config extends Plain, SecretFiles, TokenSecrets {
   readonly bindPort: number;
   /** The source of the seal key. */
   readonly sealSecret: Buffer;
+  /** The token of attaching processes; undefined if they need none. */
+  readonly attachToken: Buffer | undefined;
   /** Undefined for plain HTTP. */
   readonly tls: TlsFiles | undefined;
   /** For the log. */
@@ -48,6 +58,7 @@ export async function loadConfig(environment: Environment, options: LoadOptions)
   const secretFiles: SecretFiles = {
     ...(await apiTokenFileOf(apiTokenFile, environment.CREDENTIALS_DIRECTORY, { ...options, files })),
     readTokenFile: values.readTokenFile,
+    attachTokenFile: values.attachTokenFile,
     sealKeyFile: values.sealKeyFile,
     sealAlgorithm: values.sealAlgorithm,
   };
@@ -59,10 +70,12 @@ export async function loadConfig(environment: Environment, options: LoadOptions)
     bindHost: bindAddress.host,
     bindPort: bindAddress.port,
     sealSecret: await readSealSecret(secretFiles, files),
+    attachToken: await readAttachToken(secretFiles, files),
     tls: await tlsFiles({ certFile: tlsCertFile, keyFile: tlsKeyFile, clientCaFile: tlsClientCaFile }, files),
     warnings: warningsOf(environment, values.workerId, serviceLinks),
   };
   for (const [name, path] of filesOf(config)) await requireTrustedDirectories(name, path, files);
+  requireAttachSocket(config);
   return config;
 }
 
@@ -100,6 +113,8 @@ function filesOf({ apiTokenName, apiTokenFile, tls, ...config }: Config): [strin
   const files: [string, string | undefined][] = [
     [apiTokenName, apiTokenFile],
     ['WORKER_READ_TOKEN_FILE', config.readTokenFile],
+    ['WORKER_ATTACH_TOKEN_FILE', config.attachTokenFile],
+    ['WORKER_ATTACH_SOCKET', config.attachSocket],
     ['WORKER_SEAL_KEY_FILE', config.sealKeyFile],
     ['WORKER_TLS_CERT_FILE', tls?.certFile],
     ['WORKER_TLS_KEY_FILE', tls?.keyFile],
@@ -111,6 +126,18 @@ function filesOf({ apiTokenName, apiTokenFile, tls, ...config }: Config): [strin
     ['WORKER_CUDA_DRIVER', config.cudaDriver?.includes('/') ? config.cudaDriver : undefined],
   ];
   return files.flatMap(([name, path]) => (path === undefined ? [] : [[name, path]]));
+}
+
+/** The settings of the attach socket have no effect without it, so setting them alone is a mistake. @throws ConfigError */
+function requireAttachSocket({ attachSocket, attachGroup, attachUids, attachTokenFile }: Config): void {
+  const others = {
+    WORKER_ATTACH_GROUP: attachGroup,
+    WORKER_ATTACH_UIDS: attachUids,
+    WORKER_ATTACH_TOKEN_FILE: attachTokenFile,
+  };
+  const [name] = Object.entries(others).find(([, value]) => value !== undefined) ?? [];
+  if (attachSocket === undefined && name !== undefined)
+    throw new ConfigError(`${name} has no effect: set WORKER_ATTACH_SOCKET`);
 }
 
 function warningsOf(environment: Environment, workerId: string, serviceLinks: readonly string[]): string[] {

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 
 /** The type of a setting: its description for errors and documents, and its parser. */
@@ -92,3 +93,34 @@ export const deviceIndexes: SettingType<readonly number[]> = {
     return indexes.some(Number.isNaN) || new Set(indexes).size !== indexes.length ? undefined : indexes;
   },
 };
+
+/** The largest user or group id. 2^32 − 1 means "no id" in system calls. */
+const maxId = 2 ** 32 - 2;
+
+const idOf = (text: string): number => (/^(0|[1-9][0-9]{0,9})$/.test(text) ? Number(text) : Number.NaN);
+
+export const userIds: SettingType<readonly number[]> = {
+  description: 'a list of distinct user ids, such as 1000,1001',
+  parse: (text) => {
+    const ids = text.split(',').map(idOf);
+    return ids.every((id) => id <= maxId) && new Set(ids).size === ids.length ? ids : undefined;
+  },
+};
+
+/** The id of a group. */
+export const groupId: SettingType<number> = {
+  description: 'a group id, or the name of a group in /etc/group',
+  parse: (text) => {
+    const id = /^[0-9]+$/.test(text) ? idOf(text) : namedGroup(text);
+    return id !== undefined && id <= maxId ? id : undefined;
+  },
+};
+
+/** group(5): `name:password:gid:members`. */
+function namedGroup(name: string): number | undefined {
+  const fields = readFileSync('/etc/group', 'utf8')
+    .split('\n')
+    .map((line) => line.split(':'));
+  const id = fields.find(([each]) => each === name)?.[2];
+  return id === undefined ? undefined : idOf(id);
+}

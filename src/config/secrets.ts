@@ -12,6 +12,8 @@ export interface SecretFiles {
   /** What errors call the file of the API token. */
   readonly apiTokenName: string;
   readonly readTokenFile: string | undefined;
+  /** The token of attaching processes. */
+  readonly attachTokenFile: string | undefined;
   readonly sealKeyFile: string | undefined;
   readonly sealAlgorithm: SealAlgorithm;
 }
@@ -32,6 +34,14 @@ export async function readTokens(secretFiles: SecretFiles, files: FileCalls): Pr
   if (readOnly?.equals(apiToken))
     throw new ConfigError('WORKER_READ_TOKEN_FILE holds the API token: use another token');
   return { apiToken, readToken: readOnly };
+}
+
+/** Reads the token of attaching processes; undefined if they need none. @throws ConfigError, FileTimeoutError */
+export async function readAttachToken(
+  { attachTokenFile }: SecretFiles,
+  files: FileCalls,
+): Promise<Buffer | undefined> {
+  return attachTokenFile === undefined ? undefined : readToken('WORKER_ATTACH_TOKEN_FILE', attachTokenFile, files);
 }
 
 /**

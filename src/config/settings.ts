@@ -1,4 +1,5 @@
 import { sealAlgorithms } from '../seal/key.js';
+import { attach } from './attach_settings.js';
 import { network } from './network_settings.js';
 import {
   deviceIndexes,
@@ -174,11 +175,12 @@ export const sections: Readonly<Record<string, Readonly<Record<string, Setting>>
   'Identity and secrets': identity,
   'GPU and driver': device,
   Commits: commits,
+  Attach: attach,
   Operation: operation,
 };
 
 /** Every setting, by the name of its value in `Config`. */
-export const settings = { ...network, ...identity, ...device, ...commits, ...operation };
+export const settings = { ...network, ...identity, ...device, ...commits, ...attach, ...operation };
 
 /** The value of each setting. Sizes are in bytes, times in seconds. */
 export type SettingValues = { readonly [Key in keyof typeof settings]: ValueOf<(typeof settings)[Key]> };

@@ -30,6 +30,10 @@ const integers: readonly (readonly [string, number, number, number])[] = [
 /** The contract: name, default, valid values and invalid values. */
 const others: readonly (readonly [string, unknown, Readonly<Record<string, unknown>>, readonly string[]])[] = [
   ['WORKER_API_TOKEN_FILE', undefined, { '/a': '/a', a: join(process.cwd(), 'a') }, []],
+  ['WORKER_ATTACH_GROUP', undefined, { 0: 0, 1000: 1000, root: 0 }, ['-1', '4294967295', 'no such group', '01']],
+  ['WORKER_ATTACH_SOCKET', undefined, { '/a': '/a', a: join(process.cwd(), 'a') }, []],
+  ['WORKER_ATTACH_TOKEN_FILE', undefined, { 'a token': 'a token' }, []],
+  ['WORKER_ATTACH_UIDS', undefined, { 0: [0], '1000,0': [1000, 0] }, ['1,1', '-1', '4294967295', 'root']],
   ['WORKER_AUDIT_LOG', undefined, { 'audit.log': 'audit.log' }, []],
   [
     'WORKER_BIND_ADDR',
@@ -56,6 +60,7 @@ const others: readonly (readonly [string, unknown, Readonly<Record<string, unkno
   ['WORKER_TLS_CERT_FILE', undefined, { '/a': '/a' }, []],
   ['WORKER_TLS_CLIENT_CA_FILE', undefined, { '/a': '/a' }, []],
   ['WORKER_TLS_KEY_FILE', undefined, { '/a': '/a' }, []],
+  ['WORKER_VERIFY_AFTER_LEASE', true, { on: true, off: false }, ['yes', '1']],
 ];
 
 const read = (name: string, text?: string): unknown => {

@@ -23,13 +23,16 @@ const values: Readonly<Partial<Record<Key, readonly [text: string, value: unknow
   readyPublic: ['on', true],
   gpuDevices: ['1,3', [1, 3]],
   modelDir: ['/', '/'],
+  attachSocket: ['/nowhere/attach.sock', '/nowhere/attach.sock'],
+  attachUids: ['1000', [1000]],
+  verifyAfterLease: ['off', false],
   cudaDriver: ['libcuda.so', 'libcuda.so'],
   cudaKernels: [import.meta.filename, import.meta.filename],
   manifest: ['manifest.json', 'manifest.json'],
   auditLog: ['audit.jsonl', 'audit.jsonl'],
   logLevel: ['warn', 'warn'],
 };
-const files: readonly Key[] = ['apiTokenFile', 'readTokenFile', 'sealKeyFile', 'sealAlgorithm'];
+const files: readonly Key[] = ['apiTokenFile', 'readTokenFile', 'sealKeyFile', 'sealAlgorithm', 'attachTokenFile'];
 
 /** The names of properties that the code outside the table and the loader reads. */
 function namesRead(): ReadonlySet<string> {
@@ -40,7 +43,7 @@ function namesRead(): ReadonlySet<string> {
     ts.forEachChild(node, visit);
   };
   const src = join(root, 'src');
-  const unrelated = /^config\/(?:load|settings|network_settings)\.ts$/;
+  const unrelated = /^config\/(?:load|settings|(?:network|attach)_settings)\.ts$/;
   for (const file of readdirSync(src, { recursive: true, encoding: 'utf8' })) {
     if (!/\.c?ts$/.test(file) || unrelated.test(file)) continue;
     visit(ts.createSourceFile(file, readFileSync(join(src, file), 'utf8'), ts.ScriptTarget.Latest, true));
