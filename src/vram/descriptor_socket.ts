@@ -34,6 +34,11 @@ export class DescriptorSocket {
     if (this.#descriptor < 0) throw library.noDescriptor();
   }
 
+  /** For `Poller`, which must stop before `close`. @throws VramError after `close` */
+  get descriptor(): number {
+    return this.#open();
+  }
+
   /**
    * Runs native work on another thread with the descriptor. `close` waits for it, because a closed number could belong to
    * another connection before the work uses it. @throws VramError after `close`

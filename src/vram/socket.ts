@@ -17,6 +17,7 @@ const IPPROTO_TCP = 6;
 const TCP_NOTSENT_LOWAT = 25;
 
 /** Event bits of poll(2), include/uapi/asm-generic/poll.h. POLLERR and POLLHUP are reported without being requested. */
+const POLLIN = 0x0001;
 const POLLERR = 0x0008;
 const POLLHUP = 0x0010;
 const POLLRDHUP = 0x2000;
@@ -32,11 +33,7 @@ export type PeerState = 'open' | 'half-closed' | 'closed';
 
 /** What the kernel knows of the peer of a connection, even if unread bytes remain. */
 export function peerStateOf(descriptor: number): PeerState {
-  const request = Buffer.alloc(pollfd.bytes);
-  request.writeInt32LE(descriptor, pollfd.fd);
-  request.writeInt16LE(POLLRDHUP, pollfd.events);
-  if (poll(request, 1, 0) <= 0) return 'open';
-  const events = request.readInt16LE(pollfd.revents);
+  const events = eventsOf(descriptor, POLLRDHUP);
   if ((events & (POLLERR | POLLHUP)) !== 0) return 'closed';
   return (events & POLLRDHUP) !== 0 ? 'half-closed' : 'open';
 }
@@ -44,6 +41,16 @@ export function peerStateOf(descriptor: number): PeerState {
 /** Limits the bytes that the kernel buffers but cannot send yet. Connections inherit it from their listener. */
 export function limitUnsentBytes(descriptor: number, bytes: number): void {
   setsockopt(descriptor, IPPROTO_TCP, TCP_NOTSENT_LOWAT, [bytes], 4);
+}
+
+/** Whether a read would not block now. */
+export const isReadable = (descriptor: number): boolean => eventsOf(descriptor, POLLIN) !== 0;
+
+function eventsOf(descriptor: number, events: number): number {
+  const request = Buffer.alloc(pollfd.bytes);
+  request.writeInt32LE(descriptor, pollfd.fd);
+  request.writeInt16LE(events, pollfd.events);
+  return poll(request, 1, 0) <= 0 ? 0 : request.readInt16LE(pollfd.revents);
 }
 
 /**
