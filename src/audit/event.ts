@@ -16,6 +16,17 @@ export type AuditEvent =
   | 'ScrubResumed'
   | 'ShardLost'
   | 'ShardForgotten'
+  /** The memory can be in other processes from now on. */
+  | 'ShardExported'
+  | 'LeaseGranted'
+  | 'LeaseEnded'
+  /** An operator closed the connection of a lease for good. */
+  | 'LeaseRevoked'
+  | 'LeaseRefused'
+  /** A release waits until the last process with the memory has ended. */
+  | 'ReleaseForced'
+  /** The worker gave up memory without a wipe, because other processes have it. */
+  | 'ShardLeft'
   | 'SealKeyRotated'
   | 'TokenReplaced'
   | 'AuthFailed'

@@ -24,6 +24,10 @@ export interface ResidencyOptions {
   /** The directory of commits by reference; undefined refuses them. */
   readonly modelDir: string | undefined;
   readonly fileTimeoutSeconds: DriverOptions['fileTimeoutSeconds'];
+  /** Whether other processes may attach shards. */
+  readonly attach: boolean;
+  /** Verify a shard after a process that attached it has ended. */
+  readonly verifyAfterLease: boolean;
   readonly auditLog: string | undefined;
   /** The audit log is rotated before a file grows beyond this. */
   readonly auditMaxBytes: number;

@@ -2,6 +2,8 @@ import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promi
 import type { Actor } from '../audit/actor.js';
 import { WorkerError } from '../errors.js';
 import { FileCalls } from '../storage/file_calls.js';
+import { notifyHolders } from './lease/notify.js';
+import { maxListedLeases } from './lease/snapshot.js';
 import { drainingError, startingError } from './state/lifecycle.js';
 import type { Shard } from './state/shard.js';
 import type { WorkerState } from './state/worker_state.js';
@@ -18,13 +20,30 @@ const entriesMs = 1000;
 /** How long a shutdown waits for a file system to take back the locks. */
 const locksSeconds = 1;
 
+/** What happens if other processes have the memory. By default the release is refused. */
+export interface ForcedRelease {
+  /** How long the processes have to detach, before their connections are closed. */
+  readonly graceSeconds: number;
+}
+
+/** `deferred`: the memory is wiped and freed when the last process that has it has ended. */
+export type ReleaseOutcome = 'freed' | 'deferred';
+
 /**
  * Wipes and frees a shard. A verification in progress ends first. A shard without memory that the manifest lists is forgotten
- * instead. @throws WorkerError NOT_FOUND, SHARD_BUSY, STARTING, DRAINING, AUDIT_UNAVAILABLE, CUDA_ERROR
+ * instead. @throws WorkerError NOT_FOUND, SHARD_BUSY, SHARD_LEASED, STARTING, DRAINING, AUDIT_UNAVAILABLE, CUDA_ERROR
  */
-export async function release(worker: WorkerState, shardId: string, actor: Actor): Promise<void> {
+export async function release(
+  worker: WorkerState,
+  shardId: string,
+  actor: Actor,
+  forced?: ForcedRelease,
+): Promise<ReleaseOutcome> {
   worker.lifecycle.requireStarted();
-  if (worker.shards.get(shardId) === undefined) return forgetAbsent(worker, shardId, actor);
+  if (worker.shards.get(shardId) === undefined) {
+    await forgetAbsent(worker, shardId, actor);
+    return 'freed';
+  }
   const shard = worker.shards.require(shardId);
   const { phase } = shard;
   const isStuck = phase.state === 'releasing' && phase.attempt === null;
@@ -33,19 +52,54 @@ export async function release(worker: WorkerState, shardId: string, actor: Actor
       retryAfterMs: 1000,
     });
   }
+  if (forced === undefined) requireUnleased(worker, shard);
   worker.requireAudit();
-  const { lostShards, shardAudit } = worker;
-  const fields = { reason: 'released' };
+  const isLeased = worker.leases.count(shard) > 0;
+  await recordRelease(worker, shard, isLeased, actor);
+  const discarded = discard(worker, shard);
+  if (!isLeased) {
+    await discarded;
+    return 'freed';
+  }
+  // The driver's error is logged, and a later DELETE tries again.
+  discarded.catch(() => undefined);
+  dismissHolders(worker, shard, forced?.graceSeconds ?? 0);
+  return 'deferred';
+}
+
+function requireUnleased({ leases }: WorkerState, shard: Shard): void {
+  const count = leases.count(shard);
+  if (count === 0) return;
+  const leaseIds = leases
+    .of(shard)
+    .slice(0, maxListedLeases)
+    .map(({ leaseId }) => leaseId);
+  throw new WorkerError('SHARD_LEASED', `The shard has ${count} leases: end them, or use force`, { leaseIds });
+}
+
+/** Takes the shard off the manifest, and writes the entry about its release. No lease can begin meanwhile. */
+async function recordRelease(worker: WorkerState, shard: Shard, isLeased: boolean, actor: Actor): Promise<void> {
+  const { lostShards, shardAudit, leases } = worker;
+  const event = isLeased ? 'ReleaseForced' : 'VramDeallocated';
+  const fields = isLeased ? { leases: leases.count(shard) } : { reason: 'released' };
   shard.releaseRequested = true;
   try {
-    await lostShards.forget(shardId, {
-      record: () => shardAudit.appendRequired('VramDeallocated', shard, fields, actor),
-      aborted: () => shardAudit.effectAborted('VramDeallocated', shard, fields, actor),
+    if (isLeased) shard.unrecordedReason = 'released';
+    await lostShards.forget(shard.identity.shardId, {
+      record: () => shardAudit.appendRequired(event, shard, fields, actor),
+      aborted: () => shardAudit.effectAborted(event, shard, fields, actor),
     });
   } finally {
     shard.releaseRequested = false;
   }
-  await discard(worker, shard);
+}
+
+/** Tells the holders to detach, and closes their connections after the grace period. */
+function dismissHolders(worker: WorkerState, shard: Shard, graceSeconds: number): void {
+  notifyHolders(worker, shard, { event: 'releasing', deadlineMs: graceSeconds * 1000 });
+  setTimeout(() => {
+    for (const { holder } of worker.leases.of(shard)) holder?.disconnect();
+  }, graceSeconds * 1000).unref();
 }
 
 /** The shard is lost, or waits for the next attempt to restore it, or does not exist. */
@@ -96,9 +150,13 @@ export async function releaseSealed(worker: WorkerState): Promise<void> {
 }
 
 /** Written once. The entry for a shard in `releasing` was written when its release began. */
-async function recordStopped({ shardAudit }: WorkerState, shard: Shard): Promise<void> {
+async function recordStopped({ shardAudit, leases }: WorkerState, shard: Shard): Promise<void> {
   if (shard.state === 'releasing' || shard.releaseRequested) return;
   shard.releaseRequested = true;
+  if (leases.count(shard) > 0) {
+    shard.unrecordedReason = 'stopped';
+    return;
+  }
   await shardAudit.appendBestEffort(
     { event: 'VramDeallocated', severity: 'info', fields: { reason: 'stopped' } },
     shard,
@@ -139,7 +197,7 @@ export function discard(worker: WorkerState, shard: Shard): Promise<void> {
 
 async function tryDiscard(worker: WorkerState, shard: Shard): Promise<void> {
   try {
-    await free(shard);
+    await free(worker, shard);
     worker.shards.remove(shard);
   } catch (error) {
     shard.releaseFailed();
@@ -149,16 +207,18 @@ async function tryDiscard(worker: WorkerState, shard: Shard): Promise<void> {
   }
 }
 
-async function free(shard: Shard): Promise<void> {
+/** Wipes and frees the memory. Memory that another process has waits for its end, or is left to it at shutdown. */
+async function free(worker: WorkerState, shard: Shard): Promise<void> {
   shard.verification?.cancel();
   await shard.verification?.report.catch(() => undefined);
   await shard.repair;
+  const isLeft = await isLeftToProcesses(worker, shard);
   const { claim } = shard.grant;
   // A query of the device that sees the memory free must not count it as allocated too.
   claim.markReleasing();
   for (let attempt = 1; shard.allocation !== undefined; attempt++) {
     try {
-      await shard.allocation.free();
+      await (isLeft ? shard.allocation.leave() : shard.allocation.free());
       shard.allocation = undefined;
     } catch (error) {
       if (attempt < freeAttempts) continue;
@@ -166,5 +226,32 @@ async function free(shard: Shard): Promise<void> {
       throw error;
     }
   }
+  if (!isLeft) recordFreed(worker, shard);
   shard.grant.release();
+}
+
+/** Waits until no other process has the memory. True if the worker stops first, and must not wipe it. */
+async function isLeftToProcesses(worker: WorkerState, shard: Shard): Promise<boolean> {
+  const { leases, lifecycle, shardAudit } = worker;
+  if (leases.count(shard) === 0) return false;
+  await leases.settle(shard);
+  if (leases.count(shard) === 0) return false;
+  const { bytes } = shard.grant.claim;
+  shard.memory.zombieBytes += bytes;
+  while (leases.count(shard) > 0 && !lifecycle.isEnding) await leases.changed();
+  shard.memory.zombieBytes -= bytes;
+  const count = leases.count(shard);
+  if (count > 0) {
+    const entry = { event: 'ShardLeft', severity: 'warning', fields: { leases: count } } as const;
+    void shardAudit.appendBestEffort(entry, shard);
+  }
+  return count > 0;
+}
+
+/** Writes the entry about freed memory, unless it was written before. */
+function recordFreed({ shardAudit }: WorkerState, shard: Shard): void {
+  const { unrecordedReason: reason } = shard;
+  shard.unrecordedReason = undefined;
+  if (reason === undefined) return;
+  void shardAudit.appendBestEffort({ event: 'VramDeallocated', severity: 'info', fields: { reason } }, shard);
 }

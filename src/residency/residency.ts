@@ -10,9 +10,10 @@ import { checkHandle, type HandleVerdict } from './handle/check.js';
 import { KeyRotation } from './handle/key_rotation.js';
 import { Scrubber } from './integrity/scrubber.js';
 import { Verifier } from './integrity/verifier.js';
+import { LeaseService } from './lease/lease_service.js';
 import type { ResidencyOptions } from './options.js';
 import { type PlanReport, type PlanRequest, plan } from './plan/plan.js';
-import { closeFiles, release, releaseAll, releaseSealed } from './release.js';
+import { closeFiles, type ForcedRelease, type ReleaseOutcome, release, releaseAll, releaseSealed } from './release.js';
 import { start } from './start.js';
 import type { DeviceSnapshot } from './state/device_memory.js';
 import { drainingError, type WorkerPhase } from './state/lifecycle.js';
@@ -32,6 +33,8 @@ import { type ResidencyStats, Stats } from './status/stats.js';
 export class Residency {
   /** Rotates the seal key. */
   readonly sealKey: KeyRotation;
+  /** The leases of other processes on shards. */
+  readonly leases: LeaseService;
   readonly #worker: WorkerState;
   readonly #verifier: Verifier;
   readonly #scrubber: Scrubber;
@@ -45,6 +48,7 @@ export class Residency {
     this.sealKey = new KeyRotation(this.#worker);
     this.#verifier = new Verifier(this.#worker);
     this.#scrubber = new Scrubber(this.#worker, this.#verifier);
+    this.leases = new LeaseService(this.#worker, this.#verifier, this.#scrubber);
     this.#stats = new Stats(this.#worker);
     this.#ticker = setInterval(() => {
       for (const part of [this.#worker, this.sealKey, this.#scrubber]) void part.tick();
@@ -77,6 +81,10 @@ export class Residency {
 
   get driver(): DriverKind {
     return this.#worker.signer.driver;
+  }
+
+  get identity(): { readonly workerId: string; readonly bootId: string } {
+    return this.#worker.signer;
   }
 
   get simulated(): boolean {
@@ -141,8 +149,8 @@ export class Residency {
   }
 
   /** Wipes and frees a shard, or forgets a lost one. See `release`. */
-  release(shardId: string, actor: Actor): Promise<void> {
-    return release(this.#worker, shardId, actor);
+  release(shardId: string, actor: Actor, forced?: ForcedRelease): Promise<ReleaseOutcome> {
+    return release(this.#worker, shardId, actor, forced);
   }
 
   /**
@@ -210,6 +218,7 @@ export class Residency {
     if (this.phase !== 'stopped') this.#worker.lifecycle.beginDraining();
     this.#scrubber.stop();
     this.#restore?.stop();
+    this.#worker.leases.wake();
     void releaseSealed(this.#worker);
   }
 

@@ -12,5 +12,6 @@ export const sealOf = (kid: string): Seal => ({
   kid,
   previous: [],
   sealedAtMs: 1,
+  exportedAtMs: null,
   verifiedAt: { wallMs: 1, monotonicMs: 1 },
 });

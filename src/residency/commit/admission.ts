@@ -2,6 +2,7 @@ import type { Actor } from '../../audit/actor.js';
 import { WorkerError } from '../../errors.js';
 import { placeOne } from '../plan/placement.js';
 import type { CommitQueue, CommitSlot } from '../state/commit_queue.js';
+import type { DeviceMemory } from '../state/device_memory.js';
 import { MemoryGrant } from '../state/memory_grant.js';
 import type { WorkerState } from '../state/worker_state.js';
 import { Ingest, type IngestTarget } from './ingest.js';
@@ -29,7 +30,9 @@ export function admit(
 ): Admission {
   worker.lifecycle.requireStarted();
   const existing = worker.shards.get(request.shardId);
-  const match = existing?.state === 'sealed' ? matchRetry(existing, request) : 'conflict';
+  requireSharing(worker, request);
+  const retry = existing && { ...request, exportable: isExportable(worker, request, existing.memory) };
+  const match = existing?.state === 'sealed' && retry ? matchRetry(existing, retry) : 'conflict';
   if (request.gpuDevice !== undefined) worker.device(request.gpuDevice);
   if (request.reservationId !== undefined && match === 'conflict') worker.reservations.require(request.reservationId);
   requireSize(request.vramBytes, worker.options.maxModelBytes);
@@ -48,7 +51,9 @@ function admitNew(worker: WorkerState, request: CommitRequest, actor: Actor, que
     slot = queue.acquire();
     if (queue === worker.commitQueue) worker.requireOpenToClients();
     else worker.lifecycle.requireOpen();
-    return ingest(worker, slot, new ShardCommit(worker, request, grant, actor));
+    const exportable = isExportable(worker, request, grant.memory);
+    if (exportable && grant.memory.exportError !== null) throw notExportable(grant.memory);
+    return ingest(worker, slot, new ShardCommit(worker, { ...request, exportable }, grant, actor));
   } catch (error) {
     slot?.cancel(error);
     slot?.release();
@@ -56,6 +61,18 @@ function admitNew(worker: WorkerState, request: CommitRequest, actor: Actor, que
     throw error;
   }
 }
+
+/** @throws WorkerError INVALID_PARAMS if the client wants to share memory and the worker has no socket for that */
+function requireSharing({ options }: WorkerState, { exportable }: CommitRequest): void {
+  if (exportable !== true || options.attach) return;
+  throw new WorkerError('INVALID_PARAMS', 'exportable is true, but this worker does not share memory');
+}
+
+const isExportable = ({ options }: WorkerState, { exportable }: CommitRequest, memory: DeviceMemory): boolean =>
+  exportable ?? (options.attach && memory.exportError === null);
+
+const notExportable = ({ gpuDevice, exportError }: DeviceMemory): WorkerError =>
+  new WorkerError('NOT_EXPORTABLE', `GPU device ${gpuDevice} cannot share memory: ${exportError}`);
 
 function requireSize(vramBytes: number, maxBytes: number): void {
   if (vramBytes <= maxBytes) return;

@@ -15,11 +15,16 @@ export interface CommitRequest extends ShardIdentity {
   readonly expectedTreeDigest?: Digest;
   /** False skips the serial SHA-256. Only a client that expects a tree digest may set it. */
   readonly flatDigest: boolean;
+  /** Whether other processes may attach the shard. Default: if the worker and the device can share memory. */
+  readonly exportable?: boolean;
   /** The file of a commit by reference. */
   readonly source?: FileSource;
   /** The value of the claim `expected`. Default: which digests this request expects. */
   readonly expected?: Expectation;
 }
+
+/** A request after its admission, which decides what it left open. */
+export type AdmittedRequest = CommitRequest & Required<Pick<CommitRequest, 'exportable'>>;
 
 export interface CommitResult {
   /** False if the same shard was already sealed: its current handle is returned. */
@@ -39,7 +44,7 @@ export function expectationOf(request: CommitRequest): Expectation {
 export type RetryMatch = 'identical' | 'conflict' | 'undetermined';
 
 /** Compares a request with an existing shard: its claims, and the expected digest if the seal has that digest. */
-export function matchRetry(shard: Shard, request: CommitRequest): RetryMatch {
+export function matchRetry(shard: Shard, request: AdmittedRequest): RetryMatch {
   const { seal, identity } = shard;
   if (
     seal === undefined ||
@@ -47,6 +52,7 @@ export function matchRetry(shard: Shard, request: CommitRequest): RetryMatch {
     identity.shardIndex !== request.shardIndex ||
     identity.totalShards !== request.totalShards ||
     shard.vramBytes !== request.vramBytes ||
+    shard.exportable !== request.exportable ||
     (request.gpuDevice !== undefined && shard.memory.gpuDevice !== request.gpuDevice)
   ) {
     return 'conflict';

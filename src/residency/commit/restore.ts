@@ -136,7 +136,10 @@ export class Restore {
     const flat = digest === null ? { flatDigest: false } : { flatDigest: true, expectedDigest: digest };
     if (path === null) throw new WorkerError('INTERNAL', 'A shard without a file cannot be restored');
     const source = { path };
-    const request: CommitRequest = { ...entry, ...flat, expectedTreeDigest: treeDigest, expected, source };
+    const { exportable, ...claims } = entry;
+    // This worker may not share memory any more, so it decides about an exportable shard again.
+    const sharing = exportable ? {} : { exportable };
+    const request: CommitRequest = { ...claims, ...flat, ...sharing, expectedTreeDigest: treeDigest, expected, source };
     const admission = admit(this.#worker, request, systemActor, this.#queue);
     if (admission.kind === 'existing') return;
     const { ingest } = admission;

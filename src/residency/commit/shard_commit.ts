@@ -9,7 +9,7 @@ import { type Proof, Shard } from '../state/shard.js';
 import type { WorkerState } from '../state/worker_state.js';
 import type { IngestTarget } from './ingest.js';
 import { proveShard } from './prove.js';
-import { type CommitRequest, type CommitResult, resultOf } from './request.js';
+import { type AdmittedRequest, type CommitResult, resultOf } from './request.js';
 
 /** Errors that are about the memory or the driver and not about the client. */
 const violations = new Map<ErrorCode, AuditEvent>([
@@ -24,7 +24,7 @@ const violations = new Map<ErrorCode, AuditEvent>([
 export class ShardCommit implements IngestTarget {
   readonly totalBytes: number;
   readonly #worker: WorkerState;
-  readonly #request: CommitRequest;
+  readonly #request: AdmittedRequest;
   readonly #grant: MemoryGrant;
   readonly #actor: Actor;
   readonly #shard: Shard;
@@ -32,26 +32,27 @@ export class ShardCommit implements IngestTarget {
   /** `allocating` once the audit log says that memory is being allocated. */
   #step: 'admitted' | 'allocating' | 'sealed' = 'admitted';
 
-  constructor(worker: WorkerState, request: CommitRequest, grant: MemoryGrant, actor: Actor) {
+  constructor(worker: WorkerState, request: AdmittedRequest, grant: MemoryGrant, actor: Actor) {
     this.#worker = worker;
     this.#request = request;
     this.#grant = grant;
     this.#actor = actor;
     this.totalBytes = request.vramBytes;
-    this.#shard = new Shard(request, request.vramBytes, grant, request.source);
+    const { source, exportable } = request;
+    this.#shard = new Shard(request, request.vramBytes, grant, { source, exportable });
     worker.shards.add(this.#shard);
     worker.lifecycle.bumpRevision();
   }
 
   /** Allocates the device memory. @throws WorkerError AUDIT_UNAVAILABLE, VramError VRAM_OOM and the driver's errors */
   async open(): Promise<Load> {
-    const { flatDigest, expectedDigest, expectedTreeDigest } = this.#request;
+    const { flatDigest, expectedDigest, expectedTreeDigest, exportable } = this.#request;
     const expected = { expected_digest: expectedDigest ?? null, expected_tree_digest: expectedTreeDigest ?? null };
     const { gpuDevice } = this.#shard.memory;
     await this.#worker.selfTests.require(gpuDevice);
     await this.#worker.shardAudit.appendRequired('VramAllocated', this.#shard, expected, this.#actor);
     this.#step = 'allocating';
-    const allocation = await this.#worker.driver.allocate(gpuDevice, this.totalBytes);
+    const allocation = await this.#worker.driver.allocate(gpuDevice, this.totalBytes, { exportable });
     this.#shard.allocation = allocation;
     const load = await allocation.load({ flat: flatDigest, tree: expectedTreeDigest === undefined });
     this.#grant.claim.markAllocated();

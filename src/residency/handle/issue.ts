@@ -7,7 +7,16 @@ import type { WorkerState } from '../state/worker_state.js';
 
 /** Signs a handle for a shard whose bytes were just proven. `replaced` is the seal that this one replaces, if any. */
 export function issueSeal(shard: Shard, proof: Proof, signer: Signer, replaced?: Seal): Seal {
-  return sign(shard, { ...proof, sealedAtMs: Date.now(), previous: [] }, signer, replaced);
+  const exportedAtMs = replaced?.exportedAtMs ?? null;
+  return sign(shard, { ...proof, sealedAtMs: Date.now(), exportedAtMs, previous: [] }, signer, replaced);
+}
+
+/** The differences between a reissued handle and the one before. */
+export interface Reissue {
+  /** The earlier handles that stay valid. By default none does. */
+  readonly previous?: readonly PreviousHandle[];
+  /** When the memory is first handed over. By default as before. */
+  readonly exportedAtMs?: number;
 }
 
 /**
@@ -18,12 +27,13 @@ export function issueSeal(shard: Shard, proof: Proof, signer: Signer, replaced?:
 export async function reissueHandle(
   shard: Shard,
   worker: HandleIssuer,
-  previous: readonly PreviousHandle[] = [],
+  { previous = [], exportedAtMs }: Reissue = {},
 ): Promise<void> {
   const { phase } = shard;
   if (phase.state !== 'sealed') throw new WorkerError('SHARD_BUSY', `The shard is ${phase.state}`);
   const replaced = phase.seal;
-  const signed = sign(shard, replaced, worker.signer, replaced);
+  const unsigned = exportedAtMs === undefined ? replaced : { ...replaced, exportedAtMs };
+  const signed = sign(shard, unsigned, worker.signer, replaced);
   await recordSeal(shard, signed, { worker, replaced }, (seal) => {
     if (shard.state !== 'sealed' || shard.seal?.jti !== replaced.jti || shard.releaseRequested) {
       worker.shardAudit.effectAborted('VramSealed', shard, { jti: seal.jti });
@@ -87,6 +97,8 @@ function sign(shard: Shard, unsigned: Unsigned, signer: Signer, replaced: Seal |
     tree_digest: unsigned.treeDigest,
     expected: unsigned.expected,
     sealed_at: new Date(unsigned.sealedAtMs).toISOString(),
+    exportable: shard.exportable,
+    exported_at: unsigned.exportedAtMs === null ? null : new Date(unsigned.exportedAtMs).toISOString(),
   });
   return { ...unsigned, handle, jti, kid: signer.key.kid };
 }

@@ -79,7 +79,9 @@ export class KeyRotation {
     const stale = shards.signedByOthers(signer.key.kid);
     for (let start = 0; start < stale.length; start += chunkShards) {
       const chunk = stale.slice(start, start + chunkShards).filter(isStale);
-      const reissued = chunk.map((shard) => reissueHandle(shard, this.#worker, this.#previousHandles(shard)));
+      const reissued = chunk.map((shard) =>
+        reissueHandle(shard, this.#worker, { previous: this.#previousHandles(shard) }),
+      );
       const results = await Promise.allSettled(reissued);
       // If the audit log cannot be written, the old handles stay current, and the next tick tries again.
       if (results.some(isUnavailable)) return;

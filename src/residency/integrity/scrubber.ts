@@ -49,7 +49,7 @@ export class Scrubber {
   readonly #receiving = new ActivityDetector();
   /** When a verification last failed. */
   readonly #triedMs = new WeakMap<Shard, number>();
-  #throttle: ScrubThrottle | undefined;
+  readonly #throttles = new Set<ScrubThrottle>();
   #running = false;
   #paused = false;
   #shardsDone = 0;
@@ -75,7 +75,13 @@ export class Scrubber {
   /** Stops permanently. A verification that no caller waits for ends at its next slice. */
   stop(): void {
     this.#stopped.abort();
-    this.#throttle?.cancel();
+    for (const throttle of this.#throttles) throttle.cancel();
+  }
+
+  /** Verifies one shard in the background, outside of the passes. Never rejects. */
+  async verifyNow(shard: Shard): Promise<void> {
+    const nowMs = performance.now();
+    if (!this.#stopped.signal.aborted) await this.#scrub(shard, nowMs, nowMs + this.#periodMs);
   }
 
   /** Pauses from the next slice on, or resumes. */
@@ -158,7 +164,7 @@ export class Scrubber {
   async #scrub(shard: Shard, passStartedMs: number, endByMs: number): Promise<boolean> {
     const job = { bytes: shard.vramBytes, endByMs };
     const throttle = new ScrubThrottle(this.#rate, () => this.#contention(), job);
-    this.#throttle = throttle;
+    this.#throttles.add(throttle);
     try {
       await throttle.ready();
       if (this.#lastTryMs(shard) >= passStartedMs) return true;
@@ -173,6 +179,7 @@ export class Scrubber {
       return !throttle.canceled;
     } finally {
       throttle.end();
+      this.#throttles.delete(throttle);
     }
   }
 

@@ -1,6 +1,8 @@
 import type { Actor } from '../../audit/actor.js';
+import type { AuditFields } from '../../audit/event.js';
 import { type ErrorCode, outcomeOf, WorkerError } from '../../errors.js';
 import { momentNow } from '../../vram/moment.js';
+import { leaseFields, maxListedLeases } from '../lease/snapshot.js';
 import type { RunningVerification } from '../state/running_verification.js';
 import type { Seal, Shard } from '../state/shard.js';
 import type { ByteRange } from '../state/snapshot.js';
@@ -136,9 +138,18 @@ export class Verification implements RunningVerification {
 
   /** Called at the first fault, and at the end if there was more damage. */
   #recordFailure(): void {
-    const fields = rangeFields(this.#findings.ranges.length > 0 ? this.#findings.ranges : this.#known);
+    const ranges = rangeFields(this.#findings.ranges.length > 0 ? this.#findings.ranges : this.#known);
+    const fields = { ...ranges, ...this.#candidateFields() };
     const entry = { event: 'SealVerificationFailed', severity: 'critical', fields } as const;
     this.#recorded = this.#worker.shardAudit.appendBestEffort(entry, this.#shard, this.#actor);
+  }
+
+  /** The processes that may have caused the damage. Absent if none had the memory. */
+  #candidateFields(): AuditFields {
+    const candidates = this.#worker.leases.candidates(this.#shard, this.#seal);
+    if (candidates.length === 0) return {};
+    const listed = candidates.slice(0, maxListedLeases).map(leaseFields);
+    return { candidates: listed, candidate_count: candidates.length };
   }
 
   #observe(outcome: ErrorCode | 'ok'): void {

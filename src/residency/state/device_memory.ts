@@ -6,6 +6,8 @@ export interface DeviceSnapshot extends DeviceInfo {
   readonly gpuDevice: number;
   readonly reservedBytes: number;
   readonly availableBytes: number;
+  /** Memory of released shards that other processes still have. */
+  readonly zombieBytes: number;
 }
 
 /** Bytes of a device that one commit holds, from its admission until the memory belongs to the device again. */
@@ -27,6 +29,10 @@ export interface MemoryClaim {
  */
 export class DeviceMemory {
   readonly gpuDevice: number;
+  /** Why the device cannot share memory with other processes; null if it can. */
+  readonly exportError: string | null;
+  /** Part of the claimed memory. */
+  zombieBytes = 0;
   readonly #query: () => Promise<DeviceInfo>;
   #latest: DeviceInfo;
   /** Free memory if there were no claims. */
@@ -40,9 +46,15 @@ export class DeviceMemory {
   #transitions = 0;
 
   /** `figures` are the driver's while nothing is claimed; `query` gets newer ones. */
-  constructor(gpuDevice: number, figures: DeviceInfo, query: () => Promise<DeviceInfo>) {
+  constructor(
+    gpuDevice: number,
+    figures: DeviceInfo,
+    query: () => Promise<DeviceInfo>,
+    exportError: string | null = null,
+  ) {
     this.gpuDevice = gpuDevice;
     this.#query = query;
+    this.exportError = exportError;
     this.#latest = figures;
     this.#baseBytes = figures.freeBytes;
   }
@@ -54,6 +66,10 @@ export class DeviceMemory {
     if (this.#inFlight > 0 || this.#transitions !== transitions) return;
     this.#latest = figures;
     this.#baseBytes = figures.freeBytes + this.#allocatedBytes;
+  }
+
+  get granularityBytes(): number {
+    return this.#latest.granularityBytes;
   }
 
   get uuid(): string {
@@ -96,8 +112,8 @@ export class DeviceMemory {
   }
 
   snapshot(): DeviceSnapshot {
-    const { gpuDevice, availableBytes } = this;
-    const account = { freeBytes: this.#freeBytes(), reservedBytes: this.#reservedBytes, availableBytes };
+    const { gpuDevice, availableBytes, zombieBytes } = this;
+    const account = { freeBytes: this.#freeBytes(), reservedBytes: this.#reservedBytes, availableBytes, zombieBytes };
     return { gpuDevice, ...this.#latest, ...account };
   }
 

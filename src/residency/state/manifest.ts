@@ -86,11 +86,14 @@ export class Manifest {
   }
 
   /** Adds or updates a sealed shard. Resolves when that is on disk. @throws WorkerError AUDIT_UNAVAILABLE; then it is not */
-  put({ identity, memory, vramBytes, source }: Shard, { digest, treeDigest, expected }: Seal): Promise<void> {
+  put(
+    { identity, memory, vramBytes, source, exportable }: Shard,
+    { digest, treeDigest, expected }: Seal,
+  ): Promise<void> {
     const { shardId, modelRef, shardIndex, totalShards } = identity;
     const path = source?.path ?? null;
     const name = { shardId, modelRef, shardIndex, totalShards };
-    const entry = { ...name, gpuDevice: memory.gpuDevice, vramBytes, path, digest, treeDigest, expected };
+    const entry = { ...name, gpuDevice: memory.gpuDevice, vramBytes, path, digest, treeDigest, expected, exportable };
     return this.#change(shardId, entry);
   }
 

@@ -13,6 +13,8 @@ export interface ManifestEntry extends ShardIdentity {
   readonly digest: Digest | null;
   readonly treeDigest: Digest;
   readonly expected: Expectation;
+  /** Entries of workers that could not share memory do not have it, and count as exportable. */
+  readonly exportable: boolean;
 }
 
 /** A record of the manifest: the shard's entry from now on; undefined once it is released. */
@@ -87,6 +89,7 @@ const toJson = (entry: ManifestEntry) => ({
   digest: entry.digest,
   tree_digest: entry.treeDigest,
   expected: entry.expected,
+  exportable: entry.exportable,
 });
 
 /** The entry that a JSON value describes, or null if it is invalid. */
@@ -102,5 +105,7 @@ function fromJson(value: unknown): ManifestEntry | null {
   if (!numbers.every((number) => Number.isSafeInteger(number) && number >= 0)) return null;
   if (path !== null && typeof path !== 'string') return null;
   if ((digest !== null && !isDigest(digest)) || !isDigest(treeDigest)) return null;
-  return { shardId, modelRef, shardIndex, totalShards, gpuDevice, vramBytes, path, digest, treeDigest, expected };
+  const exportable = fields.get('exportable') !== false;
+  const numbered = { shardIndex, totalShards, gpuDevice, vramBytes };
+  return { shardId, modelRef, ...numbered, path, digest, treeDigest, expected, exportable };
 }

@@ -5,6 +5,8 @@ export interface ResidencyObserver {
   committed(outcome: ErrorCode | 'ok', bytes: number, seconds: number): void;
   verified(outcome: ErrorCode | 'ok', bytes: number, seconds: number): void;
   repaired(outcome: ErrorCode | 'ok'): void;
+  attached(seconds: number): void;
+  attachRefused(code: string): void;
 }
 
 /** Ignores every outcome. */
@@ -12,4 +14,6 @@ export const silentObserver: ResidencyObserver = {
   committed: () => undefined,
   verified: () => undefined,
   repaired: () => undefined,
+  attached: () => undefined,
+  attachRefused: () => undefined,
 };

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { WorkerError } from '../../errors.js';
 import type { Digest } from '../../seal/digest.js';
 import type { Expectation } from '../../seal/handle.js';
@@ -35,6 +36,8 @@ export interface Seal extends Proof {
   readonly kid: string;
   readonly previous: readonly PreviousHandle[];
   readonly sealedAtMs: number;
+  /** When the memory was first handed over to another process, in milliseconds since the epoch. */
+  readonly exportedAtMs: number | null;
 }
 
 /** The phase of a shard. `repairStatus` completes `Shard … is corrupt: …`. */
@@ -52,9 +55,10 @@ type Phase =
   /** `attempt` is null after the driver refused to free the memory: a later DELETE tries again. */
   | { readonly state: 'releasing'; readonly attempt: Promise<void> | null };
 
-/** A shard's state, and the key that signed its current handle. */
+/** A shard's state, its current seal, and the key that signed its handle. */
 export interface PhaseKeys {
   readonly state: ShardState;
+  readonly seal: Seal | undefined;
   readonly kid: string | undefined;
 }
 
@@ -74,6 +78,11 @@ export const shardTransitions = {
 
 type Transition = keyof typeof shardTransitions;
 
+export interface ShardOptions {
+  readonly source?: FileSource | undefined;
+  readonly exportable?: boolean;
+}
+
 /** One shard of this worker: its identity, its memory, its phase, and the work in progress on it. */
 export class Shard {
   readonly identity: ShardIdentity;
@@ -81,6 +90,10 @@ export class Shard {
   readonly grant: MemoryGrant;
   /** The file to repair and restore it from. An upload has none. */
   readonly source: FileSource | undefined;
+  /** Whether the memory can be handed over to other processes. */
+  readonly exportable: boolean;
+  /** The name of the memory for processes that attach it. */
+  readonly allocationId = randomUUID();
   receivedBytes = 0;
   allocation: Allocation | undefined;
   /** The verification in progress. */
@@ -89,18 +102,24 @@ export class Shard {
   nextVerification: NextVerification | undefined;
   /** A release is writing its audit entry. The shard refuses another one. */
   releaseRequested = false;
+  /** The reason in the entry `VramDeallocated` that is written when the memory is freed; undefined if it was written. */
+  unrecordedReason: string | undefined;
+  /** The first export in progress. */
+  exporting: Promise<void> | undefined;
   /** The repair in progress. */
   repair: Promise<void> | undefined;
   /** Called after each transition, with the keys of the phase before it. */
   onPhase: ((before: PhaseKeys) => void) | undefined;
   #phase: Phase = { state: 'receiving' };
   #snapshot: ShardSnapshot | undefined;
+  #leaseCount = 0;
 
-  constructor(identity: ShardIdentity, vramBytes: number, grant: MemoryGrant, source?: FileSource) {
+  constructor(identity: ShardIdentity, vramBytes: number, grant: MemoryGrant, options: ShardOptions = {}) {
     this.identity = identity;
     this.vramBytes = vramBytes;
     this.grant = grant;
-    this.source = source;
+    this.source = options.source;
+    this.exportable = options.exportable ?? false;
   }
 
   get memory(): DeviceMemory {
@@ -125,6 +144,12 @@ export class Shard {
     return 'seal' in this.#phase ? this.#phase.seal?.kid : undefined;
   }
 
+  /** How many leases other processes have. Only `Leases` calls it. */
+  countLeases(step: 1 | -1): void {
+    this.#leaseCount += step;
+    this.#enter(this.#phase);
+  }
+
   /** All bytes arrived. */
   beginSealing(): void {
     this.#require('beginSealing');
@@ -142,11 +167,11 @@ export class Shard {
     this.#enter({ state: 'sealed', seal });
   }
 
-  /** Replaces the handle of a sealed shard, after a key rotation. The rest of its seal stays. */
-  replaceHandle({ handle, jti, kid, previous }: Seal): void {
+  /** Replaces the handle of a sealed shard, after a key rotation or a first export. The rest of its seal stays. */
+  replaceHandle({ handle, jti, kid, previous, exportedAtMs }: Seal): void {
     this.#require('replaceHandle');
     const { seal } = this.#sealed();
-    this.#enter({ state: 'sealed', seal: { ...seal, handle, jti, kid, previous } });
+    this.#enter({ state: 'sealed', seal: { ...seal, handle, jti, kid, previous, exportedAtMs } });
   }
 
   /** A verification passed that read no byte before `verifiedAt`. */
@@ -214,12 +239,15 @@ export class Shard {
       treeDigest: seal?.treeDigest ?? null,
       sealedAtMs: seal?.sealedAtMs ?? null,
       lastVerifiedAtMs: seal?.verifiedAt.wallMs ?? null,
+      exportable: this.exportable,
+      exportedAtMs: seal?.exportedAtMs ?? null,
+      leases: this.#leaseCount,
       corruptRanges: phase.state === 'corrupt' ? phase.ranges : [],
     };
   }
 
   #enter(phase: Phase): void {
-    const before = { state: this.state, kid: this.kid };
+    const before = { state: this.state, kid: this.kid, seal: this.seal };
     this.#phase = phase;
     this.#snapshot = undefined;
     this.onPhase?.(before);

@@ -18,6 +18,7 @@ export class ModelShards extends SortedMap<Shard> {
 export interface ShardFilter {
   readonly modelRef?: string;
   readonly state?: ShardState;
+  readonly gpuUuid?: string;
   readonly limit: number;
   readonly cursor?: string;
 }
@@ -32,6 +33,8 @@ export interface ShardPage {
  * or removed shards do not shift the others.
  */
 export class Shards {
+  /** Called after each transition of a shard. */
+  onChange: (shard: Shard, before: PhaseKeys) => void = () => undefined;
   readonly #byId = new SortedMap<Shard>();
   readonly #byModel = new SortedMap<ModelShards>();
   /** The shards with a current handle, or with one that is about to take effect, by the key that signed it. */
@@ -66,6 +69,7 @@ export class Shards {
     shard.onPhase = (before) => {
       this.#unindex(shard, before);
       this.#index(shard);
+      this.onChange(shard, before);
     };
   }
 
@@ -110,16 +114,17 @@ export class Shards {
   readonly isKeyInUse = (kid: string): boolean => this.#byKey.has(kid);
 
   /**
-   * Finds the page in O(log n + its length). With a model and a state, also skips shards of the smaller of the two sets.
-   * @throws WorkerError INVALID_PARAMS
+   * Finds the page in O(log n + its length). With a model and a state, also skips shards of the smaller of the two sets; with
+   * a GPU, also those of others. @throws WorkerError INVALID_PARAMS
    */
-  page({ modelRef, state, limit, cursor }: ShardFilter): ShardPage {
+  page({ modelRef, state, gpuUuid, limit, cursor }: ShardFilter): ShardPage {
     const after = cursor === undefined ? '' : readCursor(cursor);
     const page: Shard[] = [];
     const [ofModel, inState] = [this.#ofModel(modelRef), state === undefined ? this.#byId : this.#byState[state]];
     for (const shard of (ofModel.size < inState.size ? ofModel : inState).after(after)) {
       if (modelRef !== undefined && shard.identity.modelRef !== modelRef) continue;
       if (state !== undefined && shard.state !== state) continue;
+      if (gpuUuid !== undefined && shard.memory.uuid !== gpuUuid) continue;
       const last = page.at(-1);
       if (page.length === limit && last !== undefined)
         return { shards: snapshots(page), nextCursor: writeCursor(last) };

@@ -26,6 +26,11 @@ export interface ShardSnapshot extends ShardIdentity {
   readonly treeDigest: Digest | null;
   readonly sealedAtMs: number | null;
   readonly lastVerifiedAtMs: number | null;
+  /** Whether the memory can be handed over to other processes, and when it first was. */
+  readonly exportable: boolean;
+  readonly exportedAtMs: number | null;
+  /** Leases of other processes. */
+  readonly leases: number;
   /** In units of 512 KiB. */
   readonly corruptRanges: readonly ByteRange[];
 }

@@ -11,6 +11,7 @@ import type { ResidencyOptions } from '../options.js';
 import { CommitQueue } from './commit_queue.js';
 import { DeviceMemory } from './device_memory.js';
 import { DriverHealth } from './driver_health.js';
+import { Leases } from './leases.js';
 import { Lifecycle, startingError } from './lifecycle.js';
 import { LostShards } from './lost_shards.js';
 import { type ResidencyObserver, silentObserver } from './observer.js';
@@ -48,6 +49,7 @@ export class WorkerState {
   readonly commitQueue: CommitQueue;
   readonly selfTests = new SelfTests((gpuDevice) => selfTest(this.driver, gpuDevice));
   readonly lostShards = new LostShards();
+  readonly leases = new Leases();
   readonly ingests = new Set<Abortable>();
   observer: ResidencyObserver = silentObserver;
   #driver: Driver | undefined;
@@ -113,10 +115,20 @@ export class WorkerState {
     }
     for (const ordinal of driver.ordinals) {
       const figures = await driver.device(ordinal);
-      this.devices.set(ordinal, new DeviceMemory(ordinal, figures, () => driver.device(ordinal)));
+      const exportError = await this.#exportError(driver, ordinal);
+      this.devices.set(ordinal, new DeviceMemory(ordinal, figures, () => driver.device(ordinal), exportError));
     }
     this.lifecycle.devicesUp();
     if (this.lostShards.restoring.total > 0) this.lifecycle.beginLoading();
+  }
+
+  async #exportError(driver: Driver, ordinal: number): Promise<string | null> {
+    if (!this.options.attach) return null;
+    const error = await driver.exportError(ordinal);
+    if (error !== null) {
+      this.log('warn', 'GPU cannot share memory with other processes', { gpu_device: ordinal, detail: error });
+    }
+    return error;
   }
 
   /** A client may take memory. @throws WorkerError STARTING, DRAINING, AUDIT_UNAVAILABLE, or the loss of the driver */

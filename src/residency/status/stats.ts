@@ -1,5 +1,6 @@
 import type { ScrubStatus } from '../integrity/scrubber.js';
 import type { DeviceMemory } from '../state/device_memory.js';
+import type { LeaseState } from '../state/lease.js';
 import type { ShardState } from '../state/snapshot.js';
 import type { WorkerState } from '../state/worker_state.js';
 import { oldestVerification, residentModels } from './models.js';
@@ -12,6 +13,8 @@ export interface ResidencyStats {
     readonly bytes: number;
   }[];
   readonly shardsByState: Readonly<Record<ShardState, number>>;
+  readonly leasesByState: Readonly<Record<LeaseState, number>>;
+  readonly zombieBytes: readonly { readonly gpuDevice: number; readonly bytes: number }[];
   readonly commitsWaiting: number;
   readonly scrub: ScrubStatus;
   readonly oldestVerifiedAtMs: number | null;
@@ -28,10 +31,12 @@ export class Stats {
   }
 
   now(scrub: ScrubStatus): ResidencyStats {
-    const { devices, shards, commitQueue } = this.#worker;
+    const { devices, shards, commitQueue, leases } = this.#worker;
     return {
       bytesByDeviceAndState: [...devices.values()].flatMap(bytesByState),
       shardsByState: { ...shards.countByState },
+      leasesByState: { ...leases.countByState },
+      zombieBytes: [...devices.values()].map(({ gpuDevice, zombieBytes }) => ({ gpuDevice, bytes: zombieBytes })),
       commitsWaiting: commitQueue.waiting,
       scrub,
       oldestVerifiedAtMs: this.#oldest(),

@@ -81,6 +81,7 @@ class World {
     this.verifier = new Verifier({
       signer,
       options: {},
+      leases: { candidates: () => [] },
       shards: { ofModel: () => [this.shard], all: () => [this.shard] },
       shardAudit: { appendRequired: () => undefined, appendBestEffort: () => undefined },
       lifecycle: { bumpRevision: () => undefined, isEnding: false },

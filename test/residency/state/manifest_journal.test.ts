@@ -20,6 +20,7 @@ const entry = (shardId: string): ManifestEntry => ({
   digest: null,
   treeDigest: digestOf(Buffer.alloc(32)),
   expected: 'tree',
+  exportable: false,
 });
 
 const pathIn = (t: Test) => join(temporaryDirectory(t), 'manifest');

@@ -1,0 +1,145 @@
+import { WorkerError } from '../../errors.js';
+import { isNotBefore } from '../../vram/moment.js';
+import { Lease, type LeaseHolder, type LeaseNotes, type LeasePeer, type LeaseState } from './lease.js';
+import type { Seal, Shard } from './shard.js';
+import { SortedMap } from './sorted_map.js';
+
+/** All leases, and those of one user. Lingering leases keep a descriptor open each. */
+const maxLeases = 16_384;
+const maxLeasesPerUser = maxLeases / 2;
+const maxLeasesPerProcess = 256;
+
+/** Ended leases that are remembered per shard, because one of their processes may have caused damage found later. */
+const maxPast = 256;
+
+export interface LeaseFilter {
+  readonly shardId?: string;
+  readonly limit: number;
+  readonly after?: string;
+}
+
+/** The leases that have not ended, by id and by shard. */
+export class Leases {
+  /** Called when a lease has ended. */
+  onEnd: (lease: Lease) => void = () => undefined;
+  readonly #byId = new SortedMap<Lease>();
+  readonly #byShard = new Map<Shard, Set<Lease>>();
+  readonly #past = new WeakMap<Shard, Lease[]>();
+  readonly #byUser = new Tally<number>();
+  readonly #byProcess = new Tally<LeasePeer>();
+  readonly #counts: Record<LeaseState, number> = { granted: 0, active: 0, lingering: 0, ended: 0 };
+  readonly #waiting = new Set<() => void>();
+
+  /** From now on the shard's memory stays. @throws WorkerError RATE_LIMITED if there are too many leases */
+  grant(shard: Shard, holder: LeaseHolder, notes: LeaseNotes): Lease {
+    const { peer } = holder;
+    if (this.#byProcess.get(peer) >= maxLeasesPerProcess) throw tooMany('this process');
+    if (this.#byUser.get(peer.uid) >= maxLeasesPerUser) throw tooMany('this user');
+    if (this.#byId.size >= maxLeases) throw tooMany('all processes');
+    const lease = new Lease(shard, holder, notes);
+    this.#byId.set(lease.leaseId, lease);
+    const ofShard = this.#byShard.get(shard) ?? new Set();
+    this.#byShard.set(shard, ofShard.add(lease));
+    this.#byUser.add(peer.uid, 1);
+    this.#byProcess.add(peer, 1);
+    this.#counts.granted++;
+    shard.countLeases(1);
+    peer.hold();
+    lease.onPhase = (before) => this.#moved(lease, before);
+    return lease;
+  }
+
+  get(leaseId: string): Lease | undefined {
+    return this.#byId.get(leaseId);
+  }
+
+  all(): Lease[] {
+    return [...this.#byId.values()];
+  }
+
+  of(shard: Shard): Lease[] {
+    return [...(this.#byShard.get(shard) ?? [])];
+  }
+
+  count(shard: Shard): number {
+    return this.#byShard.get(shard)?.size ?? 0;
+  }
+
+  get countByState(): Readonly<Record<LeaseState, number>> {
+    return this.#counts;
+  }
+
+  /** Up to `limit` leases in the order of their ids, and whether more follow. */
+  page({ shardId, limit, after = '' }: LeaseFilter): { readonly leases: readonly Lease[]; readonly hasMore: boolean } {
+    const leases: Lease[] = [];
+    for (const lease of this.#byId.after(after)) {
+      if (shardId !== undefined && lease.shard.identity.shardId !== shardId) continue;
+      if (leases.length === limit) return { leases, hasMore: true };
+      leases.push(lease);
+    }
+    return { leases, hasMore: false };
+  }
+
+  /** The leases whose processes may have written to the memory since the last verification that found it good. */
+  candidates(shard: Shard, { verifiedAt }: Seal): Lease[] {
+    const past = (this.#past.get(shard) ?? []).filter(
+      ({ phase }) => phase.state === 'ended' && isNotBefore(phase.endedAt, verifiedAt),
+    );
+    this.#past.set(shard, past);
+    const present = this.of(shard).filter(({ state }) => state !== 'granted');
+    return [...past, ...present];
+  }
+
+  /** Ends the leases whose memory was not sent, after transfers in progress. New ones must be impossible by now. */
+  async settle(shard: Shard): Promise<void> {
+    await Promise.all(this.of(shard).map(({ delivery }) => delivery));
+    for (const lease of this.of(shard)) if (lease.state === 'granted') lease.end('not_delivered');
+  }
+
+  /** Resolves when a lease has ended, or at `wake`. */
+  changed(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.add(resolve));
+  }
+
+  wake(): void {
+    for (const resolve of this.#waiting) resolve();
+    this.#waiting.clear();
+  }
+
+  #moved(lease: Lease, before: LeaseState): void {
+    this.#counts[before]--;
+    if (lease.phase.state !== 'ended') return void this.#counts[lease.state]++;
+    const { shard, peer } = lease;
+    this.#byId.delete(lease.leaseId);
+    const ofShard = this.#byShard.get(shard);
+    ofShard?.delete(lease);
+    shard.countLeases(-1);
+    if (ofShard?.size === 0) this.#byShard.delete(shard);
+    this.#byUser.add(peer.uid, -1);
+    this.#byProcess.add(peer, -1);
+    if (lease.phase.reason !== 'not_delivered') {
+      this.#past.set(shard, [...(this.#past.get(shard) ?? []).slice(1 - maxPast), lease]);
+    }
+    peer.drop();
+    this.onEnd(lease);
+    this.wake();
+  }
+}
+
+/** Counts by key. */
+class Tally<K> {
+  readonly #counts = new Map<K, number>();
+
+  get(key: K): number {
+    return this.#counts.get(key) ?? 0;
+  }
+
+  add(key: K, step: 1 | -1): void {
+    const count = this.get(key) + step;
+    if (count === 0) this.#counts.delete(key);
+    else this.#counts.set(key, count);
+  }
+}
+
+const tooMany = (of: string): WorkerError =>
+  new WorkerError('RATE_LIMITED', `There are too many leases of ${of}`, { retryAfterMs: 1000 });
