@@ -7,6 +7,7 @@ import type { Tokens } from './plugins/tokens.js';
 import { commitRoutes } from './routes/commit.js';
 import { deviceRoutes } from './routes/devices.js';
 import { handleRoutes } from './routes/handles.js';
+import { leaseRoutes } from './routes/leases.js';
 import { planRoutes } from './routes/plan.js';
 import { readyRoutes } from './routes/ready.js';
 import { reservationRoutes } from './routes/reservations.js';
@@ -23,6 +24,7 @@ const routes = [
   handleRoutes,
   readyRoutes,
   deviceRoutes,
+  leaseRoutes,
 ];
 
 /** Everything under `/v1`: rate limit, authentication, load shedding, routes. Unknown paths need a token too. */

@@ -2,6 +2,7 @@ import type { CommitFields, CommitJson } from '../schemas/commit.js';
 import type { DeviceJson } from '../schemas/device.js';
 import type { HandleVerdictJson } from '../schemas/handle.js';
 import type { JwkSetJson } from '../schemas/keys.js';
+import type { LeaseJson, LeaseListJson } from '../schemas/lease.js';
 import type { PlanFields, PlanJson, ReservationJson } from '../schemas/plan.js';
 import type { HealthJson, ReadinessJson } from '../schemas/ready.js';
 import type { ShardJson, ShardListJson, VerificationJson } from '../schemas/shard.js';
@@ -20,6 +21,7 @@ const device: DeviceJson = {
   free_bytes: 25767706624,
   reserved_bytes: 0,
   available_bytes: 25767706624,
+  zombie_bytes: 0,
 };
 
 const shard: ShardJson = {
@@ -39,7 +41,23 @@ const shard: ShardJson = {
   last_verified_at: '2026-01-05T10:00:00.000Z',
   driver: 'simulated',
   simulated: true,
+  exportable: true,
+  exported_at: '2026-01-05T10:00:01.000Z',
+  leases: 1,
 };
+
+const lease: LeaseJson = {
+  lease_id: '4f1c8a52-7d0e-4c1b-9b43-5a6d7e8f9010',
+  shard_id: 'llama-0',
+  state: 'active',
+  uid: 1000,
+  gid: 1000,
+  pid: 4242,
+  label: 'rank0',
+  granted_at: '2026-01-05T10:00:01.000Z',
+};
+
+const leases: LeaseListJson = { leases: [lease], next_cursor: null };
 
 const planRequest: PlanFields = { model_ref: modelRef, model_bytes: 723869, shard_layout: 'single' };
 
@@ -130,6 +148,8 @@ const verdict: HandleVerdictJson = {
     tree_digest: treeDigest,
     expected: 'sha256',
     sealed_at: '2026-01-05T10:00:00.000Z',
+    exportable: true,
+    exported_at: null,
     driver: 'simulated',
     simulated: true,
   },
@@ -167,6 +187,10 @@ export const examples: Readonly<Record<string, OperationExamples>> = {
   uploadShard: { responses: { 200: commit, 201: commit } },
   listShards: { responses: { 200: shards } },
   getShard: { responses: { 200: shard } },
+  releaseShard: { responses: { 202: { ...shard, state: 'releasing', sealed: false, sealed_at: null } } },
+  listLeases: { responses: { 200: leases } },
+  listShardLeases: { responses: { 200: leases } },
+  endLease: { responses: { 200: { ...lease, state: 'lingering' } } },
   verifyShard: { request: {}, responses: { 200: verification } },
   verifyHandle: { request: { handle }, responses: { 200: verdict } },
   ready: { responses: { 200: ready, 503: notReady } },

@@ -9,8 +9,7 @@ import type { ResidencyStats } from '../../residency/status/stats.js';
 import { NoQuery } from '../schemas/common.js';
 import { type Connections, closeReasons } from '../server/connections.js';
 import type { DroppedLines } from './dropped_lines.js';
-
-const bucketsSeconds = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300, 1800];
+import { attachMetrics, bucketsSeconds, leaseMetrics } from './lease_metrics.js';
 
 export interface MetricsOptions {
   readonly residency: Residency;
@@ -26,6 +25,7 @@ export const metrics = fp(async (app: FastifyInstance, { residency, connections,
   memoryMetrics(registry, scrape);
   connectionMetrics(app, registry, connections);
   scrubMetrics(registry, scrape);
+  leaseMetrics(registry, () => scrape.stats);
   const failures = new Counter({
     name: 'vram_failures_total',
     help: 'Failures by operation and error code',
@@ -159,6 +159,7 @@ function operationMetrics(registry: Registry, failures: Counter): ResidencyObser
     repaired(outcome) {
       repairs.inc({ outcome });
     },
+    ...attachMetrics(registry),
   };
 }
 

@@ -23,6 +23,7 @@ export const commitErrors: readonly ErrorCode[] = [
   'LENGTH_MISMATCH',
   'SEAL_VERIFICATION_FAILED',
   'POLICY_VIOLATION',
+  'NOT_EXPORTABLE',
   'TOO_MANY_COMMITS',
   'VRAM_OOM',
   'HOST_OOM',

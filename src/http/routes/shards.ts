@@ -1,10 +1,13 @@
 import type { FastifyInstance } from 'fastify';
+import type { ErrorCode } from '../../errors.js';
 import { encodeInSlices } from '../../residency/status/json_pieces.js';
+import { invalidParams } from '../errors/to_worker_error.js';
 import { NoQuery } from '../schemas/common.js';
 import { refTo } from '../schemas/ref.js';
 import { jsonResponse, noContent } from '../schemas/response.js';
 import {
   EmptyBody,
+  releaseQuery,
   Shard,
   ShardList,
   type ShardsFields,
@@ -19,6 +22,14 @@ import { actorOf } from './actor.js';
 import { type RouteOptions, typed } from './route_options.js';
 
 const tags = ['shards'];
+const releaseErrors: readonly ErrorCode[] = [
+  'NOT_FOUND',
+  'SHARD_BUSY',
+  'SHARD_LEASED',
+  'CUDA_ERROR',
+  'STARTING',
+  'AUDIT_UNAVAILABLE',
+];
 const oneShard = { tags, querystring: NoQuery, params: shardParams };
 
 /** `/v1/shards`: lists, returns, verifies and releases shards. */
@@ -101,15 +112,26 @@ function releaseShard(app: FastifyInstance, { residency }: RouteOptions): void {
       schema: {
         ...oneShard,
         operationId: 'releaseShard',
+        querystring: releaseQuery,
         summary: 'Wipe a shard and free its memory',
-        description: 'For a shard that a restart lost, this removes it from the list of lost shards.',
-        response: { 204: noContent('The shard is wiped and its memory is free.') },
+        description:
+          'For a shard that a restart lost, this removes it from the list of lost shards. If other processes have attached ' +
+          'the shard, `force` is needed. The memory is then wiped and freed when the last of them has ended.',
+        response: {
+          202: jsonResponse(Shard, 'Other processes have the memory. It is wiped and freed when they have ended.'),
+          204: noContent('The shard is wiped and its memory is free.'),
+        },
       },
-      config: { body: 'none', errors: ['NOT_FOUND', 'SHARD_BUSY', 'CUDA_ERROR', 'STARTING', 'AUDIT_UNAVAILABLE'] },
+      config: { body: 'none', errors: releaseErrors },
     },
     async (request, reply) => {
-      await residency.release(request.params.shard_id, actorOf(request));
-      return reply.code(204).send(undefined);
+      const { shard_id: shardId } = request.params;
+      const { force = false, grace_seconds: graceSeconds } = request.query;
+      if (!force && graceSeconds !== undefined) throw invalidParams('grace_seconds has no effect without force');
+      const forced = force ? { graceSeconds: graceSeconds ?? 0 } : undefined;
+      const outcome = await residency.release(shardId, actorOf(request), forced);
+      if (outcome === 'freed') return reply.code(204).send(undefined);
+      return reply.code(202).send(serializeShard(residency.shard(shardId), residency));
     },
   );
 }

@@ -18,6 +18,9 @@ import { Shard } from './shard.js';
 const flatDigest =
   'False skips the serial SHA-256, and `digest` is null. It needs `expected_tree_digest`. Default: true.';
 
+const exportable =
+  'Whether other processes can attach the shard. Default: true if the worker has an attach socket and the GPU can share memory.';
+
 /** The query of an upload. */
 export const uploadQuery = strictObject({
   shard_id: { ...ShardId, examples: ['llama-0'] },
@@ -34,6 +37,7 @@ export const uploadQuery = strictObject({
   expected_digest: Type.Optional(ExpectedDigest),
   expected_tree_digest: Type.Optional(ExpectedTreeDigest),
   flat_digest: Type.Optional(QueryBoolean(flatDigest)),
+  exportable: Type.Optional(QueryBoolean(exportable)),
   vram_bytes: Type.Optional(
     QueryInteger(lengthRange, 'Exact length of the shard in bytes. Chunked transfer needs it.'),
   ),
@@ -52,6 +56,7 @@ export const CommitBody = namedSchema(
     expected_digest: Type.Optional(ExpectedDigest),
     expected_tree_digest: Type.Optional(ExpectedTreeDigest),
     flat_digest: Type.Optional(Type.Boolean({ description: flatDigest })),
+    exportable: Type.Optional(Type.Boolean({ description: exportable })),
     source: strictObject({ type: oneOf(['file'], 'Kind of source.'), path: FilePath }),
   },
   'A commit by reference: the worker reads the shard from its model directory.',

@@ -13,6 +13,7 @@ export const Device = namedSchema(
     free_bytes: Bytes('Memory that shards, commits in progress and other processes leave free.'),
     reserved_bytes: Bytes('Memory held by reservations.'),
     available_bytes: Bytes('Memory that a new plan or commit can use.'),
+    zombie_bytes: Bytes('Memory of released shards that other processes still have.'),
   },
   'A GPU and its memory.',
 );

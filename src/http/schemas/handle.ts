@@ -1,7 +1,7 @@
 import Type, { type Static } from 'typebox';
 import { expectations } from '../../seal/handle.js';
 import { GpuDevice, ModelRef, ShardId, ShardIndex, TotalShards } from './common.js';
-import { Digest, Instant, Length, NullableDigest, namedSchema, oneOf } from './make.js';
+import { Digest, Instant, Length, NullableDigest, NullableInstant, namedSchema, oneOf } from './make.js';
 import { nullableRefTo } from './ref.js';
 import { Driver } from './shard.js';
 
@@ -30,6 +30,8 @@ export const HandleClaims = namedSchema(
     tree_digest: Digest('fs-verity digest of the shard.'),
     expected: oneOf(expectations, 'The digests that the client expected.'),
     sealed_at: Instant('When the shard was sealed.'),
+    exportable: Type.Boolean({ description: 'Whether the memory can be handed over to other processes.' }),
+    exported_at: NullableInstant('When the memory was first handed over to another process. Null if it never was.'),
     driver: Driver,
     simulated: Type.Boolean({ description: 'False only on a real GPU.' }),
   },

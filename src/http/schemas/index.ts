@@ -3,6 +3,7 @@ import { Reason } from './common.js';
 import { Device, DeviceList } from './device.js';
 import { HandleBody, HandleClaims, HandleVerdict } from './handle.js';
 import { Jwk, JwkSet } from './keys.js';
+import { Lease, LeaseList } from './lease.js';
 import { Plan, PlanBody, PlannedShard, PlanRefusal, RenewBody, Reservation } from './plan.js';
 import { Problem } from './problem.js';
 import { Health, Liveness, LostShard, ModelReadiness, Readiness, Scrub, ShardHandle } from './ready.js';
@@ -25,6 +26,8 @@ export const components = [
   ShardList,
   Verification,
   EmptyBody,
+  Lease,
+  LeaseList,
   CommitBody,
   Commit,
   ModelReadiness,

@@ -26,6 +26,7 @@ export const visibleText = (maxLength: number, description: string) =>
   });
 
 export const Bytes = (description: string) => Type.Integer({ minimum: 0, maximum: maxBytes, description });
+export const Count = (description: string) => Type.Integer({ minimum: 0, description });
 export const Length = (description: string) => Type.Integer({ minimum: 1, maximum: maxBytes, description });
 export const Instant = (description: string) => Type.String({ format: 'date-time', description });
 export const NullableInstant = (description: string) =>

@@ -5,11 +5,13 @@ import { driverKinds } from '../../seal/handle.js';
 import { GpuDevice, ModelRef, ShardId, ShardIndex, TotalShards } from './common.js';
 import {
   Bytes,
+  Count,
   Length,
   NullableDigest,
   NullableInstant,
   namedSchema,
   oneOf,
+  QueryBoolean,
   QueryInteger,
   strictObject,
 } from './make.js';
@@ -46,6 +48,9 @@ export const Shard = namedSchema(
     ),
     driver: Driver,
     simulated: Type.Boolean({ description: 'False only on a real GPU.' }),
+    exportable: Type.Boolean({ description: 'Whether other processes can attach the shard.' }),
+    exported_at: NullableInstant('When the shard was first handed over to another process.'),
+    leases: Count('Leases of other processes on the shard.'),
     corrupt_ranges: Type.Optional(Type.Array(refTo(CorruptRange), { description: 'Only if the shard is corrupt.' })),
   },
   'A run of bytes of one model in the memory of one GPU.',
@@ -102,5 +107,16 @@ export const shardsQuery = strictObject({
 });
 
 export type ShardsFields = Static<typeof shardsQuery>;
+
+export const releaseQuery = strictObject({
+  force: Type.Optional(
+    QueryBoolean(
+      'Release the shard even if other processes have attached it. The memory is freed when they have ended.',
+    ),
+  ),
+  grace_seconds: Type.Optional(
+    QueryInteger({ minimum: 0, maximum: 300 }, 'With `force`: how long attached processes have to detach. Default: 0.'),
+  ),
+});
 
 export const EmptyBody = namedSchema('EmptyBody', {}, 'An empty object. The body may be omitted.');

@@ -35,6 +35,7 @@ export const serializeDevice = (device: DeviceSnapshot): DeviceJson => ({
   free_bytes: device.freeBytes,
   reserved_bytes: device.reservedBytes,
   available_bytes: device.availableBytes,
+  zombie_bytes: device.zombieBytes,
 });
 
 export const serializeReservation = (reservation: ReservationSnapshot): ReservationJson => ({

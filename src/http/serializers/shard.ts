@@ -29,6 +29,9 @@ export const serializeShard = (shard: ShardSnapshot, { driver, simulated }: Driv
   last_verified_at: instantOrNull(shard.lastVerifiedAtMs),
   driver,
   simulated,
+  exportable: shard.exportable,
+  exported_at: instantOrNull(shard.exportedAtMs),
+  leases: shard.leases,
   ...(shard.state === 'corrupt' ? { corrupt_ranges: serializeRanges(shard.corruptRanges) } : {}),
 });
 

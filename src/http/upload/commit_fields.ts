@@ -28,6 +28,7 @@ export function commitFieldsOf(fields: Omit<CommitFields, 'source'>): CommitFiel
     ...omitUndefined({
       gpuDevice: fields.gpu_device,
       reservationId: fields.reservation_id,
+      exportable: fields.exportable,
       expectedDigest: digest(fields.expected_digest, 'expected_digest'),
       expectedTreeDigest: digest(fields.expected_tree_digest, 'expected_tree_digest'),
     }),

@@ -11,6 +11,8 @@ t.test('the read-only token can start a verification of old shards once a minute
   const verified: string[] = [];
   worker.residency.observe({
     committed: () => undefined,
+    attached: () => undefined,
+    attachRefused: () => undefined,
     repaired: () => undefined,
     verified: (outcome) => void verified.push(outcome),
   });
