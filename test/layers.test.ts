@@ -15,7 +15,7 @@ const layers: readonly (readonly string[])[] = [
   ['cli.ts'],
   ['commands'],
   ['process'],
-  ['http'],
+  ['http', 'attach'],
   ['residency'],
   ['audit', 'vram'],
   ['storage'],

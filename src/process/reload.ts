@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
+import type { AttachServer } from '../attach/attach_server.js';
 import type { Config } from '../config/load.js';
-import { readSealSecret, readTokens, wipe } from '../config/secrets.js';
+import { readAttachToken, readSealSecret, readTokens, wipe } from '../config/secrets.js';
 import { readTls } from '../config/tls_files.js';
 import { type Tokens, tokensOf } from '../http/plugins/tokens.js';
 import type { TlsServers } from '../http/server/tls_server.js';
@@ -14,6 +15,7 @@ export interface Reloadable {
   readonly residency: Residency;
   readonly tokens: Tokens;
   readonly tls: TlsServers | undefined;
+  readonly attach: AttachServer | undefined;
   readonly logger: Logger;
 }
 
@@ -32,7 +34,8 @@ export function reloadOnChange(reloadable: Reloadable): FileWatch {
   });
 }
 
-function groupsOf({ config, residency, tokens, tls }: Reloadable): FileGroup[] {
+function groupsOf(reloadable: Reloadable): FileGroup[] {
+  const { config, residency, tokens, tls } = reloadable;
   const { apiTokenFile, readTokenFile, sealKeyFile, tls: tlsFiles } = config;
   const tokenFiles: FileGroup = {
     name: 'tokens',
@@ -57,13 +60,28 @@ function groupsOf({ config, residency, tokens, tls }: Reloadable): FileGroup[] {
       }
     },
   };
-  if (tls === undefined || tlsFiles === undefined) return [tokenFiles, sealKey];
+  const secrets = [tokenFiles, sealKey, ...attachGroups(reloadable)];
+  if (tls === undefined || tlsFiles === undefined) return secrets;
   const certificates: FileGroup = {
     name: 'certificates',
     paths: present(tlsFiles.certFile, tlsFiles.keyFile, tlsFiles.clientCaFile),
     reload: async (files) => tls.replace(await readTls(tlsFiles, files)),
   };
-  return [tokenFiles, sealKey, certificates];
+  return [...secrets, certificates];
+}
+
+/** The token of attaching processes, if they need one. */
+function attachGroups({ config, residency, attach }: Reloadable): FileGroup[] {
+  const { attachTokenFile } = config;
+  if (attach === undefined || attachTokenFile === undefined) return [];
+  const reload = () => {
+    const token = readAttachToken(config);
+    const isChanged = token !== undefined && attach.replaceToken(token);
+    wipe(token);
+    if (isChanged) residency.tokenReplaced('attach');
+    return isChanged;
+  };
+  return [{ name: 'attach token', paths: [attachTokenFile], reload }];
 }
 
 const present = (...paths: readonly (string | undefined)[]): string[] => paths.filter((path) => path !== undefined);

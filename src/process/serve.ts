@@ -65,6 +65,7 @@ async function start(
   endOnDefect(worker);
   const address = await openPort(worker);
   await startDevices(worker);
+  worker.attach?.start();
   onLost = (error) => void exitOnLoss(worker, error);
   if (!signals.stopRequested) standardOutput.put(banner(config, address), 'worker');
 }
@@ -84,11 +85,12 @@ async function openPort({ app, config }: Worker): Promise<string> {
   }
 }
 
-async function startDevices({ app, config, residency, logger }: Worker): Promise<void> {
+async function startDevices({ app, attach, config, residency, logger }: Worker): Promise<void> {
   try {
     await residency.start();
   } catch (error) {
     await closeGracefully(app, 0);
+    await attach?.close();
     throw startError(error, config.simulate);
   }
   if (!residency.simulated) return;

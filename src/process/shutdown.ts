@@ -42,6 +42,7 @@ export async function shutDown(worker: Worker, signals: StopSignals, signal: str
   const startMs = performance.now();
   worker.exitDeadline.after(drainMs + blockedGraceMs, residency.isLost ? exitStatus.lost : exitStatus.late);
   setTimeout(() => void exitLate(worker), drainMs).unref();
+  worker.attach?.announceDraining();
   residency.drain();
   watch.close();
   await finishCommits(residency, startMs + drainMs * commitShare, signals);
@@ -49,19 +50,24 @@ export async function shutDown(worker: Worker, signals: StopSignals, signal: str
   const wiping = wipe(worker);
   await closeGracefully(app, Math.max(0, startMs + drainMs - performance.now()) * connectionShare);
   const isWiped = await wiping;
+  await worker.attach?.close();
   if (isWiped) logger.info('stopped');
   // The memory of a lost driver is gone, but it was not wiped.
   await exitAfterFlush(residency.isLost ? exitStatus.lost : isWiped ? 0 : exitStatus.unwiped);
 }
 
 /** Tells clients for a short time that the driver is lost, then exits even if a call of the driver still hangs. */
-export async function exitOnLoss({ app, residency, logger, exitDeadline }: Worker, error: Error): Promise<void> {
+export async function exitOnLoss(
+  { app, attach, residency, logger, exitDeadline }: Worker,
+  error: Error,
+): Promise<void> {
   logger.fatal({ err: error }, 'the driver is lost: exiting');
   const graceMs = lossGraceMs + 2 * closeGraceMs;
   exitDeadline.after(graceMs + blockedGraceMs, exitStatus.lost);
   setTimeout(() => exitNow(exitStatus.lost), graceMs);
   await sleep(lossGraceMs);
   await closeGracefully(app, closeGraceMs);
+  await attach?.close();
   await residency.abandon();
   await exitAfterFlush(exitStatus.lost);
 }

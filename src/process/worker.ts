@@ -1,4 +1,6 @@
 import type { Logger } from 'pino';
+import type { AttachServer } from '../attach/attach_server.js';
+import { ConfigError } from '../config/config_error.js';
 import type { Config } from '../config/load.js';
 import { nativePaths } from '../config/native_paths.js';
 import { wipe } from '../config/secrets.js';
@@ -9,6 +11,7 @@ import type { TlsServers } from '../http/server/tls_server.js';
 import { Residency } from '../residency/residency.js';
 import { FileCalls } from '../storage/file_calls.js';
 import type { ExitDeadline } from '../vram/exit.js';
+import { ExitError, exitStatus } from './exit_status.js';
 import type { FileWatch } from './file_watch.js';
 import type { WorkerLog } from './logger.js';
 import { reloadOnChange } from './reload.js';
@@ -20,6 +23,8 @@ export interface Worker {
   readonly residency: Residency;
   readonly watch: FileWatch;
   readonly app: App;
+  /** The socket of attaching processes; undefined without one. */
+  readonly attach: AttachServer | undefined;
   readonly exitDeadline: ExitDeadline;
 }
 
@@ -44,24 +49,43 @@ export async function buildWorker({ config, log, signals, exitDeadline, onLost }
   const residency = new Residency({
     ...config,
     ...nativePaths(config),
+    attach: config.attachSocket !== undefined,
     log: (level, message, fields) => logger[level](fields, message),
     onLost,
   });
   signals.on('SIGUSR2', scrubSwitch(residency, logger));
   const tokens = new Tokens(tokensOf(config));
   const tls = config.tls && (await openTls(config.tls, config.fileTimeoutSeconds));
+  const attach =
+    config.attachSocket === undefined ? undefined : await openAttach(config.attachSocket, config, residency, logger);
   // The parts above keep only values derived from the secrets.
-  wipe(config.apiToken, config.readToken, config.sealSecret);
+  wipe(config.apiToken, config.readToken, config.sealSecret, config.attachToken);
   process.once('exit', () => {
     residency.sealKey.wipe();
     tls?.wipe();
   });
-  const watch = reloadOnChange({ config, residency, tokens, tls, logger });
+  const watch = reloadOnChange({ config, residency, tokens, tls, attach, logger });
   signals.on('SIGHUP', () => {
     if (watch.reloadAll()) logger.info({ signal: 'SIGHUP' }, 'reloading secrets and certificates');
   });
   const app = await buildApp({ residency, config, logger, tokens, tls, droppedLines });
-  return { config, logger, residency, watch, app, exitDeadline };
+  return { config, logger, residency, watch, app, attach, exitDeadline };
+}
+
+/** Creates the socket of attaching processes. @throws ConfigError, ExitError */
+async function openAttach(path: string, config: Config, residency: Residency, logger: Logger): Promise<AttachServer> {
+  const { AttachServer } = await import('../attach/attach_server.js');
+  const { attachGroup: group, attachUids: uids, attachToken: token } = config;
+  const { libraryPath } = nativePaths(config);
+  const log = (message: string, error: unknown) => logger.error({ err: error }, message);
+  try {
+    return await AttachServer.open(residency, { path, group, uids, token, libraryPath, log });
+  } catch (cause) {
+    if (!(cause instanceof Error)) throw cause;
+    if (cause.name === 'SocketFileError' || cause.name === 'FileInUseError') throw new ConfigError(cause.message);
+    const code = 'code' in cause ? String(cause.code) : cause.message;
+    throw new ExitError(exitStatus.cannotCreate, `WORKER_ATTACH_SOCKET cannot be created: ${code}`, { cause });
+  }
 }
 
 async function openTls(tlsFiles: TlsFiles, timeoutSeconds: number): Promise<TlsServers> {

@@ -33,6 +33,10 @@ export interface HandleClaims {
   readonly expected: Expectation;
   /** RFC 3339, UTC. */
   readonly sealed_at: string;
+  /** Whether the memory can be handed over to other processes. If false, no other process ever had it. */
+  readonly exportable: boolean;
+  /** When the memory was first handed over, RFC 3339, UTC. From then on other processes may be able to write it. */
+  readonly exported_at: string | null;
   readonly driver: DriverKind;
   /** False only for the driver `cuda`. */
   readonly simulated: boolean;
@@ -61,6 +65,8 @@ const otherClaims: Readonly<Record<string, (value: unknown) => boolean>> = {
   expected: (value) => expectations.some((word) => word === value),
   driver: (value) => driverKinds.some((word) => word === value),
   simulated: (value) => typeof value === 'boolean',
+  exportable: (value) => typeof value === 'boolean',
+  exported_at: (value) => value === null || typeof value === 'string',
 };
 
 /** All claims must be present, except `prev`. Unknown claims belong to another version, so they are rejected. */

@@ -3,7 +3,7 @@ import { parseJsonPart } from './json.js';
 import type { SealKey, VerifyKey } from './key.js';
 
 /** The `typ` of a JWS. It keeps a signature for one purpose from being accepted for another (RFC 8725 §3.11). */
-export type JwsType = 'vram-seal+jws' | 'vram-attestation+jws' | 'vram-audit+jws';
+export type JwsType = 'vram-seal+jws' | 'vram-attestation+jws' | 'vram-audit+jws' | 'vram-lease+jws';
 
 export type JwsFault = 'malformed' | 'unknown_key' | 'signature';
 

@@ -113,6 +113,8 @@ t.test('each claim must be present and have its type', async (t) => {
     expected: ['any', null, 7],
     driver: ['gpu', null, 7],
     simulated: ['true', 1, null],
+    exportable: ['true', 1, null],
+    exported_at: [1, true],
   };
   for (const [name, value] of Object.entries(claims)) {
     for (const other of wrong[name] ?? wrong[typeof value === 'number' ? 'number' : 'text'] ?? []) {

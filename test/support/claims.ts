@@ -19,6 +19,8 @@ export const handleClaims: HandleClaims = {
   tree_digest: digestOf(Buffer.alloc(32, 1)),
   expected: 'both',
   sealed_at: '2026-01-01T00:00:00.000Z',
+  exportable: false,
+  exported_at: null,
   driver: 'simulated',
   simulated: true,
 };

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify';
 import type { DestinationStream } from 'pino';
 import type { Test } from 'tap';
+import { AttachServer } from '../../src/attach/attach_server.js';
 import { type Config, loadConfig } from '../../src/config/load.js';
 import { readTls } from '../../src/config/tls_files.js';
 import { buildApp } from '../../src/http/app.js';
@@ -65,6 +66,7 @@ export async function startWorker(t: Pick<Test, 'teardown'>, options: WorkerOpti
   const residency = new Residency({
     ...config,
     driverKind: 'simulated',
+    attach: config.attachSocket !== undefined,
     libraryPath: join(nativeDirectory, 'libvram.so'),
     driverPath,
     kernelsPath,
@@ -75,10 +77,16 @@ export async function startWorker(t: Pick<Test, 'teardown'>, options: WorkerOpti
   });
   const write = options.log ?? (() => undefined);
   const logger = createLogger(options.log || options.stream ? 'trace' : 'silent', options.stream ?? { write });
+  const logError = (message: string, error: unknown) => logger.error({ err: error }, message);
   const tls = config.tls && new TlsServers(await readTls(config.tls, new FileCalls(config.fileTimeoutSeconds)));
   const { droppedLines } = options;
   const app = await buildApp({ residency, config, logger, tls, ...(droppedLines ? { droppedLines } : {}) });
   if (options.start ?? true) await residency.start();
+  const { attachSocket: path, attachGroup: group, attachUids: uids, attachToken } = config;
+  const libraryPath = join(nativeDirectory, 'libvram.so');
+  const attachOptions = { group, uids, token: attachToken, libraryPath, log: logError };
+  const attach = path === undefined ? undefined : await AttachServer.open(residency, { path, ...attachOptions });
+  attach?.start();
   const url = options.listen ? await app.listen({ host: '127.0.0.1', port: 0 }) : '';
 
   let stopped: Promise<void> | undefined;
@@ -86,10 +94,12 @@ export async function startWorker(t: Pick<Test, 'teardown'>, options: WorkerOpti
     stopped ??= (async () => {
       app.server.closeAllConnections();
       await app.close();
+      attach?.announceDraining();
       // A lost driver cannot wipe memory.
       await residency.stop().catch((error: unknown) => {
         if (!residency.isLost) throw error;
       });
+      await attach?.close();
       rmSync(directory, { recursive: true, force: true });
     })();
     return stopped;

@@ -1,0 +1,167 @@
+import { closeSync } from 'node:fs';
+import { WorkerError } from '../errors.js';
+import type { Residency } from '../residency/residency.js';
+import { DescriptorLibrary } from '../vram/descriptor_library.js';
+import { DescriptorSocket } from '../vram/descriptor_socket.js';
+import { type PeerCredentials, peerCredentials, peerGroups } from '../vram/peer_process.js';
+import { Poller, type Watch } from '../vram/poller.js';
+import { Access } from './access.js';
+import { answers } from './answers.js';
+import { Peers } from './peers.js';
+import { UserRate } from './rate.js';
+import { Session, type SessionOptions } from './session.js';
+import { SocketFile } from './socket_file.js';
+
+const maxSessions = 64;
+/** The sessions of one user, so that it cannot lock out the others. */
+const maxSessionsPerUser = 48;
+
+const connectionsPerSecond = 200;
+const requestsPerSecond = 1000;
+const invalidTokensPerSecond = 10;
+
+/** Connections that are accepted before open sessions are served. */
+const acceptsPerTurn = 16;
+/** How long no connection is accepted if the process has no free descriptor. */
+const acceptPauseMs = 100;
+
+export interface AttachOptions {
+  readonly path: string;
+  readonly group: number | undefined;
+  readonly uids: readonly number[] | undefined;
+  /** Not kept. */
+  readonly token: Uint8Array | undefined;
+  /** libvram. */
+  readonly libraryPath: string;
+  readonly log: (message: string, error: unknown) => void;
+}
+
+/** The Unix socket over which processes attach shards. */
+export class AttachServer {
+  readonly #residency: Residency;
+  readonly #file: SocketFile;
+  readonly #library: DescriptorLibrary;
+  readonly #access: Access;
+  readonly #options: Omit<SessionOptions, 'poller'>;
+  readonly #connections = new UserRate(connectionsPerSecond);
+  readonly #sessions = new Set<Session>();
+  readonly #log: AttachOptions['log'];
+  #running: { readonly poller: Poller; readonly peers: Peers; readonly watch: Watch } | undefined;
+
+  private constructor(residency: Residency, file: SocketFile, options: AttachOptions) {
+    this.#residency = residency;
+    this.#file = file;
+    this.#library = new DescriptorLibrary(options.libraryPath);
+    this.#access = new Access(options);
+    this.#log = options.log;
+    this.#options = {
+      residency,
+      access: this.#access,
+      requests: new UserRate(requestsPerSecond),
+      failures: new UserRate(invalidTokensPerSecond),
+      log: options.log,
+      onClose: (session) => this.#sessions.delete(session),
+    };
+  }
+
+  /** Creates the socket. Connections wait until `start`. @throws SocketFileError, FileInUseError */
+  static async open(residency: Residency, options: AttachOptions): Promise<AttachServer> {
+    return new AttachServer(residency, await SocketFile.create(options.path, options.group), options);
+  }
+
+  /** Accepts connections from now on. */
+  start(): void {
+    const poller = new Poller();
+    const peers = new Peers(poller, (peer) => this.#residency.leases.processEnded(peer));
+    const { descriptor } = this.#file.listener;
+    const watch = poller.watch(descriptor, { readable: true, writable: false }, () => this.#acceptAll());
+    this.#running = { poller, peers, watch };
+  }
+
+  /** Replaces the token. Returns whether it changed. */
+  replaceToken(token: Uint8Array): boolean {
+    return this.#access.replaceToken(token);
+  }
+
+  /** Tells all clients that the worker will stop soon. */
+  announceDraining(): void {
+    for (const session of this.#sessions) session.announceDraining();
+  }
+
+  /** Closes all connections and removes the socket. */
+  async close(): Promise<void> {
+    const running = this.#running;
+    this.#running = undefined;
+    running?.watch.end();
+    for (const session of [...this.#sessions]) session.close();
+    running?.peers.close();
+    running?.poller.close();
+    await this.#file.remove();
+  }
+
+  #acceptAll(): void {
+    try {
+      for (let count = 0; count < acceptsPerTurn; count++) {
+        const descriptor = this.#file.listener.accept();
+        if (descriptor === undefined) return;
+        this.#accept(descriptor);
+      }
+    } catch (error) {
+      this.#log('attach connections cannot be accepted', error);
+      this.#pause();
+    }
+  }
+
+  #pause(): void {
+    this.#running?.watch.set({ readable: false, writable: false });
+    setTimeout(() => this.#running?.watch.set({ readable: true, writable: false }), acceptPauseMs).unref();
+  }
+
+  /** Owns the descriptor. @throws VramError if no descriptor is free */
+  #accept(descriptor: number): void {
+    try {
+      const credentials = peerCredentials(descriptor);
+      const socket = new DescriptorSocket(this.#library, descriptor);
+      const refusal = this.#refusalOf(descriptor, credentials);
+      if (refusal === undefined) this.#open(descriptor, socket, credentials);
+      else this.#refuse(socket, credentials, refusal);
+    } finally {
+      closeSync(descriptor);
+    }
+  }
+
+  #open(descriptor: number, socket: DescriptorSocket, credentials: PeerCredentials): void {
+    const { poller, peers } = this.#running ?? {};
+    if (poller === undefined || peers === undefined) return void socket.close();
+    const peer = peers.of(descriptor, credentials);
+    this.#sessions.add(new Session(socket, peer, { ...this.#options, poller }));
+  }
+
+  #refusalOf(descriptor: number, credentials: PeerCredentials): WorkerError | undefined {
+    const { uid } = credentials;
+    const waitMs = this.#connections.take(uid);
+    if (waitMs > 0) return new WorkerError('RATE_LIMITED', 'Too many connections a second', { retryAfterMs: waitMs });
+    const ofUser = [...this.#sessions].filter(({ peer }) => peer.uid === uid).length;
+    if (this.#sessions.size >= maxSessions || ofUser >= maxSessionsPerUser) {
+      return new WorkerError('RATE_LIMITED', 'Too many connections', { retryAfterMs: 1000 });
+    }
+    try {
+      this.#access.requireUser(credentials, () => peerGroups(descriptor));
+      return undefined;
+    } catch (error) {
+      if (error instanceof WorkerError) return error;
+      throw error;
+    }
+  }
+
+  #refuse(socket: DescriptorSocket, { uid, gid, pid }: PeerCredentials, refusal: WorkerError): void {
+    this.#residency.leases.refused(refusal.code, { peer: { uid, gid, pid } });
+    try {
+      socket.send(answers.error(undefined, refusal));
+    } catch {
+      // The client has left.
+    } finally {
+      socket.close();
+    }
+  }
+}

@@ -1,0 +1,42 @@
+import { type Frame, FrameError, lengthBytes, maxFrameBytes, parseFrame } from './frame.js';
+
+const firstCapacity = 4096;
+
+/** Takes frames out of a stream of bytes, however it is divided. Buffers at most one frame and the bytes of one push. */
+export class FrameReader {
+  #buffer = Buffer.alloc(firstCapacity);
+  #start = 0;
+  #end = 0;
+
+  push(bytes: Uint8Array): void {
+    this.#reserve(bytes.length);
+    this.#buffer.set(bytes, this.#end);
+    this.#end += bytes.length;
+  }
+
+  /** The next complete frame. @throws FrameError */
+  next(): Frame | undefined {
+    const available = this.#end - this.#start;
+    if (available < lengthBytes) return undefined;
+    const bytes = this.#buffer.readUInt32LE(this.#start);
+    if (bytes === 0) throw new FrameError('A frame is empty');
+    if (bytes > maxFrameBytes) throw new FrameError(`A frame is longer than ${maxFrameBytes} bytes`);
+    if (available < lengthBytes + bytes) return undefined;
+    const start = this.#start + lengthBytes;
+    this.#start = start + bytes;
+    return parseFrame(this.#buffer.subarray(start, this.#start));
+  }
+
+  /** Moves the bytes to the front, and doubles the buffer if it is too small, so that each byte is moved a few times at most. */
+  #reserve(bytes: number): void {
+    if (this.#end + bytes <= this.#buffer.length) return;
+    const kept = this.#buffer.subarray(this.#start, this.#end);
+    let capacity = this.#buffer.length;
+    while (capacity < kept.length + bytes) capacity *= 2;
+    const next = capacity === this.#buffer.length && this.#start >= kept.length ? this.#buffer : Buffer.alloc(capacity);
+    next.set(kept, 0);
+    this.#buffer = next;
+    this.#start = 0;
+    this.#end = kept.length;
+  }
+}

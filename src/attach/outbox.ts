@@ -1,0 +1,136 @@
+import { WorkerError } from '../errors.js';
+import type { LeaseGrant, LeaseTerms } from '../residency/lease/grant.js';
+import type { DescriptorSocket } from '../vram/descriptor_socket.js';
+
+/** Bytes of frames that may wait. Beyond that the client does not read, and its session ends. */
+const maxQueuedBytes = 2 * 1024 * 1024;
+
+/** How long a client may take to make room for the memory's frame, and for the rest of that frame. */
+const transferMs = 5000;
+
+interface Entry {
+  readonly bytes: Uint8Array;
+  readonly onSent: () => void;
+}
+
+/**
+ * Sends the frames of a session in order. The descriptors of memory travel with the first byte of their frame, so that frame
+ * is sent only when nothing else is left to send. Nothing blocks.
+ */
+export class Outbox {
+  readonly #socket: DescriptorSocket;
+  readonly #onInterest: () => void;
+  readonly #onFailure: () => void;
+  #queue: Entry[] = [];
+  #queuedBytes = 0;
+  /** Memory is being sent: all other frames wait. */
+  #isReserved = false;
+  #isClosed = false;
+  /** Called when the socket has room, or the queue is empty, or the outbox is closed. */
+  readonly #waiting = new Set<() => void>();
+
+  /** `onInterest` is called when `wantsRoom` may have changed, `onFailure` when the session must end. */
+  constructor(socket: DescriptorSocket, onInterest: () => void, onFailure: () => void) {
+    this.#socket = socket;
+    this.#onInterest = onInterest;
+    this.#onFailure = onFailure;
+  }
+
+  /** Whether frames wait until the socket has room. */
+  get wantsRoom(): boolean {
+    return this.#isReserved ? this.#waiting.size > 0 : this.#queue.length > 0;
+  }
+
+  get isEmpty(): boolean {
+    return this.#queue.length === 0 && !this.#isReserved;
+  }
+
+  /** Sends a frame as soon as possible. Never throws. */
+  send(frame: Uint8Array): void {
+    if (this.#isClosed) return;
+    if (this.#queuedBytes + frame.length > maxQueuedBytes) return void this.#onFailure();
+    this.#queue.push({ bytes: frame, onSent: () => undefined });
+    this.#queuedBytes += frame.length;
+    this.flush();
+  }
+
+  /** The socket has room. */
+  flush(): void {
+    try {
+      while (!this.#isReserved && !this.#isClosed && this.#sendFirst());
+    } catch {
+      return void this.#onFailure();
+    }
+    if (this.#isReserved || this.#queue.length === 0) this.#wake();
+    this.#onInterest();
+  }
+
+  /**
+   * Sends memory with the frame that describes it. @throws WorkerError UPLOAD_TIMEOUT if the client does not read, and the
+   * errors of `grant.handOver`; nothing was sent then
+   */
+  async handOver(grant: LeaseGrant, encode: (terms: LeaseTerms) => Uint8Array): Promise<void> {
+    const endMs = performance.now() + transferMs;
+    while (this.#queue.length > 0) await this.#change(endMs);
+    this.#isReserved = true;
+    try {
+      for (;;) {
+        const { frame, sentBytes } = await grant.handOver(this.#socket, encode);
+        if (sentBytes > 0) return this.#sendRest(frame.subarray(sentBytes));
+        await this.#change(endMs);
+      }
+    } finally {
+      this.#isReserved = false;
+      this.flush();
+    }
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#queue = [];
+    this.#wake();
+  }
+
+  /** Returns whether the first frame was sent completely. @throws VramError */
+  #sendFirst(): boolean {
+    const [first] = this.#queue;
+    if (first === undefined) return false;
+    const sentBytes = this.#socket.send(first.bytes);
+    this.#queuedBytes -= sentBytes;
+    if (sentBytes < first.bytes.length) {
+      this.#queue[0] = { ...first, bytes: first.bytes.subarray(sentBytes) };
+      return sentBytes > 0;
+    }
+    this.#queue.shift();
+    first.onSent();
+    return true;
+  }
+
+  /** The rest goes before all other frames, without descriptors. */
+  #sendRest(rest: Uint8Array): void {
+    if (rest.length === 0) return;
+    const timer = setTimeout(this.#onFailure, transferMs).unref();
+    this.#queue.unshift({ bytes: rest, onSent: () => clearTimeout(timer) });
+    this.#queuedBytes += rest.length;
+  }
+
+  /** Resolves when the socket has room or the queue is empty. @throws WorkerError */
+  async #change(endMs: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve) => {
+      this.#waiting.add(resolve);
+      timer = setTimeout(resolve, Math.max(0, endMs - performance.now())).unref();
+      this.#onInterest();
+    });
+    clearTimeout(timer);
+    if (this.#isClosed) throw new WorkerError('UPLOAD_TIMEOUT', 'The connection has closed');
+    if (performance.now() < endMs) return;
+    this.#onFailure();
+    throw new WorkerError('UPLOAD_TIMEOUT', 'The client does not read its answers');
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiting) resolve();
+    this.#waiting.clear();
+  }
+}

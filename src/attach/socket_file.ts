@@ -1,0 +1,93 @@
+import { chmodSync, chownSync, lstatSync, type Stats, unlinkSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { FileInUseError, FileLock } from '../vram/file_lock.js';
+import { isListening, maxSocketPathBytes, UnixListener } from '../vram/unix_socket.js';
+
+const setting = 'WORKER_ATTACH_SOCKET';
+
+const groupOrOthersWrite = 0o022;
+const groupMode = 0o660;
+
+/** The socket cannot be created. The message names the setting and gives the fix. */
+export class SocketFileError extends Error {
+  override readonly name = 'SocketFileError';
+}
+
+/** The socket file of this process, with a lock that keeps other workers from its path. */
+export class SocketFile {
+  readonly listener: UnixListener;
+  readonly #path: string;
+  readonly #inode: number;
+  readonly #lock: FileLock;
+
+  private constructor(listener: UnixListener, path: string, lock: FileLock) {
+    this.listener = listener;
+    this.#path = path;
+    this.#inode = lstatSync(path).ino;
+    this.#lock = lock;
+  }
+
+  /**
+   * Creates the socket, replacing a dead one. Members of the group may use it. Files are checked and created by blocking
+   * calls, because this runs only at start. @throws SocketFileError, FileInUseError
+   */
+  static async create(path: string, group: number | undefined): Promise<SocketFile> {
+    requirePrivateDirectory(path);
+    const lock = new FileLock(path, setting);
+    await lock.acquire();
+    try {
+      removeDead(path);
+      return new SocketFile(bind(path, group), path, lock);
+    } catch (error) {
+      await lock.release();
+      throw error;
+    }
+  }
+
+  /** Stops listening, and removes the file unless another one has replaced it. */
+  async remove(): Promise<void> {
+    this.listener.close();
+    if (statOf(this.#path)?.ino === this.#inode) unlinkSync(this.#path);
+    await this.#lock.release();
+  }
+}
+
+function requirePrivateDirectory(path: string): void {
+  if (Buffer.byteLength(path) > maxSocketPathBytes) {
+    throw new SocketFileError(`${setting} is too long: a path of a socket has up to ${maxSocketPathBytes} bytes`);
+  }
+  const directory = dirname(path);
+  const stat = statOf(directory);
+  if (!stat?.isDirectory()) throw new SocketFileError(`${setting}: ${directory} is not a directory`);
+  if (stat.uid !== process.geteuid?.() || (stat.mode & groupOrOthersWrite) !== 0) {
+    throw new SocketFileError(`${setting}: ${directory} must belong to this user, and others must not write it`);
+  }
+}
+
+/** The lock is held, so no other worker creates the file now. */
+function removeDead(path: string): void {
+  const stat = statOf(path);
+  if (stat === undefined) return;
+  if (!stat.isSocket()) throw new SocketFileError(`${setting}: ${path} exists and is not a socket`);
+  if (isListening(path)) throw new FileInUseError(`${setting}: ${path} is in use by another process`);
+  unlinkSync(path);
+}
+
+function bind(path: string, group: number | undefined): UnixListener {
+  const listener = UnixListener.bind(path);
+  if (group === undefined) return listener;
+  try {
+    // In this order no other group gets access.
+    chownSync(path, process.geteuid?.() ?? 0, group);
+    chmodSync(path, groupMode);
+    return listener;
+  } catch (cause) {
+    listener.close();
+    unlinkSync(path);
+    const problem = `the file cannot be given to group ${group}: the worker must be a member`;
+    throw new SocketFileError(`WORKER_ATTACH_GROUP: ${problem}`, { cause });
+  }
+}
+
+/** Does not follow a symbolic link. */
+const statOf = (path: string): Stats | undefined => lstatSync(path, { throwIfNoEntry: false });

@@ -1,0 +1,94 @@
+import { randomBytes } from 'node:crypto';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { deriveSealKey } from '../../src/seal/key.js';
+import { verifyReceipt } from '../../src/seal/lease_receipt.js';
+import { AttachClient } from '../support/attach_client.js';
+import { claimsOf, verifyHandle } from '../support/handles.js';
+import { get, remove, upload } from '../support/requests.js';
+import { temporaryDirectory } from '../support/temporary_directory.js';
+import { until } from '../support/until.js';
+import { startWorker, token, type WorkerOptions } from '../support/worker.js';
+
+const openDescriptors = (): number => readdirSync('/proc/self/fd').length;
+
+/** A worker with an attach socket in a private directory. */
+async function startAttachable(t: Test, { env, ...options }: WorkerOptions = {}) {
+  const socket = join(temporaryDirectory(t), 'attach.sock');
+  const worker = await startWorker(t, { env: { WORKER_ATTACH_SOCKET: socket, ...env }, ...options });
+  return { worker, socket };
+}
+
+t.test('a process gets the bytes of a shard, a new handle and a receipt', async (t) => {
+  const { worker, socket } = await startAttachable(t);
+  const bytes = randomBytes(3_000_000);
+  const { handle, shard } = (await upload(worker, 'a', bytes)).json();
+  t.match(shard, { exportable: true, exported_at: null, leases: 0 });
+  t.match(claimsOf(handle), { exportable: true, exported_at: null });
+
+  const client = await AttachClient.open(socket);
+  const answer = await client.ask('attach', { shard_id: 'a', nonce: 'n-1', label: 'rank0', gpu_uuid: shard.gpu_uuid });
+  t.equal(answer.type, 'attached');
+  t.same(answer.all('part'), ['0 4194304']);
+  t.equal(client.descriptors.length, 1);
+  t.ok(client.takeMemory().subarray(0, bytes.length).equals(bytes));
+
+  const exported = claimsOf(answer.get('handle') ?? '');
+  t.equal(exported.prev, claimsOf(handle).jti);
+  t.match(exported, { exportable: true, exported_at: /^20/ });
+  t.match(await verifyHandle(worker, handle), { valid: false, reason: 'superseded' });
+  t.match(await verifyHandle(worker, answer.get('handle') ?? ''), { valid: true });
+  const check = verifyReceipt(answer.get('receipt') ?? '', deriveSealKey(Buffer.from(token), 'worker-1'));
+  t.match(check, {
+    ok: true,
+    claims: {
+      lease_id: answer.get('lease_id'),
+      handle_jti: exported.jti,
+      shard_id: 'a',
+      tree_digest: shard.tree_digest,
+      peer: { uid: process.getuid?.(), gid: process.getgid?.(), pid: process.pid },
+      nonce: 'n-1',
+    },
+  });
+
+  const { leases } = (await get(worker, '/v1/leases')).json();
+  t.match(leases, [
+    { lease_id: answer.get('lease_id'), shard_id: 'a', state: 'active', pid: process.pid, label: 'rank0' },
+  ]);
+  t.match((await get(worker, '/v1/shards/a')).json(), { leases: 1, exported_at: /^20/ });
+  t.match((await get(worker, '/v1/shards/a/leases')).json().leases, leases);
+  t.match((await remove(worker, '/v1/shards/a')).json(), {
+    code: 'SHARD_LEASED',
+    retriable: true,
+    lease_ids: [answer.get('lease_id')],
+  });
+
+  const again = await client.ask('attach', { model_ref: 'model', shard_index: 0 });
+  t.equal(again.get('handle'), answer.get('handle'), 'the second export needs no new handle');
+  client.takeMemory();
+  for (const one of [answer, again]) {
+    t.equal((await client.ask('detach', { lease_id: one.get('lease_id') ?? '' })).type, 'detached');
+  }
+  t.equal((await client.ask('detach', { lease_id: again.get('lease_id') ?? '' })).get('code'), 'NOT_FOUND');
+  t.equal((await remove(worker, '/v1/shards/a')).statusCode, 204);
+  client.close();
+});
+
+t.test('hand-overs leave no descriptor in the worker', async (t) => {
+  const { worker, socket } = await startAttachable(t);
+  await upload(worker, 'a', randomBytes(5000));
+  const before = openDescriptors();
+  for (let round = 0; round < 5; round++) {
+    const client = await AttachClient.open(socket);
+    const { type } = await client.ask('attach', { shard_id: 'a' });
+    t.equal(type, 'attached');
+    client.takeMemory();
+    client.close();
+  }
+  // This process is alive, so its leases linger. Its pidfd is shared.
+  await until(async () =>
+    (await get(worker, '/v1/leases')).json().leases.every((l: { state: string }) => l.state === 'lingering'),
+  );
+  t.ok(openDescriptors() <= before + 1, 'one pidfd');
+});
