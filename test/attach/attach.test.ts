@@ -1,24 +1,16 @@
 import { randomBytes } from 'node:crypto';
 import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { deriveSealKey } from '../../src/seal/key.js';
 import { verifyReceipt } from '../../src/seal/lease_receipt.js';
 import { AttachClient } from '../support/attach_client.js';
+import { startAttachable } from '../support/attachable.js';
 import { claimsOf, verifyHandle } from '../support/handles.js';
 import { get, remove, upload } from '../support/requests.js';
-import { temporaryDirectory } from '../support/temporary_directory.js';
 import { until } from '../support/until.js';
-import { startWorker, token, type WorkerOptions } from '../support/worker.js';
+import { token } from '../support/worker.js';
 
 const openDescriptors = (): number => readdirSync('/proc/self/fd').length;
-
-/** A worker with an attach socket in a private directory. */
-async function startAttachable(t: Test, { env, ...options }: WorkerOptions = {}) {
-  const socket = join(temporaryDirectory(t), 'attach.sock');
-  const worker = await startWorker(t, { env: { WORKER_ATTACH_SOCKET: socket, ...env }, ...options });
-  return { worker, socket };
-}
 
 t.test('a process gets the bytes of a shard, a new handle and a receipt', async (t) => {
   const { worker, socket } = await startAttachable(t);

@@ -187,7 +187,20 @@ export const examples: Readonly<Record<string, OperationExamples>> = {
   uploadShard: { responses: { 200: commit, 201: commit } },
   listShards: { responses: { 200: shards } },
   getShard: { responses: { 200: shard } },
-  releaseShard: { responses: { 202: { ...shard, state: 'releasing', sealed: false, sealed_at: null } } },
+  releaseShard: {
+    responses: {
+      202: {
+        ...shard,
+        state: 'releasing',
+        sealed: false,
+        digest: null,
+        tree_digest: null,
+        sealed_at: null,
+        last_verified_at: null,
+        exported_at: null,
+      },
+    },
+  },
   listLeases: { responses: { 200: leases } },
   listShardLeases: { responses: { 200: leases } },
   endLease: { responses: { 200: { ...lease, state: 'lingering' } } },

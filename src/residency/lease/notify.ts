@@ -4,10 +4,12 @@ import type { WorkerState } from '../state/worker_state.js';
 
 type Change = Pick<LeaseEvent, 'event' | 'handle' | 'deadlineMs'>;
 
-/** Tells every holder of a shard about a change. */
+/** Tells every holder of a shard about a change. The holder of a lease whose memory is not on its way yet gets its present state. */
 export function notifyHolders({ leases }: Pick<WorkerState, 'leases'>, shard: Shard, change: Change): void {
   const { shardId } = shard.identity;
-  for (const { leaseId, holder } of leases.of(shard)) holder?.notify({ ...change, leaseId, shardId });
+  for (const { leaseId, holder, delivery } of leases.of(shard)) {
+    if (delivery !== undefined) holder?.notify({ ...change, leaseId, shardId });
+  }
 }
 
 /** The change that a transition means for holders; undefined if it means none. */

@@ -53,6 +53,7 @@ t.test('the committed document equals the one that the worker serves', async (t)
 
 t.test('the document has every route', async (t) => {
   t.same(operations.map(({ name }) => name).sort(), [
+    'DELETE /v1/leases/{lease_id}',
     'DELETE /v1/reservations/{id}',
     'DELETE /v1/shards/{shard_id}',
     'GET /.well-known/jwks.json',
@@ -60,9 +61,11 @@ t.test('the document has every route', async (t) => {
     'GET /metrics',
     'GET /readyz',
     'GET /v1/devices',
+    'GET /v1/leases',
     'GET /v1/ready',
     'GET /v1/shards',
     'GET /v1/shards/{shard_id}',
+    'GET /v1/shards/{shard_id}/leases',
     'POST /v1/commit',
     'POST /v1/handles/verify',
     'POST /v1/plan',
@@ -89,7 +92,9 @@ t.test('every request body and response body has a valid example', async (t) => 
   t.same(
     Object.keys(examples).sort(),
     operations
-      .filter(({ operation }) => !operation.responses['204'])
+      .filter(({ operation }) =>
+        Object.entries(operation.responses).some(([status, { content }]) => status < '300' && content),
+      )
       .map(({ operation }) => operation.operationId)
       .sort(),
   );
@@ -113,13 +118,13 @@ t.test('query parameters have the JSON type of their values', async (t) => {
     Object.keys(types)
       .filter((name) => types[name] === 'integer')
       .sort(),
-    ['gpu_device', 'limit', 'max_age_seconds', 'shard_index', 'total_shards', 'vram_bytes'],
+    ['gpu_device', 'grace_seconds', 'limit', 'max_age_seconds', 'shard_index', 'total_shards', 'vram_bytes'],
   );
   t.same(
     Object.keys(types)
       .filter((name) => types[name] === 'boolean')
       .sort(),
-    ['flat_digest', 'handles'],
+    ['exportable', 'flat_digest', 'force', 'handles'],
   );
 });
 
