@@ -1,0 +1,51 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Test } from 'tap';
+import { tests } from '../../support/paths.js';
+
+export type Answer = Readonly<Record<string, string>>;
+
+/** Another process that attaches shards. It is killed when the test ends. */
+export class Holder {
+  readonly child: ChildProcess;
+  readonly #waiting: ((line: string) => void)[] = [];
+
+  constructor(t: Pick<Test, 'teardown'>) {
+    this.child = spawn('python3', [join(tests, 'faults', 'leases', 'holder.py')], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    if (this.child.stdout !== null) {
+      createInterface(this.child.stdout).on('line', (line) => this.#waiting.shift()?.(line));
+    }
+    t.teardown(() => this.child.kill('SIGKILL'));
+  }
+
+  /** Runs a method of the process. Rejects with its connection errors. */
+  async call(name: string, values: object = {}): Promise<unknown> {
+    const line = await new Promise<string>((resolve) => {
+      this.#waiting.push(resolve);
+      this.child.stdin?.write(`${JSON.stringify({ do: name, ...values })}\n`);
+    });
+    const { result, error } = JSON.parse(line);
+    if (error !== undefined) throw new Error(error);
+    return result;
+  }
+
+  connect = (path: string) => this.call('connect', { path }) as Promise<Answer>;
+  attach = (shardId: string) => this.call('attach', { fields: { shard_id: shardId } }) as Promise<Answer>;
+  digest = (lease: string) => this.call('digest', { lease }) as Promise<string>;
+  isZero = (lease: string) => this.call('is_zero', { lease }) as Promise<boolean>;
+  write = (lease: string, offset: number) => this.call('write', { lease, offset });
+  detach = (lease: string, keep = false) => this.call('detach', { lease, keep }) as Promise<Answer>;
+  resume = (lease: string) => this.call('resume', { lease }) as Promise<Answer>;
+  events = () => this.call('drain_events') as Promise<Answer[]>;
+  disconnect = () => this.call('disconnect');
+
+  /** Resolves when the process has ended. */
+  async kill(): Promise<void> {
+    const ended = new Promise((resolve) => this.child.once('exit', resolve));
+    this.child.kill('SIGKILL');
+    await ended;
+  }
+}
