@@ -33,7 +33,8 @@ export class SocketFile {
    */
   static async create(path: string, group: number | undefined): Promise<SocketFile> {
     requirePrivateDirectory(path);
-    const lock = new FileLock(path, setting);
+    // A lock of the path itself would take a socket there for a device, and not lock it.
+    const lock = new FileLock(`${path}.worker`, setting);
     await lock.acquire();
     try {
       removeDead(path);

@@ -37,10 +37,7 @@ export async function readTokens(secretFiles: SecretFiles, files: FileCalls): Pr
 }
 
 /** Reads the token of attaching processes; undefined if they need none. @throws ConfigError, FileTimeoutError */
-export async function readAttachToken(
-  { attachTokenFile }: SecretFiles,
-  files: FileCalls,
-): Promise<Buffer | undefined> {
+export async function readAttachToken({ attachTokenFile }: SecretFiles, files: FileCalls): Promise<Buffer | undefined> {
   return attachTokenFile === undefined ? undefined : readToken('WORKER_ATTACH_TOKEN_FILE', attachTokenFile, files);
 }
 

@@ -74,8 +74,8 @@ function groupsOf(reloadable: Reloadable): FileGroup[] {
 function attachGroups({ config, residency, attach }: Reloadable): FileGroup[] {
   const { attachTokenFile } = config;
   if (attach === undefined || attachTokenFile === undefined) return [];
-  const reload = () => {
-    const token = readAttachToken(config);
+  const reload = async (files: FileCalls) => {
+    const token = await readAttachToken(config, files);
     const isChanged = token !== undefined && attach.replaceToken(token);
     wipe(token);
     if (isChanged) residency.tokenReplaced('attach');

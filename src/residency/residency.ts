@@ -35,6 +35,8 @@ export class Residency {
   readonly sealKey: KeyRotation;
   /** The leases of other processes on shards. */
   readonly leases: LeaseService;
+  /** The ids of the worker and of this process. */
+  readonly identity: Pick<Signer, 'workerId' | 'bootId'>;
   readonly #worker: WorkerState;
   readonly #verifier: Verifier;
   readonly #scrubber: Scrubber;
@@ -45,6 +47,7 @@ export class Residency {
   constructor(options: ResidencyOptions) {
     const key = sealKeyOf(options.sealAlgorithm, options.sealSecret, options.workerId);
     this.#worker = new WorkerState(new Signer(options.workerId, options.driverKind, key), options);
+    this.identity = this.#worker.signer;
     this.sealKey = new KeyRotation(this.#worker);
     this.#verifier = new Verifier(this.#worker);
     this.#scrubber = new Scrubber(this.#worker, this.#verifier);
@@ -81,10 +84,6 @@ export class Residency {
 
   get driver(): DriverKind {
     return this.#worker.signer.driver;
-  }
-
-  get identity(): { readonly workerId: string; readonly bootId: string } {
-    return this.#worker.signer;
   }
 
   get simulated(): boolean {

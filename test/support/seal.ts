@@ -1,4 +1,4 @@
-import type { Seal } from '../../src/residency/state/shard.js';
+import type { Seal } from '../../src/residency/state/seal.js';
 import { digestOf } from '../../src/seal/digest.js';
 
 /** A seal for tests of a shard's states, with a handle that was not signed. `kid` names the key. */

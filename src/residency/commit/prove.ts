@@ -2,7 +2,8 @@ import { outcomeOf, WorkerError } from '../../errors.js';
 import type { Digest } from '../../seal/digest.js';
 import type { Allocation } from '../../vram/allocation.js';
 import type { LoadResult } from '../../vram/load.js';
-import type { Proof, Shard } from '../state/shard.js';
+import type { Proof } from '../state/seal.js';
+import type { Shard } from '../state/shard.js';
 import { type CommitRequest, expectationOf } from './request.js';
 
 /** A commit whose bytes all arrived. */

@@ -1,6 +1,7 @@
 import { WorkerError } from '../../errors.js';
 import type { Load, LoadResult } from '../../vram/load.js';
-import type { Seal, Shard } from '../state/shard.js';
+import type { Seal } from '../state/seal.js';
+import type { Shard } from '../state/shard.js';
 import type { WorkerState } from '../state/worker_state.js';
 import type { IngestTarget } from './ingest.js';
 import { type CommitRequest, type CommitResult, resultOf } from './request.js';

@@ -1,7 +1,7 @@
 import { type HandleCheck, type HandleClaims, verifyHandle } from '../../seal/handle.js';
 import type { JwsFault } from '../../seal/jws.js';
 import type { Keyring } from '../state/keyring.js';
-import type { Seal } from '../state/shard.js';
+import type { Seal } from '../state/seal.js';
 import type { WorkerState } from '../state/worker_state.js';
 
 /** Whether a handle is authentic and current. `claims` are given only if its signature is valid. */

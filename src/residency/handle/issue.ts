@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Actor } from '../../audit/actor.js';
 import { WorkerError } from '../../errors.js';
-import type { PreviousHandle, Proof, Seal, Shard } from '../state/shard.js';
+import type { PreviousHandle, Proof, Seal } from '../state/seal.js';
+import type { Shard } from '../state/shard.js';
 import type { Signer } from '../state/signer.js';
 import type { WorkerState } from '../state/worker_state.js';
 

@@ -2,7 +2,8 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { outcomeOf } from '../../errors.js';
 import type { PublicJwk } from '../../seal/jwk.js';
 import { type SealKey, sealKeyOf } from '../../seal/key.js';
-import type { PreviousHandle, Shard } from '../state/shard.js';
+import type { PreviousHandle } from '../state/seal.js';
+import type { Shard } from '../state/shard.js';
 import type { WorkerState } from '../state/worker_state.js';
 import { reissueHandle } from './issue.js';
 

@@ -2,7 +2,8 @@ import { verifyHandle } from '../../seal/handle.js';
 import type { KeySource } from '../../seal/jws.js';
 import { type ByteRange, FullSpeed, type Throttle } from '../../vram/slices.js';
 import { VramError } from '../../vram/status.js';
-import type { Seal, Shard } from '../state/shard.js';
+import type { Seal } from '../state/seal.js';
+import type { Shard } from '../state/shard.js';
 import { type VerifyFault, type VerifyReport, verifyFaults } from '../state/verify_report.js';
 import { damagedRanges, mergeRanges } from './damage.js';
 

@@ -1,5 +1,6 @@
 import { WorkerError } from '../../errors.js';
-import type { Seal, Shard } from '../state/shard.js';
+import type { Seal } from '../state/seal.js';
+import type { Shard } from '../state/shard.js';
 
 /** @throws WorkerError SHARD_BUSY, SHARD_CONFLICT if the shard cannot be handed over now */
 export function requireUsable(shard: Shard): Seal {

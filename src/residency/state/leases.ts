@@ -1,7 +1,8 @@
 import { WorkerError } from '../../errors.js';
 import { isNotBefore } from '../../vram/moment.js';
 import { Lease, type LeaseHolder, type LeaseNotes, type LeasePeer, type LeaseState } from './lease.js';
-import type { Seal, Shard } from './shard.js';
+import type { Seal } from './seal.js';
+import type { Shard } from './shard.js';
 import { SortedMap } from './sorted_map.js';
 
 /** All leases, and those of one user. Lingering leases keep a descriptor open each. */

@@ -2,7 +2,8 @@ import { WorkerError } from '../../errors.js';
 import type { FileLock } from '../../vram/file_lock.js';
 import type { Manifest } from './manifest.js';
 import type { ManifestEntry } from './manifest_file.js';
-import type { Seal, Shard } from './shard.js';
+import type { Seal } from './seal.js';
+import type { Shard } from './shard.js';
 
 /** A shard that a restart could not restore, and why. */
 export interface LostShard extends ManifestEntry {

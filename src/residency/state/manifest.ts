@@ -6,7 +6,8 @@ import { FileInUseError } from '../../vram/file_lock.js';
 import type { ManifestChange, ManifestEntry } from './manifest_file.js';
 import { ManifestJournal } from './manifest_journal.js';
 import { ManifestError, readManifest } from './manifest_reader.js';
-import type { Seal, Shard } from './shard.js';
+import type { Seal } from './seal.js';
+import type { Shard } from './shard.js';
 
 interface PendingChange {
   readonly change: ManifestChange;

@@ -1,44 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { WorkerError } from '../../errors.js';
-import type { Digest } from '../../seal/digest.js';
-import type { Expectation } from '../../seal/handle.js';
 import type { Allocation } from '../../vram/allocation.js';
 import type { Moment } from '../../vram/moment.js';
 import type { DeviceMemory } from './device_memory.js';
 import type { MemoryGrant } from './memory_grant.js';
 import type { NextVerification, RunningVerification } from './running_verification.js';
+import type { Seal } from './seal.js';
 import type { ByteRange, ShardIdentity, ShardSnapshot, ShardState } from './snapshot.js';
 import type { FileSource } from './source.js';
-
-/** The proof of a shard's bytes, from the moment of the seal. */
-export interface Proof {
-  readonly digest: Digest | null;
-  readonly treeDigest: Digest;
-  /** One hash per 512 KiB. They locate damage. */
-  readonly groupHashes: Buffer;
-  /** Which expected digests the client sent. */
-  readonly expected: Expectation;
-  /** The bytes were last found correct at this moment or later: no byte was read before it. */
-  readonly verifiedAt: Moment;
-}
-
-/** A handle signed with a previous key. It stays valid until `expiresAtMs` on the monotonic clock. */
-export interface PreviousHandle {
-  readonly handle: string;
-  readonly expiresAtMs: number;
-}
-
-/** A proof and the handle that was signed for it. */
-export interface Seal extends Proof {
-  readonly handle: string;
-  readonly jti: string;
-  /** The key that signed the handle. */
-  readonly kid: string;
-  readonly previous: readonly PreviousHandle[];
-  readonly sealedAtMs: number;
-  /** When the memory was first handed over to another process, in milliseconds since the epoch. */
-  readonly exportedAtMs: number | null;
-}
 
 /** The phase of a shard. `repairStatus` completes `Shard … is corrupt: …`. */
 type Phase =

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { signJwsPayload } from '../../seal/jws.js';
 import type { Moment } from '../../vram/moment.js';
-import type { Seal, Shard } from '../state/shard.js';
+import type { Seal } from '../state/seal.js';
+import type { Shard } from '../state/shard.js';
 import type { Signer } from '../state/signer.js';
 import { cached, encodeInSlices, Items, jsonPieces, texts } from './json_pieces.js';
 
