@@ -6,6 +6,7 @@ import { readTls } from '../config/tls_files.js';
 import { type Tokens, tokensOf } from '../http/plugins/tokens.js';
 import type { TlsServers } from '../http/server/tls_server.js';
 import type { Residency } from '../residency/residency.js';
+import type { FileCalls } from '../storage/file_calls.js';
 import { FileWatch } from './file_watch.js';
 import type { FileGroup } from './watched_group.js';
 

@@ -35,7 +35,6 @@ export class Residency {
   readonly sealKey: KeyRotation;
   /** The leases of other processes on shards. */
   readonly leases: LeaseService;
-  /** The ids of the worker and of this process. */
   readonly identity: Pick<Signer, 'workerId' | 'bootId'>;
   readonly #worker: WorkerState;
   readonly #verifier: Verifier;
@@ -148,9 +147,8 @@ export class Residency {
   }
 
   /** Wipes and frees a shard, or forgets a lost one. See `release`. */
-  release(shardId: string, actor: Actor, forced?: ForcedRelease): Promise<ReleaseOutcome> {
-    return release(this.#worker, shardId, actor, forced);
-  }
+  readonly release = (shardId: string, actor: Actor, forced?: ForcedRelease): Promise<ReleaseOutcome> =>
+    release(this.#worker, shardId, actor, forced);
 
   /**
    * Attests which shards are resident. First verifies those that are older than the query allows. Resolves with a function
@@ -227,8 +225,7 @@ export class Residency {
 
   /** Ends the commits in progress with DRAINING. Those whose bytes all arrived are sealed first. */
   async abortCommits(): Promise<void> {
-    const reason = drainingError();
-    await Promise.allSettled([...this.#worker.ingests].map((ingest) => ingest.stop(reason)));
+    await Promise.allSettled([...this.#worker.ingests].map((ingest) => ingest.stop(drainingError())));
   }
 
   /** Stops without the driver: no memory can be wiped. */
