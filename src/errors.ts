@@ -87,7 +87,7 @@ export class WorkerError extends Error {
   }
 }
 
-/** Whether the same request can succeed later, and after how many milliseconds; undefined if nobody knows when. */
+/** Whether the same request can succeed later, and after how many milliseconds; undefined if that is unknown. */
 export interface Retry {
   readonly retriable: boolean;
   readonly afterMs: number | undefined;

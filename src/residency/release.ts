@@ -77,7 +77,7 @@ function requireUnleased({ leases }: WorkerState, shard: Shard): void {
   throw new WorkerError('SHARD_LEASED', `The shard has ${count} leases: end them, or use force`, { leaseIds });
 }
 
-/** Takes the shard off the manifest, and writes the entry about its release. No lease can begin meanwhile. */
+/** Takes the shard off the manifest, and writes the entry about its release. No lease can begin until then. */
 async function recordRelease(worker: WorkerState, shard: Shard, isLeased: boolean, actor: Actor): Promise<void> {
   const { lostShards, shardAudit, leases } = worker;
   const event = isLeased ? 'ReleaseForced' : 'VramDeallocated';

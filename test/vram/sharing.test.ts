@@ -111,16 +111,19 @@ t.test('a shard is handed over, adopted and digested, and no descriptor is left'
   t.equal(openDescriptors(), before);
 });
 
-t.test('memory that was not allocated for export is refused, and so is leaving memory that was never exported', async (t) => {
-  const { ours, close } = socketPair();
-  const plain = await driver.allocate(0, 1);
-  await plain.seal();
-  await t.rejects(plain.handOver(ours, frame), { code: 'NOT_EXPORTABLE' });
-  const unshared = await sealed(1);
-  await t.rejects(unshared.leave(), { code: 'INTERNAL' });
-  for (const allocation of [plain, unshared]) await allocation.free();
-  close();
-});
+t.test(
+  'memory that was not allocated for export is refused, and so is leaving memory that was never exported',
+  async (t) => {
+    const { ours, close } = socketPair();
+    const plain = await driver.allocate(0, 1);
+    await plain.seal();
+    await t.rejects(plain.handOver(ours, frame), { code: 'NOT_EXPORTABLE' });
+    const unshared = await sealed(1);
+    await t.rejects(unshared.leave(), { code: 'INTERNAL' });
+    for (const allocation of [plain, unshared]) await allocation.free();
+    close();
+  },
+);
 
 t.test('a device that cannot export says why, and refuses exportable memory', onSimulator, async (t) => {
   simulator.faults('cuMemExportToShareableHandle:1+=801');

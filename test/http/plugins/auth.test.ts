@@ -172,13 +172,14 @@ t.test('with the read token, every route that changes something is forbidden', a
 
   // Every other operation in the document refuses this token, including future ones.
   const gets = ['GET /v1/ready', 'GET /v1/devices', 'GET /v1/shards', 'GET /v1/shards/{shard_id}'];
-  const looking = ['POST /v1/plan', ...gets];
+  const leases = ['GET /v1/leases', 'GET /v1/shards/{shard_id}/leases'];
+  const looking = ['POST /v1/plan', ...gets, ...leases];
   const { paths } = (await app.inject('/openapi.json')).json();
   const routes = Object.entries<object>(paths).flatMap(([path, operations]) =>
     Object.keys(operations).map((method) => ({ method: method.toUpperCase(), path })),
   );
   const closed = routes.filter(({ method, path }) => path.startsWith('/v1/') && !looking.includes(`${method} ${path}`));
-  t.equal(closed.length, 7, closed.map(({ method, path }) => `${method} ${path}`).join(', '));
+  t.equal(closed.length, 8, closed.map(({ method, path }) => `${method} ${path}`).join(', '));
   for (const { method, path } of closed) {
     const url = path.replaceAll(/\{\w+\}/g, 'a');
     const { statusCode } = await ask({ method: method as 'GET', url });
