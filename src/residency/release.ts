@@ -55,14 +55,13 @@ export async function release(
   if (forced === undefined) requireUnleased(worker, shard);
   worker.requireAudit();
   const isLeased = worker.leases.count(shard) > 0;
-  await recordRelease(worker, shard, isLeased, actor);
-  const discarded = discard(worker, shard);
+  const discarded = await beginRelease(worker, shard, isLeased, actor);
   if (!isLeased) {
-    await discarded;
+    await discarded.freed;
     return 'freed';
   }
   // The driver's error is logged, and a later DELETE tries again.
-  discarded.catch(() => undefined);
+  discarded.freed.catch(() => undefined);
   dismissHolders(worker, shard, forced?.graceSeconds ?? 0);
   return 'deferred';
 }
@@ -77,18 +76,27 @@ function requireUnleased({ leases }: WorkerState, shard: Shard): void {
   throw new WorkerError('SHARD_LEASED', `The shard has ${count} leases: end them, or use force`, { leaseIds });
 }
 
-/** Takes the shard off the manifest, and writes the entry about its release. No lease can begin until then. */
-async function recordRelease(worker: WorkerState, shard: Shard, isLeased: boolean, actor: Actor): Promise<void> {
+/**
+ * Takes the shard off the manifest, writes the entry about its release, and begins to free it. No lease can begin in between.
+ * `freed` settles when the memory is free.
+ */
+async function beginRelease(
+  worker: WorkerState,
+  shard: Shard,
+  isLeased: boolean,
+  actor: Actor,
+): Promise<{ readonly freed: Promise<void> }> {
   const { lostShards, shardAudit, leases } = worker;
   const event = isLeased ? 'ReleaseForced' : 'VramDeallocated';
   const fields = isLeased ? { leases: leases.count(shard) } : { reason: 'released' };
   shard.releaseRequested = true;
   try {
-    if (isLeased) shard.unrecordedReason = 'released';
     await lostShards.forget(shard.identity.shardId, {
       record: () => shardAudit.appendRequired(event, shard, fields, actor),
       aborted: () => shardAudit.effectAborted(event, shard, fields, actor),
     });
+    if (isLeased) shard.unrecordedReason = 'released';
+    return { freed: discard(worker, shard) };
   } finally {
     shard.releaseRequested = false;
   }
