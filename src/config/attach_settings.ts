@@ -1,4 +1,4 @@
-import { filePath, groupId, onOrOff, text, userIds } from './parse.js';
+import { filePath, groupId, onOrOff, userIds } from './parse.js';
 import type { Setting } from './setting.js';
 
 /** The settings of the socket over which other processes attach shards. */
@@ -23,7 +23,7 @@ export const attach = {
   },
   attachTokenFile: {
     name: 'WORKER_ATTACH_TOKEN_FILE',
-    type: text('the path of a file'),
+    type: filePath,
     unset: 'no token',
     doc: 'The file of a token that each attaching process must send.',
   },

@@ -2,8 +2,7 @@ import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promi
 import type { Actor } from '../audit/actor.js';
 import { WorkerError } from '../errors.js';
 import { FileCalls } from '../storage/file_calls.js';
-import { notifyHolders } from './lease/notify.js';
-import { maxListedLeases } from './lease/snapshot.js';
+import { dismissHolders, requireUnleased } from './lease/dismiss.js';
 import { drainingError, startingError } from './state/lifecycle.js';
 import type { Shard } from './state/shard.js';
 import type { WorkerState } from './state/worker_state.js';
@@ -66,16 +65,6 @@ export async function release(
   return 'deferred';
 }
 
-function requireUnleased({ leases }: WorkerState, shard: Shard): void {
-  const count = leases.count(shard);
-  if (count === 0) return;
-  const leaseIds = leases
-    .of(shard)
-    .slice(0, maxListedLeases)
-    .map(({ leaseId }) => leaseId);
-  throw new WorkerError('SHARD_LEASED', `The shard has ${count} leases: end them, or use force`, { leaseIds });
-}
-
 /**
  * Takes the shard off the manifest, writes the entry about its release, and begins to free it. No lease can begin in between.
  * `freed` settles when the memory is free.
@@ -100,14 +89,6 @@ async function beginRelease(
   } finally {
     shard.releaseRequested = false;
   }
-}
-
-/** Tells the holders to detach, and closes their connections after the grace period. */
-function dismissHolders(worker: WorkerState, shard: Shard, graceSeconds: number): void {
-  notifyHolders(worker, shard, { event: 'releasing', deadlineMs: graceSeconds * 1000 });
-  setTimeout(() => {
-    for (const { holder } of worker.leases.of(shard)) holder?.disconnect();
-  }, graceSeconds * 1000).unref();
 }
 
 /** The shard is lost, or waits for the next attempt to restore it, or does not exist. */

@@ -32,7 +32,7 @@ const others: readonly (readonly [string, unknown, Readonly<Record<string, unkno
   ['WORKER_API_TOKEN_FILE', undefined, { '/a': '/a', a: join(process.cwd(), 'a') }, []],
   ['WORKER_ATTACH_GROUP', undefined, { 0: 0, 1000: 1000, root: 0 }, ['-1', '4294967295', 'no such group', '01']],
   ['WORKER_ATTACH_SOCKET', undefined, { '/a': '/a', a: join(process.cwd(), 'a') }, []],
-  ['WORKER_ATTACH_TOKEN_FILE', undefined, { 'a token': 'a token' }, []],
+  ['WORKER_ATTACH_TOKEN_FILE', undefined, { '/a': '/a' }, []],
   ['WORKER_ATTACH_UIDS', undefined, { 0: [0], '1000,0': [1000, 0] }, ['1,1', '-1', '4294967295', 'root']],
   ['WORKER_AUDIT_LOG', undefined, { 'audit.log': 'audit.log' }, []],
   [
