@@ -55,7 +55,8 @@ enum {
   VRAM_ATTACH_DRIVER_NOT_FOUND = 8, /* the CUDA driver cannot be loaded, or lacks a function */
   VRAM_ATTACH_DEVICE_NOT_FOUND = 9, /* no device of this process has the UUID */
   VRAM_ATTACH_DRIVER_ERROR = 10,    /* a driver call failed; vram_attach_error.driver_result has its CUresult */
-  VRAM_ATTACH_NO_EVENT = 11         /* no event is waiting */
+  VRAM_ATTACH_NO_EVENT = 11,        /* no event is waiting */
+  VRAM_ATTACH_NOT_A_FILE = 12       /* the memory is not one file */
 };
 
 /**
@@ -280,6 +281,26 @@ typedef struct {
  * Returns VRAM_ATTACH_OK or INVALID_ARGUMENT.
  */
 VRAM_ATTACH_API vram_attach_status vram_attach_get_lease(vram_attach_lease *lease, vram_attach_lease_info *out_info);
+
+/**
+ * vram_attach_get_path() - path of a file whose content is the memory of a lease
+ * @lease: a lease
+ * @out_path: receives a path such as "/proc/self/fd/7", valid in this process until the lease is detached
+ * @error: receives the details of a failure
+ *
+ * For an engine that takes a model as a file. The file is the memory of the lease, not a copy: an engine that maps it
+ * uses the shard in place. It cannot be opened for writing through the lease's own descriptor, and it is @mapped_bytes
+ * long, so padding follows the shard. The engine must close and unmap the file before the lease is detached, because
+ * the worker can then reuse the memory.
+ *
+ * Only the memory of simulated devices is a file, and only a shard of one part is a single file. The lease needs one
+ * more descriptor for it.
+ *
+ * Returns VRAM_ATTACH_OK, INVALID_ARGUMENT, NOT_A_FILE, or OUT_OF_MEMORY: no descriptor was left when the shard was
+ * attached.
+ */
+VRAM_ATTACH_API vram_attach_status vram_attach_get_path(vram_attach_lease *lease, const char **out_path,
+                                                        vram_attach_error *error);
 
 /**
  * vram_attach_detach() - unmap a shard and end its lease

@@ -65,6 +65,13 @@ Lease *to_lease(vram_attach_lease *lease) {
   return reinterpret_cast<Lease *>(lease);
 }
 
+/** The same with the mutex of a lease's client. */
+template <typename Body>
+vram_attach_status with_lease(vram_attach_lease *lease, vram_attach_error *error, Body body) noexcept {
+  if (lease == nullptr) return guarded(error, []() -> vram_attach_status { throw invalid("the lease is null"); });
+  return with_client(&to_lease(lease)->client(), error, body);
+}
+
 std::string text_or(const char *text, const char *fallback) {
   return text != nullptr ? text : fallback;
 }
@@ -103,6 +110,7 @@ const char *vram_attach_status_name(vram_attach_status status) {
     NAME(VRAM_ATTACH_DEVICE_NOT_FOUND)
     NAME(VRAM_ATTACH_DRIVER_ERROR)
     NAME(VRAM_ATTACH_NO_EVENT)
+    NAME(VRAM_ATTACH_NOT_A_FILE)
 #undef NAME
     default:
       return "VRAM_ATTACH_UNKNOWN";
@@ -171,9 +179,15 @@ vram_attach_status vram_attach_get_lease(vram_attach_lease *lease, vram_attach_l
   return with_client(&to_lease(lease)->client(), nullptr, [&](Client &) { *out_info = to_lease(lease)->info(); });
 }
 
+vram_attach_status vram_attach_get_path(vram_attach_lease *lease, const char **out_path, vram_attach_error *error) {
+  return with_lease(lease, error, [&](Client &) {
+    if (out_path == nullptr) throw invalid("out_path is null");
+    *out_path = to_lease(lease)->path().c_str();
+  });
+}
+
 vram_attach_status vram_attach_detach(vram_attach_lease *lease, vram_attach_error *error) {
-  if (lease == nullptr) return guarded(error, []() -> vram_attach_status { throw invalid("the lease is null"); });
-  return with_client(&to_lease(lease)->client(), error, [&](Client &object) { object.detach(*to_lease(lease)); });
+  return with_lease(lease, error, [&](Client &object) { object.detach(*to_lease(lease)); });
 }
 
 int32_t vram_attach_event_descriptor(const vram_attach_client *client) {

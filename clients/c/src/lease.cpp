@@ -34,6 +34,7 @@ void Lease::open(const Driver &driver, const Frame &attached, const Descriptors 
   vram_bytes_ = layout.vram_bytes;
   set_documents(attached.require("handle"), attached.require("receipt"));
   mapping_ = std::make_unique<Mapping>(driver, layout, descriptors);
+  file_ = std::make_unique<MemoryFile>(descriptors);
 }
 
 void Lease::set_documents(const std::string &handle, const std::string &receipt) {

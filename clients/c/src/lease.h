@@ -7,6 +7,7 @@
 
 #include "frame.h"
 #include "mapping.h"
+#include "memory_file.h"
 
 namespace vram_attach {
 
@@ -24,6 +25,9 @@ class Lease {
   /** Takes the memory of an `attached` frame. Throws as Mapping does, and VRAM_ATTACH_PROTOCOL_ERROR. */
   void open(const Driver &driver, const Frame &attached, const Descriptors &descriptors, const std::string &gpu_uuid);
   void unmap() { mapping_->release(); }
+
+  /** See vram_attach_get_path(). Throws VRAM_ATTACH_NOT_A_FILE or _OUT_OF_MEMORY. */
+  const std::string &path() const { return file_->path(); }
 
   /** Replaces the handle and the receipt; an empty text keeps the earlier one. */
   void set_documents(const std::string &handle, const std::string &receipt);
@@ -44,6 +48,7 @@ class Lease {
   uint64_t vram_bytes_ = 0;
   uint32_t state_ = VRAM_ATTACH_ACTIVE;
   std::unique_ptr<Mapping> mapping_;
+  std::unique_ptr<MemoryFile> file_;
 };
 
 }  // namespace vram_attach
