@@ -71,7 +71,7 @@ DeviceContext::~DeviceContext() {
 }
 
 void DeviceContext::restore() {
-  if (retained_ && previous_ != nullptr) (void)driver_.cuCtxSetCurrent(previous_);
+  if (retained_) (void)driver_.cuCtxSetCurrent(previous_);
 }
 
 }  // namespace vram_attach

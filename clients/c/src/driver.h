@@ -38,7 +38,7 @@ class DeviceContext {
   DeviceContext(const DeviceContext &) = delete;
   DeviceContext &operator=(const DeviceContext &) = delete;
 
-  /** Gives the thread back the context that it had, if it had one. */
+  /** Gives the thread back what it had. A thread without a context must not keep one that is released later. */
   void restore();
 
  private:
