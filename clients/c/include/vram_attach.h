@@ -232,7 +232,8 @@ typedef struct {
  *
  * Maps all parts of the shard into one range of addresses, with read access for its device. GPUs are matched by UUID,
  * so the ordinals of the two processes may differ. If the thread's current CUDA context is not on that device, the
- * function retains the device's primary context; if the thread has none, that context becomes current.
+ * function uses the device's primary context, and retains it as long as the lease. The thread's current context is the
+ * same before and after the call.
  *
  * Returns VRAM_ATTACH_OK, INVALID_ARGUMENT, OUT_OF_MEMORY, NOT_CONNECTED, TIMED_OUT, PROTOCOL_ERROR, REFUSED,
  * DESCRIPTORS_LOST, DEVICE_NOT_FOUND or DRIVER_ERROR. After a failure nothing is mapped, and no descriptor is left.
@@ -301,6 +302,22 @@ VRAM_ATTACH_API vram_attach_status vram_attach_get_lease(vram_attach_lease *leas
  */
 VRAM_ATTACH_API vram_attach_status vram_attach_get_path(vram_attach_lease *lease, const char **out_path,
                                                         vram_attach_error *error);
+
+/**
+ * vram_attach_read() - copy bytes of a shard to host memory
+ * @lease: a lease
+ * @offset: first byte, counted from the start of the shard
+ * @buffer: receives the bytes; may be null if @bytes is 0
+ * @bytes: number of bytes; the shard must have them
+ * @error: receives the details of a failure
+ *
+ * For headers and other small parts: the copy runs on a stream of its own, and the function waits for it. It uses a
+ * context as vram_attach_shard() does.
+ *
+ * Returns VRAM_ATTACH_OK, INVALID_ARGUMENT, OUT_OF_MEMORY or DRIVER_ERROR: the content of @buffer is then undefined.
+ */
+VRAM_ATTACH_API vram_attach_status vram_attach_read(vram_attach_lease *lease, uint64_t offset, void *buffer,
+                                                    uint64_t bytes, vram_attach_error *error);
 
 /**
  * vram_attach_detach() - unmap a shard and end its lease

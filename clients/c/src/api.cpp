@@ -186,6 +186,14 @@ vram_attach_status vram_attach_get_path(vram_attach_lease *lease, const char **o
   });
 }
 
+vram_attach_status vram_attach_read(vram_attach_lease *lease, uint64_t offset, void *buffer, uint64_t bytes,
+                                    vram_attach_error *error) {
+  return with_lease(lease, error, [&](Client &) {
+    if (buffer == nullptr && bytes != 0) throw invalid("buffer is null");
+    to_lease(lease)->read(offset, buffer, bytes);
+  });
+}
+
 vram_attach_status vram_attach_detach(vram_attach_lease *lease, vram_attach_error *error) {
   return with_lease(lease, error, [&](Client &object) { object.detach(*to_lease(lease)); });
 }

@@ -37,6 +37,13 @@ void Lease::open(const Driver &driver, const Frame &attached, const Descriptors 
   file_ = std::make_unique<MemoryFile>(descriptors);
 }
 
+void Lease::read(uint64_t offset, void *buffer, uint64_t bytes) const {
+  if (offset > vram_bytes_ || bytes > vram_bytes_ - offset) {
+    throw Failure{VRAM_ATTACH_INVALID_ARGUMENT, "the shard has only " + std::to_string(vram_bytes_) + " bytes"};
+  }
+  if (bytes != 0) mapping_->read(offset, buffer, bytes);
+}
+
 void Lease::set_documents(const std::string &handle, const std::string &receipt) {
   if (!handle.empty() && (handles_.empty() || handles_.back() != handle)) handles_.push_back(handle);
   if (!receipt.empty() && (receipts_.empty() || receipts_.back() != receipt)) receipts_.push_back(receipt);

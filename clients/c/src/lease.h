@@ -25,6 +25,8 @@ class Lease {
   /** Takes the memory of an `attached` frame. Throws as Mapping does, and VRAM_ATTACH_PROTOCOL_ERROR. */
   void open(const Driver &driver, const Frame &attached, const Descriptors &descriptors, const std::string &gpu_uuid);
   void unmap() { mapping_->release(); }
+  /** Copies bytes. Throws VRAM_ATTACH_INVALID_ARGUMENT if the shard lacks them, and VRAM_ATTACH_DRIVER_ERROR. */
+  void read(uint64_t offset, void *buffer, uint64_t bytes) const;
 
   /** See vram_attach_get_path(). Throws VRAM_ATTACH_NOT_A_FILE or _OUT_OF_MEMORY. */
   const std::string &path() const { return file_->path(); }

@@ -62,6 +62,24 @@ void Mapping::map(const Layout &layout) {
   driver_.check(driver_.cuMemSetAccess(address_, bytes, &desc, 1), "cuMemSetAccess");
 }
 
+CUresult Mapping::copy_to_host(uint64_t offset, void *buffer, uint64_t bytes) const {
+  CUstream stream = nullptr;
+  const CUresult created = driver_.cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING);
+  if (created != CUDA_SUCCESS) return created;
+  const CUresult started = driver_.cuMemcpyDtoHAsync_v2(buffer, address_ + offset, bytes, stream);
+  const CUresult finished = driver_.cuStreamSynchronize(stream);
+  const CUresult destroyed = driver_.cuStreamDestroy_v2(stream);
+  if (started != CUDA_SUCCESS) return started;
+  return finished != CUDA_SUCCESS ? finished : destroyed;
+}
+
+void Mapping::read(uint64_t offset, void *buffer, uint64_t bytes) const {
+  DeviceContext context(driver_, device_);
+  const CUresult copied = copy_to_host(offset, buffer, bytes);
+  context.restore();
+  driver_.check(copied, "cuMemcpyDtoHAsync");
+}
+
 CUresult Mapping::release_handles() {
   for (; !handles_.empty(); handles_.pop_back()) {
     const CUresult released = driver_.cuMemRelease(handles_.back());

@@ -27,6 +27,9 @@ class Mapping {
   /** Unmaps. Throws VRAM_ATTACH_DRIVER_ERROR; another call continues where this one stopped. */
   void release();
 
+  /** Copies mapped bytes to host memory. Throws VRAM_ATTACH_DRIVER_ERROR. */
+  void read(uint64_t offset, void *buffer, uint64_t bytes) const;
+
   CUdeviceptr address() const { return address_; }
   uint64_t bytes() const { return bytes_; }
   int device() const { return device_; }
@@ -34,6 +37,7 @@ class Mapping {
  private:
   void import(const Layout &layout, const Descriptors &descriptors);
   void map(const Layout &layout);
+  CUresult copy_to_host(uint64_t offset, void *buffer, uint64_t bytes) const;
   CUresult release_handles();
   /** Unmaps what is mapped. Stops at the first failure. */
   CUresult unmap();

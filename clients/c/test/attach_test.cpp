@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstring>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "../../../cuda/test/content.h"
@@ -68,6 +69,39 @@ TEST("an attached shard has the sealed bytes, in one range of addresses, and lea
   REQUIRE(vram_attach_detach(other, nullptr) == VRAM_ATTACH_OK);
   CHECK(client.leases() == 0);
   CHECK(simulator.live("*") == 0 && open_descriptors() == descriptors_before);
+}
+
+TEST("bytes of a shard are copied to host memory, and nothing outside the shard") {
+  const Simulator simulator;
+  const WorkerProcess worker;
+  const Client client(worker.options());
+  vram_attach_lease *const lease = client.attach("split");
+  const uint64_t live = simulator.live("*");
+  const std::vector<uint8_t> expected = content(kShardBytes);
+  std::vector<uint8_t> copy(kShardBytes);
+  vram_attach_error error = {};
+  REQUIRE(vram_attach_read(lease, 0, copy.data(), copy.size(), &error) == VRAM_ATTACH_OK);
+  CHECK(copy == expected);
+  std::thread([&] {
+    CHECK(vram_attach_read(lease, kShardBytes - 1, copy.data(), 1, nullptr) == VRAM_ATTACH_OK);
+  }).join();
+  CHECK(copy[0] == expected.back());
+  CHECK(vram_attach_read(lease, kShardBytes, nullptr, 0, nullptr) == VRAM_ATTACH_OK);
+
+  CHECK(vram_attach_read(lease, kShardBytes, copy.data(), 1, &error) == VRAM_ATTACH_INVALID_ARGUMENT);
+  CHECK(std::string(error.detail) == "the shard has only 6295553 bytes");
+  CHECK(vram_attach_read(lease, 1, copy.data(), UINT64_MAX, nullptr) == VRAM_ATTACH_INVALID_ARGUMENT);
+  CHECK(vram_attach_read(lease, UINT64_MAX, copy.data(), 1, nullptr) == VRAM_ATTACH_INVALID_ARGUMENT);
+  CHECK(vram_attach_read(lease, 0, nullptr, 1, nullptr) == VRAM_ATTACH_INVALID_ARGUMENT);
+  CHECK(vram_attach_read(nullptr, 0, copy.data(), 1, nullptr) == VRAM_ATTACH_INVALID_ARGUMENT);
+  for (const char *const function : {"cuCtxGetCurrent", "cuDevicePrimaryCtxRetain", "cuCtxSetCurrent",
+                                     "cuStreamCreate", "cuMemcpyDtoHAsync_v2", "cuStreamSynchronize"}) {
+    simulator.set("FAULTS", std::string(function) + ":1=999");
+    CHECK(vram_attach_read(lease, 0, copy.data(), 1, &error) == VRAM_ATTACH_DRIVER_ERROR && error.driver_result == 999);
+    simulator.reset();
+  }
+  CHECK(vram_attach_read(lease, 0, copy.data(), 1, nullptr) == VRAM_ATTACH_OK && copy[0] == expected[0]);
+  CHECK(simulator.live("cuStreamCreate") == 0 && simulator.live("*") == live);
 }
 
 TEST("closing a client ends its leases, although this process lives on") {
