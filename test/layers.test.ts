@@ -17,6 +17,8 @@ const layers: readonly (readonly string[])[] = [
   ['process'],
   ['http', 'attach'],
   ['residency'],
+  ['keeper'],
+  ['ipc'],
   ['audit', 'vram'],
   ['storage'],
   ['seal'],

@@ -1,11 +1,10 @@
-import { retryOf, type WorkerError } from '../errors.js';
+import { encodeFrame } from '../ipc/frame.js';
 import type { LeaseTerms } from '../residency/lease/grant.js';
 import type { ResumedLease } from '../residency/lease/lease_service.js';
 import type { Residency } from '../residency/residency.js';
 import type { LeaseEvent } from '../residency/state/lease.js';
 import type { ShardPage } from '../residency/state/shards.js';
 import type { ShardSnapshot } from '../residency/state/snapshot.js';
-import { encodeFrame } from './frame.js';
 
 /** The frames that the worker sends. */
 export const answers = {
@@ -38,18 +37,6 @@ export const answers = {
   detached: (id: number): Buffer => encodeFrame('detached', { id }),
 
   resumed: (id: number, { handle, receipt }: ResumedLease): Buffer => encodeFrame('resumed', { id, handle, receipt }),
-
-  /** Without an id the session ends. */
-  error: (id: number | undefined, error: WorkerError): Buffer => {
-    const { retriable, afterMs } = retryOf(error);
-    return encodeFrame('error', {
-      ...(id === undefined ? {} : { id }),
-      code: error.code,
-      detail: error.message,
-      retriable,
-      retry_after_ms: afterMs === undefined ? null : Math.max(1, Math.ceil(afterMs)),
-    });
-  },
 
   event: ({ event, leaseId, shardId, handle, deadlineMs }: LeaseEvent): Buffer =>
     encodeFrame('event', {

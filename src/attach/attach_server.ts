@@ -1,16 +1,16 @@
 import { closeSync } from 'node:fs';
 import { WorkerError } from '../errors.js';
+import { encodeError } from '../ipc/frame.js';
+import { UserRate } from '../ipc/rate.js';
+import { SocketFile } from '../ipc/socket_file.js';
 import type { Residency } from '../residency/residency.js';
 import { DescriptorLibrary } from '../vram/descriptor_library.js';
 import { DescriptorSocket } from '../vram/descriptor_socket.js';
 import { type PeerCredentials, peerCredentials, peerGroups } from '../vram/peer_process.js';
 import { Poller, type Watch } from '../vram/poller.js';
 import { Access } from './access.js';
-import { answers } from './answers.js';
 import { Peers } from './peers.js';
-import { UserRate } from './rate.js';
-import { Session, type SessionOptions } from './session.js';
-import { SocketFile } from './socket_file.js';
+import { AttachSession, type AttachSessionOptions } from './session.js';
 
 const maxSessions = 64;
 /** The sessions of one user, so that it cannot lock out the others. */
@@ -42,9 +42,9 @@ export class AttachServer {
   readonly #file: SocketFile;
   readonly #library: DescriptorLibrary;
   readonly #access: Access;
-  readonly #options: Omit<SessionOptions, 'poller'>;
+  readonly #options: Omit<AttachSessionOptions, 'poller'>;
   readonly #connections = new UserRate(connectionsPerSecond);
-  readonly #sessions = new Set<Session>();
+  readonly #sessions = new Set<AttachSession>();
   readonly #log: AttachOptions['log'];
   #running: { readonly poller: Poller; readonly peers: Peers; readonly watch: Watch } | undefined;
 
@@ -66,7 +66,9 @@ export class AttachServer {
 
   /** Creates the socket. Connections wait until `start`. @throws SocketFileError, FileInUseError */
   static async open(residency: Residency, options: AttachOptions): Promise<AttachServer> {
-    return new AttachServer(residency, await SocketFile.create(options.path, options.group), options);
+    const { path, group } = options;
+    const file = await SocketFile.create({ path, group, setting: 'WORKER_ATTACH_SOCKET' });
+    return new AttachServer(residency, file, options);
   }
 
   /** Accepts connections from now on. */
@@ -134,7 +136,7 @@ export class AttachServer {
     const { poller, peers } = this.#running ?? {};
     if (poller === undefined || peers === undefined) return void socket.close();
     const peer = peers.of(descriptor, credentials);
-    this.#sessions.add(new Session(socket, peer, { ...this.#options, poller }));
+    this.#sessions.add(new AttachSession(socket, peer, { ...this.#options, poller }));
   }
 
   #refusalOf(descriptor: number, credentials: PeerCredentials): WorkerError | undefined {
@@ -157,7 +159,7 @@ export class AttachServer {
   #refuse(socket: DescriptorSocket, { uid, gid, pid }: PeerCredentials, refusal: WorkerError): void {
     this.#residency.leases.refused(refusal.code, { peer: { uid, gid, pid } });
     try {
-      socket.send(answers.error(undefined, refusal));
+      socket.send(encodeError(undefined, refusal));
     } catch {
       // The client has left.
     } finally {

@@ -1,10 +1,10 @@
 import type { Actor } from '../audit/actor.js';
+import type { Frame } from '../ipc/frame.js';
+import type { Outbox } from '../ipc/outbox.js';
 import type { Residency } from '../residency/residency.js';
 import type { LeaseHolder } from '../residency/state/lease.js';
 import { momentNow } from '../vram/moment.js';
 import { answers } from './answers.js';
-import type { Frame } from './frame.js';
-import type { Outbox } from './outbox.js';
 import { readAttach, readDetach, readList, readResume } from './requests.js';
 
 /** The session of a request. */
@@ -33,7 +33,7 @@ const attach: Operation = async ({ residency, holder, outbox }, request, id) => 
   const wanted = readAttach(request);
   const grant = await residency.leases.attach(holder, { ...wanted, askedAt, actor: actorOf(holder) });
   try {
-    await outbox.handOver(grant, (terms) => answers.attached(id, terms));
+    await outbox.handOver((socket) => grant.handOver(socket, (terms) => answers.attached(id, terms)));
   } catch (error) {
     grant.cancel();
     throw error;

@@ -1,10 +1,10 @@
 import { WorkerError } from '../errors.js';
+import type { Frame } from '../ipc/frame.js';
+import { digest, integer, matching, readKeys, visibleText } from '../ipc/keys.js';
+import { id } from '../ipc/requests.js';
 import type { ShardName } from '../residency/lease/attach.js';
 import type { Digest } from '../seal/digest.js';
-import { type Frame, FrameError } from './frame.js';
-import { digest, integer, matching, readKeys, visibleText } from './keys.js';
 
-const id = integer(0, Number.MAX_SAFE_INTEGER);
 const shardId = matching(/^[A-Za-z0-9-]{1,256}$/, '1 to 256 letters, digits and hyphens');
 const modelRef = visibleText(512);
 const shardIndex = integer(0, 1023);
@@ -15,31 +15,6 @@ const maxSeconds = 2 ** 31 - 1;
 
 /** Shards of a page. A page of the longest names fits into a frame. */
 const maxListed = 256;
-
-export interface Hello {
-  readonly client: string;
-  readonly token: string | undefined;
-}
-
-/** The id of a request, for its answer. @throws FrameError, because no answer can name the request */
-export function requestId({ fields }: Frame): number {
-  const ids = fields.filter(([key]) => key === 'id');
-  const value = ids.length === 1 ? id.parse(ids[0]?.[1] ?? '', 'id') : undefined;
-  if (value === undefined) throw new FrameError(`A request must have one id, ${id.description}`);
-  return value;
-}
-
-/** @throws WorkerError INVALID_PARAMS, UNSUPPORTED_VERSION */
-export function readHello({ type, fields }: Frame): Hello {
-  if (type !== 'hello') throw new FrameError('The first frame must be a hello');
-  const version = fields.find(([key]) => key === 'version')?.[1];
-  if (version !== undefined && version !== '1') {
-    throw new WorkerError('UNSUPPORTED_VERSION', 'This worker speaks version 1');
-  }
-  const required = { version: integer(1, 1), client: visibleText(128) };
-  const { client, token } = readKeys(fields, required, { token: matching(/^[\x21-\x7e]{1,4096}$/, 'a token') });
-  return { client, token };
-}
 
 export const readList = ({ fields }: Frame) =>
   readKeys(fields, { id }, { model_ref: modelRef, gpu_uuid: gpuUuid, limit: integer(1, maxListed), cursor });

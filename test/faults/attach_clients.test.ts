@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import fc from 'fast-check';
 import t from 'tap';
-import { encodeFrame, maxFrameBytes } from '../../src/attach/frame.js';
+import { encodeFrame, maxFrameBytes } from '../../src/ipc/frame.js';
 import { AttachClient } from '../support/attach_client.js';
 import { startAttachable } from '../support/attachable.js';
 import { secretFile } from '../support/key_files.js';

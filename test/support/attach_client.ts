@@ -1,7 +1,7 @@
 import { closeSync, fstatSync, readSync } from 'node:fs';
 import { join } from 'node:path';
-import { encodeFrame, type Fields, type FieldValue, type Frame } from '../../src/attach/frame.js';
-import { FrameReader } from '../../src/attach/frame_reader.js';
+import { encodeFrame, type Fields, type FieldValue, type Frame } from '../../src/ipc/frame.js';
+import { FrameReader } from '../../src/ipc/frame_reader.js';
 import { DescriptorLibrary } from '../../src/vram/descriptor_library.js';
 import { DescriptorSocket } from '../../src/vram/descriptor_socket.js';
 import { connectTo } from '../../src/vram/unix_socket.js';

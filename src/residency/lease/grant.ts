@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { WorkerError } from '../../errors.js';
+import type { Transfer } from '../../ipc/outbox.js';
 import { signReceipt } from '../../seal/lease_receipt.js';
 import type { Allocation } from '../../vram/allocation.js';
 import type { DescriptorSocket } from '../../vram/descriptor_socket.js';
@@ -19,12 +20,6 @@ export interface LeaseTerms {
   readonly allocationId: string;
   /** In the order of the descriptors. */
   readonly parts: readonly { readonly offset: number; readonly length: number }[];
-}
-
-/** A transfer: the frame, and how many of its bytes the socket took. */
-export interface Transfer {
-  readonly frame: Uint8Array;
-  readonly sentBytes: number;
 }
 
 /** The right of one process to get the memory of a shard. It is used once, or canceled. */

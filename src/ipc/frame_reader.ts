@@ -8,6 +8,11 @@ export class FrameReader {
   #start = 0;
   #end = 0;
 
+  /** Whether bytes of an incomplete frame wait. */
+  get hasPart(): boolean {
+    return this.#end > this.#start;
+  }
+
   push(bytes: Uint8Array): void {
     this.#reserve(bytes.length);
     this.#buffer.set(bytes, this.#end);

@@ -1,12 +1,18 @@
 import { WorkerError } from '../errors.js';
-import type { LeaseGrant, LeaseTerms } from '../residency/lease/grant.js';
 import type { DescriptorSocket } from '../vram/descriptor_socket.js';
 
-/** Bytes of frames that may wait. Beyond that the client does not read, and its session ends. */
+/** Bytes of frames that may wait. Beyond that the peer does not read, and its session ends. */
 const maxQueuedBytes = 2 * 1024 * 1024;
 
-/** How long a client may take to make room for the memory's frame, and for the rest of that frame. */
+/** How long a peer may take to make room for the memory's frame, and for the rest of that frame. */
 const transferMs = 5000;
+
+/** An attempt to send memory: its frame, and how many bytes of that the socket took. */
+export interface Transfer {
+  readonly frame: Uint8Array;
+  /** 0 if nothing was sent. */
+  readonly sentBytes: number;
+}
 
 interface Entry {
   readonly bytes: Uint8Array;
@@ -66,16 +72,16 @@ export class Outbox {
   }
 
   /**
-   * Sends memory with the frame that describes it. @throws WorkerError UPLOAD_TIMEOUT if the client does not read, and the
-   * errors of `grant.handOver`; nothing was sent then
+   * Sends memory with the frame that describes it, by `attempt`, which is called again until the socket takes a byte.
+   * @throws WorkerError UPLOAD_TIMEOUT if the peer does not read, and the errors of `attempt`; nothing was sent then
    */
-  async handOver(grant: LeaseGrant, encode: (terms: LeaseTerms) => Uint8Array): Promise<void> {
+  async handOver(attempt: (socket: DescriptorSocket) => Promise<Transfer>): Promise<void> {
     const endMs = performance.now() + transferMs;
     while (this.#queue.length > 0) await this.#change(endMs);
     this.#isReserved = true;
     try {
       for (;;) {
-        const { frame, sentBytes } = await grant.handOver(this.#socket, encode);
+        const { frame, sentBytes } = await attempt(this.#socket);
         if (sentBytes > 0) return this.#sendRest(frame.subarray(sentBytes));
         await this.#change(endMs);
       }
@@ -126,7 +132,7 @@ export class Outbox {
     if (this.#isClosed) throw new WorkerError('UPLOAD_TIMEOUT', 'The connection has closed');
     if (performance.now() < endMs) return;
     this.#onFailure();
-    throw new WorkerError('UPLOAD_TIMEOUT', 'The client does not read its answers');
+    throw new WorkerError('UPLOAD_TIMEOUT', 'The peer does not read');
   }
 
   #wake(): void {

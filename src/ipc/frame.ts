@@ -1,4 +1,4 @@
-import { WorkerError } from '../errors.js';
+import { retryOf, WorkerError } from '../errors.js';
 
 /** The largest content of a frame. */
 export const maxFrameBytes = 1024 * 1024;
@@ -43,6 +43,18 @@ export function encodeFrame(type: string, fields: Readonly<Record<string, FieldV
   const length = Buffer.alloc(lengthBytes);
   length.writeUInt32LE(content.length);
   return Buffer.concat([length, content]);
+}
+
+/** The answer to a request that failed. Without an id the session ends. */
+export function encodeError(id: number | undefined, error: WorkerError): Buffer {
+  const { retriable, afterMs } = retryOf(error);
+  return encodeFrame('error', {
+    ...(id === undefined ? {} : { id }),
+    code: error.code,
+    detail: error.message,
+    retriable,
+    retry_after_ms: afterMs === undefined ? null : Math.max(1, Math.ceil(afterMs)),
+  });
 }
 
 export type FieldValue = string | number | boolean | null | readonly string[];

@@ -3,15 +3,16 @@ import { chmodSync, existsSync, mkdirSync, statSync, symlinkSync, writeFileSync 
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
-import { SocketFile } from '../../src/attach/socket_file.js';
+import { SocketFile } from '../../src/ipc/socket_file.js';
 import { temporaryDirectory } from '../support/temporary_directory.js';
 
+const setting = 'WORKER_ATTACH_SOCKET';
 const isRoot = process.geteuid?.() === 0;
 
 t.test('the socket has mode 0600 from the first moment on, and is removed at the end', async (t) => {
   const path = join(temporaryDirectory(t), 'attach.sock');
   const umask = process.umask(0);
-  const file = await SocketFile.create(path, undefined);
+  const file = await SocketFile.create({ path, setting });
   t.equal(process.umask(umask), 0, 'the umask is restored');
   t.equal(statSync(path).mode & 0o777, 0o600);
   await file.remove();
@@ -20,7 +21,7 @@ t.test('the socket has mode 0600 from the first moment on, and is removed at the
 
 t.test('a group may use the socket', { skip: !isRoot }, async (t) => {
   const path = join(temporaryDirectory(t), 'attach.sock');
-  const file = await SocketFile.create(path, 4321);
+  const file = await SocketFile.create({ path, setting, group: 4321 });
   t.match(statSync(path), { gid: 4321 });
   t.equal(statSync(path).mode & 0o777, 0o660);
   await file.remove();
@@ -28,7 +29,7 @@ t.test('a group may use the socket', { skip: !isRoot }, async (t) => {
 
 t.test('a directory that others can write, or that is a link, is refused', async (t) => {
   const directory = temporaryDirectory(t);
-  const refused = (path: string, message: RegExp) => t.rejects(SocketFile.create(path, undefined), { message });
+  const refused = (path: string, message: RegExp) => t.rejects(SocketFile.create({ path, setting }), { message });
   chmodSync(directory, 0o770);
   await refused(join(directory, 'attach.sock'), /others must not write it/);
   chmodSync(directory, 0o700);
@@ -48,17 +49,17 @@ t.test('a dead socket is replaced; a live one, and any other file, stops the sta
   const program = `process.umask(0o177); require('net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`;
   spawnSync(process.execPath, ['-e', program]);
   t.ok(statSync(path).isSocket(), 'a killed process leaves its socket');
-  const file = await SocketFile.create(path, undefined);
-  await t.rejects(SocketFile.create(path, undefined), { name: 'FileInUseError' }, 'another worker');
+  const file = await SocketFile.create({ path, setting });
+  await t.rejects(SocketFile.create({ path, setting }), { name: 'FileInUseError' }, 'another worker');
   await file.remove();
 
   const foreign = createServer().listen(path);
   await new Promise((resolve) => foreign.once('listening', resolve));
-  await t.rejects(SocketFile.create(path, undefined), { name: 'FileInUseError' }, 'another program');
+  await t.rejects(SocketFile.create({ path, setting }), { name: 'FileInUseError' }, 'another program');
   t.ok(existsSync(path));
   await new Promise((resolve) => foreign.close(resolve));
 
   writeFileSync(path, 'data');
-  await t.rejects(SocketFile.create(path, undefined), { message: /is not a socket/ });
+  await t.rejects(SocketFile.create({ path, setting }), { message: /is not a socket/ });
   t.ok(existsSync(path));
 });

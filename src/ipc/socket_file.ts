@@ -3,8 +3,6 @@ import { dirname } from 'node:path';
 import { FileInUseError, FileLock } from '../vram/file_lock.js';
 import { isListening, maxSocketPathBytes, UnixListener } from '../vram/unix_socket.js';
 
-const setting = 'WORKER_ATTACH_SOCKET';
-
 const groupOrOthersWrite = 0o022;
 const groupMode = 0o660;
 
@@ -13,7 +11,15 @@ export class SocketFileError extends Error {
   override readonly name = 'SocketFileError';
 }
 
-/** The socket file of this process, with a lock that keeps other workers from its path. */
+export interface SocketFileOptions {
+  readonly path: string;
+  /** The setting that names the path, for errors. */
+  readonly setting: string;
+  /** The group whose members may use the socket, besides its owner. */
+  readonly group?: number | undefined;
+}
+
+/** The socket file of this process, with a lock that keeps other processes of this program from its path. */
 export class SocketFile {
   readonly listener: UnixListener;
   readonly #path: string;
@@ -28,17 +34,18 @@ export class SocketFile {
   }
 
   /**
-   * Creates the socket, replacing a dead one. Members of the group may use it. Files are checked and created by blocking
-   * calls, because this runs only at start. @throws SocketFileError, FileInUseError
+   * Creates the socket, replacing a dead one. Files are checked and created by blocking calls, because this runs only at
+   * start. @throws SocketFileError, FileInUseError
    */
-  static async create(path: string, group: number | undefined): Promise<SocketFile> {
-    requirePrivateDirectory(path);
+  static async create(options: SocketFileOptions): Promise<SocketFile> {
+    const { path, setting } = options;
+    requirePrivateDirectory(options);
     // A lock of the path itself would take a socket there for a device, and not lock it.
     const lock = new FileLock(`${path}.worker`, setting);
     await lock.acquire();
     try {
-      removeDead(path);
-      return new SocketFile(bind(path, group), path, lock);
+      removeDead(options);
+      return new SocketFile(bind(options), path, lock);
     } catch (error) {
       await lock.release();
       throw error;
@@ -53,7 +60,7 @@ export class SocketFile {
   }
 }
 
-function requirePrivateDirectory(path: string): void {
+function requirePrivateDirectory({ path, setting }: SocketFileOptions): void {
   if (Buffer.byteLength(path) > maxSocketPathBytes) {
     throw new SocketFileError(`${setting} is too long: a path of a socket has up to ${maxSocketPathBytes} bytes`);
   }
@@ -65,8 +72,8 @@ function requirePrivateDirectory(path: string): void {
   }
 }
 
-/** The lock is held, so no other worker creates the file now. */
-function removeDead(path: string): void {
+/** The lock is held, so no other process of this program creates the file now. */
+function removeDead({ path, setting }: SocketFileOptions): void {
   const stat = statOf(path);
   if (stat === undefined) return;
   if (!stat.isSocket()) throw new SocketFileError(`${setting}: ${path} exists and is not a socket`);
@@ -74,7 +81,7 @@ function removeDead(path: string): void {
   unlinkSync(path);
 }
 
-function bind(path: string, group: number | undefined): UnixListener {
+function bind({ path, setting, group }: SocketFileOptions): UnixListener {
   const listener = UnixListener.bind(path);
   if (group === undefined) return listener;
   try {
@@ -85,8 +92,8 @@ function bind(path: string, group: number | undefined): UnixListener {
   } catch (cause) {
     listener.close();
     unlinkSync(path);
-    const problem = `the file cannot be given to group ${group}: the worker must be a member`;
-    throw new SocketFileError(`WORKER_ATTACH_GROUP: ${problem}`, { cause });
+    const problem = `${path} cannot be given to group ${group}: the process must be a member`;
+    throw new SocketFileError(`${setting}: ${problem}`, { cause });
   }
 }
 
