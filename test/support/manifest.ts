@@ -10,8 +10,8 @@ export function shardsListedIn(path: string): ListedShard[] {
   const shards = new Map<string, ListedShard>();
   for (const line of readFileSync(path, 'utf8').split('\n').slice(1, -1)) {
     const { put, remove } = JSON.parse(line);
-    if (put === undefined) shards.delete(remove);
-    else shards.set(put.shard_id, put);
+    if (put !== undefined) shards.set(put.shard_id, put);
+    else if (remove !== undefined) shards.delete(remove);
   }
   return [...shards.values()];
 }

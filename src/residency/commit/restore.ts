@@ -6,7 +6,7 @@ import { FileInUseError, FileLock } from '../../vram/file_lock.js';
 import { CommitQueue } from '../state/commit_queue.js';
 import { drainingError } from '../state/lifecycle.js';
 import { Manifest } from '../state/manifest.js';
-import type { ManifestEntry } from '../state/manifest_file.js';
+import type { ManifestEntry } from '../state/manifest_entry.js';
 import { openSource } from '../state/source.js';
 import type { WorkerState } from '../state/worker_state.js';
 import { admit } from './admission.js';

@@ -1,7 +1,7 @@
 import { WorkerError } from '../../errors.js';
 import type { FileLock } from '../../vram/file_lock.js';
 import type { Manifest } from './manifest.js';
-import type { ManifestEntry } from './manifest_file.js';
+import type { ManifestEntry } from './manifest_entry.js';
 import type { Seal } from './seal.js';
 import type { Shard } from './shard.js';
 

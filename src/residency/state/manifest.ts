@@ -3,14 +3,17 @@ import type { FileHolder } from '../../storage/file_holder.js';
 import { type FileSystem, isFull, nodeFileSystem, realPath } from '../../storage/fs.js';
 import { GroupCommit } from '../../storage/group_commit.js';
 import { FileInUseError } from '../../vram/file_lock.js';
-import type { ManifestChange, ManifestEntry } from './manifest_file.js';
+import type { ManifestEntry } from './manifest_entry.js';
+import type { ManifestChange, ManifestContent } from './manifest_file.js';
 import { ManifestJournal } from './manifest_journal.js';
+import type { ManifestLease } from './manifest_lease.js';
 import { ManifestError, readManifest } from './manifest_reader.js';
 import type { Seal } from './seal.js';
 import type { Shard } from './shard.js';
 
-interface PendingChange {
-  readonly change: ManifestChange;
+interface PendingEntry {
+  /** Undefined if the shard is removed. */
+  readonly entry: ManifestEntry | undefined;
   readonly written: Promise<void>;
 }
 
@@ -24,24 +27,20 @@ export interface ManifestOptions {
 }
 
 /**
- * The list of the worker's shards in a file, so that the next process can restore them. Changes that wait at the same time
- * share one sync, off the event loop.
+ * The list of the worker's shards and of their leases in a file, so that the next process can restore them. Changes that wait
+ * at the same time share one sync, off the event loop.
  */
 export class Manifest {
   readonly #journal: ManifestJournal;
   readonly #commits: GroupCommit<ManifestChange>;
-  /** The entries on disk. */
-  readonly #entries: Map<string, ManifestEntry>;
+  /** What is on disk. */
+  readonly #content: ManifestContent;
   /** The last change of each shard that is not on disk yet. */
-  readonly #pending = new Map<string, PendingChange>();
+  readonly #pending = new Map<string, PendingEntry>();
 
-  private constructor(
-    journal: ManifestJournal,
-    entries: Map<string, ManifestEntry>,
-    onChange: ManifestOptions['onChange'],
-  ) {
+  private constructor(journal: ManifestJournal, content: ManifestContent, onChange: ManifestOptions['onChange']) {
     this.#journal = journal;
-    this.#entries = entries;
+    this.#content = content;
     this.#commits = new GroupCommit<ManifestChange>({
       write: (changes, signal) => this.#write(changes, signal),
       check: () => journal.requireWritable(),
@@ -51,35 +50,40 @@ export class Manifest {
   }
 
   /**
-   * Reads the manifest of the previous process. One of version 1, or with many obsolete records, is rewritten. If the file
+   * Reads the manifest of the previous process. One of an older version, or with many obsolete records, is rewritten. If the file
    * exists, but cannot be written, or if the disk is full, the manifest counts as unwritable until it can be written.
    * @throws ManifestError, FileInUseError
    */
   static async open({ path, lock, onChange, fs = nodeFileSystem }: ManifestOptions): Promise<Manifest> {
-    const { entries, journal: found, exists } = await readManifest(path);
+    const { content, journal: found, exists } = await readManifest(path);
     // A rewrite replaces the file itself, not a symbolic link to it.
     const journal = new ManifestJournal({ path: await realPath(fs, path), lock, fs });
     try {
       if (found !== undefined) await journal.adopt(found);
-      await journal.append([], entries);
+      await journal.append([], content);
     } catch (cause) {
       if (cause instanceof FileInUseError) throw cause;
       if (!exists && !isFull(cause)) throw new ManifestError(`WORKER_MANIFEST: ${path} cannot be written`, { cause });
     }
-    const manifest = new Manifest(journal, entries, onChange);
+    const manifest = new Manifest(journal, content, onChange);
     await manifest.tick();
     return manifest;
   }
 
   /** The entries on disk. */
   entries(): ManifestEntry[] {
-    return [...this.#entries.values()];
+    return [...this.#content.entries.values()];
+  }
+
+  /** The leases on disk. */
+  leases(): ManifestLease[] {
+    return [...this.#content.leases.values()];
   }
 
   /** The shard's entry after the changes that wait. */
   get(shardId: string): ManifestEntry | undefined {
     const waiting = this.#pending.get(shardId);
-    return waiting === undefined ? this.#entries.get(shardId) : waiting.change.entry;
+    return waiting === undefined ? this.#content.entries.get(shardId) : waiting.entry;
   }
 
   get isWritable(): boolean {
@@ -87,20 +91,24 @@ export class Manifest {
   }
 
   /** Adds or updates a sealed shard. Resolves when that is on disk. @throws WorkerError AUDIT_UNAVAILABLE; then it is not */
-  put(
-    { identity, memory, vramBytes, source, exportable }: Shard,
-    { digest, treeDigest, expected }: Seal,
-  ): Promise<void> {
-    const { shardId, modelRef, shardIndex, totalShards } = identity;
-    const path = source?.path ?? null;
-    const name = { shardId, modelRef, shardIndex, totalShards };
-    const entry = { ...name, gpuDevice: memory.gpuDevice, vramBytes, path, digest, treeDigest, expected, exportable };
-    return this.#change(shardId, entry);
+  put(shard: Shard, seal: Seal): Promise<void> {
+    const entry = entryOf(shard, seal);
+    return this.#change({ kind: 'put', entry }, { shardId: entry.shardId, entry });
   }
 
   /** Removes a shard, if it is listed. Resolves and throws as `put` does. */
   remove(shardId: string): Promise<void> {
-    return this.#change(shardId, undefined);
+    return this.#change({ kind: 'remove', shardId }, { shardId, entry: undefined });
+  }
+
+  /** Adds or updates a lease. Resolves and throws as `put` does. */
+  grant(lease: ManifestLease): Promise<void> {
+    return this.#commits.append({ kind: 'grant', lease });
+  }
+
+  /** Removes a lease, now or when the file can be written again. */
+  end(leaseId: string): void {
+    void this.#commits.appendBestEffort({ kind: 'end', leaseId });
   }
 
   /** Checks the file, or tries to write it again after a failure. Called every second. Never rejects. */
@@ -118,33 +126,41 @@ export class Manifest {
     await this.#commits.close(() => this.#journal.close());
   }
 
-  #change(shardId: string, entry: ManifestEntry | undefined): Promise<void> {
-    const waiting = this.#pending.get(shardId);
-    if (isSame(this.get(shardId), entry)) return waiting?.written ?? Promise.resolve();
-    const change = { shardId, entry };
+  #change(change: ManifestChange, { shardId, entry }: Named): Promise<void> {
+    if (isSame(this.get(shardId), entry)) return this.#pending.get(shardId)?.written ?? Promise.resolve();
     const written = this.#commits.append(change);
-    this.#pending.set(shardId, { change, written });
-    written.catch(() => this.#settle(change));
+    const pending = { entry, written };
+    this.#pending.set(shardId, pending);
+    const settle = () => {
+      if (this.#pending.get(shardId) === pending) this.#pending.delete(shardId);
+    };
+    written.then(settle, settle);
     return written;
   }
 
   async #write(changes: readonly ManifestChange[], signal: AbortSignal): Promise<number> {
-    await this.#journal.append(changes, this.#entries, signal);
-    for (const change of changes) {
-      this.#apply(change);
-      this.#settle(change);
-    }
+    await this.#journal.append(changes, this.#content, signal);
+    for (const change of changes) this.#content.apply(change);
     return changes.length;
   }
+}
 
-  #settle(change: ManifestChange): void {
-    if (this.#pending.get(change.shardId)?.change === change) this.#pending.delete(change.shardId);
-  }
+interface Named {
+  readonly shardId: string;
+  readonly entry: ManifestEntry | undefined;
+}
 
-  #apply({ shardId, entry }: ManifestChange): void {
-    if (entry === undefined) this.#entries.delete(shardId);
-    else this.#entries.set(shardId, entry);
-  }
+function entryOf(shard: Shard, { digest, treeDigest, expected, jti, exportedAtMs }: Seal): ManifestEntry {
+  const { identity, memory: device, vramBytes, source, exportable, layout, allocationId } = shard;
+  const { shardId, modelRef, shardIndex, totalShards } = identity;
+  const name = { shardId, modelRef, shardIndex, totalShards };
+  const { gpuDevice, uuid: gpuUuid } = device;
+  const memory =
+    layout === undefined
+      ? null
+      : { allocationId, gpuUuid, mappedBytes: layout.mappedBytes, partBytes: layout.partBytes, exportedAtMs, jti };
+  const path = source?.path ?? null;
+  return { ...name, gpuDevice, vramBytes, path, digest, treeDigest, expected, exportable, memory };
 }
 
 const isSame = (a: ManifestEntry | undefined, b: ManifestEntry | undefined): boolean =>

@@ -1,36 +1,58 @@
 import { createHash } from 'node:crypto';
-import { type Digest, isDigest } from '../../seal/digest.js';
-import { type Expectation, expectations } from '../../seal/handle.js';
 import { parseJson } from '../../seal/json.js';
-import type { ShardIdentity } from './snapshot.js';
+import { entryFromJson, entryToJson, type ManifestEntry } from './manifest_entry.js';
+import { fieldsOf } from './manifest_fields.js';
+import { leaseFromJson, leaseToJson, type ManifestLease } from './manifest_lease.js';
 
-/** The data that a later process needs to restore a shard. */
-export interface ManifestEntry extends ShardIdentity {
-  readonly gpuDevice: number;
-  readonly vramBytes: number;
-  /** Relative to the model directory; null for an upload, which cannot be restored. */
-  readonly path: string | null;
-  readonly digest: Digest | null;
-  readonly treeDigest: Digest;
-  readonly expected: Expectation;
-  /** Entries of workers that could not share memory do not have it, and count as exportable. */
-  readonly exportable: boolean;
+/** A record of the manifest. */
+export type ManifestChange =
+  /** The shard's entry from now on. */
+  | { readonly kind: 'put'; readonly entry: ManifestEntry }
+  /** The shard is released. */
+  | { readonly kind: 'remove'; readonly shardId: string }
+  /** A process may have a shard's memory from now on. */
+  | { readonly kind: 'grant'; readonly lease: ManifestLease }
+  | { readonly kind: 'end'; readonly leaseId: string };
+
+/** What the records of a manifest amount to. */
+export class ManifestContent {
+  /** By shard id. */
+  readonly entries = new Map<string, ManifestEntry>();
+  /** By lease id. */
+  readonly leases = new Map<string, ManifestLease>();
+
+  constructor(entries: Iterable<ManifestEntry> = []) {
+    for (const entry of entries) this.entries.set(entry.shardId, entry);
+  }
+
+  get size(): number {
+    return this.entries.size + this.leases.size;
+  }
+
+  apply(change: ManifestChange): void {
+    if (change.kind === 'put') this.entries.set(change.entry.shardId, change.entry);
+    else if (change.kind === 'remove') this.entries.delete(change.shardId);
+    else if (change.kind === 'grant') this.leases.set(change.lease.leaseId, change.lease);
+    else this.leases.delete(change.leaseId);
+  }
+
+  /** The records of a file with this content and no obsolete record. */
+  *changes(): Generator<ManifestChange> {
+    for (const entry of this.entries.values()) yield { kind: 'put', entry };
+    for (const lease of this.leases.values()) yield { kind: 'grant', lease };
+  }
 }
 
-/** A record of the manifest: the shard's entry from now on; undefined once it is released. */
-export interface ManifestChange {
-  readonly shardId: string;
-  readonly entry: ManifestEntry | undefined;
-}
-
-const version = 2;
+/** Version 2 had neither memory nor leases. Version 1 was one JSON object. */
+const version = 3;
+const readableVersions: readonly unknown[] = [2, version];
 
 /** The first line of a manifest, without its newline. */
 export const headerLine = (): string => withChecksum({ manifest: version });
 
 /** The line of a record, without its newline. `number` counts the records of the file from 1. */
-export const recordLine = ({ shardId, entry }: ManifestChange, number: number): string =>
-  withChecksum(entry === undefined ? { number, remove: shardId } : { number, put: toJson(entry) });
+export const recordLine = (change: ManifestChange, number: number): string =>
+  withChecksum({ number, ...toJson(change) });
 
 /** Detects a torn write or a flipped bit. Against an attacker who can write the file, only the digests of shards help. */
 function withChecksum(record: object): string {
@@ -47,19 +69,28 @@ export function readLine(line: string): ReadonlyMap<string, unknown> | null {
   return fieldsOf(parseJson(`${body}}`));
 }
 
-/** Whether the fields are those of the first line. Null if it has an unknown version. */
-export function isHeader(fields: ReadonlyMap<string, unknown>): boolean | null {
-  if (!fields.has('manifest')) return false;
-  return fields.get('manifest') === version ? true : null;
+/** What a first line says: a manifest of the current version, of an older one, or of a version that this worker cannot read. */
+export type Header = 'current' | 'older' | 'unreadable' | 'none';
+
+export function readHeader(fields: ReadonlyMap<string, unknown>): Header {
+  if (!fields.has('manifest')) return 'none';
+  const found = fields.get('manifest');
+  if (!readableVersions.includes(found)) return 'unreadable';
+  return found === version ? 'current' : 'older';
 }
 
 /** The change of a record. Null if it is invalid, or is not the record with this number. */
 export function readRecord(fields: ReadonlyMap<string, unknown>, number: number): ManifestChange | null {
   if (fields.get('number') !== number) return null;
-  const shardId = fields.get('remove');
-  if (typeof shardId === 'string') return { shardId, entry: undefined };
-  const entry = fromJson(fields.get('put'));
-  return entry && { shardId: entry.shardId, entry };
+  const [shardId, leaseId] = [fields.get('remove'), fields.get('end')];
+  if (typeof shardId === 'string') return { kind: 'remove', shardId };
+  if (typeof leaseId === 'string') return { kind: 'end', leaseId };
+  if (fields.has('grant')) {
+    const lease = leaseFromJson(fields.get('grant'));
+    return lease && { kind: 'grant', lease };
+  }
+  const entry = entryFromJson(fields.get('put'));
+  return entry && { kind: 'put', entry };
 }
 
 /** The entries of a manifest of version 1: one JSON object with all shards. Returns the problem if it is invalid. */
@@ -69,43 +100,14 @@ export function readVersion1(text: string): ManifestEntry[] | string {
   if (!Array.isArray(shards)) return 'is damaged';
   if (fields?.get('version') !== 1) return 'has an unknown version';
   if (fields.get('sha256') !== sha256(JSON.stringify(shards))) return 'is damaged';
-  const entries = shards.map(fromJson).filter((entry) => entry !== null);
+  const entries = shards.map(entryFromJson).filter((entry) => entry !== null);
   return entries.length === shards.length ? entries : 'has an invalid entry';
 }
 
-const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
-
-const fieldsOf = (value: unknown): ReadonlyMap<string, unknown> | null =>
-  typeof value === 'object' && value !== null ? new Map<string, unknown>(Object.entries(value)) : null;
-
-const toJson = (entry: ManifestEntry) => ({
-  shard_id: entry.shardId,
-  model_ref: entry.modelRef,
-  shard_index: entry.shardIndex,
-  total_shards: entry.totalShards,
-  gpu_device: entry.gpuDevice,
-  vram_bytes: entry.vramBytes,
-  path: entry.path,
-  digest: entry.digest,
-  tree_digest: entry.treeDigest,
-  expected: entry.expected,
-  exportable: entry.exportable,
-});
-
-/** The entry that a JSON value describes, or null if it is invalid. */
-function fromJson(value: unknown): ManifestEntry | null {
-  const fields = fieldsOf(value);
-  if (fields === null) return null;
-  const [shardId, modelRef, path] = [fields.get('shard_id'), fields.get('model_ref'), fields.get('path')];
-  const numbers = ['shard_index', 'total_shards', 'gpu_device', 'vram_bytes'].map((name) => Number(fields.get(name)));
-  const [shardIndex = -1, totalShards = -1, gpuDevice = -1, vramBytes = -1] = numbers;
-  const [digest, treeDigest] = [fields.get('digest'), fields.get('tree_digest')];
-  const expected = expectations.find((word) => word === fields.get('expected'));
-  if (typeof shardId !== 'string' || typeof modelRef !== 'string' || expected === undefined) return null;
-  if (!numbers.every((number) => Number.isSafeInteger(number) && number >= 0)) return null;
-  if (path !== null && typeof path !== 'string') return null;
-  if ((digest !== null && !isDigest(digest)) || !isDigest(treeDigest)) return null;
-  const exportable = fields.get('exportable') !== false;
-  const numbered = { shardIndex, totalShards, gpuDevice, vramBytes };
-  return { shardId, modelRef, ...numbered, path, digest, treeDigest, expected, exportable };
+function toJson(change: ManifestChange): object {
+  if (change.kind === 'put') return { put: entryToJson(change.entry) };
+  if (change.kind === 'remove') return { remove: change.shardId };
+  return change.kind === 'grant' ? { grant: leaseToJson(change.lease) } : { end: change.leaseId };
 }
+
+const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');

@@ -4,7 +4,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { AppendFile } from '../../storage/append_file.js';
 import type { FileHolder } from '../../storage/file_holder.js';
 import { type FileSystem, nodeFileSystem, syncDirectory } from '../../storage/fs.js';
-import { headerLine, type ManifestChange, type ManifestEntry, recordLine } from './manifest_file.js';
+import { headerLine, type ManifestChange, type ManifestContent, recordLine } from './manifest_file.js';
 import type { FoundJournal } from './manifest_reader.js';
 
 export interface JournalOptions {
@@ -15,13 +15,11 @@ export interface JournalOptions {
   readonly fs?: FileSystem | undefined;
 }
 
-/** Records beyond twice the number of entries after which the file is rewritten. */
+/** Records beyond twice the number of entries and leases after which the file is rewritten. */
 const spareRecords = 1000;
 
 /** Records that are formatted in one turn of the event loop. */
 const chunkRecords = 500;
-
-type Entries = ReadonlyMap<string, ManifestEntry>;
 
 /**
  * The file of the manifest: a header, then a record per change. A change is one append, which is either on disk or removed.
@@ -62,13 +60,13 @@ export class ManifestJournal {
   }
 
   /**
-   * Appends changes to the file that has `entries`. Before that, rewrites the file with `entries` if its content is not known,
+   * Appends changes to the file that has `content`. Before that, rewrites the file with `content` if it is not known,
    * after a change by another process, or if most records are obsolete. Resolves when the changes are synced. If `signal` aborts
    * before that, they are removed. @throws the signal's reason, or the file system's errors; then no change is in the file
    */
-  async append(changes: readonly ManifestChange[], entries: Entries, signal?: AbortSignal): Promise<void> {
+  async append(changes: readonly ManifestChange[], content: ManifestContent, signal?: AbortSignal): Promise<void> {
     try {
-      const file = await this.#writable(entries, signal);
+      const file = await this.#writable(content, signal);
       const lines = changes.map((change, index) => `${recordLine(change, this.#records + index + 1)}\n`);
       if (lines.length > 0) await file.append(Buffer.from(lines.join('')), signal);
       this.#records += changes.length;
@@ -107,21 +105,21 @@ export class ManifestJournal {
   }
 
   /** The file with `entries`, after a check that it can be appended to. All checks run at once: each waits for a thread. */
-  async #writable(entries: Entries, signal: AbortSignal | undefined): Promise<AppendFile> {
+  async #writable(content: ManifestContent, signal: AbortSignal | undefined): Promise<AppendFile> {
     const before = this.#file;
-    const [current, check] = await Promise.allSettled([this.#current(entries, signal), before?.requireWritable()]);
+    const [current, check] = await Promise.allSettled([this.#current(content, signal), before?.requireWritable()]);
     if (current.status === 'rejected') throw current.reason;
     if (current.value !== before) await current.value.requireWritable();
     else if (check.status === 'rejected') throw check.reason;
     return current.value;
   }
 
-  async #current(entries: Entries, signal: AbortSignal | undefined): Promise<AppendFile> {
+  async #current(content: ManifestContent, signal: AbortSignal | undefined): Promise<AppendFile> {
     const file = this.#file;
-    if (file === undefined || !(await file.isUnchanged())) return this.#rewrite(entries, signal);
-    if (this.#records <= Math.max(2 * entries.size + spareRecords, this.#nextRewrite)) return file;
+    if (file === undefined || !(await file.isUnchanged())) return this.#rewrite(content, signal);
+    if (this.#records <= Math.max(2 * content.size + spareRecords, this.#nextRewrite)) return file;
     try {
-      return await this.#rewrite(entries, signal);
+      return await this.#rewrite(content, signal);
     } catch (error) {
       signal?.throwIfAborted();
       if (!(await file.isUnchanged())) throw error;
@@ -133,9 +131,9 @@ export class ManifestJournal {
   }
 
   /** Replaces the file atomically: writes a new file, syncs it, renames it, syncs the directory. */
-  async #rewrite(entries: Entries, signal: AbortSignal | undefined): Promise<AppendFile> {
+  async #rewrite(content: ManifestContent, signal: AbortSignal | undefined): Promise<AppendFile> {
     try {
-      await this.#create(this.#newPath, entries);
+      await this.#create(this.#newPath, content);
       signal?.throwIfAborted();
       await this.#fs.rename(this.#newPath, this.#path);
     } catch (error) {
@@ -146,13 +144,13 @@ export class ManifestJournal {
     await syncDirectory(this.#fs, dirname(this.#path));
     await this.close();
     this.#file = await AppendFile.open(this.#path, this.#fs, this.#lock);
-    this.#records = entries.size;
+    this.#records = content.size;
     this.#nextRewrite = 0;
     signal?.throwIfAborted();
     return this.#file;
   }
 
-  async #create(path: string, entries: Entries): Promise<void> {
+  async #create(path: string, content: ManifestContent): Promise<void> {
     await this.#lock?.acquire();
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
     const descriptor = await this.#fs.open(path, flags, 0o600);
@@ -160,18 +158,18 @@ export class ManifestJournal {
       // Locked before the rename: no other worker may find it unlocked.
       await this.#lock?.hold(descriptor);
       await this.#fs.fchmod(descriptor, 0o600);
-      await this.#writeAll(descriptor, entries);
+      await this.#writeAll(descriptor, content);
       await this.#fs.fsync(descriptor);
     } finally {
       await this.#fs.close(descriptor);
     }
   }
 
-  async #writeAll(descriptor: number, entries: Entries): Promise<void> {
+  async #writeAll(descriptor: number, content: ManifestContent): Promise<void> {
     let lines = [`${headerLine()}\n`];
     let number = 0;
-    for (const [shardId, entry] of entries) {
-      lines.push(`${recordLine({ shardId, entry }, ++number)}\n`);
+    for (const change of content.changes()) {
+      lines.push(`${recordLine(change, ++number)}\n`);
       if (number % chunkRecords !== 0) continue;
       await this.#write(descriptor, lines);
       lines = [];

@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { isMissing } from '../../storage/fs.js';
-import { isHeader, type ManifestEntry, readLine, readRecord, readVersion1 } from './manifest_file.js';
+import { ManifestContent, readHeader, readLine, readRecord, readVersion1 } from './manifest_file.js';
 
 /** The manifest is invalid. The worker refuses to start; the message gives the fix. */
 export class ManifestError extends Error {
@@ -10,8 +10,8 @@ export class ManifestError extends Error {
 
 /** A manifest as read from its file. */
 export interface FoundManifest {
-  readonly entries: Map<string, ManifestEntry>;
-  /** The complete lines of a journal. Undefined if there is no file, or one of version 1. */
+  readonly content: ManifestContent;
+  /** The complete lines of a journal. Undefined if there is no file, or one of an older version. */
   readonly journal: FoundJournal | undefined;
   readonly exists: boolean;
 }
@@ -29,7 +29,7 @@ export interface FoundJournal {
 const chunkLines = 500;
 
 /**
- * Reads the entries of a manifest, of version 1 or 2. A file that does not exist has none. A record that a crash cut off is
+ * Reads a manifest of this version or an older one. A file that does not exist has no content. A record that a crash cut off is
  * ignored: no client saw its effect. @throws ManifestError, or the file system's errors
  */
 export async function readManifest(path: string): Promise<FoundManifest> {
@@ -39,16 +39,18 @@ export async function readManifest(path: string): Promise<FoundManifest> {
     );
   };
   const content = await contentOf(path, refuse);
-  if (content === undefined) return { entries: new Map(), journal: undefined, exists: false };
+  if (content === undefined) return { content: new ManifestContent(), journal: undefined, exists: false };
   // What follows the last newline was cut off. After a crash it may also be zeros.
   const bytes = content.lastIndexOf('\n') + 1;
   const lines = content.toString('utf8', 0, bytes).split('\n').slice(0, -1);
-  const header = readLine(lines[0] ?? '');
-  if (header === null) return fromVersion1(content.toString('utf8'), refuse);
-  if (isHeader(header) === null) return refuse('has an unknown version');
-  const entries = isHeader(header) && (await replay(lines));
-  if (!entries) return refuse('is damaged');
-  return { entries, journal: { records: lines.length - 1, bytes, fileBytes: content.length }, exists: true };
+  const first = readLine(lines[0] ?? '');
+  if (first === null) return fromVersion1(content.toString('utf8'), refuse);
+  const header = readHeader(first);
+  if (header === 'unreadable') return refuse('has an unknown version, which may be newer than this worker');
+  const found = header === 'none' ? undefined : await replay(lines);
+  if (found === undefined) return refuse('is damaged');
+  const journal = { records: lines.length - 1, bytes, fileBytes: content.length };
+  return { content: found, journal: header === 'current' ? journal : undefined, exists: true };
 }
 
 async function contentOf(path: string, refuse: (problem: string) => never): Promise<Buffer | undefined> {
@@ -66,19 +68,18 @@ async function contentOf(path: string, refuse: (problem: string) => never): Prom
 function fromVersion1(text: string, refuse: (problem: string) => never): FoundManifest {
   const entries = readVersion1(text);
   if (typeof entries === 'string') return refuse(entries);
-  return { entries: new Map(entries.map((entry) => [entry.shardId, entry])), journal: undefined, exists: true };
+  return { content: new ManifestContent(entries), journal: undefined, exists: true };
 }
 
 /** Applies the records after the header, in order. Undefined if one is damaged. */
-async function replay(lines: readonly string[]): Promise<Map<string, ManifestEntry> | undefined> {
-  const entries = new Map<string, ManifestEntry>();
+async function replay(lines: readonly string[]): Promise<ManifestContent | undefined> {
+  const content = new ManifestContent();
   for (let number = 1; number < lines.length; number++) {
     const fields = readLine(lines[number] ?? '');
     const change = fields && readRecord(fields, number);
     if (!change) return undefined;
-    if (change.entry === undefined) entries.delete(change.shardId);
-    else entries.set(change.shardId, change.entry);
+    content.apply(change);
     if (number % chunkLines === 0) await nextTurn();
   }
-  return entries;
+  return content;
 }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { WorkerError } from '../../errors.js';
 import type { Allocation } from '../../vram/allocation.js';
 import type { Moment } from '../../vram/moment.js';
+import type { PartLayout } from '../../vram/part_layout.js';
 import type { DeviceMemory } from './device_memory.js';
 import type { MemoryGrant } from './memory_grant.js';
 import type { NextVerification, RunningVerification } from './running_verification.js';
@@ -50,6 +51,8 @@ type Transition = keyof typeof shardTransitions;
 export interface ShardOptions {
   readonly source?: FileSource | undefined;
   readonly exportable?: boolean;
+  /** The memory of an earlier process. By default the shard gets new memory. */
+  readonly allocationId?: string;
 }
 
 /** One shard of this worker: its identity, its memory, its phase, and the work in progress on it. */
@@ -61,8 +64,10 @@ export class Shard {
   readonly source: FileSource | undefined;
   /** Whether the memory can be handed over to other processes. */
   readonly exportable: boolean;
-  /** The name of the memory for processes that attach it. */
-  readonly allocationId = randomUUID();
+  /** The name of the memory for processes that attach it, and for the keeper. */
+  readonly allocationId: string;
+  /** How the memory is divided into parts; undefined if no keeper may hold it. */
+  layout: PartLayout | undefined;
   receivedBytes = 0;
   allocation: Allocation | undefined;
   /** The verification in progress. */
@@ -89,6 +94,7 @@ export class Shard {
     this.grant = grant;
     this.source = options.source;
     this.exportable = options.exportable ?? false;
+    this.allocationId = options.allocationId ?? randomUUID();
   }
 
   get memory(): DeviceMemory {

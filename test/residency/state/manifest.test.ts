@@ -37,7 +37,7 @@ t.test('a worker does not start with a manifest that is damaged or writable by o
     ['not an object', '7', 0o600],
     ['a changed name', good.replace('"model-a"', '"model-b"'), 0o600],
     ['a changed name in the last record', good.replace('"model-b"', '"model-c"'), 0o600],
-    ['an unknown version', `{"manifest":3,"sha256":"${sha256('{"manifest":3')}"}\n`, 0o600],
+    ['a newer version', `{"manifest":4,"sha256":"${sha256('{"manifest":4')}"}\n`, 0o600],
     ['a missing record', `${header}\n${two}\n`, 0o600],
     ['a repeated record', `${header}\n${one}\n${one}\n`, 0o600],
     ['writable by others', good, 0o620],
@@ -67,7 +67,7 @@ t.test('a manifest of version 1 is read, and replaced by one of the current vers
   const second = await start();
   await untilLoaded(second);
   t.equal(second.residency.shard('a').state, 'sealed');
-  t.match(readFileSync(manifest, 'utf8'), /^\{"manifest":2,/);
+  t.match(readFileSync(manifest, 'utf8'), /^\{"manifest":3,/);
   t.same(listed(), shards);
   await second.stop();
   for (const damage of [
@@ -77,6 +77,22 @@ t.test('a manifest of version 1 is read, and replaced by one of the current vers
     writeFileSync(manifest, JSON.stringify(damage));
     await t.rejects(start(), { name: 'ManifestError' });
   }
+});
+
+t.test('a manifest of version 2 is read, and replaced by one of the current version', async (t) => {
+  const { start, manifest, listed } = restartable(t);
+  const first = await start();
+  await commit(first, 'a', 'a');
+  await first.stop();
+  const shards = listed();
+  const [, ...records] = readFileSync(manifest, 'utf8').split('\n');
+  const header = `{"manifest":2,"sha256":"${sha256('{"manifest":2')}"}`;
+  writeFileSync(manifest, [header, ...records].join('\n'), { mode: 0o600 });
+  const second = await start();
+  await untilLoaded(second);
+  t.equal(second.residency.shard('a').state, 'sealed');
+  t.match(readFileSync(manifest, 'utf8'), /^\{"manifest":3,/);
+  t.same(listed(), shards);
 });
 
 t.test('no shard is sealed or released while the manifest cannot be written', async (t) => {

@@ -1,8 +1,10 @@
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import type { ManifestEntry } from '../../../src/residency/state/manifest_file.js';
+import type { ManifestEntry } from '../../../src/residency/state/manifest_entry.js';
+import { type ManifestChange, ManifestContent } from '../../../src/residency/state/manifest_file.js';
 import { ManifestJournal } from '../../../src/residency/state/manifest_journal.js';
+import type { ManifestLease } from '../../../src/residency/state/manifest_lease.js';
 import { readManifest } from '../../../src/residency/state/manifest_reader.js';
 import { digestOf } from '../../../src/seal/digest.js';
 import { type FileSystem, nodeFileSystem } from '../../../src/storage/fs.js';
@@ -21,30 +23,25 @@ const entry = (shardId: string): ManifestEntry => ({
   treeDigest: digestOf(Buffer.alloc(32)),
   expected: 'tree',
   exportable: false,
+  memory: null,
 });
 
 const pathIn = (t: Test) => join(temporaryDirectory(t), 'manifest');
 
-/** A journal, and the entries that its last successful append left. */
+/** A journal, and the content that its last successful append left. */
 function journalAt(path: string, fs: FileSystem = nodeFileSystem) {
   const journal = new ManifestJournal({ path, fs });
-  let entries = new Map<string, ManifestEntry>();
-  const change = async (changes: readonly (readonly [string, ManifestEntry | undefined])[]) => {
-    const next = new Map(entries);
-    for (const [shardId, value] of changes) {
-      if (value === undefined) next.delete(shardId);
-      else next.set(shardId, value);
-    }
-    await journal.append(
-      changes.map(([shardId, value]) => ({ shardId, entry: value })),
-      entries,
-    );
-    entries = next;
+  const content = new ManifestContent();
+  const append = async (changes: readonly ManifestChange[]) => {
+    await journal.append(changes, content);
+    for (const change of changes) content.apply(change);
   };
-  return { journal, change, ids: () => [...entries.keys()] };
+  const change = (changes: readonly (readonly [string, ManifestEntry | undefined])[]) =>
+    append(changes.map(([shardId, value]) => (value ? { kind: 'put', entry: value } : { kind: 'remove', shardId })));
+  return { journal, append, change, ids: () => [...content.entries.keys()] };
 }
 
-const idsIn = async (path: string) => [...(await readManifest(path)).entries.keys()];
+const idsIn = async (path: string) => [...(await readManifest(path)).content.entries.keys()];
 
 t.test('a change costs one write and one sync, regardless of the number of shards', async (t) => {
   const path = pathIn(t);
@@ -166,4 +163,45 @@ t.test('a file that another process replaced is written again', async (t) => {
   await change([['b', entry('b')]]);
   t.same(await idsIn(path), ['a', 'b']);
   await journal.requireWritable();
+});
+
+const lease = (leaseId: string): ManifestLease => ({
+  leaseId,
+  allocationId: '0-1',
+  uid: 1000,
+  gid: 1000,
+  pid: 7,
+  startTicks: null,
+  label: null,
+  nonce: 'n',
+  grantedAtMs: 1_700_000_000_000,
+  isRevoked: false,
+});
+
+t.test('leases and the memory of shards are kept, also across a rewrite of the file', async (t) => {
+  const path = pathIn(t);
+  const { append } = journalAt(path);
+  const memory = { allocationId: '0-1', gpuUuid: 'GPU-1', mappedBytes: 8, partBytes: 4, exportedAtMs: 1000, jti: 'j' };
+  await append([
+    { kind: 'put', entry: { ...entry('a'), memory } },
+    { kind: 'grant', lease: lease('l1') },
+    { kind: 'grant', lease: lease('l2') },
+    { kind: 'end', leaseId: 'l1' },
+  ]);
+  for (let round = 0; round < 20; round++) {
+    const pairs = Array.from({ length: 50 }, (_, index) => lease(`r${index}`));
+    await append(
+      pairs.flatMap(
+        (one) =>
+          [
+            { kind: 'grant', lease: one },
+            { kind: 'end', leaseId: one.leaseId },
+          ] as const,
+      ),
+    );
+  }
+  t.ok(readFileSync(path, 'utf8').split('\n').length < 1200, 'the file was rewritten');
+  const { content } = await readManifest(path);
+  t.same([...content.entries.values()], [{ ...entry('a'), memory }]);
+  t.same([...content.leases.values()], [lease('l2')]);
 });
