@@ -24,6 +24,7 @@
  * * @error may be null. If the function fails, it receives the details; otherwise it is not changed.
  * * Any thread may call any function. Calls that use one client run one after another. Close a client only when no
  * other call uses it.
+ * * A child process must not use a client of its parent: its calls fail, and nothing is detached.
  * * Functions that wait do so at most vram_attach_options.timeout_ms.
  * * The library raises no signal, changes no signal handler, and lets no C++ exception out.
  */
@@ -126,7 +127,8 @@ VRAM_ATTACH_API vram_attach_status vram_attach_connect(const vram_attach_options
  * vram_attach_close() - detach all leases and disconnect
  * @client: a client; may be null
  *
- * Unmaps the memory of every lease, so no kernel may use it any more. The worker sees the end of the connection.
+ * Unmaps the memory of every lease, so no kernel may use it any more. The worker sees the end of the connection. If
+ * tensors of vram_attach_export() are alive, their leases and the connection stay until the last one is deleted.
  */
 VRAM_ATTACH_API void vram_attach_close(vram_attach_client *client);
 
@@ -186,7 +188,7 @@ typedef struct {
  * @client: a client
  * @model_ref: only shards of this model; null: all
  * @gpu_uuid: only shards on this device; null: all
- * @visit: called once for each shard; it must not call the library, and its argument is valid until it returns
+ * @visit: called once for each shard; its argument is valid until it returns
  * @context: passed to @visit
  * @error: receives the details of a failure; @visit may have been called before it
  *
@@ -324,11 +326,57 @@ VRAM_ATTACH_API vram_attach_status vram_attach_read(vram_attach_lease *lease, ui
  * @lease: a lease; no kernel may use its memory any more. The lease is gone unless the function returns DRIVER_ERROR.
  * @error: receives the details of a failure
  *
- * The worker learns of it now, or at the next connection.
+ * The worker learns of it now, or at the next connection. If tensors of vram_attach_export() are alive, the memory
+ * stays mapped until the last one is deleted.
  *
  * Returns VRAM_ATTACH_OK, INVALID_ARGUMENT or DRIVER_ERROR: the memory is still mapped, and the call can be repeated.
  */
 VRAM_ATTACH_API vram_attach_status vram_attach_detach(vram_attach_lease *lease, vram_attach_error *error);
+
+/**
+ * vram_attach_release() - end a lease without waiting, for finalizers
+ * @lease: a lease, which is gone after the call; may be null
+ *
+ * As vram_attach_detach(). If another thread is inside a call of the same client, that thread detaches the lease at the
+ * end of its call. After a driver error the memory stays mapped until the client is closed.
+ */
+VRAM_ATTACH_API void vram_attach_release(vram_attach_lease *lease);
+
+/**
+ * struct vram_attach_tensor - a tensor in a shard, in row-major order
+ * @offset: its first byte, counted from the start of the shard
+ * @shape: lengths of its dimensions; may be null if there are none
+ * @dimensions: number of dimensions, at most 64
+ * @type_code: DLDataTypeCode of an element, such as kDLFloat (2)
+ * @type_bits: bits of an element
+ * @versioned: 1 for a DLManagedTensorVersioned, which says that the memory is read-only; 0 for a DLManagedTensor
+ * @reserved: 0
+ */
+typedef struct {
+  uint64_t offset;
+  const int64_t *shape;
+  int32_t dimensions;
+  uint8_t type_code;
+  uint8_t type_bits;
+  uint8_t versioned;
+  uint8_t reserved;
+} vram_attach_tensor;
+
+/**
+ * vram_attach_export() - give a tensor of a shard to an array library, without a copy
+ * @lease: a lease
+ * @tensor: the tensor; the shard must have all of its bytes
+ * @out_tensor: receives a pointer to the structure of DLPack that @tensor asks for. Its user calls its deleter, once,
+ * from any thread.
+ * @error: receives the details of a failure
+ *
+ * The device of the tensor is kDLCUDA, or kDLCPU if it is simulated. The tensor keeps the memory mapped, also after
+ * vram_attach_detach() and vram_attach_close(). The function does not check how elements are aligned.
+ *
+ * Returns VRAM_ATTACH_OK, INVALID_ARGUMENT or OUT_OF_MEMORY.
+ */
+VRAM_ATTACH_API vram_attach_status vram_attach_export(vram_attach_lease *lease, const vram_attach_tensor *tensor,
+                                                      void **out_tensor, vram_attach_error *error);
 
 /* ---- events ------------------------------------------------------------------------------------------------- */
 

@@ -3,6 +3,7 @@
 #include <new>
 
 #include "client.h"
+#include "dlpack.h"
 
 using namespace vram_attach;
 
@@ -55,7 +56,8 @@ template <typename Body>
 vram_attach_status with_client(Client *client, vram_attach_error *error, Body body) noexcept {
   return guarded(error, [&]() -> vram_attach_status {
     if (client == nullptr) throw invalid("the client is null");
-    const std::lock_guard<std::mutex> lock(client->mutex());
+    if (!client->is_own_process()) throw invalid("the client belongs to the parent of this process");
+    const Client::Turn turn(*client);
     body(*client);
     return VRAM_ATTACH_OK;
   });
@@ -132,15 +134,16 @@ vram_attach_status vram_attach_connect(const vram_attach_options *options, vram_
                              text_or(given.client_name, "libvram_attach/1"), text_or(given.token, ""),
                              given.timeout_ms != 0 ? given.timeout_ms : kDefaultTimeoutMs};
     const std::string driver = text_or(given.driver_path, VRAM_ATTACH_DEFAULT_DRIVER);
-    auto client = std::make_unique<vram_attach_client>(driver, session);
+    const auto client = std::make_shared<vram_attach_client>(driver, session);
     client->connect();
-    *out_client = client.release();
+    client->own_itself(client);
+    *out_client = client.get();
     return VRAM_ATTACH_OK;
   });
 }
 
 void vram_attach_close(vram_attach_client *client) {
-  delete client;
+  if (client != nullptr && client->is_own_process()) (void)client->disown();
 }
 
 vram_attach_status vram_attach_get_worker(vram_attach_client *client, vram_attach_worker *out_worker) {
@@ -153,15 +156,23 @@ vram_attach_status vram_attach_get_worker(vram_attach_client *client, vram_attac
 vram_attach_status vram_attach_list(vram_attach_client *client, const char *model_ref, const char *gpu_uuid,
                                     void (*visit)(const vram_attach_shard_info *shard, void *context), void *context,
                                     vram_attach_error *error) {
-  return with_client(client, error, [&](Client &object) {
-    if (visit == nullptr) throw invalid("visit is null");
-    std::string cursor;
-    for (size_t page = 0; page < kMaxPages; ++page) {
-      for (const std::string &line : object.list(model_ref, gpu_uuid, cursor)) visit_shard(line, visit, context);
-      if (cursor.empty()) return;
-    }
-    throw protocol_error("the list of shards does not end");
-  });
+  std::string cursor;
+  for (size_t page = 0; page < kMaxPages; ++page) {
+    std::vector<std::string> lines;
+    const vram_attach_status status = with_client(client, error, [&](Client &object) {
+      if (visit == nullptr) throw invalid("visit is null");
+      lines = object.list(model_ref, gpu_uuid, cursor);
+    });
+    if (status != VRAM_ATTACH_OK) return status;
+    // Without the mutex, because a binding of another language can call this library from its garbage collector.
+    const vram_attach_status visited = guarded(error, [&]() -> vram_attach_status {
+      for (const std::string &line : lines) visit_shard(line, visit, context);
+      return VRAM_ATTACH_OK;
+    });
+    if (visited != VRAM_ATTACH_OK || cursor.empty()) return visited;
+  }
+  return guarded(error,
+                 []() -> vram_attach_status { throw protocol_error("the list of shards does not end"); });
 }
 
 vram_attach_status vram_attach_shard(vram_attach_client *client, const vram_attach_request *request,
@@ -196,6 +207,18 @@ vram_attach_status vram_attach_read(vram_attach_lease *lease, uint64_t offset, v
 
 vram_attach_status vram_attach_detach(vram_attach_lease *lease, vram_attach_error *error) {
   return with_lease(lease, error, [&](Client &object) { object.detach(*to_lease(lease)); });
+}
+
+void vram_attach_release(vram_attach_lease *lease) {
+  if (lease != nullptr && to_lease(lease)->disown()) to_lease(lease)->client().drop(*to_lease(lease));
+}
+
+vram_attach_status vram_attach_export(vram_attach_lease *lease, const vram_attach_tensor *tensor, void **out_tensor,
+                                      vram_attach_error *error) {
+  return with_lease(lease, error, [&](Client &client) {
+    if (tensor == nullptr || out_tensor == nullptr) throw invalid("tensor or out_tensor is null");
+    *out_tensor = export_tensor(client, *to_lease(lease), *tensor);
+  });
 }
 
 int32_t vram_attach_event_descriptor(const vram_attach_client *client) {

@@ -85,7 +85,47 @@ void Client::tell_detached(const std::string &lease_id) {
   if (session_.tell(Frame("detach").add("lease_id", lease_id)) == 0) undetached_.push_back(lease_id);
 }
 
+std::shared_ptr<Client> Client::disown() {
+  const Turn turn(*this);
+  for (const auto &lease : leases_) {
+    if (lease->disown() && lease->drop_reference()) add_unreferenced(*lease);
+  }
+  return std::move(self_);
+}
+
+void Client::drop(Lease &lease) noexcept {
+  if (!lease.drop_reference() || !is_own_process()) return;
+  add_unreferenced(lease);
+  detach_unreferenced();
+}
+
+void Client::add_unreferenced(Lease &lease) noexcept {
+  lease.next = unreferenced_.load();
+  while (!unreferenced_.compare_exchange_weak(lease.next, &lease)) {
+  }
+}
+
+/** Never waits: a thread that holds the mutex does this work when it gives the mutex back. */
+void Client::detach_unreferenced() noexcept {
+  while (unreferenced_.load() != nullptr && mutex_.try_lock()) {
+    const std::lock_guard<std::mutex> lock(mutex_, std::adopt_lock);
+    for (Lease *lease = unreferenced_.exchange(nullptr); lease != nullptr;) {
+      Lease &ended = *std::exchange(lease, lease->next);
+      try {
+        end(ended);
+      } catch (...) {  // the destructor tries again
+      }
+    }
+  }
+}
+
 void Client::detach(Lease &lease) {
+  if (!lease.is_exported()) return end(lease);
+  lease.disown();
+  if (lease.drop_reference()) end(lease);
+}
+
+void Client::end(Lease &lease) {
   lease.unmap();
   if (lease.state() != VRAM_ATTACH_STALE) tell_detached(lease.lease_id());
   for (Event &event : events_) {
@@ -102,6 +142,7 @@ const Event *Client::next_event() {
   session_.set_pending(false);
   if (events_.empty()) return nullptr;
   taken_ = std::move(events_.front());
+  if (taken_.lease != nullptr && !taken_.lease->is_owned()) taken_.lease = nullptr;
   events_.pop_front();
   if (!events_.empty()) session_.set_pending(true);
   return &taken_;

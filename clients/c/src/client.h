@@ -1,6 +1,9 @@
 /** A client: a session, its leases and the events that wait to be taken. */
 #pragma once
 
+#include <unistd.h>
+
+#include <atomic>
 #include <deque>
 #include <map>
 #include <mutex>
@@ -27,20 +30,50 @@ class Client : private SessionObserver {
   Client(const Client &) = delete;
   Client &operator=(const Client &) = delete;
 
-  std::mutex &mutex() { return mutex_; }
   int descriptor() const { return session_.descriptor(); }
 
-  /** Each requires the mutex, and throws Failure. */
+  /** False in a child process: its socket and its mutex are those of the parent. */
+  bool is_own_process() const { return getpid() == process_; }
+
+  /** The owner's reference keeps the object, and each exported tensor has another one. */
+  void own_itself(std::shared_ptr<Client> self) { self_ = std::move(self); }
+  const std::shared_ptr<Client> &shared() const { return self_; }
+  /** Takes the leases and the client from their owner. Returns the owner's reference. */
+  std::shared_ptr<Client> disown();
+
+  /** Drops a reference to a lease. The last one detaches it, now or at the end of a call that another thread makes. */
+  void drop(Lease &lease) noexcept;
+
+  /** Holds the mutex. */
+  class Turn {
+   public:
+    explicit Turn(Client &client) : client_(client) { client_.mutex_.lock(); }
+    ~Turn() {
+      client_.mutex_.unlock();
+      client_.detach_unreferenced();
+    }
+    Turn(const Turn &) = delete;
+    Turn &operator=(const Turn &) = delete;
+
+   private:
+    Client &client_;
+  };
+
+  /** Each requires a Turn, and throws Failure. */
   void connect();
   vram_attach_worker worker() const;
   /** One page of shards, in the order of the worker. `cursor` is empty for the first, and receives the next. */
   std::vector<std::string> list(const char *model_ref, const char *gpu_uuid, std::string &cursor);
   Lease &attach(const vram_attach_request &request);
+  /** Ends the owner's use. The memory stays mapped until the last exported tensor is gone. */
   void detach(Lease &lease);
   /** Null if there is no event. The event is valid until the next call. */
   const Event *next_event();
 
  private:
+  void end(Lease &lease);
+  void add_unreferenced(Lease &lease) noexcept;
+  void detach_unreferenced() noexcept;
   void on_welcome() override;
   void on_disconnect() override;
   void on_frame(const Frame &frame) override;
@@ -53,7 +86,10 @@ class Client : private SessionObserver {
   void push(uint32_t type, Lease *lease, const std::string &shard_id, uint64_t deadline_ms = 0);
   Lease *lease_of(const std::string &lease_id) const;
 
+  const pid_t process_ = getpid();
+  std::shared_ptr<Client> self_;
   std::mutex mutex_;
+  std::atomic<Lease *> unreferenced_ = nullptr;  // a list; end() takes them out of leases_
   const Driver driver_;
   Session session_;
   std::deque<Worker> workers_;  // all that worker() has returned texts of

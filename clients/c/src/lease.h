@@ -1,6 +1,7 @@
 /** An attached shard: the worker's names of it, and its mapping. */
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <memory>
 #include <string>
@@ -39,6 +40,18 @@ class Lease {
 
   vram_attach_lease_info info() const;
 
+  /** References: one of the owner, who attached the shard, and one of each exported tensor. */
+  void add_reference() { references_ += 1; }
+  /** Returns whether it was the last one. */
+  bool drop_reference() { return references_.fetch_sub(1) == 1; }
+  bool is_exported() const { return references_ > 1; }
+  bool is_owned() const { return owned_; }
+  /** Returns whether the owner had the lease until now. */
+  bool disown() { return owned_.exchange(false); }
+
+  /** The next of the leases that lost their last reference. */
+  Lease *next = nullptr;
+
  private:
   Client &client_;
   std::string shard_id_;
@@ -49,6 +62,8 @@ class Lease {
   std::deque<std::string> receipts_;
   uint64_t vram_bytes_ = 0;
   uint32_t state_ = VRAM_ATTACH_ACTIVE;
+  std::atomic<uint64_t> references_ = 1;
+  std::atomic<bool> owned_ = true;
   std::unique_ptr<Mapping> mapping_;
   std::unique_ptr<MemoryFile> file_;
 };
