@@ -33,6 +33,8 @@ export const errorCodes = [
   'DRAINING',
   'AUDIT_UNAVAILABLE',
   'MODEL_DIR_UNAVAILABLE',
+  'KEEPER_UNAVAILABLE',
+  'KEEPER_FULL',
 ] as const;
 
 export type ErrorCode = (typeof errorCodes)[number];
@@ -49,6 +51,7 @@ const retryDelays: Partial<Record<ErrorCode, number | null>> = {
   DRAINING: 5000,
   AUDIT_UNAVAILABLE: 5000,
   MODEL_DIR_UNAVAILABLE: 5000,
+  KEEPER_UNAVAILABLE: 5000,
 };
 
 /** The requested and the available memory. */

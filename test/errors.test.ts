@@ -13,6 +13,8 @@ t.test('the set of error codes is closed: clients depend on each', async (t) => 
     'HOST_OOM',
     'INTERNAL',
     'INVALID_PARAMS',
+    'KEEPER_FULL',
+    'KEEPER_UNAVAILABLE',
     'LENGTH_MISMATCH',
     'LENGTH_REQUIRED',
     'MODEL_DIR_UNAVAILABLE',

@@ -38,6 +38,8 @@ export const problemTypes: Readonly<Record<ErrorCode, ProblemType>> = {
   DRAINING: { status: 503, title: 'Worker is shutting down' },
   AUDIT_UNAVAILABLE: { status: 503, title: 'Audit log or manifest cannot be written' },
   MODEL_DIR_UNAVAILABLE: { status: 503, title: 'Model directory cannot be read' },
+  KEEPER_UNAVAILABLE: { status: 503, title: 'Keeper does not respond' },
+  KEEPER_FULL: { status: 507, title: 'Keeper holds as much as it can' },
 };
 
 /** The RFC 9457 body of an error. `requestId` is the id in the logs; errors of Node's HTTP parser have none. */

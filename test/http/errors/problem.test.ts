@@ -33,6 +33,8 @@ const contract: Record<ErrorCode, readonly [status: number, retriable: boolean]>
   DRAINING: [503, true],
   AUDIT_UNAVAILABLE: [503, true],
   MODEL_DIR_UNAVAILABLE: [503, true],
+  KEEPER_UNAVAILABLE: [503, true],
+  KEEPER_FULL: [507, false],
 };
 
 t.test('every code has its status and its retriable flag', async (t) => {
