@@ -5,6 +5,7 @@ import { findTools } from './baselines/tools.mjs';
 import { describeMachine } from './machine.mjs';
 import { buildNative } from './native.mjs';
 import { fail, readOptions } from './options.mjs';
+import { attach } from './paths/attach.mjs';
 import { concurrency } from './paths/concurrency.mjs';
 import { file } from './paths/file.mjs';
 import { growth } from './paths/growth.mjs';
@@ -31,7 +32,21 @@ import { createWorkspace } from './workspace.mjs';
  * @property {import('./plots.mjs').Figures} figures
  */
 
-const paths = { upload, file, verify, ready, latency, memory, start, concurrency, small, growth, manifest, manyShards };
+const paths = {
+  upload,
+  file,
+  verify,
+  ready,
+  latency,
+  memory,
+  start,
+  concurrency,
+  small,
+  growth,
+  manifest,
+  manyShards,
+  attach,
+};
 const print = (text) => process.stdout.write(`${text}\n`);
 
 const options = readOptions();

@@ -1,4 +1,6 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { text } from 'node:stream/consumers';
 import { timeProcess } from './processes.mjs';
 
 const directory = new URL('native', import.meta.url).pathname;
@@ -18,4 +20,36 @@ export async function hashRate() {
 /** @returns {Promise<{ host_to_device_gb_per_s: number, device_to_device_gb_per_s: number }>} see native/device_rates.cpp */
 export async function deviceRates(driverPath) {
   return JSON.parse((await timeProcess(`${buildDirectory}device_rates`, [driverPath])).output);
+}
+
+const attachReader = `${buildDirectory}attach_reader`;
+const simulator = new URL('../cuda/build/libcuda_sim.so', import.meta.url).pathname;
+
+/** @typedef {{ first_byte_ms: number, all_bytes_ms: number, sum: string }} Reading see native/attach_reader.cpp */
+
+/** Attaches a shard and reads it, in a process of its own. @param {string} socket @param {string} shardId @returns {Promise<Reading>} */
+export const readShard = (socket, shardId) => read('attach', socket, simulator, shardId);
+
+/** Maps a file and reads it. @param {string} path @returns {Promise<Reading>} */
+export const mapFile = (path) => read('map', path);
+
+/** Copies a file into memory. @param {string} path @returns {Promise<{ all_bytes_ms: number }>} */
+export const readFile = (path) => read('read', path);
+
+/**
+ * Attaches and detaches a shard at a fixed rate, until `stop` aborts.
+ * @param {string} socket @param {string} shardId @param {number} perSecond @param {AbortSignal} stop
+ * @returns {Promise<{ per_second: number, p50_ms: number, p99_ms: number }>}
+ */
+export async function repeatAttaches(socket, shardId, perSecond, stop) {
+  const args = ['repeat', socket, simulator, shardId, String(perSecond)];
+  const child = spawn(attachReader, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+  stop.addEventListener('abort', () => child.stdin.end(), { once: true });
+  const [output, [status]] = await Promise.all([text(child.stdout), once(child, 'close')]);
+  if (status !== 0) throw new Error(`attach_reader failed with status ${status}`);
+  return JSON.parse(output);
+}
+
+async function read(...args) {
+  return JSON.parse((await timeProcess(attachReader, args)).output);
 }
