@@ -57,8 +57,8 @@ t.test('a client that waits for a slot gets no 1xx response', async (t) => {
   await until(isHere(worker, 'first'));
   const second = new RawClient(worker.url).send(put('second')).send(bytes);
   await until(isHere(worker, 'second'));
-  // Longer than two periods of the probe.
-  await sleep(2500);
+  // Longer than the period of the probe.
+  await sleep(1300);
   t.equal(second.heard, '', 'some clients take a 1xx for the final response');
   first.send(bytes.subarray(mebibyte));
   t.match(await second.until(/"handle"/), /^HTTP\/1\.1 201 Created/);
@@ -84,7 +84,7 @@ t.test('a client that disconnects during a commit by reference leaves no shard',
   const worker = await startWorker(t, { listen: true, env: { WORKER_MODEL_DIR: directory } });
   const before = await availableBytes(worker);
   const body = JSON.stringify({ shard_id: 'a', model_ref: 'm', source: { type: 'file', path: 'model' } });
-  simulator.latencyUs(100_000);
+  simulator.latencyUs(30_000);
   t.teardown(() => simulator.reset());
   const headers = { 'Content-Type': 'application/json', 'Content-Length': body.length };
   const client = new RawClient(worker.url).send(head('POST /v1/commit', headers)).send(body);
@@ -108,7 +108,7 @@ t.test('a client that disconnects while its shard is sealed leaves no shard', on
   for (const request of requests) {
     for (const manner of ['leave', 'reset'] as const) {
       // Each device operation takes long enough that the worker still seals the shard when the client leaves.
-      simulator.latencyUs(100_000);
+      simulator.latencyUs(30_000);
       const client = new RawClient(worker.url).send(Buffer.from(request, 'latin1'));
       await until(isSealing);
       await client[manner]();

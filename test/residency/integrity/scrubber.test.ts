@@ -19,9 +19,9 @@ process.env.CUDA_SIM_ENGINE = 'fast';
 const bytes = patternBytes(2 * mebibyte + 5);
 const unknown = 999;
 
-/** The shortest period. `slow` also limits the scrubber to half a shard per second. */
-const often = { WORKER_SCRUB_SECONDS: '1' };
-const slow = { ...often, WORKER_SCRUB_BYTES_PER_SECOND: String(mebibyte) };
+/** Below the shortest period of the setting. `slow` also limits the scrubber to half a shard per second. */
+const often = { scrubSeconds: 0.3 };
+const slow = { ...often, scrubBytesPerSecond: mebibyte };
 
 t.afterEach(() => simulator.reset());
 
@@ -32,7 +32,7 @@ const verifiedAt = (worker: TestWorker, shardId: string) => worker.residency.sha
 
 t.test('the scrubber finds damage without a request', onSimulator, async (t) => {
   const auditLog = join(temporaryDirectory(t), 'audit.log');
-  const worker = await startWorker(t, { env: { ...often, WORKER_AUDIT_LOG: auditLog } });
+  const worker = await startWorker(t, { residency: often, env: { WORKER_AUDIT_LOG: auditLog } });
   const other = patternBytes(mebibyte, 5);
   await upload(worker, 'a', bytes);
   await upload(worker, 'b', other);
@@ -75,7 +75,7 @@ t.test('ready reports the progress of the scrubber, and its answer changes only 
 
 t.test('a pass verifies each shard once, the oldest verification first', onSimulator, async (t) => {
   const auditLog = join(temporaryDirectory(t), 'audit.log');
-  const worker = await startWorker(t, { env: { ...often, WORKER_AUDIT_LOG: auditLog } });
+  const worker = await startWorker(t, { residency: often, env: { WORKER_AUDIT_LOG: auditLog } });
   worker.residency.pauseScrub(true);
   for (const shardId of ['a', 'b', 'c']) await upload(worker, shardId, bytes);
   await post(worker, '/v1/shards/a/verify');
@@ -93,11 +93,11 @@ t.test('a pass verifies each shard once, the oldest verification first', onSimul
 
 t.test('a paused scrubber reads nothing, but a requested verification runs', onSimulator, async (t) => {
   const auditLog = join(temporaryDirectory(t), 'audit.log');
-  const worker = await startWorker(t, { env: { ...often, WORKER_AUDIT_LOG: auditLog } });
+  const worker = await startWorker(t, { residency: often, env: { WORKER_AUDIT_LOG: auditLog } });
   worker.residency.pauseScrub(true);
   await upload(worker, 'a', bytes);
   simulator.reset();
-  await sleep(1300);
+  await sleep(600);
   t.equal(simulator.calls('cuLaunchKernel'), 0);
   t.equal((await scrub(worker)).state, 'paused');
   t.match((await worker.app.inject('/metrics')).body, /vram_scrub_state\{state="paused"\} 1/);
@@ -109,7 +109,7 @@ t.test('a paused scrubber reads nothing, but a requested verification runs', onS
 });
 
 t.test('a verification, a release or a stop does not wait for the scrubber', onSimulator, async (t) => {
-  const worker = await startWorker(t, { env: slow });
+  const worker = await startWorker(t, { residency: slow });
   await upload(worker, 'a', bytes);
   await running(worker);
   worker.residency.pauseScrub(true);
@@ -126,7 +126,7 @@ t.test('a verification, a release or a stop does not wait for the scrubber', onS
 });
 
 t.test('a stalled upload does not delay the scrubber', onSimulator, async (t) => {
-  const worker = await startWorker(t, { listen: true, env: often });
+  const worker = await startWorker(t, { listen: true, residency: often });
   await upload(worker, 'a', bytes);
   const sending = request(`${worker.url}/v1/commit?shard_id=b&model_ref=m`, {
     method: 'PUT',
@@ -143,7 +143,7 @@ t.test('a stalled upload does not delay the scrubber', onSimulator, async (t) =>
 
 t.test('an error of the driver or of the audit log does not end the scrubber', onSimulator, async (t) => {
   const auditLog = join(temporaryDirectory(t), 'audit.log');
-  const worker = await startWorker(t, { env: { ...often, WORKER_AUDIT_LOG: auditLog } });
+  const worker = await startWorker(t, { residency: often, env: { WORKER_AUDIT_LOG: auditLog } });
   await upload(worker, 'a', bytes);
   simulator.faults(`cuLaunchKernel:1+=${unknown}`);
   await until(() => worker.residency.stats().scrub.failures >= 1);

@@ -90,8 +90,9 @@ t.test('one failed driver call does not stop the worker', onSimulator, async (t)
 t.test('a driver call that hangs ends every waiting request and stops the worker', onSimulator, async (t) => {
   // Every kind of request waits for one of these functions.
   for (const hanging of ['cuStreamSynchronize', 'cuMemGetInfo_v2', '*']) {
-    const env = { WORKER_DRIVER_TIMEOUT_SECONDS: '1', WORKER_COMMIT_SLOTS: '2' };
-    const { worker, lost, losses, handle } = await startWithShard(t, { env });
+    // Below the shortest time of the setting.
+    const options = { env: { WORKER_COMMIT_SLOTS: '2' }, residency: { driverTimeoutSeconds: 0.5 } };
+    const { worker, lost, losses, handle } = await startWithShard(t, options);
     await upload(worker, 'other', bytes);
     simulator.faults(`${hanging}:1+=hang`);
     const waiting = [
