@@ -1,11 +1,12 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { chmodSync, existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import t, { type Test } from 'tap';
 import { Holder } from '../../faults/leases/holder.js';
-import { native, root } from '../../support/paths.js';
+import { attachLibrary, buildAttachLibrary } from '../../support/attach_library.js';
+import { native } from '../../support/paths.js';
 import { run, startProcess, temporaryDirectory, type WorkerProcess } from '../../support/process.js';
 import { sha256 } from '../../support/requests.js';
 
@@ -38,9 +39,8 @@ async function scene(t: Test) {
 
 t.test('the C client maps a shard of a worker', async (t) => {
   const { socket } = await scene(t);
-  const folder = join(root, 'clients', 'c');
-  await execute('make', ['-C', folder, 'all', 'build/example']);
-  const program = [join(folder, 'build', 'example'), socket, join(native, 'libcuda_sim.so'), 'a'];
+  await buildAttachLibrary();
+  const program = [join(dirname(attachLibrary), 'example'), socket, join(native, 'libcuda_sim.so'), 'a'];
   // The devices of a simulated worker have UUIDs that depend on their number only.
   const { stdout } = await execute('env', ['CUDA_SIM_DEVICES=256MiB,256MiB', ...program]);
   t.match(stdout, `attached ${bytes.length} bytes`);

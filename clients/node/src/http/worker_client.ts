@@ -1,0 +1,177 @@
+import createClient, { type Client } from 'openapi-fetch';
+import type { components, operations, paths, UploadBody } from './api.js';
+import { errorOf } from './api_error.js';
+
+type Schemas = components['schemas'];
+type QueryOf<Operation extends keyof operations> = NonNullable<operations[Operation]['parameters']['query']>;
+
+export interface WorkerClientOptions {
+  /** Where the worker listens, such as `http://127.0.0.1:8001`. */
+  readonly url: string;
+  /** The bearer token. A function is called for each request, so it can read a token that is rotated. */
+  readonly token?: string | (() => string | Promise<string>);
+  /** Replaces the global `fetch`, for TLS options or a proxy. */
+  readonly fetch?: (request: Request) => Promise<Response>;
+}
+
+/** Options of one request. */
+export interface RequestOptions {
+  readonly signal?: AbortSignal;
+}
+
+/** The shape of a result of openapi-fetch. */
+interface Result<Data> {
+  readonly data?: Data;
+  readonly error?: unknown;
+  readonly response: Response;
+}
+
+/**
+ * The HTTP API of a worker, version 1. Every method throws ApiError if the worker refuses, and the error of `fetch` if
+ * it cannot be reached. Nothing is retried. `docs/api.md` describes the operations.
+ */
+export class WorkerClient {
+  /** The client of openapi-fetch: for headers, conditional requests and routes without a method here. Does not throw. */
+  readonly http: Client<paths>;
+
+  constructor({ url, token, fetch }: WorkerClientOptions) {
+    this.http = createClient<paths>({ baseUrl: url.replace(/\/+$/, ''), ...(fetch === undefined ? {} : { fetch }) });
+    if (token === undefined) return;
+    this.http.use({
+      onRequest: async ({ request }) => {
+        request.headers.set('authorization', `Bearer ${typeof token === 'function' ? await token() : token}`);
+        return request;
+      },
+    });
+  }
+
+  /** Says whether a model fits and where. With `reserve: true` it reserves the memory. */
+  async plan(body: Schemas['PlanRequest'], options: RequestOptions = {}): Promise<Schemas['Plan']> {
+    return dataOf(await this.http.POST('/v1/plan', { body, ...options }));
+  }
+
+  /** Keeps reserved memory for `ttl_seconds` from now. */
+  async renewReservation(id: string, body: Schemas['RenewRequest'] = {}, options: RequestOptions = {}) {
+    return dataOf(await this.http.POST('/v1/reservations/{id}/renew', { params: { path: { id } }, body, ...options }));
+  }
+
+  /** Gives reserved memory back. */
+  async dropReservation(id: string, options: RequestOptions = {}): Promise<void> {
+    checked(await this.http.DELETE('/v1/reservations/{id}', { params: { path: { id } }, ...options }));
+  }
+
+  /** Commits a shard from a file of the worker's model directory. */
+  async commit(body: Schemas['CommitRequest'], options: RequestOptions = {}): Promise<Schemas['Commit']> {
+    return dataOf(await this.http.POST('/v1/commit', { body, ...options }));
+  }
+
+  /**
+   * Commits a shard from bytes, such as those of `fs.openAsBlob(path)`.
+   *
+   * @param body if it is a stream, `query.vram_bytes` must be its length in bytes
+   */
+  async upload(
+    query: QueryOf<'uploadShard'>,
+    body: UploadBody,
+    options: RequestOptions = {},
+  ): Promise<Schemas['Commit']> {
+    const headers = { 'content-type': 'application/octet-stream' };
+    // `fetch` needs `duplex` for streams.
+    const init = { params: { query }, body, headers, duplex: 'half' as const, bodySerializer: asIs, ...options };
+    return dataOf(await this.http.PUT('/v1/commit', init));
+  }
+
+  /** Which sealed shards are resident. If the worker is not ready, that is an answer and not an error. */
+  async ready(query: QueryOf<'ready'> = {}, options: RequestOptions = {}): Promise<Schemas['Readiness']> {
+    const result: Result<unknown> = await this.http.GET('/v1/ready', { params: { query }, ...options });
+    // Status 503 is an answer if it is not a problem.
+    const answer = result.data ?? result.error;
+    if (isReadiness(answer)) return answer;
+    throw errorOf(result.response, answer);
+  }
+
+  async shard(shardId: string, options: RequestOptions = {}): Promise<Schemas['Shard']> {
+    return dataOf(await this.http.GET('/v1/shards/{shard_id}', { params: pathOf(shardId), ...options }));
+  }
+
+  /** One page of shards. */
+  async listShards(query: QueryOf<'listShards'> = {}, options: RequestOptions = {}): Promise<Schemas['ShardList']> {
+    return dataOf(await this.http.GET('/v1/shards', { params: { query }, ...options }));
+  }
+
+  /** All shards, page by page. */
+  async *shards(query: Omit<QueryOf<'listShards'>, 'cursor'> = {}): AsyncGenerator<Schemas['Shard'], void> {
+    let cursor: string | undefined;
+    do {
+      const page = await this.listShards({ ...query, ...(cursor === undefined ? {} : { cursor }) });
+      yield* page.shards;
+      cursor = page.next_cursor ?? undefined;
+    } while (cursor !== undefined);
+  }
+
+  /** Digests the shard's bytes on the device now. */
+  async verify(shardId: string, options: RequestOptions = {}): Promise<Schemas['Verification']> {
+    const params = pathOf(shardId);
+    return dataOf(await this.http.POST('/v1/shards/{shard_id}/verify', { params, ...options }));
+  }
+
+  /**
+   * Releases a shard: wiped, then freed. With `force=true`, processes that have it keep it until they end.
+   *
+   * @returns the shard if other processes still have it, otherwise undefined
+   */
+  async release(
+    shardId: string,
+    query: QueryOf<'releaseShard'> = {},
+    options: RequestOptions = {},
+  ): Promise<Schemas['Shard'] | undefined> {
+    const params = { ...pathOf(shardId), query };
+    return checked(await this.http.DELETE('/v1/shards/{shard_id}', { params, ...options }));
+  }
+
+  /** Whether a handle is authentic and current. */
+  async verifyHandle(handle: string, options: RequestOptions = {}): Promise<Schemas['HandleVerdict']> {
+    return dataOf(await this.http.POST('/v1/handles/verify', { body: { handle }, ...options }));
+  }
+
+  async devices(options: RequestOptions = {}): Promise<Schemas['DeviceList']> {
+    return dataOf(await this.http.GET('/v1/devices', { ...options }));
+  }
+
+  /** The leases of all shards. */
+  async leases(options: RequestOptions = {}): Promise<Schemas['LeaseList']> {
+    return dataOf(await this.http.GET('/v1/leases', { ...options }));
+  }
+
+  /** The leases of one shard. */
+  async leasesOf(shardId: string, options: RequestOptions = {}): Promise<Schemas['LeaseList']> {
+    return dataOf(await this.http.GET('/v1/shards/{shard_id}/leases', { params: pathOf(shardId), ...options }));
+  }
+
+  /** Closes the connection of a lease. It cannot take the memory away from the process. */
+  async endLease(leaseId: string, options: RequestOptions = {}) {
+    const params = { path: { lease_id: leaseId } };
+    return dataOf(await this.http.DELETE('/v1/leases/{lease_id}', { params, ...options }));
+  }
+}
+
+const asIs = (body: UploadBody): UploadBody => body;
+
+const pathOf = (shardId: string) => ({ path: { shard_id: shardId } });
+
+function isReadiness(answer: unknown): answer is Schemas['Readiness'] {
+  return typeof answer === 'object' && answer !== null && 'ready' in answer && 'reasons' in answer;
+}
+
+/** The data of a response that may be empty. @throws ApiError */
+function checked<Data>({ data, error, response }: Result<Data>): Data | undefined {
+  if (!response.ok) throw errorOf(response, error);
+  return data;
+}
+
+/** The data of a response. @throws ApiError */
+function dataOf<Data>(result: Result<Data>): Data {
+  const data = checked(result);
+  if (data === undefined) throw errorOf(result.response, undefined);
+  return data;
+}
