@@ -1,0 +1,125 @@
+"""Starts simulated workers, and makes model files for them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any, Optional
+
+import vram_residency
+
+ROOT = Path(__file__).resolve().parents[3]
+DRIVER = ROOT / "cuda" / "build" / "libcuda_sim.so"
+LIBRARY = ROOT / "clients" / "c" / "build" / "libvram_attach.so.1"
+UUIDS = [f"GPU-73696d75-6c61-7465-642d-6770750000{number:02x}" for number in range(2)]
+DEVICES = "256MiB,256MiB"
+
+# The simulator of this process. It must have the devices of the workers.
+os.environ.setdefault("CUDA_SIM_DEVICES", DEVICES)
+os.environ.setdefault("CUDA_SIM_ENGINE", "fast")
+os.environ["VRAM_ATTACH_DRIVER"] = str(DRIVER)
+os.environ["VRAM_ATTACH_LIBRARY"] = str(LIBRARY)
+
+
+def until(condition: Any, message: str, seconds: float = 30) -> Any:
+    """Waits for a condition. Returns its value."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"still not true: {message}")
+        time.sleep(0.01)
+
+
+class Worker:
+    """A simulated worker with an attach socket."""
+
+    def __init__(self, **env: str) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="vram-python-"))
+        self.socket = self.directory / "attach.sock"
+        self._env = env
+        self._process: Optional[subprocess.Popen[bytes]] = None
+        self.start()
+
+    def start(self) -> None:
+        """Starts the process, and waits until it listens."""
+        env = {
+            "PATH": os.environ["PATH"],
+            "CUDA_SIM_DEVICES": DEVICES,
+            "CUDA_SIM_ENGINE": "fast",
+            "WORKER_BIND_ADDR": "127.0.0.1:0",
+            "WORKER_ATTACH_SOCKET": str(self.socket),
+            **self._env,
+        }
+        log = open(self.directory / "log", "wb+")
+        command = ["node", str(ROOT / "dist" / "main.cjs"), "serve", "--simulate"]
+        self._process = subprocess.Popen(
+            command, cwd=self.directory, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
+        log.close()
+        self._url = until(self._find_url, "the worker listens")
+
+    def _find_url(self) -> Optional[str]:
+        text = (self.directory / "log").read_text("utf-8", "replace")
+        assert self._process is not None
+        if self._process.poll() is not None:
+            raise AssertionError(f"the worker ended: {text}")
+        found = re.search(r"docs +(http\S+)/docs", text)
+        return found.group(1) if found else None
+
+    def request(self, method: str, path: str, body: Optional[bytes] = None) -> Any:
+        """Sends a request. Returns the JSON of its answer, or raises urllib.error.HTTPError."""
+        request = urllib.request.Request(self._url + path, data=body, method=method)
+        token = (self.directory / ".worker" / "token").read_text().strip()
+        request.add_header("authorization", f"Bearer {token}")
+        request.add_header("content-type", "application/octet-stream" if method == "PUT" else "application/json")
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            text = answer.read()
+        return json.loads(text) if text else None
+
+    def commit(self, shard_id: str, content: bytes, **query: str) -> None:
+        """Puts a shard on the first device."""
+        fields = {"shard_id": shard_id, "model_ref": shard_id, "gpu_device": "0", **query}
+        text = "&".join(f"{key}={value}" for key, value in fields.items())
+        self.request("PUT", f"/v1/commit?{text}", content)
+
+    def leases(self) -> int:
+        """The number of leases that have not ended."""
+        return len(self.request("GET", "/v1/leases")["leases"])
+
+    def connect(self, **options: Any) -> vram_residency.Client:
+        return vram_residency.connect(self.socket, **options)
+
+    def kill(self) -> None:
+        """Ends the worker by SIGKILL. Its socket's file stays."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+
+    def close(self) -> None:
+        self.kill()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def safetensors(
+    tensors: dict[str, tuple[str, list[int], bytes]], metadata: Optional[dict[str, str]] = None, pad: int = 8
+) -> bytes:
+    """A safetensors file. `pad` is the number of bytes that the header is padded to."""
+    members: dict[str, Any] = {"__metadata__": metadata} if metadata is not None else {}
+    data = b""
+    for name, (dtype, shape, content) in tensors.items():
+        members[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(content)]}
+        data += content
+    header = json.dumps(members).encode()
+    header += b" " * (-len(header) % pad)
+    return len(header).to_bytes(8, "little") + header + data
