@@ -131,9 +131,10 @@ export class ChainVerifier {
 
   /** Checks the kept hashes of `start` and of the entries before it, which are not in these files. */
   #startFault(start: ChainHead): ChainFault | undefined {
-    const before = [...this.#options.kept.keys()].filter((seq) => seq < start.seq);
-    if (before.length === 0) return this.#keptFault(start);
-    return { seq: Math.min(...before), detail: 'is missing from these files: a kept checkpoint names it' };
+    let first = start.seq;
+    for (const seq of this.#options.kept.keys()) first = Math.min(first, seq);
+    if (first === start.seq) return this.#keptFault(start);
+    return { seq: first, detail: 'is missing from these files: a kept checkpoint names it' };
   }
 }
 

@@ -49,6 +49,9 @@ t.test('a log that starts late is invalid, unless it starts with a rotated file'
   const others = new Map([5, 2, 3].map((number) => [number, 'f'.repeat(64)] as const));
   writeFileSync(copy, text);
   t.match(verifyLog([copy], { kept: others }), { kind: 'tampered', seq: 2 }, 'the first of several');
+  const many = new Map(Array.from({ length: 200_000 }, (_, index) => [index + 2, 'f'.repeat(64)] as const));
+  writeFileSync(copy, `${forge(first, { seq: 200_002 })}\n`);
+  t.match(verifyLog([copy], { kept: many }), { kind: 'tampered', seq: 2 }, 'the first of very many');
   const early = (await logOf(t, 3)).slice(-1);
   t.match(
     verify(copy, text, { kept: early }),
