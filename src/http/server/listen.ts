@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import type { Server } from 'node:http';
 import { createServer, type Server as TcpServer } from 'node:net';
 import type { FastifyInstance } from 'fastify';
@@ -74,8 +73,8 @@ const started = (server: TcpServer, host: string, port: number): Promise<void> =
 function closeTogether(server: Server, second: TcpServer): void {
   const close = server.close.bind(server);
   server.close = (callback) => {
-    const secondClosed = once(second, 'close');
-    second.close();
+    // The callback is also called if the listener is closed already.
+    const secondClosed = new Promise<void>((resolve) => second.close(() => resolve()));
     return close((error) => void secondClosed.then(() => callback?.(error)));
   };
 }

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { Agent, get } from 'node:http';
-import { connect, createServer, type Socket } from 'node:net';
+import { connect, createServer, Server, type Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import t from 'tap';
 import { closeGracefully } from '../../../src/http/plugins/graceful_close.js';
@@ -51,6 +51,19 @@ t.test('the limit of connections counts both addresses', { skip: !hasIpv6 && 'no
   const [connection] = await Promise.all([once(app.server, 'connection'), once(socket, 'connect')]);
   t.equal(connection.length, 1, 'the server sees the connection');
   t.equal(await count(), 0, 'which Node counts at the other listener');
+});
+
+t.test('a failed accept on the second address does not disturb the end', { skip: !hasIpv6 && 'no IPv6' }, async (t) => {
+  const { app } = await startWorker(t);
+  const listeners = t.capture(Server.prototype, 'listen', Server.prototype.listen);
+  const { port } = new URL(await listen(app, 'localhost', 0));
+  const second: Server = listeners().at(-1)?.receiver;
+  const socket = connect(Number(port), '::1');
+  await Promise.all([once(app.server, 'connection'), once(socket, 'connect')]);
+  const closed = new Promise((resolve) => app.server.close(resolve));
+  second.emit('error', Object.assign(new Error('accept EMFILE'), { code: 'EMFILE', syscall: 'accept' }));
+  socket.destroy();
+  t.equal(await closed, undefined);
 });
 
 t.test('a port that is in use on one of the addresses is an error', { skip: !hasIpv6 && 'no IPv6' }, async (t) => {
