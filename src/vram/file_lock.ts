@@ -68,7 +68,7 @@ export class FileLock implements FileHolder {
     for (const old of replaced) {
       const isOldest = this.#files.length === 1;
       if (isOldest && (await hasName(old.descriptor))) this.#files = [old, file];
-      else await nodeFileSystem.close(old.descriptor);
+      else await close(old);
     }
   }
 
@@ -78,7 +78,7 @@ export class FileLock implements FileHolder {
     const held = [...this.#files, ...(this.#side === undefined ? [] : [this.#side])];
     this.#files = [];
     this.#side = undefined;
-    for (const { descriptor } of held) await nodeFileSystem.close(descriptor);
+    for (const file of held) await close(file);
   }
 
   async #take(): Promise<boolean> {
@@ -104,17 +104,30 @@ export class FileLock implements FileHolder {
 
   /** Locks a file, or closes it. Undefined if its file system has no locks. */
   async #lock(descriptor: number): Promise<LockedFile | undefined> {
-    const { dev, ino } = await nodeFileSystem.fstat(descriptor);
-    const error = await lockDescriptor(descriptor);
-    if (error === 0) return { descriptor, dev, ino };
-    await nodeFileSystem.close(descriptor);
-    if (error !== koffi.os.errno.EWOULDBLOCK) return undefined;
+    let isLocked = false;
+    try {
+      const { dev, ino } = await nodeFileSystem.fstat(descriptor);
+      const error = await lockDescriptor(descriptor);
+      isLocked = error === 0;
+      if (isLocked) return { descriptor, dev, ino };
+      if (error !== koffi.os.errno.EWOULDBLOCK) return undefined;
+    } finally {
+      if (!isLocked) await close({ descriptor });
+    }
     throw new FileInUseError(`${this.#setting}: ${this.#path} is in use by another worker`);
   }
 }
 
-/** Whether any name leads to an open file. */
-const hasName = async (descriptor: number): Promise<boolean> => (await nodeFileSystem.fstat(descriptor)).nlink > 0;
+/** Whether any name leads to an open file. A file that cannot be asked counts as one that has a name. */
+const hasName = (descriptor: number): Promise<boolean> =>
+  nodeFileSystem.fstat(descriptor).then(
+    ({ nlink }) => nlink > 0,
+    () => true,
+  );
+
+/** The descriptor is closed even if close(2) fails. */
+const close = ({ descriptor }: Pick<LockedFile, 'descriptor'>): Promise<void> =>
+  nodeFileSystem.close(descriptor).catch(() => undefined);
 
 /** Opens a file for a lock. On NFS that needs a writable descriptor, on a read-only file system there is none. */
 async function openExisting(path: string): Promise<number | undefined> {
