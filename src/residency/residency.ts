@@ -9,7 +9,7 @@ import type { Restore } from './commit/restore.js';
 import { checkHandle, type HandleVerdict } from './handle/check.js';
 import { KeyRotation } from './handle/key_rotation.js';
 import { Scrubber } from './integrity/scrubber.js';
-import { Verifier } from './integrity/verifier.js';
+import { RefreshProgress, Verifier } from './integrity/verifier.js';
 import { LeaseService } from './lease/lease_service.js';
 import type { ResidencyOptions } from './options.js';
 import { type PlanReport, type PlanRequest, plan } from './plan/plan.js';
@@ -19,7 +19,6 @@ import type { DeviceSnapshot } from './state/device_memory.js';
 import { drainingError, type WorkerPhase } from './state/lifecycle.js';
 import type { ResidencyObserver } from './state/observer.js';
 import type { ReservationSnapshot } from './state/reservations.js';
-import type { Shard } from './state/shard.js';
 import type { ShardFilter, ShardPage } from './state/shards.js';
 import { Signer } from './state/signer.js';
 import type { ShardSnapshot } from './state/snapshot.js';
@@ -157,9 +156,9 @@ export class Residency {
   async ready(query: ReadyQuery): Promise<() => Promise<ReadyReport>> {
     await this.#worker.recoverFiles();
     const { maxAgeSeconds } = query;
-    const seen = new Set<Shard>();
+    const progress = new RefreshProgress();
     const refresh = async () => {
-      if (maxAgeSeconds !== undefined) await this.#verifier.refresh({ ...query, maxAgeSeconds }, seen);
+      if (maxAgeSeconds !== undefined) await this.#verifier.refresh({ ...query, maxAgeSeconds }, progress);
     };
     await refresh();
     return async () => {

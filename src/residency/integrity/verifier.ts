@@ -35,6 +35,14 @@ export interface RefreshOptions extends AgeLimit {
   readonly limited?: boolean;
 }
 
+/** What was done for a question so far. */
+export class RefreshProgress {
+  /** The shards that were verified for it. One that could not be verified stays too old. */
+  readonly seen = new Set<Shard>();
+  /** A limited caller needs a round for the shards of its question only, not for those that are sealed later. */
+  isAdmitted = false;
+}
+
 /**
  * Starts verifications and shares them between callers. A caller joins only a run that began late enough for its
  * question. Callers that cannot join the run in progress all wait for one that follows. A background run never delays
@@ -84,24 +92,22 @@ export class Verifier {
   }
 
   /**
-   * Verifies the sealed shards that are too old, each once. One that could not be verified stays too old. `seen` are the
-   * shards that an earlier call verified for the same question. @throws WorkerError RATE_LIMITED if a limited caller must wait; nothing was started then
+   * Verifies the sealed shards that are too old, each once for all calls with the same progress.
+   * @throws WorkerError RATE_LIMITED if a limited caller must wait; nothing was started then
    */
-  async refresh(options: RefreshOptions, seen = new Set<Shard>()): Promise<void> {
+  async refresh(options: RefreshOptions, progress = new RefreshProgress()): Promise<void> {
     const { actor, limited = false } = options;
+    const { seen } = progress;
     const notBefore = notBeforeOf(options);
     const isShared = (shard: Shard) => shard.nextVerification || isJoinable(shard.verification, notBefore);
-    let mayStartRuns = !limited;
     // A shard that was sealed during a round may be older than the question allows, so it needs another round.
     for (;;) {
       await nextSlice();
       const old = shardsBeyond(this.#worker.shards, options).filter((shard) => !seen.has(shard));
+      if (limited && !progress.isAdmitted && !old.every(isShared)) this.#countLimitedRound();
+      progress.isAdmitted = true;
       if (old.length === 0) return;
       for (const shard of old) seen.add(shard);
-      if (!mayStartRuns && !old.every(isShared)) {
-        this.#countLimitedRound();
-        mayStartRuns = true;
-      }
       await Promise.allSettled(old.map((shard) => this.#runQueued(shard, actor, notBefore)));
     }
   }

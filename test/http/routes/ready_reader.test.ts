@@ -1,5 +1,8 @@
 import t from 'tap';
+import { systemActor } from '../../../src/audit/actor.js';
+import { earlier, momentNow } from '../../../src/vram/moment.js';
 import { patternBytes } from '../../support/bytes.js';
+import { hour } from '../../support/clock.js';
 import { secretFile } from '../../support/key_files.js';
 import { upload } from '../../support/requests.js';
 import { startWorker } from '../../support/worker.js';
@@ -53,3 +56,21 @@ t.test('the read-only token can start a verification of old shards once a minute
   await Promise.all([ask(reader), ask(reader), ask(reader)]);
   t.equal(verified.length, 6, 'a minute later concurrent requests share one round');
 });
+
+t.test(
+  'a shard that is sealed while a question of the read-only token is answered needs no second round',
+  async (t) => {
+    const worker = await startWorker(t);
+    const { residency } = worker;
+    await upload(worker, 'a', patternBytes(10));
+    // All shards are too old for the question, whenever they are sealed.
+    const askedAt = earlier(momentNow(), -hour);
+    const question = { withHandles: true, limited: true, actor: systemActor, maxAgeSeconds: 1, askedAt };
+    const report = await residency.ready(question);
+    await upload(worker, 'b', patternBytes(20));
+    const sealedAtMs = residency.shard('b').lastVerifiedAtMs ?? 0;
+    t.match(await report(), { reasons: [{ code: 'VERIFICATION_FAILED' }, { code: 'VERIFICATION_FAILED' }] });
+    t.ok((residency.shard('b').lastVerifiedAtMs ?? 0) > sealedAtMs, 'the new shard was verified');
+    await t.rejects(residency.ready(question), { code: 'RATE_LIMITED' }, 'another question needs a round');
+  },
+);
