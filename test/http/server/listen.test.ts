@@ -57,7 +57,8 @@ t.test('a failed accept on the second address does not disturb the end', { skip:
   const { app } = await startWorker(t);
   const listeners = t.capture(Server.prototype, 'listen', Server.prototype.listen);
   const { port } = new URL(await listen(app, 'localhost', 0));
-  const second: Server = listeners().at(-1)?.receiver;
+  const second = listeners().at(-1)?.receiver;
+  if (!(second instanceof Server)) throw new Error('there is no second listener');
   const socket = connect(Number(port), '::1');
   await Promise.all([once(app.server, 'connection'), once(socket, 'connect')]);
   const closed = new Promise((resolve) => app.server.close(resolve));
