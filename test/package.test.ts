@@ -16,7 +16,12 @@ const semver: Semver = createRequire(import.meta.url)('semver');
 const read = (file: string) => JSON.parse(readFileSync(join(root, file), 'utf8'));
 
 const oldest = semver.minVersion(read('package.json').engines.node)?.version ?? '';
-const lockFiles = ['package-lock.json', 'test/openapi-typescript/package-lock.json', 'test/orval/package-lock.json'];
+const lockFiles = [
+  'package-lock.json',
+  'test/engine/package-lock.json',
+  'test/openapi-typescript/package-lock.json',
+  'test/orval/package-lock.json',
+];
 
 for (const file of lockFiles) {
   t.test(`${file}: every package supports the oldest Node.js version that the project supports`, async (t) => {

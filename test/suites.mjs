@@ -3,8 +3,9 @@
  * README.md says what each one proves.
  */
 export const suites = {
-  main: { paths: ['test'], except: ['test/system', 'test/faults', 'test/gpu'] },
+  main: { paths: ['test'], except: ['test/system', 'test/faults', 'test/gpu', 'test/engine'] },
   system: { paths: ['test/system'] },
+  engine: { paths: ['test/engine'] },
   faults: { paths: ['test/faults'] },
   source: {
     paths: [
