@@ -32,6 +32,8 @@ export class Outbox {
   /** Memory is being sent: all other frames wait. */
   #isReserved = false;
   #isClosed = false;
+  /** The peer does not read any more. What it sent before is still served, so its frames are dropped. */
+  #isBroken = false;
   /** Called when the socket has room, or the queue is empty, or the outbox is closed. */
   readonly #waiting = new Set<() => void>();
 
@@ -53,7 +55,7 @@ export class Outbox {
 
   /** Sends a frame as soon as possible. Never throws. */
   send(frame: Uint8Array): void {
-    if (this.#isClosed) return;
+    if (this.#isClosed || this.#isBroken) return;
     if (this.#queuedBytes + frame.length > maxQueuedBytes) return void this.#onFailure();
     this.#queue.push({ bytes: frame, onSent: () => undefined });
     this.#queuedBytes += frame.length;
@@ -65,7 +67,7 @@ export class Outbox {
     try {
       while (!this.#isReserved && !this.#isClosed && this.#sendFirst());
     } catch {
-      return void this.#onFailure();
+      this.#break();
     }
     if (this.#isReserved || this.#queue.length === 0) this.#wake();
     this.#onInterest();
@@ -95,6 +97,12 @@ export class Outbox {
     this.#isClosed = true;
     this.#queue = [];
     this.#wake();
+  }
+
+  #break(): void {
+    this.#isBroken = true;
+    for (const { onSent } of this.#queue.splice(0)) onSent();
+    this.#queuedBytes = 0;
   }
 
   /** Returns whether the first frame was sent completely. @throws VramError */

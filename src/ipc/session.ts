@@ -49,6 +49,8 @@ export class Session {
   #descriptors = new Descriptors([]);
   #frameTimer: NodeJS.Timeout | undefined;
   #phase: SessionPhase = 'greeting';
+  /** The peer has closed the connection. The session ends when the requests that arrived before are done. */
+  #isEnding = false;
 
   /** Owns the socket. */
   constructor(socket: DescriptorSocket, handler: SessionHandler, options: SessionOptions) {
@@ -104,10 +106,17 @@ export class Session {
       this.#reader.push(received.bytes);
     } catch (error) {
       if (error instanceof FrameError) this.#refuse(error);
-      else this.close();
+      else this.#end();
       return;
     }
     this.#serve();
+  }
+
+  #end(): void {
+    const waits = this.#phase === 'busy' || this.#phase === 'waiting';
+    this.#isEnding = waits && this.#reader.hasPart;
+    if (this.#isEnding) this.#watch.end();
+    else this.close();
   }
 
   /** @throws FrameError, and closes the descriptors, if they cannot belong to one frame */
@@ -135,6 +144,7 @@ export class Session {
         if (this.#phase === 'greeting') this.#greet(frame);
         else this.#start(frame);
       }
+      if (this.#phase === 'ready' && this.#isEnding) this.close();
       if (this.#phase === 'ready' && this.#reader.hasPart)
         this.#limitFrame('The rest of a frame did not arrive in time');
     } catch (error) {

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import t from 'tap';
+import { encodeFrame } from '../../src/ipc/frame.js';
 import { deriveSealKey } from '../../src/seal/key.js';
 import { verifyReceipt } from '../../src/seal/lease_receipt.js';
 import { AttachClient } from '../support/attach_client.js';
@@ -83,4 +84,19 @@ t.test('hand-overs leave no descriptor in the worker', async (t) => {
     (await get(worker, '/v1/leases')).json().leases.every((l: { state: string }) => l.state === 'lingering'),
   );
   t.ok(openDescriptors() <= before + 1, 'one pidfd');
+});
+
+t.test('requests that arrived before the end of a connection are carried out', async (t) => {
+  const { worker, socket } = await startAttachable(t);
+  await upload(worker, 'a', randomBytes(1000));
+  const client = await AttachClient.open(socket);
+  const leases: string[] = [];
+  for (let count = 0; count < 20; count += 1) {
+    leases.push((await client.ask('attach', { shard_id: 'a' })).get('lease_id') ?? '');
+  }
+  // This process lives on, so a lease that is not detached would stay.
+  const id = 100;
+  client.raw(Buffer.concat(leases.map((lease, n) => encodeFrame('detach', { id: id + n, lease_id: lease }))));
+  client.close();
+  await until(async () => (await get(worker, '/v1/leases')).json().leases.length === 0, 'the leases end');
 });
