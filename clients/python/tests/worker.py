@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import tempfile
 import time
@@ -59,7 +61,7 @@ class Worker:
             "CUDA_SIM_ENGINE": "fast",
             "WORKER_BIND_ADDR": "127.0.0.1:0",
             "WORKER_ATTACH_SOCKET": str(self.socket),
-            **self._env,
+            **{name: value.format(directory=self.directory) for name, value in self._env.items()},
         }
         log = open(self.directory / "log", "wb+")
         command = ["node", str(ROOT / "dist" / "main.cjs"), "serve", "--simulate"]
@@ -93,6 +95,16 @@ class Worker:
         text = "&".join(f"{key}={value}" for key, value in fields.items())
         self.request("PUT", f"/v1/commit?{text}", content)
 
+    def damage(self, content: bytes) -> None:
+        """Changes a byte of the simulated memory that has some content. Needs CUDA_SIM_DIR={directory}."""
+        for file in self.directory.glob("gpu*.vram"):
+            with open(file, "r+b") as opened, mmap.mmap(opened.fileno(), 0) as memory:
+                found = memory.find(content)
+                if found >= 0:
+                    memory[found] ^= 1
+                    return
+        raise AssertionError("no simulated memory has the content")
+
     def leases(self) -> int:
         """The number of leases that have not ended."""
         return len(self.request("GET", "/v1/leases")["leases"])
@@ -123,3 +135,25 @@ def safetensors(
     header = json.dumps(members).encode()
     header += b" " * (-len(header) % pad)
     return len(header).to_bytes(8, "little") + header + data
+
+
+def gguf(
+    tensors: dict[str, tuple[int, list[int], bytes]], keys: Optional[dict[str, bytes]] = None, alignment: int = 32
+) -> bytes:
+    """A GGUF file. A tensor has a type, dimensions (the fastest first) and bytes; a key its type and value, encoded."""
+    infos, data = b"", b""
+    for name, (kind, dimensions, content) in tensors.items():
+        data += b"\0" * (-len(data) % alignment)
+        infos += gguf_string(name) + struct.pack("<I", len(dimensions))
+        infos += struct.pack(f"<{len(dimensions)}QIQ", *dimensions, kind, len(data))
+        data += content
+    header = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(keys or {}))
+    for key, value in (keys or {}).items():
+        header += gguf_string(key) + value
+    header += infos
+    return header + b"\0" * (-len(header) % alignment) + data
+
+
+def gguf_string(text: str) -> bytes:
+    content = text.encode()
+    return struct.pack("<Q", len(content)) + content

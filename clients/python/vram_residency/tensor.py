@@ -88,7 +88,7 @@ class Tensor:
 
     def memoryview(self) -> memoryview:
         """The bytes, read-only. Raises TensorError on a GPU."""
-        return memoryview(self._memory.bytes_at(self.offset, self.nbytes)).toreadonly()
+        return memoryview(self._memory.bytes_at(self.offset, self.nbytes)).cast("B").toreadonly()
 
     def numpy(self) -> ndarray[Any, Any]:
         """A read-only array, on the simulator.
