@@ -1,62 +1,25 @@
 /** llama.cpp on attached shards. `npm ci` in this folder installs it. */
-import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readSync, statSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readdirSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import t, { type Test } from 'tap';
-import { WorkerClient } from '../../clients/node/src/index.js';
-import { attachLibrary, buildAttachLibrary } from '../support/attach_library.js';
-import { native, tests } from '../support/paths.js';
-import { startProcess, temporaryDirectory } from '../support/process.js';
+import t from 'tap';
+import { buildAttachLibrary } from '../support/attach_library.js';
+import { temporaryDirectory } from '../support/process.js';
 import { until } from '../support/until.js';
 import { EngineProcess } from './engine_process.js';
-import { writeRandomModel } from './random_model.js';
-import { smallVocabulary, vocabularyOf } from './vocabulary.js';
+import { options, startWithModel, writeModel } from './scene.js';
 
-const isInstalled = existsSync(join(tests, 'engine', 'node_modules', 'node-llama-cpp'));
-const options = { timeout: 120_000, ...(isInstalled ? {} : { skip: 'run npm ci in test/engine' }) };
-
-const directory = temporaryDirectory(t);
-const model = join(directory, 'models', 'random.gguf');
-/** A GGUF file whose vocabulary the model has. Without it the vocabulary is a small one. */
-const { ENGINE_VOCABULARY } = process.env;
-
+/** A shard of up to 64 MiB is one part, and only one part is one file. */
+const model = writeModel(t, 60 << 20);
 /** The tokens of an engine that loads the file. */
 let expected: readonly number[] = [];
 /** The growth of such an engine's own memory, if it maps the file. */
 let usualGrowth = 0;
-let modelBytes = 0;
 
-t.before(async () => {
-  if (!isInstalled) return;
-  await buildAttachLibrary();
-  mkdirSync(join(directory, 'models'));
-  const vocabulary = ENGINE_VOCABULARY ? vocabularyOf(ENGINE_VOCABULARY) : smallVocabulary();
-  // A shard of up to 64 MiB is one part, and only one part is one file.
-  writeRandomModel(model, { vocabulary, bytes: 60 << 20, seed: 7 });
-  modelBytes = statSync(model).size;
-});
-
-/** A worker that has the model in one shard. Its memory has files in the directory `memory`. */
-async function scene(t: Test, env: NodeJS.ProcessEnv = {}) {
-  const home = temporaryDirectory(t);
-  const socketPath = join(home, 'attach.sock');
-  const settings = {
-    WORKER_ATTACH_SOCKET: socketPath,
-    WORKER_MODEL_DIR: join(directory, 'models'),
-    CUDA_SIM_DEVICES: '512MiB,512MiB',
-    ...env,
-  };
-  const worker = await startProcess(t, home, settings);
-  const http = new WorkerClient({ url: worker.url, token: worker.authorization.replace('Bearer ', '') });
-  const source = { type: 'file', path: 'random.gguf' } as const;
-  const { shard } = await http.commit({ shard_id: 'model', model_ref: 'random', source, gpu_device: 0 });
-  const driverPath = join(native, 'libcuda_sim.so');
-  const attach = { shardId: 'model', socketPath, driverPath, libraryPath: attachLibrary };
-  return { home, worker, http, shard, attach };
-}
+t.before(buildAttachLibrary);
 
 t.test('an engine reads the file', options, async (t) => {
   const mapping = new EngineProcess(t);
-  const { tokens, grown } = await mapping.load({ path: model }, true);
+  const { tokens, grown } = await mapping.load({ path: model.path }, true);
   t.equal(tokens.length, 24);
   t.ok(new Set(tokens).size > 3, 'the tokens depend on the weights');
   expected = tokens;
@@ -64,20 +27,20 @@ t.test('an engine reads the file', options, async (t) => {
   mapping.kill();
 
   const copying = new EngineProcess(t);
-  const copied = await copying.load({ path: model }, false);
+  const copied = await copying.load({ path: model.path }, false);
   t.same(copied.tokens, expected);
-  t.ok(copied.grown > usualGrowth + 0.9 * modelBytes, 'a copy of the model shows in its own memory');
+  t.ok(copied.grown > usualGrowth + 0.9 * model.bytes, 'a copy of the model shows in its own memory');
   copying.kill();
 });
 
 t.test('tokens from the attached shard equal those from the file, with mmap and without', options, async (t) => {
-  const { attach } = await scene(t);
+  const { attach } = await startWithModel(t, model);
   const mapping = new EngineProcess(t);
   const inPlace = await mapping.load({ attach }, true);
   t.same(inPlace.tokens, expected);
-  t.ok(inPlace.grown < usualGrowth + modelBytes / 4, `its own memory grew by ${inPlace.grown >> 20} MiB`);
+  t.ok(inPlace.grown < usualGrowth + model.bytes / 4, `its own memory grew by ${inPlace.grown >> 20} MiB`);
   const { mappedMemfd, state } = await mapping.status();
-  t.ok(mappedMemfd >= 2 * modelBytes, 'the lease and the engine map the shard');
+  t.ok(mappedMemfd >= 2 * model.bytes, 'the lease and the engine map the shard');
   t.equal(state, 'active');
   mapping.kill();
 
@@ -86,7 +49,7 @@ t.test('tokens from the attached shard equal those from the file, with mmap and 
 });
 
 t.test('after kill -9 of the engine, a new one attaches without a reload', options, async (t) => {
-  const { http, shard, attach } = await scene(t);
+  const { http, shard, attach } = await startWithModel(t, model);
   const first = new EngineProcess(t);
   await first.load({ attach }, true);
   const { allocationId } = await first.status();
@@ -101,7 +64,7 @@ t.test('after kill -9 of the engine, a new one attaches without a reload', optio
 });
 
 t.test('after kill -9 of the worker, the engine keeps generating', options, async (t) => {
-  const { worker, attach } = await scene(t);
+  const { worker, attach } = await startWithModel(t, model);
   const engine = new EngineProcess(t);
   await engine.load({ attach }, true);
   worker.child.kill('SIGKILL');
@@ -113,7 +76,7 @@ t.test('after kill -9 of the worker, the engine keeps generating', options, asyn
 t.test('after damage and repair, the same engine generates the same tokens', options, async (t) => {
   const memory = join(temporaryDirectory(t), 'memory');
   mkdirSync(memory, { mode: 0o700 });
-  const { http, attach } = await scene(t, { CUDA_SIM_DIR: memory });
+  const { http, attach } = await startWithModel(t, model, { CUDA_SIM_DIR: memory });
   const engine = new EngineProcess(t);
   t.same((await engine.load({ attach }, true)).tokens, expected);
 
@@ -131,7 +94,7 @@ t.test('after damage and repair, the same engine generates the same tokens', opt
 function damage(file: string): void {
   const bytes = Buffer.alloc(8 << 20);
   const descriptor = openSync(file, 'r+');
-  const start = Math.floor(modelBytes / 2);
+  const start = Math.floor(model.bytes / 2);
   readSync(descriptor, bytes, 0, bytes.length, start);
   for (let index = 0; index < bytes.length; index++) bytes[index] = (bytes[index] ?? 0) ^ 0x8c;
   writeSync(descriptor, bytes, 0, bytes.length, start);
