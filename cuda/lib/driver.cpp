@@ -7,6 +7,7 @@ namespace vram {
 namespace {
 
 vram_status read_kernels(const char *path, std::string *out_image) {
+  const DriverCall call;  // the file system can hang as a driver call can
   std::ifstream file(path, std::ios::binary);
   if (!file) return VRAM_KERNELS_NOT_FOUND;
   std::ostringstream image;

@@ -13,10 +13,16 @@ bool find(void *library, const char *name, Function &out_function) {
   return out_function.get() != nullptr;
 }
 
+/** Reads the file, whose file system can hang as a driver call can. */
+void *open_library(const char *path) {
+  const DriverCall call;
+  return dlopen(path, RTLD_NOW | RTLD_LOCAL);
+}
+
 }  // namespace
 
 vram_status load_driver_table(const char *path, DriverTable *out_table) {
-  void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  void *library = open_library(path);
   if (library == nullptr) return VRAM_DRIVER_NOT_FOUND;
 
   bool complete = true;

@@ -55,6 +55,20 @@ extern "C" __attribute__((visibility("default"))) int open64(const char *path, i
   return fails(path, "hang-open", "fail-open-") ? -1 : open(path, flags, mode);
 }
 
+/** libvram loads the driver with this function. */
+extern "C" __attribute__((visibility("default"))) void *dlopen(const char *path, int flags) {
+  using Open = void *(*)(const char *, int);
+  static const auto open = original<Open>("dlopen");
+  return path != nullptr && fails(path, "hang-open", "fail-open-") ? nullptr : open(path, flags);
+}
+
+/** Streams of C++ call this function. */
+extern "C" __attribute__((visibility("default"))) FILE *fopen64(const char *path, const char *mode) {
+  using Open = FILE *(*)(const char *, const char *);
+  static const auto open = original<Open>("fopen64");
+  return fails(path, "hang-open", "fail-open-") ? nullptr : open(path, mode);
+}
+
 extern "C" __attribute__((visibility("default"))) ssize_t pread(int file, void *data, size_t bytes, off_t offset) {
   using Pread = ssize_t (*)(int, void *, size_t, off_t);
   static const auto read = original<Pread>("pread");

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { Authority } from '../support/certificates.js';
@@ -69,6 +69,26 @@ t.test('another process asks the file system first, so that the worker can end',
   const { exited, errors } = run(t, directory, ['serve', '--simulate'], { ...env, WORKER_BIND_ADDR: '127.0.0.1:0' });
   t.equal(await exited, 74);
   t.match(errors(), /WORKER_MODEL_DIR: its file system did not respond/);
+});
+
+t.test('a driver or kernels whose file cannot be opened in time end the start', missing, async (t) => {
+  const folder = hangingFolder(t, 60);
+  const driver = join(folder.directory, 'driver-hang-open.so');
+  const kernels = join(folder.directory, 'kernels-hang-open.sim');
+  symlinkSync(join(native, 'libcuda_sim.so'), driver);
+  symlinkSync(join(native, 'vram_kernels.sim'), kernels);
+  const token = folder.file('token');
+  const env = { ...folder.env, WORKER_API_TOKEN_FILE: token, WORKER_DRIVER_TIMEOUT_SECONDS: '1' };
+  folder.hang();
+  for (const names of [
+    [driver, join(native, 'vram_kernels.sim')],
+    [join(native, 'libcuda_sim.so'), kernels],
+  ]) {
+    const [WORKER_CUDA_DRIVER, WORKER_CUDA_KERNELS] = names;
+    const { exited, errors } = run(t, folder.directory, ['serve'], { ...env, WORKER_CUDA_DRIVER, WORKER_CUDA_KERNELS });
+    t.equal(await exited, 69, errors());
+    t.match(errors(), /timed out after 1 s/);
+  }
 });
 
 t.test('SIGTERM ends a start that waits for a file system', missing, async (t) => {
