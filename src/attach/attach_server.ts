@@ -3,18 +3,24 @@ import { WorkerError } from '../errors.js';
 import { encodeError } from '../ipc/frame.js';
 import { UserRate } from '../ipc/rate.js';
 import { SocketFile } from '../ipc/socket_file.js';
+import { UnreadDescriptors } from '../ipc/unread_descriptors.js';
 import type { Residency } from '../residency/residency.js';
 import { DescriptorLibrary } from '../vram/descriptor_library.js';
 import { DescriptorSocket } from '../vram/descriptor_socket.js';
+import { maxOpenFiles } from '../vram/open_files.js';
 import { type PeerCredentials, peerCredentials, peerGroups } from '../vram/peer_process.js';
 import { Poller, type Watch } from '../vram/poller.js';
 import { Access } from './access.js';
 import { Peers } from './peers.js';
+import { RefusedConnections } from './refused_connections.js';
 import { AttachSession, type AttachSessionOptions } from './session.js';
 
 const maxSessions = 64;
 /** The sessions of one user, so that it cannot lock out the others. */
 const maxSessionsPerUser = 48;
+
+/** The processes that have connections or leases: each needs a descriptor, and other work needs most of them. */
+const maxProcesses = (): number => Math.min(16_384, Math.floor(maxOpenFiles() / 4));
 
 const connectionsPerSecond = 200;
 const requestsPerSecond = 1000;
@@ -36,6 +42,14 @@ export interface AttachOptions {
   readonly log: (message: string, error: unknown) => void;
 }
 
+interface Running {
+  readonly poller: Poller;
+  readonly peers: Peers;
+  readonly refused: RefusedConnections;
+  /** Of the listening socket. */
+  readonly watch: Watch;
+}
+
 /** The Unix socket over which processes attach shards. */
 export class AttachServer {
   readonly #residency: Residency;
@@ -45,8 +59,9 @@ export class AttachServer {
   readonly #options: Omit<AttachSessionOptions, 'poller'>;
   readonly #connections = new UserRate(connectionsPerSecond);
   readonly #sessions = new Set<AttachSession>();
+  readonly #unread = new UnreadDescriptors();
   readonly #log: AttachOptions['log'];
-  #running: { readonly poller: Poller; readonly peers: Peers; readonly watch: Watch } | undefined;
+  #running: Running | undefined;
 
   private constructor(residency: Residency, file: SocketFile, options: AttachOptions) {
     this.#residency = residency;
@@ -59,8 +74,12 @@ export class AttachServer {
       access: this.#access,
       requests: new UserRate(requestsPerSecond),
       failures: new UserRate(invalidTokensPerSecond),
+      unread: this.#unread,
       log: options.log,
-      onClose: (session) => this.#sessions.delete(session),
+      onClose: (session) => {
+        this.#sessions.delete(session);
+        this.#unread.sweep();
+      },
     };
   }
 
@@ -74,10 +93,10 @@ export class AttachServer {
   /** Accepts connections from now on. */
   start(): void {
     const poller = new Poller();
-    const peers = new Peers(poller, (peer) => this.#residency.leases.processEnded(peer));
+    const peers = new Peers(poller, maxProcesses(), (peer) => this.#residency.leases.processEnded(peer));
     const { descriptor } = this.#file.listener;
     const watch = poller.watch(descriptor, { readable: true, writable: false }, () => this.#acceptAll());
-    this.#running = { poller, peers, watch };
+    this.#running = { poller, peers, refused: new RefusedConnections(poller), watch };
   }
 
   /** Replaces the token. Returns whether it changed. */
@@ -96,6 +115,8 @@ export class AttachServer {
     this.#running = undefined;
     running?.watch.end();
     for (const session of [...this.#sessions]) session.close();
+    running?.refused.close();
+    this.#unread.close();
     running?.peers.close();
     running?.poller.close();
     await this.#file.remove();
@@ -119,51 +140,44 @@ export class AttachServer {
     setTimeout(() => this.#running?.watch.set({ readable: true, writable: false }), acceptPauseMs).unref();
   }
 
-  /** Owns the descriptor. @throws VramError if no descriptor is free */
+  /** Owns the descriptor. @throws VramError, SocketError if no descriptor is free */
   #accept(descriptor: number): void {
     try {
       const credentials = peerCredentials(descriptor);
       const socket = new DescriptorSocket(this.#library, descriptor);
-      const refusal = this.#refusalOf(descriptor, credentials);
-      if (refusal === undefined) this.#open(descriptor, socket, credentials);
-      else this.#refuse(socket, credentials, refusal);
+      try {
+        this.#admit(descriptor, socket, credentials);
+      } catch (error) {
+        if (error instanceof WorkerError) return void this.#refuse(socket, credentials, error);
+        socket.close();
+        throw error;
+      }
     } finally {
       closeSync(descriptor);
     }
   }
 
-  #open(descriptor: number, socket: DescriptorSocket, credentials: PeerCredentials): void {
+  /** Owns the socket unless it throws. @throws WorkerError if the process is refused; SocketError if no descriptor is free */
+  #admit(descriptor: number, socket: DescriptorSocket, credentials: PeerCredentials): void {
+    this.#requireRoom(credentials.uid);
+    this.#access.requireUser(credentials, () => peerGroups(descriptor));
     const { poller, peers } = this.#running ?? {};
     if (poller === undefined || peers === undefined) return void socket.close();
     const peer = peers.of(descriptor, credentials);
     this.#sessions.add(new AttachSession(socket, peer, { ...this.#options, poller }));
   }
 
-  #refusalOf(descriptor: number, credentials: PeerCredentials): WorkerError | undefined {
-    const { uid } = credentials;
+  /** @throws WorkerError RATE_LIMITED */
+  #requireRoom(uid: number): void {
     const waitMs = this.#connections.take(uid);
-    if (waitMs > 0) return new WorkerError('RATE_LIMITED', 'Too many connections a second', { retryAfterMs: waitMs });
+    if (waitMs > 0) throw new WorkerError('RATE_LIMITED', 'Too many connections a second', { retryAfterMs: waitMs });
     const ofUser = [...this.#sessions].filter(({ peer }) => peer.uid === uid).length;
-    if (this.#sessions.size >= maxSessions || ofUser >= maxSessionsPerUser) {
-      return new WorkerError('RATE_LIMITED', 'Too many connections', { retryAfterMs: 1000 });
-    }
-    try {
-      this.#access.requireUser(credentials, () => peerGroups(descriptor));
-      return undefined;
-    } catch (error) {
-      if (error instanceof WorkerError) return error;
-      throw error;
-    }
+    if (this.#sessions.size < maxSessions && ofUser < maxSessionsPerUser) return;
+    throw new WorkerError('RATE_LIMITED', 'Too many connections', { retryAfterMs: 1000 });
   }
 
   #refuse(socket: DescriptorSocket, { uid, gid, pid }: PeerCredentials, refusal: WorkerError): void {
     this.#residency.leases.refused(refusal.code, { peer: { uid, gid, pid } });
-    try {
-      socket.send(encodeError(undefined, refusal));
-    } catch {
-      // The client has left.
-    } finally {
-      socket.close();
-    }
+    this.#running?.refused.refuse(socket, encodeError(undefined, refusal));
   }
 }

@@ -1,6 +1,7 @@
 import type { Actor } from '../audit/actor.js';
 import type { Frame } from '../ipc/frame.js';
 import type { Outbox } from '../ipc/outbox.js';
+import type { UnreadDescriptors } from '../ipc/unread_descriptors.js';
 import type { Residency } from '../residency/residency.js';
 import type { LeaseHolder } from '../residency/state/lease.js';
 import { momentNow } from '../vram/moment.js';
@@ -12,6 +13,7 @@ export interface Requester {
   readonly residency: Residency;
   readonly holder: LeaseHolder;
   readonly outbox: Outbox;
+  readonly unread: UnreadDescriptors;
 }
 
 /** Carries out a request and sends its answer. @throws WorkerError */
@@ -28,12 +30,16 @@ const list: Operation = ({ residency, outbox }, request, id) => {
   outbox.send(answers.shards(id, page));
 };
 
-const attach: Operation = async ({ residency, holder, outbox }, request, id) => {
+const attach: Operation = async ({ residency, holder, outbox, unread }, request, id) => {
   const askedAt = momentNow();
   const wanted = readAttach(request);
   const grant = await residency.leases.attach(holder, { ...wanted, askedAt, actor: actorOf(holder) });
   try {
-    await outbox.handOver((socket) => grant.handOver(socket, (terms) => answers.attached(id, terms)));
+    await outbox.handOver((socket) =>
+      unread.send(holder.peer, grant.descriptorCount, socket, () =>
+        grant.handOver(socket, (terms) => answers.attached(id, terms)),
+      ),
+    );
   } catch (error) {
     grant.cancel();
     throw error;

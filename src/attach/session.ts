@@ -3,6 +3,7 @@ import type { Frame } from '../ipc/frame.js';
 import type { UserRate } from '../ipc/rate.js';
 import { readHello } from '../ipc/requests.js';
 import { Session, type SessionHandler } from '../ipc/session.js';
+import type { UnreadDescriptors } from '../ipc/unread_descriptors.js';
 import type { Residency } from '../residency/residency.js';
 import type { LeaseEvent, LeaseHolder, LeasePeer } from '../residency/state/lease.js';
 import type { DescriptorSocket } from '../vram/descriptor_socket.js';
@@ -11,12 +12,16 @@ import type { Access } from './access.js';
 import { answers } from './answers.js';
 import { operations } from './operations.js';
 
+/** A longer frame counts as several requests, because it takes longer to parse. */
+const bytesPerRequest = 8192;
+
 export interface AttachSessionOptions {
   readonly residency: Residency;
   readonly poller: Poller;
   readonly access: Access;
   readonly requests: UserRate;
   readonly failures: UserRate;
+  readonly unread: UnreadDescriptors;
   readonly log: (message: string, error: unknown) => void;
   /** Called once. */
   readonly onClose: (session: AttachSession) => void;
@@ -77,11 +82,12 @@ export class AttachSession implements LeaseHolder, SessionHandler {
   async request(frame: Frame, id: number): Promise<void> {
     const operation = operations.get(frame.type);
     if (operation === undefined) throw new WorkerError('INVALID_PARAMS', 'The type of the request is unknown');
-    await operation({ residency: this.#options.residency, holder: this, outbox: this.#session.outbox }, frame, id);
+    const { residency, unread } = this.#options;
+    await operation({ residency, holder: this, outbox: this.#session.outbox, unread }, frame, id);
   }
 
-  waitMs(): number {
-    return this.#options.requests.take(this.peer.uid);
+  waitMs(frameBytes: number): number {
+    return this.#options.requests.take(this.peer.uid, Math.ceil(frameBytes / bytesPerRequest));
   }
 
   refused({ code }: WorkerError, frame: string | undefined): void {

@@ -24,8 +24,9 @@ export class FrameError extends WorkerError {
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** Parses the content of a frame: lines `key=value`, the first one with the key `type`. @throws FrameError */
-export function parseFrame(content: Uint8Array): Frame {
-  const lines = textOf(content).split('\n');
+export function parseFrame(content: Uint8Array, maxLines = maxFrameBytes): Frame {
+  const lines = textOf(content).split('\n', maxLines + 1);
+  if (lines.length > maxLines) throw new FrameError(`A frame has more than ${maxLines} lines`);
   // The last line may end with a newline.
   if (lines.at(-1) === '') lines.pop();
   const [first, ...fields] = lines.map(fieldOf);

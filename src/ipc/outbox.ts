@@ -7,6 +7,9 @@ const maxQueuedBytes = 2 * 1024 * 1024;
 /** How long a peer may take to make room for the memory's frame, and for the rest of that frame. */
 const transferMs = 5000;
 
+/** How often a socket is asked whether the peer has read everything. The kernel does not report it. */
+const unreadCheckMs = 10;
+
 /** An attempt to send memory: its frame, and how many bytes of that the socket took. */
 export interface Transfer {
   readonly frame: Uint8Array;
@@ -74,7 +77,8 @@ export class Outbox {
   }
 
   /**
-   * Sends memory with the frame that describes it, by `attempt`, which is called again until the socket takes a byte.
+   * Sends memory with the frame that describes it, by `attempt`, which is called again until the socket takes a byte. First
+   * waits until the peer has read everything before it, so that each connection has one unread message with descriptors.
    * @throws WorkerError UPLOAD_TIMEOUT if the peer does not read, and the errors of `attempt`; nothing was sent then
    */
   async handOver(attempt: (socket: DescriptorSocket) => Promise<Transfer>): Promise<void> {
@@ -82,6 +86,7 @@ export class Outbox {
     while (this.#queue.length > 0) await this.#change(endMs);
     this.#isReserved = true;
     try {
+      while (this.#socket.unreadBytes > 0) await this.#change(endMs, unreadCheckMs);
       for (;;) {
         const { frame, sentBytes } = await attempt(this.#socket);
         if (sentBytes > 0) return this.#sendRest(frame.subarray(sentBytes));
@@ -128,12 +133,12 @@ export class Outbox {
     this.#queuedBytes += rest.length;
   }
 
-  /** Resolves when the socket has room or the queue is empty. @throws WorkerError */
-  async #change(endMs: number): Promise<void> {
+  /** Resolves when the socket has room or the queue is empty, or after `maxMs`. @throws WorkerError */
+  async #change(endMs: number, maxMs = transferMs): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     await new Promise<void>((resolve) => {
       this.#waiting.add(resolve);
-      timer = setTimeout(resolve, Math.max(0, endMs - performance.now())).unref();
+      timer = setTimeout(resolve, Math.min(maxMs, Math.max(0, endMs - performance.now()))).unref();
       this.#onInterest();
     });
     clearTimeout(timer);

@@ -11,15 +11,19 @@ export class UserRate {
     this.#perSecond = perSecond;
   }
 
-  /** Counts an event. Returns 0, or the milliseconds until the next window if the user has used up this one. */
-  take(uid: number, nowMs = performance.now()): number {
+  /**
+   * Counts an event, which may weigh more than one. Returns 0, or the milliseconds until the next window if the user has
+   * used up this one: the event was not counted then.
+   */
+  take(uid: number, weight = 1, nowMs = performance.now()): number {
     if (nowMs >= this.#windowStartMs + 1000) {
       this.#windowStartMs = nowMs;
       this.#counts.clear();
     }
     const key = this.#counts.has(uid) || this.#counts.size < maxUsers ? uid : -1;
-    const count = (this.#counts.get(key) ?? 0) + 1;
+    const count = (this.#counts.get(key) ?? 0) + weight;
+    if (count > this.#perSecond) return Math.max(1, this.#windowStartMs + 1000 - nowMs);
     this.#counts.set(key, count);
-    return count <= this.#perSecond ? 0 : Math.max(1, this.#windowStartMs + 1000 - nowMs);
+    return 0;
   }
 }

@@ -13,14 +13,17 @@ const frameMs = 5000;
 /** Bytes that are read from a peer before others are served. */
 const maxReadBytes = 64 * 1024;
 
+/** Lines of a request. Each costs time to parse, and a frame has room for half a million. */
+const maxLines = 1024;
+
 /** What a session means. */
 export interface SessionHandler {
   /** Returns the answer to the first frame. @throws an error that ends the session */
   greet(frame: Frame): Uint8Array;
   /** Carries out a request and sends its answer. Owns the descriptors. @throws an error, which is sent to the peer */
   request(frame: Frame, id: number, descriptors: Descriptors): Promise<void> | void;
-  /** Counts a request. Returns how long it must wait, in milliseconds. */
-  waitMs(): number;
+  /** Counts a request, whose frame has this length. Returns how long it must wait, in milliseconds. */
+  waitMs(frameBytes: number): number;
   /** An error was sent. `frame` is the type of the request; undefined for an error that ends the session. */
   refused(error: WorkerError, frame: string | undefined): void;
   /** Called once. */
@@ -44,7 +47,7 @@ export class Session {
   readonly #handler: SessionHandler;
   readonly #options: SessionOptions;
   readonly #watch: Watch;
-  readonly #reader = new FrameReader();
+  readonly #reader = new FrameReader(maxLines);
   /** Those that came with bytes of the next frame. */
   #descriptors = new Descriptors([]);
   #frameTimer: NodeJS.Timeout | undefined;
@@ -136,7 +139,9 @@ export class Session {
   #serve(): void {
     try {
       while (this.#phase === 'greeting' || this.#phase === 'ready') {
-        if (this.#phase === 'ready' && this.#waits()) return;
+        const { frameBytes } = this.#reader;
+        if (frameBytes === undefined) break;
+        if (this.#phase === 'ready' && this.#waits(frameBytes)) return;
         const frame = this.#reader.next();
         if (frame === undefined) break;
         clearTimeout(this.#frameTimer);
@@ -172,9 +177,9 @@ export class Session {
     this.#descriptors = new Descriptors([]);
     this.#phase = 'busy';
     void this.#carryOut(frame, id, descriptors).then(() => {
-      if (this.#phase !== 'busy') return;
-      this.#phase = 'ready';
-      this.#serve();
+      // A peer may send many requests at once. All others get their turn between two of them.
+      if (this.#reader.hasPart) setImmediate(() => this.#continue('busy'));
+      else this.#continue('busy');
     });
   }
 
@@ -192,16 +197,18 @@ export class Session {
   }
 
   /** Whether the user has used up its requests of this second. Reading continues in the next one. */
-  #waits(): boolean {
-    const waitMs = this.#handler.waitMs();
+  #waits(frameBytes: number): boolean {
+    const waitMs = this.#handler.waitMs(frameBytes);
     if (waitMs === 0) return false;
     this.#phase = 'waiting';
-    setTimeout(() => {
-      if (this.#phase !== 'waiting') return;
-      this.#phase = 'ready';
-      this.#serve();
-    }, waitMs).unref();
+    setTimeout(() => this.#continue('waiting'), waitMs).unref();
     return true;
+  }
+
+  #continue(from: SessionPhase): void {
+    if (this.#phase !== from) return;
+    this.#phase = 'ready';
+    this.#serve();
   }
 
   /** Answers with an error that ends the session. */

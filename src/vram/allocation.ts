@@ -1,3 +1,4 @@
+import { WorkerError } from '../errors.js';
 import { type Digest, digestOf } from '../seal/digest.js';
 import type { DescriptorSocket } from './descriptor_socket.js';
 import type { ModelFile } from './file.js';
@@ -171,6 +172,7 @@ export class Allocation {
       );
     } catch (error) {
       if (error instanceof VramError && error.status === status.wouldBlock) return 0;
+      if (error instanceof VramError && error.status === status.hostOutOfMemory) throw tooManyUnread(error);
       throw error;
     }
     return Number(sent[0]);
@@ -199,6 +201,14 @@ export class Allocation {
     return this.#serialize(() => this.#library.run('vram_digest', this.#handle, offset, length, part, part.length));
   }
 }
+
+/** The kernel counts the unread descriptors of all processes of this user, and other programs may use up its limit. */
+const tooManyUnread = (cause: VramError): WorkerError =>
+  new WorkerError('HOST_OOM', 'The host has no room for more unread descriptors', {
+    cause,
+    retriable: true,
+    retryAfterMs: 1000,
+  });
 
 /** The hashes of a range's groups. */
 function hashesOf({ offset, length }: ByteRange, hashes: Buffer): Buffer {

@@ -5,7 +5,15 @@ import type { DescriptorLibrary, NativeReceived } from './descriptor_library.js'
 /** F_DUPFD_CLOEXEC of fcntl(2), include/uapi/linux/fcntl.h. */
 const F_DUPFD_CLOEXEC = 1030;
 
-const fcntl = koffi.load(null).func('int fcntl(int descriptor, int command, int argument)');
+/** SIOCOUTQ of unix(7), include/uapi/linux/sockios.h. */
+const SIOCOUTQ = 0x5411;
+/** shutdown(2). */
+const SHUT_RDWR = 2;
+
+const libc = koffi.load(null);
+const fcntl = libc.func('int fcntl(int descriptor, int command, int argument)');
+const ioctl = libc.func('int ioctl(int descriptor, unsigned long request, _Out_ int *value)');
+const shutdown = libc.func('int shutdown(int descriptor, int how)');
 
 /** What one read from a socket returned. */
 export interface Received {
@@ -25,7 +33,9 @@ export class DescriptorSocket {
   readonly #library: DescriptorLibrary;
   readonly #descriptor: number;
   #users = 0;
+  #holds = 0;
   #closed = false;
+  #isReleased = false;
 
   /** @throws VramError if the process has no free descriptor, or if the number is not open */
   constructor(library: DescriptorLibrary, descriptor: number) {
@@ -37,6 +47,12 @@ export class DescriptorSocket {
   /** For `Poller`, which must stop before `close`. @throws VramError after `close` */
   get descriptor(): number {
     return this.#open();
+  }
+
+  /** Bytes, with the kernel's overhead, that the peer has not read. 0 if it has closed its end. */
+  get unreadBytes(): number {
+    const value = [0];
+    return this.#isReleased || ioctl(this.#descriptor, SIOCOUTQ, value) !== 0 ? 0 : Number(value[0]);
   }
 
   /**
@@ -52,6 +68,19 @@ export class DescriptorSocket {
       this.#users--;
       this.#closeIfUnused();
     }
+  }
+
+  /**
+   * Keeps the descriptor open after `close`, for `unreadBytes`, until the returned function is called once. The connection
+   * ends at `close`. @throws VramError after `close`
+   */
+  hold(): () => void {
+    this.#open();
+    this.#holds++;
+    return () => {
+      this.#holds--;
+      this.#closeIfUnused();
+    };
   }
 
   /**
@@ -96,6 +125,9 @@ export class DescriptorSocket {
   }
 
   #closeIfUnused(): void {
-    if (this.#closed && this.#users === 0) closeSync(this.#descriptor);
+    if (!this.#closed || this.#users > 0 || this.#isReleased) return;
+    if (this.#holds > 0) return void shutdown(this.#descriptor, SHUT_RDWR);
+    this.#isReleased = true;
+    closeSync(this.#descriptor);
   }
 }

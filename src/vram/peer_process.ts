@@ -1,6 +1,8 @@
-import { closeSync } from 'node:fs';
+import { closeSync, fstatSync, statfsSync } from 'node:fs';
 import koffi from 'koffi';
+import { errnoName } from './errno.js';
 import { isReadable, peerStateOf } from './socket.js';
+import { SocketError } from './unix_socket.js';
 
 const libc = koffi.load(null);
 const getsockopt = libc.func(
@@ -16,6 +18,12 @@ const SO_PEERGROUPS = 59;
 const SO_PEERPIDFD = 77;
 /** pidfd_open(2). The number is the same on all architectures. */
 const SYS_pidfd_open = 434;
+
+/** `PID_FS_MAGIC`, include/uapi/linux/magic.h. Since Linux 6.9 each process has an inode of its own there. */
+const PID_FS_MAGIC = 0x50494446;
+
+/** The process has no room for another descriptor. */
+const noRoom = new Set(['EMFILE', 'ENFILE', 'ENOMEM']);
 
 /** `NGROUPS_MAX`: the most supplementary groups of a process. */
 const maxGroups = 65_536;
@@ -45,21 +53,35 @@ export function peerGroups(descriptor: number): readonly number[] {
 /**
  * A pidfd of the peer, which becomes readable when the process has ended. The caller must close it. Undefined if the kernel
  * cannot tell who the peer is, or the peer has ended.
+ * @throws SocketError if no descriptor is free: a peer that could be watched must not count as one that cannot
  */
 export function peerPidfd(descriptor: number, pid: number | null): number | undefined {
   const bytes = option(descriptor, SO_PEERPIDFD, 4);
   if (bytes !== undefined) return bytes.readInt32LE(0);
+  requireRoom('getsockopt');
   if (pid === null) return undefined;
   const pidfd = Number(syscall(SYS_pidfd_open, pid, 0));
+  if (pidfd < 0) requireRoom('pidfd_open');
   if (pidfd < 0) return undefined;
-  // If the connection is open after the call, the process has not ended before it, so its pid was not used again.
-  if (peerStateOf(descriptor) === 'open') return pidfd;
+  // If the connection is up after the call, the process has not ended before it, so its pid was not used again.
+  if (peerStateOf(descriptor) !== 'closed') return pidfd;
   closeSync(pidfd);
   return undefined;
 }
 
+/** A number that identifies the process of a pidfd while it lives; undefined before Linux 6.9. */
+export function processInode(pidfd: number): bigint | undefined {
+  if (statfsSync(`/proc/self/fd/${pidfd}`).type !== PID_FS_MAGIC) return undefined;
+  return fstatSync(pidfd, { bigint: true }).ino;
+}
+
 /** Whether the process of a pidfd has ended. */
 export const hasEnded = (pidfd: number): boolean => isReadable(pidfd);
+
+function requireRoom(call: string): void {
+  const code = errnoName();
+  if (noRoom.has(code)) throw new SocketError(call, code);
+}
 
 function option(descriptor: number, name: number, maxBytes: number): Buffer | undefined {
   const value = Buffer.alloc(maxBytes);

@@ -1,5 +1,6 @@
 import { closeSync } from 'node:fs';
 import koffi from 'koffi';
+import { errnoName } from './errno.js';
 
 const libc = koffi.load(null);
 const socket = libc.func('int socket(int domain, int type, int protocol)');
@@ -110,9 +111,4 @@ function addressOf(path: string): Buffer {
 function check(call: string, result: unknown): number {
   if (Number(result) < 0) throw new SocketError(call, errnoName());
   return Number(result);
-}
-
-function errnoName(): string {
-  const number = koffi.errno();
-  return Object.entries(koffi.os.errno).find(([, value]) => value === number)?.[0] ?? `errno ${number}`;
 }

@@ -1,5 +1,6 @@
 import { closeSync, fstatSync, readSync } from 'node:fs';
 import { join } from 'node:path';
+import koffi from 'koffi';
 import { encodeFrame, type Fields, type FieldValue, type Frame } from '../../src/ipc/frame.js';
 import { FrameReader } from '../../src/ipc/frame_reader.js';
 import { DescriptorLibrary } from '../../src/vram/descriptor_library.js';
@@ -8,6 +9,7 @@ import { connectTo } from '../../src/vram/unix_socket.js';
 import { nativeDirectory } from './simulator.js';
 import { until } from './until.js';
 
+const shutdown = koffi.load(null).func('int shutdown(int descriptor, int how)');
 const library = new DescriptorLibrary(join(nativeDirectory, 'libvram.so'));
 
 /** What a client got. Lists have their values in order. */
@@ -87,6 +89,17 @@ export class AttachClient {
     return Buffer.concat(parts);
   }
 
+  /** Reads, and forgets the frames. */
+  drain(): void {
+    this.#receive();
+    this.#frames.length = 0;
+  }
+
+  /** Sends nothing more. */
+  shutdownWriting(): void {
+    shutdown(this.#socket.descriptor, 1);
+  }
+
   close(): void {
     for (const descriptor of this.descriptors.splice(0)) closeSync(descriptor);
     this.#socket.close();
@@ -114,3 +127,11 @@ const received = ({ type, fields }: { type: string; fields: Fields }): Received 
   get: (key) => fields.find(([name]) => name === key)?.[1],
   all: (key) => fields.filter(([name]) => name === key).map(([, value]) => value),
 });
+
+/** A frame with any content. */
+export function framed(content: string | Uint8Array): Buffer {
+  const bytes = Buffer.from(content as string);
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(bytes.length);
+  return Buffer.concat([length, bytes]);
+}

@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs';
 import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
+import { maxOpenFiles } from '../../vram/open_files.js';
 import type { Connection } from './connection.js';
 import { type ConnectionKind, ConnectionPool } from './connection_pool.js';
 import { networkOf } from './network.js';
@@ -192,13 +192,5 @@ export class Connections {
   }
 }
 
-/** The most connections that the process's limit of open files allows; proc_pid_limits(5). */
-function maxConnectionsFromLimits(): number {
-  try {
-    const [, soft] = /^Max open files +(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1')) ?? [];
-    if (soft === undefined) return Number.POSITIVE_INFINITY;
-    return Math.max(1, Number(soft) - reservedDescriptors - probePlaces);
-  } catch {
-    return Number.POSITIVE_INFINITY;
-  }
-}
+/** The most connections that the process's limit of open files allows. */
+const maxConnectionsFromLimits = (): number => Math.max(1, maxOpenFiles() - reservedDescriptors - probePlaces);

@@ -40,6 +40,7 @@ export async function attach(
   request: AttachRequest,
 ): Promise<LeaseGrant> {
   worker.requireOpenToClients();
+  if (holder.peer.hasEnded) throw new WorkerError('FORBIDDEN', 'The process that connected has ended');
   const shard = find(worker, request);
   requireWanted(shard, request);
   await refresh(shard, verifier, request);

@@ -50,6 +50,11 @@ export class LeaseGrant {
     return { frame, sentBytes: await transfer };
   }
 
+  /** How many descriptors the memory has. */
+  get descriptorCount(): number {
+    return partsOf(this.#layout).length;
+  }
+
   /** The memory was not sent, and will not be. */
   cancel(): void {
     if (this.lease.state === 'granted') this.lease.end('not_delivered');

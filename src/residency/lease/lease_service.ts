@@ -76,14 +76,19 @@ export class LeaseService {
 
   /** A connection has closed: its leases linger for as long as the process is alive. */
   disconnected(holder: LeaseHolder): void {
-    for (const lease of this.#worker.leases.all()) {
+    for (const lease of this.#worker.leases.ofProcess(holder.peer)) {
       if (lease.holder === holder) void this.#lostHolder(lease);
     }
   }
 
-  /** A process has ended, and the kernel has taken back its memory. */
+  /**
+   * A process has ended, and the kernel has taken back its memory. A connection that is still up is in another process,
+   * which the first one forked: that one may have the memory too, so the lease ends with the connection.
+   */
   processEnded(peer: LeasePeer): void {
-    for (const lease of this.#worker.leases.all()) if (lease.peer === peer) lease.end('process_ended');
+    for (const lease of this.#worker.leases.ofProcess(peer)) {
+      if (lease.holder === undefined) lease.end('process_ended');
+    }
   }
 
   /**
@@ -100,6 +105,7 @@ export class LeaseService {
     await lease.delivery;
     if (lease.state === 'granted') lease.end('not_delivered');
     else if (lease.state !== 'ended' && !lease.peer.isWatched) lease.end('disconnected');
+    else if (lease.state !== 'ended' && lease.peer.hasEnded) lease.end('process_ended');
     else if (lease.state !== 'ended') lease.revoke();
     holder?.disconnect();
     return leaseSnapshot(lease);
@@ -147,6 +153,7 @@ export class LeaseService {
     await lease.delivery;
     if (lease.holder !== holder) return;
     if (lease.state === 'granted') lease.end('not_delivered');
+    else if (lease.peer.hasEnded) lease.end('process_ended');
     else if (lease.peer.isWatched) lease.linger();
     else lease.end('disconnected');
   }

@@ -14,6 +14,8 @@ export interface LeasePeer {
   readonly pid: number | null;
   /** Whether the kernel reports the end of the process. If not, its leases end with their connections. */
   readonly isWatched: boolean;
+  /** The kernel has reported its end. Another process may still have its connections, and the memory with them. */
+  readonly hasEnded: boolean;
   /** A lease begins to need the peer. Each call is matched by one of `drop`. */
   hold(): void;
   drop(): void;

@@ -27,14 +27,15 @@ export class Leases {
   readonly #byShard = new Map<Shard, Set<Lease>>();
   readonly #past = new WeakMap<Shard, Lease[]>();
   readonly #byUser = new Tally<number>();
-  readonly #byProcess = new Tally<LeasePeer>();
+  readonly #byProcess = new Map<LeasePeer, Set<Lease>>();
   readonly #counts: Record<LeaseState, number> = { granted: 0, active: 0, lingering: 0, ended: 0 };
   readonly #waiting = new Set<() => void>();
 
   /** From now on the shard's memory stays. @throws WorkerError RATE_LIMITED if there are too many leases */
   grant(shard: Shard, holder: LeaseHolder, notes: LeaseNotes): Lease {
     const { peer } = holder;
-    if (this.#byProcess.get(peer) >= maxLeasesPerProcess) throw tooMany('this process');
+    const ofProcess = this.#byProcess.get(peer) ?? new Set();
+    if (ofProcess.size >= maxLeasesPerProcess) throw tooMany('this process');
     if (this.#byUser.get(peer.uid) >= maxLeasesPerUser) throw tooMany('this user');
     if (this.#byId.size >= maxLeases) throw tooMany('all processes');
     const lease = new Lease(shard, holder, notes);
@@ -42,7 +43,7 @@ export class Leases {
     const ofShard = this.#byShard.get(shard) ?? new Set();
     this.#byShard.set(shard, ofShard.add(lease));
     this.#byUser.add(peer.uid, 1);
-    this.#byProcess.add(peer, 1);
+    this.#byProcess.set(peer, ofProcess.add(lease));
     this.#counts.granted++;
     shard.countLeases(1);
     peer.hold();
@@ -54,12 +55,12 @@ export class Leases {
     return this.#byId.get(leaseId);
   }
 
-  all(): Lease[] {
-    return [...this.#byId.values()];
-  }
-
   of(shard: Shard): Lease[] {
     return [...(this.#byShard.get(shard) ?? [])];
+  }
+
+  ofProcess(peer: LeasePeer): Lease[] {
+    return [...(this.#byProcess.get(peer) ?? [])];
   }
 
   count(shard: Shard): number {
@@ -117,7 +118,9 @@ export class Leases {
     shard.countLeases(-1);
     if (ofShard?.size === 0) this.#byShard.delete(shard);
     this.#byUser.add(peer.uid, -1);
-    this.#byProcess.add(peer, -1);
+    const ofProcess = this.#byProcess.get(peer);
+    ofProcess?.delete(lease);
+    if (ofProcess?.size === 0) this.#byProcess.delete(peer);
     if (lease.phase.reason !== 'not_delivered') {
       this.#past.set(shard, [...(this.#past.get(shard) ?? []).slice(1 - maxPast), lease]);
     }
