@@ -1,13 +1,13 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chmodSync, closeSync, openSync, readdirSync } from 'node:fs';
+import { chmodSync, readdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import fc from 'fast-check';
 import t from 'tap';
 import { encodeFrame, maxFrameBytes } from '../../src/ipc/frame.js';
-import { AttachClient } from '../support/attach_client.js';
+import { AttachClient, framed } from '../support/attach_client.js';
 import { startAttachable } from '../support/attachable.js';
 import { secretFile } from '../support/key_files.js';
 import { get, upload } from '../support/requests.js';
@@ -18,14 +18,6 @@ const execute = promisify(execFile);
 const openDescriptors = (): number => readdirSync('/proc/self/fd').length;
 
 const hello = encodeFrame('hello', { version: 1, client: 'test' });
-
-/** A frame with any content. */
-function framed(content: string | Uint8Array): Buffer {
-  const bytes = Buffer.from(content as string);
-  const length = Buffer.alloc(4);
-  length.writeUInt32LE(bytes.length);
-  return Buffer.concat([length, bytes]);
-}
 
 function lengthOf(bytes: number): Buffer {
   const length = Buffer.alloc(4);
@@ -105,20 +97,6 @@ t.test('a request error leaves the session', async (t) => {
   t.same((await get(worker, '/v1/leases')).json().leases, []);
   t.match((await get(worker, '/v1/shards/a')).json(), { exported_at: null }, 'a refused attach exports nothing');
   client.close();
-});
-
-t.test('a descriptor from a client is closed, and ends the session', async (t) => {
-  const { socket } = await startAttachable(t);
-  const before = openDescriptors();
-  const file = openSync('/dev/null', 'r');
-  for (const descriptors of [[file], Array<number>(60).fill(file)]) {
-    const client = await AttachClient.open(socket);
-    client.raw(encodeFrame('list', { id: 1 }), descriptors);
-    t.match((await client.ended()).at(-1)?.get('detail'), /must not send descriptors/);
-    client.close();
-  }
-  closeSync(file);
-  await until(() => openDescriptors() <= before, 'the worker kept a descriptor');
 });
 
 t.test('a frame may arrive in any pieces, and several in one', async (t) => {

@@ -3,6 +3,7 @@ import array
 import hashlib
 import json
 import os
+import resource
 import socket
 import struct
 import sys
@@ -109,6 +110,33 @@ class Holder:
         self.socket.settimeout(20)
         events, self.events = self.events, []
         return events
+
+    def fork(self):
+        """The child continues. It has the connection and the memory."""
+        if os.fork():
+            os._exit(0)
+
+    def exit(self):
+        os._exit(0)
+
+    def truncate(self, lease):
+        for call in (lambda each: os.ftruncate(each, 0), lambda each: os.ftruncate(each, 1 << 30)):
+            for each in self.leases[lease][0]:
+                try:
+                    call(each)
+                    return "truncated"
+                except PermissionError:
+                    pass
+        return "refused"
+
+    def limit_files(self, limited):
+        """Leaves no room for another descriptor, or removes that limit."""
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        lowest = hard
+        if limited:
+            lowest = os.dup(0)
+            os.close(lowest)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
 
     def disconnect(self):
         self.socket.close()

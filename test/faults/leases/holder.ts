@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Test } from 'tap';
@@ -6,15 +7,18 @@ import { tests } from '../../support/paths.js';
 
 export type Answer = Readonly<Record<string, string>>;
 
+/** The system's own starts faster than a version manager's, and other users can run it. */
+const python = existsSync('/usr/bin/python3') ? '/usr/bin/python3' : 'python3';
+
 /** Another process that attaches shards. It is killed when the test ends. */
 export class Holder {
   readonly child: ChildProcess;
   readonly #waiting: ((line: string) => void)[] = [];
 
-  constructor(t: Pick<Test, 'teardown'>) {
-    this.child = spawn('python3', [join(tests, 'faults', 'leases', 'holder.py')], {
-      stdio: ['pipe', 'pipe', 'inherit'],
-    });
+  /** `prefix` is a program that runs it, such as `setpriv`, and the arguments of that. */
+  constructor(t: Pick<Test, 'teardown'>, prefix: readonly string[] = []) {
+    const [program = '', ...args] = [...prefix, python, join(tests, 'faults', 'leases', 'holder.py')];
+    this.child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'] });
     if (this.child.stdout !== null) {
       createInterface(this.child.stdout).on('line', (line) => this.#waiting.shift()?.(line));
     }
@@ -40,6 +44,9 @@ export class Holder {
   detach = (lease: string, keep = false) => this.call('detach', { lease, keep }) as Promise<Answer>;
   resume = (lease: string) => this.call('resume', { lease }) as Promise<Answer>;
   events = () => this.call('drain_events') as Promise<Answer[]>;
+  truncate = (lease: string) => this.call('truncate', { lease }) as Promise<string>;
+  limitFiles = (limited: boolean) => this.call('limit_files', { limited });
+  fork = () => this.call('fork');
   disconnect = () => this.call('disconnect');
 
   /** Resolves when the process has ended. */
