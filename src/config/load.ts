@@ -5,6 +5,7 @@ import { requireResponse } from './mount_probe.js';
 import {
   apiTokenFileOf,
   readAttachToken,
+  readKeeperToken,
   readSealSecret,
   readTokens,
   type SecretFiles,
@@ -32,6 +33,8 @@ export interface Config extends Plain, SecretFiles, TokenSecrets {
   readonly sealSecret: Buffer;
   /** The token of attaching processes; undefined if they need none. */
   readonly attachToken: Buffer | undefined;
+  /** The token of the keeper; undefined without one. */
+  readonly keeperToken: Buffer | undefined;
   /** Undefined for plain HTTP. */
   readonly tls: TlsFiles | undefined;
   /** For the log. */
@@ -59,6 +62,7 @@ export async function loadConfig(environment: Environment, options: LoadOptions)
     ...(await apiTokenFileOf(apiTokenFile, environment.CREDENTIALS_DIRECTORY, { ...options, files })),
     readTokenFile: values.readTokenFile,
     attachTokenFile: values.attachTokenFile,
+    keeperTokenFile: values.keeperTokenFile,
     sealKeyFile: values.sealKeyFile,
     sealAlgorithm: values.sealAlgorithm,
   };
@@ -71,11 +75,13 @@ export async function loadConfig(environment: Environment, options: LoadOptions)
     bindPort: bindAddress.port,
     sealSecret: await readSealSecret(secretFiles, files),
     attachToken: await readAttachToken(secretFiles, files),
+    keeperToken: await readKeeperToken(secretFiles, files),
     tls: await tlsFiles({ certFile: tlsCertFile, keyFile: tlsKeyFile, clientCaFile: tlsClientCaFile }, files),
-    warnings: warningsOf(environment, values.workerId, serviceLinks),
+    warnings: [...warningsOf(environment, values.workerId, serviceLinks), ...keeperWarnings(values)],
   };
   for (const [name, path] of filesOf(config)) await requireTrustedDirectories(name, path, files);
   requireAttachSocket(config);
+  requireKeeper(config);
   return config;
 }
 
@@ -115,6 +121,8 @@ function filesOf({ apiTokenName, apiTokenFile, tls, ...config }: Config): [strin
     ['WORKER_READ_TOKEN_FILE', config.readTokenFile],
     ['WORKER_ATTACH_TOKEN_FILE', config.attachTokenFile],
     ['WORKER_ATTACH_SOCKET', config.attachSocket],
+    ['WORKER_KEEPER_TOKEN_FILE', config.keeperTokenFile],
+    ['WORKER_KEEPER_SOCKET', config.keeperSocket],
     ['WORKER_SEAL_KEY_FILE', config.sealKeyFile],
     ['WORKER_TLS_CERT_FILE', tls?.certFile],
     ['WORKER_TLS_KEY_FILE', tls?.keyFile],
@@ -139,6 +147,21 @@ function requireAttachSocket({ attachSocket, attachGroup, attachUids, attachToke
   if (attachSocket === undefined && name !== undefined)
     throw new ConfigError(`${name} has no effect: set WORKER_ATTACH_SOCKET`);
 }
+
+/** The keeper's memory is of use only to a worker that knows its shards after a restart. @throws ConfigError */
+function requireKeeper({ keeperSocket, keeperTokenFile, manifest }: Config): void {
+  if (keeperSocket === undefined && keeperTokenFile !== undefined)
+    throw new ConfigError('WORKER_KEEPER_TOKEN_FILE has no effect: set WORKER_KEEPER_SOCKET');
+  if (keeperSocket === undefined) return;
+  if (keeperTokenFile === undefined)
+    throw new ConfigError('WORKER_KEEPER_TOKEN_FILE is not set: WORKER_KEEPER_SOCKET needs it');
+  if (manifest === undefined) throw new ConfigError('WORKER_MANIFEST is not set: WORKER_KEEPER_SOCKET needs it');
+}
+
+const keeperWarnings = ({ keeperSocket, attachSocket }: Plain): string[] =>
+  keeperSocket === undefined || attachSocket !== undefined
+    ? []
+    : ['WORKER_KEEPER_SOCKET has no effect: without WORKER_ATTACH_SOCKET no shard is exportable'];
 
 function warningsOf(environment: Environment, workerId: string, serviceLinks: readonly string[]): string[] {
   const warnings = [];
@@ -168,7 +191,7 @@ function readAll(environment: Environment): SettingValues {
 }
 
 /** Checks the names of all variables. Returns those that Kubernetes set, which are not settings. @throws ConfigError */
-function checkNames(environment: Environment): string[] {
+export function checkNames(environment: Environment): string[] {
   const known = new Set<string>(Object.values(settings).map(({ name }) => name));
   const serviceLinks = [];
   for (const [name, value] of Object.entries(environment)) {

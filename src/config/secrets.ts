@@ -14,6 +14,8 @@ export interface SecretFiles {
   readonly readTokenFile: string | undefined;
   /** The token of attaching processes. */
   readonly attachTokenFile: string | undefined;
+  /** The token between the worker and the keeper. */
+  readonly keeperTokenFile: string | undefined;
   readonly sealKeyFile: string | undefined;
   readonly sealAlgorithm: SealAlgorithm;
 }
@@ -39,6 +41,14 @@ export async function readTokens(secretFiles: SecretFiles, files: FileCalls): Pr
 /** Reads the token of attaching processes; undefined if they need none. @throws ConfigError, FileTimeoutError */
 export async function readAttachToken({ attachTokenFile }: SecretFiles, files: FileCalls): Promise<Buffer | undefined> {
   return attachTokenFile === undefined ? undefined : readToken('WORKER_ATTACH_TOKEN_FILE', attachTokenFile, files);
+}
+
+/** Reads the token between the worker and the keeper; undefined without a keeper. @throws ConfigError, FileTimeoutError */
+export async function readKeeperToken(
+  { keeperTokenFile }: Pick<SecretFiles, 'keeperTokenFile'>,
+  files: FileCalls,
+): Promise<Buffer | undefined> {
+  return keeperTokenFile === undefined ? undefined : readToken('WORKER_KEEPER_TOKEN_FILE', keeperTokenFile, files);
 }
 
 /**

@@ -1,5 +1,6 @@
 import { sealAlgorithms } from '../seal/key.js';
 import { attach } from './attach_settings.js';
+import { keeper } from './keeper_settings.js';
 import { network } from './network_settings.js';
 import {
   deviceIndexes,
@@ -176,11 +177,12 @@ export const sections: Readonly<Record<string, Readonly<Record<string, Setting>>
   'GPU and driver': device,
   Commits: commits,
   Attach: attach,
+  'Restart without a reload': keeper,
   Operation: operation,
 };
 
 /** Every setting, by the name of its value in `Config`. */
-export const settings = { ...network, ...identity, ...device, ...commits, ...attach, ...operation };
+export const settings = { ...network, ...identity, ...device, ...commits, ...attach, ...keeper, ...operation };
 
 /** The value of each setting. Sizes are in bytes, times in seconds. */
 export type SettingValues = { readonly [Key in keyof typeof settings]: ValueOf<(typeof settings)[Key]> };

@@ -1,5 +1,5 @@
 import { hostname } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import t from 'tap';
 import { loadConfig, readSetting } from '../../src/config/load.js';
 import { settings } from '../../src/config/settings.js';
@@ -50,6 +50,8 @@ const others: readonly (readonly [string, unknown, Readonly<Record<string, unkno
   ['WORKER_CUDA_KERNELS', undefined, { [import.meta.filename]: import.meta.filename }, []],
   ['WORKER_GPU_DEVICES', undefined, { 0: [0], '3,1': [3, 1] }, ['0,0', '-1', '01', 'all', '0,', '10000']],
   ['WORKER_ID', hostname(), { 'gpu-7': 'gpu-7', 'A.b_c:d': 'A.b_c:d' }, ['a b', 'a/b', 'x'.repeat(129)]],
+  ['WORKER_KEEPER_SOCKET', undefined, { '/a': '/a', a: join(process.cwd(), 'a') }, []],
+  ['WORKER_KEEPER_TOKEN_FILE', undefined, { '/a': '/a' }, []],
   ['WORKER_LOG_LEVEL', 'info', { trace: 'trace', silent: 'silent' }, ['loud', 'INFO']],
   ['WORKER_MANIFEST', undefined, { 'manifest.json': 'manifest.json' }, []],
   ['WORKER_MODEL_DIR', undefined, { '/': '/' }, []],
@@ -112,4 +114,22 @@ t.test('each error message names the setting and the problem', async (t) => {
     const load = loadConfig({ ...token, ...env }, { simulate: false, directory: '/nowhere' });
     await t.rejects(load, { name: 'ConfigError', message }, message);
   }
+});
+
+t.test('a keeper needs its token and a manifest, and its token needs the keeper', async (t) => {
+  const file = secretFile(t, 'x'.repeat(32));
+  const load = (env: NodeJS.ProcessEnv) =>
+    loadConfig({ WORKER_API_TOKEN_FILE: file, ...env }, { simulate: true, directory: '/nowhere' });
+  const socket = { WORKER_KEEPER_SOCKET: join(dirname(file), 'keeper.sock') };
+  const token = { WORKER_KEEPER_TOKEN_FILE: secretFile(t, 'y'.repeat(32)) };
+  const manifest = { WORKER_MANIFEST: join(dirname(file), 'manifest.json') };
+  const cases: readonly (readonly [NodeJS.ProcessEnv, RegExp])[] = [
+    [token, /^WORKER_KEEPER_TOKEN_FILE has no effect: set WORKER_KEEPER_SOCKET/],
+    [{ ...socket, ...manifest }, /^WORKER_KEEPER_TOKEN_FILE is not set/],
+    [{ ...socket, ...token }, /^WORKER_MANIFEST is not set/],
+  ];
+  for (const [env, message] of cases) await t.rejects(load(env), { name: 'ConfigError', message });
+  const config = await load({ ...socket, ...token, ...manifest });
+  t.equal(config.keeperToken?.toString(), 'y'.repeat(32));
+  t.match(config.warnings, [/without WORKER_ATTACH_SOCKET no shard is exportable/]);
 });

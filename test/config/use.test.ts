@@ -25,6 +25,7 @@ const values: Readonly<Partial<Record<Key, readonly [text: string, value: unknow
   modelDir: ['/', '/'],
   attachSocket: ['/nowhere/attach.sock', '/nowhere/attach.sock'],
   attachUids: ['1000', [1000]],
+  keeperSocket: ['/nowhere/keeper.sock', '/nowhere/keeper.sock'],
   verifyAfterLease: ['off', false],
   cudaDriver: ['libcuda.so', 'libcuda.so'],
   cudaKernels: [import.meta.filename, import.meta.filename],
@@ -32,7 +33,14 @@ const values: Readonly<Partial<Record<Key, readonly [text: string, value: unknow
   auditLog: ['audit.jsonl', 'audit.jsonl'],
   logLevel: ['warn', 'warn'],
 };
-const files: readonly Key[] = ['apiTokenFile', 'readTokenFile', 'sealKeyFile', 'sealAlgorithm', 'attachTokenFile'];
+const files: readonly Key[] = [
+  'apiTokenFile',
+  'readTokenFile',
+  'sealKeyFile',
+  'sealAlgorithm',
+  'attachTokenFile',
+  'keeperTokenFile',
+];
 
 /** The names of properties that the code outside the table and the loader reads. */
 function namesRead(): ReadonlySet<string> {
@@ -43,7 +51,7 @@ function namesRead(): ReadonlySet<string> {
     ts.forEachChild(node, visit);
   };
   const src = join(root, 'src');
-  const unrelated = /^config\/(?:load|settings|(?:network|attach)_settings)\.ts$/;
+  const unrelated = /^config\/(?:load|settings|(?:network|attach|keeper)_settings)\.ts$/;
   for (const file of readdirSync(src, { recursive: true, encoding: 'utf8' })) {
     if (!/\.c?ts$/.test(file) || unrelated.test(file)) continue;
     visit(ts.createSourceFile(file, readFileSync(join(src, file), 'utf8'), ts.ScriptTarget.Latest, true));
@@ -59,7 +67,10 @@ t.test('the code reads each setting', async (t) => {
 });
 
 t.test('the configuration holds the value of each setting', async (t) => {
-  const environment: NodeJS.ProcessEnv = { WORKER_API_TOKEN_FILE: secretFile(t, 'x'.repeat(32)) };
+  const environment: NodeJS.ProcessEnv = {
+    WORKER_API_TOKEN_FILE: secretFile(t, 'x'.repeat(32)),
+    WORKER_KEEPER_TOKEN_FILE: secretFile(t, 'y'.repeat(32)),
+  };
   const expected: Record<string, unknown> = {};
   for (const [key, setting] of Object.entries(settings)) {
     if (renamed[key as Key] !== undefined || files.includes(key as Key)) continue;
