@@ -1,9 +1,10 @@
 /**
- * The suites: the folders of each, the folders that it leaves out, and the environment of its tests.
+ * The suites: the folders of each, the folders that it leaves out, the environment of its tests, and whether their temporary
+ * files are in memory.
  * README.md says what each one proves.
  */
 export const suites = {
-  main: { paths: ['test'], except: ['test/system', 'test/faults', 'test/gpu', 'test/engine'] },
+  main: { paths: ['test'], except: ['test/system', 'test/faults', 'test/gpu', 'test/engine'], isInMemory: true },
   system: { paths: ['test/system'] },
   engine: { paths: ['test/engine'] },
   faults: { paths: ['test/faults'] },

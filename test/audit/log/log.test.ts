@@ -6,7 +6,7 @@ import type { AuditLog } from '../../../src/audit/log/log.js';
 import { eventsOf, logAt, readChain, sealed } from '../../support/audit.js';
 import { verifyFiles } from '../../support/audit_verify.js';
 import { countingFileSystem, failingFileSystem } from '../../support/storage_file_system.js';
-import { memoryDirectory, temporaryDirectory } from '../../support/temporary_directory.js';
+import { temporaryDirectory } from '../../support/temporary_directory.js';
 
 /** Closes a log as a process that ends would. */
 const closeQuietly = async (log: AuditLog): Promise<void> => {
@@ -59,7 +59,7 @@ t.test('a log whose close failed is opened again', async (t) => {
 });
 
 t.test('the log is valid after any failed system call, and has all confirmed entries in order', async (t) => {
-  const directory = memoryDirectory(t);
+  const directory = temporaryDirectory(t);
   let run = 0;
   const plan = fc.record({
     failures: fc
