@@ -137,7 +137,7 @@ class Attach(unittest.TestCase):
             for call in (
                 lambda: client.attach(),
                 lambda: client.attach("a", model_ref="m"),
-                lambda: client.attach(b"a"),  # type: ignore[arg-type]
+                lambda: client.attach(b"a"),
             ):
                 self.assertRaises(TypeError, call)
             for call in (

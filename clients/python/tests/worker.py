@@ -124,16 +124,16 @@ class Worker:
 
 
 def safetensors(
-    tensors: dict[str, tuple[str, list[int], bytes]], metadata: Optional[dict[str, str]] = None, pad: int = 8
+    tensors: dict[str, tuple[str, list[int], bytes]], metadata: Optional[dict[str, str]] = None, shift: int = 0
 ) -> bytes:
-    """A safetensors file. `pad` is the number of bytes that the header is padded to."""
+    """A safetensors file. Its data begin `shift` bytes after a multiple of 8."""
     members: dict[str, Any] = {"__metadata__": metadata} if metadata is not None else {}
     data = b""
     for name, (dtype, shape, content) in tensors.items():
         members[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(content)]}
         data += content
     header = json.dumps(members).encode()
-    header += b" " * (-len(header) % pad)
+    header += b" " * (-len(header) % 8 + shift)
     return len(header).to_bytes(8, "little") + header + data
 
 
