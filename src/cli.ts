@@ -12,6 +12,7 @@ const flushMs = 1000;
 /** The commands by name. Each is loaded only if it runs. */
 const commands: Readonly<Record<string, () => Promise<Command>>> = {
   serve: async () => (await import('./commands/serve.js')).serveCommand,
+  keep: async () => (await import('./commands/keep.js')).keepCommand,
   health: async () => (await import('./commands/health.js')).health,
   'handle verify': async () => (await import('./commands/handle_verify.js')).handleVerify,
   'audit verify': async () => (await import('./commands/audit_verify.js')).auditVerify,

@@ -8,6 +8,8 @@ process.env.UV_THREADPOOL_SIZE = String(Math.max(16, Number(process.env.UV_THREA
 // Without a listener, SIGUSR1 would start Node's debugger, which exposes the worker's memory.
 process.on('SIGUSR1', () => undefined);
 // Other commands end at a signal, as usual.
-if (process.argv[2] === 'serve') signalsModule.signals.install();
+const [, , command, ...options] = process.argv;
+const isKeeper = command === 'keep' && !options.includes('--list') && !options.includes('--drop');
+if (command === 'serve' || isKeeper) signalsModule.signals.install();
 
 void import('./cli.js').then(({ main }) => main(process.argv.slice(2)));

@@ -1,5 +1,5 @@
-import { hash, timingSafeEqual } from 'node:crypto';
 import { WorkerError } from '../errors.js';
+import { TokenCheck } from '../ipc/token.js';
 import type { PeerCredentials } from '../vram/peer_process.js';
 
 export interface AccessOptions {
@@ -14,12 +14,12 @@ export interface AccessOptions {
 export class Access {
   readonly #uids: readonly number[] | undefined;
   readonly #group: number | undefined;
-  #tokenDigest: Buffer | undefined;
+  #token: TokenCheck | undefined;
 
   constructor({ uids, group, token }: AccessOptions) {
     this.#uids = uids;
     this.#group = group;
-    this.#tokenDigest = token && digestOf(token);
+    this.#token = token && new TokenCheck(token);
   }
 
   /** `groups` are the supplementary groups of the process. @throws WorkerError FORBIDDEN */
@@ -32,18 +32,13 @@ export class Access {
 
   /** @throws WorkerError AUTH_FAILED */
   requireToken(token: string | undefined): void {
-    if (this.#tokenDigest === undefined) return;
-    if (token !== undefined && timingSafeEqual(digestOf(Buffer.from(token)), this.#tokenDigest)) return;
-    throw new WorkerError('AUTH_FAILED', token === undefined ? 'The token is missing' : 'The token is invalid');
+    this.#token?.require(token);
   }
 
   /** Replaces the token. Open connections stay. Returns whether it changed. */
   replaceToken(token: Uint8Array): boolean {
-    const digest = digestOf(token);
-    const isSame = this.#tokenDigest?.equals(digest) === true;
-    this.#tokenDigest = digest;
-    return !isSame;
+    if (this.#token !== undefined) return this.#token.replace(token);
+    this.#token = new TokenCheck(token);
+    return true;
   }
 }
-
-const digestOf = (token: Uint8Array): Buffer => hash('sha256', token, 'buffer');

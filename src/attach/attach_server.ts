@@ -1,7 +1,8 @@
-import { closeSync } from 'node:fs';
 import { WorkerError } from '../errors.js';
+import { Acceptor } from '../ipc/acceptor.js';
 import { encodeError } from '../ipc/frame.js';
 import { UserRate } from '../ipc/rate.js';
+import { RefusedConnections } from '../ipc/refused_connections.js';
 import { SocketFile } from '../ipc/socket_file.js';
 import { UnreadDescriptors } from '../ipc/unread_descriptors.js';
 import type { Residency } from '../residency/residency.js';
@@ -9,10 +10,9 @@ import { DescriptorLibrary } from '../vram/descriptor_library.js';
 import { DescriptorSocket } from '../vram/descriptor_socket.js';
 import { maxOpenFiles } from '../vram/open_files.js';
 import { type PeerCredentials, peerCredentials, peerGroups } from '../vram/peer_process.js';
-import { Poller, type Watch } from '../vram/poller.js';
+import { Poller } from '../vram/poller.js';
 import { Access } from './access.js';
 import { Peers } from './peers.js';
-import { RefusedConnections } from './refused_connections.js';
 import { AttachSession, type AttachSessionOptions } from './session.js';
 
 const maxSessions = 64;
@@ -25,11 +25,6 @@ const maxProcesses = (): number => Math.min(16_384, Math.floor(maxOpenFiles() / 
 const connectionsPerSecond = 200;
 const requestsPerSecond = 1000;
 const invalidTokensPerSecond = 10;
-
-/** Connections that are accepted before open sessions are served. */
-const acceptsPerTurn = 16;
-/** How long no connection is accepted if the process has no free descriptor. */
-const acceptPauseMs = 100;
 
 export interface AttachOptions {
   readonly path: string;
@@ -46,8 +41,7 @@ interface Running {
   readonly poller: Poller;
   readonly peers: Peers;
   readonly refused: RefusedConnections;
-  /** Of the listening socket. */
-  readonly watch: Watch;
+  readonly acceptor: Acceptor;
 }
 
 /** The Unix socket over which processes attach shards. */
@@ -94,9 +88,11 @@ export class AttachServer {
   start(): void {
     const poller = new Poller();
     const peers = new Peers(poller, maxProcesses(), (peer) => this.#residency.leases.processEnded(peer));
-    const { descriptor } = this.#file.listener;
-    const watch = poller.watch(descriptor, { readable: true, writable: false }, () => this.#acceptAll());
-    this.#running = { poller, peers, refused: new RefusedConnections(poller), watch };
+    const acceptor = new Acceptor(poller, this.#file.listener, {
+      accept: (descriptor) => this.#accept(descriptor),
+      log: (message, error) => this.#log(`attach: ${message}`, error),
+    });
+    this.#running = { poller, peers, refused: new RefusedConnections(poller), acceptor };
   }
 
   /** Replaces the token. Returns whether it changed. */
@@ -113,7 +109,7 @@ export class AttachServer {
   async close(): Promise<void> {
     const running = this.#running;
     this.#running = undefined;
-    running?.watch.end();
+    running?.acceptor.close();
     for (const session of [...this.#sessions]) session.close();
     running?.refused.close();
     this.#unread.close();
@@ -122,38 +118,16 @@ export class AttachServer {
     await this.#file.remove();
   }
 
-  #acceptAll(): void {
-    try {
-      for (let count = 0; count < acceptsPerTurn; count++) {
-        const descriptor = this.#file.listener.accept();
-        if (descriptor === undefined) return;
-        this.#accept(descriptor);
-      }
-    } catch (error) {
-      this.#log('attach connections cannot be accepted', error);
-      this.#pause();
-    }
-  }
-
-  #pause(): void {
-    this.#running?.watch.set({ readable: false, writable: false });
-    setTimeout(() => this.#running?.watch.set({ readable: true, writable: false }), acceptPauseMs).unref();
-  }
-
-  /** Owns the descriptor. @throws VramError, SocketError if no descriptor is free */
+  /** @throws VramError, SocketError if no descriptor is free */
   #accept(descriptor: number): void {
+    const credentials = peerCredentials(descriptor);
+    const socket = new DescriptorSocket(this.#library, descriptor);
     try {
-      const credentials = peerCredentials(descriptor);
-      const socket = new DescriptorSocket(this.#library, descriptor);
-      try {
-        this.#admit(descriptor, socket, credentials);
-      } catch (error) {
-        if (error instanceof WorkerError) return void this.#refuse(socket, credentials, error);
-        socket.close();
-        throw error;
-      }
-    } finally {
-      closeSync(descriptor);
+      this.#admit(descriptor, socket, credentials);
+    } catch (error) {
+      if (error instanceof WorkerError) return void this.#refuse(socket, credentials, error);
+      socket.close();
+      throw error;
     }
   }
 

@@ -37,7 +37,8 @@ export class AttachSession implements LeaseHolder, SessionHandler {
   constructor(socket: DescriptorSocket, peer: LeasePeer, options: AttachSessionOptions) {
     this.peer = peer;
     this.#options = options;
-    const { poller, log } = options;
+    const { poller } = options;
+    const log = (message: string, error: unknown) => options.log(`attach: ${message}`, error);
     this.#session = new Session(socket, this, { poller, log, maxDescriptors: 0 });
   }
 

@@ -1,5 +1,8 @@
 /** The commands and their options. `--help` adds the settings. */
 export const usage = `Usage: vram-worker serve [--simulate]
+       vram-worker keep [--hold-seconds N]
+       vram-worker keep --list
+       vram-worker keep --drop [ALLOCATION_ID]
        vram-worker health
        vram-worker handle verify HANDLE --secret-file FILE --worker-id ID
        vram-worker handle verify HANDLE --jwks FILE [--worker-id ID]
@@ -7,6 +10,13 @@ export const usage = `Usage: vram-worker serve [--simulate]
 
   serve          Run the worker on WORKER_BIND_ADDR until SIGTERM or SIGINT.
   --simulate     Use a simulated GPU in host memory.
+
+  keep           Hold the memory of exportable shards while a worker restarts, until SIGTERM or SIGINT.
+                 Uses WORKER_KEEPER_SOCKET and WORKER_KEEPER_TOKEN_FILE, and no GPU.
+  --hold-seconds The time for which memory is held that no running worker claims, by default 3600.
+  --list         List the memory that the keeper holds, one JSON object a line.
+  --drop         Make the keeper drop all memory, or one allocation. It is freed when no other process has it.
+                 Exit status: 0 if it was dropped, 1 if the keeper does not have that allocation.
 
   health         Check whether the worker with the same settings responds.
                  Exit status: 0 if it does, 1 if it does not.
@@ -28,7 +38,7 @@ export const usage = `Usage: vram-worker serve [--simulate]
   --help         Show this help.
   --version      Show the version.
 
-Other exit statuses: 64 invalid usage, 66 unreadable input, 69 no usable GPU, 70 driver lost or unexpected error,
+Other exit statuses: 64 invalid usage, 66 unreadable input, 69 no usable GPU or keeper, 70 driver lost or unexpected error,
 71 memory not wiped, 73 file not writable, 74 address in use or output not writable, 75 shutdown timed out,
 78 invalid configuration.
 `;

@@ -1,6 +1,6 @@
 import { closeSync } from 'node:fs';
 
-/** Descriptors that came with a frame. They are closed unless they are taken. */
+/** Descriptors that came with a frame, or that were taken over from one. Their owner closes them. */
 export class Descriptors {
   #numbers: readonly number[];
 
@@ -8,18 +8,24 @@ export class Descriptors {
     this.#numbers = numbers;
   }
 
+  get numbers(): readonly number[] {
+    return this.#numbers;
+  }
+
   get count(): number {
     return this.#numbers.length;
   }
 
-  /** The caller must close them. */
-  take(): readonly number[] {
+  /** Moves the descriptors to a new object, so that `close` of this one does not close them. */
+  moved(): Descriptors {
     const numbers = this.#numbers;
     this.#numbers = [];
-    return numbers;
+    return new Descriptors(numbers);
   }
 
   close(): void {
-    for (const number of this.take()) closeSync(number);
+    const numbers = this.#numbers;
+    this.#numbers = [];
+    for (const number of numbers) closeSync(number);
   }
 }

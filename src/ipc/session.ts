@@ -224,7 +224,7 @@ export class Session {
     const known =
       error instanceof WorkerError
         ? error
-        : new WorkerError('INTERNAL', 'The worker failed: see its log', { cause: error });
+        : new WorkerError('INTERNAL', 'An internal error: see the log', { cause: error });
     if (known.code === 'INTERNAL') this.#options.log(message, error);
     return known;
   }

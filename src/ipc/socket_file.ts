@@ -42,7 +42,9 @@ export class SocketFile {
     requirePrivateDirectory(options);
     // A lock of the path itself would take a socket there for a device, and not lock it.
     const lock = new FileLock(`${path}.worker`, setting);
-    await lock.acquire();
+    await lock.acquire().catch((error: unknown) => {
+      throw error instanceof FileInUseError ? inUse(options) : error;
+    });
     try {
       removeDead(options);
       return new SocketFile(bind(options), path, lock);
@@ -77,9 +79,12 @@ function removeDead({ path, setting }: SocketFileOptions): void {
   const stat = statOf(path);
   if (stat === undefined) return;
   if (!stat.isSocket()) throw new SocketFileError(`${setting}: ${path} exists and is not a socket`);
-  if (isListening(path)) throw new FileInUseError(`${setting}: ${path} is in use by another process`);
+  if (isListening(path)) throw inUse({ path, setting });
   unlinkSync(path);
 }
+
+const inUse = ({ path, setting }: SocketFileOptions): FileInUseError =>
+  new FileInUseError(`${setting}: ${path} is in use by another process`);
 
 function bind({ path, setting, group }: SocketFileOptions): UnixListener {
   const listener = UnixListener.bind(path);

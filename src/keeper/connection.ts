@@ -52,6 +52,8 @@ export class KeeperConnection {
   #last: Promise<unknown> = Promise.resolve();
   #nextId = 1;
   #isClosed = false;
+  /** The keeper has dropped memory because another process asked for it. */
+  onDropped: (allocationId: string) => void = () => undefined;
   /** Called once when the connection has ended. */
   onEnd: () => void = () => undefined;
 
@@ -60,8 +62,8 @@ export class KeeperConnection {
     try {
       const { uid, pid } = peerCredentials(descriptor);
       if (uid !== process.geteuid?.()) throw unavailable('belongs to another user');
-      this.#socket = new DescriptorSocket(library, descriptor);
       this.pidfd = peerPidfd(descriptor, pid);
+      this.#socket = socketOf(library, descriptor, this.pidfd);
     } finally {
       closeSync(descriptor);
     }
@@ -198,6 +200,7 @@ export class KeeperConnection {
   /** @throws WorkerError if no request waits for the frame */
   #take(frame: Frame): void {
     const pending = this.#pending;
+    if (frame.type === 'event') return void this.#notice(frame);
     const id = frame.fields.find(([key]) => key === 'id')?.[1];
     const isAnswer = pending !== undefined && id === pending.id?.toString();
     if (frame.type === 'error' && (isAnswer || id === undefined)) return void this.#fail(errorOf(frame));
@@ -206,9 +209,26 @@ export class KeeperConnection {
     pending.resolve({ frame, descriptors: this.#descriptors });
     this.#descriptors = new Descriptors([]);
   }
+
+  /** Unknown events are ignored. */
+  #notice({ fields }: Frame): void {
+    const value = (key: string) => fields.find(([name]) => name === key)?.[1];
+    const allocationId = value('allocation_id');
+    if (value('event') === 'dropped' && allocationId !== undefined) this.onDropped(allocationId);
+  }
 }
 
-/** @throws nothing: an unknown code is INTERNAL */
+/** Closes the pidfd if it throws. @throws VramError if no descriptor is free */
+function socketOf(library: DescriptorLibrary, descriptor: number, pidfd: number | undefined): DescriptorSocket {
+  try {
+    return new DescriptorSocket(library, descriptor);
+  } catch (error) {
+    if (pidfd !== undefined) closeSync(pidfd);
+    throw error;
+  }
+}
+
+/** An unknown code is INTERNAL. */
 function errorOf({ fields }: Frame): WorkerError {
   const value = (key: string) => fields.find(([name]) => name === key)?.[1];
   const code = errorCodes.find((known) => known === value('code')) ?? 'INTERNAL';

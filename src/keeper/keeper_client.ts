@@ -1,15 +1,13 @@
-import { outcomeOf, type WorkerError } from '../errors.js';
+import { outcomeOf } from '../errors.js';
 import { encodeFrame } from '../ipc/frame.js';
-import { type Answer, type KeeperConnection, unavailable } from './connection.js';
-import { type Custody, CustodyEntry, type KeepableMemory } from './custody.js';
+import { type Answer, unavailable } from './connection.js';
+import type { Custody, CustodyEntry, KeepableMemory } from './custody.js';
 import { KeeperLink, type LinkOptions } from './link.js';
-import { encodeMemory, type KeptEntry, type KeptMemory, partCount, readEntries, readMemory } from './messages.js';
+import { type KeptEntry, type KeptMemory, partCount, readAllPages, readMemory } from './messages.js';
+import { Offers } from './offers.js';
 
 /** How long an operation waits for a keeper, and for its answer. */
 const defaultWaitMs = 5000;
-
-/** When memory that the keeper did not take is offered again. */
-const retryMs = 10_000;
 
 export interface KeeperClientOptions extends LinkOptions {
   readonly waitMs?: number;
@@ -28,21 +26,23 @@ export interface ReturnedMemory extends KeptMemory {
 export class KeeperClient {
   readonly #link: KeeperLink;
   readonly #waitMs: number;
-  readonly #log: LinkOptions['log'];
-  readonly #entries = new Map<string, CustodyEntry>();
-  #retryTimer: NodeJS.Timeout | undefined;
+  readonly #offers: Offers;
 
   /** Begins to connect. */
   constructor(options: KeeperClientOptions) {
     const { waitMs = defaultWaitMs, log } = options;
     this.#waitMs = waitMs;
-    this.#log = log;
+    this.#offers = new Offers(() => this.#link, log);
     const events = {
-      onConnect: () => this.#offerAll(),
-      onEnd: () => this.#replace('kept', 'unknown'),
+      onConnect: () => this.#offers.offerAll(),
+      onDropped: (allocationId: string) => {
+        log('warn', 'the keeper was made to drop memory', { allocation_id: allocationId });
+        this.#offers.delete(allocationId);
+      },
+      onEnd: () => this.#offers.replace('kept', 'unknown'),
       onGone: () => {
-        this.#replace('kept', 'absent');
-        this.#replace('unknown', 'absent');
+        this.#offers.replace('kept', 'absent');
+        this.#offers.replace('unknown', 'absent');
       },
     };
     this.#link = new KeeperLink(options, events, waitMs);
@@ -50,7 +50,7 @@ export class KeeperClient {
 
   /** Where an allocation's memory is. Shutdown must not wipe `kept` memory, and must wipe all other. */
   custody(allocationId: string): Custody {
-    return this.#entries.get(allocationId)?.custody ?? 'absent';
+    return this.#offers.get(allocationId)?.custody ?? 'absent';
   }
 
   get isConnected(): boolean {
@@ -73,13 +73,13 @@ export class KeeperClient {
    * @throws WorkerError KEEPER_UNAVAILABLE, KEEPER_FULL, and the errors of `Allocation.handOver`
    */
   async keep(memory: KeepableMemory): Promise<void> {
-    const entry = this.#entry(memory.allocationId);
+    const entry = this.#offers.ensure(memory.allocationId);
     entry.memory = memory;
     try {
       const connection = await this.#link.connected(performance.now() + this.#waitMs);
-      await this.#offer(connection, entry);
+      await this.#offers.offer(connection, entry);
     } catch (error) {
-      this.#offerLater();
+      this.#offers.offerLater();
       throw error;
     }
   }
@@ -97,8 +97,8 @@ export class KeeperClient {
       if (memory.allocationId !== allocationId || descriptors.count !== partCount(memory)) {
         throw unavailable('returned memory that is not complete');
       }
-      this.#entry(allocationId).custody = 'kept';
-      return { ...memory, descriptors: descriptors.take() };
+      this.#offers.ensure(allocationId).custody = 'kept';
+      return { ...memory, descriptors: descriptors.moved().numbers };
     } finally {
       descriptors.close();
     }
@@ -106,8 +106,7 @@ export class KeeperClient {
 
   /** Everything that the keeper holds, also of other workers. @throws WorkerError KEEPER_UNAVAILABLE */
   async list(): Promise<readonly KeptEntry[]> {
-    const answer = await this.#ask('list', {});
-    return answer === undefined ? [] : readEntries(answer.frame.fields);
+    return readAllPages(async (cursor) => (await this.#ask('list', { cursor }))?.frame.fields ?? []);
   }
 
   /**
@@ -116,59 +115,56 @@ export class KeeperClient {
    * @throws WorkerError KEEPER_UNAVAILABLE
    */
   async drop(allocationId: string): Promise<void> {
-    const entry = this.#entry(allocationId);
+    const entry = this.#offers.ensure(allocationId);
     const endMs = performance.now() + this.#waitMs;
     entry.isDropping = true;
     try {
       // An offer in progress ends by its own deadline.
       await entry.offer?.catch(() => undefined);
       await this.#dropUntil(entry, endMs);
-      this.#entries.delete(allocationId);
+      this.#offers.delete(allocationId);
     } catch (error) {
       entry.isDropping = false;
-      if (entry.memory === undefined && entry.custody === 'absent') this.#entries.delete(allocationId);
-      this.#offerLater();
+      if (entry.memory === undefined && entry.custody === 'absent') this.#offers.delete(allocationId);
+      this.#offers.offerLater();
       throw error;
     }
   }
 
   /** Leaves memory to the keeper: this process gives up its own. */
   forget(allocationId: string): void {
-    this.#entries.delete(allocationId);
+    this.#offers.delete(allocationId);
   }
 
   /** Ends the connection. The keeper holds the memory for its hold time from now on. */
   close(): void {
-    clearTimeout(this.#retryTimer);
-    this.#entries.clear();
+    this.#offers.clear();
     this.#link.close();
   }
 
   async #dropUntil(entry: CustodyEntry, endMs: number): Promise<void> {
-    const wasKnown = entry.memory !== undefined || entry.custody !== 'absent';
+    const isKnown = entry.memory !== undefined || entry.custody !== 'absent';
     for (;;) {
-      if (wasKnown && entry.custody === 'absent') return;
+      if (isKnown && entry.custody === 'absent') return;
       const { connection } = this.#link;
       if (connection !== undefined) {
-        const request = (id: number) => encodeFrame('drop', { id, allocation_id: entry.allocationId });
-        const dropped = await connection
-          .request(request)
-          .then(closed, (error: unknown) => this.#ifOpen(connection, error));
-        if (dropped) return;
+        try {
+          const { descriptors } = await connection.request((id) =>
+            encodeFrame('drop', { id, allocation_id: entry.allocationId }),
+          );
+          return descriptors.close();
+        } catch (error) {
+          // If the connection ended, the next one will answer.
+          if (connection.isOpen) throw error;
+        }
       }
       if (performance.now() >= endMs) throw unavailable('did not confirm that it dropped the memory');
       if (this.#link.connection === undefined) await this.#link.change(endMs);
     }
   }
 
-  /** False if the connection ended, so that another one may answer. @throws the keeper's refusal */
-  #ifOpen(connection: KeeperConnection, error: unknown): false {
-    if (connection.isOpen) throw error;
-    return false;
-  }
-
   /** Undefined if the keeper does not have the memory. */
-  async #ask(type: string, fields: Readonly<Record<string, string>>): Promise<Answer | undefined> {
+  async #ask(type: string, fields: Readonly<Record<string, string | null>>): Promise<Answer | undefined> {
     const connection = await this.#link.connected(performance.now() + this.#waitMs);
     try {
       return await connection.request((id) => encodeFrame(type, { id, ...fields }));
@@ -177,74 +173,4 @@ export class KeeperClient {
       throw error;
     }
   }
-
-  #entry(allocationId: string): CustodyEntry {
-    const entry = this.#entries.get(allocationId) ?? new CustodyEntry(allocationId);
-    this.#entries.set(allocationId, entry);
-    return entry;
-  }
-
-  /** Concurrent offers of the same memory share one. */
-  #offer(connection: KeeperConnection, entry: CustodyEntry): Promise<void> {
-    entry.offer ??= this.#claimOrPut(connection, entry).finally(() => {
-      entry.offer = undefined;
-    });
-    return entry.offer;
-  }
-
-  async #claimOrPut(connection: KeeperConnection, entry: CustodyEntry): Promise<void> {
-    const { allocationId, memory } = entry;
-    try {
-      const claim = await connection
-        .request((id) => encodeFrame('claim', { id, allocation_id: allocationId }))
-        .catch(ifNotFound);
-      if (claim === undefined) {
-        entry.custody = 'absent';
-        if (memory === undefined || entry.isDropping) return;
-        await connection.handOver(async (socket, id) => {
-          const frame = encodeMemory('put', id, memory);
-          return { frame, sentBytes: await memory.allocation.handOver(socket, frame) };
-        });
-      }
-      if (connection.isOpen) entry.custody = 'kept';
-    } catch (error) {
-      // An open connection proves that the keeper did not take it.
-      if (!connection.isOpen && this.#link.isKeeper(connection)) entry.custody = 'unknown';
-      throw error;
-    }
-  }
-
-  #offerAll(): void {
-    const { connection } = this.#link;
-    if (connection === undefined) return;
-    const missing = [...this.#entries.values()].filter(({ custody, isDropping }) => custody !== 'kept' && !isDropping);
-    for (const entry of missing) {
-      this.#offer(connection, entry).catch((error: WorkerError) => {
-        if (!connection.isOpen) return;
-        const fields = { allocation_id: entry.allocationId, err: error };
-        this.#log('error', 'the keeper did not take the memory', fields);
-        this.#offerLater();
-      });
-    }
-  }
-
-  #offerLater(): void {
-    this.#retryTimer ??= setTimeout(() => {
-      this.#retryTimer = undefined;
-      this.#offerAll();
-    }, retryMs).unref();
-  }
-
-  #replace(before: Custody, after: Custody): void {
-    for (const entry of this.#entries.values()) if (entry.custody === before) entry.custody = after;
-  }
-}
-
-const closed = ({ descriptors }: Answer): true => {
-  descriptors.close();
-  return true;
-};
-
-function ifNotFound(error: unknown): undefined {
-  if (outcomeOf(error) !== 'NOT_FOUND') throw error;
 }

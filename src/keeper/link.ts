@@ -22,6 +22,8 @@ export interface LinkOptions {
 export interface LinkEvents {
   /** A connection to a keeper that may hold what it held at the last one. */
   readonly onConnect: () => void;
+  /** Another process has made the keeper drop memory. */
+  readonly onDropped: (allocationId: string) => void;
   /** The connection ended. Its keeper may still hold memory. */
   readonly onEnd: () => void;
   /** The keeper's process has ended, so it holds nothing any more. */
@@ -135,6 +137,7 @@ export class KeeperLink {
     this.#delayMs = delaysMs.first;
     this.#reportedError = '';
     connection.onEnd = () => this.#ended();
+    connection.onDropped = this.#events.onDropped;
     this.#options.log('info', 'the keeper is connected', {});
     this.#events.onConnect();
     this.#wake();

@@ -11,6 +11,7 @@ export const maxParts = 64;
 const workerId = matching(/^[A-Za-z0-9._:-]{1,128}$/, 'a worker id');
 const uuid = matching(/^[0-9a-f-]{1,64}$/, 'a lower-case UUID');
 const gpuUuid = matching(/^[A-Za-z0-9/-]{1,128}$/, 'the UUID of a GPU');
+const name = matching(/^[A-Za-z0-9._:-]{1,128}\/[0-9a-f-]{1,64}$/, 'the next_cursor of the previous page');
 const bytes = integer(1, Number.MAX_SAFE_INTEGER);
 const count = integer(0, Number.MAX_SAFE_INTEGER);
 
@@ -39,7 +40,7 @@ export const readAllocationId = ({ fields }: Frame): string =>
 export const readDrop = ({ fields }: Frame): string | undefined =>
   readKeys(fields, { id }, { allocation_id: uuid }).allocation_id;
 
-export const readBare = ({ fields }: Frame): void => void readKeys(fields, { id }, {});
+export const readCursor = ({ fields }: Frame): string | undefined => readKeys(fields, { id }, { cursor: name }).cursor;
 
 /** Reads `put`, or the answer to `get`. @throws WorkerError INVALID_PARAMS */
 export function readMemory({ fields }: Frame): KeptMemory {
@@ -50,16 +51,38 @@ export function readMemory({ fields }: Frame): KeptMemory {
 export const encodeMemory = (type: 'put' | 'held', id: number, memory: KeptMemory): Buffer =>
   encodeFrame(type, { id, allocation_id: memory.allocationId, ...layoutFields(memory) });
 
-/** The names of a list are `<worker_id>/<allocation_id>`. */
-export const encodeEntries = (id: number, entries: readonly KeptEntry[]): Buffer =>
-  encodeFrame('allocations', { id, allocation: entries.map(lineOf) });
+/** A part of a list, in the order of the names. */
+export interface KeptPage {
+  readonly entries: readonly KeptEntry[];
+  readonly nextCursor: string | null;
+}
+
+/** The name of an allocation in lists and cursors. */
+export const nameOf = (workerId: string, allocationId: string): string => `${workerId}/${allocationId}`;
+
+export const encodePage = (id: number, { entries, nextCursor }: KeptPage): Buffer =>
+  encodeFrame('allocations', { id, allocation: entries.map(lineOf), next_cursor: nextCursor });
 
 /** @throws WorkerError INVALID_PARAMS */
-export const readEntries = (fields: Fields): KeptEntry[] =>
-  fields.filter(([key]) => key === 'allocation').map(([, line]) => entryOf(line));
+export const readPage = (fields: Fields): KeptPage => ({
+  entries: fields.filter(([key]) => key === 'allocation').map(([, line]) => entryOf(line)),
+  nextCursor: fields.find(([key]) => key === 'next_cursor')?.[1] || null,
+});
+
+/** All pages of a list. `ask` requests one. */
+export async function readAllPages(ask: (cursor: string | null) => Promise<Fields>): Promise<KeptEntry[]> {
+  const entries: KeptEntry[] = [];
+  let cursor: string | null = null;
+  do {
+    const page: KeptPage = readPage(await ask(cursor));
+    entries.push(...page.entries);
+    cursor = page.nextCursor;
+  } while (cursor !== null);
+  return entries;
+}
 
 const lineOf = ({ workerId, unclaimedSeconds, ...memory }: KeptEntry): string =>
-  [`${workerId}/${memory.allocationId}`, ...Object.values(layoutFields(memory)), unclaimedSeconds ?? ''].join(' ');
+  [nameOf(workerId, memory.allocationId), ...Object.values(layoutFields(memory)), unclaimedSeconds ?? ''].join(' ');
 
 function entryOf(line: string): KeptEntry {
   const [name = '', gpu_uuid = '', vram_bytes = '', mapped_bytes = '', part_bytes = '', unclaimed = ''] =

@@ -12,6 +12,7 @@ const syscall = libc.func('long syscall(long number, int pid, unsigned int flags
 
 /** include/uapi/asm-generic/socket.h. */
 const SOL_SOCKET = 1;
+const SO_TYPE = 3;
 const SO_PEERCRED = 17;
 const SO_PEERGROUPS = 59;
 /** Since Linux 6.5. */
@@ -74,6 +75,9 @@ export function processInode(pidfd: number): bigint | undefined {
   if (statfsSync(`/proc/self/fd/${pidfd}`).type !== PID_FS_MAGIC) return undefined;
   return fstatSync(pidfd, { bigint: true }).ino;
 }
+
+/** Whether a descriptor is a socket. Does not enter the file system of any other descriptor. */
+export const isSocket = (descriptor: number): boolean => option(descriptor, SO_TYPE, 4) !== undefined;
 
 /** Whether the process of a pidfd has ended. */
 export const hasEnded = (pidfd: number): boolean => isReadable(pidfd);

@@ -34,6 +34,7 @@ export class SocketError extends Error {
 /** A listening Unix stream socket. No method blocks. */
 export class UnixListener {
   readonly descriptor: number;
+  #isClosed = false;
 
   private constructor(descriptor: number) {
     this.descriptor = descriptor;
@@ -67,8 +68,10 @@ export class UnixListener {
     throw new SocketError('accept', code);
   }
 
+  /** Idempotent: the number may soon belong to another file. */
   close(): void {
-    closeSync(this.descriptor);
+    if (!this.#isClosed) closeSync(this.descriptor);
+    this.#isClosed = true;
   }
 }
 

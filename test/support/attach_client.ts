@@ -49,6 +49,11 @@ export class AttachClient {
     this.raw(encodeFrame(type, fields));
   }
 
+  /** Sends a frame with descriptors. */
+  sendWith(type: string, fields: Readonly<Record<string, FieldValue>>, descriptors: readonly number[]): void {
+    this.raw(encodeFrame(type, fields), descriptors);
+  }
+
   /** Sends bytes, with descriptors at the first one. */
   raw(bytes: Uint8Array, descriptors: readonly number[] = []): number {
     return this.#socket.send(bytes, descriptors);

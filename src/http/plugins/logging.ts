@@ -34,6 +34,13 @@ export const logFields: ReadonlySet<string> = new Set([
   'model_ref',
   'detail',
   'dropped',
+  'worker_id',
+  'allocation_id',
+  'bytes',
+  'count',
+  'request',
+  'hold_seconds',
+  'max_descriptors',
 ]);
 
 /** The allowed content of fields that are objects. It excludes headers, queries and bodies. */

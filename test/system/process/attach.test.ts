@@ -80,5 +80,5 @@ t.test('a worker refuses a socket that others could replace or that another work
   t.match(await start({ WORKER_ATTACH_SOCKET: socket }), [78, /WORKER_ATTACH_SOCKET.*others must not write it/]);
   chmodSync(directory, 0o700);
   await startProcess(t, directory, { WORKER_ATTACH_SOCKET: socket });
-  t.match(await start({ WORKER_ATTACH_SOCKET: socket }), [78, /in use by another worker/]);
+  t.match(await start({ WORKER_ATTACH_SOCKET: socket }), [78, /in use by another process/]);
 });
