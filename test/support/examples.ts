@@ -64,10 +64,14 @@ class Terminal {
 
 /**
  * Runs examples as a reader would, in a directory of their own, and compares their output with the one shown. A block
- * with `npm start` starts the worker, or restarts it with the settings named there.
+ * with `npm start` starts the worker, or restarts it with the settings named there. `prepare` puts files into the directory.
  */
-export function readerOf(t: Test): (t: Test, example: Example) => Promise<void> {
+export function readerOf(
+  t: Test,
+  prepare: (directory: string) => void = () => undefined,
+): (t: Test, example: Example) => Promise<void> {
   const directory = temporaryDirectory(t);
+  prepare(directory);
   const terminal = new Terminal(t, directory);
   let url: string | undefined;
   let stop = async (): Promise<void> => undefined;
