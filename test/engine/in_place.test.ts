@@ -46,7 +46,7 @@ t.test(
   async (t) => {
     await buildAttachLibrary();
     const directory = temporaryDirectory(t);
-      const program = await compile(directory);
+    const program = await compile(directory);
     const run = async (...args: readonly string[]): Promise<Result> => {
       const env = { ...process.env, CUDA_SIM_DEVICES: '512MiB,512MiB' };
       return JSON.parse((await execute(program, [libraries, ...args], { env })).stdout);

@@ -17,6 +17,7 @@ class Holder:
         self.events = []
         self.next_id = 1
         self.leases = {}
+        self.kept = set()
 
     def connect(self, path, token=None):
         self.socket = socket.socket(socket.AF_UNIX)
@@ -92,7 +93,9 @@ class Holder:
 
     def detach(self, lease, keep):
         answer = self.ask("detach", [("lease_id", lease)])[0]
-        if not keep:
+        if keep:
+            self.kept.add(lease)
+        else:
             for descriptor in self.leases.pop(lease)[0]:
                 os.close(descriptor)
         return answer
@@ -110,6 +113,18 @@ class Holder:
         self.socket.settimeout(20)
         events, self.events = self.events, []
         return events
+
+    def reset(self):
+        """Detaches everything, and closes what it got."""
+        for lease in list(self.leases):
+            for each in self.leases[lease][0]:
+                os.close(each)
+            if self.socket and lease not in self.kept:
+                self.ask("detach", [("lease_id", lease)])
+        self.leases, self.kept, self.events = {}, set(), []
+        if self.socket:
+            self.socket.close()
+        self.socket = None
 
     def fork(self):
         """The child continues. It has the connection and the memory."""
@@ -140,6 +155,7 @@ class Holder:
 
     def disconnect(self):
         self.socket.close()
+        self.socket = None
 
 
 holder = Holder()

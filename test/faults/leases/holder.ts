@@ -46,6 +46,7 @@ export class Holder {
   events = () => this.call('drain_events') as Promise<Answer[]>;
   truncate = (lease: string) => this.call('truncate', { lease }) as Promise<string>;
   limitFiles = (limited: boolean) => this.call('limit_files', { limited });
+  reset = () => this.call('reset');
   fork = () => this.call('fork');
   disconnect = () => this.call('disconnect');
 

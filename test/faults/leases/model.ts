@@ -82,9 +82,19 @@ export class LeaseModel {
     return shard.state === 'sealed';
   }
 
-  /** Memory with a lease is left as it is; the rest is wiped. */
-  restart(): void {
-    for (const shard of this.shards.values()) shard.memory.isWiped = this.holdersOf(shard).length === 0;
+  /** A damaged shard from a file got its bytes back. */
+  repair(shardId: string, original: Buffer): void {
+    const shard = this.shards.get(shardId);
+    if (shard === undefined) return;
+    original.copy(shard.memory.content);
+    shard.state = 'sealed';
+  }
+
+  /** A restart leaves memory with a lease as it is, and wipes the rest. A crash leaves all memory. */
+  restart(how: 'restart' | 'crash'): void {
+    for (const shard of this.shards.values()) {
+      if (how === 'restart') shard.memory.isWiped = this.holdersOf(shard).length === 0;
+    }
     this.shards.clear();
     for (const process of this.processes) {
       process.disconnect();
