@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import struct
 import unittest
@@ -231,6 +232,16 @@ class Formats(unittest.TestCase):
                 continue
             for each in header.tensors.values():
                 self.assertTrue(0 <= each.offset and each.offset + each.nbytes <= len(content))
+
+    @unittest.skipUnless("PYTHON_CLIENT_GGUF" in os.environ, "PYTHON_CLIENT_GGUF names no file")
+    def test_the_header_of_a_real_file_is_read(self) -> None:
+        with open(os.environ["PYTHON_CLIENT_GGUF"], "rb") as file:
+            header = parse(file.read())
+        self.assertEqual(header.format, "gguf")
+        self.assertGreater(len(header.metadata["tokenizer.ggml.tokens"]), 1000)
+        self.assertEqual(
+            len(header.metadata["tokenizer.ggml.token_type"]), len(header.metadata["tokenizer.ggml.tokens"])
+        )
 
     def test_a_header_of_a_large_file_is_bounded(self) -> None:
         # Every string is empty, so a header within the limit could have millions of them.

@@ -138,7 +138,7 @@ class Views(TensorTest):
         with self.assertRaises(TypeError):
             self.tensor("F32").memoryview()[0] = 0
 
-    def test_capsules_that_nobody_takes_are_deleted(self) -> None:
+    def test_capsules_that_no_library_takes_are_deleted(self) -> None:
         lease = self.client.attach("file")
         tensor = lease.tensor("F32")
         for version in (None, (0, 8), (1, 0), (2, 5)):

@@ -112,7 +112,7 @@ def _end(connection: Connection, lease: int, capsules: list[Any]) -> None:
 
 
 # A capsule has no destructor: Python code must not run in one, because an exception can be on its way. Instead, a
-# capsule that nobody has taken, and nobody else refers to, is found later.
+# capsule that no library has taken, and that only this module refers to, is found later.
 _NAMES = {False: b"dltensor", True: b"dltensor_versioned"}
 # For each: the offset of `deleter` in DLManagedTensor and DLManagedTensorVersioned.
 _DELETER_OFFSETS = {b"dltensor": 56, b"dltensor_versioned": 16}
@@ -133,7 +133,7 @@ def _unused_name(capsule: Any) -> Optional[bytes]:
 
 
 def drop_unused(capsules: list[Any]) -> None:
-    """Deletes the tensors of capsules that nobody has taken or can take any more. Forgets those that were taken."""
+    """Deletes the tensors of capsules that no library has taken or can take. Forgets those that were taken."""
     kept = []
     probe = object()
     while capsules:

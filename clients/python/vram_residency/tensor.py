@@ -143,7 +143,7 @@ class Tensor:
     ) -> Any:
         """A DLPack capsule. If the consumer knows version 1, it says that the memory is read-only.
 
-        `stream` needs no work: nobody writes to the memory. Raises BufferError for another device, for a copy and for a
+        `stream` needs no work: the memory does not change. Raises BufferError for another device, for a copy and for a
         misaligned tensor.
         """
         if dl_device is not None and tuple(dl_device) != self.__dlpack_device__():
