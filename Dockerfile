@@ -32,6 +32,8 @@ COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist dist
 COPY --from=build /app/cuda/build/libvram.so cuda/build/
+# A new volume for the attach socket gets this owner and mode.
+RUN install -d -o node -g root -m 755 /run/vram-residency
 # Group 0, because OpenShift runs images with an arbitrary uid in that group.
 RUN install -d -o node -g root -m 770 /var/lib/vram-worker
 WORKDIR /var/lib/vram-worker

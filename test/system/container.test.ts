@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, parse as parsePath } from 'node:path';
 import { Ajv, type AnySchema } from 'ajv';
 import formats from 'ajv-formats';
 import t from 'tap';
@@ -29,7 +29,9 @@ interface Compose {
 
 const read = (path: string) => readFileSync(join(root, path), 'utf8');
 const withDefaults = (text: string) => text.replace(/\$\{\w+:-([^}]*)\}/g, '$1');
-const compose: Compose = parse(withDefaults(read('docker-compose.yml')), { merge: true });
+const parseCompose = (path: string): Compose => parse(withDefaults(read(path)), { merge: true });
+const compose = parseCompose('docker-compose.yml');
+const attachCompose = parseCompose('docker-compose.attach.yml');
 const stages = parseDockerfile(read('Dockerfile'));
 const workers = Object.entries(compose.services).filter(([, service]) => service.build !== undefined);
 
@@ -57,6 +59,7 @@ t.test('docker-compose.yml matches the Compose specification', async (t) => {
   formats.default(ajv, ['uri']);
   const validate = ajv.compile(schema as AnySchema);
   t.ok(validate(compose), JSON.stringify(validate.errors));
+  t.ok(validate(attachCompose), JSON.stringify(validate.errors));
   t.notOk(validate({ ...compose, services: { worker: { imag: 'x' } } }), 'the schema refuses an unknown key');
 });
 
@@ -108,6 +111,22 @@ t.test('the worker accepts every setting of its container', async (t) => {
     t.equal(last(target, 'EXPOSE'), String(config.bindPort), name);
     t.same(worker.ports, [`127.0.0.1:${config.bindPort}:${config.bindPort}`], name);
     t.ok(Number.parseInt(worker.stop_grace_period ?? '', 10) > config.drainSeconds, `${name} has time to drain`);
+  }
+});
+
+t.test('the attach socket is on a volume whose directory only the user of the image can write', async (t) => {
+  t.same(Object.keys(attachCompose.services).sort(), workers.map(([name]) => name).sort());
+  for (const [name, { environment, volumes }] of Object.entries(attachCompose.services)) {
+    const { dir } = parsePath(String(environment?.WORKER_ATTACH_SOCKET));
+    t.same(volumes, [`attach:${dir}`], name);
+    for (const target of ['cpu', 'gpu']) {
+      const created = history(target).filter(({ text }) => text.endsWith(` ${dir}`));
+      t.same(
+        created.map(({ text }) => text),
+        [`install -d -o node -g root -m 755 ${dir}`],
+        target,
+      );
+    }
   }
 });
 
