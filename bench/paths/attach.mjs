@@ -81,11 +81,11 @@ async function reading(workspace, { rounds, sizeBytes }) {
   ];
 }
 
-async function duringCommit(workspace, { quick, largeBytes }) {
+async function duringCommit(workspace, { largeBytes }) {
   const worker = await startWorker(workspace);
   await worker.upload('attach', freshContent(workspace.models, 'attach', 64 * 2 ** 20));
   const request = requestHead('GET', '/v1/ready', { authorization: worker.authorization });
-  const latencies = { ready: [], attach: [] };
+  const latencies = { ready: [], attach: [], rate: [] };
   for (let round = 0; round <= loadRounds; round++) {
     const content = freshContent(workspace.models, 'latency', largeBytes);
     const stop = new AbortController();
@@ -98,8 +98,7 @@ async function duringCommit(workspace, { quick, largeBytes }) {
     assert.equal(errors, 0, 'ready failed during a commit');
     await worker.release('large');
     if (round === 0) continue; // warm-up
-    const isFast = attaches.per_second > 0.9 * attachesPerSecond;
-    assert.ok(quick || isFast, `only ${attaches.per_second} attaches a second`);
+    latencies.rate.push(attaches.per_second);
     latencies.ready.push(percentile(latenciesMs, 0.99));
     latencies.attach.push(attaches.p99_ms);
   }
@@ -107,6 +106,12 @@ async function duringCommit(workspace, { quick, largeBytes }) {
   const during = `during a commit by file of ${largeBytes / 2 ** 30} GiB`;
   const loads = `${readyPerSecond}/s and ${attachesPerSecond} attaches/s`;
   return [
+    {
+      path: `completed of ${loads} ${during}`,
+      better: 'higher',
+      product: { unit: 'attaches/s', samples: latencies.rate },
+      required: 0.9 * attachesPerSecond,
+    },
     {
       path: `GET /v1/ready with ${loads} ${during}: p99`,
       better: 'lower',

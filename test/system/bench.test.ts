@@ -25,6 +25,6 @@ t.test('the benchmark of attach measures processes that use shards in place', ne
   ]);
   const { rows, failed } = JSON.parse(readFileSync(out, 'utf8'));
   t.same(failed, {});
-  t.equal(rows.length, 5);
+  t.equal(rows.length, 6);
   for (const { path, result } of rows) t.ok(result.value > 0, path);
 });
