@@ -1,6 +1,9 @@
+import { symlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
 import { examplesOf, readerOf } from '../support/examples.js';
 import { unlessInstalled } from '../support/installed.js';
+import { root } from '../support/paths.js';
 
 /** Sections whose examples run one after the other, as on the page. */
 const pages = {
@@ -25,3 +28,12 @@ for (const [page, sections] of Object.entries(pages)) {
     },
   );
 }
+
+t.test('docs/attach.md: an engine attaches a shard as shown', unlessInstalled('curl', 'make', 'g++'), async (t) => {
+  const read = readerOf(t, (directory) => {
+    for (const name of ['clients', 'cuda']) symlinkSync(join(root, name), join(directory, name));
+  });
+  const examples = examplesOf('docs/attach.md', 'Try it');
+  t.equal(examples.length, 3);
+  for (const example of examples) await read(t, example);
+});
