@@ -146,6 +146,8 @@ class Attach(unittest.TestCase):
                 lambda: client.attach("a", max_age_seconds=-1),
                 lambda: client.attach(model_ref="m", shard_index=2**32),
                 lambda: vram_residency.connect(self.worker.socket, timeout=0),
+                lambda: vram_residency.connect(self.worker.socket, timeout=float("inf")),
+                lambda: vram_residency.connect(self.worker.socket, timeout=float("nan")),
             ):
                 self.assertRaises(ValueError, call)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import importlib.util
 import os
+import pickle
 import random
 import resource
 import signal
@@ -17,7 +19,7 @@ from unittest import mock
 
 from tests.worker import DEVICES, UUIDS, Worker, gguf, safetensors, until
 from vram_residency import AttachError, Client, Lease, NoSuchTensorError, Tensor, TensorError
-from vram_residency._memory import Connection
+from vram_residency._memory import Connection, _get_pointer
 
 HAS_NUMPY = importlib.util.find_spec("numpy") is not None
 HAS_TORCH = importlib.util.find_spec("torch") is not None
@@ -151,6 +153,20 @@ class Views(TensorTest):
         self.assertLessEqual(len(tensor._memory._capsules), 3)
         del capsule, kept, tensor, lease
         until(lambda: self.worker.leases() == 1, "the capsules do not keep the lease")
+
+    def test_a_consumer_of_dlpack_1_learns_that_the_memory_is_read_only(self) -> None:
+        import ctypes
+
+        capsule = self.tensor("F32").__dlpack__(max_version=(1, 1))
+        pointer = _get_pointer(capsule, b"dltensor_versioned")
+        version, flags = ctypes.c_uint32.from_address(pointer), ctypes.c_uint64.from_address(pointer + 24)
+        self.assertEqual((version.value, flags.value), (1, 1))
+
+    def test_leases_and_tensors_are_not_copied_to_another_process(self) -> None:
+        for each in (self.lease, self.client, self.tensor("F32"), self.lease.tensors):
+            for copied in (copy.deepcopy, pickle.dumps):
+                with self.assertRaisesRegex(TypeError, "attach"):
+                    copied(each)
 
     def test_dlpack_refuses_what_it_cannot_do(self) -> None:
         tensor = self.tensor("F32")

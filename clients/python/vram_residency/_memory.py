@@ -6,7 +6,7 @@ import ctypes
 import os
 import sys
 import weakref
-from typing import Any, NoReturn, Optional
+from typing import Any, NoReturn, Optional, SupportsIndex
 
 from . import _library
 from ._library import Library
@@ -18,7 +18,14 @@ def finalize(target: object, function: Any, *arguments: Any) -> None:
     weakref.finalize(target, function, *arguments).atexit = False
 
 
-class Connection:
+class _OfThisProcess:
+    """An object that owns something of the library: a copy of it would own nothing, and not keep it."""
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError("leases, their tensors and clients cannot be pickled or copied: call attach() again")
+
+
+class Connection(_OfThisProcess):
     """A client of libvram_attach. Leases keep it alive."""
 
     def __init__(self, library: Library, pointer: int) -> None:
@@ -43,7 +50,7 @@ class Connection:
         return info
 
 
-class Memory:
+class Memory(_OfThisProcess):
     """The mapping of a lease. Every view of its bytes refers to this object, or has a reference in the library."""
 
     def __init__(self, connection: Connection, lease: int) -> None:

@@ -19,6 +19,7 @@ from .errors import AttachError
 from .lease import Lease
 
 VERSION = "0.1.0"
+_MAX_POLL_SECONDS = 3600.0
 
 
 class EventType(enum.Enum):
@@ -214,8 +215,8 @@ class Client:
         poll.register(connection.library.event_descriptor(connection.pointer), select.POLLIN)
         end = None if timeout is None else time.monotonic() + max(timeout, 0)
         while True:
-            left = None if end is None else max(end - time.monotonic(), 0) * 1000
-            poll.poll(left)
+            left = _MAX_POLL_SECONDS if end is None else min(max(end - time.monotonic(), 0), _MAX_POLL_SECONDS)
+            poll.poll(left * 1000)
             events = self.events()
             if events or (end is not None and time.monotonic() >= end):
                 return events
@@ -264,15 +265,14 @@ def connect(
     `LIBRARY_NOT_FOUND`, `DRIVER_NOT_FOUND` or another code. Raises OSError if the token's file cannot be read.
     """
     loaded = _library.load(os.fspath(library) if library is not None else None)
-    timeout_ms = int(timeout * 1000)
-    if not 1 <= timeout_ms < 2**32:
+    if not 0.001 <= timeout <= 4_000_000:
         raise ValueError(f"timeout is {timeout} seconds, which is out of range")
     options = _library.Options(
         encode(_setting(socket, "VRAM_ATTACH_SOCKET"), "socket"),
         encode(_setting(driver, "VRAM_ATTACH_DRIVER"), "driver"),
         encode(client_name or f"vram_residency-python/{VERSION}", "client_name"),
         encode(token if token is not None else _read_token(token_file), "token"),
-        timeout_ms,
+        int(timeout * 1000),
         0,
     )
     out = ctypes.c_void_p()
