@@ -70,6 +70,10 @@ export class KeeperServer {
     return this.#store.allocationCount;
   }
 
+  get sessionCount(): number {
+    return this.#sessions.size;
+  }
+
   get descriptorCount(): number {
     return this.#store.descriptorCount;
   }

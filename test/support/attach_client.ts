@@ -105,6 +105,13 @@ export class AttachClient {
     shutdown(this.#socket.descriptor, 1);
   }
 
+  /** Closes descriptors that arrived. Returns how many. */
+  takeDescriptors(): number {
+    const taken = this.descriptors.splice(0);
+    for (const descriptor of taken) closeSync(descriptor);
+    return taken.length;
+  }
+
   close(): void {
     for (const descriptor of this.descriptors.splice(0)) closeSync(descriptor);
     this.#socket.close();
