@@ -13,7 +13,7 @@ import { groupBytes, groupCount, hashBytes } from './tree.js';
 /** Bytes repaired by one native call. No other call can use the memory during a repair. */
 const repairSliceBytes = 64 * 1024 * 1024;
 
-/** The bits of `vram_residency.violations`, from the lowest: `VRAM_VIOLATION_…` in `cuda/include/vram.h`. */
+/** The bits of `vram_residency.violations`, from the lowest: `VRAM_VIOLATION_…` in `cuda/include/vram_allocation.h`. */
 const violationNames = [
   'memory type is not DEVICE',
   'managed memory',

@@ -37,7 +37,7 @@ export interface DeviceInfo {
   readonly granularityBytes: number;
 }
 
-/** `VRAM_ALLOC_EXPORTABLE` of `cuda/include/vram.h`. */
+/** `VRAM_ALLOC_EXPORTABLE` of `cuda/include/vram_allocation.h`. */
 const exportableFlag = 1;
 
 export interface AllocateOptions {

@@ -18,7 +18,7 @@ export interface LoadResult {
   readonly tree: Digest | null;
 }
 
-/** The bits `VRAM_LOAD_FLAT` and `VRAM_LOAD_TREE` of `cuda/include/vram.h`. */
+/** The bits `VRAM_LOAD_FLAT` and `VRAM_LOAD_TREE` of `cuda/include/vram_load.h`. */
 export const loadFlags = (digests: LoadDigests): number => (digests.flat ? 1 : 0) | (digests.tree ? 2 : 0);
 
 /** Time that a native read waits for a slow sender. After that Node waits, without a pool thread. */
