@@ -54,7 +54,7 @@ void measure(uint64_t driver, uint64_t bytes, int rounds) {
   Costs costs;
   for (int round = 0; round < rounds; ++round) {
     uint64_t allocation = 0;
-    costs.take.push_back(milliseconds([&] { require("take", vram_alloc(driver, 0, bytes, &allocation)); }));
+    costs.take.push_back(milliseconds([&] { require("take", vram_alloc(driver, 0, bytes, 0, &allocation)); }));
     for (uint64_t done = 0; done < bytes; done += pattern.size()) {
       require("write", vram_write(allocation, done, pattern.data(), std::min<uint64_t>(pattern.size(), bytes - done)));
     }

@@ -99,7 +99,7 @@ int main(int count, char **arguments) {
   uint64_t vram = 0, shard = 0;
   require_ok("open", vram_open(&options, &vram));
   require_ok("open device", vram_open_device(vram, 0));
-  require_ok("take", vram_alloc(vram, 0, bytes, &shard));
+  require_ok("take", vram_alloc(vram, 0, bytes, 0, &shard));
   require_ok("seal", vram_seal(shard));
   const Driver driver = open_driver(arguments[1]);
   use_device(driver, 0);

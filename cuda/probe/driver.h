@@ -24,10 +24,7 @@ namespace probe {
   X(cuMemsetD32_v2, (CUdeviceptr destination, unsigned value, size_t words))                             \
   X(cuStreamWriteValue32_v2, (CUstream stream, CUdeviceptr address, uint32_t value, unsigned flags))     \
   X(cuStreamCreateWithPriority, (CUstream *stream, unsigned flags, int priority))                        \
-  X(cuEventElapsedTime, (float *milliseconds, CUevent start, CUevent end))                               \
-  X(cuMemExportToShareableHandle,                                                                        \
-    (void *shareable, CUmemGenericAllocationHandle handle, int type, unsigned long long flags))          \
-  X(cuMemImportFromShareableHandle, (CUmemGenericAllocationHandle *handle, void *shareable, int type))
+  X(cuEventElapsedTime, (float *milliseconds, CUevent start, CUevent end))
 // clang-format on
 
 /** A function of the driver. A call of a missing one returns CUDA_ERROR_NOT_FOUND. */

@@ -5,6 +5,7 @@
  *     protection DRIVER            all attempts, one line each
  *     protection DRIVER ATTEMPT    one attempt; the descriptor of the memory goes to standard input, a socket
  */
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,12 +14,14 @@
 #include <functional>
 #include <vector>
 
+#include "../include/vram.h"
 #include "driver.h"
 
 namespace probe {
 namespace {
 
 constexpr size_t kBytes = 2 * kGranule;
+constexpr CUmemAllocationHandleType kDescriptor = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
 constexpr unsigned char kBefore = 0xa5;
 constexpr unsigned char kAfter = 0x5a;
 
@@ -210,37 +213,19 @@ std::vector<Attempt> attempts() {
 }
 
 bool send_descriptor(int socket, int descriptor) {
-  char byte = 'd';
-  iovec data = {&byte, 1};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  msghdr message = {};
-  message.msg_iov = &data;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof(control);
-  cmsghdr *const header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(sizeof(int));
-  std::memcpy(CMSG_DATA(header), &descriptor, sizeof(int));
-  return sendmsg(socket, &message, 0) == 1;
+  uint64_t sent = 0;
+  return vram_send(socket, "d", 1, &descriptor, 1, &sent) == VRAM_OK;
 }
 
+/** Waits for a descriptor. Returns -1 if the child has ended. */
 int receive_descriptor(int socket) {
+  pollfd request = {socket, POLLIN, 0};
+  if (poll(&request, 1, -1) != 1) return -1;
   char byte = 0;
-  iovec data = {&byte, 1};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  msghdr message = {};
-  message.msg_iov = &data;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof(control);
-  if (recvmsg(socket, &message, 0) != 1) return -1;
-  const cmsghdr *const header = CMSG_FIRSTHDR(&message);
-  if (header == nullptr || header->cmsg_type != SCM_RIGHTS) return -1;
   int descriptor = -1;
-  std::memcpy(&descriptor, CMSG_DATA(header), sizeof(int));
-  return descriptor;
+  vram_received received = {};
+  if (vram_receive(socket, &byte, 1, &descriptor, 1, &received) != VRAM_OK) return -1;
+  return received.descriptor_count == 1 ? descriptor : -1;
 }
 
 int run_attempt(const std::string &name) {
@@ -262,7 +247,7 @@ int run_attempt(const std::string &name) {
     int descriptor = -1;
     if (exportable) {
       require("export",
-              child.driver.cuMemExportToShareableHandle(&descriptor, child.memory.handle, 1 /* POSIX fd */, 0));
+              child.driver.cuMemExportToShareableHandle(&descriptor, child.memory.handle, kDescriptor, 0));
       if (!send_descriptor(STDIN_FILENO, descriptor)) return 2;
     }
     attempt.run(child);
@@ -308,7 +293,7 @@ class Observer {
  private:
   void import(int descriptor) {
     const CUresult imported = driver_.cuMemImportFromShareableHandle(
-        &memory_.handle, reinterpret_cast<void *>(static_cast<intptr_t>(descriptor)), 1);
+        &memory_.handle, reinterpret_cast<void *>(static_cast<intptr_t>(descriptor)), kDescriptor);
     require("import", imported);
     memory_ = map(driver_, memory_.handle, kBytes);
     require("importer access", set_access(driver_, memory_.address, kBytes, kRead));
