@@ -25,6 +25,11 @@ export class ModelProcess {
   readonly kept = new Map<string, Memory>();
   isConnected = false;
 
+  /** Whether its present connection has a lease on the memory. */
+  hasActive(memory: Memory): boolean {
+    return [...this.leases.values()].some((lease) => lease.memory === memory && lease.state === 'active');
+  }
+
   /** The connection ended. */
   disconnect(): void {
     this.isConnected = false;
@@ -62,7 +67,7 @@ export class LeaseModel {
     const holders = this.holdersOf(shard);
     if (holders.length > 0 && !force) return 409;
     shard.state = 'releasing';
-    for (const process of holders) process.disconnect();
+    for (const process of holders) if (process.hasActive(shard.memory)) process.disconnect();
     this.freeUnused();
     return holders.length > 0 ? 202 : 204;
   }
