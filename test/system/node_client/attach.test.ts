@@ -107,6 +107,10 @@ t.test('failures are AttachErrors with a code', async (t) => {
   });
   t.match(await failure(attach({ ...options, shardId: 'b' })), { status: 'REFUSED', code: 'NOT_FOUND' });
   t.match(await failure(attach(options)), { code: 'INVALID_ARGUMENT' });
+  const invalid = [{ shardId: 'a\0b' }, { shardId: 'a', maxAgeSeconds: -1 }, { modelRef: 'm', shardIndex: 0.5 }];
+  for (const request of invalid)
+    t.match(await failure(attach({ ...options, ...request })), { code: 'INVALID_ARGUMENT' });
+  t.match(await failure(connect({ ...options, timeoutMs: 2 ** 32 })), { code: 'INVALID_ARGUMENT' });
   const digest = `sha256:${'0'.repeat(64)}`;
   t.match(await failure(attach({ ...options, shardId: 'a', expectedTreeDigest: digest })), { code: 'DIGEST_MISMATCH' });
 });
@@ -148,6 +152,32 @@ t.test('a killed worker leaves the memory, and events say what happened', async 
   t.ok((await bytesOf(lease)).equals(bytes));
   await client.close();
   await reading;
+});
+
+t.test('events wait until they are read, and each stream ends by itself', async (t) => {
+  const { http, options } = await scene(t);
+  const client = await connect(options);
+  const [one, two] = [await client.attach({ shardId: 'a' }), await client.attach({ shardId: 'a' })];
+  const [all, ofOne, ofTwo] = [client.events(), one.events(), two.events()];
+  const stop = new AbortController();
+  const aborted = client.events(stop).next();
+  stop.abort();
+  await t.rejects(aborted, { name: 'AbortError' });
+  await http.verify('a');
+  await until(async () => (await all.next()).value?.type === 'verified');
+  t.match(await all.next(), { value: { type: 'verified' } }, 'one for each lease');
+  t.match(await ofTwo.next(), { value: { type: 'verified', lease: two } });
+  for await (const event of ofOne) {
+    t.match(event, { type: 'verified', lease: one });
+    break;
+  }
+  t.match(await ofOne.next(), { done: true });
+  const end = ofTwo.next();
+  await client.close();
+  t.match(
+    [await end, await all.next(), await client.events().next()],
+    [{ done: true }, { done: true }, { done: true }],
+  );
 });
 
 t.test('waiting for events does not block the event loop, and a release names its deadline', async (t) => {

@@ -1,7 +1,8 @@
-import { EventEmitter, on } from 'node:events';
+import { EventEmitter } from 'node:events';
 import { AttachError, statusOf } from './attach_error.js';
 import { type AttachEvent, typeOf } from './attach_event.js';
 import { type AttachRequest, type ConnectOptions, nativeOptions, nativeRequest } from './attach_options.js';
+import { EventStream, type EventsOptions } from './event_stream.js';
 import { Lease } from './lease.js';
 import { defaultLibrary, Library, toNumber } from './library.js';
 import type { Address, NativeEvent, NativeLease, NativeWorker } from './native_types.js';
@@ -34,6 +35,8 @@ export class AttachClient extends EventEmitter<{ event: [AttachEvent]; close: []
 
   private constructor(library: Library, pointer: Address, worker: AttachedWorker) {
     super();
+    // Each stream of events is a listener.
+    this.setMaxListeners(0);
     this.library = library;
     this.#pointer = pointer;
     this.#worker = worker;
@@ -105,10 +108,13 @@ export class AttachClient extends EventEmitter<{ event: [AttachEvent]; close: []
     if (this.#isClosed) await this.#closeIfUnused();
   }
 
-  /** The events from now on, until the client is closed or `signal` aborts. */
-  async *events({ signal }: { readonly signal?: AbortSignal } = {}): AsyncGenerator<AttachEvent, void> {
-    const source = on(this, 'event', { close: ['close'], ...(signal === undefined ? {} : { signal }) });
-    for await (const [event] of source) yield event;
+  /** The events from now on, until the client is closed. `lease` restricts them to those of one lease and of the worker. */
+  events(options: EventsOptions = {}, lease?: Lease): EventStream {
+    const stream = new EventStream(this, options, (event) => {
+      return lease === undefined || event.lease === undefined || event.lease === lease;
+    });
+    if (this.#isClosed) void stream.return();
+    return stream;
   }
 
   /**

@@ -1,3 +1,5 @@
+import { AttachError } from './attach_error.js';
+
 export interface ConnectOptions {
   /** Path of the worker's socket. Default: `/run/vram-residency/attach.sock`. */
   readonly socketPath?: string;
@@ -30,29 +32,43 @@ export interface AttachRequest {
   readonly label?: string;
 }
 
-/** The options for the C library. */
+/** The options for the C library. @throws AttachError with status INVALID_ARGUMENT */
 export function nativeOptions(options: ConnectOptions) {
   return {
-    socket_path: options.socketPath ?? null,
-    driver_path: options.driverPath ?? null,
-    client_name: options.clientName ?? null,
-    token: options.token ?? null,
-    timeout_ms: options.timeoutMs ?? 0,
+    socket_path: text('socketPath', options.socketPath),
+    driver_path: text('driverPath', options.driverPath),
+    client_name: text('clientName', options.clientName),
+    token: text('token', options.token),
+    timeout_ms: count('timeoutMs', options.timeoutMs),
     reserved: 0,
   };
 }
 
-/** The request for the C library. */
+/** The request for the C library. @throws AttachError with status INVALID_ARGUMENT */
 export function nativeRequest(request: AttachRequest) {
   return {
-    shard_id: request.shardId ?? null,
-    model_ref: request.modelRef ?? null,
-    shard_index: request.shardIndex ?? 0,
+    shard_id: text('shardId', request.shardId),
+    model_ref: text('modelRef', request.modelRef),
+    shard_index: count('shardIndex', request.shardIndex),
     reserved: 0,
-    gpu_uuid: request.gpuUuid ?? null,
-    expected_tree_digest: request.expectedTreeDigest ?? null,
-    max_age_seconds: request.maxAgeSeconds ?? 0,
-    nonce: request.nonce ?? null,
-    label: request.label ?? null,
+    gpu_uuid: text('gpuUuid', request.gpuUuid),
+    expected_tree_digest: text('expectedTreeDigest', request.expectedTreeDigest),
+    max_age_seconds: count('maxAgeSeconds', request.maxAgeSeconds),
+    nonce: text('nonce', request.nonce),
+    label: text('label', request.label),
   };
+}
+
+/** The C library would read the text up to a zero. */
+function text(name: string, value: string | undefined): string | null {
+  if (value?.includes('\0')) throw new AttachError('INVALID_ARGUMENT', { detail: `${name} contains a zero` });
+  return value ?? null;
+}
+
+const maxUint32 = 0xffff_ffff;
+
+/** C would convert other numbers silently. */
+function count(name: string, value = 0): number {
+  if (Number.isInteger(value) && value >= 0 && value <= maxUint32) return value;
+  throw new AttachError('INVALID_ARGUMENT', { detail: `${name} is not an integer from 0 to ${maxUint32}` });
 }

@@ -1,5 +1,5 @@
 import { AttachError } from './attach_error.js';
-import type { AttachEvent } from './attach_event.js';
+import type { EventStream, EventsOptions } from './event_stream.js';
 import { type Library, toNumber } from './library.js';
 import type { Address, NativeLease } from './native_types.js';
 
@@ -19,7 +19,7 @@ export interface LeaseOwner {
   read(lease: Lease, offset: number, bytes: number): Promise<Uint8Array>;
   /** Called when a lease is closed while a view keeps it. */
   defer(): Promise<void>;
-  events(options?: { readonly signal?: AbortSignal }): AsyncGenerator<AttachEvent, void>;
+  events(options: EventsOptions, lease: Lease): EventStream;
   /** Detaches a lease. @throws AttachError with status DRIVER_ERROR */
   detach(lease: Lease): Promise<void>;
 }
@@ -136,11 +136,9 @@ export class Lease implements AsyncDisposable {
     return await this.#owner.read(this, offset, bytes);
   }
 
-  /** The events of this lease and of its worker from now on, until the client is closed or `signal` aborts. */
-  async *events(options: { readonly signal?: AbortSignal } = {}): AsyncGenerator<AttachEvent, void> {
-    for await (const event of this.#owner.events(options)) {
-      if (event.lease === undefined || event.lease === this) yield event;
-    }
+  /** The events of this lease and of its worker from now on, until the client is closed. */
+  events(options: EventsOptions = {}): EventStream {
+    return this.#owner.events(options, this);
   }
 
   /**
