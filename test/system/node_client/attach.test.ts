@@ -154,7 +154,7 @@ t.test('a killed worker leaves the memory, and events say what happened', async 
   await reading;
 });
 
-t.test('events wait until they are read, and each stream ends by itself', async (t) => {
+t.test('events wait until they are read, and each stream ends alone', async (t) => {
   const { http, options } = await scene(t);
   const client = await connect(options);
   const [one, two] = [await client.attach({ shardId: 'a' }), await client.attach({ shardId: 'a' })];
