@@ -52,9 +52,9 @@ const detach: Operation = ({ residency, holder, outbox }, request, id) => {
   outbox.send(answers.detached(id));
 };
 
-const resume: Operation = ({ residency, holder, outbox }, request, id) => {
+const resume: Operation = async ({ residency, holder, outbox }, request, id) => {
   const { lease_id: leaseId, allocation_id: allocationId } = readResume(request);
-  outbox.send(answers.resumed(id, residency.leases.resume(leaseId, allocationId, holder)));
+  outbox.send(answers.resumed(id, await residency.leases.resume(leaseId, allocationId, holder)));
 };
 
 /** The requests after the greeting, by type. */

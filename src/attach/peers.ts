@@ -1,7 +1,7 @@
 import { closeSync } from 'node:fs';
 import { WorkerError } from '../errors.js';
 import type { LeasePeer } from '../residency/state/lease.js';
-import { hasEnded, type PeerCredentials, peerPidfd, processInode } from '../vram/peer_process.js';
+import { hasEnded, type PeerCredentials, peerPidfd, processInode, processStartTicks } from '../vram/peer_process.js';
 import type { Poller, Watch } from '../vram/poller.js';
 
 /**
@@ -83,6 +83,7 @@ class WatchedPeer implements LeasePeer {
   readonly pid: number | null;
   readonly isWatched: boolean;
   readonly pidfd: number | undefined;
+  readonly startTicks: Promise<number | null>;
   watch: Watch | undefined;
   id: number | bigint | undefined;
   readonly #onUnused: (peer: WatchedPeer) => void;
@@ -97,6 +98,7 @@ class WatchedPeer implements LeasePeer {
     this.isWatched = pidfd !== undefined;
     this.pidfd = pidfd;
     this.#onUnused = onUnused;
+    this.startTicks = this.#findStart();
   }
 
   get hasEnded(): boolean {
@@ -111,6 +113,13 @@ class WatchedPeer implements LeasePeer {
 
   markEnded(): void {
     this.#hasEnded = true;
+  }
+
+  /** Another process may have the pid if this one ended during the read. */
+  async #findStart(): Promise<number | null> {
+    if (this.pid === null || this.pidfd === undefined) return null;
+    const ticks = await processStartTicks(this.pid);
+    return this.#isClosed || hasEnded(this.pidfd) ? null : ticks;
   }
 
   held(): this {

@@ -27,6 +27,12 @@ export type AuditEvent =
   | 'ReleaseForced'
   /** The worker gave up memory without a wipe, because other processes have it. */
   | 'ShardLeft'
+  /** The memory of an earlier worker was found again, and its bytes were proven. */
+  | 'ShardReadopted'
+  /** The memory of an earlier worker was not there, or was refused, or was damaged beyond repair. */
+  | 'ReadoptionFailed'
+  /** The keeper had memory that no shard of the manifest has. It was not wiped. */
+  | 'KeptMemoryDropped'
   | 'SealKeyRotated'
   | 'TokenReplaced'
   | 'AuthFailed'

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { AttachServer } from '../attach/attach_server.js';
 import type { Config } from '../config/load.js';
-import { readAttachToken, readSealSecret, readTokens, wipe } from '../config/secrets.js';
+import { readAttachToken, readKeeperToken, readSealSecret, readTokens, wipe } from '../config/secrets.js';
 import { readTls } from '../config/tls_files.js';
 import { type Tokens, tokensOf } from '../http/plugins/tokens.js';
 import type { TlsServers } from '../http/server/tls_server.js';
@@ -61,7 +61,7 @@ function groupsOf(reloadable: Reloadable): FileGroup[] {
       }
     },
   };
-  const secrets = [tokenFiles, sealKey, ...attachGroups(reloadable)];
+  const secrets = [tokenFiles, sealKey, ...attachGroups(reloadable), ...keeperGroups(reloadable)];
   if (tls === undefined || tlsFiles === undefined) return secrets;
   const certificates: FileGroup = {
     name: 'certificates',
@@ -83,6 +83,20 @@ function attachGroups({ config, residency, attach }: Reloadable): FileGroup[] {
     return isChanged;
   };
   return [{ name: 'attach token', paths: [attachTokenFile], reload }];
+}
+
+/** The token of the keeper. The keeper reloads its own, so the next connection needs the new one. */
+function keeperGroups({ config, residency }: Reloadable): FileGroup[] {
+  const { keeperTokenFile } = config;
+  if (keeperTokenFile === undefined) return [];
+  const reload = async (files: FileCalls) => {
+    const token = await readKeeperToken(config, files);
+    const isChanged = token !== undefined && residency.keeping.replaceToken(token.toString('latin1'));
+    wipe(token);
+    if (isChanged) residency.tokenReplaced('keeper');
+    return isChanged;
+  };
+  return [{ name: 'keeper token', paths: [keeperTokenFile], reload }];
 }
 
 const present = (...paths: readonly (string | undefined)[]): string[] => paths.filter((path) => path !== undefined);

@@ -8,6 +8,7 @@ import { readTls, type TlsFiles } from '../config/tls_files.js';
 import { type App, buildApp } from '../http/app.js';
 import { Tokens, tokensOf } from '../http/plugins/tokens.js';
 import type { TlsServers } from '../http/server/tls_server.js';
+import type { KeeperOptions } from '../residency/options.js';
 import { Residency } from '../residency/residency.js';
 import { FileCalls } from '../storage/file_calls.js';
 import type { ExitDeadline } from '../vram/exit.js';
@@ -49,7 +50,8 @@ export async function buildWorker({ config, log, signals, exitDeadline, onLost }
   const residency = new Residency({
     ...config,
     ...nativePaths(config),
-    attach: config.attachSocket !== undefined,
+    attach: config.attachSocket !== undefined || config.keeperSocket !== undefined,
+    keeper: keeperOf(config),
     log: (level, message, fields) => logger[level](fields, message),
     onLost,
   });
@@ -59,7 +61,7 @@ export async function buildWorker({ config, log, signals, exitDeadline, onLost }
   const attach =
     config.attachSocket === undefined ? undefined : await openAttach(config.attachSocket, config, residency, logger);
   // The parts above keep only values derived from the secrets.
-  wipe(config.apiToken, config.readToken, config.sealSecret, config.attachToken);
+  wipe(config.apiToken, config.readToken, config.sealSecret, config.attachToken, config.keeperToken);
   process.once('exit', () => {
     residency.sealKey.wipe();
     tls?.wipe();
@@ -71,6 +73,10 @@ export async function buildWorker({ config, log, signals, exitDeadline, onLost }
   const app = await buildApp({ residency, config, logger, tokens, tls, droppedLines });
   return { config, logger, residency, watch, app, attach, exitDeadline };
 }
+
+/** How to reach the keeper; undefined without one. */
+export const keeperOf = ({ keeperSocket: path, keeperToken }: Config): KeeperOptions | undefined =>
+  path === undefined || keeperToken === undefined ? undefined : { path, token: keeperToken.toString('latin1') };
 
 /** Creates the socket of attaching processes. @throws ConfigError, ExitError */
 async function openAttach(path: string, config: Config, residency: Residency, logger: Logger): Promise<AttachServer> {

@@ -2,6 +2,12 @@ import type { DriverKind } from '../seal/handle.js';
 import type { SealAlgorithm } from '../seal/key.js';
 import type { DriverOptions } from '../vram/driver.js';
 
+export interface KeeperOptions {
+  /** Its Unix socket. */
+  readonly path: string;
+  readonly token: string;
+}
+
 /** The options of the residency service. Every value is already validated. */
 export interface ResidencyOptions {
   readonly workerId: string;
@@ -24,7 +30,7 @@ export interface ResidencyOptions {
   /** The directory of commits by reference; undefined refuses them. */
   readonly modelDir: string | undefined;
   readonly fileTimeoutSeconds: DriverOptions['fileTimeoutSeconds'];
-  /** Whether other processes may attach shards. */
+  /** Whether memory may be shared with other processes: those that attach it, or the keeper. */
   readonly attach: boolean;
   /** Verify a shard after a process that attached it has ended. */
   readonly verifyAfterLease: boolean;
@@ -42,6 +48,8 @@ export interface ResidencyOptions {
   readonly restoreRetryMs?: number;
   /** The file that lists the shards to restore; undefined for none. */
   readonly manifest: string | undefined;
+  /** The process that keeps the memory of shards for the next worker; undefined for none. It needs a manifest. */
+  readonly keeper?: KeeperOptions | undefined;
   /** Logs background events. */
   readonly log?: (level: 'info' | 'warn' | 'error', message: string, fields: Readonly<Record<string, unknown>>) => void;
   /** Called once if the driver is lost or hangs. Only a new process can recover. */

@@ -2,13 +2,12 @@ import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promi
 import type { Actor } from '../audit/actor.js';
 import { WorkerError } from '../errors.js';
 import { FileCalls } from '../storage/file_calls.js';
+import { discard } from './discard.js';
+import { confirmKept, dropKept, isKept, keepShard } from './keep/keep.js';
 import { dismissHolders, requireUnleased } from './lease/dismiss.js';
 import { drainingError, startingError } from './state/lifecycle.js';
 import type { Shard } from './state/shard.js';
 import type { WorkerState } from './state/worker_state.js';
-
-/** How often freeing is tried before the shard is left `releasing`, for a later DELETE. */
-const freeAttempts = 3;
 
 /** Shards whose release is recorded in one turn of the event loop. */
 const chunkShards = 128;
@@ -30,7 +29,8 @@ export type ReleaseOutcome = 'freed' | 'deferred';
 
 /**
  * Wipes and frees a shard. A verification in progress ends first. A shard without memory that the manifest lists is forgotten
- * instead. @throws WorkerError NOT_FOUND, SHARD_BUSY, SHARD_LEASED, STARTING, DRAINING, AUDIT_UNAVAILABLE, CUDA_ERROR
+ * instead. @throws WorkerError NOT_FOUND, SHARD_BUSY, SHARD_LEASED, STARTING, DRAINING, AUDIT_UNAVAILABLE, KEEPER_UNAVAILABLE,
+ * CUDA_ERROR
  */
 export async function release(
   worker: WorkerState,
@@ -66,7 +66,8 @@ export async function release(
 }
 
 /**
- * Takes the shard off the manifest, writes the entry about its release, and begins to free it. No lease can begin in between.
+ * Takes the memory back from the keeper and the shard off the manifest, writes the entry about its release, and begins to free
+ * it. No lease can begin in between.
  * `freed` settles when the memory is free.
  */
 async function beginRelease(
@@ -80,12 +81,18 @@ async function beginRelease(
   const fields = isLeased ? { leases: leases.count(shard) } : { reason: 'released' };
   shard.releaseRequested = true;
   try {
+    await dropKept(worker, shard);
     await lostShards.forget(shard.identity.shardId, {
       record: () => shardAudit.appendRequired(event, shard, fields, actor),
       aborted: () => shardAudit.effectAborted(event, shard, fields, actor),
     });
     if (isLeased) shard.unrecordedReason = 'released';
     return { freed: discard(worker, shard) };
+  } catch (error) {
+    // The shard stays, so the next process needs its memory.
+    shard.releaseRequested = false;
+    void keepShard(worker, shard);
+    throw error;
   } finally {
     shard.releaseRequested = false;
   }
@@ -124,8 +131,12 @@ export async function releaseAll(worker: WorkerState, commitsEnded: Promise<void
   }
 }
 
-/** Wipes and frees every shard that no commit holds. A shard that the driver refuses to free stays `releasing`. */
+/**
+ * Wipes and frees every shard that no commit holds, but leaves the memory that the keeper or other processes have. A shard that
+ * the driver refuses to free stays `releasing`.
+ */
 export async function releaseSealed(worker: WorkerState): Promise<void> {
+  await confirmKept(worker);
   const shards = worker.shards.all().filter(({ state }) => state !== 'receiving' && state !== 'sealing');
   const entriesLate = sleep(entriesMs, undefined, { ref: false });
   const discarded: Promise<unknown>[] = [];
@@ -139,10 +150,11 @@ export async function releaseSealed(worker: WorkerState): Promise<void> {
 }
 
 /** Written once. The entry for a shard in `releasing` was written when its release began. */
-async function recordStopped({ shardAudit, leases }: WorkerState, shard: Shard): Promise<void> {
+async function recordStopped(worker: WorkerState, shard: Shard): Promise<void> {
+  const { shardAudit, leases, keeper } = worker;
   if (shard.state === 'releasing' || shard.releaseRequested) return;
   shard.releaseRequested = true;
-  if (leases.count(shard) > 0) {
+  if (leases.count(shard) > 0 || isKept(keeper, shard)) {
     shard.unrecordedReason = 'stopped';
     return;
   }
@@ -154,7 +166,8 @@ async function recordStopped({ shardAudit, leases }: WorkerState, shard: Shard):
 
 /** Writes the last entries of this process, and closes the audit log and the manifest. Ends by a deadline. */
 export async function closeFiles(worker: WorkerState): Promise<void> {
-  const { authFailures, audit, signer, lostShards } = worker;
+  const { authFailures, audit, signer, lostShards, keeper } = worker;
+  keeper?.close();
   authFailures.flush();
   await lostShards.manifest?.close();
   void audit.appendBestEffort('WorkerStopped', 'info', { boot_id: signer.bootId });
@@ -169,78 +182,4 @@ export async function releaseLocks({ auditLock, lostShards }: WorkerState): Prom
     await lostShards.lock?.release();
   };
   await new FileCalls(locksSeconds).run('the locks', release).catch(() => undefined);
-}
-
-/**
- * Wipes and frees a shard's memory, then removes the shard. If the driver refuses, the shard stays `releasing`. Concurrent
- * calls share one attempt. @throws the driver's error
- */
-export function discard(worker: WorkerState, shard: Shard): Promise<void> {
-  const { phase } = shard;
-  if (phase.state === 'releasing' && phase.attempt !== null) return phase.attempt;
-  const attempt = tryDiscard(worker, shard);
-  shard.beginRelease(attempt);
-  worker.lifecycle.bumpRevision();
-  return attempt;
-}
-
-async function tryDiscard(worker: WorkerState, shard: Shard): Promise<void> {
-  try {
-    await free(worker, shard);
-    worker.shards.remove(shard);
-  } catch (error) {
-    shard.releaseFailed();
-    throw worker.driverHealth.report(error);
-  } finally {
-    worker.lifecycle.bumpRevision();
-  }
-}
-
-/** Wipes and frees the memory. Memory that another process has waits for its end, or is left to it at shutdown. */
-async function free(worker: WorkerState, shard: Shard): Promise<void> {
-  shard.verification?.cancel();
-  await shard.verification?.report.catch(() => undefined);
-  await shard.repair;
-  const isLeft = await isLeftToProcesses(worker, shard);
-  const { claim } = shard.grant;
-  // A query of the device that sees the memory free must not count it as allocated too.
-  claim.markReleasing();
-  for (let attempt = 1; shard.allocation !== undefined; attempt++) {
-    try {
-      await (isLeft ? shard.allocation.leave() : shard.allocation.free());
-      shard.allocation = undefined;
-    } catch (error) {
-      if (attempt < freeAttempts) continue;
-      claim.markAllocated();
-      throw error;
-    }
-  }
-  if (!isLeft) recordFreed(worker, shard);
-  shard.grant.release();
-}
-
-/** Waits until no other process has the memory. True if the worker stops first, and must not wipe it. */
-async function isLeftToProcesses(worker: WorkerState, shard: Shard): Promise<boolean> {
-  const { leases, lifecycle, shardAudit } = worker;
-  if (leases.count(shard) === 0) return false;
-  await leases.settle(shard);
-  if (leases.count(shard) === 0) return false;
-  const { bytes } = shard.grant.claim;
-  shard.memory.zombieBytes += bytes;
-  while (leases.count(shard) > 0 && !lifecycle.isEnding) await leases.changed();
-  shard.memory.zombieBytes -= bytes;
-  const count = leases.count(shard);
-  if (count > 0) {
-    const entry = { event: 'ShardLeft', severity: 'warning', fields: { leases: count } } as const;
-    void shardAudit.appendBestEffort(entry, shard);
-  }
-  return count > 0;
-}
-
-/** Writes the entry about freed memory, unless it was written before. */
-function recordFreed({ shardAudit }: WorkerState, shard: Shard): void {
-  const { unrecordedReason: reason } = shard;
-  shard.unrecordedReason = undefined;
-  if (reason === undefined) return;
-  void shardAudit.appendBestEffort({ event: 'VramDeallocated', severity: 'info', fields: { reason } }, shard);
 }

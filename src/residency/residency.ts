@@ -10,11 +10,12 @@ import { checkHandle, type HandleVerdict } from './handle/check.js';
 import { KeyRotation } from './handle/key_rotation.js';
 import { Scrubber } from './integrity/scrubber.js';
 import { RefreshProgress, Verifier } from './integrity/verifier.js';
+import { Keeping } from './keep/keeping.js';
 import { LeaseService } from './lease/lease_service.js';
 import type { ResidencyOptions } from './options.js';
 import { type PlanReport, type PlanRequest, plan } from './plan/plan.js';
 import { closeFiles, type ForcedRelease, type ReleaseOutcome, release, releaseAll, releaseSealed } from './release.js';
-import { start } from './start.js';
+import { everySecond, start } from './start.js';
 import type { DeviceSnapshot } from './state/device_memory.js';
 import { drainingError, type WorkerPhase } from './state/lifecycle.js';
 import type { ResidencyObserver } from './state/observer.js';
@@ -34,6 +35,7 @@ export class Residency {
   readonly sealKey: KeyRotation;
   /** The leases of other processes on shards. */
   readonly leases: LeaseService;
+  readonly keeping: Keeping;
   readonly identity: Pick<Signer, 'workerId' | 'bootId'>;
   readonly #worker: WorkerState;
   readonly #verifier: Verifier;
@@ -51,9 +53,8 @@ export class Residency {
     this.#scrubber = new Scrubber(this.#worker, this.#verifier);
     this.leases = new LeaseService(this.#worker, this.#verifier, this.#scrubber);
     this.#stats = new Stats(this.#worker);
-    this.#ticker = setInterval(() => {
-      for (const part of [this.#worker, this.sealKey, this.#scrubber]) void part.tick();
-    }, 1000).unref();
+    this.keeping = new Keeping(this.#worker);
+    this.#ticker = everySecond([this.#worker, this.sealKey, this.#scrubber, this.leases.orphans, this.keeping]);
   }
 
   /**
@@ -62,7 +63,7 @@ export class Residency {
    * @throws FileInUseError, FileTimeoutError, ManifestError, VramError
    */
   async start(): Promise<void> {
-    this.#restore = await start(this.#worker);
+    this.#restore = await start(this.#worker, this.leases.orphans);
     if (!this.#worker.lifecycle.isEnding) await this.#restore?.begin();
     if (!this.#worker.lifecycle.isEnding) this.#scrubber.start();
   }

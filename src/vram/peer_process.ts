@@ -1,4 +1,5 @@
 import { closeSync, fstatSync, statfsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import koffi from 'koffi';
 import { errnoName } from './errno.js';
 import { isReadable, peerStateOf } from './socket.js';
@@ -78,6 +79,28 @@ export function processInode(pidfd: number): bigint | undefined {
 
 /** Whether a descriptor is a socket. Does not enter the file system of any other descriptor. */
 export const isSocket = (descriptor: number): boolean => option(descriptor, SO_TYPE, 4) !== undefined;
+
+/**
+ * A pidfd of the process that has a pid now, which may not be the one that the caller means. The caller must close it.
+ * Undefined if no process has the pid. @throws Error if the kernel does not say
+ */
+export function pidfdOf(pid: number): number | undefined {
+  const pidfd = Number(syscall(SYS_pidfd_open, pid, 0));
+  if (pidfd >= 0) return pidfd;
+  if (koffi.errno() === koffi.os.errno.ESRCH) return undefined;
+  throw new Error('pidfd_open failed');
+}
+
+/**
+ * When a process started, in clock ticks since the host's start: field 22 of proc_pid_stat(5). No two processes have the
+ * same pid and start. Null if it cannot be read. Never rejects.
+ */
+export async function processStartTicks(pid: number): Promise<number | null> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+  // The second field is the name, in parentheses, and may have any characters.
+  const ticks = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]);
+  return Number.isSafeInteger(ticks) && ticks > 0 ? ticks : null;
+}
 
 /** Whether the process of a pidfd has ended. */
 export const hasEnded = (pidfd: number): boolean => isReadable(pidfd);

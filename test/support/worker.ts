@@ -11,6 +11,7 @@ import { buildApp } from '../../src/http/app.js';
 import type { DroppedLines } from '../../src/http/plugins/dropped_lines.js';
 import { TlsServers } from '../../src/http/server/tls_server.js';
 import { createLogger } from '../../src/process/logger.js';
+import { keeperOf } from '../../src/process/worker.js';
 import type { ResidencyOptions } from '../../src/residency/options.js';
 import { Residency } from '../../src/residency/residency.js';
 import { FileCalls } from '../../src/storage/file_calls.js';
@@ -66,7 +67,8 @@ export async function startWorker(t: Pick<Test, 'teardown'>, options: WorkerOpti
   const residency = new Residency({
     ...config,
     driverKind: 'simulated',
-    attach: config.attachSocket !== undefined,
+    attach: config.attachSocket !== undefined || config.keeperSocket !== undefined,
+    keeper: keeperOf(config),
     libraryPath: join(nativeDirectory, 'libvram.so'),
     driverPath,
     kernelsPath,

@@ -44,6 +44,7 @@ const shard: ShardJson = {
   exportable: true,
   exported_at: '2026-01-05T10:00:01.000Z',
   leases: 1,
+  kept: true,
 };
 
 const lease: LeaseJson = {

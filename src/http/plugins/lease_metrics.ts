@@ -14,8 +14,8 @@ export function leaseMetrics(registry: Registry, stats: () => ResidencyStats): v
     labelNames: ['state'],
     registers,
     collect() {
-      const { granted, active, lingering } = stats().leasesByState;
-      for (const [state, count] of Object.entries({ granted, active, lingering })) this.set({ state }, count);
+      const { granted, active, lingering, orphaned } = stats().leasesByState;
+      for (const [state, count] of Object.entries({ granted, active, lingering, orphaned })) this.set({ state }, count);
     },
   });
   new Gauge({
@@ -30,7 +30,7 @@ export function leaseMetrics(registry: Registry, stats: () => ResidencyStats): v
 }
 
 /** Metrics of hand-overs. */
-export function attachMetrics(registry: Registry): Pick<ResidencyObserver, 'attached' | 'attachRefused'> {
+export function attachMetrics(registry: Registry): Pick<ResidencyObserver, 'attached' | 'attachRefused' | 'readopted'> {
   const registers = [registry];
   const attachSeconds = new Histogram({
     name: 'vram_attach_duration_seconds',
@@ -44,7 +44,13 @@ export function attachMetrics(registry: Registry): Pick<ResidencyObserver, 'atta
     labelNames: ['code'],
     registers,
   });
+  const readopted = new Counter({
+    name: 'vram_readopted_shards_total',
+    help: 'Shards whose memory outlived an earlier worker',
+    registers,
+  });
   return {
+    readopted: () => readopted.inc(),
     attached: (seconds) => attachSeconds.observe(seconds),
     attachRefused: (code) => refused.inc({ code }),
   };

@@ -14,7 +14,8 @@ export const Lease = namedSchema(
     state: oneOf(
       leaseStates,
       '`granted`: the memory is about to be sent. `active`: the process is connected. `lingering`: the process is alive ' +
-        'without a connection, and may still read the memory. `ended`: the process does not have the memory any more.',
+        'without a connection, and may still read the memory. `orphaned`: an earlier worker granted the lease, and the ' +
+        'process has not resumed it. `ended`: the process does not have the memory any more.',
     ),
     uid: Type.Integer({ description: 'User of the process.' }),
     gid: Type.Integer({ description: 'Group of the process.' }),

@@ -51,6 +51,7 @@ export const Shard = namedSchema(
     exportable: Type.Boolean({ description: 'Whether other processes can attach the shard.' }),
     exported_at: NullableInstant('When the shard was first handed over to another process.'),
     leases: Count('Leases of other processes on the shard.'),
+    kept: Type.Boolean({ description: 'Whether the keeper holds the memory, so that it outlives the worker.' }),
     corrupt_ranges: Type.Optional(Type.Array(refTo(CorruptRange), { description: 'Only if the shard is corrupt.' })),
   },
   'A run of bytes of one model in the memory of one GPU.',

@@ -32,6 +32,7 @@ export const serializeShard = (shard: ShardSnapshot, { driver, simulated }: Driv
   exportable: shard.exportable,
   exported_at: instantOrNull(shard.exportedAtMs),
   leases: shard.leases,
+  kept: shard.kept,
   ...(shard.state === 'corrupt' ? { corrupt_ranges: serializeRanges(shard.corruptRanges) } : {}),
 });
 

@@ -1,8 +1,9 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { systemActor } from '../../audit/actor.js';
-import { type ErrorCode, outcomeOf, WorkerError } from '../../errors.js';
+import { outcomeOf, WorkerError } from '../../errors.js';
 import { isVisibleText } from '../../seal/visible_text.js';
 import { FileInUseError, FileLock } from '../../vram/file_lock.js';
+import type { Orphans } from '../lease/orphans.js';
 import { CommitQueue } from '../state/commit_queue.js';
 import { drainingError } from '../state/lifecycle.js';
 import { Manifest } from '../state/manifest.js';
@@ -12,7 +13,10 @@ import type { WorkerState } from '../state/worker_state.js';
 import { admit } from './admission.js';
 import { ingestFile } from './from_file.js';
 import type { Ingest } from './ingest.js';
+import { isKeptEntry } from './map_kept.js';
+import { Readoption, type ReadoptionOutcome } from './readopt.js';
 import type { CommitRequest } from './request.js';
+import { Retries } from './retries.js';
 
 /** Shards that are admitted or lost in one turn of the event loop. */
 const chunkShards = 128;
@@ -20,20 +24,13 @@ const chunkShards = 128;
 /** How many shards are restored concurrently. */
 const restoreSlots = 4;
 
-/** Errors that may pass: another process frees memory, or the device recovers. */
-const transient: readonly ErrorCode[] = ['VRAM_OOM', 'HOST_OOM', 'CUDA_ERROR', 'SEAL_VERIFICATION_FAILED'];
-const transientRetries = 3;
 const defaultRetryMs = 1000;
-
-/** How long a shard waits for the model directory: its server may start later than the worker. */
-const modelDirPatienceMs = 10 * 60 * 1000;
-const maxRetryMs = 15_000;
 
 /**
  * Reads the manifest and locks it, if that is possible; the worker keeps it up to date from now on.
  * @throws FileInUseError, ManifestError
  */
-export async function openRestore(path: string, worker: WorkerState): Promise<Restore> {
+export async function openRestore(path: string, worker: WorkerState, orphans: Orphans): Promise<Restore> {
   const lock = new FileLock(path, 'WORKER_MANIFEST');
   const { lostShards } = worker;
   lostShards.lock = lock;
@@ -42,7 +39,7 @@ export async function openRestore(path: string, worker: WorkerState): Promise<Re
   if (!lock.isHeld && lostShards.isWritable) {
     worker.log('info', 'the file system of the manifest does not support locks', {});
   }
-  return new Restore(worker);
+  return new Restore(worker, orphans);
 }
 
 /** A lock that fails for another reason than another worker makes the manifest unwritable. It can still be read. */
@@ -55,8 +52,9 @@ async function requireUnused(lock: FileLock): Promise<void> {
 }
 
 /**
- * Restores the shards of the previous process after a restart. Shards committed by reference are read from their files
- * again and must have the recorded digests. A shard that cannot be restored is reported as lost.
+ * Restores the shards of the previous process after a restart. Memory that the keeper has is taken over. Other shards that were
+ * committed by reference are read from their files again. All must have the recorded digests. A shard that cannot be restored is
+ * reported as lost.
  */
 export class Restore {
   /** Commit slots that it needs in addition to those of clients. */
@@ -65,37 +63,60 @@ export class Restore {
   readonly #queue = new CommitQueue(restoreSlots, Number.POSITIVE_INFINITY);
   readonly #ingests = new Set<Ingest>();
   readonly #stopped = new AbortController();
+  readonly #readoption: Readoption;
 
   /** From now on no client can take memory or release a shard, until `begin` resolves. */
-  constructor(worker: WorkerState) {
+  constructor(worker: WorkerState, orphans: Orphans) {
     this.#worker = worker;
+    this.#readoption = new Readoption(worker, orphans);
     const { lostShards } = worker;
     const entries = lostShards.manifest?.entries() ?? [];
-    lostShards.restoring = { total: entries.filter((entry) => lossOf(entry) === undefined).length, done: 0 };
+    const hopeful = entries.filter((entry) => lossOf(entry) === undefined || this.#mayBeKept(entry));
+    lostShards.restoring = { total: hopeful.length, done: 0 };
     lostShards.isClaiming = entries.length > 0;
   }
 
   /**
-   * Takes the memory and the id of every shard, in chunks, so that no client takes them first. The bytes follow later. Never
-   * rejects.
+   * Takes the memory and the id of every shard, in chunks, so that no client takes them first. The bytes are read and proven later.
+   * Never rejects.
    */
   async begin(): Promise<void> {
     const { lostShards } = this.#worker;
     const entries = lostShards.manifest?.entries() ?? [];
-    const restorable = entries.filter((entry) => lossOf(entry) === undefined);
+    await this.#readoption.map(entries.filter(isKeptEntry));
+    const others = entries.filter((entry) => !this.#readoption.has(entry));
+    const restorable = others.filter((entry) => lossOf(entry) === undefined);
     await inChunks(restorable, (entry) => void this.#restore(entry).then(() => this.#done()));
-    await inChunks(entries, async (entry) => {
+    await inChunks(others, async (entry) => {
       const loss = lossOf(entry);
-      if (loss !== undefined) await this.#lose(entry, loss);
+      if (loss === undefined) return;
+      await this.#lose(entry, loss);
+      if (this.#mayBeKept(entry)) this.#done();
     });
     lostShards.isClaiming = false;
+    void this.#readoption.proveAll((entry, outcome) => this.#proven(entry, outcome));
   }
 
   /** Aborts the shards in progress. They stay on the manifest, for the next process. */
   stop(): void {
     const reason = drainingError();
     this.#stopped.abort();
+    void this.#readoption.abort(reason);
     for (const ingest of this.#ingests) void ingest.abort(reason);
+  }
+
+  #mayBeKept(entry: ManifestEntry): boolean {
+    return this.#worker.options.keeper !== undefined && isKeptEntry(entry);
+  }
+
+  /** Memory that is not good is freed. Then the shard is read from its file, unless processes still have the memory. */
+  async #proven(entry: ManifestEntry, outcome: ReadoptionOutcome): Promise<void> {
+    if (outcome.kind === 'failed') {
+      const isFreed = await outcome.freed;
+      if (lossOf(entry) !== undefined || !isFreed) await this.#lose(entry, outcome.why);
+      else await this.#restore(entry);
+    }
+    if (outcome.kind !== 'stopped') this.#done();
   }
 
   #done(): void {
@@ -136,7 +157,7 @@ export class Restore {
     const flat = digest === null ? { flatDigest: false } : { flatDigest: true, expectedDigest: digest };
     if (path === null) throw new WorkerError('INTERNAL', 'A shard without a file cannot be restored');
     const source = { path };
-    const { exportable, ...claims } = entry;
+    const { exportable, memory: _, ...claims } = entry;
     // This worker may not share memory any more, so it decides about an exportable shard again.
     const sharing = exportable ? {} : { exportable };
     const request: CommitRequest = { ...claims, ...flat, ...sharing, expectedTreeDigest: treeDigest, expected, source };
@@ -175,7 +196,9 @@ export class Restore {
 }
 
 /** Why no attempt can restore a shard. Versions of the worker that wrote manifests of version 1 accepted any name. */
-function lossOf({ path, modelRef }: ManifestEntry): string | undefined {
+function lossOf({ path, modelRef, memory }: ManifestEntry): string | undefined {
+  if (path === null && memory !== null)
+    return 'The keeper does not have the memory, and there is no file to read again';
   if (path === null) return 'The shard was uploaded, so it has no file to restore it from';
   if (isVisibleText(modelRef)) return undefined;
   return 'Its model_ref is not in Unicode NFC, or has invisible characters: commit it again with another model_ref';
@@ -186,35 +209,5 @@ async function inChunks<T>(items: readonly T[], work: (item: T) => Promise<void>
   for (let start = 0; start < items.length; start += chunkShards) {
     await Promise.all(items.slice(start, start + chunkShards).map(work));
     await nextTurn();
-  }
-}
-
-/** Decides whether the restore of one shard is retried, and when. */
-class Retries {
-  readonly #startedMs = performance.now();
-  readonly #retryMs: number;
-  #count = 0;
-  #failures = 0;
-
-  constructor(retryMs: number) {
-    this.#retryMs = retryMs;
-  }
-
-  get isFirst(): boolean {
-    return this.#count === 1;
-  }
-
-  /** Undefined if there is no retry. */
-  delayAfter(error: unknown): number | undefined {
-    const code = outcomeOf(error);
-    this.#count++;
-    if (code === 'AUDIT_UNAVAILABLE') return this.#retryMs;
-    if (code === 'MODEL_DIR_UNAVAILABLE') {
-      const isPatient = performance.now() - this.#startedMs < modelDirPatienceMs;
-      return isPatient ? Math.min(this.#retryMs * 2 ** (this.#count - 1), maxRetryMs) : undefined;
-    }
-    const isTransient =
-      transient.some((one) => one === code) || (error instanceof WorkerError && error.retriable === true);
-    return isTransient && ++this.#failures <= transientRetries ? this.#retryMs : undefined;
   }
 }

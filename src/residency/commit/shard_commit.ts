@@ -2,8 +2,10 @@ import type { Actor } from '../../audit/actor.js';
 import type { AuditEvent } from '../../audit/event.js';
 import { type ErrorCode, outcomeOf, WorkerError } from '../../errors.js';
 import type { Load, LoadResult } from '../../vram/load.js';
+import { discard } from '../discard.js';
 import { issueSeal, recordSeal, reissueHandle } from '../handle/issue.js';
-import { discard } from '../release.js';
+import { keepShard } from '../keep/keep.js';
+import { prepareToKeep } from '../keep/prepare.js';
 import type { MemoryGrant } from '../state/memory_grant.js';
 import type { Proof } from '../state/seal.js';
 import { Shard } from '../state/shard.js';
@@ -80,7 +82,8 @@ export class ShardCommit implements IngestTarget {
    */
   async #seal(proof: Proof, signal: AbortSignal): Promise<CommitResult> {
     const [worker, shard] = [this.#worker, this.#shard];
-    const unrecorded = issueSeal(shard, proof, worker.signer);
+    const exportedAtMs = await prepareToKeep(worker, shard, proof);
+    const unrecorded = issueSeal(shard, proof, worker.signer, { exportedAtMs });
     const seal = await recordSeal(shard, unrecorded, { worker, actor: this.#actor }, (recorded) => {
       signal.throwIfAborted();
       return recorded;
@@ -94,6 +97,7 @@ export class ShardCommit implements IngestTarget {
     worker.lifecycle.bumpRevision();
     // If this fails, the handle stays current, and the next pass of the rotation reissues it.
     if (seal.kid !== worker.signer.key.kid) await reissueHandle(shard, worker).catch(() => undefined);
+    await keepShard(worker, shard);
     return resultOf(shard, shard.seal?.handle ?? seal.handle, true);
   }
 

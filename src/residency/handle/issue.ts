@@ -6,9 +6,19 @@ import type { Shard } from '../state/shard.js';
 import type { Signer } from '../state/signer.js';
 import type { WorkerState } from '../state/worker_state.js';
 
-/** Signs a handle for a shard whose bytes were just proven. `replaced` is the seal that this one replaces, if any. */
-export function issueSeal(shard: Shard, proof: Proof, signer: Signer, replaced?: Seal): Seal {
-  const exportedAtMs = replaced?.exportedAtMs ?? null;
+/** A handle that a new one replaces. A handle of an earlier process can be one. */
+export type ReplacedHandle = Pick<Seal, 'jti'>;
+
+/**
+ * Signs a handle for a shard whose bytes were just proven. `exportedAtMs` is when the memory was first handed over, and `replaced`
+ * the handle that this one replaces, if any.
+ */
+export function issueSeal(
+  shard: Shard,
+  proof: Proof,
+  signer: Signer,
+  { exportedAtMs = null, replaced }: { readonly exportedAtMs?: number | null; readonly replaced?: ReplacedHandle } = {},
+): Seal {
   return sign(shard, { ...proof, sealedAtMs: Date.now(), exportedAtMs, previous: [] }, signer, replaced);
 }
 
@@ -53,8 +63,7 @@ export type HandleIssuer = Pick<WorkerState, 'signer'> & {
 
 interface SealRecord {
   readonly worker: Pick<HandleIssuer, 'signer' | 'shardAudit'>;
-  /** The seal that this one replaces. */
-  readonly replaced?: Seal;
+  readonly replaced?: ReplacedHandle;
   readonly actor?: Actor;
 }
 
@@ -80,7 +89,7 @@ export async function recordSeal<T>(
 
 type Unsigned = Omit<Seal, 'handle' | 'jti' | 'kid'>;
 
-function sign(shard: Shard, unsigned: Unsigned, signer: Signer, replaced: Seal | undefined): Seal {
+function sign(shard: Shard, unsigned: Unsigned, signer: Signer, replaced: ReplacedHandle | undefined): Seal {
   const { identity, memory, vramBytes } = shard;
   const jti = randomUUID();
   const handle = signer.sign({

@@ -1,5 +1,6 @@
 import { WorkerError } from '../../errors.js';
 import { momentNow } from '../../vram/moment.js';
+import type { ByteRange } from '../../vram/slices.js';
 import { issueSeal, recordSeal } from '../handle/issue.js';
 import type { Shard } from '../state/shard.js';
 import { type FileSource, openSource } from '../state/source.js';
@@ -15,24 +16,39 @@ import { damagedRanges, rangeFields } from './damage.js';
  * (the shard was released), MODEL_DIR_UNAVAILABLE, and the driver's errors
  */
 export async function repairShard(shard: Shard, source: FileSource, worker: WorkerState): Promise<void> {
-  await rewriteDamage(shard, source, worker);
+  const { phase } = shard;
+  if (phase.state !== 'corrupt') throw released();
+  const { seal, ranges } = phase;
+  const damage = { ranges, groupHashes: seal.groupHashes, throwIfStopped: () => void requireCorrupt(shard) };
+  await rewriteDamage(shard, source, worker, damage);
   await resealRepaired(shard, worker);
 }
 
-async function rewriteDamage(shard: Shard, source: FileSource, worker: WorkerState): Promise<void> {
-  const { allocation, phase, vramBytes } = shard;
-  if (phase.state !== 'corrupt' || allocation === undefined) throw released();
-  const { seal, ranges } = phase;
-  const throwIfReleased = () => void requireCorrupt(shard);
-  const file = await openSource(worker, source, throwIfReleased);
+/** Damaged ranges, the hashes of the whole shard as it should be, and what ends the repair between slices. */
+export interface Damage {
+  readonly ranges: readonly ByteRange[];
+  readonly groupHashes: Buffer;
+  readonly throwIfStopped: () => void;
+}
+
+/** Rewrites damaged ranges from the shard's file. @throws as `repairShard` does */
+export async function rewriteDamage(
+  shard: Shard,
+  source: FileSource,
+  worker: WorkerState,
+  { ranges, groupHashes, throwIfStopped }: Damage,
+): Promise<void> {
+  const { allocation, vramBytes } = shard;
+  if (allocation === undefined) throw released();
+  const file = await openSource(worker, source, throwIfStopped);
   try {
     if (file.bytes !== vramBytes) throw new WorkerError('LENGTH_MISMATCH', 'The length of the file has changed');
     await allocation.ensureSealed();
     await allocation.attest();
-    throwIfReleased();
-    await worker.shardAudit.appendRequired('RepairStarted', shard, { jti: seal.jti, ...rangeFields(ranges) });
-    throwIfReleased();
-    for (const range of ranges) await allocation.repair(file, range, seal.groupHashes, throwIfReleased);
+    throwIfStopped();
+    await worker.shardAudit.appendRequired('RepairStarted', shard, rangeFields(ranges));
+    throwIfStopped();
+    for (const range of ranges) await allocation.repair(file, range, groupHashes, throwIfStopped);
   } catch (error) {
     await allocation.ensureSealed().catch((unsealed: unknown) => worker.driverHealth.report(unsealed));
     throw error;
@@ -54,7 +70,10 @@ async function resealRepaired(shard: Shard, worker: WorkerState): Promise<void> 
     shard.markCorrupt(left, repairStatus);
     throw new WorkerError('SEAL_VERIFICATION_FAILED', 'The memory is still corrupt after the repair');
   }
-  const unrecorded = issueSeal(shard, { ...seal, verifiedAt }, worker.signer, seal);
+  const unrecorded = issueSeal(shard, { ...seal, verifiedAt }, worker.signer, {
+    exportedAtMs: seal.exportedAtMs,
+    replaced: seal,
+  });
   await recordSeal(shard, unrecorded, { worker, replaced: seal }, (repaired) => {
     if (shard.state !== 'corrupt' || shard.releaseRequested) {
       worker.shardAudit.effectAborted('VramSealed', shard, { jti: repaired.jti });

@@ -1,13 +1,14 @@
 import type { Actor } from '../../audit/actor.js';
-import { outcomeOf, WorkerError } from '../../errors.js';
+import { WorkerError } from '../../errors.js';
 import type { Digest } from '../../seal/digest.js';
 import { earlier, isNotBefore, type Moment } from '../../vram/moment.js';
-import { reissueHandle } from '../handle/issue.js';
 import type { Verifier } from '../integrity/verifier.js';
 import type { LeaseHolder, LeaseNotes } from '../state/lease.js';
 import type { Shard } from '../state/shard.js';
 import type { WorkerState } from '../state/worker_state.js';
+import { ensureExported } from './first_export.js';
 import { LeaseGrant } from './grant.js';
+import { listLease } from './listed_leases.js';
 import { leaseFields } from './snapshot.js';
 import { requireUsable } from './usable.js';
 
@@ -24,9 +25,6 @@ export interface AttachRequest extends LeaseNotes {
   readonly askedAt: Moment;
   readonly actor: Actor;
 }
-
-/** How often a first export tries again if another new handle came first. */
-const exportAttempts = 3;
 
 /**
  * Grants a process a lease on a shard. The first lease makes the shard an exported one, with a new handle.
@@ -52,7 +50,9 @@ export async function attach(
     const memory = await memoryOf(shard);
     await ensureExported(worker, shard, request.actor);
     const fields = { ...leaseFields(lease), nonce };
-    await worker.shardAudit.appendRequired('LeaseGranted', shard, fields, request.actor);
+    const entry = worker.shardAudit.appendRequired('LeaseGranted', shard, fields, request.actor);
+    // Neither waits for the other. Both are on disk before the memory is sent.
+    await Promise.all([entry, listLease(worker, lease)]);
     return new LeaseGrant(lease, memory, worker.signer);
   } catch (error) {
     if (lease.state === 'granted') lease.end('not_delivered');
@@ -97,29 +97,4 @@ async function memoryOf(shard: Shard) {
   const { allocation } = shard;
   if (allocation === undefined) throw new WorkerError('SHARD_BUSY', `The shard is ${shard.state}`);
   return { allocation, layout: await allocation.layout() };
-}
-
-/** Concurrent first exports share one. */
-async function ensureExported(worker: WorkerState, shard: Shard, actor: Actor): Promise<void> {
-  if (requireUsable(shard).exportedAtMs !== null) return;
-  shard.exporting ??= firstExport(worker, shard, actor).finally(() => {
-    shard.exporting = undefined;
-  });
-  await shard.exporting;
-}
-
-/** The entry comes first, then the handle that says so, and the memory last. */
-async function firstExport(worker: WorkerState, shard: Shard, actor: Actor): Promise<void> {
-  const exportedAtMs = Date.now();
-  const fields = { exported_at: new Date(exportedAtMs).toISOString() };
-  await worker.shardAudit.appendRequired('ShardExported', shard, fields, actor);
-  for (let attempt = 1; ; attempt++) {
-    try {
-      requireUsable(shard);
-      return await reissueHandle(shard, worker, { exportedAtMs });
-    } catch (error) {
-      // A key rotation or a release came first.
-      if (outcomeOf(error) !== 'SHARD_BUSY' || attempt === exportAttempts) throw error;
-    }
-  }
 }

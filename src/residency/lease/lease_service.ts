@@ -7,7 +7,9 @@ import type { LeaseFilter } from '../state/leases.js';
 import type { WorkerState } from '../state/worker_state.js';
 import { type AttachRequest, attach } from './attach.js';
 import { type LeaseGrant, receiptOf } from './grant.js';
+import { listLease, unlistLease } from './listed_leases.js';
 import { changeOf, notifyHolders } from './notify.js';
+import { isSameProcess, OrphanedPeer, Orphans } from './orphans.js';
 import { RefusedLeases } from './refused_leases.js';
 import { type LeaseSnapshot, leaseFields, leaseSnapshot } from './snapshot.js';
 import { VerifyAfterLease } from './verify_after.js';
@@ -28,20 +30,23 @@ export class LeaseService {
   readonly #worker: WorkerState;
   readonly #verifier: Verifier;
   readonly #refused: RefusedLeases;
+  /** The leases of earlier workers. */
+  readonly orphans: Orphans;
 
   constructor(worker: WorkerState, verifier: Verifier, scrubber: Scrubber) {
     this.#worker = worker;
     this.#verifier = verifier;
     this.#refused = new RefusedLeases(worker.audit);
+    this.orphans = new Orphans(worker);
     const verifyAfter = new VerifyAfterLease((shard) => scrubber.verifyNow(shard));
     worker.leases.onEnd = (lease) => {
       this.#ended(lease);
       if (worker.options.verifyAfterLease && !worker.lifecycle.isEnding) verifyAfter.ended(lease);
     };
-    worker.shards.onChange = (shard, before) => {
+    worker.shards.observers.push((shard, before) => {
       const change = changeOf(shard, before);
       if (change !== undefined) notifyHolders(worker, shard, change);
-    };
+    });
   }
 
   /** Grants a lease. See `attach`. */
@@ -55,22 +60,25 @@ export class LeaseService {
   }
 
   /**
-   * Continues a lease of the same process on a new connection.
+   * Continues a lease of the same process on a new connection, also one that an earlier worker granted.
    * @throws WorkerError STALE_ALLOCATION, FORBIDDEN if an operator has ended it, SHARD_BUSY, DRAINING
    */
-  resume(leaseId: string, allocationId: string, holder: LeaseHolder): ResumedLease {
+  async resume(leaseId: string, allocationId: string, holder: LeaseHolder): Promise<ResumedLease> {
     this.#worker.requireOpenToClients();
-    const lease = this.#find(leaseId, holder);
-    if (lease?.shard.allocationId !== allocationId || lease.state === 'granted') {
+    const lease = this.#find(leaseId, holder) ?? (await this.#findOrphan(leaseId, holder));
+    const isGone = lease === undefined || lease.state === 'granted' || lease.state === 'ended' || !holder.isOpen;
+    if (isGone || lease.shard.allocationId !== allocationId) {
       throw new WorkerError('STALE_ALLOCATION', 'The worker does not have the memory of this lease any more');
     }
     if (lease.phase.state === 'lingering' && lease.phase.isRevoked) {
       throw new WorkerError('FORBIDDEN', 'An operator has ended this lease');
     }
     const { seal, state } = lease.shard;
+    // A worker that has just started must prove the memory before it issues a handle.
+    if (state === 'receiving' || state === 'sealing') throw unproven();
     if (seal === undefined) throw new WorkerError('SHARD_BUSY', `The shard is ${state}`, { retriable: false });
     const receipt = receiptOf(lease, this.#worker.signer);
-    lease.resume(holder);
+    this.#worker.leases.resume(lease, holder);
     return { handle: seal.handle, receipt };
   }
 
@@ -106,7 +114,10 @@ export class LeaseService {
     if (lease.state === 'granted') lease.end('not_delivered');
     else if (lease.state !== 'ended' && !lease.peer.isWatched) lease.end('disconnected');
     else if (lease.state !== 'ended' && lease.peer.hasEnded) lease.end('process_ended');
-    else if (lease.state !== 'ended') lease.revoke();
+    else if (lease.state !== 'ended') {
+      lease.revoke();
+      await listLease(this.#worker, lease).catch(() => undefined);
+    }
     holder?.disconnect();
     return leaseSnapshot(lease);
   }
@@ -141,6 +152,12 @@ export class LeaseService {
     return lease?.peer === peer ? lease : undefined;
   }
 
+  async #findOrphan(leaseId: string, { peer }: LeaseHolder): Promise<Lease | undefined> {
+    const lease = this.#worker.leases.get(leaseId);
+    if (lease === undefined || !(lease.peer instanceof OrphanedPeer)) return undefined;
+    return (await isSameProcess(lease.peer, peer)) ? lease : undefined;
+  }
+
   #own(leaseId: string, holder: LeaseHolder): Lease {
     const lease = this.#find(leaseId, holder);
     if (lease === undefined) throw new WorkerError('NOT_FOUND', 'The lease does not exist');
@@ -163,5 +180,9 @@ export class LeaseService {
     const fields = { ...leaseFields(lease), reason: lease.phase.reason };
     const entry = { event: 'LeaseEnded', severity: 'info', fields } as const;
     void this.#worker.shardAudit.appendBestEffort(entry, lease.shard, systemActor);
+    unlistLease(this.#worker, lease);
   }
 }
+
+const unproven = (): WorkerError =>
+  new WorkerError('SHARD_BUSY', 'The memory is being verified after a restart', { retryAfterMs: 500 });

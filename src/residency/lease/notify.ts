@@ -1,5 +1,6 @@
 import type { LeaseEvent } from '../state/lease.js';
-import type { PhaseKeys, Shard } from '../state/shard.js';
+import type { Shard } from '../state/shard.js';
+import type { PhaseKeys } from '../state/shard_phase.js';
 import type { WorkerState } from '../state/worker_state.js';
 
 type Change = Pick<LeaseEvent, 'event' | 'handle' | 'deadlineMs'>;

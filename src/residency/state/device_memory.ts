@@ -96,6 +96,13 @@ export class DeviceMemory {
     return this.#open(claimed, allocation);
   }
 
+  /** Claims memory that an earlier process allocated. It is there, so this cannot fail. */
+  claimExisting(bytes: number): MemoryClaim {
+    const allocation = this.mappedBytes(bytes);
+    this.#claimedBytes += allocation;
+    return this.#open(allocation, allocation);
+  }
+
   /** @throws WorkerError VRAM_OOM */
   reserve(mappedBytes: number): void {
     this.#require(mappedBytes, mappedBytes);

@@ -16,6 +16,11 @@ export interface LeasePeer {
   readonly isWatched: boolean;
   /** The kernel has reported its end. Another process may still have its connections, and the memory with them. */
   readonly hasEnded: boolean;
+  /**
+   * When the process started, in clock ticks since the host's start; null if it is unknown. With the pid, it identifies the
+   * process to a later worker. Never rejects.
+   */
+  readonly startTicks: Promise<number | null>;
   /** A lease begins to need the peer. Each call is matched by one of `drop`. */
   hold(): void;
   drop(): void;
@@ -45,25 +50,27 @@ export interface LeaseHolder {
 /** Why a lease ended. `not_delivered`: the process never got the memory. */
 export type LeaseEnd = 'detached' | 'process_ended' | 'disconnected' | 'not_delivered';
 
-export const leaseStates = ['granted', 'active', 'lingering', 'ended'] as const;
+export const leaseStates = ['granted', 'active', 'lingering', 'orphaned', 'ended'] as const;
 export type LeaseState = (typeof leaseStates)[number];
 
 /**
  * `granted`: the memory was not sent yet. `active`: sent, and the connection is up. `lingering`: the connection is gone, the
- * process is alive and may still read the memory; if it is revoked, the process cannot resume it.
+ * process is alive and may still read the memory; if it is revoked, the process cannot resume it. `orphaned`: an earlier
+ * worker granted it, and the process has not connected to this one yet.
  */
 type LeasePhase =
   | { readonly state: 'granted' | 'active'; readonly holder: LeaseHolder }
   | { readonly state: 'lingering'; readonly isRevoked: boolean }
+  | { readonly state: 'orphaned' }
   | { readonly state: 'ended'; readonly reason: LeaseEnd; readonly endedAt: Moment };
 
 /** The allowed source states and the target state of each transition. Any other call throws INTERNAL. */
 export const leaseTransitions = {
   markDelivered: { from: ['granted'], to: 'active' },
   linger: { from: ['active'], to: 'lingering' },
-  revoke: { from: ['active', 'lingering'], to: 'lingering' },
-  resume: { from: ['active', 'lingering'], to: 'active' },
-  end: { from: ['granted', 'active', 'lingering'], to: 'ended' },
+  revoke: { from: ['active', 'lingering', 'orphaned'], to: 'lingering' },
+  resume: { from: ['active', 'lingering', 'orphaned'], to: 'active' },
+  end: { from: ['granted', 'active', 'lingering', 'orphaned'], to: 'ended' },
 } as const satisfies Record<string, { from: readonly LeaseState[]; to: LeaseState }>;
 
 /** What a client says about its lease. */
@@ -74,12 +81,20 @@ export interface LeaseNotes {
   readonly label: string | null;
 }
 
+/** A lease that an earlier worker granted. */
+export interface OrphanedLease {
+  readonly leaseId: string;
+  readonly grantedAt: Moment;
+  readonly peer: LeasePeer;
+}
+
 /** A process that has, or is about to get, the memory of a shard. While it exists, the memory is neither wiped nor freed. */
 export class Lease {
-  readonly leaseId = randomUUID();
-  readonly grantedAt = momentNow();
+  readonly leaseId: string;
+  readonly grantedAt: Moment;
   readonly shard: Shard;
-  readonly peer: LeasePeer;
+  /** The process. A resumed orphan gets the one of its connection. */
+  peer: LeasePeer;
   readonly notes: LeaseNotes;
   /** The transfer in progress. Never rejects. */
   delivery: Promise<void> | undefined;
@@ -87,11 +102,14 @@ export class Lease {
   onPhase: (before: LeaseState) => void = () => undefined;
   #phase: LeasePhase;
 
-  constructor(shard: Shard, holder: LeaseHolder, notes: LeaseNotes) {
+  /** A new lease, or one that an earlier worker granted. */
+  constructor(shard: Shard, by: LeaseHolder | OrphanedLease, notes: LeaseNotes) {
     this.shard = shard;
-    this.peer = holder.peer;
+    this.peer = by.peer;
     this.notes = notes;
-    this.#phase = { state: 'granted', holder };
+    this.leaseId = 'leaseId' in by ? by.leaseId : randomUUID();
+    this.grantedAt = 'leaseId' in by ? by.grantedAt : momentNow();
+    this.#phase = 'leaseId' in by ? { state: 'orphaned' } : { state: 'granted', holder: by };
   }
 
   get phase(): LeasePhase {

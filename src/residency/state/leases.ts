@@ -1,6 +1,13 @@
 import { WorkerError } from '../../errors.js';
 import { isNotBefore } from '../../vram/moment.js';
-import { Lease, type LeaseHolder, type LeaseNotes, type LeasePeer, type LeaseState } from './lease.js';
+import {
+  Lease,
+  type LeaseHolder,
+  type LeaseNotes,
+  type LeasePeer,
+  type LeaseState,
+  type OrphanedLease,
+} from './lease.js';
 import type { Seal } from './seal.js';
 import type { Shard } from './shard.js';
 import { SortedMap } from './sorted_map.js';
@@ -28,27 +35,34 @@ export class Leases {
   readonly #past = new WeakMap<Shard, Lease[]>();
   readonly #byUser = new Tally<number>();
   readonly #byProcess = new Map<LeasePeer, Set<Lease>>();
-  readonly #counts: Record<LeaseState, number> = { granted: 0, active: 0, lingering: 0, ended: 0 };
+  readonly #counts: Record<LeaseState, number> = { granted: 0, active: 0, lingering: 0, orphaned: 0, ended: 0 };
   readonly #waiting = new Set<() => void>();
 
   /** From now on the shard's memory stays. @throws WorkerError RATE_LIMITED if there are too many leases */
   grant(shard: Shard, holder: LeaseHolder, notes: LeaseNotes): Lease {
     const { peer } = holder;
-    const ofProcess = this.#byProcess.get(peer) ?? new Set();
-    if (ofProcess.size >= maxLeasesPerProcess) throw tooMany('this process');
+    if (this.ofProcess(peer).length >= maxLeasesPerProcess) throw tooMany('this process');
     if (this.#byUser.get(peer.uid) >= maxLeasesPerUser) throw tooMany('this user');
     if (this.#byId.size >= maxLeases) throw tooMany('all processes');
-    const lease = new Lease(shard, holder, notes);
-    this.#byId.set(lease.leaseId, lease);
-    const ofShard = this.#byShard.get(shard) ?? new Set();
-    this.#byShard.set(shard, ofShard.add(lease));
-    this.#byUser.add(peer.uid, 1);
-    this.#byProcess.set(peer, ofProcess.add(lease));
-    this.#counts.granted++;
-    shard.countLeases(1);
-    peer.hold();
-    lease.onPhase = (before) => this.#moved(lease, before);
-    return lease;
+    return this.#add(new Lease(shard, holder, notes));
+  }
+
+  /** Adds a lease that an earlier worker granted. No limit applies: the process has the memory. */
+  restore(shard: Shard, orphan: OrphanedLease, notes: LeaseNotes): Lease {
+    return this.#add(new Lease(shard, orphan, notes));
+  }
+
+  /** The process of a lease has connected again. */
+  resume(lease: Lease, holder: LeaseHolder): void {
+    const { peer: before } = lease;
+    if (before !== holder.peer) {
+      lease.peer = holder.peer;
+      this.#removeFromProcess(lease, before);
+      this.#addToProcess(lease);
+      holder.peer.hold();
+      before.drop();
+    }
+    lease.resume(holder);
   }
 
   get(leaseId: string): Lease | undefined {
@@ -83,7 +97,7 @@ export class Leases {
   }
 
   /** The leases whose processes may have written to the memory since the last verification that found it good. */
-  candidates(shard: Shard, { verifiedAt }: Seal): Lease[] {
+  candidates(shard: Shard, { verifiedAt }: Pick<Seal, 'verifiedAt'>): Lease[] {
     const past = (this.#past.get(shard) ?? []).filter(
       ({ phase }) => phase.state === 'ended' && isNotBefore(phase.endedAt, verifiedAt),
     );
@@ -108,6 +122,32 @@ export class Leases {
     this.#waiting.clear();
   }
 
+  #add(lease: Lease): Lease {
+    const { shard, peer } = lease;
+    this.#byId.set(lease.leaseId, lease);
+    const ofShard = this.#byShard.get(shard) ?? new Set();
+    this.#byShard.set(shard, ofShard.add(lease));
+    this.#byUser.add(peer.uid, 1);
+    this.#addToProcess(lease);
+    this.#counts[lease.state]++;
+    shard.countLeases(1);
+    peer.hold();
+    lease.onPhase = (before) => this.#moved(lease, before);
+    return lease;
+  }
+
+  #addToProcess(lease: Lease): void {
+    const { peer } = lease;
+    const ofProcess = this.#byProcess.get(peer) ?? new Set();
+    this.#byProcess.set(peer, ofProcess.add(lease));
+  }
+
+  #removeFromProcess(lease: Lease, peer: LeasePeer): void {
+    const ofProcess = this.#byProcess.get(peer);
+    ofProcess?.delete(lease);
+    if (ofProcess?.size === 0) this.#byProcess.delete(peer);
+  }
+
   #moved(lease: Lease, before: LeaseState): void {
     this.#counts[before]--;
     if (lease.phase.state !== 'ended') return void this.#counts[lease.state]++;
@@ -118,9 +158,7 @@ export class Leases {
     shard.countLeases(-1);
     if (ofShard?.size === 0) this.#byShard.delete(shard);
     this.#byUser.add(peer.uid, -1);
-    const ofProcess = this.#byProcess.get(peer);
-    ofProcess?.delete(lease);
-    if (ofProcess?.size === 0) this.#byProcess.delete(peer);
+    this.#removeFromProcess(lease, peer);
     if (lease.phase.reason !== 'not_delivered') {
       this.#past.set(shard, [...(this.#past.get(shard) ?? []).slice(1 - maxPast), lease]);
     }

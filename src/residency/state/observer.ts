@@ -7,6 +7,7 @@ export interface ResidencyObserver {
   repaired(outcome: ErrorCode | 'ok'): void;
   attached(seconds: number): void;
   attachRefused(code: string): void;
+  readopted(): void;
 }
 
 /** Ignores every outcome. */
@@ -16,4 +17,5 @@ export const silentObserver: ResidencyObserver = {
   repaired: () => undefined,
   attached: () => undefined,
   attachRefused: () => undefined,
+  readopted: () => undefined,
 };

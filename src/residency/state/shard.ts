@@ -7,46 +7,9 @@ import type { DeviceMemory } from './device_memory.js';
 import type { MemoryGrant } from './memory_grant.js';
 import type { NextVerification, RunningVerification } from './running_verification.js';
 import type { Seal } from './seal.js';
+import { type Phase, type PhaseKeys, sealIn, shardTransitions, type Transition } from './shard_phase.js';
 import type { ByteRange, ShardIdentity, ShardSnapshot, ShardState } from './snapshot.js';
 import type { FileSource } from './source.js';
-
-/** The phase of a shard. `repairStatus` completes `Shard … is corrupt: …`. */
-type Phase =
-  | { readonly state: 'receiving' }
-  /** `seal` is issued, but does not take effect before the manifest lists the shard. */
-  | { readonly state: 'sealing'; readonly seal?: Seal }
-  | { readonly state: 'sealed'; readonly seal: Seal }
-  | {
-      readonly state: 'corrupt';
-      readonly seal: Seal;
-      readonly ranges: readonly ByteRange[];
-      readonly repairStatus: string;
-    }
-  /** `attempt` is null after the driver refused to free the memory: a later DELETE tries again. */
-  | { readonly state: 'releasing'; readonly attempt: Promise<void> | null };
-
-/** A shard's state, its current seal, and the key that signed its handle. */
-export interface PhaseKeys {
-  readonly state: ShardState;
-  readonly seal: Seal | undefined;
-  readonly kid: string | undefined;
-}
-
-/** The allowed source states and the target state of each transition. Any other call throws INTERNAL. */
-export const shardTransitions = {
-  beginSealing: { from: ['receiving'], to: 'sealing' },
-  markIssued: { from: ['sealing'], to: 'sealing' },
-  markSealed: { from: ['sealing'], to: 'sealed' },
-  replaceHandle: { from: ['sealed'], to: 'sealed' },
-  markVerified: { from: ['sealed'], to: 'sealed' },
-  markCorrupt: { from: ['sealed', 'corrupt'], to: 'corrupt' },
-  setRepairStatus: { from: ['corrupt'], to: 'corrupt' },
-  markRepaired: { from: ['corrupt'], to: 'sealed' },
-  beginRelease: { from: ['receiving', 'sealing', 'sealed', 'corrupt', 'releasing'], to: 'releasing' },
-  releaseFailed: { from: ['releasing'], to: 'releasing' },
-} as const satisfies Record<string, { from: readonly ShardState[]; to: ShardState }>;
-
-type Transition = keyof typeof shardTransitions;
 
 export interface ShardOptions {
   readonly source?: FileSource | undefined;
@@ -87,6 +50,7 @@ export class Shard {
   #phase: Phase = { state: 'receiving' };
   #snapshot: ShardSnapshot | undefined;
   #leaseCount = 0;
+  #isKept = false;
 
   constructor(identity: ShardIdentity, vramBytes: number, grant: MemoryGrant, options: ShardOptions = {}) {
     this.identity = identity;
@@ -122,6 +86,17 @@ export class Shard {
   /** How many leases other processes have. Only `Leases` calls it. */
   countLeases(step: 1 | -1): void {
     this.#leaseCount += step;
+    this.#enter(this.#phase);
+  }
+
+  /** Whether a keeper holds the memory, so that the next process can take it over. */
+  get isKept(): boolean {
+    return this.#isKept;
+  }
+
+  setKept(isKept: boolean): void {
+    if (this.#isKept === isKept) return;
+    this.#isKept = isKept;
     this.#enter(this.#phase);
   }
 
@@ -217,6 +192,7 @@ export class Shard {
       exportable: this.exportable,
       exportedAtMs: seal?.exportedAtMs ?? null,
       leases: this.#leaseCount,
+      kept: this.#isKept,
       corruptRanges: phase.state === 'corrupt' ? phase.ranges : [],
     };
   }
@@ -239,6 +215,3 @@ export class Shard {
     throw new WorkerError('INTERNAL', `The shard has no seal while it is ${this.state}`);
   }
 }
-
-const sealIn = (phase: Phase): Seal | undefined =>
-  phase.state === 'sealed' || phase.state === 'corrupt' ? phase.seal : undefined;

@@ -1,5 +1,6 @@
 import { WorkerError } from '../../errors.js';
-import type { PhaseKeys, Shard } from './shard.js';
+import type { Shard } from './shard.js';
+import type { PhaseKeys } from './shard_phase.js';
 import type { ShardSnapshot, ShardState } from './snapshot.js';
 import { SortedMap } from './sorted_map.js';
 
@@ -34,7 +35,7 @@ export interface ShardPage {
  */
 export class Shards {
   /** Called after each transition of a shard. */
-  onChange: (shard: Shard, before: PhaseKeys) => void = () => undefined;
+  readonly observers: ((shard: Shard, before: PhaseKeys) => void)[] = [];
   readonly #byId = new SortedMap<Shard>();
   readonly #byModel = new SortedMap<ModelShards>();
   /** The shards with a current handle, or with one that is about to take effect, by the key that signed it. */
@@ -69,7 +70,7 @@ export class Shards {
     shard.onPhase = (before) => {
       this.#unindex(shard, before);
       this.#index(shard);
-      this.onChange(shard, before);
+      for (const observe of this.observers) observe(shard, before);
     };
   }
 

@@ -31,6 +31,8 @@ export interface ShardSnapshot extends ShardIdentity {
   readonly exportedAtMs: number | null;
   /** Leases of other processes. */
   readonly leases: number;
+  /** Whether a keeper holds the memory. */
+  readonly kept: boolean;
   /** In units of 512 KiB. */
   readonly corruptRanges: readonly ByteRange[];
 }

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { AuthFailures } from '../../audit/auth_failures.js';
 import { AuditWriter } from '../../audit/writer.js';
 import { WorkerError } from '../../errors.js';
+import type { KeeperClient } from '../../keeper/keeper_client.js';
 import { FileCalls } from '../../storage/file_calls.js';
 import type { Driver } from '../../vram/driver.js';
 import { FileInUseError, FileLock } from '../../vram/file_lock.js';
@@ -11,6 +12,7 @@ import type { ResidencyOptions } from '../options.js';
 import { CommitQueue } from './commit_queue.js';
 import { DeviceMemory } from './device_memory.js';
 import { DriverHealth } from './driver_health.js';
+import type { HashFiles } from './hash_files.js';
 import { Leases } from './leases.js';
 import { Lifecycle, startingError } from './lifecycle.js';
 import { LostShards } from './lost_shards.js';
@@ -51,6 +53,10 @@ export class WorkerState {
   readonly lostShards = new LostShards();
   readonly leases = new Leases();
   readonly ingests = new Set<Abortable>();
+  /** Undefined if no keeper holds the memory of shards. */
+  keeper: KeeperClient | undefined;
+  /** Undefined as `keeper` is. */
+  hashFiles: HashFiles | undefined;
   observer: ResidencyObserver = silentObserver;
   #driver: Driver | undefined;
 

@@ -16,6 +16,7 @@ t.test('the read-only token can start a verification of old shards once a minute
     committed: () => undefined,
     attached: () => undefined,
     attachRefused: () => undefined,
+    readopted: () => undefined,
     repaired: () => undefined,
     verified: (outcome) => void verified.push(outcome),
   });

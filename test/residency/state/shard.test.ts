@@ -1,7 +1,8 @@
 import t from 'tap';
 import { DeviceMemory } from '../../../src/residency/state/device_memory.js';
 import { MemoryGrant } from '../../../src/residency/state/memory_grant.js';
-import { Shard, shardTransitions } from '../../../src/residency/state/shard.js';
+import { Shard } from '../../../src/residency/state/shard.js';
+import { shardTransitions } from '../../../src/residency/state/shard_phase.js';
 import { type ShardState, shardStates } from '../../../src/residency/state/snapshot.js';
 import { sealOf } from '../../support/seal.js';
 
