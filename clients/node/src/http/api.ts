@@ -531,6 +531,8 @@ export interface components {
             exported_at: string | null;
             /** @description Leases of other processes on the shard. */
             leases: number;
+            /** @description Whether the keeper holds the memory, so that it outlives the worker. */
+            kept: boolean;
             /** @description Only if the shard is corrupt. */
             corrupt_ranges?: components["schemas"]["CorruptRange"][];
         };
@@ -576,10 +578,10 @@ export interface components {
             /** @description Name of the shard on this worker: 1 to 256 letters, digits and hyphens. */
             shard_id: string;
             /**
-             * @description `granted`: the memory is about to be sent. `active`: the process is connected. `lingering`: the process is alive without a connection, and may still read the memory. `ended`: the process does not have the memory any more.
+             * @description `granted`: the memory is about to be sent. `active`: the process is connected. `lingering`: the process is alive without a connection, and may still read the memory. `orphaned`: an earlier worker granted the lease, and the process has not resumed it. `ended`: the process does not have the memory any more.
              * @enum {string}
              */
-            state: "granted" | "active" | "lingering" | "ended";
+            state: "granted" | "active" | "lingering" | "orphaned" | "ended";
             /** @description User of the process. */
             uid: number;
             /** @description Group of the process. */
@@ -1522,7 +1524,8 @@ export interface operations {
                      *         "simulated": true,
                      *         "exportable": true,
                      *         "exported_at": "2026-01-05T10:00:01.000Z",
-                     *         "leases": 1
+                     *         "leases": 1,
+                     *         "kept": true
                      *       }
                      *     }
                      */
@@ -1557,7 +1560,8 @@ export interface operations {
                      *         "simulated": true,
                      *         "exportable": true,
                      *         "exported_at": "2026-01-05T10:00:01.000Z",
-                     *         "leases": 1
+                     *         "leases": 1,
+                     *         "kept": true
                      *       }
                      *     }
                      */
@@ -1759,7 +1763,8 @@ export interface operations {
                      *         "simulated": true,
                      *         "exportable": true,
                      *         "exported_at": "2026-01-05T10:00:01.000Z",
-                     *         "leases": 1
+                     *         "leases": 1,
+                     *         "kept": true
                      *       }
                      *     }
                      */
@@ -1794,7 +1799,8 @@ export interface operations {
                      *         "simulated": true,
                      *         "exportable": true,
                      *         "exported_at": "2026-01-05T10:00:01.000Z",
-                     *         "leases": 1
+                     *         "leases": 1,
+                     *         "kept": true
                      *       }
                      *     }
                      */
@@ -1990,7 +1996,8 @@ export interface operations {
                      *           "simulated": true,
                      *           "exportable": true,
                      *           "exported_at": "2026-01-05T10:00:01.000Z",
-                     *           "leases": 1
+                     *           "leases": 1,
+                     *           "kept": true
                      *         }
                      *       ],
                      *       "next_cursor": null
@@ -2102,7 +2109,8 @@ export interface operations {
                      *       "simulated": true,
                      *       "exportable": true,
                      *       "exported_at": "2026-01-05T10:00:01.000Z",
-                     *       "leases": 1
+                     *       "leases": 1,
+                     *       "kept": true
                      *     }
                      */
                     "application/json": components["schemas"]["Shard"];
@@ -2225,7 +2233,8 @@ export interface operations {
                      *       "simulated": true,
                      *       "exportable": true,
                      *       "exported_at": null,
-                     *       "leases": 1
+                     *       "leases": 1,
+                     *       "kept": true
                      *     }
                      */
                     "application/json": components["schemas"]["Shard"];
@@ -2655,7 +2664,8 @@ export interface operations {
                      *             "simulated": true,
                      *             "exportable": true,
                      *             "exported_at": "2026-01-05T10:00:01.000Z",
-                     *             "leases": 1
+                     *             "leases": 1,
+                     *             "kept": true
                      *           }
                      *         }
                      *       ],
