@@ -82,8 +82,10 @@ vram_status receive_with_descriptors(int socket, void *buffer, const ReceiveLimi
   msghdr message = {};
   message.msg_iov = &piece;
   message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof(control);
+  if (limits.descriptors != 0) {
+    message.msg_control = control;
+    message.msg_controllen = sizeof(control);
+  }  // Without room the kernel opens none: the close of one can wait for the program of its file system (FUSE).
   ssize_t received = -1;
   do {
     received = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);

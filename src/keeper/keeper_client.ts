@@ -76,7 +76,7 @@ export class KeeperClient {
     const entry = this.#offers.ensure(memory.allocationId);
     entry.memory = memory;
     try {
-      const connection = await this.#link.connected(performance.now() + this.#waitMs);
+      const connection = await this.#link.connected(this.#link.endOfWait(this.#waitMs));
       await this.#offers.offer(connection, entry);
     } catch (error) {
       this.#offers.offerLater();
@@ -116,7 +116,7 @@ export class KeeperClient {
    */
   async drop(allocationId: string): Promise<void> {
     const entry = this.#offers.ensure(allocationId);
-    const endMs = performance.now() + this.#waitMs;
+    const endMs = this.#link.endOfWait(this.#waitMs);
     entry.isDropping = true;
     try {
       // An offer in progress ends by its own deadline.
@@ -165,7 +165,7 @@ export class KeeperClient {
 
   /** Undefined if the keeper does not have the memory. */
   async #ask(type: string, fields: Readonly<Record<string, string | null>>): Promise<Answer | undefined> {
-    const connection = await this.#link.connected(performance.now() + this.#waitMs);
+    const connection = await this.#link.connected(this.#link.endOfWait(this.#waitMs));
     try {
       return await connection.request((id) => encodeFrame(type, { id, ...fields }));
     } catch (error) {

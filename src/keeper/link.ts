@@ -52,6 +52,8 @@ export class KeeperLink {
   #error = unavailable('is not connected');
   #reportedError = '';
   #delayMs = delaysMs.first;
+  /** Since when there is no connection, by `performance.now()`. */
+  #awaySinceMs = performance.now();
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
 
@@ -80,6 +82,15 @@ export class KeeperLink {
   /** Used from the next connection on. */
   replaceToken(token: string): void {
     this.#token = token;
+  }
+
+  /**
+   * Until when an operation may wait that takes up to `waitMs`. A keeper that has been away for that long is not waited for
+   * again: many operations may follow each other.
+   */
+  endOfWait(waitMs: number): number {
+    const nowMs = performance.now();
+    return this.#connection === undefined ? Math.max(nowMs, this.#awaySinceMs + waitMs) : nowMs + waitMs;
   }
 
   /** Resolves when the link has changed, or at a moment of `performance.now()`. */
@@ -145,6 +156,7 @@ export class KeeperLink {
 
   #ended(): void {
     this.#connection = undefined;
+    this.#awaySinceMs = performance.now();
     this.#error = unavailable('is not connected');
     if (!this.#isClosed) this.#options.log('warn', 'the connection to the keeper has ended', {});
     this.#events.onEnd();

@@ -82,6 +82,17 @@ t.test('without a keeper, each operation ends by its deadline', async (t) => {
   t.equal(memory.sent.count, 0);
 });
 
+t.test('a keeper that is away is waited for once, not by each of many operations', async (t) => {
+  const path = join(temporaryDirectory(t), 'keeper.sock');
+  const worker = keeperClient(t, path, { waitMs: 600 });
+  const startMs = performance.now();
+  for (let count = 0; count < 50; count++) await t.rejects(worker.take('a1'), { code: 'KEEPER_UNAVAILABLE' });
+  t.ok(performance.now() - startMs < 50 * 600, 'far less than fifty times the wait');
+  await startKeeper(t, { path });
+  await t.resolves(worker.connected(10_000));
+  t.equal(await worker.take('a1'), undefined);
+});
+
 t.test('a keeper that does not answer ends no operation late, and is not trusted to have dropped memory', async (t) => {
   // A socket that accepts no connection: the kernel queues the greeting.
   const path = join(temporaryDirectory(t), 'keeper.sock');
