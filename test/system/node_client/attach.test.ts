@@ -1,4 +1,4 @@
-import { execFile, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
@@ -115,12 +115,17 @@ t.test('failures are AttachErrors with a code', async (t) => {
   t.match(await failure(attach({ ...options, shardId: 'a', expectedTreeDigest: digest })), { code: 'DIGEST_MISMATCH' });
 });
 
-t.test('a shard of several parts has no path, and its parts are one range of addresses', async (t) => {
-  const socketPath = join(temporaryDirectory(t), 'attach.sock');
-  // It seals a shard of four small parts.
+/** Starts a worker that seals a shard of four small parts, and resumes every lease. */
+async function startFakeWorker(t: Test, socketPath: string): Promise<ChildProcess> {
   const worker = spawn(fakeWorker, [socketPath, 'ok'], { env: { ATTACH_TEST_CUDA: native }, stdio: 'pipe' });
   t.teardown(() => void worker.kill('SIGKILL'));
   await new Promise((resolve) => worker.stdout.once('data', resolve));
+  return worker;
+}
+
+t.test('a shard of several parts has no path, and its parts are one range of addresses', async (t) => {
+  const socketPath = join(temporaryDirectory(t), 'attach.sock');
+  await startFakeWorker(t, socketPath);
   await using lease = await attach({ socketPath, driverPath, libraryPath: attachLibrary, shardId: 's0' });
   t.match(await failure(() => lease.path()), { code: 'NOT_A_FILE', message: /4 parts/ });
   t.match(lease, { bytes: 3 * (2 << 20) + 4097, mappedBytes: 4 * (2 << 20), handle: 'handle-1', receipt: 'receipt-1' });
@@ -152,6 +157,21 @@ t.test('a killed worker leaves the memory, and events say what happened', async 
   t.ok((await bytesOf(lease)).equals(bytes));
   await client.close();
   await reading;
+});
+
+t.test('a lease is resumed if the next worker knows it', async (t) => {
+  const socketPath = join(temporaryDirectory(t), 'attach.sock');
+  const first = await startFakeWorker(t, socketPath);
+  await using client = await connect({ socketPath, driverPath, libraryPath: attachLibrary });
+  const { bootId } = client.worker;
+  const lease = await client.attach({ shardId: 's1' });
+  const events = lease.events();
+  first.kill('SIGKILL');
+  t.match(await events.next(), { value: { type: 'orphaned', lease } });
+  await startFakeWorker(t, socketPath);
+  t.match(await events.next(), { value: { type: 'resumed', lease } });
+  t.match(lease, { state: 'active', handle: 'handle-resumed', receipt: 'receipt-resumed' });
+  t.not(client.worker.bootId, bootId);
 });
 
 t.test('events wait until they are read, and each stream ends alone', async (t) => {
