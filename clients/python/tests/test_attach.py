@@ -220,6 +220,30 @@ class Attach(unittest.TestCase):
         finally:
             worker.close()
 
+    def test_a_lease_is_resumed_by_the_next_worker_if_a_keeper_held_the_memory(self) -> None:
+        worker = Worker(keeper=True)
+        try:
+            worker.commit("a", CONTENT)
+            with worker.connect() as client:
+                lease = client.attach("a")
+                view, boot_id, receipt = lease.raw().memoryview(), client.worker.boot_id, lease.receipt
+                until(lambda: worker.is_kept(lease.allocation_id), "the keeper has the memory")
+                worker.kill()
+                wait_for(client, EventType.ORPHANED)
+                worker.start()
+                self.assertIs(wait_for(client, EventType.RESUMED).lease, lease)
+                self.assertNotEqual(client.worker.boot_id, boot_id)
+                self.assertEqual(lease.receipt_claims["boot_id"], client.worker.boot_id)
+                self.assertNotEqual(lease.receipt, receipt)
+                self.assertEqual((lease.state, worker.leases()), (LeaseState.ACTIVE, 1))
+                self.assertEqual(view, CONTENT)
+                self.assertEqual(client.attach("a").read(), CONTENT)
+                del view
+                lease.close()
+            self.assert_no_lease(worker)
+        finally:
+            worker.close()
+
     def test_a_lease_is_resumed_after_its_connection_was_lost(self) -> None:
         with self.worker.connect() as client, client.attach("a") as lease:
             receipt = lease.receipt

@@ -46,12 +46,31 @@ def until(condition: Any, message: str, seconds: float = 30) -> Any:
 class Worker:
     """A simulated worker with an attach socket."""
 
-    def __init__(self, **env: str) -> None:
+    def __init__(self, keeper: bool = False, **env: str) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="vram-python-"))
         self.socket = self.directory / "attach.sock"
         self._env = env
         self._process: Optional[subprocess.Popen[bytes]] = None
+        self._keeper: Optional[subprocess.Popen[bytes]] = None
+        if keeper:
+            self._start_keeper()
         self.start()
+
+    def _start_keeper(self) -> None:
+        """Starts the process that keeps memory while the worker restarts."""
+        token = self.directory / "keeper-token"
+        token.write_text("k" * 43)
+        token.chmod(0o600)
+        keeper = {
+            "WORKER_KEEPER_SOCKET": str(self.directory / "keeper.sock"),
+            "WORKER_KEEPER_TOKEN_FILE": str(token),
+        }
+        self._env |= {**keeper, "WORKER_MANIFEST": str(self.directory / "manifest.json")}
+        self._keep = ["node", str(ROOT / "dist" / "main.cjs"), "keep"]
+        self._keep_env = {"PATH": os.environ["PATH"], **keeper}
+        quiet = subprocess.DEVNULL
+        self._keeper = subprocess.Popen(self._keep, env=self._keep_env, stdin=quiet, stdout=quiet, stderr=quiet)
+        until(lambda: Path(keeper["WORKER_KEEPER_SOCKET"]).exists(), "the keeper listens")
 
     def start(self) -> None:
         """Starts the process, and waits until it listens."""
@@ -70,6 +89,11 @@ class Worker:
         )
         log.close()
         self._url = until(self._find_url, "the worker listens")
+
+    def is_kept(self, allocation_id: str) -> bool:
+        """Whether the keeper has some memory."""
+        listed = subprocess.run([*self._keep, "--list"], env=self._keep_env, capture_output=True, text=True, check=True)
+        return allocation_id in listed.stdout
 
     def _find_url(self) -> Optional[str]:
         text = (self.directory / "log").read_text("utf-8", "replace")
@@ -120,6 +144,9 @@ class Worker:
 
     def close(self) -> None:
         self.kill()
+        if self._keeper is not None:
+            self._keeper.kill()
+            self._keeper.wait()
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
