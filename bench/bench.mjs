@@ -13,6 +13,7 @@ import { latency } from './paths/latency.mjs';
 import { manifest } from './paths/manifest.mjs';
 import { manyShards } from './paths/many_shards.mjs';
 import { memory } from './paths/memory.mjs';
+import { readoption } from './paths/readoption.mjs';
 import { ready } from './paths/ready.mjs';
 import { small } from './paths/small.mjs';
 import { start } from './paths/start.mjs';
@@ -46,6 +47,7 @@ const paths = {
   manifest,
   manyShards,
   attach,
+  readoption,
 };
 const print = (text) => process.stdout.write(`${text}\n`);
 

@@ -41,7 +41,7 @@ export function killServers() {
 
 /**
  * Starts a server in its own process. It ends with this process at the latest.
- * @typedef {{ pid: number, output: () => string, stop: () => Promise<void>, exit: () => Promise<{ status: number | null }> }} ServerProcess
+ * @typedef {{ pid: number, output: () => string, stop: () => Promise<void>, kill: () => Promise<void>, exit: () => Promise<{ status: number | null }> }} ServerProcess
  * @param {string} command @param {readonly string[]} args @param {import('node:child_process').SpawnOptions} options
  * @returns {ServerProcess}
  */
@@ -66,6 +66,10 @@ export function startServer(command, args, options = {}) {
       await exited;
       clearTimeout(killTimer);
       return { status: child.exitCode };
+    },
+    kill: async () => {
+      child.kill('SIGKILL');
+      await exited;
     },
     stop: async () => {
       child.kill('SIGTERM');

@@ -32,11 +32,19 @@ export function workerCommand(directory, port, env = {}) {
   };
 }
 
+/** Command and environment of a keeper. */
+export function keeperCommand(directory, settings) {
+  return { args: [main, 'keep'], options: { cwd: directory, env: { PATH: process.env.PATH, ...settings } } };
+}
+
 /** The product in its own process. Checks every response, so that a time counts only with a correct result. */
 export class Worker {
-  /** @param {Workspace} workspace @param {Record<string, string>} env extra environment variables @returns {Promise<Worker>} */
-  static async start(workspace, env = {}) {
-    const directory = workspace.make(`worker-${++started}`);
+  /**
+   * @param {Workspace} workspace @param {Record<string, string>} env extra environment variables
+   * @param {string} directory working directory; a worker in that of an earlier one has its token
+   * @returns {Promise<Worker>}
+   */
+  static async start(workspace, env = {}, directory = workspace.make(`worker-${++started}`)) {
     const port = await freePort();
     const { args, options } = workerCommand(directory, port, { WORKER_MODEL_DIR: workspace.models, ...env });
     const server = startServer(process.execPath, args, options);
@@ -52,6 +60,7 @@ export class Worker {
     this.authorization = `Bearer ${token}`;
     this.pid = server.pid;
     this.stop = server.stop;
+    this.kill = server.kill;
   }
 
   /** `curl -T FILE`. @param {string} shardId @param {Content} content @returns {Promise<number>} seconds */
@@ -91,6 +100,13 @@ export class Worker {
       headers: { authorization: this.authorization },
     });
     assert.equal(status, 204, `release of ${shardId}`);
+  }
+
+  /** @param {string} path @returns {Promise<string>} the body of a successful response */
+  async get(path) {
+    const answer = await fetch(this.url + path, { headers: { authorization: this.authorization } });
+    assert.equal(answer.status, 200, path);
+    return answer.text();
   }
 
   /** Throws unless the response and its handle have the content's digests. */

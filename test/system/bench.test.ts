@@ -11,20 +11,24 @@ const execute = promisify(execFile);
 
 const needed = unlessInstalled('curl', 'g++', 'make');
 
-t.test('the benchmark of attach measures processes that use shards in place', needed, async (t) => {
-  const out = join(temporaryDirectory(t), 'report.json');
-  const size = ['--size-bytes', String(16 * 2 ** 20), '--rounds', '1'];
-  await execute(process.execPath, [
-    join(root, 'bench/bench.mjs'),
-    '--quick',
-    '--only',
-    'attach',
-    ...size,
-    '--out',
-    out,
-  ]);
-  const { rows, failed } = JSON.parse(readFileSync(out, 'utf8'));
-  t.same(failed, {});
-  t.equal(rows.length, 6);
-  for (const { path, result } of rows) t.ok(result.value > 0, path);
-});
+t.test(
+  'the benchmark measures processes that use shards in place, and memory that outlives its worker',
+  needed,
+  async (t) => {
+    const out = join(temporaryDirectory(t), 'report.json');
+    const size = ['--size-bytes', String(16 * 2 ** 20), '--rounds', '1'];
+    await execute(process.execPath, [
+      join(root, 'bench/bench.mjs'),
+      '--quick',
+      '--only',
+      'attach,readoption',
+      ...size,
+      '--out',
+      out,
+    ]);
+    const { rows, failed } = JSON.parse(readFileSync(out, 'utf8'));
+    t.same(failed, {});
+    t.equal(rows.length, 7);
+    for (const { path, result } of rows) t.ok(result.value > 0, path);
+  },
+);
