@@ -77,7 +77,12 @@ void Session::connect(const Deadline &deadline) {
   Frame hello("hello");
   hello.add("version", VRAM_ATTACH_VERSION).add("client", options_.client_name);
   if (!options_.token.empty()) hello.add("token", options_.token);
-  connection->send(hello, deadline);
+  try {
+    connection->send(hello, deadline);
+  } catch (const Failure &failure) {
+    // A worker may refuse a connection before it reads the greeting. The refusal is then there to read.
+    if (failure.status != VRAM_ATTACH_NOT_CONNECTED) throw;
+  }
   watch(connection->descriptor(), true);
   connection_ = std::move(connection);
   state_ = State::kGreeting;

@@ -234,6 +234,27 @@ TEST("an answer with changed bytes is refused or attached, and leaves nothing") 
   CHECK(open_descriptors() <= descriptors_before + 4);
 }
 
+TEST("random changes of lists and events end in a status") {
+  const Simulator simulator;
+  const WorkerProcess worker;
+  vram_attach_options options = worker.options();
+  options.timeout_ms = 30;
+  const Client client(options);
+  int listed = 0, refused = 0;
+  for (int seed = 0; seed < 300; ++seed) {
+    const std::string model = "fuzz-" + std::to_string(seed);
+    const auto visit = [](const vram_attach_shard_info *shard, void *) { CHECK(std::strlen(shard->shard_id) < 1000); };
+    const vram_attach_status status =
+        vram_attach_list(client.get(), model.c_str(), nullptr, visit, nullptr, nullptr);
+    ++(status == VRAM_ATTACH_OK ? listed : refused);
+    vram_attach_event event = {};
+    while (vram_attach_next_event(client.get(), &event) == VRAM_ATTACH_OK) CHECK(event.lease == nullptr);
+  }
+  if (listed < 5 || refused < 50) fail(__FILE__, __LINE__, std::to_string(listed) + " listed");
+  const Client other(worker.options());
+  CHECK(has_content(other.info(other.attach("s0"))));
+}
+
 TEST("an answer after the time-out is given back to the worker") {
   const Simulator simulator;
   const WorkerProcess worker;

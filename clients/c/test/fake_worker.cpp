@@ -119,6 +119,7 @@ class Session {
 
   /** Two pages. The size of the shard "leases" is the number of leases. */
   void list(const Fields &request) const {
+    if (request.count("model_ref") != 0 && request.at("model_ref").rfind("fuzz-", 0) == 0) return list_mutated(request);
     const std::string digest = "sha256:" + std::string(64, 'a');
     const std::string head = "type=shards\nid=" + request.at("id") + "\n";
     if (request.count("cursor") == 0) {
@@ -131,6 +132,18 @@ class Session {
     REQUIRE(request.at("cursor") == "2");
     send_frame(head + "shard=leases 1 2 " + std::to_string(state_.leases.size()) + " " + digest +
                " corrupt false a model\nnext_cursor=\n");
+  }
+
+  /** Half of the frames have the right length. Events go first. */
+  void list_mutated(const Fields &request) const {
+    const auto seed = static_cast<unsigned>(std::stoul(request.at("model_ref").substr(5)));
+    const std::string event =
+        "type=event\nevent=releasing\nlease_id=lease-1\nshard_id=s0\nhandle=h\ndeadline_ms=1500\n";
+    const std::string digest = "sha256:" + std::string(64, 'a');
+    const std::string lines = "type=shards\nid=" + request.at("id") + "\nshard=s0 0 1 4096 " + digest +
+                              " sealed true a model\nnext_cursor=\n";
+    send_raw(encode(mutated(event, seed)) +
+             (seed % 2 == 0 ? encode(mutated(lines, seed)) : mutated(encode(lines), seed)));
   }
 
   void resume(const Fields &request) const {
