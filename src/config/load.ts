@@ -77,7 +77,7 @@ export async function loadConfig(environment: Environment, options: LoadOptions)
     attachToken: await readAttachToken(secretFiles, files),
     keeperToken: await readKeeperToken(secretFiles, files),
     tls: await tlsFiles({ certFile: tlsCertFile, keyFile: tlsKeyFile, clientCaFile: tlsClientCaFile }, files),
-    warnings: [...warningsOf(environment, values.workerId, serviceLinks), ...keeperWarnings(values)],
+    warnings: warningsOf(environment, values.workerId, serviceLinks),
   };
   for (const [name, path] of filesOf(config)) await requireTrustedDirectories(name, path, files);
   requireAttachSocket(config);
@@ -157,11 +157,6 @@ function requireKeeper({ keeperSocket, keeperTokenFile, manifest }: Config): voi
     throw new ConfigError('WORKER_KEEPER_TOKEN_FILE is not set: WORKER_KEEPER_SOCKET needs it');
   if (manifest === undefined) throw new ConfigError('WORKER_MANIFEST is not set: WORKER_KEEPER_SOCKET needs it');
 }
-
-const keeperWarnings = ({ keeperSocket, attachSocket }: Plain): string[] =>
-  keeperSocket === undefined || attachSocket !== undefined
-    ? []
-    : ['WORKER_KEEPER_SOCKET has no effect: without WORKER_ATTACH_SOCKET no shard is exportable'];
 
 function warningsOf(environment: Environment, workerId: string, serviceLinks: readonly string[]): string[] {
   const warnings = [];
