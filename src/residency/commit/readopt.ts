@@ -105,7 +105,9 @@ export class Readoption implements Abortable {
         return;
       } catch (error) {
         const code = outcomeOf(error);
-        const mayPass = code === 'CUDA_ERROR' || code === 'HOST_OOM' || code === 'KEEPER_UNAVAILABLE';
+        // A keeper that is away was waited for. Many shards must not wait for it one after the other.
+        const isAway = code === 'KEEPER_UNAVAILABLE' && this.#worker.keeper?.isConnected === false;
+        const mayPass = code === 'CUDA_ERROR' || code === 'HOST_OOM' || (code === 'KEEPER_UNAVAILABLE' && !isAway);
         if (mayPass && attempt < mapAttempts) {
           await sleep(this.#retryMs, undefined, { ref: false });
           continue;
