@@ -82,7 +82,8 @@ t.test('kill -9 of the keeper: the worker knows that it holds nothing, and the n
 t.test('a keeper that hangs holds up no release for long, and memory that it may have counts as kept', async (t) => {
   const files = keeperFiles(temporaryDirectory(t));
   const { child } = await startKeeperProcess(t, files);
-  const worker = keeperClient(t, files.path, { token: files.token, waitMs: 500 });
+  const worker = keeperClient(t, files.path, { token: files.token, waitMs: 1500 });
+  await worker.connected(20_000);
   await worker.keep(fileMemory('a1'));
   child.kill('SIGSTOP');
   t.equal(worker.custody('a1'), 'kept', 'it is kept while its keeper is connected');
@@ -100,8 +101,8 @@ t.test('a keeper that hangs holds up no release for long, and memory that it may
 t.test('what a worker sent before it gave up a hung keeper does not happen after a drop', async (t) => {
   const files = keeperFiles(temporaryDirectory(t));
   const { child } = await startKeeperProcess(t, files);
-  const worker = keeperClient(t, files.path, { token: files.token, waitMs: 300 });
-  await worker.connected();
+  const worker = keeperClient(t, files.path, { token: files.token, waitMs: 500 });
+  await worker.connected(20_000);
   child.kill('SIGSTOP');
   const memories = ['a1', 'a2', 'a3'].map((id) => fileMemory(id));
   for (const memory of memories) await t.rejects(worker.keep(memory), { code: 'KEEPER_UNAVAILABLE' });
