@@ -103,6 +103,15 @@ class Holder:
     def resume(self, lease):
         return self.ask("resume", [("lease_id", lease), ("allocation_id", self.leases[lease][2])])[0]
 
+    def allocation(self, lease):
+        return self.leases[lease][2]
+
+    def adopt_lease(self, lease, allocation):
+        self.leases[lease] = ([], 0, allocation)
+
+    def resume_other(self, lease):
+        return self.ask("resume", [("lease_id", lease), ("allocation_id", "0-1")])[0]
+
     def drain_events(self):
         self.socket.settimeout(0.2)
         try:
