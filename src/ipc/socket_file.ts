@@ -23,13 +23,13 @@ export interface SocketFileOptions {
 export class SocketFile {
   readonly listener: UnixListener;
   readonly #path: string;
-  readonly #inode: number;
+  readonly #file: Pick<Stats, 'dev' | 'ino'>;
   readonly #lock: FileLock;
 
   private constructor(listener: UnixListener, path: string, lock: FileLock) {
     this.listener = listener;
     this.#path = path;
-    this.#inode = lstatSync(path).ino;
+    this.#file = lstatSync(path);
     this.#lock = lock;
   }
 
@@ -57,7 +57,8 @@ export class SocketFile {
   /** Stops listening, and removes the file unless another one has replaced it. */
   async remove(): Promise<void> {
     this.listener.close();
-    if (statOf(this.#path)?.ino === this.#inode) unlinkSync(this.#path);
+    const file = statOf(this.#path);
+    if (file?.dev === this.#file.dev && file.ino === this.#file.ino) unlinkSync(this.#path);
     await this.#lock.release();
   }
 }

@@ -1,5 +1,15 @@
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
@@ -62,4 +72,18 @@ t.test('a dead socket is replaced; a live one, and any other file, stops the sta
   writeFileSync(path, 'data');
   await t.rejects(SocketFile.create({ path, setting }), { message: /is not a socket/ });
   t.ok(existsSync(path));
+});
+
+t.test('a socket file that was removed or replaced while the process ran is left as it is', async (t) => {
+  const path = join(temporaryDirectory(t), 'attach.sock');
+  const removed = await SocketFile.create({ path, setting });
+  rmSync(path);
+  await removed.remove();
+  t.notOk(existsSync(path));
+
+  const replaced = await SocketFile.create({ path, setting });
+  renameSync(path, `${path}.old`);
+  writeFileSync(path, 'data');
+  await replaced.remove();
+  t.equal(readFileSync(path, 'utf8'), 'data');
 });
