@@ -3,7 +3,8 @@ import { closeSync, mkdirSync, openSync, readdirSync, readSync, writeSync } from
 import { join } from 'node:path';
 import t from 'tap';
 import { buildAttachLibrary } from '../support/attach_library.js';
-import { temporaryDirectory } from '../support/process.js';
+import { keeperFiles, startKeeperProcess } from '../support/keeper_process.js';
+import { startProcess, temporaryDirectory } from '../support/process.js';
 import { until } from '../support/until.js';
 import { EngineProcess } from './engine_process.js';
 import { options, startWithModel, writeModel } from './scene.js';
@@ -71,6 +72,29 @@ t.test('after kill -9 of the worker, the engine keeps generating', options, asyn
   await worker.exited;
   await until(async () => (await engine.status()).state === 'orphaned');
   t.same(await engine.generate(), expected);
+});
+
+t.test('a worker with a keeper takes the memory up again after kill -9, and so do engines', options, async (t) => {
+  const keeper = keeperFiles(temporaryDirectory(t));
+  await startKeeperProcess(t, keeper);
+  const env = { ...keeper.env, WORKER_MANIFEST: join(temporaryDirectory(t), 'manifest.json') };
+  const { home, settings, worker, attach } = await startWithModel(t, model, env);
+  const engine = new EngineProcess(t);
+  await engine.load({ attach }, true);
+  const { allocationId, handle } = await engine.status();
+  worker.child.kill('SIGKILL');
+  await worker.exited;
+  t.same(await engine.generate(), expected);
+
+  await startProcess(t, home, settings);
+  await until(async () => (await engine.status()).state === 'active', 'the engine resumes its lease', 20_000);
+  const resumed = await engine.status();
+  t.match(resumed, { allocationId, events: ['orphaned', 'resumed'] });
+  t.not(resumed.handle, handle, 'the handle is that of the new worker');
+  t.same(await engine.generate(), expected);
+  const second = new EngineProcess(t);
+  t.same((await second.load({ attach }, true)).tokens, expected);
+  t.match(await second.status(), { allocationId }, 'a new engine gets the same memory');
 });
 
 t.test('after damage and repair, the same engine generates the same tokens', options, async (t) => {
