@@ -9,7 +9,8 @@ export type Step =
   | { readonly do: 'attach'; readonly shard: number; readonly process: number }
   | { readonly do: 'detach' | 'keep' | 'write' | 'kill' | 'drop' | 'resume' | 'revoke'; readonly process: number }
   /** `restart` stops the worker in order, `crash` by SIGKILL. */
-  | { readonly do: 'restart' | 'crash' };
+  | { readonly do: 'restart' }
+  | { readonly do: 'crash' };
 
 const shard = fc.nat(shardIds.length - 1);
 const process = fc.nat(processCount - 1);
