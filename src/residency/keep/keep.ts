@@ -35,8 +35,14 @@ export async function keepShard(worker: WorkerState, shard: Shard): Promise<void
  */
 export async function dropKept({ keeper }: WorkerState, shard: Shard): Promise<void> {
   if (keeper === undefined || shard.layout === undefined) return;
-  await keeper.drop(shard.allocationId);
-  shard.setKept(false);
+  // A shutdown that begins now must wipe the memory.
+  shard.isDropping = true;
+  try {
+    await keeper.drop(shard.allocationId);
+    shard.setKept(false);
+  } finally {
+    shard.isDropping = false;
+  }
 }
 
 /** As `dropKept`, for memory that is freed in any case. A later start drops what remains. Never rejects. */
@@ -62,8 +68,8 @@ export async function confirmKept(worker: WorkerState): Promise<void> {
 }
 
 /** Whether the next process can take the memory over. */
-export const isKept = (keeper: KeeperClient | undefined, { allocationId, layout }: Shard): boolean =>
-  layout !== undefined && keeper?.custody(allocationId) === 'kept';
+export const isKept = (keeper: KeeperClient | undefined, { allocationId, layout, isDropping }: Shard): boolean =>
+  layout !== undefined && !isDropping && keeper?.custody(allocationId) === 'kept';
 
 /** The keeper may connect long after the seal. The handle must say that the memory was exported before the descriptors go. */
 function handOverOf(worker: WorkerState, shard: Shard) {

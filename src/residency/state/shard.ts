@@ -39,6 +39,8 @@ export class Shard {
   nextVerification: NextVerification | undefined;
   /** A release is writing its audit entry. The shard refuses another one. */
   releaseRequested = false;
+  /** The keeper is asked to give the memory up, because it will be wiped. */
+  isDropping = false;
   /** The reason in the entry `VramDeallocated` that is written when the memory is freed; undefined if it was written. */
   unrecordedReason: string | undefined;
   /** The first export in progress. */
