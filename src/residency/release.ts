@@ -46,6 +46,11 @@ export async function release(
   const shard = worker.shards.require(shardId);
   const { phase } = shard;
   const isStuck = phase.state === 'releasing' && phase.attempt === null;
+  if (forced !== undefined && phase.state === 'releasing' && !isStuck && worker.leases.count(shard) > 0) {
+    // An earlier forced release waits for the processes: this one can shorten their time.
+    dismissHolders(worker, shard, forced.graceSeconds);
+    return 'deferred';
+  }
   if ((shard.seal === undefined && !isStuck) || shard.releaseRequested) {
     throw new WorkerError('SHARD_BUSY', `The shard is ${shard.releaseRequested ? 'releasing' : shard.state}`, {
       retryAfterMs: 1000,

@@ -98,6 +98,18 @@ t.test('a forced release closes the connections after the grace period, and stil
   await until(async () => (await get(worker, '/v1/shards/a')).statusCode === 404);
 });
 
+t.test('a second forced release shortens the grace period', async (t) => {
+  const { worker, holder, lease } = await scene(t);
+  t.equal((await remove(worker, '/v1/shards/a?force=true&grace_seconds=300')).statusCode, 202);
+  t.match(await leasesOf(worker), [{ state: 'active' }]);
+  const again = await remove(worker, '/v1/shards/a?force=true&grace_seconds=0');
+  t.match([again.statusCode, again.json()], [202, { state: 'releasing', leases: 1 }]);
+  await until(async () => (await leasesOf(worker))[0]?.state === 'lingering', 'the connection is open');
+  t.equal(await holder.digest(lease), digest);
+  await holder.kill();
+  await until(async () => (await get(worker, '/v1/shards/a')).statusCode === 404);
+});
+
 t.test('a write by the process is found, its lease is a candidate, and no new process gets the shard', async (t) => {
   const { worker, log, holder, lease } = await scene(t);
   await holder.write(lease, 1_000_000);

@@ -63,8 +63,8 @@ export class LeaseModel {
   release(shardId: string, force: boolean): number {
     const shard = this.shards.get(shardId);
     if (shard === undefined) return 404;
-    if (shard.state === 'releasing') return 409;
     const holders = this.holdersOf(shard);
+    if (shard.state === 'releasing' && (!force || holders.length === 0)) return 409;
     if (holders.length > 0 && !force) return 409;
     shard.state = 'releasing';
     for (const process of holders) if (process.hasActive(shard.memory)) process.disconnect();
