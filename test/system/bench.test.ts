@@ -28,7 +28,7 @@ t.test(
     ]);
     const { rows, failed } = JSON.parse(readFileSync(out, 'utf8'));
     t.same(failed, {});
-    t.equal(rows.length, 7);
+    t.equal(rows.length, 8);
     for (const { path, result } of rows) t.ok(result.value > 0, path);
   },
 );
