@@ -51,6 +51,10 @@ const DriverFunctions &driver_functions() {
   return functions;
 }
 
+bool is_simulated() {
+  return controls().set != nullptr;
+}
+
 Simulator::Simulator() {
   if (controls().set == nullptr) SKIP("needs the simulator");
   reset();

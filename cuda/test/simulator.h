@@ -16,6 +16,9 @@ struct DriverFunctions {
 };
 const DriverFunctions &driver_functions();
 
+/** Whether the driver under test is the simulator. */
+bool is_simulated();
+
 /** The controls in cuda/sim/control.h. Skips the test on a real driver. The destructor resets all controls. */
 class Simulator {
  public:
