@@ -19,7 +19,7 @@ const flatDigest =
   'False skips the serial SHA-256, and `digest` is null. It needs `expected_tree_digest`. Default: true.';
 
 const exportable =
-  'Whether other processes can attach the shard. Default: true if the worker has an attach socket and the GPU can share memory.';
+  'Whether other processes can attach the shard. Default: true if the worker has an attach socket or a keeper, and the GPU can share memory.';
 
 /** The query of an upload. */
 export const uploadQuery = strictObject({

@@ -198,7 +198,7 @@ export class Restore {
 /** Why no attempt can restore a shard. Versions of the worker that wrote manifests of version 1 accepted any name. */
 function lossOf({ path, modelRef, memory }: ManifestEntry): string | undefined {
   if (path === null && memory !== null)
-    return 'The keeper does not have the memory, and there is no file to read again';
+    return 'The keeper did not return the memory, and there is no file to read again';
   if (path === null) return 'The shard was uploaded, so it has no file to restore it from';
   if (isVisibleText(modelRef)) return undefined;
   return 'Its model_ref is not in Unicode NFC, or has invisible characters: commit it again with another model_ref';

@@ -626,7 +626,7 @@ export interface components {
             expected_tree_digest?: string;
             /** @description False skips the serial SHA-256, and `digest` is null. It needs `expected_tree_digest`. Default: true. */
             flat_digest?: boolean;
-            /** @description Whether other processes can attach the shard. Default: true if the worker has an attach socket and the GPU can share memory. */
+            /** @description Whether other processes can attach the shard. Default: true if the worker has an attach socket or a keeper, and the GPU can share memory. */
             exportable?: boolean;
             source: {
                 /**
@@ -1481,7 +1481,7 @@ export interface operations {
                 expected_tree_digest?: string;
                 /** @description False skips the serial SHA-256, and `digest` is null. It needs `expected_tree_digest`. Default: true. */
                 flat_digest?: boolean;
-                /** @description Whether other processes can attach the shard. Default: true if the worker has an attach socket and the GPU can share memory. */
+                /** @description Whether other processes can attach the shard. Default: true if the worker has an attach socket or a keeper, and the GPU can share memory. */
                 exportable?: boolean;
                 /** @description Exact length of the shard in bytes. Chunked transfer needs it. */
                 vram_bytes?: number;
