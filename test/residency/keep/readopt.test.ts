@@ -99,7 +99,7 @@ t.test('memory that the keeper lost is read again from its file, or reported as 
     events('ReadoptionFailed').map(({ shard_id }) => shard_id),
     ['a', 'b'],
   );
-  t.match(events('ShardLost'), [{ shard_id: 'b', detail: /keeper does not have the memory/ }]);
+  t.match(events('ShardLost'), [{ shard_id: 'b', detail: /keeper did not return the memory/ }]);
 });
 
 t.test('memory that is not what the manifest says is refused, and dropped', onSimulator, async (t) => {
