@@ -212,3 +212,29 @@ t.test(
     t.match(await holder.resume(lease), { type: 'resumed' });
   },
 );
+
+t.test('while the keeper hangs, commits succeed, releases are refused, and a shutdown ends in time', async (t) => {
+  const { start, keeper, events } = await scene(t);
+  const worker = await start({ WORKER_DRAIN_SECONDS: '10' });
+  await upload(worker, 'u', uploadBytes);
+  await untilKept(worker, 'u');
+  keeper.child.kill('SIGSTOP');
+  t.equal((await commit(worker, 'f')).status, 201);
+  t.match(await shardOf(worker, 'f'), { state: 'sealed', kept: false });
+  t.match((await release(worker, 'u')).body, { code: 'KEEPER_UNAVAILABLE' });
+  t.match(await shardOf(worker, 'u'), { state: 'sealed' }, 'nothing has changed');
+  t.notOk(events().some(({ event }) => event === 'VramDeallocated'));
+  keeper.child.kill('SIGCONT');
+  await untilKept(worker, 'u');
+  await untilKept(worker, 'f');
+  t.equal((await release(worker, 'u')).status, 204);
+  keeper.child.kill('SIGSTOP');
+  worker.child.kill('SIGTERM');
+  t.equal(await worker.exited, 0);
+  t.ok(events().some(({ event }) => event === 'WorkerStopped'));
+  keeper.child.kill('SIGKILL');
+  await keeper.exited;
+  const next = await start();
+  await untilLoaded(next);
+  t.match(await shardOf(next, 'f'), { state: 'sealed', kept: false }, 'it was read again');
+});
