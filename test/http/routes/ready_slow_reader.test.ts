@@ -31,7 +31,6 @@ t.test('a client that reads long answers of ready at one byte a second is discon
   });
   const metrics = async () => (await get(worker, '/metrics')).body;
   await until(async () => (await metrics()).includes('reason="slow_reader"} 1\n'));
-  t.ok(seconds < 200);
   t.equal((await get(worker, '/v1/ready')).statusCode, 200, 'other clients get their answers');
   t.match(await metrics(), /vram_http_unread_bytes 0\n/);
 });
