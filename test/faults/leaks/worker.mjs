@@ -15,7 +15,7 @@ const config = await loadConfig(process.env, { simulate: true, directory: proces
 const lost = (error) => {
   throw error;
 };
-const residency = new Residency({ ...config, ...nativePaths(config), onLost: lost });
+const residency = new Residency({ ...config, ...nativePaths(config), attach: false, onLost: lost });
 const app = await buildApp({ residency, config, logger: pino({ level: 'silent' }) });
 await residency.start();
 

@@ -21,6 +21,7 @@ const residency = new Residency({
   ...(await loadConfig({ ...env, WORKER_MAX_MODEL_BYTES: `${64 * mebibyte}` }, { simulate: true, directory })),
   driverKind: 'simulated',
   minCudaVersion: 0,
+  attach: false,
   libraryPath: join(native, 'libvram.so'),
   driverPath: join(native, 'libcuda_sim.so'),
   kernelsPath: join(native, 'vram_kernels.sim'),
