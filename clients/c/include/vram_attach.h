@@ -17,8 +17,8 @@
  *
  * Rules for every function
  *
- * * The memory is read-only. A write from a kernel destroys the CUDA context; on the simulator it is a SIGSEGV. Copy
- * what must be written, such as buffers and scales.
+ * * The memory is read-only. A write from a kernel destroys the CUDA context; on the simulator it causes SIGSEGV. Copy
+ * everything that must be written, such as buffers and scales.
  * * Strings are zero-terminated UTF-8. Input strings are borrowed for the call. A null input string means "not given".
  * * Output strings belong to the object that they describe, and stay valid as long as it does.
  * * @error may be null. If the function fails, it receives the details; otherwise it is not changed.
@@ -52,7 +52,7 @@ enum {
   VRAM_ATTACH_TIMED_OUT = 4,        /* no answer within vram_attach_options.timeout_ms */
   VRAM_ATTACH_PROTOCOL_ERROR = 5,   /* the worker's answer is invalid */
   VRAM_ATTACH_REFUSED = 6,          /* the worker refused; vram_attach_error.code says why */
-  VRAM_ATTACH_DESCRIPTORS_LOST = 7, /* this process may open too few files: raise RLIMIT_NOFILE */
+  VRAM_ATTACH_DESCRIPTORS_LOST = 7, /* the limit of open files is too low: raise RLIMIT_NOFILE */
   VRAM_ATTACH_DRIVER_NOT_FOUND = 8, /* the CUDA driver cannot be loaded, or lacks a function */
   VRAM_ATTACH_DEVICE_NOT_FOUND = 9, /* no device of this process has the UUID */
   VRAM_ATTACH_DRIVER_ERROR = 10,    /* a driver call failed; vram_attach_error.driver_result has its CUresult */
@@ -247,7 +247,7 @@ VRAM_ATTACH_API vram_attach_status vram_attach_shard(vram_attach_client *client,
 enum {
   VRAM_ATTACH_ACTIVE = 0,   /* the worker knows the lease */
   VRAM_ATTACH_ORPHANED = 1, /* the connection is down; the memory is readable, and the client tries to resume */
-  VRAM_ATTACH_STALE = 2     /* the worker does not have this memory any more; it is readable until it is detached */
+  VRAM_ATTACH_STALE = 2     /* the worker no longer has this memory; it is readable until it is detached */
 };
 
 /**
@@ -326,7 +326,7 @@ VRAM_ATTACH_API vram_attach_status vram_attach_read(vram_attach_lease *lease, ui
  * @lease: a lease; no kernel may use its memory any more. The lease is gone unless the function returns DRIVER_ERROR.
  * @error: receives the details of a failure
  *
- * The worker learns of it now, or at the next connection. If tensors of vram_attach_export() are alive, the memory
+ * The worker is notified now, or at the next connection. If tensors of vram_attach_export() are alive, the memory
  * stays mapped until the last one is deleted.
  *
  * Returns VRAM_ATTACH_OK, INVALID_ARGUMENT or DRIVER_ERROR: the memory is still mapped, and the call can be repeated.
@@ -388,16 +388,17 @@ enum {
   VRAM_ATTACH_EVENT_DRAINING = 5,   /* the worker shuts down */
   VRAM_ATTACH_EVENT_VERIFIED = 6,   /* the worker verified the shard */
   VRAM_ATTACH_EVENT_ORPHANED = 7,   /* the connection ended; the client reconnects */
-  VRAM_ATTACH_EVENT_RESUMED = 8,    /* the worker took the lease up again */
-  VRAM_ATTACH_EVENT_STALE = 9       /* the worker does not have this memory any more */
+  VRAM_ATTACH_EVENT_RESUMED = 8,    /* the worker resumed the lease */
+  VRAM_ATTACH_EVENT_STALE = 9       /* the worker no longer has this memory */
 };
 
 /**
  * struct vram_attach_event - an event
  * @type: VRAM_ATTACH_EVENT_*
  * @reserved: 0
- * @lease: the lease; null if the event is about none, or about one that was detached
- * @shard_id: the shard; empty if the event is about none. Valid until the next call of vram_attach_next_event().
+ * @lease: the lease; null if the event does not concern a lease, or if the lease was detached
+ * @shard_id: the shard; empty if the event does not concern a shard. Valid until the next call of
+ * vram_attach_next_event().
  * @deadline_ms: with RELEASING: time left, in milliseconds; otherwise 0
  */
 typedef struct {
@@ -412,7 +413,7 @@ typedef struct {
  * vram_attach_event_descriptor() - descriptor that is readable when vram_attach_next_event() has work
  * @client: a client
  *
- * For poll() and its like. The client owns the descriptor: it must be neither read nor closed.
+ * For poll(), select() or epoll. The client owns the descriptor: it must be neither read nor closed.
  *
  * Returns the descriptor, or -1 if @client is null.
  */
