@@ -13,7 +13,7 @@ export const usage = `Usage: vram-worker serve [--simulate]
 
   keep           Hold the memory of exportable shards while a worker restarts, until SIGTERM or SIGINT.
                  Uses WORKER_KEEPER_SOCKET and WORKER_KEEPER_TOKEN_FILE, and no GPU.
-  --hold-seconds The time for which memory is held that no running worker claims, by default 3600.
+  --hold-seconds How long to hold memory that no connected worker claims, in seconds; default 3600.
   --list         List the memory that the keeper holds, one JSON object a line.
   --drop         Make the keeper drop all memory, or one allocation. It is freed when no other process has it.
                  Exit status: 0 if it was dropped, 1 if the keeper does not have that allocation.
