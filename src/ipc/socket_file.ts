@@ -65,7 +65,7 @@ export class SocketFile {
 
 function requirePrivateDirectory({ path, setting }: SocketFileOptions): void {
   if (Buffer.byteLength(path) > maxSocketPathBytes) {
-    throw new SocketFileError(`${setting} is too long: a path of a socket has up to ${maxSocketPathBytes} bytes`);
+    throw new SocketFileError(`${setting} is too long: the path of a socket has at most ${maxSocketPathBytes} bytes`);
   }
   const directory = dirname(path);
   const stat = statOf(directory);
@@ -98,7 +98,7 @@ function bind({ path, setting, group }: SocketFileOptions): UnixListener {
   } catch (cause) {
     listener.close();
     unlinkSync(path);
-    const problem = `${path} cannot be given to group ${group}: the process must be a member`;
+    const problem = `${path} cannot be given to group ${group}: this user must be a member`;
     throw new SocketFileError(`${setting}: ${problem}`, { cause });
   }
 }

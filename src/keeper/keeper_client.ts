@@ -36,7 +36,7 @@ export class KeeperClient {
     const events = {
       onConnect: () => this.#offers.offerAll(),
       onDropped: (allocationId: string) => {
-        log('warn', 'the keeper was made to drop memory', { allocation_id: allocationId });
+        log('warn', 'an operator made the keeper drop memory', { allocation_id: allocationId });
         this.#offers.delete(allocationId);
       },
       onEnd: () => this.#offers.replace('kept', 'unknown'),

@@ -121,7 +121,7 @@ type LayoutKeys = { readonly gpu_uuid: string } & Readonly<
 function memoryOf({ gpu_uuid: gpuUuid, vram_bytes: bytes, ...sizes }: LayoutKeys) {
   const layout = { bytes, mappedBytes: sizes.mapped_bytes, partBytes: sizes.part_bytes };
   const isConsistent = bytes <= layout.mappedBytes && layout.mappedBytes <= maxParts * layout.partBytes;
-  if (!isConsistent) throw new WorkerError('INVALID_PARAMS', 'The sizes do not fit together');
+  if (!isConsistent) throw new WorkerError('INVALID_PARAMS', 'The sizes are inconsistent');
   return { gpuUuid, layout };
 }
 

@@ -57,7 +57,7 @@ export class DescriptorStore {
       throw new WorkerError('INVALID_PARAMS', problem);
     }
     const name = nameOf(workerId, memory.allocationId);
-    if (this.#held.has(name)) throw new WorkerError('SHARD_CONFLICT', 'The keeper has this allocation already');
+    if (this.#held.has(name)) throw new WorkerError('SHARD_CONFLICT', 'The keeper already has this allocation');
     this.#requireRoom(descriptors.count);
     const kept = descriptors.moved();
     const held = { workerId, memory, descriptors: kept, claimants: new Set([claimant]), unclaimedMs: 0 };

@@ -22,7 +22,7 @@ async function sweepKeeper(worker: WorkerState, listed: ReadonlySet<string>): Pr
   const present = new Set(shards.all().map(({ allocationId }) => allocationId));
   for (const { workerId, allocationId } of kept) {
     if (workerId !== signer.workerId || listed.has(allocationId) || present.has(allocationId)) continue;
-    worker.log('warn', 'dropping kept memory of no shard', { allocation_id: allocationId });
+    worker.log('warn', 'dropping kept memory that belongs to no shard', { allocation_id: allocationId });
     await keeper?.drop(allocationId);
     await audit.appendBestEffort('KeptMemoryDropped', 'warning', { allocation_id: allocationId });
   }
