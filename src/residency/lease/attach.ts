@@ -80,7 +80,7 @@ function requireWanted(shard: Shard, { gpuUuid, expectedTreeDigest }: AttachRequ
     throw new WorkerError('DIGEST_MISMATCH', `The shard has the tree digest ${treeDigest}, not the expected one`);
   }
   if (shard.exportable) return;
-  throw new WorkerError('NOT_EXPORTABLE', 'The shard was committed with exportable=false');
+  throw new WorkerError('NOT_EXPORTABLE', 'The memory of this shard cannot be shared');
 }
 
 async function refresh(shard: Shard, verifier: Verifier, request: AttachRequest): Promise<void> {
