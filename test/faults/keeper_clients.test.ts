@@ -25,8 +25,7 @@ import {
 } from '../support/keeper.js';
 import { temporaryDirectory } from '../support/temporary_directory.js';
 import { until } from '../support/until.js';
-
-const isLong = process.env.FAULTS === 'long';
+import { scale } from './scale.js';
 
 t.test('random bytes and descriptors neither stop the keeper nor leave anything open', async (t) => {
   const { server, path } = await startKeeper(t);
@@ -61,7 +60,7 @@ t.test('random bytes and descriptors neither stop the keeper nor leave anything 
       client.close();
     },
   );
-  await fc.assert(property, { numRuns: isLong ? 20_000 : 200 });
+  await fc.assert(property, { numRuns: scale(200, 20_000) });
   const operator = await rawClient(path, { worker_id: null });
   t.equal((await operator.ask('drop')).type, 'dropped');
   operator.close();
@@ -78,7 +77,8 @@ function sendIfOpen(client: AttachClient, bytes: Uint8Array, descriptors: readon
 }
 
 t.test('in random histories the keeper holds exactly what a model holds', async (t) => {
-  for (let history = 0; history < (isLong ? 2000 : 20); history++) await playHistory(t);
+  const histories = scale(20, 2000);
+  for (let history = 0; history < histories; history++) await playHistory(t);
 });
 
 async function playHistory(t: Test): Promise<void> {
