@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { type Command, InputError, UsageError } from './commands/command.js';
 import { usage } from './commands/help.js';
 import { ConfigError, FileCreationError } from './config/config_error.js';
+import { messageOf } from './errors.js';
 import { ExitError, exitStatus } from './process/exit_status.js';
 import { standardError } from './process/output.js';
 import { FileTimeoutError } from './storage/file_calls.js';
@@ -36,7 +37,7 @@ async function run(load: () => Promise<Command>, args: readonly string[]): Promi
     const command = await load();
     process.exitCode = await command(args);
   } catch (error) {
-    const message = `vram-worker: ${error instanceof Error ? error.message : String(error)}\n`;
+    const message = `vram-worker: ${messageOf(error)}\n`;
     const status = statusOf(error);
     await fail(status, status === exitStatus.usage ? `${message}\n${usage}` : message);
   }

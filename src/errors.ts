@@ -108,3 +108,6 @@ export function outcomeOf(error: unknown): ErrorCode | 'ok' {
   if (error === undefined) return 'ok';
   return error instanceof WorkerError ? error.code : 'INTERNAL';
 }
+
+/** The text of an error, whatever was thrown. */
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { wipe, withoutNewline } from '../config/secrets.js';
+import { messageOf } from '../errors.js';
 import { readJwks } from '../seal/jwk.js';
 import {
   deriveSealKey,
@@ -43,7 +44,7 @@ function read(option: string, path: string): Buffer {
   try {
     return readFileSync(path);
   } catch (error) {
-    throw new InputError(`${option}: ${error instanceof Error ? error.message : String(error)}`);
+    throw new InputError(`${option}: ${messageOf(error)}`);
   }
 }
 

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { outcomeOf } from '../../errors.js';
+import { messageOf, outcomeOf } from '../../errors.js';
 import { discard } from '../discard.js';
 import { keepShard, tryDropKept } from '../keep/keep.js';
 import { sweepKept } from '../keep/sweep.js';
@@ -112,7 +112,7 @@ export class Readoption implements Abortable {
           await sleep(this.#retryMs, undefined, { ref: false });
           continue;
         }
-        this.#report(entry, 'critical', detailOf(error));
+        this.#report(entry, 'critical', messageOf(error));
         // Memory that is refused must not take space for ever.
         if (code !== 'KEEPER_UNAVAILABLE')
           void this.#worker.keeper?.drop(entry.memory.allocationId).catch(() => undefined);
@@ -135,7 +135,7 @@ export class Readoption implements Abortable {
         await discard(worker, shard).catch(() => undefined);
         return { kind: 'stopped' };
       }
-      return this.#refuse(mapped, detailOf(error));
+      return this.#refuse(mapped, messageOf(error));
     }
     // From now on the keeper gets the memory again if it restarts.
     await keepShard(worker, shard);
@@ -159,7 +159,10 @@ export class Readoption implements Abortable {
         const delayMs = isFinal || signal.aborted ? undefined : retries.delayAfter(error);
         if (delayMs === undefined) throw error;
         if (retries.isFirst)
-          this.#worker.log('error', 'readoption will be retried', { shard_id: entry.shardId, detail: detailOf(error) });
+          this.#worker.log('error', 'readoption will be retried', {
+            shard_id: entry.shardId,
+            detail: messageOf(error),
+          });
         await sleep(delayMs, undefined, { signal, ref: false }).catch(() => undefined);
       }
     }
@@ -198,5 +201,3 @@ async function inSlots<T>(items: readonly T[], work: (item: T) => Promise<void>)
   };
   await Promise.all(Array.from({ length: slots }, run));
 }
-
-const detailOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { systemActor } from '../../audit/actor.js';
-import { WorkerError } from '../../errors.js';
+import { messageOf, WorkerError } from '../../errors.js';
 import type { KeeperClient } from '../../keeper/keeper_client.js';
 import { ensureExported } from '../lease/first_export.js';
 import type { Shard } from '../state/shard.js';
@@ -23,7 +23,7 @@ export async function keepShard(worker: WorkerState, shard: Shard): Promise<void
     () => shard.setKept(keeper.custody(allocationId) === 'kept'),
     (error: unknown) => {
       const { shardId } = shard.identity;
-      worker.log('warn', 'shard is not kept yet', { shard_id: shardId, detail: detailOf(error) });
+      worker.log('warn', 'shard is not kept yet', { shard_id: shardId, detail: messageOf(error) });
     },
   );
   if (keeper.isConnected) await done;
@@ -49,7 +49,7 @@ export async function dropKept({ keeper }: WorkerState, shard: Shard): Promise<v
 export async function tryDropKept(worker: WorkerState, shard: Shard): Promise<void> {
   await dropKept(worker, shard).catch((error: unknown) => {
     const { shardId } = shard.identity;
-    worker.log('warn', 'the keeper may still hold released memory', { shard_id: shardId, detail: detailOf(error) });
+    worker.log('warn', 'the keeper may still hold released memory', { shard_id: shardId, detail: messageOf(error) });
   });
 }
 
@@ -84,5 +84,3 @@ function handOverOf(worker: WorkerState, shard: Shard) {
     },
   };
 }
-
-const detailOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
