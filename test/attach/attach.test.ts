@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { readdirSync } from 'node:fs';
 import t from 'tap';
 import { encodeFrame } from '../../src/ipc/frame.js';
 import { deriveSealKey } from '../../src/seal/key.js';
@@ -7,11 +6,10 @@ import { verifyReceipt } from '../../src/seal/lease_receipt.js';
 import { AttachClient } from '../support/attach_client.js';
 import { startAttachable } from '../support/attachable.js';
 import { claimsOf, verifyHandle } from '../support/handles.js';
+import { openDescriptors } from '../support/open_descriptors.js';
 import { get, remove, upload } from '../support/requests.js';
 import { until } from '../support/until.js';
 import { token } from '../support/worker.js';
-
-const openDescriptors = (): number => readdirSync('/proc/self/fd').length;
 
 t.test('a process gets the bytes of a shard, a new handle and a receipt', async (t) => {
   const { worker, socket } = await startAttachable(t);

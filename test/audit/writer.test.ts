@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { AuditWriter } from '../../src/audit/writer.js';
 import { auditAt, eventsOf, identity, linesOf, readChain } from '../support/audit.js';
+import { openDescriptors } from '../support/open_descriptors.js';
 import { temporaryDirectory } from '../support/temporary_directory.js';
 
 /** The target of one of this process's descriptors; undefined if it was closed after it was listed. */
@@ -130,8 +131,7 @@ t.test('close writes the queued entries', async (t) => {
 
 t.test('close writes entries queued before the open, records an outage, and closes its descriptor', async (t) => {
   const directory = temporaryDirectory(t);
-  const open = () => readdirSync('/proc/self/fd').length;
-  const before = open();
+  const before = openDescriptors();
   const options = { maxBytes: 1e6, signer: identity, onChange: () => undefined };
   const queued = new AuditWriter({ ...options, path: join(directory, 'queued.log') });
   await queued.appendBestEffort('AuthFailed', 'warning', { count: 1 });
@@ -149,7 +149,7 @@ t.test('close writes entries queued before the open, records an outage, and clos
   truncateSync(path, statSync(path).size - 2);
   await outage.close();
   t.same(eventsOf(path), ['WorkerStarted', 'AuditRecovered', 'AuditCheckpoint']);
-  t.equal(open(), before);
+  t.equal(openDescriptors(), before);
 });
 
 t.test('close reports a log that can be neither written nor closed, and does not throw', async (t) => {

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, chownSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { loadConfig } from '../../src/config/load.js';
@@ -7,6 +7,7 @@ import { isPrivate, readBytes, readPrivate } from '../../src/config/private_file
 import { FileCalls } from '../../src/storage/file_calls.js';
 import { Authority } from '../support/certificates.js';
 import { newPrivateKey } from '../support/key_files.js';
+import { openDescriptors } from '../support/open_descriptors.js';
 import { temporaryDirectory } from '../support/temporary_directory.js';
 
 const root = 0;
@@ -82,14 +83,13 @@ async function asWorker<T>(act: () => Promise<T>): Promise<T> {
 t.test('a file of 1 MiB is read completely, and a larger one is refused', async (t) => {
   const path = join(temporaryDirectory(t), 'bundle');
   const files = new FileCalls(30);
-  const open = () => readdirSync('/proc/self/fd').length;
-  const before = open();
+  const before = openDescriptors();
   const bytes = Buffer.alloc(1024 ** 2, 7);
   writeFileSync(path, bytes);
   t.ok((await readBytes('X', path, files)).equals(bytes));
   writeFileSync(path, Buffer.concat([bytes, bytes.subarray(0, 1)]));
   await t.rejects(readBytes('X', path, files), { name: 'ConfigError', message: 'X is larger than 1 MiB' });
-  t.equal(open(), before, 'every descriptor is closed');
+  t.equal(openDescriptors(), before, 'every descriptor is closed');
 });
 
 t.test('an error says whether the file is missing, unreadable or readable by others', async (t) => {

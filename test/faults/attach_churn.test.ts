@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { closeSync, readdirSync, readFileSync } from 'node:fs';
+import { closeSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
@@ -7,14 +7,13 @@ import { runInNewContext } from 'node:vm';
 import t from 'tap';
 import { AttachClient } from '../support/attach_client.js';
 import { startAttachable } from '../support/attachable.js';
+import { openDescriptors } from '../support/open_descriptors.js';
 import { get, upload } from '../support/requests.js';
 import { temporaryDirectory } from '../support/temporary_directory.js';
 import { scale } from './scale.js';
 
 setFlagsFromString('--expose-gc');
 const collectGarbage: () => void = runInNewContext('gc');
-
-const openDescriptors = (): number => readdirSync('/proc/self/fd').length;
 
 async function heapBytes(): Promise<number> {
   for (let count = 0; count < 3; count++) {

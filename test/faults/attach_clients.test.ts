@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chmodSync, readdirSync } from 'node:fs';
+import { chmodSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -10,12 +10,11 @@ import { encodeFrame, maxFrameBytes } from '../../src/ipc/frame.js';
 import { AttachClient, framed } from '../support/attach_client.js';
 import { startAttachable } from '../support/attachable.js';
 import { secretFile } from '../support/key_files.js';
+import { openDescriptors } from '../support/open_descriptors.js';
 import { get, upload } from '../support/requests.js';
 import { until } from '../support/until.js';
 
 const execute = promisify(execFile);
-
-const openDescriptors = (): number => readdirSync('/proc/self/fd').length;
 
 const hello = encodeFrame('hello', { version: 1, client: 'test' });
 

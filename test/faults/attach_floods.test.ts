@@ -1,14 +1,13 @@
 import { randomBytes } from 'node:crypto';
-import { closeSync, openSync, readdirSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { encodeFrame, maxFrameBytes } from '../../src/ipc/frame.js';
 import { AttachClient, framed } from '../support/attach_client.js';
 import { startAttachable } from '../support/attachable.js';
+import { openDescriptors } from '../support/open_descriptors.js';
 import { get, upload } from '../support/requests.js';
 import { until } from '../support/until.js';
-
-const openDescriptors = (): number => readdirSync('/proc/self/fd').length;
 
 const hello = encodeFrame('hello', { version: 1, client: 'test' });
 

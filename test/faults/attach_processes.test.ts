@@ -1,10 +1,11 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chmodSync, existsSync, readdirSync } from 'node:fs';
+import { chmodSync, existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import t, { type Test } from 'tap';
 import { startAttachable } from '../support/attachable.js';
 import { claimsOf } from '../support/handles.js';
+import { openDescriptors } from '../support/open_descriptors.js';
 import { get, remove, sha256, upload } from '../support/requests.js';
 import { until } from '../support/until.js';
 import type { TestWorker } from '../support/worker.js';
@@ -19,7 +20,6 @@ const needsNamespaces =
   isRoot && spawnSync('unshare', ['--pid', '--fork', 'true']).status === 0 ? {} : { skip: 'needs pid namespaces' };
 
 const leasesOf = async (worker: TestWorker) => (await get(worker, '/v1/leases')).json().leases;
-const openDescriptors = (): number => readdirSync('/proc/self/fd').length;
 
 async function scene(t: Test, { prefix = [], env = {} }: { prefix?: string[]; env?: NodeJS.ProcessEnv } = {}) {
   const { worker, socket } = await startAttachable(t, { env });

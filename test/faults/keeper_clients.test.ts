@@ -16,13 +16,13 @@ import {
   keeperToken,
   libraryPath,
   memoryOf,
-  openDescriptors,
   openMemory,
   rawClient,
   rawPut,
   startKeeper,
   withFiles,
 } from '../support/keeper.js';
+import { openDescriptors } from '../support/open_descriptors.js';
 import { temporaryDirectory } from '../support/temporary_directory.js';
 import { until } from '../support/until.js';
 import { scale } from './scale.js';

@@ -1,6 +1,6 @@
-import { readdirSync } from 'node:fs';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
+import { openDescriptors } from '../support/open_descriptors.js';
 import { temporaryDirectory } from '../support/temporary_directory.js';
 import { until } from '../support/until.js';
 import { LeaseWorld } from './leases/history.js';
@@ -10,8 +10,6 @@ import { scale, seeded } from './scale.js';
 
 /** Histories that one worker and its clients play. */
 const historiesPerWorld = 100;
-
-const openDescriptors = (): number => readdirSync('/proc/self/fd').length;
 
 /** Starts a world for many histories, and another one after a failure, whose state is unknown. */
 class Worlds {

@@ -1,27 +1,8 @@
-import { closeSync, openSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
-import koffi from 'koffi';
+import { closeSync, openSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { UnreadDescriptors, unreadLimitsOf } from '../../src/ipc/unread_descriptors.js';
-import { DescriptorLibrary } from '../../src/vram/descriptor_library.js';
-import { DescriptorSocket } from '../../src/vram/descriptor_socket.js';
-import { nativeDirectory } from '../support/simulator.js';
-
-const library = new DescriptorLibrary(join(nativeDirectory, 'libvram.so'));
-const socketpair = koffi.load(null).func('int socketpair(int domain, int type, int protocol, _Out_ int *ends)');
-const openDescriptors = (): number => readdirSync('/proc/self/fd').length;
-
-function socketPair(): [DescriptorSocket, DescriptorSocket] {
-  const ends = new Int32Array(2);
-  if (socketpair(1, 1, 0, ends) !== 0) throw new Error('socketpair failed');
-  const [ours, peers] = [...ends].map((end) => {
-    const socket = new DescriptorSocket(library, end);
-    closeSync(end);
-    return socket;
-  });
-  if (ours === undefined || peers === undefined) throw new Error('socketpair returned no sockets');
-  return [ours, peers];
-}
+import { openDescriptors } from '../support/open_descriptors.js';
+import { socketPair } from '../support/socket_pair.js';
 
 /** Sends 10 descriptors to a process. Returns the peer's end. */
 function sender(t: Test, unread: UnreadDescriptors) {
@@ -29,12 +10,8 @@ function sender(t: Test, unread: UnreadDescriptors) {
   t.teardown(() => closeSync(file));
   const frame = Buffer.from('x');
   return async (recipient: { uid: number }) => {
-    const [ours, peers] = socketPair();
+    const { ours, peers, close } = socketPair();
     const send = async () => ({ frame, sentBytes: ours.send(frame, Array<number>(10).fill(file)) });
-    const close = () => {
-      ours.close();
-      peers.close();
-    };
     await unread.send(recipient, 10, ours, send).catch((error: unknown) => {
       close();
       throw error;
@@ -77,7 +54,7 @@ t.test(
 
 t.test('a transfer that sent nothing, or failed, does not count', async (t) => {
   const unread = new UnreadDescriptors({ all: 20, user: 20, process: 20 });
-  const [ours, peers] = socketPair();
+  const { ours, peers } = socketPair();
   const recipient = { uid: 1 };
   await unread.send(recipient, 20, ours, async () => ({ frame: Buffer.from('x'), sentBytes: 0 }));
   await t.rejects(

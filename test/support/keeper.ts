@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, readdirSync, readlinkSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import type { FieldValue } from '../../src/ipc/frame.js';
@@ -7,6 +7,7 @@ import { KeeperServer } from '../../src/keeper/keeper_server.js';
 import { encodeMemory, type KeptMemory } from '../../src/keeper/messages.js';
 import type { DescriptorSocket } from '../../src/vram/descriptor_socket.js';
 import { AttachClient, type Received } from './attach_client.js';
+import { openDescriptors } from './open_descriptors.js';
 import { nativeDirectory } from './simulator.js';
 import { temporaryDirectory } from './temporary_directory.js';
 
@@ -86,18 +87,4 @@ export async function rawPut(client: AttachClient, memory: KeptMemory, files: nu
 }
 
 /** How many descriptors of `/dev/null` this process has: the memory of these tests. */
-export const openMemory = (): number => openOf((target) => target === '/dev/null');
-
-/** How many descriptors of all kinds this process has. */
-export const openDescriptors = (): number => openOf(() => true);
-
-function openOf(isCounted: (target: string) => boolean): number {
-  return readdirSync('/proc/self/fd').filter((number) => {
-    try {
-      fstatSync(Number(number));
-      return isCounted(readlinkSync(`/proc/self/fd/${number}`));
-    } catch {
-      return false;
-    }
-  }).length;
-}
+export const openMemory = (): number => openDescriptors((target) => target === '/dev/null');

@@ -1,58 +1,23 @@
-import { closeSync, ftruncateSync, openSync, readdirSync, readSync, writeSync } from 'node:fs';
-import { join } from 'node:path';
-import koffi from 'koffi';
+import { closeSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
 import t from 'tap';
 import type { Allocation } from '../../src/vram/allocation.js';
 import { DescriptorLibrary } from '../../src/vram/descriptor_library.js';
 import { DescriptorSocket, type Received } from '../../src/vram/descriptor_socket.js';
-import { Driver, type DriverOptions } from '../../src/vram/driver.js';
+import { Driver } from '../../src/vram/driver.js';
 import { partsOf } from '../../src/vram/part_layout.js';
-import { driverPath, kernelsPath, nativeDirectory, onSimulator, simulator } from '../support/simulator.js';
+import { driverOptions } from '../support/driver_options.js';
+import { openDescriptors } from '../support/open_descriptors.js';
+import { onSimulator, simulator } from '../support/simulator.js';
+import { socketPair } from '../support/socket_pair.js';
 
 const partBytes = 64 * 1024 * 1024;
 const frame = Buffer.from('type=attached\n');
 
 process.env.CUDA_SIM_DEVICES = '256MiB,64MiB';
-const libraryPath = join(nativeDirectory, 'libvram.so');
-const library = new DescriptorLibrary(libraryPath);
-const options: DriverOptions = {
-  libraryPath,
-  driverPath,
-  kernelsPath,
-  minCudaVersion: 0,
-  maxAllocationBytes: 2 ** 30,
-  stagingSlots: 2,
-  gpuDevices: undefined,
-  fileTimeoutSeconds: 60,
-  driverTimeoutSeconds: 60,
-  onHang: (error) => t.fail(error.message),
-};
+const options = driverOptions(t);
+const library = new DescriptorLibrary(options.libraryPath);
 const driver = await Driver.open(options);
 t.teardown(() => driver.close());
-
-const openDescriptors = (): number => readdirSync('/proc/self/fd').length;
-
-const socketpair = koffi.load(null).func('int socketpair(int domain, int type, int protocol, _Out_ int *ends)');
-
-/** Two connected Unix stream sockets, as `DescriptorSocket` duplicates them. */
-function socketPair(): { ours: DescriptorSocket; peers: DescriptorSocket; close: () => void } {
-  const ends = new Int32Array(2);
-  if (socketpair(1, 1, 0, ends) !== 0) throw new Error('socketpair failed');
-  const [ours, peers] = [...ends].map((end) => {
-    const socket = new DescriptorSocket(library, end);
-    closeSync(end);
-    return socket;
-  });
-  if (ours === undefined || peers === undefined) throw new Error('socketpair returned no sockets');
-  return {
-    ours,
-    peers,
-    close: () => {
-      ours.close();
-      peers.close();
-    },
-  };
-}
 
 async function sealed(bytes: number): Promise<Allocation> {
   const allocation = await driver.allocate(0, bytes, { exportable: true });

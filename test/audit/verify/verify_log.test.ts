@@ -1,10 +1,11 @@
-import { readdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
 import { verifyLog } from '../../../src/audit/verify/verify_log.js';
 import { sha256 } from '../../support/audit.js';
 import { logOf, textOf, verify } from '../../support/audit_verify.js';
+import { openDescriptors } from '../../support/open_descriptors.js';
 import { temporaryDirectory } from '../../support/temporary_directory.js';
 
 t.test('an intact log is whole, with and without keys and kept checkpoints', async (t) => {
@@ -82,10 +83,9 @@ t.test('a file without entries is tampered from its first line', async (t) => {
 
 t.test('verification leaves no descriptor open', async (t) => {
   const path = join(temporaryDirectory(t), 'audit.log');
-  const open = () => readdirSync('/proc/self/fd').length;
-  const before = open();
+  const before = openDescriptors();
   for (const text of ['', 'x\n', textOf(await logOf(t, 2))]) verify(path, text);
-  t.equal(open(), before);
+  t.equal(openDescriptors(), before);
 });
 
 t.test('only the last file may be torn', async (t) => {

@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -14,6 +14,7 @@ import {
   WorkerClient,
 } from '../../../clients/node/src/index.js';
 import { attachLibrary, buildAttachLibrary, fakeWorker } from '../../support/attach_library.js';
+import { openDescriptors } from '../../support/open_descriptors.js';
 import { native, root } from '../../support/paths.js';
 import { startProcess, temporaryDirectory } from '../../support/process.js';
 import { until } from '../../support/until.js';
@@ -79,12 +80,12 @@ t.test('closing a lease ends it and leaves no descriptor', async (t) => {
   const { http, options } = await scene(t);
   const client = await connect(options);
   t.match(client.worker, { driver: 'simulated', simulated: true });
-  const before = readdirSync('/proc/self/fd').length;
+  const before = openDescriptors();
   const lease = await client.attach({ modelRef: 'm', shardIndex: 0 });
   await lease.close();
   await lease.close();
   t.equal(lease.state, 'closed');
-  t.equal(readdirSync('/proc/self/fd').length, before);
+  t.equal(openDescriptors(), before);
   for (const use of [() => lease.path(), () => lease.view(), () => lease.read(0, 1)]) {
     t.match(await failure(use), { code: 'CLOSED' });
   }

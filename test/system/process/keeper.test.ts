@@ -5,24 +5,14 @@ import t from 'tap';
 import type { Allocation } from '../../../src/vram/allocation.js';
 import { Driver } from '../../../src/vram/driver.js';
 import { AttachClient } from '../../support/attach_client.js';
-import { fileMemory, keeperClient, libraryPath, openDescriptors } from '../../support/keeper.js';
+import { driverOptions } from '../../support/driver_options.js';
+import { fileMemory, keeperClient } from '../../support/keeper.js';
 import { askKeeper, descriptorsOf, keeperFiles, startKeeperProcess } from '../../support/keeper_process.js';
+import { openDescriptors } from '../../support/open_descriptors.js';
 import { temporaryDirectory } from '../../support/process.js';
-import { driverPath, kernelsPath } from '../../support/simulator.js';
 import { until } from '../../support/until.js';
 
-const driver = await Driver.open({
-  libraryPath,
-  driverPath,
-  kernelsPath,
-  minCudaVersion: 0,
-  maxAllocationBytes: 2 ** 30,
-  stagingSlots: 2,
-  gpuDevices: undefined,
-  fileTimeoutSeconds: 60,
-  driverTimeoutSeconds: 60,
-  onHang: (error) => t.fail(error.message),
-});
+const driver = await Driver.open(driverOptions(t));
 t.teardown(() => driver.close());
 
 const gpuUuid = 'GPU-0';
