@@ -35,6 +35,14 @@ const contract: Record<ErrorCode, readonly [status: number, retriable: boolean]>
   MODEL_DIR_UNAVAILABLE: [503, true],
   KEEPER_UNAVAILABLE: [503, true],
   KEEPER_FULL: [507, false],
+  SOURCE_FORBIDDEN: [403, false],
+  SOURCE_NOT_FOUND: [404, false],
+  SOURCE_CHANGED: [409, true],
+  SOURCE_UNSUPPORTED: [422, false],
+  SOURCE_AUTH_FAILED: [424, false],
+  SOURCE_UNAVAILABLE: [502, true],
+  SOURCE_INVALID: [502, false],
+  SOURCE_TIMEOUT: [504, false],
 };
 
 t.test('every code has its status and its retriable flag', async (t) => {
