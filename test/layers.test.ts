@@ -19,7 +19,7 @@ const layers: readonly (readonly string[])[] = [
   ['residency'],
   ['keeper'],
   ['ipc'],
-  ['audit', 'vram'],
+  ['audit', 'vram', 'sources'],
   ['storage'],
   ['seal'],
   ['errors.ts'],
@@ -70,10 +70,14 @@ t.test('every file belongs to a layer, and imports point down', async (t) => {
   }
 });
 
-t.test('config imports only storage, seal and errors', async (t) => {
+t.test('config imports only storage, seal, errors and the settings of sources', async (t) => {
   for (const file of files.filter((file) => file.startsWith('config/'))) {
     for (const target of ownImports(file))
-      t.match(target, /^(config\/|storage\/|seal\/|errors\.ts)/, `${file} imports ${target}`);
+      t.match(
+        target,
+        /^(config\/|storage\/|seal\/|errors\.ts|sources\/settings\/|sources\/egress\/(secret|unique_json)\.ts)/,
+        `${file} imports ${target}`,
+      );
   }
 });
 

@@ -1,0 +1,102 @@
+import type { WorkerError } from '../../errors.js';
+import { ConnectionLimit } from './connection_limit.js';
+import type { EgressEnvironment } from './environment.js';
+import { invalid, SourceFault } from './fault.js';
+import { type FetchContext, fetchOnce, type Response } from './fetch.js';
+import { nextPageOf } from './next_page.js';
+import type { EgressPolicy } from './policy.js';
+import type { SourceRequest, TransferOptions } from './request.js';
+import type { ResponseHead } from './response_head.js';
+import { retrying } from './retrying.js';
+import { readSmallBody } from './small_body.js';
+import { statusFault } from './status_fault.js';
+import { parseUniqueJson } from './unique_json.js';
+
+/** A document that fits in memory, and the head and URL of the response. */
+export interface Document<T> {
+  readonly value: T;
+  readonly head: ResponseHead;
+  readonly url: URL;
+}
+
+/** The requests of one configured source. Every outgoing connection of a worker goes through one of these. */
+export class Egress implements FetchContext {
+  readonly policy: EgressPolicy;
+  readonly environment: EgressEnvironment;
+  readonly connections: ConnectionLimit;
+
+  constructor(policy: EgressPolicy, environment: EgressEnvironment) {
+    this.policy = policy;
+    this.environment = environment;
+    this.connections = new ConnectionLimit(environment.maxConnections);
+  }
+
+  /**
+   * Makes one attempt. Returns a response of any status but a redirect, which the caller must close.
+   * @throws SourceFault, or the reason of the signal
+   */
+  fetch(request: SourceRequest, signal: AbortSignal): Promise<Response> {
+    return fetchOnce(this, request, signal);
+  }
+
+  /** The head of a successful response, with retries. Its body is not read. @throws WorkerError */
+  head(request: SourceRequest, options: TransferOptions): Promise<Document<undefined>> {
+    return retrying(this.environment, options, async ({ signal }) => {
+      const { head, url, close } = await this.fetchOk(request, signal);
+      close();
+      return { value: undefined, head, url };
+    });
+  }
+
+  /** The bytes of a successful response of at most `maxBytes`, with retries. @throws WorkerError */
+  bytes(request: SourceRequest, maxBytes: number, options: TransferOptions): Promise<Document<Buffer>> {
+    const { clock } = this.environment;
+    return retrying(this.environment, options, async ({ signal }) => {
+      const response = await this.fetchOk(request, signal);
+      if (response.head.status !== 200) {
+        response.close();
+        throw invalid('The source sent part of a document');
+      }
+      const value = await readSmallBody(response, { maxBytes, clock, signal });
+      return { value, head: response.head, url: response.url };
+    });
+  }
+
+  /** The JSON of a successful response. Duplicate keys are refused. @throws WorkerError */
+  async json(request: SourceRequest, maxBytes: number, options: TransferOptions): Promise<Document<unknown>> {
+    const { value: bytes, ...rest } = await this.bytes(request, maxBytes, options);
+    const value = parseUniqueJson(bytes);
+    if (value === undefined) throw invalid('The source sent invalid JSON, or JSON with a duplicate key');
+    return { ...rest, value };
+  }
+
+  /** The URL of the next page of a list; undefined on the last page. @throws SourceFault */
+  nextPage({ head, url }: Pick<Response, 'head' | 'url'>): URL | undefined {
+    return nextPageOf(head, url, this.policy);
+  }
+
+  /**
+   * Makes one attempt, and throws unless the status is 200 or 206. After a 401 it renews the credentials.
+   * @throws WorkerError, or the reason of the signal
+   */
+  async fetchOk(request: SourceRequest, signal: AbortSignal): Promise<Response> {
+    const response = await this.fetch(request, signal);
+    const { status } = response.head;
+    if (status === 200 || status === 206) return response;
+    response.close();
+    const fault = request.explain?.(response) ?? this.statusFault(response);
+    if (status === 401 && fault instanceof SourceFault) await this.#renew(fault, request, response, signal);
+    throw fault;
+  }
+
+  statusFault({ head, isRedirected }: Response): WorkerError {
+    return statusFault(head, { clock: this.environment.clock, isRedirected });
+  }
+
+  /** Without credentials that can be renewed, another attempt would fail again. */
+  async #renew(fault: SourceFault, { credential }: SourceRequest, response: Response, signal: AbortSignal) {
+    const isOwn = credential?.origin === response.url.origin;
+    if (credential?.renew === undefined || !isOwn) throw new SourceFault(fault.code, fault.message);
+    await credential.renew(response.head, signal);
+  }
+}

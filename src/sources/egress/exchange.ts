@@ -1,0 +1,108 @@
+import { type IncomingMessage, request as sendRequest } from 'node:http';
+import type { Socket } from 'node:net';
+import { faultOf, invalid } from './fault.js';
+import { ResponseHead } from './response_head.js';
+
+export const maxHeadBytes = 16 * 1024;
+
+/** Interim responses (1xx) before the final one. */
+const maxInterimResponses = 8;
+
+export interface HttpRequest {
+  readonly method: 'GET' | 'HEAD' | 'POST';
+  readonly url: URL;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly content?: Uint8Array | undefined;
+}
+
+/** A response whose body is not read yet. Its connection serves no second request. */
+export interface Exchange {
+  /** The URL that answered, after redirects. */
+  readonly url: URL;
+  readonly head: ResponseHead;
+  readonly body: IncomingMessage;
+  readonly socket: Socket;
+  /** Closes the connection. With an error, a reader of the body gets it. Idempotent. */
+  close(error?: Error): void;
+}
+
+/** Headers of every request. `Connection: close` keeps one response from being read as part of another. */
+const standardHeaders = {
+  'User-Agent': 'vram-residency',
+  Accept: '*/*',
+  'Accept-Encoding': 'identity',
+  Connection: 'close',
+};
+
+/**
+ * Sends a request over a connection and waits for the head of the response. On failure the socket is destroyed.
+ * @throws SourceFault, or the reason of the signal
+ */
+export async function exchange(request: HttpRequest, socket: Socket, signal: AbortSignal): Promise<Exchange> {
+  try {
+    const body = await headOf(request, socket, signal);
+    const head = new ResponseHead(body.statusCode ?? 0, body.rawHeaders);
+    const close = (error?: Error): void => {
+      body.destroy(error);
+      socket.destroy();
+    };
+    return { url: request.url, head, body, socket, close };
+  } catch (error) {
+    socket.destroy();
+    signal.throwIfAborted();
+    throw faultOf(error);
+  }
+}
+
+function headOf(request: HttpRequest, socket: Socket, signal: AbortSignal): Promise<IncomingMessage> {
+  const { method, url, content } = request;
+  return new Promise((resolve, reject) => {
+    const sent = sendRequest({
+      // The connection exists already, so no agent opens, keeps or proxies one.
+      createConnection: () => socket,
+      method,
+      path: `${url.pathname}${url.search}`,
+      headers: { Host: url.host, ...standardHeaders, ...request.headers, ...lengthOf(content) },
+      setHost: false,
+      maxHeaderSize: maxHeadBytes,
+      insecureHTTPParser: false,
+    });
+    let interim = 0;
+    const fail = (error: unknown): void => {
+      end();
+      reject(error);
+      sent.destroy();
+    };
+    const onAbort = (): void => fail(signal.reason);
+    const end = (): void => {
+      signal.removeEventListener('abort', onAbort);
+      sent.off('information', onInformation).off('upgrade', onUpgrade);
+    };
+    const onInformation = (): void => {
+      interim += 1;
+      if (interim > maxInterimResponses) fail(invalid('The source sent too many interim responses'));
+    };
+    const onUpgrade = (_response: IncomingMessage, upgraded: Socket): void => {
+      upgraded.destroy();
+      fail(invalid('The source switched to another protocol'));
+    };
+    // Stays until the connection closes: an error without a listener would end the process.
+    let onError = fail;
+    sent.on('error', (error) => onError(error));
+    sent.on('information', onInformation).on('upgrade', onUpgrade);
+    sent.once('response', (response) => {
+      end();
+      // A destroyed request would drop bytes that wait in the response, and a reader would miss a gap. A destroyed
+      // response gives its reader the error.
+      onError = (error) => void response.destroy(error instanceof Error ? error : undefined);
+      response.on('error', () => undefined);
+      resolve(response);
+    });
+    signal.addEventListener('abort', onAbort, { once: true });
+    if (signal.aborted) return onAbort();
+    sent.end(content);
+  });
+}
+
+const lengthOf = (content: Uint8Array | undefined): Record<string, string> =>
+  content === undefined ? {} : { 'Content-Length': String(content.length) };

@@ -1,0 +1,143 @@
+import { AbortScope, raceAbort } from './abort_scope.js';
+import type { ByteSink } from './byte_sink.js';
+import type { Egress } from './egress.js';
+import { faultOf, invalid, SourceFault, unavailable } from './fault.js';
+import type { Response } from './fetch.js';
+import { type ByteRange, type ObjectVersion, rangeHeader, requireRange, unsatisfiedRange } from './range_response.js';
+import type { SourceRequest, TransferOptions } from './request.js';
+import { type Attempt, retrying } from './retrying.js';
+import { StallWatch } from './stall_watch.js';
+
+/** An object of a source. Each attempt makes a new request, so that an expired signature is replaced. */
+export interface RemoteObject {
+  readonly version: ObjectVersion;
+  request(signal: AbortSignal): SourceRequest | Promise<SourceRequest>;
+}
+
+/**
+ * Reads a range of an object into a sink. After a failed attempt the next one continues with the byte after the last.
+ * Each byte reaches the sink once, in order, and at the speed of the sink; memory holds one chunk.
+ * @throws WorkerError, the sink's errors, or the reason of a signal
+ */
+export function transferRange(
+  egress: Egress,
+  source: { readonly object: RemoteObject; readonly range: ByteRange },
+  sink: ByteSink,
+  options: TransferOptions,
+): Promise<void> {
+  return new RangedTransfer(egress, source.object, source.range, sink, options).run();
+}
+
+class RangedTransfer {
+  readonly #egress: Egress;
+  readonly #object: RemoteObject;
+  readonly #range: ByteRange;
+  readonly #sink: ByteSink;
+  readonly #options: TransferOptions;
+  #doneBytes = 0;
+
+  constructor(egress: Egress, object: RemoteObject, range: ByteRange, sink: ByteSink, options: TransferOptions) {
+    this.#egress = egress;
+    this.#object = object;
+    this.#range = range;
+    this.#sink = sink;
+    this.#options = options;
+  }
+
+  async run(): Promise<void> {
+    const { offset, length } = this.#range;
+    if (offset < 0 || length < 0 || offset + length > this.#object.version.totalBytes) {
+      throw new RangeError('the range is outside the object');
+    }
+    const scope = new AbortScope(this.#options.signal);
+    const onAbort = () => scope.abort(this.#sink.signal?.reason);
+    this.#sink.signal?.addEventListener('abort', onAbort, { once: true });
+    if (this.#sink.signal?.aborted) onAbort();
+    try {
+      const options = { ...this.#options, signal: scope.signal };
+      if (length > 0) await retrying(this.#egress.environment, options, (each) => this.#attempt(each));
+    } finally {
+      this.#sink.signal?.removeEventListener('abort', onAbort);
+      scope.dispose();
+    }
+  }
+
+  get #rest(): ByteRange {
+    const { offset, length } = this.#range;
+    return { offset: offset + this.#doneBytes, length: length - this.#doneBytes };
+  }
+
+  async #attempt(attempt: Attempt): Promise<void> {
+    const { version } = this.#object;
+    const range = this.#rest;
+    const request = await this.#object.request(attempt.signal);
+    const headers = { ...request.headers, Range: rangeHeader(range) };
+    const response = await this.#egress.fetchOk(
+      {
+        ...request,
+        headers,
+        explain: (hop) =>
+          request.explain?.(hop) ?? (hop.head.status === 416 ? unsatisfiedRange(hop.head, version) : undefined),
+      },
+      attempt.signal,
+    );
+    try {
+      requireRange(response.head, range, version);
+      await this.#read(response, range.length, attempt);
+    } finally {
+      response.close();
+    }
+  }
+
+  async #read(response: Response, length: number, attempt: Attempt): Promise<void> {
+    const { environment } = this.#egress;
+    const { signal } = attempt;
+    const watch = new StallWatch(environment.clock, environment.minBytesPerSecond, (error) => response.close(error));
+    const onAbort = () => response.close(signal.reason);
+    signal.addEventListener('abort', onAbort, { once: true });
+    try {
+      signal.throwIfAborted();
+      watch.wait();
+      for await (const chunk of response.body as AsyncIterable<Buffer>) {
+        watch.arrived(chunk.length);
+        const left = length - attempt.bytes;
+        if (chunk.length > left && response.head.status === 206) throw invalid('The source sent extra bytes');
+        await this.#take(chunk.length > left ? chunk.subarray(0, left) : chunk, attempt);
+        // The rest of a whole object is not part of the range.
+        if (attempt.bytes === length && response.head.status === 200) break;
+        watch.wait();
+      }
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof SinkError) throw error.cause;
+      const fault = faultOf(error);
+      // Every byte is here. The digest decides, not the end of the connection.
+      const isComplete = attempt.bytes === length && fault instanceof SourceFault && fault.rule === 'backoff';
+      if (!isComplete) throw fault;
+    } finally {
+      watch.stop();
+      signal.removeEventListener('abort', onAbort);
+    }
+    if (attempt.bytes < length) throw unavailable('The source closed the connection early');
+  }
+
+  /** Counts a chunk only after the sink has it: what it did not take is requested again. */
+  async #take(chunk: Buffer, attempt: Attempt): Promise<void> {
+    const { signal } = attempt;
+    try {
+      const ready = this.#sink.write(chunk);
+      attempt.bytes += chunk.length;
+      this.#doneBytes += chunk.length;
+      if (ready !== undefined) await raceAbort(ready, signal);
+    } catch (error) {
+      throw new SinkError('the sink failed', { cause: error });
+    }
+    for (const limit of [this.#egress.environment.bandwidth, this.#options.bandwidth]) {
+      const ready = limit?.take(chunk.length, signal);
+      if (ready !== undefined) await ready;
+    }
+  }
+}
+
+/** Marks an error of the sink, which no retry can repair, whatever its type. */
+class SinkError extends Error {}

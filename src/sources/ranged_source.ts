@@ -1,0 +1,30 @@
+import type { Digest } from '../seal/digest.js';
+import type { ByteSink } from './egress/byte_sink.js';
+import type { ByteRange } from './egress/range_response.js';
+import type { TransferOptions } from './egress/request.js';
+
+/** Who stated a digest. It is a claim that the bytes are held to, never a proof. */
+export type DigestOrigin = 'repr-digest' | 'sidecar' | 'descriptor' | 'lfs' | 'checksum' | 'metadata' | 'cache';
+
+export interface DigestClaim {
+  readonly digest: Digest;
+  readonly from: DigestOrigin;
+}
+
+/** One file of a source, of a fixed version, whose bytes can be read from any offset. */
+export interface RangedSource {
+  readonly totalBytes: number;
+  /** The strong entity tag of the version; undefined without one. */
+  readonly etag: string | undefined;
+  /** What the source claims of the whole file; undefined without a claim. */
+  readonly claim: DigestClaim | undefined;
+  /** Whether a transfer can continue after a failure, and a range be repaired. */
+  readonly supportsRanges: boolean;
+  /** Whether a manifest may name the file, so that it can be repaired and restored from the source. */
+  readonly isPersistable: boolean;
+  /**
+   * Reads a range into a sink, such as an `Ingest`, in order and each byte once. Continues after failures.
+   * @throws WorkerError, the sink's errors, or the reason of a signal
+   */
+  copyTo(sink: ByteSink, range: ByteRange, options: TransferOptions): Promise<void>;
+}

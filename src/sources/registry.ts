@@ -1,0 +1,89 @@
+import { AddressRules } from './egress/address_rules.js';
+import { Egress } from './egress/egress.js';
+import type { EgressEnvironment } from './egress/environment.js';
+import { forbidden } from './egress/fault.js';
+import { HostPattern } from './egress/host_pattern.js';
+import { EgressPolicy } from './egress/policy.js';
+import { prefixesOf } from './settings/check.js';
+import type { LoadedSource } from './settings/loaded_source.js';
+
+/** A configured source and its way out. */
+export interface ConfiguredSource extends LoadedSource {
+  readonly egress: Egress;
+}
+
+/**
+ * The configured sources. A reload replaces them; transfers that run keep the source that they began with. Without
+ * sources, every request for a remote one is refused.
+ */
+export class SourceRegistry {
+  readonly #environment: EgressEnvironment;
+  #sources: ReadonlyMap<string, ConfiguredSource> = new Map();
+
+  constructor(environment: EgressEnvironment, sources: readonly LoadedSource[]) {
+    this.#environment = environment;
+    this.replace(sources);
+  }
+
+  /** Takes over sources. Returns whether they differ from the previous ones. */
+  replace(sources: readonly LoadedSource[]): boolean {
+    const previous = this.#sources;
+    const next = sources.map((source) => {
+      const existing = previous.get(source.settings.name);
+      return existing !== undefined && isSame(existing, source) ? existing : this.#configure(source);
+    });
+    this.#sources = new Map(next.map((source) => [source.settings.name, source]));
+    return next.length !== previous.size || next.some((source) => previous.get(source.settings.name) !== source);
+  }
+
+  /** The source of a request: by its name, or the only one of its type. @throws SourceFault SOURCE_FORBIDDEN */
+  find<T extends LoadedSource['settings']['type']>(type: T, name?: string): ConfiguredSource {
+    const matching = [...this.#sources.values()].filter(({ settings }) => settings.type === type);
+    if (name === undefined) {
+      const [only] = matching;
+      if (only !== undefined && matching.length === 1) return only;
+      throw forbidden(
+        `${matching.length === 0 ? 'No source' : 'More than one source'} of the type ${type} is configured`,
+      );
+    }
+    const named = matching.find(({ settings }) => settings.name === name);
+    if (named === undefined) throw forbidden('No source of this name and type is configured');
+    return named;
+  }
+
+  /** The HTTP source that covers a URL. @throws SourceFault SOURCE_FORBIDDEN */
+  findHttp(url: URL, name?: string): ConfiguredSource {
+    const covering = [...this.#sources.values()].find(
+      ({ settings, egress }) =>
+        settings.type === 'http' && (name === undefined || settings.name === name) && egress.policy.covers(url),
+    );
+    if (covering === undefined) throw forbidden('The URL is outside the prefixes of the configured sources');
+    return covering;
+  }
+
+  #configure(source: LoadedSource): ConfiguredSource {
+    const { settings, files } = source;
+    const policy = new EgressPolicy({
+      source: settings.name,
+      prefixes: prefixesOf(settings),
+      redirectHosts: patterns(settings.redirect_hosts),
+      realmHosts: settings.type === 'oci' ? patterns(settings.realm_hosts) : [],
+      addresses: new AddressRules(settings.addresses),
+      ca: files.ca,
+    });
+    return { ...source, egress: new Egress(policy, this.#environment) };
+  }
+}
+
+const patterns = (texts: readonly string[] = []): HostPattern[] => texts.map((text) => new HostPattern(text));
+
+/** Compares settings and the contents of their files. JSON shows no secret, so those are compared apart. */
+function isSame(a: LoadedSource, b: LoadedSource): boolean {
+  return JSON.stringify(a.settings) === JSON.stringify(b.settings) && contentOf(a) === contentOf(b);
+}
+
+function contentOf({ files: { token, docker, s3, ca } }: LoadedSource): string {
+  const logins = [...(docker ?? [])].map(([host, { username, password }]) => [host, username, password.reveal()]);
+  const keys = [s3?.accessKeyId, s3?.secretAccessKey.reveal(), s3?.sessionToken?.reveal()];
+  return JSON.stringify([token?.reveal(), logins, keys, ca?.toString('latin1')]);
+}
