@@ -15,6 +15,7 @@ import {
 import { isServiceLink } from './service_links.js';
 import type { Setting, ValueOf } from './setting.js';
 import { type SettingValues, settings } from './settings.js';
+import { readSources, type Sources } from './sources_file.js';
 import { readTls, type TlsFiles } from './tls_files.js';
 import { requireTrustedDirectories } from './trusted_directories.js';
 import { isDerivedWorkerId } from './worker_id.js';
@@ -35,6 +36,8 @@ export interface Config extends Plain, SecretFiles, TokenSecrets {
   readonly attachToken: Buffer | undefined;
   /** The token of the keeper; undefined without one. */
   readonly keeperToken: Buffer | undefined;
+  /** The remote sources, with their credentials. */
+  readonly sources: Sources;
   /** Undefined for plain HTTP. */
   readonly tls: TlsFiles | undefined;
   /** For the log. */
@@ -77,6 +80,7 @@ export async function loadConfig(environment: Environment, options: LoadOptions)
     attachToken: await readAttachToken(secretFiles, files),
     keeperToken: await readKeeperToken(secretFiles, files),
     tls: await tlsFiles({ certFile: tlsCertFile, keyFile: tlsKeyFile, clientCaFile: tlsClientCaFile }, files),
+    sources: await readSources(values.sourcesFile, files),
     warnings: warningsOf(environment, values.workerId, serviceLinks),
   };
   for (const [name, path] of filesOf(config)) await requireTrustedDirectories(name, path, files);

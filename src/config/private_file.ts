@@ -21,6 +21,18 @@ export function readPrivate(name: string, path: string, files: FileCalls): Promi
   );
 }
 
+/** The bytes of a file that other users cannot write. Errors call the file `name`. @throws ConfigError, FileTimeoutError */
+export function readUnwritable(name: string, path: string, files: FileCalls): Promise<Buffer> {
+  const user = process.geteuid?.() ?? root;
+  return files.run(name, () =>
+    readChecked(name, path, ({ mode, uid }) => {
+      const isOwn = uid === user || uid === root;
+      if (!isOwn || (mode & 0o022) !== 0)
+        throw new ConfigError(`${name} is writable by other users: use mode 0644 or 0600`);
+    }),
+  );
+}
+
 /** The bytes of a regular file. Errors call the file `name`. @throws ConfigError, FileTimeoutError */
 export function readBytes(name: string, path: string, files: FileCalls): Promise<Buffer> {
   return files.run(name, () => readChecked(name, path, () => undefined));

@@ -14,6 +14,7 @@ import {
   text,
 } from './parse.js';
 import type { Setting, ValueOf } from './setting.js';
+import { sources } from './source_settings.js';
 import { defaultWorkerId, workerIdPattern } from './worker_id.js';
 
 const mebibyte = 1024 ** 2;
@@ -176,13 +177,23 @@ export const sections: Readonly<Record<string, Readonly<Record<string, Setting>>
   'Identity and secrets': identity,
   'GPU and driver': device,
   Commits: commits,
+  'Remote sources': sources,
   Attach: attach,
   'Restart without a reload': keeper,
   Operation: operation,
 };
 
 /** Every setting, by the name of its value in `Config`. */
-export const settings = { ...network, ...identity, ...device, ...commits, ...attach, ...keeper, ...operation };
+export const settings = {
+  ...network,
+  ...identity,
+  ...device,
+  ...commits,
+  ...sources,
+  ...attach,
+  ...keeper,
+  ...operation,
+};
 
 /** The value of each setting. Sizes are in bytes, times in seconds. */
 export type SettingValues = { readonly [Key in keyof typeof settings]: ValueOf<(typeof settings)[Key]> };

@@ -45,7 +45,7 @@ export async function readTls({ certFile, keyFile, clientCaFile }: TlsFiles, fil
 }
 
 /** X509Certificate also accepts DER, which a TLS server does not. */
-function pemOf(bytes: Buffer): Buffer {
+export function pemOf(bytes: Buffer): Buffer {
   const start = bytes.indexOf('-----BEGIN CERTIFICATE-----');
   return start === -1 ? Buffer.alloc(0) : bytes.subarray(start);
 }

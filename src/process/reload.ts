@@ -2,10 +2,12 @@ import type { Logger } from 'pino';
 import type { AttachServer } from '../attach/attach_server.js';
 import type { Config } from '../config/load.js';
 import { readAttachToken, readKeeperToken, readSealSecret, readTokens, wipe } from '../config/secrets.js';
+import { readSources } from '../config/sources_file.js';
 import { readTls } from '../config/tls_files.js';
 import { type Tokens, tokensOf } from '../http/plugins/tokens.js';
 import type { TlsServers } from '../http/server/tls_server.js';
 import type { Residency } from '../residency/residency.js';
+import type { SourceRegistry } from '../sources/registry.js';
 import type { FileCalls } from '../storage/file_calls.js';
 import { FileWatch } from './file_watch.js';
 import type { FileGroup } from './watched_group.js';
@@ -15,13 +17,14 @@ export interface Reloadable {
   readonly config: Config;
   readonly residency: Residency;
   readonly tokens: Tokens;
+  readonly sources: SourceRegistry;
   readonly tls: TlsServers | undefined;
   readonly attach: AttachServer | undefined;
   readonly logger: Logger;
 }
 
 /**
- * Reloads tokens, seal key and certificates when their files change. If a file is invalid, or its file system hangs,
+ * Reloads tokens, seal key, remote sources and certificates when their files change. If a file is invalid, or its file system hangs,
  * logs an error and keeps the previous version.
  */
 export function reloadOnChange(reloadable: Reloadable): FileWatch {
@@ -61,7 +64,13 @@ function groupsOf(reloadable: Reloadable): FileGroup[] {
       }
     },
   };
-  const secrets = [tokenFiles, sealKey, ...attachGroups(reloadable), ...keeperGroups(reloadable)];
+  const secrets = [
+    tokenFiles,
+    sealKey,
+    ...attachGroups(reloadable),
+    ...keeperGroups(reloadable),
+    ...sourceGroups(reloadable),
+  ];
   if (tls === undefined || tlsFiles === undefined) return secrets;
   const certificates: FileGroup = {
     name: 'certificates',
@@ -97,6 +106,28 @@ function keeperGroups({ config, residency }: Reloadable): FileGroup[] {
     return isChanged;
   };
   return [{ name: 'keeper token', paths: [keeperTokenFile], reload }];
+}
+
+/** The settings of remote sources, and the files that they name. A reload can change the list of files. */
+function sourceGroups({ config: { sourcesFile, sources: loaded }, sources }: Reloadable): FileGroup[] {
+  if (sourcesFile === undefined) return [];
+  let { paths } = loaded;
+  const reload = async (files: FileCalls) => {
+    // Also if one of the files is invalid: the next change of it must cause another reload.
+    const read = await readSources(sourcesFile, files, (found) => {
+      paths = found;
+    });
+    return sources.replace(read.sources);
+  };
+  return [
+    {
+      name: 'sources',
+      get paths() {
+        return paths;
+      },
+      reload,
+    },
+  ];
 }
 
 const present = (...paths: readonly (string | undefined)[]): string[] => paths.filter((path) => path !== undefined);

@@ -10,6 +10,8 @@ import { Tokens, tokensOf } from '../http/plugins/tokens.js';
 import type { TlsServers } from '../http/server/tls_server.js';
 import type { KeeperOptions } from '../residency/options.js';
 import { Residency } from '../residency/residency.js';
+import { systemEnvironment } from '../sources/egress/environment.js';
+import { SourceRegistry } from '../sources/registry.js';
 import { FileCalls } from '../storage/file_calls.js';
 import type { ExitDeadline } from '../vram/exit.js';
 import { ExitError, exitStatus } from './exit_status.js';
@@ -24,6 +26,8 @@ export interface Worker {
   readonly residency: Residency;
   readonly watch: FileWatch;
   readonly app: App;
+  /** The remote sources. */
+  readonly sources: SourceRegistry;
   /** The socket of attaching processes; undefined without one. */
   readonly attach: AttachServer | undefined;
   readonly exitDeadline: ExitDeadline;
@@ -57,6 +61,7 @@ export async function buildWorker({ config, log, signals, exitDeadline, onLost }
   });
   signals.on('SIGUSR2', scrubSwitch(residency, logger));
   const tokens = new Tokens(tokensOf(config));
+  const sources = openSources(config);
   const tls = config.tls && (await openTls(config.tls, config.fileTimeoutSeconds));
   const attach =
     config.attachSocket === undefined ? undefined : await openAttach(config.attachSocket, config, residency, logger);
@@ -66,12 +71,12 @@ export async function buildWorker({ config, log, signals, exitDeadline, onLost }
     residency.sealKey.wipe();
     tls?.wipe();
   });
-  const watch = reloadOnChange({ config, residency, tokens, tls, attach, logger });
+  const watch = reloadOnChange({ config, residency, tokens, sources, tls, attach, logger });
   signals.on('SIGHUP', () => {
     if (watch.reloadAll()) logger.info({ signal: 'SIGHUP' }, 'reloading secrets and certificates');
   });
   const app = await buildApp({ residency, config, logger, tokens, tls, droppedLines });
-  return { config, logger, residency, watch, app, attach, exitDeadline };
+  return { config, logger, residency, sources, watch, app, attach, exitDeadline };
 }
 
 /** How to reach the keeper; undefined without one. */
@@ -92,6 +97,16 @@ async function openAttach(path: string, config: Config, residency: Residency, lo
     const code = 'code' in cause ? String(cause.code) : cause.message;
     throw new ExitError(exitStatus.cannotCreate, `WORKER_ATTACH_SOCKET cannot be created: ${code}`, { cause });
   }
+}
+
+/** The remote sources. No connection is opened before a request names one. */
+function openSources(config: Config): SourceRegistry {
+  const environment = systemEnvironment({
+    connections: config.sourceConnections,
+    bytesPerSecond: config.sourceBytesPerSecond,
+    minBytesPerSecond: config.sourceMinBytesPerSecond,
+  });
+  return new SourceRegistry(environment, config.sources.sources);
 }
 
 async function openTls(tlsFiles: TlsFiles, timeoutSeconds: number): Promise<TlsServers> {

@@ -3,10 +3,15 @@ import { join } from 'node:path';
 import t from 'tap';
 import { configurationDocument, settingsHelp } from '../../src/config/document.js';
 import { settings } from '../../src/config/settings.js';
+import { sourcesSchema } from '../../src/config/sources_document.js';
 import { root } from '../support/paths.js';
 
 t.test('docs/configuration.md equals the generated document', async (t) => {
   t.equal(readFileSync(join(root, 'docs/configuration.md'), 'utf8'), configurationDocument(), 'else: npm run docs');
+});
+
+t.test('docs/sources.schema.json equals the schema that the worker checks', async (t) => {
+  t.equal(readFileSync(join(root, 'docs/sources.schema.json'), 'utf8'), sourcesSchema(), 'else: npm run docs');
 });
 
 t.test('docs/configuration.md and --help describe every setting once', async (t) => {

@@ -23,6 +23,9 @@ const integers: readonly (readonly [string, number, number, number])[] = [
   ['WORKER_SCRUB_BYTES_PER_SECOND', 1_073_741_824, 1, max],
   ['WORKER_SCRUB_SECONDS', 3600, 0, 2_000_000],
   ['WORKER_SHUTDOWN_DELAY_SECONDS', 0, 0, 3600],
+  ['WORKER_SOURCE_BYTES_PER_SECOND', 0, 0, max],
+  ['WORKER_SOURCE_CONNECTIONS', 8, 1, 256],
+  ['WORKER_SOURCE_MIN_BYTES_PER_SECOND', 65_536, 0, 1_000_000_000],
   ['WORKER_UPLOAD_IDLE_SECONDS', 30, 1, 3600],
   ['WORKER_UPLOAD_MIN_BYTES_PER_SECOND', 65_536, 0, 1_000_000_000],
 ];
@@ -59,6 +62,7 @@ const others: readonly (readonly [string, unknown, Readonly<Record<string, unkno
   ['WORKER_READ_TOKEN_FILE', undefined, { '/a': '/a' }, []],
   ['WORKER_SEAL_ALG', 'HS256', { HS256: 'HS256', Ed25519: 'Ed25519' }, ['hs256', 'none']],
   ['WORKER_SEAL_KEY_FILE', undefined, { '/a': '/a' }, []],
+  ['WORKER_SOURCES_FILE', undefined, { '/a': '/a', a: join(process.cwd(), 'a') }, []],
   ['WORKER_TLS_CERT_FILE', undefined, { '/a': '/a' }, []],
   ['WORKER_TLS_CLIENT_CA_FILE', undefined, { '/a': '/a' }, []],
   ['WORKER_TLS_KEY_FILE', undefined, { '/a': '/a' }, []],

@@ -40,6 +40,7 @@ const files: readonly Key[] = [
   'sealAlgorithm',
   'attachTokenFile',
   'keeperTokenFile',
+  'sourcesFile',
 ];
 
 /** The names of properties that the code outside the table and the loader reads. */
@@ -51,7 +52,7 @@ function namesRead(): ReadonlySet<string> {
     ts.forEachChild(node, visit);
   };
   const src = join(root, 'src');
-  const unrelated = /^config\/(?:load|settings|(?:network|attach|keeper)_settings)\.ts$/;
+  const unrelated = /^config\/(?:load|settings|(?:network|attach|keeper|source)_settings)\.ts$/;
   for (const file of readdirSync(src, { recursive: true, encoding: 'utf8' })) {
     if (!/\.c?ts$/.test(file) || unrelated.test(file)) continue;
     visit(ts.createSourceFile(file, readFileSync(join(src, file), 'utf8'), ts.ScriptTarget.Latest, true));

@@ -1,0 +1,30 @@
+import { filePath, integer } from './parse.js';
+import type { Setting } from './setting.js';
+
+/** The settings of remote sources. */
+export const sources = {
+  sourcesFile: {
+    name: 'WORKER_SOURCES_FILE',
+    type: filePath,
+    unset: 'no remote sources',
+    doc: 'The JSON file that lists the remote sources that clients may name. See [Remote sources](#remote-sources).',
+  },
+  sourceConnections: {
+    name: 'WORKER_SOURCE_CONNECTIONS',
+    type: integer(1, 256),
+    default: 8,
+    doc: 'The number of connections to one source that may be open at the same time.',
+  },
+  sourceBytesPerSecond: {
+    name: 'WORKER_SOURCE_BYTES_PER_SECOND',
+    type: integer(0, Number.MAX_SAFE_INTEGER, 'bytes per second'),
+    default: 0,
+    doc: 'The maximum rate of all transfers from remote sources together. 0 is no limit.',
+  },
+  sourceMinBytesPerSecond: {
+    name: 'WORKER_SOURCE_MIN_BYTES_PER_SECOND',
+    type: integer(0, 1_000_000_000, 'bytes per second'),
+    default: 65_536,
+    doc: 'The minimum rate of a source, over 30 seconds. If a source is slower, the worker reconnects to it. 0 turns it off, and only silence counts.',
+  },
+} satisfies Record<string, Setting>;
