@@ -24,13 +24,15 @@ function item(setting: Setting): string {
 
 /** The type and the default of a setting. */
 function valueText({ type, default: standard, unset }: Setting): string {
-  const size = typeof standard === 'number' && type.unit?.startsWith('bytes') ? ` = ${binarySize(standard)}` : '';
+  const size =
+    typeof standard === 'number' && standard > 0 && type.unit?.startsWith('bytes') ? ` = ${binarySize(standard)}` : '';
   return `${type.description}; default: ${unset ?? `\`${standard}\`${size}`}`;
 }
 
 function binarySize(bytes: number): string {
-  const gibibytes = bytes / 1024 ** 3;
-  return gibibytes >= 1 ? `${gibibytes} GiB` : `${bytes / 1024 ** 2} MiB`;
+  const [unit, divisor] =
+    bytes >= 1024 ** 3 ? ['GiB', 1024 ** 3] : bytes >= 1024 ** 2 ? ['MiB', 1024 ** 2] : ['KiB', 1024];
+  return `${bytes / Number(divisor)} ${unit}`;
 }
 
 const introduction = `# Configuration

@@ -7,7 +7,7 @@ export const sources = {
     name: 'WORKER_SOURCES_FILE',
     type: filePath,
     unset: 'no remote sources',
-    doc: 'The JSON file that lists the remote sources that clients may name. See [Remote sources](#remote-sources).',
+    doc: 'The JSON file that lists the remote sources that clients may name. See [The sources file](#the-sources-file).',
   },
   sourceConnections: {
     name: 'WORKER_SOURCE_CONNECTIONS',

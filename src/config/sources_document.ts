@@ -25,7 +25,7 @@ export function sourcesDocument(): string {
 
 const descriptionOf = (schema: object): string => ('description' in schema ? String(schema.description) : '');
 
-const introduction = `## Remote sources
+const introduction = `## The sources file
 
 \`WORKER_SOURCES_FILE\` is a JSON file with the list \`sources\`. Without it, clients cannot name remote sources.
 [sources.schema.json](sources.schema.json) is its JSON schema. An example:

@@ -11,6 +11,7 @@ import { retrying } from './retrying.js';
 import { readSmallBody } from './small_body.js';
 import { statusFault } from './status_fault.js';
 import { parseUniqueJson } from './unique_json.js';
+import { parseUrl } from './url_rules.js';
 
 /** A document that fits in memory, and the head and URL of the response. */
 export interface Document<T> {
@@ -70,13 +71,20 @@ export class Egress implements FetchContext {
     return { ...rest, value };
   }
 
+  /** The URL of a token server that a response names, before a request with credentials. @throws SourceFault */
+  realm(text: string): URL {
+    const url = parseUrl(text, 'SOURCE_INVALID');
+    this.policy.requireRealm(url);
+    return url;
+  }
+
   /** The URL of the next page of a list; undefined on the last page. @throws SourceFault */
   nextPage({ head, url }: Pick<Response, 'head' | 'url'>): URL | undefined {
     return nextPageOf(head, url, this.policy);
   }
 
   /**
-   * Makes one attempt, and throws unless the status is 200 or 206. After a 401 it renews the credentials.
+   * Makes one attempt, and throws unless the status is 200 or 206. After a 401, the next attempt renews the credentials.
    * @throws WorkerError, or the reason of the signal
    */
   async fetchOk(request: SourceRequest, signal: AbortSignal): Promise<Response> {
@@ -85,18 +93,22 @@ export class Egress implements FetchContext {
     if (status === 200 || status === 206) return response;
     response.close();
     const fault = request.explain?.(response) ?? this.statusFault(response);
-    if (status === 401 && fault instanceof SourceFault) await this.#renew(fault, request, response, signal);
+    if (fault instanceof SourceFault && fault.rule === 'once') throw renewable(fault, request, response);
     throw fault;
   }
 
   statusFault({ head, isRedirected }: Response): WorkerError {
     return statusFault(head, { clock: this.environment.clock, isRedirected });
   }
+}
 
-  /** Without credentials that can be renewed, another attempt would fail again. */
-  async #renew(fault: SourceFault, { credential }: SourceRequest, response: Response, signal: AbortSignal) {
-    const isOwn = credential?.origin === response.url.origin;
-    if (credential?.renew === undefined || !isOwn) throw new SourceFault(fault.code, fault.message);
-    await credential.renew(response.head, signal);
-  }
+/** The fault of a 401. Without credentials that can be renewed, another attempt would fail again. */
+function renewable(
+  { code, message }: SourceFault,
+  { credential }: SourceRequest,
+  { head, url }: Response,
+): SourceFault {
+  const renew = credential?.origin === url.origin ? credential.renew?.bind(credential) : undefined;
+  if (renew === undefined) return new SourceFault(code, message);
+  return new SourceFault(code, message, { rule: 'once', prepare: (signal) => renew(head, signal) });
 }

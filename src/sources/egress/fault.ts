@@ -7,17 +7,27 @@ import { type ErrorCode, WorkerError } from '../../errors.js';
  */
 export type RetryRule = 'never' | 'backoff' | 'once';
 
+interface FaultOptions {
+  readonly rule?: RetryRule;
+  readonly waitMs?: number;
+  readonly prepare?: (signal: AbortSignal) => Promise<void>;
+  readonly cause?: unknown;
+}
+
 /** A failure of a remote source. Its message never repeats a header or a body of the source. */
 export class SourceFault extends WorkerError {
   readonly rule: RetryRule;
   /** How long the source asks the worker to wait. */
   readonly waitMs: number | undefined;
+  /** Runs before the next attempt, for example to renew credentials. */
+  readonly prepare: ((signal: AbortSignal) => Promise<void>) | undefined;
 
-  constructor(code: ErrorCode, message: string, options: { rule?: RetryRule; waitMs?: number; cause?: unknown } = {}) {
-    const { rule = 'never', waitMs, cause } = options;
+  constructor(code: ErrorCode, message: string, options: FaultOptions = {}) {
+    const { rule = 'never', waitMs, prepare, cause } = options;
     super(code, message, { cause, ...(waitMs === undefined ? {} : { retryAfterMs: waitMs }) });
     this.rule = rule;
     this.waitMs = waitMs;
+    this.prepare = prepare;
   }
 }
 

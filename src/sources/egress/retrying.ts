@@ -58,6 +58,7 @@ async function attempts<T>(
       if (nowMs + decision.waitMs >= endsAtMs) throw fault;
       onRetry?.({ attempt: number, waitMs: decision.waitMs, error: fault });
       await sleep(clock, decision.waitMs, signal);
+      await fault.prepare?.(signal);
     }
   }
 }
