@@ -1,6 +1,6 @@
 import type { WorkerError } from '../../errors.js';
 import type { Clock } from './clock.js';
-import { changed, invalid, SourceFault, timedOut, unavailable } from './fault.js';
+import { changed, invalid, SourceFault, unavailable } from './fault.js';
 import type { ResponseHead } from './response_head.js';
 import { requestedWaitMs } from './retry_after.js';
 
@@ -39,8 +39,6 @@ export function statusFault(
       return new SourceFault('SOURCE_NOT_FOUND', said);
     case 412:
       return changed(`${said}: the object was replaced`);
-    case 504:
-      return timedOut(said);
     default:
       return invalid(said);
   }

@@ -1,0 +1,95 @@
+import { createServer as createPlainServer } from 'node:http';
+import { createServer } from 'node:https';
+import t, { type Test } from 'tap';
+import { Authority, type Certificate } from '../../support/certificates.js';
+import { anySignal, httpSource, lookupOf, MemorySink } from '../../support/http_sources.js';
+import { rawServer } from '../../support/raw_source.js';
+
+const content = Buffer.alloc(500_000, 'weights ');
+
+async function httpsServer(t: Test, { cert, key }: Certificate, location?: string): Promise<number> {
+  const server = createServer({ cert, key }, (request, response) => {
+    if (location !== undefined) return void response.writeHead(302, { Location: location }).end();
+    const [, first = '0', last = '0'] = /^bytes=([0-9]+)-([0-9]+)$/.exec(request.headers.range ?? '') ?? [];
+    const range = `bytes ${first}-${last}/${content.length}`;
+    response.writeHead(206, { 'Content-Range': range, ETag: '"v1"' });
+    response.end(content.subarray(Number(first), Number(last) + 1));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => server.close());
+  const address = server.address();
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}
+
+t.test('a file is read over TLS, with the authorities of the settings', async (t) => {
+  const authority = new Authority(t);
+  const port = await httpsServer(t, authority.issue('source'));
+  const prefix = `https://127.0.0.1:${port}/`;
+  const settings = { prefixes: [prefix], addresses: ['127.0.0.1'] };
+  const { open } = httpSource({ settings, files: { ca: authority.certificate.cert } });
+  const source = await open(`${prefix}model?x`);
+  const sink = new MemorySink();
+  await source.copyTo(sink, { offset: 0, length: content.length }, { signal: anySignal() });
+  t.ok(sink.content.equals(content));
+});
+
+t.test(
+  'a certificate of another authority or host is refused, without another attempt and whatever the environment',
+  async (t) => {
+    const authority = new Authority(t);
+    const port = await httpsServer(t, authority.issue('source'));
+    const environment = { lookup: lookupOf({ 'other.test': ['127.0.0.1'] }) };
+    const before = process.env.NODE_TLS_REJECT_UNAUTHORIZED;
+    process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0';
+    t.teardown(() => {
+      if (before === undefined) delete process.env.NODE_TLS_REJECT_UNAUTHORIZED;
+      else process.env.NODE_TLS_REJECT_UNAUTHORIZED = before;
+    });
+    for (const [host, files] of [
+      ['127.0.0.1', {}],
+      ['127.0.0.1', { ca: new Authority(t, 'another').certificate.cert }],
+      ['other.test', { ca: authority.certificate.cert }],
+    ] as const) {
+      const prefix = `https://${host}:${port}/`;
+      const { open } = httpSource({ settings: { prefixes: [prefix], addresses: ['127.0.0.1'] }, files, environment });
+      const retries: unknown[] = [];
+      const opened = open(`${prefix}model?x`, { onRetry: (retry) => retries.push(retry) });
+      await t.rejects(
+        opened,
+        { code: 'SOURCE_INVALID', message: /^The TLS connection to the source failed: [A-Z_]+$/ },
+        host,
+      );
+      t.strictSame(retries, []);
+    }
+  },
+);
+
+t.test('https is never redirected to http, not even to a host that is allowed', async (t) => {
+  const plain = await rawServer(t, () => undefined);
+  const authority = new Authority(t);
+  const port = await httpsServer(t, authority.issue('source'), `${plain.origin}/model`);
+  const prefix = `https://127.0.0.1:${port}/`;
+  const { open } = httpSource({
+    settings: {
+      prefixes: [prefix, `${plain.origin}/`],
+      addresses: ['127.0.0.1'],
+      redirect_hosts: [`127.0.0.1:${plain.port}`],
+    },
+    files: { ca: authority.certificate.cert },
+  });
+  await t.rejects(open(`${prefix}model?x`), { code: 'SOURCE_FORBIDDEN', message: /from https to http/ });
+  t.equal(plain.connections, 0);
+});
+
+t.test('plain http behind an https prefix is refused', async (t) => {
+  // Node answers a TLS greeting with a plain 400.
+  const plain = createPlainServer();
+  await new Promise<void>((resolve) => plain.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => plain.close());
+  const address = plain.address();
+  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  const prefix = `https://127.0.0.1:${port}/`;
+  const { open } = httpSource({ settings: { prefixes: [prefix], addresses: ['127.0.0.1'] } });
+  await t.rejects(open(`${prefix}model?x`), { code: 'SOURCE_INVALID' });
+  await t.rejects(open(`http://127.0.0.1:${port}/model?x`), { code: 'SOURCE_FORBIDDEN' }, 'another prefix');
+});
