@@ -1,39 +1,45 @@
 import { BlockList, isIP, isIPv4 } from 'node:net';
 import { closedRanges, specialRanges } from './special_ranges.js';
 
-/** A list of CIDR ranges and single addresses. */
-export function rangeList(ranges: readonly string[]): BlockList {
-  const list = new BlockList();
-  for (const range of ranges) {
-    const [address = '', prefix] = range.split('/', 2);
-    const family = isIPv4(address) ? 'ipv4' : 'ipv6';
-    list.addSubnet(address, prefix === undefined ? (family === 'ipv4' ? 32 : 128) : Number(prefix), family);
+/** CIDR ranges and single addresses. Two lists, because a range of IPv6 in a `BlockList` also matches IPv4 addresses. */
+class RangeList {
+  readonly #ipv4 = new BlockList();
+  readonly #ipv6 = new BlockList();
+
+  constructor(ranges: readonly string[]) {
+    for (const range of ranges) {
+      const [address = '', prefix] = range.split('/', 2);
+      if (isIPv4(address)) this.#ipv4.addSubnet(address, prefix === undefined ? 32 : Number(prefix), 'ipv4');
+      else this.#ipv6.addSubnet(address, prefix === undefined ? 128 : Number(prefix), 'ipv6');
+    }
   }
-  return list;
+
+  /** @param address in its canonical spelling */
+  includes(address: string): boolean {
+    return isIPv4(address) ? this.#ipv4.check(address, 'ipv4') : this.#ipv6.check(address, 'ipv6');
+  }
 }
 
-const special = rangeList(specialRanges);
-const closed = rangeList(closedRanges);
+const special = new RangeList(specialRanges);
+const closed = new RangeList(closedRanges);
 
 /** The addresses that a source may connect to: public ones, and those of the ranges that its settings open. */
 export class AddressRules {
-  readonly #opened: BlockList;
+  readonly #opened: RangeList;
 
   constructor(opened: readonly string[] = []) {
-    this.#opened = rangeList(opened);
+    this.#opened = new RangeList(opened);
   }
 
   /** Whether the worker may connect to an address. An IPv4 address inside an IPv6 address must be allowed as well. */
   allows(address: string): boolean {
     const plain = canonicalAddress(address);
-    if (plain === undefined || includes(closed, plain)) return false;
-    if (includes(special, plain) && !includes(this.#opened, plain)) return false;
+    if (plain === undefined || closed.includes(plain)) return false;
+    if (special.includes(plain) && !this.#opened.includes(plain)) return false;
     const embedded = embeddedIPv4(plain);
     return embedded === undefined || this.allows(embedded);
   }
 }
-
-const includes = (list: BlockList, address: string): boolean => list.check(address, isIPv4(address) ? 'ipv4' : 'ipv6');
 
 /** One spelling for each address: a mapped address is its IPv4 address. Undefined for other text and with a zone. */
 export function canonicalAddress(text: string): string | undefined {

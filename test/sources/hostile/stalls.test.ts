@@ -55,7 +55,7 @@ t.test(
   },
 );
 
-t.test('a source that drips one byte at a time is a stall, however long it goes on', async (t) => {
+t.test('a source that drips one byte at a time is a stall, however long it continues', async (t) => {
   const { clock, source, options, retries, sockets } = await start(t, (socket, request) => {
     socket.write(partialHead(content, request));
   });
