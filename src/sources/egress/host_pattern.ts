@@ -26,6 +26,9 @@ const labelExpression = (label: string): string =>
     .map((part) => part.replace(/[^a-z0-9_-]/g, '\\$&'))
     .join('[a-z0-9_-]*');
 
-/** The form of a pattern in the settings. At least two labels follow `*.`, or the pattern would allow a whole zone. */
+/**
+ * The form of a pattern in the settings. Only the first label may have `*`. At least two labels follow `*.`, or the
+ * pattern would allow a whole zone.
+ */
 export const hostPatternForm =
-  '^(?:\\*\\.[A-Za-z0-9_-]+(?:\\.[A-Za-z0-9_-]+)+|[A-Za-z0-9_*-]+(?:\\.[A-Za-z0-9_-]+)*|\\[[0-9A-Fa-f:.]+\\])(?::[0-9]{1,5})?$';
+  '^(?:\\*\\.[A-Za-z0-9_-]+(?:\\.[A-Za-z0-9_-]+)+|(?!\\*+(?:[.:]|$))[A-Za-z0-9_*-]+(?:\\.[A-Za-z0-9_-]+)*|\\[[0-9A-Fa-f:.]+\\])(?::[0-9]{1,5})?$';
