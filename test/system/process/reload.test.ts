@@ -164,3 +164,34 @@ t.test('SIGHUP reloads certificates, unless the key is that of another certifica
   worker.child.kill('SIGTERM');
   t.equal(await worker.exited, 0);
 });
+
+t.test('the settings of remote sources are reloaded when they, or a file that they name, change', async (t) => {
+  const directory = temporaryDirectory(t);
+  const [file, token, other] = ['sources.json', 'hub-token', 'other-token'].map((name) => join(directory, name)) as [
+    string,
+    string,
+    string,
+  ];
+  const hub = (path: string) => ({ name: 'hub', type: 'hf', endpoint: 'https://hub.test', token_file: path });
+  const sources = (...list: object[]) => JSON.stringify({ sources: list });
+  writeFileSync(file, sources(hub(token)), { mode: 0o644 });
+  writeFileSync(token, 'hf_first', { mode: 0o600 });
+  const worker = await startProcess(t, directory, { WORKER_SOURCES_FILE: file });
+  const count = (pattern: RegExp) => worker.output().match(pattern)?.length ?? 0;
+  const reloads = () => count(/"files":"sources".*"msg":"reloaded"/g);
+  const failures = () => count(/reload failed; keeping the previous version/g);
+
+  replace(token, 'hf_second');
+  await until(() => reloads() === 1, 'the new token was not read');
+  replace(file, sources(hub(other)), 0o644);
+  await until(() => failures() === 1, 'the missing file was not reported');
+  t.match(worker.output(), /WORKER_SOURCES_FILE: hub: token_file does not exist/);
+  writeFileSync(other, 'hf_third', { mode: 0o600 });
+  await until(() => reloads() === 2, 'the file that appeared was not read');
+  replace(other, 'hf third', 0o600);
+  await until(() => failures() === 2);
+  replace(file, `${sources(hub(other)).slice(0, -1)},"typo":1}`, 0o644);
+  await until(() => failures() === 3);
+  t.match(worker.output(), /WORKER_SOURCES_FILE: .*unknown field typo/);
+  t.notMatch(worker.output(), /hf_first|hf_second|hf_third|hf third/);
+});
