@@ -49,12 +49,15 @@ export const unavailable = (message: string, cause?: unknown): SourceFault =>
 /** Names of TLS errors that say that a certificate, or the server itself, is not the expected one. */
 const certificateCodes = /CERT|ALTNAME|ISSUER|SIGNATURE|HOSTNAME|^ERR_(?:SSL|TLS)_|^EPROTO$/;
 
-/** The fault behind an error of `node:net`, `node:tls`, `node:dns` or `node:http`. Shows its code, never its message. */
+/**
+ * The fault behind an error of `node:net`, `node:tls`, `node:dns` or `node:http`. Shows its code, never its message. An
+ * error of the HTTP parser holds bytes of the source, so it is no cause.
+ */
 export function faultOf(error: unknown): SourceFault | WorkerError {
   if (error instanceof WorkerError) return error;
   const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
   if (code === 'HPE_HEADER_OVERFLOW') return invalid('The source sent a response head of more than 16 KiB');
-  if (code === 'HPE_INVALID_EOF_STATE') return unavailable('The source closed the connection early', error);
+  if (code === 'HPE_INVALID_EOF_STATE') return unavailable('The source closed the connection early');
   if (code.startsWith('HPE_')) return invalid(`The source sent malformed HTTP: ${code}`);
   if (certificateCodes.test(code)) return invalid(`The TLS connection to the source failed: ${code}`);
   return unavailable(`The connection to the source failed: ${code}`, error);

@@ -4,6 +4,7 @@ import t, { type Test } from 'tap';
 import { Authority, type Certificate } from '../../support/certificates.js';
 import { anySignal, httpSource, lookupOf, MemorySink } from '../../support/http_sources.js';
 import { rawServer } from '../../support/raw_source.js';
+import { until } from '../../support/until.js';
 
 const content = Buffer.alloc(500_000, 'weights ');
 
@@ -79,6 +80,19 @@ t.test('https is never redirected to http, not even to a host that is allowed', 
   });
   await t.rejects(open(`${prefix}model?x`), { code: 'SOURCE_FORBIDDEN', message: /from https to http/ });
   t.equal(plain.connections, 0);
+});
+
+t.test('an abort during the TLS handshake closes the connection', async (t) => {
+  const silent = await rawServer(t, () => undefined);
+  const prefix = `https://127.0.0.1:${silent.port}/`;
+  const { open, egress } = httpSource({ settings: { prefixes: [prefix], addresses: ['127.0.0.1'] } });
+  const controller = new AbortController();
+  const opened = open(`${prefix}model?x`, { signal: controller.signal });
+  await until(() => silent.open === 1);
+  controller.abort(new Error('canceled'));
+  await t.rejects(opened, { message: 'canceled' });
+  await until(() => silent.open === 0, 'the connection is open');
+  t.equal(egress.connections.openCount, 0);
 });
 
 t.test('plain http behind an https prefix is refused', async (t) => {
