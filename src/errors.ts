@@ -26,6 +26,7 @@ export const errorCodes = [
   'SEAL_VERIFICATION_FAILED',
   'POLICY_VIOLATION',
   'NOT_EXPORTABLE',
+  'FORMAT_INVALID',
   'SOURCE_UNSUPPORTED',
   'SOURCE_AUTH_FAILED',
   'RATE_LIMITED',
@@ -70,6 +71,14 @@ export interface ErrorSizes {
   readonly availableBytes: number;
 }
 
+/** The rule of a file format that a file breaks, and the offset in the file. docs/formats.md lists the rules. */
+export interface ErrorFormat {
+  readonly rule: string;
+  /** The file's name in its source. */
+  readonly file: string;
+  readonly at: number;
+}
+
 export interface WorkerErrorOptions {
   readonly cause?: unknown;
   readonly sizes?: ErrorSizes;
@@ -79,6 +88,7 @@ export interface WorkerErrorOptions {
   readonly retriable?: boolean;
   /** The leases that are in the way. */
   readonly leaseIds?: readonly string[];
+  readonly format?: ErrorFormat;
 }
 
 /** An error with a code. Clients see `message`: it must not hold a secret, a pointer or a host path. */
@@ -88,6 +98,7 @@ export class WorkerError extends Error {
   readonly retryAfterMs: number | undefined;
   readonly retriable: boolean | undefined;
   readonly leaseIds: readonly string[] | undefined;
+  readonly format: ErrorFormat | undefined;
 
   constructor(code: ErrorCode, message: string, options: WorkerErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -97,6 +108,7 @@ export class WorkerError extends Error {
     this.retryAfterMs = options.retryAfterMs;
     this.retriable = options.retriable;
     this.leaseIds = options.leaseIds;
+    this.format = options.format;
   }
 }
 

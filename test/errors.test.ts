@@ -10,6 +10,7 @@ t.test('the set of error codes is closed: clients depend on each', async (t) => 
     'DIGEST_MISMATCH',
     'DRAINING',
     'FORBIDDEN',
+    'FORMAT_INVALID',
     'HOST_OOM',
     'INTERNAL',
     'INVALID_PARAMS',

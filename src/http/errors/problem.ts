@@ -31,6 +31,7 @@ export const problemTypes: Readonly<Record<ErrorCode, ProblemType>> = {
   SEAL_VERIFICATION_FAILED: { status: 422, title: 'Seal verification failed' },
   POLICY_VIOLATION: { status: 422, title: 'Memory violates the sealing policy' },
   NOT_EXPORTABLE: { status: 422, title: 'Memory cannot be shared with other processes' },
+  FORMAT_INVALID: { status: 422, title: 'File breaks a rule of its format' },
   SOURCE_UNSUPPORTED: { status: 422, title: 'Source is not supported' },
   SOURCE_AUTH_FAILED: { status: 424, title: 'Source refused the credentials' },
   RATE_LIMITED: { status: 429, title: 'Too many requests' },
@@ -67,6 +68,7 @@ export function problemOf(error: WorkerError, requestId?: string): ProblemJson {
       ? {}
       : { needed_bytes: error.sizes.neededBytes, available_bytes: error.sizes.availableBytes }),
     ...(error.leaseIds === undefined ? {} : { lease_ids: [...error.leaseIds] }),
+    ...(error.format === undefined ? {} : { rule: error.format.rule, file: error.format.file, at: error.format.at }),
   };
 }
 

@@ -18,6 +18,9 @@ export const Problem = namedSchema(
     lease_ids: Type.Optional(
       Type.Array(Type.String(), { description: 'Up to 100 of the leases that keep the shard from being released.' }),
     ),
+    rule: Type.Optional(Type.String({ description: 'The rule of the file format that a file breaks.' })),
+    file: Type.Optional(Type.String({ description: 'The file that breaks the rule.' })),
+    at: Type.Optional(Bytes('The offset in this file.')),
   },
   'Problem details (RFC 9457).',
 );

@@ -38,6 +38,7 @@ const contract: Record<ErrorCode, readonly [status: number, retriable: boolean]>
   SOURCE_FORBIDDEN: [403, false],
   SOURCE_NOT_FOUND: [404, false],
   SOURCE_CHANGED: [409, true],
+  FORMAT_INVALID: [422, false],
   SOURCE_UNSUPPORTED: [422, false],
   SOURCE_AUTH_FAILED: [424, false],
   SOURCE_UNAVAILABLE: [502, true],
@@ -63,6 +64,8 @@ t.test('a problem has the retry delay and the sizes of its error', async (t) => 
   t.match(full, { needed_bytes: 2, available_bytes: 1 });
   const leased = problemOf(new WorkerError('SHARD_LEASED', 'in use', { leaseIds: ['a'] }));
   t.match(leased, { retry_after_ms: 1000, lease_ids: ['a'] });
+  const format = { rule: 'truncated', file: 'a.gguf', at: 7 };
+  t.match(problemOf(new WorkerError('FORMAT_INVALID', 'short', { format })), format);
   const lost = problemOf(new WorkerError('CUDA_ERROR', 'lost', { retriable: true, retryAfterMs: 7 }));
   t.match(lost, { retriable: true, retry_after_ms: 7 }, 'the error overrides the defaults of its code');
   const hopeless = problemOf(new WorkerError('DRAINING', 'gone', { retriable: false }));
