@@ -22,7 +22,7 @@ const layers: readonly (readonly string[])[] = [
   ['audit', 'vram', 'sources'],
   ['storage'],
   ['seal'],
-  ['errors.ts'],
+  ['errors.ts', 'pausable_reader.ts'],
 ];
 
 /** Settings are read at the top and passed down as values. */

@@ -1,16 +1,8 @@
 import type { Server } from 'node:http';
 import type { Socket, Server as TcpServer } from 'node:net';
 
-// Every use of an undocumented field of Node is in this file. Each field was checked on Node 20.20, 22.23 and 24.21;
+// Every use of an undocumented field of Node is in this file and in src/pausable_reader.ts. Each field was checked on Node 20.20, 22.23 and 24.21;
 // test/http/server/node_internals.test.ts checks the running version.
-
-/** The libuv handle of a plain TCP connection. */
-interface Handle {
-  readonly fd: number;
-  reading: boolean;
-  readStart(): number;
-  readStop(): number;
-}
 
 /**
  * Keeps a request alive after the client closes its half of the connection (`httpAllowHalfOpen`).
@@ -58,43 +50,4 @@ export function sentBytesOf(tcpSocket: Socket): number {
   return typeof bytesWritten === 'number' && typeof writeQueueSize === 'number'
     ? bytesWritten - writeQueueSize
     : tcpSocket.bytesWritten - tcpSocket.writableLength;
-}
-
-/** A TCP connection whose reads by Node can be stopped and restarted. */
-export interface PausableReader {
-  readonly descriptor: number;
-  stop(): void;
-  start(): void;
-}
-
-/**
- * Controls when libuv reads from a connection (`_handle.reading`, `readStart()`, `readStop()`). Undefined over TLS, for a
- * closed connection, and if a field is absent: Node then reads the whole body.
- */
-export function pausableReaderOf(socket: Socket): PausableReader | undefined {
-  const handle: unknown = Reflect.get(socket, '_handle');
-  if ('encrypted' in socket || !isHandle(handle)) return undefined;
-  return {
-    // libuv changes it to -1 when the connection closes.
-    get descriptor() {
-      return handle.fd;
-    },
-    stop() {
-      if (!handle.reading) return;
-      handle.reading = false;
-      handle.readStop();
-    },
-    start() {
-      if (handle.reading) return;
-      handle.reading = true;
-      handle.readStart();
-    },
-  };
-}
-
-function isHandle(value: unknown): value is Handle {
-  if (typeof value !== 'object' || value === null) return false;
-  const { fd, reading, readStart, readStop } = value as Partial<Record<keyof Handle, unknown>>;
-  const canPause = typeof readStart === 'function' && typeof readStop === 'function';
-  return typeof fd === 'number' && fd >= 0 && typeof reading === 'boolean' && canPause;
 }

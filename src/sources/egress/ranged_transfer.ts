@@ -1,5 +1,7 @@
 import { AbortScope, raceAbort } from './abort_scope.js';
+import type { Bandwidth } from './bandwidth.js';
 import type { ByteSink } from './byte_sink.js';
+import { directReadOf } from './direct_read.js';
 import type { Egress } from './egress.js';
 import { faultOf, invalid, SourceFault, unavailable } from './fault.js';
 import type { Response } from './fetch.js';
@@ -93,8 +95,10 @@ class RangedTransfer {
     const { environment } = this.#egress;
     const { signal } = attempt;
     const watch = new StallWatch(environment.clock, environment.minBytesPerSecond, (error) => response.close(error));
+    const direct = this.#limits.length > 0 ? undefined : directReadOf(response, this.#sink);
     const onAbort = () => response.close(signal.reason);
     signal.addEventListener('abort', onAbort, { once: true });
+    let hasHiddenEnd = false;
     try {
       signal.throwIfAborted();
       watch.wait();
@@ -103,8 +107,11 @@ class RangedTransfer {
         const left = length - attempt.bytes;
         if (chunk.length > left && response.head.status === 206) throw invalid('The source sent extra bytes');
         await this.#take(chunk.length > left ? chunk.subarray(0, left) : chunk, attempt);
-        // The rest of a whole object is not part of the range.
-        if (attempt.bytes === length && response.head.status === 200) break;
+        const directBytes = await this.#takeDirectly(direct?.(chunk.length, length - attempt.bytes), attempt);
+        watch.arrived(directBytes);
+        // The rest of a whole object is not part of the range, and Node does not know the end after a direct read.
+        hasHiddenEnd ||= directBytes > 0 || response.head.status === 200;
+        if (attempt.bytes === length && hasHiddenEnd) break;
         watch.wait();
       }
     } catch (error) {
@@ -132,10 +139,28 @@ class RangedTransfer {
     } catch (error) {
       throw new SinkError('the sink failed', { cause: error });
     }
-    for (const limit of [this.#egress.environment.bandwidth, this.#options.bandwidth]) {
-      const ready = limit?.take(chunk.length, signal);
+    for (const limit of this.#limits) {
+      const ready = limit.take(chunk.length, signal);
       if (ready !== undefined) await ready;
     }
+  }
+
+  /** Counts the bytes that the sink read from the socket itself. */
+  async #takeDirectly(read: Promise<number> | undefined, attempt: Attempt): Promise<number> {
+    if (read === undefined) return 0;
+    try {
+      const bytes = await raceAbort(read, attempt.signal);
+      attempt.bytes += bytes;
+      this.#doneBytes += bytes;
+      return bytes;
+    } catch (error) {
+      throw new SinkError('the sink failed', { cause: error });
+    }
+  }
+
+  get #limits(): readonly Bandwidth[] {
+    const limits = [this.#egress.environment.bandwidth, this.#options.bandwidth];
+    return limits.filter((limit): limit is Bandwidth => limit?.isLimited === true);
   }
 }
 

@@ -9,10 +9,10 @@ import t, { type Test } from 'tap';
 import {
   allowHalfOpen,
   descriptorOf,
-  pausableReaderOf,
   pauseNewConnections,
   tcpSocketOf,
 } from '../../../src/http/server/node_internals.js';
+import { pausableReaderOf } from '../../../src/pausable_reader.js';
 import { Authority } from '../../support/certificates.js';
 import { root } from '../../support/paths.js';
 
