@@ -117,7 +117,7 @@ VRAM_API vram_status vram_load_file(uint64_t load, uint64_t file, const vram_fil
  * * VRAM_OUT_OF_BOUNDS: a slot is unknown or named twice, or @wait_ms is too large
  * * VRAM_BUSY: another call uses the load
  * * VRAM_LOAD_OVERRUN
- * * VRAM_SOCKET_CLOSED: the connection ended before any byte arrived; the load has failed
+ * * VRAM_SOCKET_CLOSED: the connection ended before any byte arrived; the load can continue
  */
 VRAM_API vram_status vram_load_socket(uint64_t load, int32_t socket, uint64_t bytes, uint32_t wait_ms,
                                       const uint32_t *slots, uint32_t slot_count, uint64_t *out_received);

@@ -82,9 +82,11 @@ vram_status Load::load_from(Source &source, uint64_t bytes, const std::vector<ui
   VRAM_TRY(acquire(&lock));
   VRAM_TRY(check_overrun(bytes));
   const uint64_t before_bytes = received_bytes_;
-  failure_ = guarded([&] { return read_and_append(source, bytes, slots); });
-  if (failure_ == VRAM_OK) *out_received = received_bytes_ - before_bytes;
-  return failure_;
+  const vram_status status = guarded([&] { return read_and_append(source, bytes, slots); });
+  // A connection that ended brought no byte, so another one can continue.
+  if (status != VRAM_SOCKET_CLOSED) failure_ = status;
+  if (status == VRAM_OK) *out_received = received_bytes_ - before_bytes;
+  return status;
 }
 
 vram_status Load::read_and_append(Source &source, uint64_t bytes, const std::vector<uint32_t> &slots) {

@@ -35,12 +35,13 @@ vram_status SocketSource::read(uint8_t *slot, uint64_t bytes, uint64_t *out_read
     const ssize_t got = recv(socket_, slot + done, bytes - done, MSG_DONTWAIT);
     if (got > 0) {
       done += static_cast<uint64_t>(got);
+      has_bytes_ = true;
       continue;
     }
     if (got < 0 && errno == EINTR) continue;
     const bool empty = got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
-    // Bytes that came before the end are returned first; the next read reports the end.
-    if (!empty && done == 0) return VRAM_SOCKET_CLOSED;
+    // Bytes that came before the end are returned first; the next call reports the end.
+    if (!empty && !has_bytes_) return VRAM_SOCKET_CLOSED;
     if (!empty) break;
     pollfd readable = {socket_, POLLIN, 0};
     const int ready = poll(&readable, 1, milliseconds_until(end));

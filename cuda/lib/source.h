@@ -30,7 +30,7 @@ class FileSource : public Source {
   const uint32_t wait_ms_;
 };
 
-/** A connected socket. One read takes at most `wait_ms`. Fails with VRAM_SOCKET_CLOSED. */
+/** A connected socket. One read takes at most `wait_ms`. Fails with VRAM_SOCKET_CLOSED if it ends before any byte. */
 class SocketSource : public Source {
  public:
   SocketSource(int socket, uint32_t wait_ms) : socket_(socket), wait_ms_(wait_ms) {}
@@ -39,6 +39,7 @@ class SocketSource : public Source {
  private:
   const int socket_;
   const uint32_t wait_ms_;
+  bool has_bytes_ = false;
 };
 
 }  // namespace vram

@@ -3,6 +3,7 @@ import type { ModelFile } from './file.js';
 import type { Library, NativeLoadResult } from './library.js';
 import type { ByteRange } from './slices.js';
 import type { Slot } from './staging.js';
+import { status, VramError } from './status.js';
 
 /** The digests that the host computes during a load. */
 export interface LoadDigests {
@@ -26,6 +27,12 @@ const waitMs = 5;
 
 /** The same for a file. A disk that answers within this time keeps the pool thread. */
 export const fileWaitMs = 20;
+
+/** @throws the error, unless it says that a connection ended before any byte */
+function requireEnd(error: unknown): true {
+  if (error instanceof VramError && error.status === status.socketClosed) return true;
+  throw error;
+}
 
 /** Bytes sealed at a time during a load: a multiple of a group. */
 export const partBytes = 64 * 1024 * 1024;
@@ -78,14 +85,17 @@ export class Load {
 
   /**
    * Receives at most `bytes` bytes from a connected socket, through slots that the caller owns. Resolves with the
-   * number of bytes when all have arrived or the sender pauses. @throws VramError LENGTH_MISMATCH if the sender closed
-   * the connection
+   * number of bytes when all have arrived, the sender pauses or the connection ends. 0 bytes do not fail the load: another
+   * connection can continue. @throws VramError
    */
   async socket(descriptor: number, bytes: number, slots: readonly Slot[]): Promise<number> {
     const indexes = Uint32Array.from(slots, (slot) => slot.index);
     const received = [0];
     const { length } = indexes;
-    await this.#library.run('vram_load_socket', this.#handle, descriptor, bytes, waitMs, indexes, length, received);
+    const hasEnded = await this.#library
+      .run('vram_load_socket', this.#handle, descriptor, bytes, waitMs, indexes, length, received)
+      .then(() => false, requireEnd);
+    if (hasEnded) return 0;
     await this.#sealFilled(Number(received[0]));
     return Number(received[0]);
   }

@@ -77,8 +77,8 @@ export class Ingest implements Abortable {
   }
 
   /** Reads from a connected socket natively while bytes keep arriving. Returns how many were read. */
-  receive(descriptor: number): Promise<number> {
-    return this.#running().receive(descriptor);
+  receive(descriptor: number, maxBytes?: number): Promise<number> {
+    return this.#running().receive(descriptor, maxBytes);
   }
 
   /** Reads all bytes from an open file. */

@@ -56,18 +56,19 @@ export class StagingWriter {
   }
 
   /**
-   * Reads from a connected socket, natively, while bytes keep arriving. Returns how many were read: none if too many
-   * sockets are read this way already. The caller must not read from the socket until this resolves.
-   * @throws WorkerError LENGTH_MISMATCH if the sender left, and the driver's errors
+   * Reads at most `maxBytes` from a connected socket, natively, while bytes keep arriving. Returns how many were read: none
+   * if the connection ended, or if too many sockets are read this way already. The caller must not read from the socket
+   * until this resolves. @throws the driver's errors
    */
-  async receive(descriptor: number): Promise<number> {
+  async receive(descriptor: number, maxBytes = this.#totalBytes): Promise<number> {
     const socket = DuplicatedSocket.open(descriptor);
     if (socket === undefined) return 0;
     const before = this.#receivedBytes;
+    const endBytes = Math.min(this.#totalBytes, before + maxBytes);
     try {
       if (this.#current !== undefined) this.#push(this.#current);
-      for (let dry = false; !dry && this.#receivedBytes < this.#totalBytes && !this.#closed; ) {
-        const bytes = Math.min(readSliceBytes, this.#totalBytes - this.#receivedBytes);
+      for (let dry = false; !dry && this.#receivedBytes < endBytes && !this.#closed; ) {
+        const bytes = Math.min(readSliceBytes, endBytes - this.#receivedBytes);
         const received = this.#last.then(() => socket.receive(this.#load, bytes, this.#slots));
         this.#last = received.then(() => undefined);
         this.#count(await received);
