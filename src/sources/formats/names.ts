@@ -1,9 +1,9 @@
 import { InvalidFormat } from './invalid_format.js';
 
-/** The most names of one model that a check keeps. Large models have about 200,000 tensors. */
-const maxNames = 1_000_000;
+/** The most names of one model that a check keeps. The largest have 500,000 tensors, in their files and an index. */
+const maxNames = 2_000_000;
 /** The most characters of these names. */
-const maxChars = 64 * 1024 * 1024;
+const maxChars = 128 * 1024 * 1024;
 
 /**
  * What is left of the names that a check may keep. The bound is of the number, not only of the heap: V8 aborts the

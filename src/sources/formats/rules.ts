@@ -6,7 +6,7 @@ export const formatRules = {
   unknown_format: 'The file is neither GGUF nor safetensors',
   truncated: 'The file ends inside its header',
   header_limit: 'The header is larger than the worker reads: raise WORKER_SOURCE_HEADER_BYTES',
-  too_many_names: 'The model has more than 1,000,000 tensors and keys',
+  too_many_names: 'The model has more than 2,000,000 tensors and keys',
 
   gguf_version: 'The GGUF version is not 2 or 3: convert the file again with a current converter',
   gguf_byte_order: 'The GGUF file is big-endian: convert it to little-endian',

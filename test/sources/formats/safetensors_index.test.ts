@@ -49,6 +49,7 @@ t.test('an index that breaks a rule is refused', async (t) => {
     ['index_file_name', 'a folder', map('sub/m.safetensors')],
     ['index_file_name', 'a backslash', map('..\\m')],
     ['index_file_name', 'a drive', map('C:m')],
+    ['index_file_name', 'an encoded folder above', map('%2e%2e%2fm')],
     ['index_file_name', 'NUL', map('m\0')],
     ['index_file_name', 'two dots', map('..')],
     ['index_file_name', 'one dot', map('.')],

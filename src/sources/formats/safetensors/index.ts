@@ -51,9 +51,9 @@ function readWeightMap(json: JsonReader): ReadonlyMap<string, string> {
   return weightMap;
 }
 
-/** A file name without a folder, a drive, or a character that is not visible. */
+/** A file name without a folder, a drive, a percent-encoded character, or one that is not visible. */
 const isPlainName = (name: string): boolean =>
-  name.length > 0 && name.length <= 255 && !/^\.\.?$|[/\\:\p{C}\p{Zl}\p{Zp}]/u.test(name);
+  name.length > 0 && name.length <= 255 && !/^\.\.?$|[/\\:%\p{C}\p{Zl}\p{Zp}]/u.test(name);
 
 /** If a name counts its files, the index names all of them. */
 function checkComplete(files: ReadonlySet<string>): void {
