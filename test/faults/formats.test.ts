@@ -6,6 +6,7 @@ import type { FileRange } from '../../src/sources/formats/model.js';
 import { formatRules } from '../../src/sources/formats/rules.js';
 import { checkFiles, checkIndexFile, fileInMemory, mebibyte } from '../support/formats.js';
 import { array, ggufFile, key, text, u16, u32, u64, valueType } from '../support/gguf.js';
+import { mutate, mutations } from '../support/mutants.js';
 import { f32File, safetensorsFile, safetensorsOf } from '../support/safetensors.js';
 import { long, scale, seeded } from './scale.js';
 
@@ -32,51 +33,12 @@ const safetensors = safetensorsFile(
 );
 const index = Buffer.from('{"metadata":{"total_size":1e3},"weight_map":{"a":"m-00001-of-00001.safetensors"}}');
 
-/** Values at which checks of sizes fail most often. */
-const edges = [
-  0n,
-  1n,
-  2n ** 31n,
-  2n ** 32n - 1n,
-  2n ** 53n,
-  2n ** 63n - 1n,
-  2n ** 63n,
-  2n ** 64n - 32n,
-  2n ** 64n - 1n,
-];
-
-/** A change of a file: bytes replaced, removed, doubled, or an edge value written over 8 bytes. */
-const change = fc.record({
-  at: fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true }),
-  kind: fc.constantFrom('byte', 'cut', 'remove', 'double', 'edge', 'swap'),
-  byte: fc.integer({ min: 0, max: 255 }),
-  length: fc.integer({ min: 1, max: 24 }),
-  edge: fc.constantFrom(...edges),
-});
-
-function mutate(
-  file: Buffer,
-  { at, kind, byte, length, edge }: typeof change extends fc.Arbitrary<infer T> ? T : never,
-) {
-  const start = Math.floor(at * file.length);
-  const [before, after] = [file.subarray(0, start), file.subarray(Math.min(start + length, file.length))];
-  const part = file.subarray(start, start + length);
-  if (kind === 'cut') return Buffer.from(before);
-  if (kind === 'remove') return Buffer.concat([before, after]);
-  if (kind === 'double') return Buffer.concat([before, part, part, after]);
-  if (kind === 'swap') return Buffer.concat([before, Buffer.from(part).reverse(), after]);
-  const changed = Buffer.from(file);
-  if (kind === 'byte') changed[start] = byte;
-  else if (start + 8 <= changed.length) changed.writeBigUInt64LE(edge, start);
-  return changed;
-}
-
 const rules = new Set(Object.keys(formatRules));
 
 for (const [name, file] of Object.entries({ gguf, safetensors })) {
   t.test(`a mutant of a ${name} file has a format or breaks a rule, and reads at most the file`, async (t) => {
     t.match(checkFiles({ m: file }), [{ format: name }], 'the original is valid');
-    const property = fc.property(fc.array(change, { minLength: 1, maxLength: 3 }), fc.boolean(), (changes, whole) => {
+    const property = fc.property(mutations, fc.boolean(), (changes, whole) => {
       const mutant = changes.reduce(mutate, file);
       let readBytes = 0;
       const onRead = ({ length }: FileRange) => {
@@ -94,7 +56,7 @@ for (const [name, file] of Object.entries({ gguf, safetensors })) {
 }
 
 t.test('a mutant of an index has names or breaks a rule', async (t) => {
-  const property = fc.property(fc.array(change, { minLength: 1, maxLength: 3 }), (changes) => {
+  const property = fc.property(mutations, (changes) => {
     const verdict = checkIndexFile(changes.reduce(mutate, index));
     if ('rule' in verdict) return rules.has(verdict.rule);
     return verdict.every((name) => !/[/\\\0]/.test(name));
