@@ -1,5 +1,8 @@
 import t from 'tap';
+import { HeaderReader } from '../../../src/sources/formats/header_reader.js';
 import { NameBudget, NameSet } from '../../../src/sources/formats/names.js';
+import { parseSafetensors } from '../../../src/sources/formats/safetensors/header.js';
+import { f32File } from '../../support/safetensors.js';
 
 function faultOf(action: () => unknown): unknown {
   try {
@@ -21,6 +24,19 @@ t.test('a budget bounds the number and the length of the names of several sets',
   );
   t.match(
     faultOf(() => new NameSet(new NameBudget(9, 3)).add('four', 0)),
+    { rule: 'too_many_names' },
+  );
+});
+
+t.test('the fields of a safetensors tensor take nothing from the budget', async (t) => {
+  const bytes = f32File('a', 'b');
+  const parse = (names: number) => {
+    const budget = new NameBudget(names);
+    return parseSafetensors(new HeaderReader({ bytes, fileBytes: bytes.length, limitBytes: bytes.length, budget }));
+  };
+  t.equal(parse(2).tensorNames.size, 2);
+  t.match(
+    faultOf(() => parse(1)),
     { rule: 'too_many_names' },
   );
 });

@@ -1,5 +1,5 @@
 import { InvalidFormat } from '../invalid_format.js';
-import { type NameBudget, NameSet } from '../names.js';
+import { NameBudget, NameSet } from '../names.js';
 import type { FormatRule } from '../rules.js';
 
 const maxDepth = 32;
@@ -52,8 +52,8 @@ export class JsonReader {
   }
 
   /** Reads an object. `member` reads the value of each key. Returns the keys. */
-  members(member: (key: string, at: number) => void): Set<string> {
-    const keys = new NameSet(this.rules.budget);
+  members(member: (key: string, at: number) => void, budget = this.rules.budget): Set<string> {
+    const keys = new NameSet(budget);
     this.#list(openBrace, closeBrace, () => {
       if (this.#peek() !== quote) throw this.#invalid();
       const at = this.#at;
@@ -112,6 +112,11 @@ export class JsonReader {
   /** Only white space follows. */
   end(): void {
     if (this.#peek() !== undefined) throw this.#invalid();
+  }
+
+  /** Reads an object of a few fields, whose names are not kept: they take nothing from the budget. */
+  fields(field: (name: string, at: number) => void): void {
+    this.members(field, new NameBudget());
   }
 
   #list(open: number, close: number, item: () => void): void {

@@ -14,7 +14,7 @@ export function readTensor(json: JsonReader, at: number): TensorRange {
   let dtype: string | undefined;
   let elements: number | undefined;
   let range: TensorRange | undefined;
-  json.members((field, fieldAt) => {
+  json.fields((field, fieldAt) => {
     if (field === 'dtype') dtype = readDtype(json);
     else if (field === 'shape') elements = readShape(json);
     else if (field === 'data_offsets') range = readOffsets(json);
