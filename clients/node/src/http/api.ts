@@ -352,7 +352,7 @@ export interface components {
              * @description Error code, for programs.
              * @enum {string}
              */
-            code: "INVALID_PARAMS" | "UNSUPPORTED_VERSION" | "AUTH_FAILED" | "FORBIDDEN" | "NOT_FOUND" | "UPLOAD_TIMEOUT" | "SHARD_CONFLICT" | "SHARD_BUSY" | "SHARD_LEASED" | "DEVICE_MISMATCH" | "RESERVATION_EXPIRED" | "STALE_ALLOCATION" | "LENGTH_REQUIRED" | "MODEL_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "DIGEST_MISMATCH" | "LENGTH_MISMATCH" | "SEAL_VERIFICATION_FAILED" | "POLICY_VIOLATION" | "NOT_EXPORTABLE" | "RATE_LIMITED" | "TOO_MANY_COMMITS" | "VRAM_OOM" | "HOST_OOM" | "CUDA_ERROR" | "INTERNAL" | "STARTING" | "DRAINING" | "AUDIT_UNAVAILABLE" | "MODEL_DIR_UNAVAILABLE" | "KEEPER_UNAVAILABLE" | "KEEPER_FULL";
+            code: "INVALID_PARAMS" | "UNSUPPORTED_VERSION" | "AUTH_FAILED" | "FORBIDDEN" | "SOURCE_FORBIDDEN" | "NOT_FOUND" | "SOURCE_NOT_FOUND" | "UPLOAD_TIMEOUT" | "SHARD_CONFLICT" | "SHARD_BUSY" | "SHARD_LEASED" | "SOURCE_CHANGED" | "DEVICE_MISMATCH" | "RESERVATION_EXPIRED" | "STALE_ALLOCATION" | "LENGTH_REQUIRED" | "MODEL_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "DIGEST_MISMATCH" | "LENGTH_MISMATCH" | "SEAL_VERIFICATION_FAILED" | "POLICY_VIOLATION" | "NOT_EXPORTABLE" | "FORMAT_INVALID" | "SOURCE_UNSUPPORTED" | "SOURCE_AUTH_FAILED" | "RATE_LIMITED" | "TOO_MANY_COMMITS" | "VRAM_OOM" | "HOST_OOM" | "CUDA_ERROR" | "INTERNAL" | "SOURCE_UNAVAILABLE" | "SOURCE_INVALID" | "STARTING" | "DRAINING" | "AUDIT_UNAVAILABLE" | "MODEL_DIR_UNAVAILABLE" | "KEEPER_UNAVAILABLE" | "SOURCE_TIMEOUT" | "KEEPER_FULL";
             /** @description Whether the same request can succeed later. */
             retriable: boolean;
             /** @description Milliseconds to wait before a retry. */
@@ -363,6 +363,12 @@ export interface components {
             available_bytes?: number;
             /** @description Up to 100 of the leases that keep the shard from being released. */
             lease_ids?: string[];
+            /** @description The rule of the file format that a file breaks. */
+            rule?: string;
+            /** @description The file that breaks the rule. */
+            file?: string;
+            /** @description The offset in this file. */
+            at?: number;
         };
         /** @description A GPU and its memory. */
         Device: {
