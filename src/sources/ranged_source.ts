@@ -27,4 +27,6 @@ export interface RangedSource {
    * @throws WorkerError, the sink's errors, or the reason of a signal
    */
   copyTo(sink: ByteSink, range: ByteRange, options: TransferOptions): Promise<void>;
+  /** Frees what an open local file holds. A remote source holds nothing between transfers. */
+  close(): void;
 }

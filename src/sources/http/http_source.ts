@@ -70,6 +70,8 @@ export class HttpSource implements RangedSource {
     const object = { version: this.#version, request: () => request };
     return transferRange(this.#egress, { object, range }, sink, options);
   }
+
+  close(): void {}
 }
 
 /** @throws SOURCE_INVALID for a malformed sha-256 value */
