@@ -53,6 +53,20 @@ export class Ingest implements Abortable {
     return this.#aborted.signal;
   }
 
+  get totalBytes(): number {
+    return this.#target.totalBytes;
+  }
+
+  /** Writers that may be open. 1: the bytes must arrive in order. */
+  get maxWriters(): number {
+    return 1;
+  }
+
+  /** @throws WorkerError INTERNAL if the bytes must arrive in order */
+  async openWriter(): Promise<never> {
+    throw new WorkerError('INTERNAL', 'The bytes of this commit must arrive in order');
+  }
+
   /** Resolves when the commit holds a slot. `start` includes this. */
   acquired(): Promise<void> {
     return this.#guard(() => this.#slot.ready());

@@ -1,0 +1,21 @@
+import type { ByteSink } from './egress/byte_sink.js';
+
+/** Takes the bytes of one range after another, each in order. */
+export interface RangeWriter extends ByteSink {
+  /** The next byte is that at `offset`, a multiple of `rangeAlignmentBytes`. Every earlier range must have ended. */
+  begin(offset: number): Promise<void>;
+  /** Resolves when the sink has every byte that was written. A range ends at the next alignment, or at the end. */
+  end(): Promise<void>;
+}
+
+/** A sink for the whole of a source, which may take several ranges at a time. `Ingest` has this form. */
+export interface RangedSink extends ByteSink {
+  readonly totalBytes: number;
+  /** Writers that may be open. 1: the bytes must arrive in order, by `write` and `receive`. */
+  readonly maxWriters: number;
+  /** Opens a writer, which the sink closes. Ranges of different writers must not overlap. */
+  openWriter(): Promise<RangeWriter>;
+}
+
+/** Ranges begin at multiples of this: a group of the tree digest. */
+export const rangeAlignmentBytes = 512 * 1024;
