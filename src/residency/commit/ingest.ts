@@ -29,10 +29,10 @@ export interface IngestTarget {
  * `abort` is called, everything is undone before the promise settles.
  */
 export class Ingest implements Abortable {
-  readonly #slot: CommitSlot;
   readonly #staging: Staging;
   readonly #target: IngestTarget;
   readonly #onEnd: () => void;
+  #slot: CommitSlot;
   #stagingSlots: readonly Slot[] = [];
   #load: Load | undefined;
   #writer: StagingWriter | undefined;
@@ -72,6 +72,11 @@ export class Ingest implements Abortable {
     return this.#guard(() => this.#slot.ready());
   }
 
+  /** Bytes that were taken so far. */
+  get receivedBytes(): number {
+    return this.#writer?.receivedBytes ?? 0;
+  }
+
   /** Whether other commits wait for a slot. */
   get othersWait(): boolean {
     return this.#slot.othersWait();
@@ -83,6 +88,35 @@ export class Ingest implements Abortable {
       this.#opening ??= this.#open();
       return this.#opening;
     });
+  }
+
+  /**
+   * Gives back the commit slot and the staging slots while no bytes arrive. The memory and the bytes stay. No write may be
+   * in progress.
+   */
+  pause(): Promise<void> {
+    return this.#guard(async () => {
+      await this.#opening;
+      await this.#writer?.flush();
+      this.signal.throwIfAborted();
+      this.#opening = undefined;
+      this.#giveBack();
+    });
+  }
+
+  /**
+   * Acquires a slot again after a pause. If this rejects before that, the ingest is still paused. `signal` ends the wait.
+   * @throws WorkerError TOO_MANY_COMMITS, the signal's reason, and the errors of `start`
+   */
+  async resume(signal: AbortSignal): Promise<void> {
+    this.signal.throwIfAborted();
+    signal.throwIfAborted();
+    const slot = this.#slot.again();
+    this.#slot = slot;
+    const leave = () => slot.cancel(signal.reason);
+    signal.addEventListener('abort', leave);
+    await slot.ready().finally(() => signal.removeEventListener('abort', leave));
+    await this.start();
   }
 
   /** Takes the next bytes. If it returns a promise, await that before the next call. */
@@ -141,9 +175,10 @@ export class Ingest implements Abortable {
   async #open(): Promise<void> {
     await this.#slot.ready();
     this.#stagingSlots = this.#staging.take(slotsPerCommit);
-    this.#load = await this.#target.open();
+    this.#load ??= await this.#target.open();
     const onReceived = (bytes: number) => this.#target.received(bytes);
-    this.#writer = new StagingWriter(this.#load, this.#stagingSlots, this.#target.totalBytes, onReceived);
+    this.#writer ??= new StagingWriter(this.#load, this.#target.totalBytes, onReceived);
+    this.#writer.use(this.#stagingSlots);
   }
 
   #undo(error: unknown): Promise<void> {
@@ -160,11 +195,17 @@ export class Ingest implements Abortable {
 
   #settle(error: unknown): void {
     this.#ending ??= Promise.resolve();
-    this.#staging.give(this.#stagingSlots);
-    this.#stagingSlots = [];
-    this.#slot.release();
+    this.#giveBack();
     this.#onEnd();
     this.#target.ended(error);
+  }
+
+  /** Leaves the queue, or gives back the slots. */
+  #giveBack(): void {
+    this.#staging.give(this.#stagingSlots);
+    this.#stagingSlots = [];
+    this.#slot.cancel(new WorkerError('INTERNAL', 'The commit has left the queue'));
+    this.#slot.release();
   }
 
   #running(): StagingWriter {

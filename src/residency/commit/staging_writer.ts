@@ -14,9 +14,9 @@ const readSliceBytes = 64 * 1024 * 1024;
 export class StagingWriter {
   readonly #load: Load;
   readonly #totalBytes: number;
-  readonly #slots: readonly Slot[];
   readonly #onReceived: (receivedBytes: number) => void;
-  readonly #free: Slot[];
+  #slots: readonly Slot[] = [];
+  #free: Slot[] = [];
   /** Slots on their way into the load, in order. Each promise settles when its slot is free again. */
   readonly #pushes: Promise<void>[] = [];
   #last: Promise<void> = Promise.resolve();
@@ -25,12 +25,26 @@ export class StagingWriter {
   #receivedBytes = 0;
   #closed = false;
 
-  constructor(load: Load, slots: readonly Slot[], totalBytes: number, onReceived: (receivedBytes: number) => void) {
+  constructor(load: Load, totalBytes: number, onReceived: (receivedBytes: number) => void) {
     this.#load = load;
-    this.#slots = slots;
-    this.#free = [...slots];
     this.#totalBytes = totalBytes;
     this.#onReceived = onReceived;
+  }
+
+  get receivedBytes(): number {
+    return this.#receivedBytes;
+  }
+
+  /** Writes through these slots from now on. The caller took back the earlier ones after a `flush`. */
+  use(slots: readonly Slot[]): void {
+    this.#slots = slots;
+    this.#free = [...slots];
+  }
+
+  /** Loads the bytes that are still in a slot. Afterwards no native call uses the slots. @throws the driver's errors */
+  async flush(): Promise<void> {
+    if (this.#current !== undefined) this.#push(this.#current);
+    await this.#last;
   }
 
   /**
@@ -86,8 +100,7 @@ export class StagingWriter {
       const detail = `${this.#receivedBytes} bytes arrived, but ${this.#totalBytes} were declared`;
       throw new WorkerError('LENGTH_MISMATCH', detail);
     }
-    if (this.#current !== undefined) this.#push(this.#current);
-    await this.#last;
+    await this.flush();
     return this.#load.finish();
   }
 

@@ -10,6 +10,8 @@ export interface CommitSlot {
   release(): void;
   /** Whether other commits wait for a slot. */
   othersWait(): boolean;
+  /** A new place at the end of the queue, for a commit that has released this one. @throws WorkerError TOO_MANY_COMMITS */
+  again(): CommitSlot;
 }
 
 interface Waiting {
@@ -66,6 +68,7 @@ export class CommitQueue {
         this.#passOn();
       },
       othersWait: () => this.#queue.size > (place !== undefined && this.#queue.has(place) ? 1 : 0),
+      again: () => this.acquire(),
     };
   }
 
