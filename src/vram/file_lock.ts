@@ -70,6 +70,7 @@ export class FileLock implements FileHolder {
       if (isOldest && (await hasName(old.descriptor))) this.#files = [old, file];
       else await close(old);
     }
+    await this.#requireUnreleased();
   }
 
   /** Lets another process use the file. This object cannot take the lock again. */
@@ -82,14 +83,22 @@ export class FileLock implements FileHolder {
   }
 
   async #take(): Promise<boolean> {
-    if (this.#isReleased) throw new Error(`the lock on ${this.#path} was released`);
+    await this.#requireUnreleased();
     const path = await realPath(nodeFileSystem, this.#path);
     const found = await statIfExists(nodeFileSystem, path);
     if (found !== undefined && !found.isFile()) return true;
     await this.#holdExisting(path);
     const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
     this.#side = await this.#lock(await nodeFileSystem.open(`${path}.lock`, flags, 0o600));
+    await this.#requireUnreleased();
     return this.#side !== undefined;
+  }
+
+  /** Also drops the locks that were taken while `release` ran. @throws Error after a release */
+  async #requireUnreleased(): Promise<void> {
+    if (!this.#isReleased) return;
+    await this.release();
+    throw new Error(`the lock on ${this.#path} was released`);
   }
 
   async #holdExisting(path: string): Promise<void> {

@@ -56,3 +56,20 @@ t.test('a lock that another object holds leaves no descriptor open', async (t) =
   await first.release();
   t.equal(openIn(directory), 0);
 });
+
+t.test('a lock that is released while it is taken leaves no descriptor open', async (t) => {
+  const directory = temporaryDirectory(t);
+  const path = join(directory, 'audit.log');
+  writeFileSync(path, '');
+  for (let turns = 0; turns < 40; turns++) {
+    const lock = new FileLock(path, 'WORKER_AUDIT_LOG');
+    const taken = lock.acquire().then(
+      () => 'taken',
+      (error: Error) => error.message,
+    );
+    for (let turn = 0; turn < turns; turn++) await new Promise((resolve) => setImmediate(resolve));
+    await lock.release();
+    t.match(await taken, /^taken$|was released$/);
+    t.equal(openIn(directory), 0, `after ${turns} turns`);
+  }
+});
