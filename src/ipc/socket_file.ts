@@ -1,4 +1,4 @@
-import { chmodSync, chownSync, lstatSync, type Stats, unlinkSync } from 'node:fs';
+import { chmodSync, chownSync, lstatSync, rmSync, type Stats, unlinkSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { FileInUseError, FileLock } from '../vram/file_lock.js';
 import { isListening, maxSocketPathBytes, UnixListener } from '../vram/unix_socket.js';
@@ -19,6 +19,12 @@ export interface SocketFileOptions {
   readonly group?: number | undefined;
 }
 
+/** A listener, and its file at that moment. */
+interface Bound {
+  readonly listener: UnixListener;
+  readonly file: Pick<Stats, 'dev' | 'ino'>;
+}
+
 /** The socket file of this process, with a lock that keeps other processes of this program from its path. */
 export class SocketFile {
   readonly listener: UnixListener;
@@ -26,10 +32,10 @@ export class SocketFile {
   readonly #file: Pick<Stats, 'dev' | 'ino'>;
   readonly #lock: FileLock;
 
-  private constructor(listener: UnixListener, path: string, lock: FileLock) {
+  private constructor({ listener, file }: Bound, path: string, lock: FileLock) {
     this.listener = listener;
     this.#path = path;
-    this.#file = lstatSync(path);
+    this.#file = file;
     this.#lock = lock;
   }
 
@@ -87,17 +93,19 @@ function removeDead({ path, setting }: SocketFileOptions): void {
 const inUse = ({ path, setting }: SocketFileOptions): FileInUseError =>
   new FileInUseError(`${setting}: ${path} is in use by another process`);
 
-function bind({ path, setting, group }: SocketFileOptions): UnixListener {
+function bind({ path, setting, group }: SocketFileOptions): Bound {
   const listener = UnixListener.bind(path);
-  if (group === undefined) return listener;
   try {
+    const file = lstatSync(path);
+    if (group === undefined) return { listener, file };
     // In this order no other group gets access.
     chownSync(path, process.geteuid?.() ?? 0, group);
     chmodSync(path, groupMode);
-    return listener;
+    return { listener, file };
   } catch (cause) {
     listener.close();
-    unlinkSync(path);
+    rmSync(path, { force: true });
+    if (group === undefined) throw cause;
     const problem = `${path} cannot be given to group ${group}: this user must be a member`;
     throw new SocketFileError(`${setting}: ${problem}`, { cause });
   }
