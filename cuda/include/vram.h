@@ -100,6 +100,8 @@ enum {
   VRAM_NOT_EXPORTABLE = 33,      /* the device cannot export memory, or the memory was not allocated for export */
   VRAM_NOT_EXPORTED = 34,        /* no other process can have the memory */
   VRAM_WOULD_BLOCK = 35,         /* the socket cannot take or give a byte now */
+  VRAM_LOAD_OVERLAP = 36,        /* another writer of the load has taken these bytes */
+  VRAM_LOAD_IN_ORDER = 37,       /* the load computes a flat digest, so its bytes must arrive in order */
   VRAM_DRIVER_ERROR_BASE = 10000
 };
 

@@ -4,6 +4,10 @@
  *
  * A load receives bytes in order. Calls that use one load must not overlap: the second returns VRAM_BUSY.
  *
+ * A load without a flat digest can have several writers. Each is a handle that the functions of loads take, has a
+ * position of its own, and receives bytes in order from there. Calls that use different writers may overlap. The unit is
+ * a group: one writer receives all bytes of a group, and each group is received once.
+ *
  * If a step fails because of the driver, a file, a socket or the host's memory, the load has failed: every later call
  * returns the same status, and only vram_load_close() helps. Bytes before the failure may be on the device.
  */
@@ -38,7 +42,8 @@ typedef struct {
  * @flags: VRAM_LOAD_* bits, or 0
  * @out_load: receives a handle, to be closed with vram_load_close()
  *
- * The bytes are copied to the start of the allocation. One load can be open on an allocation at a time.
+ * The bytes are copied to the start of the allocation, or from the offset of vram_load_seek() on. One load can be open
+ * on an allocation at a time.
  *
  * Returns:
  * * VRAM_OUT_OF_BOUNDS: unknown flag
@@ -65,6 +70,35 @@ VRAM_API vram_status vram_load_open(uint64_t allocation, uint32_t flags, uint64_
 VRAM_API vram_status vram_load_open_host(uint64_t driver, uint64_t bytes, uint32_t flags, uint64_t *out_load);
 
 /**
+ * vram_load_open_writer() - open another writer of a load
+ * @load: a load without VRAM_LOAD_FLAT, or one of its writers
+ * @out_writer: receives a handle, to be closed with vram_load_close()
+ *
+ * The position of the new writer is 0. The load ends when the load and all its writers are closed.
+ *
+ * Returns:
+ * * VRAM_LOAD_IN_ORDER
+ * * VRAM_BUSY: another call uses @load
+ */
+VRAM_API vram_status vram_load_open_writer(uint64_t load, uint64_t *out_writer);
+
+/**
+ * vram_load_seek() - choose the offset of the next byte
+ * @load: a load without VRAM_LOAD_FLAT, or one of its writers
+ * @offset: multiple of VRAM_GROUP_BYTES, less than the length of the load
+ *
+ * A writer that is closed in the middle of a group leaves the load incomplete.
+ *
+ * Returns:
+ * * VRAM_LOAD_IN_ORDER
+ * * VRAM_UNALIGNED
+ * * VRAM_OUT_OF_BOUNDS: @offset is not inside the load
+ * * VRAM_LOAD_INCOMPLETE: the writer is in the middle of a group
+ * * VRAM_BUSY: another call uses @load
+ */
+VRAM_API vram_status vram_load_seek(uint64_t load, uint64_t offset);
+
+/**
  * vram_load_push() - load bytes from a staging slot
  * @load: a load
  * @slot: index of the slot; the bytes are at its start. The library owns the slot until the function returns.
@@ -74,7 +108,7 @@ VRAM_API vram_status vram_load_open_host(uint64_t driver, uint64_t bytes, uint32
  * * VRAM_ZERO_LENGTH
  * * VRAM_OUT_OF_BOUNDS: unknown slot, or @bytes exceeds a slot
  * * VRAM_BUSY: another call uses the load
- * * VRAM_LOAD_OVERRUN
+ * * VRAM_LOAD_OVERRUN, VRAM_LOAD_OVERLAP: no byte was loaded, and the load can continue
  */
 VRAM_API vram_status vram_load_push(uint64_t load, uint32_t slot, uint64_t bytes);
 
@@ -93,7 +127,7 @@ VRAM_API vram_status vram_load_push(uint64_t load, uint32_t slot, uint64_t bytes
  * * VRAM_OVERFLOW
  * * VRAM_OUT_OF_BOUNDS: a slot is unknown or named twice, or wait_ms is too large
  * * VRAM_BUSY: another call uses the load or reads the file
- * * VRAM_LOAD_OVERRUN
+ * * VRAM_LOAD_OVERRUN, VRAM_LOAD_OVERLAP: no byte was loaded, and the load can continue
  * * those of vram_file_info.status, VRAM_FILE_BUSY: the load has failed
  */
 VRAM_API vram_status vram_load_file(uint64_t load, uint64_t file, const vram_file_range *range, const uint32_t *slots,
@@ -116,7 +150,7 @@ VRAM_API vram_status vram_load_file(uint64_t load, uint64_t file, const vram_fil
  * * VRAM_ZERO_LENGTH: @bytes or @slot_count is 0
  * * VRAM_OUT_OF_BOUNDS: a slot is unknown or named twice, or @wait_ms is too large
  * * VRAM_BUSY: another call uses the load
- * * VRAM_LOAD_OVERRUN
+ * * VRAM_LOAD_OVERRUN, VRAM_LOAD_OVERLAP: no byte was loaded, and the load can continue
  * * VRAM_SOCKET_CLOSED: the connection ended before any byte arrived; the load can continue
  */
 VRAM_API vram_status vram_load_socket(uint64_t load, int32_t socket, uint64_t bytes, uint32_t wait_ms,
@@ -127,8 +161,9 @@ VRAM_API vram_status vram_load_socket(uint64_t load, int32_t socket, uint64_t by
  * @load: a load
  * @out_sealed_bytes: receives how many bytes, from the start of the allocation, are sealed; 0 for a load on the host
  *
- * Sealed bytes can be digested while the next ones arrive. An allocation consists of parts of vram_options.part_bytes,
- * or of longer ones if there would be more than 64. The last part is left for vram_seal().
+ * Seals only what has arrived without a gap from the start, by all writers together. Sealed bytes can be digested while
+ * the next ones arrive. An allocation consists of parts of vram_options.part_bytes, or of longer ones if there would be
+ * more than 64. The last part is left for vram_seal().
  *
  * Returns:
  * * VRAM_BUSY: another call uses the load
@@ -137,7 +172,7 @@ VRAM_API vram_status vram_load_seal(uint64_t load, uint64_t *out_sealed_bytes);
 
 /**
  * vram_load_finish() - digests of the complete load
- * @load: a load that has received all its bytes
+ * @load: a load that has received all its bytes, by all writers together
  * @out_result: receives the digests; a second call returns the same
  *
  * When it returns VRAM_OK, every byte is on the device. The load stays open.
@@ -149,8 +184,8 @@ VRAM_API vram_status vram_load_seal(uint64_t load, uint64_t *out_sealed_bytes);
 VRAM_API vram_status vram_load_finish(uint64_t load, vram_load_result *out_result);
 
 /**
- * vram_load_close() - close a load, complete or not
- * @load: a load; VRAM_OK if it is already closed
+ * vram_load_close() - close a load or a writer, complete or not
+ * @load: a load or a writer; VRAM_OK if it is already closed
  *
  * The allocation keeps its content. On a driver error the handle stays valid for vram_load_close(), which continues
  * where it stopped.

@@ -5,42 +5,60 @@
 
 namespace vram {
 
-Load::Load(std::shared_ptr<Driver> driver, uint64_t bytes, uint32_t flags)
-    : driver_(std::move(driver)), bytes_(bytes), flags_(flags), copy_stream_(driver_->table()) {}
-
-Load::Load(std::shared_ptr<Allocation> allocation, uint32_t flags)
-    : driver_(allocation->shared_driver()),
-      allocation_(std::move(allocation)),
-      bytes_(allocation_->bytes()),
-      flags_(flags),
-      closed_(true),
-      copy_stream_(driver_->table()) {}
+Load::Load(std::shared_ptr<LoadTarget> target)
+    : target_(std::move(target)), copy_stream_(target_->driver().table()) {}
 
 Load::~Load() {
   (void)close();
 }
 
 vram_status Load::open() {
-  if (allocation_ == nullptr) return VRAM_OK;
-  VRAM_TRY(allocation_->begin_load());
+  VRAM_TRY(target_->begin());
+  return create_stream();
+}
+
+vram_status Load::open_writer(std::shared_ptr<Load> *out_writer) {
+  Lock lock;
+  VRAM_TRY(acquire(&lock));
+  if (target_->has(VRAM_LOAD_FLAT)) return VRAM_LOAD_IN_ORDER;
+  *out_writer = std::make_shared<Load>(target_);
+  target_->add_writer();
+  return (*out_writer)->create_stream();
+}
+
+/** The target counts this writer. */
+vram_status Load::create_stream() {
   closed_ = false;
-  holds_allocation_ = true;
-  VRAM_TRY(allocation_->device().bind());
+  holds_target_ = true;
+  if (target_->allocation() == nullptr) return VRAM_OK;
+  VRAM_TRY(target_->allocation()->device().bind());
   return copy_stream_.create();
 }
 
 vram_status Load::acquire(Lock *out_lock) {
   *out_lock = Lock(mutex_, std::try_to_lock);
   if (!out_lock->owns_lock()) return VRAM_BUSY;
-  return closed_ ? VRAM_STALE_HANDLE : failure_;
+  return closed_ ? VRAM_STALE_HANDLE : target_->failure();
 }
 
-vram_status Load::check_overrun(uint64_t bytes) const {
-  return bytes <= bytes_ - received_bytes_ ? VRAM_OK : VRAM_LOAD_OVERRUN;
+/** Whether the next byte begins a group, or every byte up to the end was written. */
+bool Load::is_between_groups() const {
+  return position_ % kGroupBytes == 0 || position_ == target_->bytes();
+}
+
+vram_status Load::seek(uint64_t offset) {
+  Lock lock;
+  VRAM_TRY(acquire(&lock));
+  if (target_->has(VRAM_LOAD_FLAT)) return VRAM_LOAD_IN_ORDER;
+  if (offset % kGroupBytes != 0) return VRAM_UNALIGNED;
+  if (offset >= target_->bytes()) return VRAM_OUT_OF_BOUNDS;
+  if (!is_between_groups()) return VRAM_LOAD_INCOMPLETE;
+  position_ = hashed_from_ = offset;
+  return VRAM_OK;
 }
 
 vram_status Load::check_slots(const std::vector<uint32_t> &slots) const {
-  std::vector<bool> named(driver_->slot_count());
+  std::vector<bool> named(target_->driver().slot_count());
   for (const uint32_t slot : slots) {
     if (slot >= named.size() || named[slot]) return VRAM_OUT_OF_BOUNDS;
     named[slot] = true;
@@ -50,11 +68,10 @@ vram_status Load::check_slots(const std::vector<uint32_t> &slots) const {
 
 vram_status Load::push(uint32_t slot, uint64_t bytes) {
   if (bytes == 0) return VRAM_ZERO_LENGTH;
-  if (slot >= driver_->slot_count() || bytes > VRAM_STAGING_SLOT_BYTES) return VRAM_OUT_OF_BOUNDS;
+  if (slot >= driver().slot_count() || bytes > VRAM_STAGING_SLOT_BYTES) return VRAM_OUT_OF_BOUNDS;
   Lock lock;
   VRAM_TRY(acquire(&lock));
-  VRAM_TRY(check_overrun(bytes));
-  return failure_ = append(driver_->slot(slot), bytes);
+  return claim_and_write(bytes, [&] { return append(driver().slot(slot), bytes); });
 }
 
 vram_status Load::load_file(File &file, const vram_file_range &range, const std::vector<uint32_t> &slots,
@@ -80,20 +97,35 @@ vram_status Load::load_from(Source &source, uint64_t bytes, const std::vector<ui
   VRAM_TRY(check_slots(slots));
   Lock lock;
   VRAM_TRY(acquire(&lock));
-  VRAM_TRY(check_overrun(bytes));
-  const uint64_t before_bytes = received_bytes_;
-  const vram_status status = guarded([&] { return read_and_append(source, bytes, slots); });
+  const uint64_t before_bytes = position_;
+  VRAM_TRY(claim_and_write(bytes, [&] { return read_and_append(source, bytes, slots); }));
+  *out_received = position_ - before_bytes;
+  return VRAM_OK;
+}
+
+/** Calls write(), which appends at most `bytes` bytes. Until it returns, no other writer can claim their groups. */
+template <typename Write>
+vram_status Load::claim_and_write(uint64_t bytes, Write write) {
+  const uint64_t from = position_;
+  uint64_t until = 0;
+  if (__builtin_add_overflow(from, bytes, &until)) return VRAM_LOAD_OVERRUN;
+  VRAM_TRY(target_->claim(from, until));
+  const vram_status status = guarded([&]() -> vram_status {
+    const vram_status written = write();
+    if (written == VRAM_OK) store_hashes();
+    return written;
+  });
   // A connection that ended brought no byte, so another one can continue.
-  if (status != VRAM_SOCKET_CLOSED) failure_ = status;
-  if (status == VRAM_OK) *out_received = received_bytes_ - before_bytes;
+  if (status != VRAM_OK && status != VRAM_SOCKET_CLOSED) return target_->fail(status);
+  target_->settle(from, position_, until);
   return status;
 }
 
 vram_status Load::read_and_append(Source &source, uint64_t bytes, const std::vector<uint32_t> &slots) {
   std::vector<uint8_t *> buffers;
-  for (const uint32_t slot : slots) buffers.push_back(driver_->slot(slot));
+  for (const uint32_t slot : slots) buffers.push_back(driver().slot(slot));
   // Pieces end at slot boundaries of the whole shard, so that they consist of whole blocks.
-  const uint64_t first_bytes = VRAM_STAGING_SLOT_BYTES - received_bytes_ % VRAM_STAGING_SLOT_BYTES;
+  const uint64_t first_bytes = VRAM_STAGING_SLOT_BYTES - position_ % VRAM_STAGING_SLOT_BYTES;
   ReadAhead reader(source, bytes, first_bytes, std::move(buffers));
   for (;;) {
     ReadAhead::Piece piece = {};
@@ -105,47 +137,54 @@ vram_status Load::read_and_append(Source &source, uint64_t bytes, const std::vec
 }
 
 vram_status Load::append(const uint8_t *data, uint64_t bytes) {
+  Allocation *const allocation = target_->allocation();
   vram_status status = VRAM_OK;
-  if (allocation_ != nullptr) {
-    VRAM_TRY(allocation_->device().bind());
-    status = copy_stream_.begin_copy(allocation_->address() + received_bytes_, data, bytes);
+  if (allocation != nullptr) {
+    VRAM_TRY(allocation->device().bind());
+    status = copy_stream_.begin_copy(allocation->address() + position_, data, bytes);
   }
-  if (status == VRAM_OK) status = digest(data, bytes);
+  if (status == VRAM_OK) {
+    status = guarded([&] {
+      digest(data, bytes);
+      return VRAM_OK;
+    });
+  }
   // After a failure as well: the caller owns the slot again when this function returns.
-  if (allocation_ != nullptr) status = first_failure(status, copy_stream_.finish_copy());
-  received_bytes_ += bytes;
+  if (allocation != nullptr) status = first_failure(status, copy_stream_.finish_copy());
+  position_ += bytes;
   return status;
 }
 
-vram_status Load::digest(const uint8_t *data, uint64_t bytes) {
-  Sha256 *const flat = (flags_ & VRAM_LOAD_FLAT) != 0 ? &flat_ : nullptr;
-  return guarded([&]() -> vram_status {
-    if ((flags_ & VRAM_LOAD_TREE) != 0) {
-      tree_.update(data, bytes, flat);
-    } else if (flat != nullptr) {
-      flat->update(data, bytes);
-    }
-    return VRAM_OK;
-  });
+void Load::digest(const uint8_t *data, uint64_t bytes) {
+  Sha256 *const flat = target_->has(VRAM_LOAD_FLAT) ? &flat_ : nullptr;
+  if (target_->has(VRAM_LOAD_TREE)) {
+    tree_.update(data, bytes, flat);
+  } else if (flat != nullptr) {
+    flat->update(data, bytes);
+  }
+}
+
+/** Moves the hashes of complete groups to the target, once no group is incomplete. */
+void Load::store_hashes() {
+  if (!target_->has(VRAM_LOAD_TREE) || !is_between_groups()) return;
+  target_->store_hashes(hashed_from_, tree_.take_groups(target_->bytes() <= kBlockBytes));
+  hashed_from_ = position_;
 }
 
 vram_status Load::seal(uint64_t *out_sealed_bytes) {
   Lock lock;
   VRAM_TRY(acquire(&lock));
-  uint64_t sealed_bytes = 0;
-  if (allocation_ != nullptr) VRAM_TRY(failure_ = allocation_->seal_filled(received_bytes_, &sealed_bytes));
-  *out_sealed_bytes = sealed_bytes;
-  return VRAM_OK;
+  return target_->fail(target_->seal(out_sealed_bytes));
 }
 
 vram_status Load::finish(vram_load_result *out_result) {
   Lock lock;
   VRAM_TRY(acquire(&lock));
-  if (received_bytes_ != bytes_) return VRAM_LOAD_INCOMPLETE;
+  if (!target_->is_complete()) return VRAM_LOAD_INCOMPLETE;
   if (!result_.has_value()) {
     vram_load_result result = {};
-    if ((flags_ & VRAM_LOAD_FLAT) != 0) flat_.finish(result.flat);
-    if ((flags_ & VRAM_LOAD_TREE) != 0) tree_.finish(result.tree);
+    if (target_->has(VRAM_LOAD_FLAT)) flat_.finish(result.flat);
+    if (target_->has(VRAM_LOAD_TREE)) target_->tree_digest(result.tree);
     result_ = result;
   }
   *out_result = *result_;
@@ -156,19 +195,19 @@ vram_status Load::close() {
   const Lock lock(mutex_);
   if (closed_) return VRAM_OK;
   // The allocation can be freed once no copy uses it, even if a later step fails.
-  if (copy_stream_.is_idle()) release_allocation();
-  if (allocation_ != nullptr) {
-    VRAM_TRY(failure_ = allocation_->device().bind());
-    VRAM_TRY(failure_ = copy_stream_.release());
-    release_allocation();
+  if (copy_stream_.is_idle()) leave_target();
+  if (target_->allocation() != nullptr) {
+    VRAM_TRY(target_->fail(target_->allocation()->device().bind()));
+    VRAM_TRY(target_->fail(copy_stream_.release()));
+    leave_target();
   }
   closed_ = true;
   return VRAM_OK;
 }
 
-void Load::release_allocation() {
-  if (holds_allocation_) allocation_->end_load();
-  holds_allocation_ = false;
+void Load::leave_target() {
+  if (holds_target_) target_->remove_writer();
+  holds_target_ = false;
 }
 
 }  // namespace vram

@@ -1,4 +1,4 @@
-/** A load: bytes are digested on the host while they are copied to the device. See vram.h. */
+/** A writer of a load: bytes are digested on the host while they are copied to the device. See vram.h. */
 #pragma once
 
 #include <memory>
@@ -6,22 +6,24 @@
 #include <optional>
 #include <vector>
 
-#include "allocation.h"
 #include "copy_stream.h"
+#include "load_target.h"
 #include "source.h"
-#include "tree.h"
 
 namespace vram {
 
 class Load {
  public:
-  /** Only digests; makes no driver call. */
-  Load(std::shared_ptr<Driver> driver, uint64_t bytes, uint32_t flags);
-  /** Also copies to the start of the allocation, which it reserves from open() to close(). */
-  Load(std::shared_ptr<Allocation> allocation, uint32_t flags);
+  /** Writes to the start of the target. seek() moves it. */
+  explicit Load(std::shared_ptr<LoadTarget> target);
   ~Load();
 
+  /** Opens the first writer, which reserves the allocation. */
   vram_status open();
+  /** Opens another writer of the same load. `out_writer` is set even if that fails: close it then. */
+  vram_status open_writer(std::shared_ptr<Load> *out_writer);
+
+  vram_status seek(uint64_t offset);
   vram_status push(uint32_t slot, uint64_t bytes);
   vram_status load_file(File &file, const vram_file_range &range, const std::vector<uint32_t> &slots,
                         uint64_t *out_received);
@@ -33,30 +35,31 @@ class Load {
   /** See vram_load_close. VRAM_OK if it is already closed. */
   vram_status close();
 
-  Driver &driver() { return *driver_; }
+  Driver &driver() { return target_->driver(); }
 
  private:
   using Lock = std::unique_lock<std::mutex>;
 
   vram_status acquire(Lock *out_lock);
-  void release_allocation();
-  vram_status check_overrun(uint64_t bytes) const;
+  vram_status create_stream();
+  void leave_target();
   vram_status check_slots(const std::vector<uint32_t> &slots) const;
+  template <typename Write>
+  vram_status claim_and_write(uint64_t bytes, Write write);
   vram_status load_from(Source &source, uint64_t bytes, const std::vector<uint32_t> &slots, uint64_t *out_received);
   vram_status read_and_append(Source &source, uint64_t bytes, const std::vector<uint32_t> &slots);
   vram_status append(const uint8_t *data, uint64_t bytes);
-  vram_status digest(const uint8_t *data, uint64_t bytes);
+  void digest(const uint8_t *data, uint64_t bytes);
+  bool is_between_groups() const;
+  void store_hashes();
 
-  const std::shared_ptr<Driver> driver_;
-  const std::shared_ptr<Allocation> allocation_;  // null if the load only digests
-  const uint64_t bytes_;
-  const uint32_t flags_;
+  const std::shared_ptr<LoadTarget> target_;
 
   std::mutex mutex_;  // held during each call
-  uint64_t received_bytes_ = 0;
-  vram_status failure_ = VRAM_OK;  // the first failure; every later call returns it
-  bool closed_ = false;            // with an allocation: true until open() has reserved it
-  bool holds_allocation_ = false;
+  uint64_t position_ = 0;
+  uint64_t hashed_from_ = 0;  // where the groups in tree_ begin
+  bool closed_ = true;        // until the writer is open
+  bool holds_target_ = false;
   Sha256 flat_;
   TreeHasher tree_;
   std::optional<vram_load_result> result_;

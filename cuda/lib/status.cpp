@@ -62,6 +62,8 @@ const char *status_name(vram_status status) {
     NAME(VRAM_NOT_EXPORTABLE)
     NAME(VRAM_NOT_EXPORTED)
     NAME(VRAM_WOULD_BLOCK)
+    NAME(VRAM_LOAD_OVERLAP)
+    NAME(VRAM_LOAD_IN_ORDER)
 #undef NAME
     default:
       return status > VRAM_DRIVER_ERROR_BASE

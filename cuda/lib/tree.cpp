@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace vram {
 namespace {
@@ -90,15 +91,17 @@ void TreeHasher::close_group() {
   leaf_count_ = 0;
 }
 
-void TreeHasher::finish(uint8_t *out_digest) {
+std::vector<uint8_t> TreeHasher::take_groups(bool one_block) {
   add_blocks(block_, total_bytes_ % kBlockBytes, nullptr);
+  total_bytes_ = 0;
   // A tree of one block has no second level: the hash of the block is the root.
-  if (total_bytes_ > 0 && total_bytes_ <= kBlockBytes) {
+  if (one_block && leaf_count_ != 0) {
     groups_.assign(leaves_, leaves_ + kDigestBytes);
+    leaf_count_ = 0;
   } else if (leaf_count_ != 0) {
     close_group();
   }
-  fold_groups(groups_.data(), total_bytes_, out_digest);
+  return std::exchange(groups_, {});
 }
 
 }  // namespace vram

@@ -28,14 +28,17 @@ void hash_group(const uint8_t *data, uint64_t bytes, bool one_block, uint8_t *ou
 /** Folds group_count(bytes) group hashes into the fs-verity digest, 32 bytes. */
 void fold_groups(const uint8_t *group_hashes, uint64_t bytes, uint8_t *out_digest);
 
-/** Computes the fs-verity digest of bytes that arrive in pieces of any size. Keeps 32 bytes per group. */
+/** Computes the group hashes of bytes that arrive in pieces of any size. The first byte begins a group. */
 class TreeHasher {
  public:
   void update(const uint8_t *data, uint64_t bytes) { update(data, bytes, nullptr); }
   /** Also feeds the bytes to `message`, in the same pass. */
   void update(const uint8_t *data, uint64_t bytes, Sha256 *message);
-  /** Writes the fs-verity digest. The object must not be used afterwards. */
-  void finish(uint8_t *out_digest);
+  /**
+   * Ends the last group, which may be short, and returns the hashes of all groups since the last call. `one_block` is
+   * as for hash_group(). The next bytes begin a group.
+   */
+  std::vector<uint8_t> take_groups(bool one_block);
 
  private:
   void add_blocks(const uint8_t *data, uint64_t bytes, Sha256 *message);

@@ -115,6 +115,16 @@ vram_status open_allocation(const std::shared_ptr<Allocation> &allocation, uint6
   return opened;
 }
 
+/** Issues the handle of a load whose open() returned `opened`. */
+vram_status issue_load(const std::shared_ptr<Load> &load, vram_status opened, uint64_t *out_load) {
+  // If a failed load cannot be closed now, a handle that the caller does not get lets vram_close() retry.
+  if (opened == VRAM_OK || load->close() != VRAM_OK) {
+    const uint64_t handle = loads().issue(load);
+    if (opened == VRAM_OK) *out_load = handle;
+  }
+  return opened;
+}
+
 vram_status check_flags(uint32_t flags) {
   return (flags & ~(VRAM_LOAD_FLAT | VRAM_LOAD_TREE)) == 0 ? VRAM_OK : VRAM_OUT_OF_BOUNDS;
 }
@@ -294,14 +304,8 @@ vram_status vram_load_open(uint64_t allocation, uint32_t flags, uint64_t *out_lo
   if (out_load == nullptr) return VRAM_NULL_ARGUMENT;
   return with(allocations(), allocation, [&](const std::shared_ptr<Allocation> &object) -> vram_status {
     VRAM_TRY(check_flags(flags));
-    const auto load = std::make_shared<Load>(object, flags);
-    const vram_status opened = load->open();
-    // If a failed load cannot be closed now, a handle that the caller does not get lets vram_close() retry.
-    if (opened == VRAM_OK || load->close() != VRAM_OK) {
-      const uint64_t handle = loads().issue(load);
-      if (opened == VRAM_OK) *out_load = handle;
-    }
-    return opened;
+    const auto load = std::make_shared<Load>(std::make_shared<LoadTarget>(object, flags));
+    return issue_load(load, load->open(), out_load);
   });
 }
 
@@ -310,9 +314,22 @@ vram_status vram_load_open_host(uint64_t driver, uint64_t bytes, uint32_t flags,
   return with(drivers(), driver, [&](const std::shared_ptr<Driver> &object) -> vram_status {
     VRAM_TRY(check_flags(flags));
     if (bytes == 0) return VRAM_ZERO_LENGTH;
-    *out_load = loads().issue(std::make_shared<Load>(object, bytes, flags));
-    return VRAM_OK;
+    const auto load = std::make_shared<Load>(std::make_shared<LoadTarget>(object, bytes, flags));
+    return issue_load(load, load->open(), out_load);
   });
+}
+
+vram_status vram_load_open_writer(uint64_t load, uint64_t *out_writer) {
+  if (out_writer == nullptr) return VRAM_NULL_ARGUMENT;
+  return with(loads(), load, [&](const auto &object) -> vram_status {
+    std::shared_ptr<Load> writer;
+    const vram_status opened = object->open_writer(&writer);
+    return writer != nullptr ? issue_load(writer, opened, out_writer) : opened;
+  });
+}
+
+vram_status vram_load_seek(uint64_t load, uint64_t offset) {
+  return with(loads(), load, [&](const auto &object) { return object->seek(offset); });
 }
 
 vram_status vram_load_push(uint64_t load, uint32_t slot, uint64_t bytes) {

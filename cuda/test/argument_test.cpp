@@ -72,6 +72,7 @@ TEST("every function refuses null pointers") {
       CASE(VRAM_NULL_ARGUMENT, vram_load_file(load, file.handle(), &range, &count, 1, nullptr)),
       CASE(VRAM_NULL_ARGUMENT, vram_load_socket(load, 0, 1, 0, nullptr, 1, &handle)),
       CASE(VRAM_NULL_ARGUMENT, vram_load_socket(load, 0, 1, 0, &count, 1, nullptr)),
+      CASE(VRAM_NULL_ARGUMENT, vram_load_open_writer(load, nullptr)),
       CASE(VRAM_NULL_ARGUMENT, vram_load_seal(load, nullptr)),
       CASE(VRAM_NULL_ARGUMENT, vram_load_finish(load, nullptr)),
       CASE(VRAM_NULL_ARGUMENT, vram_tree_digest(nullptr, 1, 1, static_cast<uint8_t *>(base))),
@@ -136,6 +137,8 @@ TEST("every function refuses unknown handles, handles of another kind, and stale
       [&](uint64_t h) { return vram_hand_over(h, -1, bytes, 1, &out); },
   };
   const std::vector<Call> of_load = {
+      [&](uint64_t h) { return vram_load_open_writer(h, &out); },
+      [&](uint64_t h) { return vram_load_seek(h, 0); },
       [&](uint64_t h) { return vram_load_push(h, 0, 1); },
       [&](uint64_t h) { return vram_load_file(h, file.handle(), &range, &slot, 1, &out); },
       [&](uint64_t h) { return vram_load_socket(h, 0, 1, 0, &slot, 1, &out); },

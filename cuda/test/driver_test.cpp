@@ -17,7 +17,7 @@ TEST("the library reports its ABI version, and every status has a name") {
     CHECK(std::string(vram_status_name(status)).rfind("VRAM_", 0) == 0);
     CHECK(std::string(vram_status_name(status)) != "VRAM_UNKNOWN");
   }
-  CHECK(std::string(vram_status_name(VRAM_WOULD_BLOCK + 1)) == "VRAM_UNKNOWN");
+  CHECK(std::string(vram_status_name(VRAM_LOAD_IN_ORDER + 1)) == "VRAM_UNKNOWN");
   CHECK(std::string(vram_status_name(-1)) == "VRAM_UNKNOWN");
   const Session session;
   CHECK(std::string(vram_status_name(VRAM_DRIVER_ERROR_BASE + CUDA_ERROR_ILLEGAL_ADDRESS)) ==

@@ -28,6 +28,7 @@ vram_status FaultScenario::run_steps() {
   STEP(open());
   STEP(fill_and_seal());
   STEP(check_digest(allocation_));
+  STEP(fill_by_writers());
   return alloc_flags() == VRAM_ALLOC_EXPORTABLE ? share() : VRAM_OK;
 }
 
@@ -68,6 +69,22 @@ vram_status FaultScenario::fill_and_seal() {
   return vram_seal(allocation_);
 }
 
+vram_status FaultScenario::fill_by_writers() {
+  STEP(vram_alloc(driver_, 0, 2 * VRAM_GROUP_BYTES, alloc_flags(), &other_));
+  STEP(vram_load_open(other_, VRAM_LOAD_TREE, &load_));
+  STEP(vram_load_open_writer(load_, &writer_));
+  STEP(vram_load_seek(writer_, VRAM_GROUP_BYTES));
+  STEP(vram_load_push(writer_, 1, VRAM_GROUP_BYTES));
+  STEP(vram_load_push(load_, 0, VRAM_GROUP_BYTES));
+  vram_load_result result = {};
+  STEP(vram_load_finish(load_, &result));
+  STEP(vram_load_close(load_));
+  load_ = 0;
+  STEP(vram_load_close(writer_));
+  writer_ = 0;
+  return vram_seal(other_);
+}
+
 vram_status FaultScenario::check_digest(uint64_t allocation) const {
   static uint8_t hashes[kGroups * VRAM_DIGEST_BYTES];
   vram_residency residency = {};
@@ -95,6 +112,8 @@ vram_status FaultScenario::release() {
   vram_status first = VRAM_OK;
   const auto keep_first = [&](vram_status status) { first = first != VRAM_OK ? first : status; };
   if (load_ != 0) keep_first(vram_load_close(load_));
+  if (writer_ != 0) keep_first(vram_load_close(writer_));
+  if (other_ != 0) keep_first(vram_free(other_));
   if (adopted_ != 0) keep_first(vram_leave(adopted_));
   if (allocation_ != 0) keep_first(vram_free(allocation_));
   if (driver_ != 0) keep_first(vram_close(driver_));

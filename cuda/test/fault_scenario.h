@@ -22,6 +22,7 @@ class FaultScenario {
   vram_status run_steps();
   vram_status open();
   vram_status fill_and_seal();
+  vram_status fill_by_writers();
   vram_status check_digest(uint64_t allocation) const;
   vram_status share();
 
@@ -29,6 +30,8 @@ class FaultScenario {
   uint64_t allocation_ = 0;
   uint64_t adopted_ = 0;
   uint64_t load_ = 0;
+  uint64_t writer_ = 0;
+  uint64_t other_ = 0;
   vram_load_result loaded_ = {};
 };
 
