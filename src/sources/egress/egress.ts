@@ -1,4 +1,5 @@
 import type { WorkerError } from '../../errors.js';
+import type { Clock } from './clock.js';
 import { ConnectionLimit } from './connection_limit.js';
 import type { EgressEnvironment } from './environment.js';
 import { invalid, SourceFault } from './fault.js';
@@ -13,6 +14,8 @@ import { statusFault } from './status_fault.js';
 import { parseUniqueJson } from './unique_json.js';
 import { parseUrl } from './url_rules.js';
 
+const maxErrorBytes = 64 * 1024;
+
 /** A document that fits in memory, and the head and URL of the response. */
 export interface Document<T> {
   readonly value: T;
@@ -26,10 +29,19 @@ export class Egress implements FetchContext {
   readonly environment: EgressEnvironment;
   readonly connections: ConnectionLimit;
 
-  constructor(policy: EgressPolicy, environment: EgressEnvironment) {
+  constructor(
+    policy: EgressPolicy,
+    environment: EgressEnvironment,
+    connections = new ConnectionLimit(environment.maxConnections),
+  ) {
     this.policy = policy;
     this.environment = environment;
-    this.connections = new ConnectionLimit(environment.maxConnections);
+    this.connections = connections;
+  }
+
+  /** The same source and the same limit of connections, but one prefix, such as a bucket. @throws SOURCE_FORBIDDEN */
+  narrow(prefix: URL): Egress {
+    return new Egress(this.policy.narrow(prefix), this.environment, this.connections);
   }
 
   /**
@@ -91,14 +103,35 @@ export class Egress implements FetchContext {
     const response = await this.fetch(request, signal);
     const { status } = response.head;
     if (status === 200 || status === 206) return response;
-    response.close();
-    const fault = request.explain?.(response) ?? this.statusFault(response);
+    const body = await errorBody(request, response, { clock: this.environment.clock, signal });
+    const fault =
+      request.explain?.(response) ??
+      (body === undefined ? undefined : await request.explainBody?.(response.head, body)) ??
+      this.statusFault(response);
     if (fault instanceof SourceFault && fault.rule === 'once') throw renewable(fault, request, response);
     throw fault;
   }
 
   statusFault({ head, isRedirected }: Response): WorkerError {
     return statusFault(head, { clock: this.environment.clock, isRedirected });
+  }
+}
+
+/** The body of an error, if the request asks for it and its own origin sent it. Closes the response. */
+async function errorBody(
+  { explainBody }: SourceRequest,
+  response: Response,
+  { clock, signal }: { readonly clock: Clock; readonly signal: AbortSignal },
+): Promise<Buffer | undefined> {
+  try {
+    if (explainBody === undefined || response.isRedirected) return undefined;
+    return await readSmallBody(response, { maxBytes: maxErrorBytes, clock, signal });
+  } catch {
+    // The status alone decides if its explanation cannot be read.
+    signal.throwIfAborted();
+    return undefined;
+  } finally {
+    response.close();
   }
 }
 

@@ -25,6 +25,22 @@ export class EgressPolicy {
     this.rules = rules;
   }
 
+  /**
+   * The policy of one prefix: below one of this policy, or below it with more labels before its host, as S3 writes
+   * buckets. @throws SOURCE_FORBIDDEN
+   */
+  narrow(prefix: URL): EgressPolicy {
+    const isBelow = this.rules.prefixes.some(
+      ({ protocol, port, hostname, pathname }) =>
+        prefix.protocol === protocol &&
+        prefix.port === port &&
+        (prefix.hostname === hostname || prefix.hostname.endsWith(`.${hostname}`)) &&
+        prefix.pathname.startsWith(pathname),
+    );
+    if (!isBelow) throw forbidden(`The URL is outside the prefixes of the source ${this.rules.source}`);
+    return new EgressPolicy({ ...this.rules, prefixes: [prefix] });
+  }
+
   /** Whether a URL is below one of the prefixes. */
   covers(url: URL): boolean {
     return this.rules.prefixes.some(

@@ -41,6 +41,10 @@ export interface SourceRequest {
   readonly onHop?: ((hop: { readonly url: URL; readonly head: ResponseHead }) => void) | undefined;
   /** The error of a final status by the rules of the source; undefined for the general one. */
   readonly explain?: ((hop: { readonly url: URL; readonly head: ResponseHead }) => WorkerError | undefined) | undefined;
+  /** As `explain`, which goes first, by the body of at most 64 KiB. Not called for a body of another origin. */
+  readonly explainBody?:
+    | ((head: ResponseHead, body: Buffer) => WorkerError | undefined | Promise<WorkerError | undefined>)
+    | undefined;
 }
 
 /** The bounds of one transfer, and who hears of it. */
