@@ -42,11 +42,17 @@ function checkSource(source: SourceSettings): void {
   for (const range of source.addresses ?? []) {
     if (!isRange(range)) throw new SettingsError(`${source.name} has an invalid range in addresses`);
   }
+  if (source.type === 's3' && source.path_style !== true && prefixes.some(({ hostname }) => isAddress(hostname))) {
+    throw new SettingsError(`${source.name} has an address as its endpoint, so it needs path_style: true`);
+  }
   if (source.type !== 'http' || source.token_file === undefined) return;
   if (new Set(prefixes.map(({ origin }) => origin)).size > 1) {
     throw new SettingsError(`${source.name} has a token_file and prefixes of several origins: use one source for each`);
   }
 }
+
+/** The host of a URL; IPv6 addresses are in brackets. */
+const isAddress = (hostname: string): boolean => isIP(hostname.replace(/^\[|\]$/g, '')) !== 0;
 
 function urlsOf(source: SourceSettings): URL[] {
   try {

@@ -49,6 +49,8 @@ t.test('each mistake is refused, and the message names the place', async (t) => 
     [{ sources: [{ ...mirror, prefixes: ['https://a.lab/', 'https://b.lab/'], token_file: '/t' }] }, /several origins/],
     [{ sources: [{ ...ceph, region: undefined }] }, /region/],
     [{ sources: [{ ...ceph, path_style: 'yes' }] }, /path_style/],
+    [{ sources: [{ ...ceph, endpoint: 'http://10.0.0.1:7480', path_style: false }] }, /address .* path_style/],
+    [{ sources: [{ ...ceph, endpoint: 'https://[fd00::1]/', path_style: undefined }] }, /path_style/],
   ];
   for (const [value, message] of cases) {
     t.throws(() => checkSources(value), { name: 'SettingsError', message }, JSON.stringify(value));
