@@ -4,6 +4,7 @@ import type { LocalFiles } from './local_files.js';
 import type { ModelResolver, ResolvedModel } from './model.js';
 import type { SourceReference } from './reference.js';
 import type { SourceRegistry } from './registry.js';
+import { S3Resolver } from './s3/s3_resolver.js';
 
 /** Finds the files of a model in any source. */
 export class SourceResolver implements ModelResolver {
@@ -15,8 +16,9 @@ export class SourceResolver implements ModelResolver {
     this.#localFiles = localFiles;
   }
 
-  async resolve(reference: SourceReference, _options: TransferOptions): Promise<ResolvedModel> {
-    void [this.#registry, this.#localFiles];
+  async resolve(reference: SourceReference, options: TransferOptions): Promise<ResolvedModel> {
+    if (reference.type === 's3') return new S3Resolver(this.#registry).resolve(reference, options);
+    void this.#localFiles;
     throw new WorkerError('SOURCE_UNSUPPORTED', `Sources of the type ${reference.type} are not supported`);
   }
 }

@@ -23,6 +23,8 @@ const allowed: Readonly<Record<string, Readonly<Record<string, readonly string[]
   // Over the socket that connect.ts opened.
   'sources/egress/exchange.ts': { 'node:http': ['request'] },
   'sources/egress/resolve.ts': { 'node:dns/promises': ['lookup'], 'node:net': ['isIP'] },
+  // Its class AwsV4Signer only computes headers; its class AwsClient connects.
+  'sources/s3/credential.ts': { aws4fetch: ['AwsV4Signer'] },
   'sources/settings/check.ts': { 'node:net': ['isIP', 'isIPv4'] },
 };
 
