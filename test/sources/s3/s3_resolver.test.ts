@@ -162,7 +162,7 @@ t.test('references that name no model are refused before a request, or with the 
   const server = await S3Server.start(t, { 'docs/README.md': content, 'odd//x.gguf': content, empty: Buffer.alloc(0) });
   const settings = { ...server.settings, buckets: ['models', 'lab-*'] };
   const { resolve } = s3Source({ settings, credentials });
-  const cases: readonly (readonly [Parameters<typeof resolve>[0], object])[] = [
+  const cases: readonly (readonly [Parameters<typeof resolve>[0], { code: string; message?: RegExp }])[] = [
     [
       { key: 'x', bucket: 'private' },
       { code: 'SOURCE_FORBIDDEN', message: /do not allow the bucket/ },
