@@ -91,8 +91,8 @@ export class Egress implements FetchContext {
   }
 
   /** The URL of the next page of a list; undefined on the last page. @throws SourceFault */
-  nextPage({ head, url }: Pick<Response, 'head' | 'url'>): URL | undefined {
-    return nextPageOf(head, url, this.policy);
+  nextPage({ head, url }: Pick<Response, 'head' | 'url'>, rewrite?: (link: URL) => URL): URL | undefined {
+    return nextPageOf(head, url, this.policy, rewrite);
   }
 
   /**

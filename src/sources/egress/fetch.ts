@@ -68,12 +68,14 @@ async function follow(context: FetchContext, request: SourceRequest, signal: Abo
 }
 
 /** @throws SOURCE_INVALID */
-function nextUrl({ url, head }: Exchange, { role, method = 'GET' }: SourceRequest, redirects: number): URL {
+function nextUrl({ url, head }: Exchange, request: SourceRequest, redirects: number): URL {
+  const { role, method = 'GET', onRedirect } = request;
   if (role === 'realm' || method === 'POST') throw invalid('The source redirected a request for a token');
   if (redirects >= maxRedirects) throw invalid(`The source redirected more than ${maxRedirects} times`);
   const location = head.get('location');
   if (location === undefined) throw invalid('The source redirected without a Location');
-  return parseUrl(location, 'SOURCE_INVALID', url);
+  const to = parseUrl(location, 'SOURCE_INVALID', url);
+  return onRedirect?.(to) ?? to;
 }
 
 async function hopTo(

@@ -7,12 +7,17 @@ const isNext = /;\s*rel\s*=\s*(?:"(?:[^"]*\s)?next(?:\s[^"]*)?"|next)\s*(?:;|$)/
 
 /**
  * The URL of the next page in a `Link` header (RFC 8288); undefined on the last page. It must stay on the origin of this
- * page. @throws SourceFault SOURCE_FORBIDDEN, SOURCE_INVALID
+ * page after `rewrite`, which replaces links of another host. @throws SourceFault SOURCE_FORBIDDEN, SOURCE_INVALID
  */
-export function nextPageOf(head: ResponseHead, url: URL, policy: EgressPolicy): URL | undefined {
+export function nextPageOf(
+  head: ResponseHead,
+  url: URL,
+  policy: EgressPolicy,
+  rewrite: (link: URL) => URL = (link) => link,
+): URL | undefined {
   for (const [, target = '', parameters = ''] of (head.get('link') ?? '').matchAll(link)) {
     if (!isNext.test(parameters.trimEnd())) continue;
-    const next = parseUrl(target, 'SOURCE_INVALID', url);
+    const next = rewrite(parseUrl(target, 'SOURCE_INVALID', url));
     policy.requireNextPage(url, next);
     return next;
   }

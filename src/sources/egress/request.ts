@@ -39,6 +39,8 @@ export interface SourceRequest {
   readonly credential?: Credential | undefined;
   /** Sees the head of every hop before it is judged, redirects included. May throw to refuse it. */
   readonly onHop?: ((hop: { readonly url: URL; readonly head: ResponseHead }) => void) | undefined;
+  /** Sees the target of every redirect before the policy judges it. May replace it, or throw to refuse it. */
+  readonly onRedirect?: ((to: URL) => URL) | undefined;
   /** The error of a final status by the rules of the source; undefined for the general one. */
   readonly explain?: ((hop: { readonly url: URL; readonly head: ResponseHead }) => WorkerError | undefined) | undefined;
   /** As `explain`, which goes first, by the body of at most 64 KiB. Not called for a body of another origin. */
