@@ -1,5 +1,7 @@
 import { WorkerError } from '../errors.js';
 import type { TransferOptions } from './egress/request.js';
+import { HfResolver } from './hf/hf_resolver.js';
+import { HfCacheResolver } from './hf_cache/hf_cache_resolver.js';
 import type { LocalFiles } from './local_files.js';
 import type { ModelResolver, ResolvedModel } from './model.js';
 import type { SourceReference } from './reference.js';
@@ -17,8 +19,15 @@ export class SourceResolver implements ModelResolver {
   }
 
   async resolve(reference: SourceReference, options: TransferOptions): Promise<ResolvedModel> {
-    if (reference.type === 's3') return new S3Resolver(this.#registry).resolve(reference, options);
-    void this.#localFiles;
-    throw new WorkerError('SOURCE_UNSUPPORTED', `Sources of the type ${reference.type} are not supported`);
+    switch (reference.type) {
+      case 'hf':
+        return new HfResolver(this.#registry).resolve(reference, options);
+      case 'hf_cache':
+        return new HfCacheResolver(this.#localFiles).resolve(reference, options);
+      case 's3':
+        return new S3Resolver(this.#registry).resolve(reference, options);
+      default:
+        throw new WorkerError('SOURCE_UNSUPPORTED', `Sources of the type ${reference.type} are not supported`);
+    }
   }
 }
