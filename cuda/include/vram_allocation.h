@@ -199,6 +199,28 @@ VRAM_API vram_status vram_repair(uint64_t allocation, uint64_t file, const vram_
                                  const uint8_t *hashes, uint64_t hashes_bytes, uint64_t *out_repaired);
 
 /**
+ * vram_repair_bytes() - rewrite a range of sealed memory from bytes in host memory
+ * @allocation: a sealed allocation
+ * @offset: where the bytes belong, a multiple of VRAM_GROUP_BYTES
+ * @data: the bytes
+ * @bytes: their number; they end at a group boundary or at the end of the allocation
+ * @hashes: expected hash of each group, VRAM_DIGEST_BYTES each
+ * @hashes_bytes: size of @hashes
+ *
+ * As vram_repair(): only groups with the expected hash are written.
+ *
+ * Returns:
+ * * VRAM_ZERO_LENGTH, VRAM_OVERFLOW, VRAM_OUT_OF_BOUNDS, VRAM_UNALIGNED
+ * * VRAM_BUFFER_TOO_SMALL: @hashes_bytes is less than VRAM_DIGEST_BYTES per group
+ * * VRAM_NOT_SEALED
+ * * VRAM_FILE_DIFFERS: a group has another hash
+ *
+ * Threads: waits for other calls on the allocation.
+ */
+VRAM_API vram_status vram_repair_bytes(uint64_t allocation, uint64_t offset, const uint8_t *data, uint64_t bytes,
+                                       const uint8_t *hashes, uint64_t hashes_bytes);
+
+/**
  * vram_free() - wipe and free an allocation
  * @allocation: an allocation, sealed or not; VRAM_OK if it is already freed
  *

@@ -31,6 +31,34 @@ extern "C" {
 VRAM_API vram_status vram_file_open(const char *directory, const char *path, uint64_t *out_file);
 
 /**
+ * vram_link_open() - open the target of a symbolic link as a file
+ * @directory: path of the directory
+ * @path: path of a symbolic link, relative to @directory
+ * @out_file: receives a handle, to be closed with vram_file_close()
+ *
+ * As vram_file_open(), but the bytes of the file are the target of the link. The link itself is not followed.
+ *
+ * Returns:
+ * * VRAM_FILE_BUSY
+ */
+VRAM_API vram_status vram_link_open(const char *directory, const char *path, uint64_t *out_file);
+
+/**
+ * vram_list_open() - open the list of a folder as a file
+ * @directory: path of the directory
+ * @path: path of a folder, relative to @directory; empty for the directory itself
+ * @max_entries: the most names, folders included; with more, vram_file_info.error is E2BIG
+ * @out_file: receives a handle, to be closed with vram_file_close()
+ *
+ * As vram_file_open(), but the bytes of the file are the paths of all files and links below the folder, relative to it,
+ * each with a NUL behind it, in no order. Links below it are not followed.
+ *
+ * Returns:
+ * * VRAM_FILE_BUSY
+ */
+VRAM_API vram_status vram_list_open(const char *directory, const char *path, uint32_t max_entries, uint64_t *out_file);
+
+/**
  * vram_file_stat() - refresh the size and the modification time of a file
  * @file: a file
  *
@@ -88,7 +116,7 @@ VRAM_API vram_status vram_file_close(uint64_t file);
 VRAM_API uint64_t vram_oldest_file_call(void);
 
 /**
- * struct vram_file_range - a range of a file, for vram_load_file() and vram_repair()
+ * struct vram_file_range - a range of a file, for vram_load_file(), vram_repair() and vram_file_read()
  * @offset: where to start in the file
  * @bytes: length
  * @wait_ms: time to wait for the file system, in milliseconds, at most INT32_MAX
@@ -100,6 +128,23 @@ typedef struct {
   uint32_t wait_ms;
   uint32_t reserved;
 } vram_file_range;
+
+/**
+ * vram_file_read() - read a range of a file into memory
+ * @file: a file
+ * @range: the range
+ * @out_bytes: receives the bytes
+ * @out_size: size of @out_bytes, at least @range->bytes
+ * @out_read: receives the number of bytes: fewer than all if the file system has not delivered them in time. Continue
+ *   there when vram_file_info.pending is 0.
+ *
+ * Returns:
+ * * VRAM_BUFFER_TOO_SMALL, VRAM_OUT_OF_BOUNDS, VRAM_OVERFLOW
+ * * VRAM_BUSY: another call reads the file
+ * * those of vram_file_info.status, VRAM_FILE_BUSY
+ */
+VRAM_API vram_status vram_file_read(uint64_t file, const vram_file_range *range, uint8_t *out_bytes, uint64_t out_size,
+                                    uint64_t *out_read);
 
 #ifdef __cplusplus
 }

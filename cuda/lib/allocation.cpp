@@ -249,6 +249,17 @@ vram_status Allocation::repair(File &file, const vram_file_range &range, const u
   return VRAM_OK;
 }
 
+vram_status Allocation::repair_bytes(uint64_t offset, const uint8_t *data, uint64_t bytes, const uint8_t *hashes,
+                                     uint64_t hashes_bytes) {
+  VRAM_TRY(check_repair(offset, bytes, hashes_bytes));
+  for (uint64_t done = 0; done < bytes; done += kGroupBytes) {
+    const uint64_t piece = std::min(bytes - done, kGroupBytes);
+    VRAM_TRY(check_group(data + done, piece, bytes_ <= kBlockBytes, hashes + done / kGroupBytes * kDigestBytes));
+    VRAM_TRY(rewrite(offset + done, piece, data + done));
+  }
+  return VRAM_OK;
+}
+
 vram_status Allocation::check_repair(uint64_t offset, uint64_t bytes, uint64_t hashes_bytes) {
   const SharedLock shared(mutex_);
   VRAM_TRY(check_live());

@@ -33,6 +33,9 @@ class Allocation {
   /** See vram_repair. */
   vram_status repair(File &file, const vram_file_range &range, const uint8_t *hashes, uint64_t hashes_bytes,
                      uint64_t *out_repaired);
+  /** See vram_repair_bytes. */
+  vram_status repair_bytes(uint64_t offset, const uint8_t *data, uint64_t bytes, const uint8_t *hashes,
+                           uint64_t hashes_bytes);
 
   /** See vram_hand_over. */
   vram_status hand_over(int socket, const void *frame, uint64_t bytes, uint64_t *out_sent);

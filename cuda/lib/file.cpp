@@ -8,7 +8,6 @@
 
 #include "file_threads.h"
 #include "guarded.h"
-#include "open_beneath.h"
 #include "status.h"
 
 namespace vram {
@@ -65,17 +64,16 @@ void File::finish(Lock lock, vram_status status, int error) {
   lock.unlock();
 }
 
-vram_status File::open(const char *directory, const char *path) {
+vram_status File::open(Opener opener) {
   const Lock lock(mutex_);
-  return start(
-      [directory = std::string(directory), path = std::string(path)](File &self) { self.run_open(directory, path); });
+  return start([opener = std::move(opener)](File &self) { self.run_open(opener); });
 }
 
-void File::run_open(const std::string &directory, const std::string &path) {
+void File::run_open(const Opener &opener) {
   Descriptor opened;
   vram_file_info info = {};
   int error = 0;
-  vram_status status = guarded([&] { return open_beneath(directory, path, &opened, &error); });
+  vram_status status = guarded([&] { return opener(&opened, &error); });
   if (status == VRAM_OK) error = read_status(opened.get(), &info);
   if (status == VRAM_OK && error != 0) status = VRAM_FILE_ERROR;
   Lock lock(mutex_);

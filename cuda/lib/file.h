@@ -3,9 +3,9 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
-#include <string>
 
 #include "../include/vram.h"
 #include "descriptor.h"
@@ -16,8 +16,11 @@ class File : public std::enable_shared_from_this<File> {
  public:
   using Clock = std::chrono::steady_clock;
 
+  /** Opens the descriptor on a thread of the library. Returns a status, with the errno of a failed call. */
+  using Opener = std::function<vram_status(Descriptor *out_file, int *out_error)>;
+
   /** Starts opening. See vram_file_open. */
-  vram_status open(const char *directory, const char *path);
+  vram_status open(Opener opener);
   /** Starts a refresh of size and modification time. See vram_file_stat. */
   vram_status stat();
   /** Never waits for the file system. */
@@ -50,7 +53,7 @@ class File : public std::enable_shared_from_this<File> {
   template <typename Job>
   vram_status start(Job job);
   void finish(Lock lock, vram_status status, int error);
-  void run_open(const std::string &directory, const std::string &path);
+  void run_open(const Opener &opener);
   void run_stat();
   void run_read(uint64_t wanted);
   vram_status start_read(uint64_t offset, uint64_t end);

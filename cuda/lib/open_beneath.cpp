@@ -14,9 +14,44 @@
 #include "status.h"
 
 namespace vram {
+
+/** Such a path has no `..`, for which openat2(2) returns EAGAIN while anything is renamed. glibc has no wrapper of it. */
+int open_without_links(int directory, const std::string &path, int flags, Descriptor *out_descriptor) {
+  open_how how = {};
+  how.flags = static_cast<uint64_t>(flags | O_CLOEXEC);
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  for (;;) {
+    const long descriptor = syscall(SYS_openat2, directory, path.c_str(), &how, sizeof(how));
+    if (descriptor >= 0) {
+      *out_descriptor = Descriptor(static_cast<int>(descriptor));
+      return 0;
+    }
+    if (errno != EINTR) return errno == ELOOP ? EAGAIN : errno;
+  }
+}
+
+int read_link(const Descriptor &link, std::string *out_target) {
+  char target[PATH_MAX];
+  const ssize_t bytes = readlinkat(link.get(), "", target, sizeof(target));
+  if (bytes < 0) return errno;
+  if (bytes == sizeof(target)) return ENAMETOOLONG;
+  out_target->assign(target, static_cast<size_t>(bytes));
+  return bytes == 0 ? ENOENT : 0;
+}
+
 namespace {
 
 using Names = std::vector<std::string>;
+
+/** What a path of a target names, and the flags that open it. Opening a device can have effects, so a file is checked. */
+mode_t type_of(Target target) {
+  return target == Target::kFile ? S_IFREG : target == Target::kLink ? S_IFLNK : S_IFDIR;
+}
+
+int flags_of(Target target) {
+  if (target == Target::kFile) return O_RDONLY | O_NONBLOCK | O_NOCTTY;
+  return target == Target::kLink ? O_PATH | O_NOFOLLOW : O_RDONLY | O_DIRECTORY;
+}
 
 constexpr int kMaxLinks = 40;  // as the kernel: path_resolution(7)
 constexpr int kTries = 64;
@@ -40,57 +75,29 @@ std::string join(const Names &names) {
   return path;
 }
 
-/**
- * Opens a path whose components were seen not to be links. EAGAIN if one has become a link since. Such a path has no
- * `..`, for which openat2(2) returns EAGAIN while anything on the host is renamed. glibc has no wrapper of openat2.
- */
-int open_without_links(int root, const std::string &path, int flags, Descriptor *out_descriptor) {
-  open_how how = {};
-  how.flags = static_cast<uint64_t>(flags | O_CLOEXEC);
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-  for (;;) {
-    const long descriptor = syscall(SYS_openat2, root, path.c_str(), &how, sizeof(how));
-    if (descriptor >= 0) {
-      *out_descriptor = Descriptor(static_cast<int>(descriptor));
-      return 0;
-    }
-    if (errno != EINTR) return errno == ELOOP ? EAGAIN : errno;
-  }
-}
-
 int get_status(const Descriptor &descriptor, struct stat *out_status) {
   return fstat(descriptor.get(), out_status) == 0 ? 0 : errno;
-}
-
-/** Reads a link that O_PATH and O_NOFOLLOW opened. Returns an errno. */
-int read_link(const Descriptor &link, std::string *out_target) {
-  char target[PATH_MAX];
-  const ssize_t bytes = readlinkat(link.get(), "", target, sizeof(target));
-  if (bytes < 0) return errno;
-  if (bytes == sizeof(target)) return ENAMETOOLONG;
-  out_target->assign(target, static_cast<size_t>(bytes));
-  return bytes == 0 ? ENOENT : 0;
 }
 
 /** Resolves the links of a path, component by component, to a path without links. */
 class Resolver {
  public:
-  Resolver(int root, const std::string &path) : root_(root) { push(split(path)); }
+  Resolver(int root, const std::string &path, Target target) : root_(root), target_(target) { push(split(path)); }
 
-  /** Returns an errno: 0 if resolved() names a regular file. *out_is_file is false if it names anything else. */
-  int resolve(bool *out_is_file) {
-    *out_is_file = false;
+  /** Returns an errno. *out_type is the type of the file that resolved() names, as in stat(2). */
+  int resolve(mode_t *out_type) {
+    *out_type = S_IFDIR;
     while (!rest_.empty()) {
       const std::string name = std::move(rest_.back());
       rest_.pop_back();
       if (name == ".") continue;
       if (name != "..") {
-        if (const int error = enter(name, out_is_file); error != 0) return error;
+        if (const int error = enter(name, out_type); error != 0) return error;
       } else {
         // A resolved name is not a link, so its parent is the name before it.
         if (resolved_.empty()) return EXDEV;
         resolved_.pop_back();
-        *out_is_file = false;
+        *out_type = S_IFDIR;
       }
     }
     return 0;
@@ -101,18 +108,18 @@ class Resolver {
  private:
   void push(const Names &names) { rest_.insert(rest_.end(), names.rbegin(), names.rend()); }
 
-  int enter(const std::string &name, bool *out_is_file) {
+  int enter(const std::string &name, mode_t *out_type) {
     resolved_.push_back(name);
     Descriptor found;
     struct stat status = {};
     int error = open_without_links(root_, resolved(), O_PATH | O_NOFOLLOW, &found);
     if (error == 0) error = get_status(found, &status);
     if (error != 0) return error;
-    if (S_ISLNK(status.st_mode)) {
+    *out_type = status.st_mode & S_IFMT;
+    if (S_ISLNK(status.st_mode) && !(target_ == Target::kLink && rest_.empty())) {
       resolved_.pop_back();
       return follow(found);
     }
-    *out_is_file = S_ISREG(status.st_mode);
     return rest_.empty() || S_ISDIR(status.st_mode) ? 0 : ENOTDIR;
   }
 
@@ -152,39 +159,41 @@ class Resolver {
   }
 
   const int root_;
+  const Target target_;
   Names resolved_;  // from the root; no links
   Names rest_;      // not yet resolved, last component first
   int links_ = 0;
 };
 
-/** Opens the resolved path, if it names a regular file: opening a device can have effects. */
-vram_status try_open(int root, const std::string &path, Descriptor *out_file, int *out_error) {
-  bool is_file = false;
-  Resolver resolver(root, path);
-  *out_error = path[0] == '/' ? EXDEV : resolver.resolve(&is_file);
+vram_status try_open(int root, const std::string &path, Target target, Descriptor *out_file, int *out_error) {
+  mode_t type = 0;
+  Resolver resolver(root, path, target);
+  *out_error = path[0] == '/' ? EXDEV : resolver.resolve(&type);
   if (*out_error != 0) return VRAM_FILE_ERROR;
-  if (!is_file) return VRAM_NOT_A_FILE;
+  if (type != type_of(target)) return VRAM_NOT_A_FILE;
   Descriptor file;
   struct stat status = {};
-  *out_error = open_without_links(root, resolver.resolved(), O_RDONLY | O_NONBLOCK | O_NOCTTY, &file);
+  const std::string resolved = resolver.resolved();
+  *out_error = open_without_links(root, resolved.empty() ? "." : resolved, flags_of(target), &file);
   if (*out_error == 0) *out_error = get_status(file, &status);
   if (*out_error != 0) return VRAM_FILE_ERROR;
-  if (!S_ISREG(status.st_mode)) return VRAM_NOT_A_FILE;  // it was replaced since
-  (void)fcntl(file.get(), F_SETFL, 0);
+  if ((status.st_mode & S_IFMT) != type) return VRAM_NOT_A_FILE;  // it was replaced since
+  if (target == Target::kFile) (void)fcntl(file.get(), F_SETFL, 0);
   *out_file = std::move(file);
   return VRAM_OK;
 }
 
 }  // namespace
 
-vram_status open_beneath(const std::string &directory, const std::string &path, Descriptor *out_file, int *out_error) {
+vram_status open_beneath(const std::string &directory, const std::string &path, Target target, Descriptor *out_file,
+                         int *out_error) {
   const Descriptor root(open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!root.is_open()) {
     *out_error = errno;
     return VRAM_DIRECTORY_ERROR;
   }
   for (int tries = 1;; ++tries) {
-    const vram_status status = try_open(root.get(), path, out_file, out_error);
+    const vram_status status = try_open(root.get(), path, target, out_file, out_error);
     const bool is_transient = *out_error == EAGAIN || *out_error == ESTALE;
     if (status != VRAM_FILE_ERROR || !is_transient || tries == kTries) return status;
     const timespec pause = {0, kRetryNs};

@@ -8,6 +8,9 @@
 
 namespace vram {
 
+/** VRAM_FILE_DIFFERS if a group does not have the hash. `one_block`: the shard has at most one block. */
+vram_status check_group(const uint8_t *group, uint64_t bytes, bool one_block, const uint8_t *hash);
+
 class RepairSource {
  public:
   /** Reads the range that ends at `end`. `one_block`: the shard has at most one block. */

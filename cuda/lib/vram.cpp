@@ -286,6 +286,13 @@ vram_status vram_repair(uint64_t allocation, uint64_t file, const vram_file_rang
   });
 }
 
+vram_status vram_repair_bytes(uint64_t allocation, uint64_t offset, const uint8_t *data, uint64_t bytes,
+                              const uint8_t *hashes, uint64_t hashes_bytes) {
+  if (data == nullptr || hashes == nullptr) return VRAM_NULL_ARGUMENT;
+  return with(allocations(), allocation,
+              [&](const auto &object) { return object->repair_bytes(offset, data, bytes, hashes, hashes_bytes); });
+}
+
 vram_status vram_hand_over(uint64_t allocation, int32_t socket, const void *frame, uint64_t bytes, uint64_t *out_sent) {
   if (frame == nullptr || out_sent == nullptr) return VRAM_NULL_ARGUMENT;
   return with(allocations(), allocation,

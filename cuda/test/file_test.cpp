@@ -3,11 +3,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -64,6 +66,39 @@ class Busy {
  private:
   std::atomic<bool> stopped_{false};
   std::thread thread_;
+};
+
+/** Reads a range of a file, as many calls as it takes. */
+vram_status read_whole(const OpenFile &file, uint64_t offset, std::vector<uint8_t> *out) {
+  for (uint64_t done = 0; done < out->size();) {
+    const vram_file_range range = {offset + done, out->size() - done, 1, 0};
+    uint64_t read = 0;
+    const vram_status status = vram_file_read(file.handle(), &range, out->data() + done, range.bytes, &read);
+    if (status != VRAM_OK) return status;
+    done += read;
+    (void)file.settled();
+  }
+  return VRAM_OK;
+}
+
+std::string content_of(const OpenFile &file) {
+  std::vector<uint8_t> bytes(file.info().bytes);
+  REQUIRE_OK(read_whole(file, 0, &bytes));
+  return std::string(bytes.begin(), bytes.end());
+}
+
+/** An open link or list. */
+struct OpenContent {
+  static OpenFile link(const ModelDirectory &directory, const std::string &path) {
+    uint64_t handle = 0;
+    REQUIRE_OK(vram_link_open(directory.path().c_str(), path.c_str(), &handle));
+    return OpenFile(handle);
+  }
+  static OpenFile list(const ModelDirectory &directory, const std::string &path, uint32_t max_entries) {
+    uint64_t handle = 0;
+    REQUIRE_OK(vram_list_open(directory.path().c_str(), path.c_str(), max_entries, &handle));
+    return OpenFile(handle);
+  }
 };
 
 }  // namespace
@@ -258,6 +293,34 @@ TEST("files that hang do not delay the others") {
   }
   check_opened(models, "model");
   for (const uint64_t handle : hanging) CHECK_STATUS(VRAM_OK, vram_file_close(handle));
+}
+
+TEST("a range of a file is read into memory, also beyond a chunk") {
+  const std::vector<uint8_t> data = content(3 * VRAM_GROUP_BYTES + 7);
+  const ModelFile file(data);
+  for (const uint64_t offset : {uint64_t{0}, uint64_t{5}, uint64_t{VRAM_GROUP_BYTES}, uint64_t{data.size() - 1}}) {
+    std::vector<uint8_t> read(data.size() - offset);
+    CHECK_STATUS(VRAM_OK, read_whole(file.file(), offset, &read));
+    CHECK(std::equal(read.begin(), read.end(), data.begin() + static_cast<std::ptrdiff_t>(offset)));
+  }
+  std::vector<uint8_t> beyond(2);
+  CHECK_STATUS(VRAM_FILE_TOO_SHORT, read_whole(file.file(), data.size() - 1, &beyond));
+}
+
+TEST("the target of a link and the list of a folder are files, and a list is bounded") {
+  const ModelCache cache;
+  cache.link("snapshots/main/dangling", "../../blobs/none");
+  cache.link("folder", "snapshots");
+  CHECK(content_of(OpenContent::link(cache, "folder/main/model.gguf")) == "../../blobs/0123");
+  CHECK(content_of(OpenContent::link(cache, "folder")) == "snapshots");
+  CHECK_STATUS(VRAM_NOT_A_FILE, OpenContent::link(cache, "blobs/0123").info().status);
+  CHECK(OpenContent::link(cache, "../x").info().error == EXDEV);
+  std::string list = content_of(OpenContent::list(cache, "folder", 8));
+  CHECK(list.size() == std::string("main/model.gguf").size() + std::string("main/dangling").size() + 2);
+  CHECK(content_of(OpenContent::list(cache, "blobs", 1)) == std::string("0123", 5));
+  CHECK(OpenContent::list(cache, "", 3).info().error == E2BIG);
+  CHECK_STATUS(VRAM_NOT_A_FILE, OpenContent::list(cache, "blobs/0123", 8).info().status);
+  CHECK(OpenContent::list(cache, "none", 8).info().error == ENOENT);
 }
 
 }  // namespace test

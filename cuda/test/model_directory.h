@@ -31,6 +31,8 @@ class OpenFile {
  public:
   OpenFile(const ModelDirectory &directory, const std::string &name) : OpenFile(directory.path(), name) {}
   OpenFile(const std::string &directory, const std::string &name);
+  /** Takes over a handle, and waits as well. */
+  explicit OpenFile(uint64_t handle) : handle_(handle) { (void)settled(); }
   ~OpenFile() { (void)vram_file_close(handle_); }
   OpenFile(const OpenFile &) = delete;
   OpenFile &operator=(const OpenFile &) = delete;

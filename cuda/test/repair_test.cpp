@@ -194,4 +194,19 @@ TEST("a digest during a repair sees each group before or after it, nothing in be
   }
 }
 
+TEST("a repair from memory writes groups with the expected hash, and no others") {
+  const Session session;
+  const Bytes data = content(2 * kGroup + 5), hashes = hashes_of(session, data);
+  const uint64_t allocation = sealed(session, flipped(data, {0, kGroup + 1}));
+  const Bytes other = flipped(data, {kGroup + 9});
+  CHECK_STATUS(VRAM_FILE_DIFFERS,
+               vram_repair_bytes(allocation, 0, other.data(), other.size(), hashes.data(), hashes.size()));
+  CHECK(hashes_of(allocation, data.size()) != hashes);
+  CHECK(is_sealed(allocation) && is_honest(allocation));
+  CHECK_STATUS(VRAM_UNALIGNED, vram_repair_bytes(allocation, 1, data.data(), kGroup, hashes.data(), hashes.size()));
+  REQUIRE_OK(vram_repair_bytes(allocation, 0, data.data(), data.size(), hashes.data(), hashes.size()));
+  CHECK(hashes_of(allocation, data.size()) == hashes);
+  CHECK(is_sealed(allocation) && is_honest(allocation));
+}
+
 }  // namespace test
