@@ -142,6 +142,16 @@ export class Allocation {
     }
   }
 
+  /**
+   * Rewrites sealed memory from bytes in host memory, which begin at a group's boundary. As `repair`, only groups that
+   * match `hashes` are written. @throws VramError DIGEST_MISMATCH if the bytes are others
+   */
+  async repairBytes(offset: number, bytes: Buffer, hashes: Buffer): Promise<void> {
+    const part = hashesOf({ offset, length: bytes.length }, hashes);
+    const { length } = bytes;
+    await this.#library.run('vram_repair_bytes', this.#handle, offset, bytes, length, part, part.length);
+  }
+
   /** Seals the memory if an earlier repair left it writable. @throws VramError */
   async ensureSealed(): Promise<void> {
     try {

@@ -1,6 +1,6 @@
 import { WorkerError } from '../errors.js';
 import { Allocation } from './allocation.js';
-import { ModelFile } from './file.js';
+import { type Directory, ModelFile, type OpenOptions } from './file.js';
 import {
   Library,
   type LibraryOptions,
@@ -143,12 +143,16 @@ export class Driver {
   }
 
   /**
-   * Opens a file below a directory. `throwIfStopped` can end the waits for it. See `ModelFile.open`.
+   * Opens a file, a link or a list below a directory. `throwIfStopped` can end the waits for it. See `ModelFile.open`.
    * @throws WorkerError NOT_FOUND, INVALID_PARAMS, MODEL_DIR_UNAVAILABLE, and what `throwIfStopped` throws
    */
-  openFile(directory: string, path: string, throwIfStopped: () => void = () => undefined): Promise<ModelFile> {
+  openFile(
+    directory: Directory,
+    path: string,
+    { throwIfStopped = () => undefined, ...content }: OpenOptions = {},
+  ): Promise<ModelFile> {
     const limits = { timeoutSeconds: this.#library.fileTimeoutSeconds, throwIfStopped };
-    return ModelFile.open(this.#library, directory, path, limits);
+    return ModelFile.open(this.#library, directory, path, { ...limits, ...content });
   }
 
   /** How long the oldest call of the driver and of the file system has been running. */

@@ -2,6 +2,7 @@ import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import koffi from 'koffi';
 import { WorkerError } from '../errors.js';
 import type { Library, NativeFileInfo } from './library.js';
+import type { ByteRange } from './slices.js';
 import { status, VramError } from './status.js';
 
 export interface FileLimits {
@@ -14,37 +15,72 @@ export interface FileLimits {
 /** Time between two looks at a call in progress: short at first, because most calls take microseconds. */
 const maxPollMs = 50;
 
-/** The directory, or a file in it, cannot be read for a reason that is not the client's. */
-const unavailable = (why: string): WorkerError =>
-  new WorkerError('MODEL_DIR_UNAVAILABLE', `The model directory cannot be read: ${why}`);
+/** A directory whose files may be read, and its words in messages. */
+export interface Directory {
+  readonly path: string;
+  /** Such as `model directory`. */
+  readonly name: string;
+  /** The field of a request, or another name, for a path in the directory. */
+  readonly pathName: string;
+}
+
+/** An open file, as the native calls that read it need it. */
+export interface NativeFile {
+  readonly handle: number;
+  read(call: () => Promise<void>): Promise<void>;
+  settled(): Promise<void>;
+}
+
+/** What is opened: a regular file, the target of a link, or the paths below a folder, each with a NUL behind it. */
+export type FileContent = { readonly kind: 'file' | 'link' } | { readonly kind: 'list'; readonly maxEntries: number };
+
+export interface OpenOptions {
+  /** Default: a regular file. */
+  readonly content?: FileContent;
+  readonly throwIfStopped?: () => void;
+}
+
+/** Bytes that one native call reads into memory. */
+const readBytes = 1024 * 1024;
+
+/** Time that a native read into memory waits for the file system. */
+const readWaitMs = 20;
 
 /**
  * An open regular file below a directory. libvram's threads make all calls of the file system, so one that never returns
  * blocks neither this thread nor libuv's pool.
  */
-export class ModelFile {
+export class ModelFile implements NativeFile {
   readonly #library: Library;
   readonly #limits: FileLimits;
+  readonly #directory: Directory;
   #opened: NativeFileInfo | undefined;
 
   private constructor(
     library: Library,
     readonly handle: number,
-    limits: FileLimits,
+    { limits, directory }: { readonly limits: FileLimits; readonly directory: Directory },
   ) {
     this.#library = library;
     this.#limits = limits;
+    this.#directory = directory;
   }
 
   /**
    * Opens a file, read-only. Neither a link, `..` nor a race leads outside the directory. The caller closes the file.
-   * @throws WorkerError NOT_FOUND; INVALID_PARAMS if the path leads outside or is not a regular file;
+   * @throws WorkerError NOT_FOUND; INVALID_PARAMS if the path leads outside or names something else;
    * MODEL_DIR_UNAVAILABLE
    */
-  static async open(library: Library, directory: string, path: string, limits: FileLimits): Promise<ModelFile> {
+  static async open(
+    library: Library,
+    directory: Directory,
+    path: string,
+    { content = { kind: 'file' }, ...limits }: FileLimits & { readonly content?: FileContent },
+  ): Promise<ModelFile> {
     const out = [0];
-    library.call('vram_file_open', directory, path, out);
-    const file = new ModelFile(library, Number(out[0]), limits);
+    if (content.kind === 'list') library.call('vram_list_open', directory.path, path, content.maxEntries, out);
+    else library.call(content.kind === 'link' ? 'vram_link_open' : 'vram_file_open', directory.path, path, out);
+    const file = new ModelFile(library, Number(out[0]), { limits, directory });
     try {
       await file.settled();
       file.#opened = file.#requireGood();
@@ -70,6 +106,20 @@ export class ModelFile {
     }
   }
 
+  /** The bytes of a range, in memory. @throws WorkerError MODEL_DIR_UNAVAILABLE, LENGTH_MISMATCH beyond the end */
+  async bytesOf({ offset, length }: ByteRange): Promise<Buffer> {
+    const buffer = Buffer.allocUnsafe(length);
+    for (let done = 0; done < length; ) {
+      const part = buffer.subarray(done, Math.min(length, done + readBytes));
+      const range = { offset: offset + done, bytes: part.length, wait_ms: readWaitMs, reserved: 0 };
+      const received = [0];
+      await this.read(() => this.#library.run('vram_file_read', this.handle, range, part, part.length, received));
+      done += Number(received[0]);
+      if (Number(received[0]) < part.length) await this.settled();
+    }
+    return buffer;
+  }
+
   /** Resolves when no call of the file system is in progress. @throws WorkerError MODEL_DIR_UNAVAILABLE */
   async settled(): Promise<void> {
     const timeoutMs = this.#limits.timeoutSeconds * 1000;
@@ -77,7 +127,8 @@ export class ModelFile {
     for (let pollMs = 0; this.#info().pending !== 0; pollMs = Math.min(Math.max(1, 2 * pollMs), maxPollMs)) {
       this.#limits.throwIfStopped();
       if (waitedMs >= timeoutMs) {
-        throw unavailable(`a call of its file system did not return for ${this.#limits.timeoutSeconds} seconds`);
+        const { timeoutSeconds } = this.#limits;
+        throw unavailable(this.#directory, `a call of its file system did not return for ${timeoutSeconds} seconds`);
       }
       const fromMs = performance.now();
       await (pollMs === 0 ? setImmediate() : sleep(pollMs));
@@ -113,23 +164,33 @@ export class ModelFile {
   #requireGood(): NativeFileInfo {
     const info = this.#info();
     if (info.status === status.ok) return info;
-    if (info.status === status.directoryError) throw unavailable(nameOf(info.error));
-    if (info.status === status.fileError) throw fileError(info.error);
+    if (info.status === status.directoryError) throw unavailable(this.#directory, nameOf(info.error));
+    if (info.status === status.fileError) throw fileError(this.#directory, info.error);
+    if (info.status === status.notAFile) throw notAFile(this.#directory);
     throw this.#library.errorOf(info.status, 'vram_file_open');
   }
 }
 
+/** The directory, or a file in it, cannot be read for a reason that is not the client's. */
+const unavailable = ({ name }: Directory, why: string): WorkerError =>
+  new WorkerError('MODEL_DIR_UNAVAILABLE', `The ${name} cannot be read: ${why}`);
+
+const notAFile = ({ pathName }: Directory): VramError =>
+  new VramError('INVALID_PARAMS', `${pathName} is not a regular file`, status.notAFile);
+
 /** The client chose a path that does not lead to a file below the directory. All other errors are the host's. */
-function fileError(errno: number): WorkerError {
-  const { ENOENT, ENOTDIR, EXDEV, ELOOP, ENAMETOOLONG, EISDIR } = koffi.os.errno;
+function fileError(directory: Directory, errno: number): WorkerError {
+  const { ENOENT, ENOTDIR, EXDEV, ELOOP, ENAMETOOLONG, EISDIR, E2BIG } = koffi.os.errno;
+  const { name, pathName } = directory;
   if (errno === ENOENT || errno === ENOTDIR) {
-    return new WorkerError('NOT_FOUND', 'The file does not exist in the model directory');
+    return new WorkerError('NOT_FOUND', `The file does not exist in the ${name}`);
   }
-  if (errno === EXDEV) return new WorkerError('INVALID_PARAMS', 'source.path leads outside the model directory');
-  if (errno === ELOOP) return new WorkerError('INVALID_PARAMS', 'source.path has too many symbolic links');
-  if (errno === ENAMETOOLONG) return new WorkerError('INVALID_PARAMS', 'source.path is too long');
-  if (errno === EISDIR) return new WorkerError('INVALID_PARAMS', 'source.path is not a regular file');
-  return unavailable(nameOf(errno));
+  if (errno === EXDEV) return new WorkerError('INVALID_PARAMS', `${pathName} leads outside the ${name}`);
+  if (errno === ELOOP) return new WorkerError('INVALID_PARAMS', `${pathName} has too many symbolic links`);
+  if (errno === ENAMETOOLONG) return new WorkerError('INVALID_PARAMS', `${pathName} is too long`);
+  if (errno === E2BIG) return new WorkerError('INVALID_PARAMS', `${pathName} has too many files`);
+  if (errno === EISDIR) return notAFile(directory);
+  return unavailable(directory, nameOf(errno));
 }
 
 const nameOf = (errno: number): string =>

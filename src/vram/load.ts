@@ -1,5 +1,5 @@
 import { type Digest, digestOf } from '../seal/digest.js';
-import type { ModelFile } from './file.js';
+import type { NativeFile } from './file.js';
 import type { Library, NativeLoadResult } from './library.js';
 import type { ByteRange } from './slices.js';
 import type { Slot } from './staging.js';
@@ -72,7 +72,7 @@ export class Load {
    * bytes when all are loaded or the file system pauses: await `file.settled()` then.
    * @throws WorkerError MODEL_DIR_UNAVAILABLE, VramError
    */
-  async file(file: ModelFile, { offset, length }: ByteRange, slots: readonly Slot[]): Promise<number> {
+  async file(file: NativeFile, { offset, length }: ByteRange, slots: readonly Slot[]): Promise<number> {
     const indexes = Uint32Array.from(slots, (slot) => slot.index);
     const range = { offset, bytes: length, wait_ms: fileWaitMs, reserved: 0 };
     const received = [0];
