@@ -47,7 +47,7 @@ export async function commitFile(
 /** Reads a whole file into an ingest and completes it. @throws WorkerError LENGTH_MISMATCH if the file changed */
 export async function ingestFile(ingest: Ingest, file: ModelFile): Promise<CommitResult> {
   try {
-    await ingest.file(file);
+    await ingest.file(file, { offset: 0, length: file.bytes });
     await file.requireUnchanged();
   } catch (error) {
     await ingest.abort(error);

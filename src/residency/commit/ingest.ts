@@ -1,8 +1,9 @@
 import { WorkerError } from '../../errors.js';
-import type { ModelFile } from '../../vram/file.js';
+import type { NativeFile } from '../../vram/file.js';
 import type { Load, LoadResult } from '../../vram/load.js';
 import type { Slot, Staging } from '../../vram/staging.js';
 import type { CommitSlot } from '../state/commit_queue.js';
+import type { ByteRange } from '../state/snapshot.js';
 import type { Abortable } from '../state/worker_state.js';
 import type { CommitResult } from './request.js';
 import { StagingWriter } from './staging_writer.js';
@@ -129,10 +130,10 @@ export class Ingest implements Abortable {
     return this.#running().receive(descriptor, maxBytes);
   }
 
-  /** Reads all bytes from an open file. */
-  file(file: ModelFile): Promise<void> {
+  /** Reads the next bytes from a range of an open file, natively. */
+  file(file: NativeFile, range: ByteRange): Promise<void> {
     return this.#guard(async () => {
-      await this.#running().file(file);
+      await this.#running().file(file, range);
       this.signal.throwIfAborted();
     });
   }

@@ -1,8 +1,9 @@
 import { WorkerError } from '../../errors.js';
-import type { ModelFile } from '../../vram/file.js';
+import type { NativeFile } from '../../vram/file.js';
 import type { Load, LoadResult } from '../../vram/load.js';
 import { DuplicatedSocket } from '../../vram/socket.js';
 import { type Slot, slotBytes } from '../../vram/staging.js';
+import type { ByteRange } from '../state/snapshot.js';
 
 /** Bytes that one native call reads. Between calls, other work gets the thread. */
 const readSliceBytes = 64 * 1024 * 1024;
@@ -57,15 +58,17 @@ export class StagingWriter {
     return taken === chunk.length ? undefined : this.#fillRest(chunk, taken);
   }
 
-  /** Reads the whole load from an open file, natively. Stops early if the writer is closed. */
-  async file(file: ModelFile): Promise<void> {
-    while (this.#receivedBytes < this.#totalBytes && !this.#closed) {
-      const length = Math.min(readSliceBytes, this.#totalBytes - this.#receivedBytes);
-      const loaded = this.#load.file(file, { offset: this.#receivedBytes, length }, this.#slots);
+  /** Reads a range of an open file, natively. Stops early if the writer is closed. */
+  async file(file: NativeFile, { offset, length }: ByteRange): Promise<void> {
+    if (this.#current !== undefined) this.#push(this.#current);
+    for (let done = 0; done < length && !this.#closed; ) {
+      const part = { offset: offset + done, length: Math.min(readSliceBytes, length - done) };
+      const loaded = this.#last.then(() => this.#load.file(file, part, this.#slots));
       this.#last = loaded.then(() => undefined);
       const bytes = await loaded;
       this.#count(bytes);
-      if (bytes < length) await file.settled();
+      done += bytes;
+      if (bytes < part.length) await file.settled();
     }
   }
 

@@ -26,5 +26,6 @@ export async function openSource(
   if (modelDir === undefined) {
     throw new WorkerError('INVALID_PARAMS', 'Commits by reference are disabled: set WORKER_MODEL_DIR');
   }
-  return driver.openFile(modelDir, path, throwIfStopped);
+  const directory = { path: modelDir, name: 'model directory', pathName: 'source.path' };
+  return driver.openFile(directory, path, throwIfStopped === undefined ? {} : { throwIfStopped });
 }
