@@ -27,4 +27,16 @@ export const sources = {
     default: 65_536,
     doc: 'The minimum rate of a source, over 30 seconds. If a source is slower, the worker reconnects to it. 0 turns it off, and only silence counts.',
   },
+  sourceHeaderBytes: {
+    name: 'WORKER_SOURCE_HEADER_BYTES',
+    type: integer(1024 * 1024, 1024 ** 3, 'bytes'),
+    default: 64 * 1024 * 1024,
+    doc: 'The maximum length of the header of a model file. The worker reads headers to check the format before it allocates memory.',
+  },
+  pullDeadlineSeconds: {
+    name: 'WORKER_PULL_DEADLINE_SECONDS',
+    type: integer(1, 2_000_000, 'seconds'),
+    default: 14_400,
+    doc: 'The time limit of a commit from a source, with all waits and retries.',
+  },
 } satisfies Record<string, Setting>;

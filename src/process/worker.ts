@@ -51,8 +51,10 @@ export interface EffectSignals {
 /** Builds a worker that does not listen yet. */
 export async function buildWorker({ config, log, signals, exitDeadline, onLost }: WorkerParts): Promise<Worker> {
   const { logger, droppedLines } = log;
+  const registry = openSources(config);
   const residency = new Residency({
     ...config,
+    registry,
     ...nativePaths(config),
     attach: config.attachSocket !== undefined || config.keeperSocket !== undefined,
     keeper: keeperOf(config),
@@ -61,7 +63,6 @@ export async function buildWorker({ config, log, signals, exitDeadline, onLost }
   });
   signals.on('SIGUSR2', scrubSwitch(residency, logger));
   const tokens = new Tokens(tokensOf(config));
-  const sources = openSources(config);
   const tls = config.tls && (await openTls(config.tls, config.fileTimeoutSeconds));
   const attach =
     config.attachSocket === undefined ? undefined : await openAttach(config.attachSocket, config, residency, logger);
@@ -71,12 +72,12 @@ export async function buildWorker({ config, log, signals, exitDeadline, onLost }
     residency.sealKey.wipe();
     tls?.wipe();
   });
-  const watch = reloadOnChange({ config, residency, tokens, sources, tls, attach, logger });
+  const watch = reloadOnChange({ config, residency, tokens, sources: registry, tls, attach, logger });
   signals.on('SIGHUP', () => {
     if (watch.reloadAll()) logger.info({ signal: 'SIGHUP' }, 'reloading secrets and certificates');
   });
   const app = await buildApp({ residency, config, logger, tokens, tls, droppedLines });
-  return { config, logger, residency, sources, watch, app, attach, exitDeadline };
+  return { config, logger, residency, sources: registry, watch, app, attach, exitDeadline };
 }
 
 /** How to reach the keeper; undefined without one. */
@@ -100,7 +101,7 @@ async function openAttach(path: string, config: Config, residency: Residency, lo
 }
 
 /** The remote sources. No connection is opened before a request names one. */
-function openSources(config: Config): SourceRegistry {
+export function openSources(config: Config): SourceRegistry {
   const environment = systemEnvironment({
     connections: config.sourceConnections,
     bytesPerSecond: config.sourceBytesPerSecond,

@@ -1,6 +1,7 @@
 import type { DriverKind } from '../seal/handle.js';
 import type { SealAlgorithm } from '../seal/key.js';
 import type { DriverOptions } from '../vram/driver.js';
+import type { ModelSourcesOptions } from './source/model_sources.js';
 
 export interface KeeperOptions {
   /** Its Unix socket. */
@@ -9,7 +10,7 @@ export interface KeeperOptions {
 }
 
 /** The options of the residency service. Every value is already validated. */
-export interface ResidencyOptions {
+export interface ResidencyOptions extends ModelSourcesOptions {
   readonly workerId: string;
   /** The key, or the secret that the key is derived from. Not kept. */
   readonly sealSecret: Uint8Array;
@@ -29,6 +30,8 @@ export interface ResidencyOptions {
   readonly gpuDevices: DriverOptions['gpuDevices'];
   /** The directory of commits by reference; undefined refuses them. */
   readonly modelDir: string | undefined;
+  /** The Hugging Face cache; undefined refuses references to it. */
+  readonly hfCacheDir?: string | undefined;
   readonly fileTimeoutSeconds: DriverOptions['fileTimeoutSeconds'];
   /** Whether memory may be shared with other processes: those that attach it, or the keeper. */
   readonly attach: boolean;

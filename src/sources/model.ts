@@ -24,6 +24,8 @@ export interface ResolvedModel {
   readonly modelRef: string;
   /** Whether the reference always names the same bytes: a commit, a manifest digest, an object version. */
   readonly isImmutable: boolean;
+  /** Whether a file needs a digest before its transfer: the source's claim, or the client's. Undefined: `require`. */
+  readonly digestRule?: 'require' | 'allow' | undefined;
   /** The files that become shards, in the order of their shard indexes. */
   readonly shards: readonly ModelFileEntry[];
   /** The indexes of safetensors files. They are checked, and are not shards. */

@@ -1,25 +1,41 @@
 import { WorkerError } from '../errors.js';
 import type { TransferOptions } from './egress/request.js';
+import { FileResolver } from './file_resolver.js';
+import type { Inspector } from './formats/inspector.js';
 import { HfResolver } from './hf/hf_resolver.js';
 import { HfCacheResolver } from './hf_cache/hf_cache_resolver.js';
+import { HttpResolver } from './http/http_resolver.js';
 import type { LocalFiles } from './local_files.js';
 import type { ModelResolver, ResolvedModel } from './model.js';
 import type { SourceReference } from './reference.js';
 import type { SourceRegistry } from './registry.js';
 import { S3Resolver } from './s3/s3_resolver.js';
 
+/** What the resolvers of all types share. */
+export interface ResolverParts {
+  readonly registry: SourceRegistry;
+  readonly localFiles: LocalFiles;
+  readonly inspector: Inspector;
+}
+
 /** Finds the files of a model in any source. */
 export class SourceResolver implements ModelResolver {
   readonly #registry: SourceRegistry;
   readonly #localFiles: LocalFiles;
+  readonly #inspector: Inspector;
 
-  constructor(registry: SourceRegistry, localFiles: LocalFiles) {
+  constructor({ registry, localFiles, inspector }: ResolverParts) {
     this.#registry = registry;
     this.#localFiles = localFiles;
+    this.#inspector = inspector;
   }
 
   async resolve(reference: SourceReference, options: TransferOptions): Promise<ResolvedModel> {
     switch (reference.type) {
+      case 'file':
+        return new FileResolver(this.#localFiles, this.#inspector).resolve(reference, options);
+      case 'http':
+        return new HttpResolver(this.#registry, this.#inspector).resolve(reference, options);
       case 'hf':
         return new HfResolver(this.#registry).resolve(reference, options);
       case 'hf_cache':

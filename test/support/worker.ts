@@ -11,7 +11,7 @@ import { buildApp } from '../../src/http/app.js';
 import type { DroppedLines } from '../../src/http/plugins/dropped_lines.js';
 import { TlsServers } from '../../src/http/server/tls_server.js';
 import { createLogger } from '../../src/process/logger.js';
-import { keeperOf } from '../../src/process/worker.js';
+import { keeperOf, openSources } from '../../src/process/worker.js';
 import type { ResidencyOptions } from '../../src/residency/options.js';
 import { Residency } from '../../src/residency/residency.js';
 import { FileCalls } from '../../src/storage/file_calls.js';
@@ -66,6 +66,7 @@ export async function startWorker(t: Pick<Test, 'teardown'>, options: WorkerOpti
   const config = await loadConfig(env, { simulate: true, directory });
   const residency = new Residency({
     ...config,
+    registry: openSources(config),
     driverKind: 'simulated',
     attach: config.attachSocket !== undefined || config.keeperSocket !== undefined,
     keeper: keeperOf(config),

@@ -9,6 +9,7 @@ import { FileInUseError, FileLock } from '../../vram/file_lock.js';
 import type { OldestCalls } from '../../vram/library.js';
 import { selfTest } from '../../vram/self_test.js';
 import type { ResidencyOptions } from '../options.js';
+import { ModelSources } from '../source/model_sources.js';
 import { CommitQueue } from './commit_queue.js';
 import { DeviceMemory } from './device_memory.js';
 import { DriverHealth } from './driver_health.js';
@@ -52,6 +53,7 @@ export class WorkerState {
   readonly selfTests = new SelfTests((gpuDevice) => selfTest(this.driver, gpuDevice));
   readonly lostShards = new LostShards();
   readonly leases = new Leases();
+  readonly sources: ModelSources;
   readonly ingests = new Set<Abortable>();
   /** Undefined if no keeper holds the memory of shards. */
   keeper: KeeperClient | undefined;
@@ -79,6 +81,7 @@ export class WorkerState {
     this.lifecycle = new Lifecycle(() => this.requireAudit());
     this.driverHealth = new DriverHealth(this.devices, (error) => this.#driverLost(error));
     this.reservations = new Reservations(options.monotonicMs);
+    this.sources = new ModelSources(this, options);
     this.commitQueue = new CommitQueue(options.commitSlots, options.commitQueue);
   }
 
