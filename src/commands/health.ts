@@ -1,7 +1,6 @@
 import http from 'node:http';
 import https from 'node:https';
-import { readSetting } from '../config/load.js';
-import { settings } from '../config/settings.js';
+import { localAddress } from './client/worker_address.js';
 import { type Command, UsageError } from './command.js';
 
 /** The exit statuses of `health`. */
@@ -9,21 +8,15 @@ const statuses = { healthy: 0, unhealthy: 1 } as const;
 
 const timeoutMs = 2500;
 
-/** Addresses to listen on, and the addresses that reach a worker there. */
-const wildcards = new Map([
-  ['0.0.0.0', '127.0.0.1'],
-  ['::', '::1'],
-]);
-
 /** `vram-worker health`: asks `/livez` of the worker with the same environment. Containers use it as health check. */
 export const health: Command = async (args) => {
   if (args.length > 0) throw new UsageError('health takes no arguments');
-  const { host, port } = readSetting(settings.bindAddress, process.env);
+  const { host, port, isSecure } = localAddress(process.env);
   const alive = await answers({
-    host: wildcards.get(host) ?? host,
+    host,
     port,
     path: '/livez',
-    secure: isSet('WORKER_TLS_CERT_FILE'),
+    secure: isSecure,
     // This command has no client certificate, so the worker's half of the handshake must suffice.
     handshakeSuffices: isSet('WORKER_TLS_CLIENT_CA_FILE'),
   });

@@ -1,0 +1,44 @@
+import { ExitError } from '../../process/exit_status.js';
+import { safeText } from '../terminal/safe_text.js';
+import { adviceFor } from './advice.js';
+import type { Problem } from './problem.js';
+import { clientStatus } from './status.js';
+
+/** A request that the worker answered with a problem (RFC 9457). */
+export class ProblemError extends ExitError {
+  readonly problem: Problem;
+
+  /** `hint` is a cause that the client knows, in place of the advice for the code. */
+  constructor(problem: Problem, hint?: string) {
+    super(statusOf(problem), problemText(problem, hint));
+    this.problem = problem;
+  }
+}
+
+/** One line: the code, the detail, and what to do. */
+export function problemText(problem: Problem, hint?: string): string {
+  const { code, detail, file, rule, at } = problem;
+  const place = rule === undefined ? '' : ` (rule ${rule}${file === undefined ? '' : `, ${file}`} at byte ${at ?? 0})`;
+  const advice = hint ?? adviceFor(code);
+  const text = `${code}: ${detail}${place}`;
+  return safeText(advice === undefined ? text : `${text.replace(/\.?$/, '')}. ${advice}`);
+}
+
+export function statusOf({ status, retriable }: Pick<Problem, 'status' | 'retriable'>): number {
+  if (status === 401 || status === 403) return clientStatus.noPermission;
+  return retriable ? clientStatus.temporary : clientStatus.failed;
+}
+
+/** The worker does not respond, or ended the connection. The same request can succeed later. */
+export class UnreachableError extends ExitError {
+  constructor(message: string, options?: ErrorOptions) {
+    super(clientStatus.unreachable, safeText(message), options);
+  }
+}
+
+/** The peer cannot be trusted, or is not a worker. */
+export class PeerError extends ExitError {
+  constructor(message: string, options?: ErrorOptions) {
+    super(clientStatus.unreachable, safeText(message), options);
+  }
+}
