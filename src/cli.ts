@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { type Command, InputError, UsageError } from './commands/command.js';
+import { type Command, type DocumentedCommand, InputError, UsageError } from './commands/command.js';
 import { usage } from './commands/help.js';
 import { ConfigError, FileCreationError } from './config/config_error.js';
 import { messageOf } from './errors.js';
@@ -11,37 +11,48 @@ import { FileTimeoutError } from './storage/file_calls.js';
 const flushMs = 1000;
 
 /** The commands by name. Each is loaded only if it runs. */
-const commands: Readonly<Record<string, () => Promise<Command>>> = {
+const commands: Readonly<Record<string, () => Promise<Command | DocumentedCommand>>> = {
   serve: async () => (await import('./commands/serve.js')).serveCommand,
   keep: async () => (await import('./commands/keep.js')).keepCommand,
   health: async () => (await import('./commands/health.js')).health,
   'handle verify': async () => (await import('./commands/handle_verify.js')).handleVerify,
   'audit verify': async () => (await import('./commands/audit_verify.js')).auditVerify,
+  ls: async () => (await import('./commands/ls.js')).ls,
+  verify: async () => (await import('./commands/verify.js')).verify,
+  rm: async () => (await import('./commands/rm.js')).rm,
 };
 
 /** Runs one command line. Sets `process.exitCode`; the process ends when no work is left. */
 export async function main(args: readonly string[]): Promise<void> {
   // The output of a command is its result. The worker's own output may be lost.
   if (args[0] !== 'serve') process.stdout.on('error', () => process.exit(exitStatus.ioError));
-  if (args.includes('--help')) return void process.stdout.write(await help());
   if (args.includes('--version')) return void process.stdout.write(`${version()}\n`);
   for (const [name, load] of Object.entries(commands)) {
     const words = name.split(' ');
     if (words.every((word, index) => args[index] === word)) return run(load, args.slice(words.length));
   }
+  if (args.includes('--help')) return void process.stdout.write(await help());
   await fail(exitStatus.usage, usage);
 }
 
-async function run(load: () => Promise<Command>, args: readonly string[]): Promise<void> {
+async function run(load: () => Promise<Command | DocumentedCommand>, args: readonly string[]): Promise<void> {
+  let ownHelp: string | undefined;
   try {
-    const command = await load();
+    const loaded = await load();
+    if (typeof loaded === 'object') ownHelp = loaded.help;
+    if (args.includes('--help')) return void process.stdout.write(ownHelp ?? (await help()));
+    const command = typeof loaded === 'function' ? loaded : loaded.run;
     process.exitCode = await command(args);
   } catch (error) {
     const message = `vram-worker: ${messageOf(error)}\n`;
     const status = statusOf(error);
-    await fail(status, status === exitStatus.usage ? `${message}\n${usage}` : message);
+    await fail(status, status === exitStatus.usage ? `${message}\n${usageOf(ownHelp)}` : message);
   }
 }
+
+/** The usage of a command with its own help, or of the program. */
+const usageOf = (ownHelp: string | undefined): string =>
+  ownHelp === undefined ? usage : `${ownHelp.split('\n\n')[0]}\nMore: --help\n`;
 
 function statusOf(error: unknown): number {
   if (error instanceof ExitError) return error.status;
