@@ -2,7 +2,7 @@ import { type ErrorCode, WorkerError } from '../../errors.js';
 import type { DeviceMemory } from '../state/device_memory.js';
 import type { PlannedShard } from '../state/reservations.js';
 
-export type ShardLayout = 'single' | 'tensor_parallel';
+export type ShardLayout = 'single' | 'tensor_parallel' | 'files';
 
 /** Why a plan does not fit. */
 export interface PlanRefusal {
@@ -41,6 +41,7 @@ export function placeOne(devices: readonly DeviceMemory[]): DeviceMemory {
 /**
  * Chooses a device for each shard. The shards of a single layout share one device. Tensor-parallel shards go to
  * distinct devices, the largest to the device with the most available memory: if that does not fit, no other assignment does.
+ * Files share few devices: each goes, largest first, to the first device that has room, in the order of available memory.
  */
 export function place(shardBytes: readonly number[], layout: ShardLayout, devices: readonly DeviceMemory[]): Placement {
   const ranked = devices.toSorted((a, b) => b.availableBytes - a.availableBytes || a.gpuDevice - b.gpuDevice);
@@ -48,7 +49,8 @@ export function place(shardBytes: readonly number[], layout: ShardLayout, device
   const left = new Map(ranked.map((device) => [device, device.availableBytes]));
   const shards: PlannedShard[] = [];
   for (const [rank, { bytes, shardIndex }] of bySize.entries()) {
-    const device = ranked[layout === 'single' ? 0 : rank];
+    const hasRoom = (one: DeviceMemory) => one.mappedBytes(bytes) <= (left.get(one) ?? 0);
+    const device = { single: ranked[0], tensor_parallel: ranked[rank], files: ranked.find(hasRoom) }[layout];
     const availableBytes = device === undefined ? 0 : (left.get(device) ?? 0);
     const neededBytes = device?.mappedBytes(bytes) ?? bytes;
     if (device === undefined || neededBytes > availableBytes) {
@@ -75,6 +77,14 @@ function refusal(shardBytes: readonly number[], layout: ShardLayout, devices: re
     return { code: 'VRAM_OOM', detail, neededBytes, availableBytes: Math.max(0, ...available) };
   }
   const availableBytes = available.reduce((sum, bytes) => sum + bytes, 0);
+  if (layout === 'files') {
+    return {
+      code: 'VRAM_OOM',
+      detail: 'The files do not fit into the available GPU memory',
+      neededBytes,
+      availableBytes,
+    };
+  }
   const detail =
     shardBytes.length > devices.length
       ? `${shardBytes.length} tensor-parallel shards need ${shardBytes.length} devices; the worker has ${devices.length}`
