@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Actor } from '../../audit/actor.js';
 import { WorkerError } from '../../errors.js';
 import type { PreviousHandle, Proof, Seal } from '../state/seal.js';
+import { settleAll } from '../state/settle_all.js';
 import type { Shard } from '../state/shard.js';
 import type { Signer } from '../state/signer.js';
 import type { WorkerState } from '../state/worker_state.js';
@@ -72,19 +73,50 @@ interface SealRecord {
  * finds that the seal key is still current. If the key has rotated, the seal is signed and recorded again.
  * @throws WorkerError AUDIT_UNAVAILABLE, and the errors of `takeEffect`
  */
-export async function recordSeal<T>(
+export function recordSeal<T>(
   shard: Shard,
   seal: Seal,
-  { worker, replaced, actor }: SealRecord,
+  { replaced, ...record }: SealRecord,
   takeEffect: (seal: Seal) => T,
 ): Promise<T> {
+  const entry = { shard, seal, ...(replaced === undefined ? {} : { replaced }) };
+  return recordSeals([entry], record, (seals) => takeEffect(seals[0] ?? seal));
+}
+
+/** A seal that takes effect together with others. */
+export interface SealEntry {
+  readonly shard: Shard;
+  readonly seal: Seal;
+  readonly replaced?: ReplacedHandle;
+  readonly isRecorded?: boolean;
+}
+
+/** As `recordSeal`, for several seals that take effect at once. Their entries are appended to the log together. */
+export async function recordSeals<T>(
+  entries: readonly SealEntry[],
+  { worker, actor }: Omit<SealRecord, 'replaced'>,
+  takeEffect: (seals: readonly Seal[]) => T,
+): Promise<T> {
+  await settleAll(entries.map((entry) => appendSealed(entry, worker, actor)));
+  const { kid } = worker.signer.key;
+  if (entries.every(({ seal }) => seal.kid === kid)) return takeEffect(entries.map(({ seal }) => seal));
+  const again = entries.map(({ shard, seal }) =>
+    seal.kid === kid
+      ? { shard, seal, isRecorded: true }
+      : { shard, seal: sign(shard, seal, worker.signer, seal), replaced: seal },
+  );
+  return recordSeals(again, { worker, ...(actor === undefined ? {} : { actor }) }, takeEffect);
+}
+
+async function appendSealed(
+  { shard, seal, replaced, isRecorded }: SealEntry,
+  { shardAudit }: SealRecord['worker'],
+  actor: Actor | undefined,
+): Promise<void> {
+  if (isRecorded === true) return;
   const { jti, digest, treeDigest } = seal;
   const prev = replaced === undefined ? {} : { prev: replaced.jti };
-  const fields = { jti, ...prev, digest, tree_digest: treeDigest };
-  await worker.shardAudit.appendRequired('VramSealed', shard, fields, actor);
-  if (seal.kid === worker.signer.key.kid) return takeEffect(seal);
-  const again = { worker, replaced: seal, ...(actor === undefined ? {} : { actor }) };
-  return recordSeal(shard, sign(shard, seal, worker.signer, seal), again, takeEffect);
+  await shardAudit.appendRequired('VramSealed', shard, { jti, ...prev, digest, tree_digest: treeDigest }, actor);
 }
 
 type Unsigned = Omit<Seal, 'handle' | 'jti' | 'kid'>;
