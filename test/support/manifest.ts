@@ -9,7 +9,8 @@ interface ListedShard {
 export function shardsListedIn(path: string): ListedShard[] {
   const shards = new Map<string, ListedShard>();
   for (const line of readFileSync(path, 'utf8').split('\n').slice(1, -1)) {
-    const { put, remove } = JSON.parse(line);
+    const { put, put_all, remove } = JSON.parse(line);
+    for (const shard of put_all ?? []) shards.set(shard.shard_id, shard);
     if (put !== undefined) shards.set(put.shard_id, put);
     else if (remove !== undefined) shards.delete(remove);
   }

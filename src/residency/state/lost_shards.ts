@@ -1,6 +1,6 @@
 import { WorkerError } from '../../errors.js';
 import type { FileLock } from '../../vram/file_lock.js';
-import type { Manifest } from './manifest.js';
+import type { Manifest, SealedShard } from './manifest.js';
 import type { ManifestEntry } from './manifest_entry.js';
 import type { Seal } from './seal.js';
 import type { Shard } from './shard.js';
@@ -39,6 +39,11 @@ export class LostShards {
    */
   async remember(shard: Shard, seal: Seal): Promise<void> {
     await this.manifest?.put(shard, seal);
+  }
+
+  /** As `remember`, for shards that are sealed together: the next process restores all of them, or none. */
+  async rememberAll(sealed: readonly SealedShard[]): Promise<void> {
+    await this.manifest?.putAll(sealed);
   }
 
   /** The shard is sealed, so it is no longer lost. */

@@ -17,6 +17,12 @@ interface PendingEntry {
   readonly written: Promise<void>;
 }
 
+/** A shard with the seal that is about to take effect. */
+export interface SealedShard {
+  readonly shard: Shard;
+  readonly seal: Seal;
+}
+
 export interface ManifestOptions {
   readonly path: string;
   /** The lock on the file. Without it, other workers can use the file too. */
@@ -96,6 +102,17 @@ export class Manifest {
     return this.#change({ kind: 'put', entry }, { shardId: entry.shardId, entry });
   }
 
+  /** As `put`, for shards that are sealed together: after a crash, the file lists all of them or none. */
+  putAll(sealed: readonly SealedShard[]): Promise<void> {
+    const [first] = sealed;
+    if (first === undefined) return Promise.resolve();
+    if (sealed.length === 1) return this.put(first.shard, first.seal);
+    const entries = sealed.map(({ shard, seal }) => entryOf(shard, seal));
+    const written = this.#commits.append({ kind: 'put_all', entries });
+    for (const entry of entries) this.#await(written, { shardId: entry.shardId, entry });
+    return written;
+  }
+
   /** Removes a shard, if it is listed. Resolves and throws as `put` does. */
   remove(shardId: string): Promise<void> {
     return this.#change({ kind: 'remove', shardId }, { shardId, entry: undefined });
@@ -129,13 +146,18 @@ export class Manifest {
   #change(change: ManifestChange, { shardId, entry }: Named): Promise<void> {
     if (isSame(this.get(shardId), entry)) return this.#pending.get(shardId)?.written ?? Promise.resolve();
     const written = this.#commits.append(change);
+    this.#await(written, { shardId, entry });
+    return written;
+  }
+
+  /** Remembers a change until it is on disk, or is not and never will be. */
+  #await(written: Promise<void>, { shardId, entry }: Named): void {
     const pending = { entry, written };
     this.#pending.set(shardId, pending);
     const settle = () => {
       if (this.#pending.get(shardId) === pending) this.#pending.delete(shardId);
     };
     written.then(settle, settle);
-    return written;
   }
 
   async #write(changes: readonly ManifestChange[], signal: AbortSignal): Promise<number> {

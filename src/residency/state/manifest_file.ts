@@ -8,6 +8,8 @@ import { leaseFromJson, leaseToJson, type ManifestLease } from './manifest_lease
 export type ManifestChange =
   /** The shard's entry from now on. */
   | { readonly kind: 'put'; readonly entry: ManifestEntry }
+  /** As `put`, for shards that are sealed together: one record, so that a crash leaves all of them or none. */
+  | { readonly kind: 'put_all'; readonly entries: readonly ManifestEntry[] }
   /** The shard is released. */
   | { readonly kind: 'remove'; readonly shardId: string }
   /** A process may have a shard's memory from now on. */
@@ -31,6 +33,7 @@ export class ManifestContent {
 
   apply(change: ManifestChange): void {
     if (change.kind === 'put') this.entries.set(change.entry.shardId, change.entry);
+    else if (change.kind === 'put_all') for (const entry of change.entries) this.entries.set(entry.shardId, entry);
     else if (change.kind === 'remove') this.entries.delete(change.shardId);
     else if (change.kind === 'grant') this.leases.set(change.lease.leaseId, change.lease);
     else this.leases.delete(change.leaseId);
@@ -43,9 +46,9 @@ export class ManifestContent {
   }
 }
 
-/** Version 2 had neither memory nor leases. Version 1 was one JSON object. */
-const version = 3;
-const readableVersions: readonly unknown[] = [2, version];
+/** Version 3 had no shards that are sealed together. Version 2 had neither memory nor leases. Version 1 was one JSON object. */
+const version = 4;
+const readableVersions: readonly unknown[] = [2, 3, version];
 
 /** The first line of a manifest, without its newline. */
 export const headerLine = (): string => withChecksum({ manifest: version });
@@ -89,6 +92,7 @@ export function readRecord(fields: ReadonlyMap<string, unknown>, number: number)
     const lease = leaseFromJson(fields.get('grant'));
     return lease && { kind: 'grant', lease };
   }
+  if (fields.has('put_all')) return readPutAll(fields.get('put_all'));
   const entry = entryFromJson(fields.get('put'));
   return entry && { kind: 'put', entry };
 }
@@ -104,8 +108,15 @@ export function readVersion1(text: string): ManifestEntry[] | string {
   return entries.length === shards.length ? entries : 'has an invalid entry';
 }
 
+function readPutAll(value: unknown): ManifestChange | null {
+  if (!Array.isArray(value)) return null;
+  const entries = value.map(entryFromJson).filter((entry) => entry !== null);
+  return entries.length === value.length ? { kind: 'put_all', entries } : null;
+}
+
 function toJson(change: ManifestChange): object {
   if (change.kind === 'put') return { put: entryToJson(change.entry) };
+  if (change.kind === 'put_all') return { put_all: change.entries.map(entryToJson) };
   if (change.kind === 'remove') return { remove: change.shardId };
   return change.kind === 'grant' ? { grant: leaseToJson(change.lease) } : { end: change.leaseId };
 }

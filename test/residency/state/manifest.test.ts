@@ -37,7 +37,7 @@ t.test('a worker does not start with a manifest that is damaged or writable by o
     ['not an object', '7', 0o600],
     ['a changed name', good.replace('"model-a"', '"model-b"'), 0o600],
     ['a changed name in the last record', good.replace('"model-b"', '"model-c"'), 0o600],
-    ['a newer version', `{"manifest":4,"sha256":"${sha256('{"manifest":4')}"}\n`, 0o600],
+    ['a newer version', `{"manifest":5,"sha256":"${sha256('{"manifest":5')}"}\n`, 0o600],
     ['a missing record', `${header}\n${two}\n`, 0o600],
     ['a repeated record', `${header}\n${one}\n${one}\n`, 0o600],
     ['writable by others', good, 0o620],
@@ -67,7 +67,7 @@ t.test('a manifest of version 1 is read, and replaced by one of the current vers
   const second = await start();
   await untilLoaded(second);
   t.equal(second.residency.shard('a').state, 'sealed');
-  t.match(readFileSync(manifest, 'utf8'), /^\{"manifest":3,/);
+  t.match(readFileSync(manifest, 'utf8'), /^\{"manifest":4,/);
   t.same(listed(), shards);
   await second.stop();
   for (const damage of [
@@ -91,7 +91,7 @@ t.test('a manifest of version 2 is read, and replaced by one of the current vers
   const second = await start();
   await untilLoaded(second);
   t.equal(second.residency.shard('a').state, 'sealed');
-  t.match(readFileSync(manifest, 'utf8'), /^\{"manifest":3,/);
+  t.match(readFileSync(manifest, 'utf8'), /^\{"manifest":4,/);
   t.same(listed(), shards);
 });
 
