@@ -49,6 +49,12 @@ async function free(worker: WorkerState, shard: Shard): Promise<void> {
   shard.grant.release();
 }
 
+/**
+ * Wipes and frees the memory of a shard that was never sealed. Its claim stays. After an error the memory is still allocated.
+ * @throws the driver's error
+ */
+export const freeUnsealed = (shard: Shard): Promise<void> => freeOrLeave(shard, false);
+
 async function freeOrLeave(shard: Shard, isLeft: boolean): Promise<void> {
   const { claim } = shard.grant;
   // A query of the device that sees the memory free must not count it as allocated too.

@@ -4,6 +4,7 @@ import { sealKeyOf } from '../seal/key.js';
 import { momentNow } from '../vram/moment.js';
 import { type Admission, admit } from './commit/admission.js';
 import { commitFile, type FileCommit } from './commit/from_file.js';
+import { GroupAdmission } from './commit/group_admission.js';
 import type { CommitRequest, CommitResult } from './commit/request.js';
 import type { Restore } from './commit/restore.js';
 import { checkHandle, type HandleVerdict } from './handle/check.js';
@@ -36,6 +37,8 @@ export class Residency {
   /** The leases of other processes on shards. */
   readonly leases: LeaseService;
   readonly keeping: Keeping;
+  /** Commits several shards together. */
+  readonly groups: GroupAdmission;
   readonly identity: Pick<Signer, 'workerId' | 'bootId'>;
   readonly #worker: WorkerState;
   readonly #verifier: Verifier;
@@ -54,6 +57,7 @@ export class Residency {
     this.leases = new LeaseService(this.#worker, this.#verifier, this.#scrubber);
     this.#stats = new Stats(this.#worker);
     this.keeping = new Keeping(this.#worker);
+    this.groups = new GroupAdmission(this.#worker);
     this.#ticker = everySecond([this.#worker, this.sealKey, this.#scrubber, this.leases.orphans, this.keeping]);
   }
 
@@ -100,9 +104,7 @@ export class Residency {
   }
 
   /** Finds a device for each shard of a model, and can reserve the memory. A model that does not fit is not an error. */
-  plan(request: PlanRequest): PlanReport {
-    return plan(this.#worker, request);
-  }
+  readonly plan = (request: PlanRequest): PlanReport => plan(this.#worker, request);
 
   /** @throws WorkerError NOT_FOUND, RESERVATION_EXPIRED, AUDIT_UNAVAILABLE */
   renewReservation(reservationId: string, ttlSeconds?: number): ReservationSnapshot {
@@ -174,9 +176,7 @@ export class Residency {
   }
 
   /** Whether a handle is authentic and current. */
-  verifyHandle(handle: string): HandleVerdict {
-    return checkHandle(handle, this.#worker);
-  }
+  readonly verifyHandle = (handle: string): HandleVerdict => checkHandle(handle, this.#worker);
 
   devices(): DeviceSnapshot[] {
     this.#worker.lifecycle.requireStarted();

@@ -37,3 +37,18 @@ export class FullSpeed implements Throttle {
     this.#previousMs = nowMs;
   }
 }
+
+/** No delay, but an end: rejects with the signal's reason before the next slice. */
+export class Stoppable extends FullSpeed {
+  readonly #signal: AbortSignal;
+
+  constructor(signal: AbortSignal) {
+    super();
+    this.#signal = signal;
+  }
+
+  override async next(): Promise<void> {
+    this.#signal.throwIfAborted();
+    await super.next();
+  }
+}

@@ -63,18 +63,18 @@ function admitNew(worker: WorkerState, request: CommitRequest, actor: Actor, que
 }
 
 /** @throws WorkerError INVALID_PARAMS if the client wants to share memory and the worker has no socket for that */
-function requireSharing({ options }: WorkerState, { exportable }: CommitRequest): void {
+export function requireSharing({ options }: WorkerState, { exportable }: CommitRequest): void {
   if (exportable !== true || options.attach) return;
   throw new WorkerError('INVALID_PARAMS', 'exportable is true, but this worker does not share memory');
 }
 
-const isExportable = ({ options }: WorkerState, { exportable }: CommitRequest, memory: DeviceMemory): boolean =>
+export const isExportable = ({ options }: WorkerState, { exportable }: CommitRequest, memory: DeviceMemory): boolean =>
   exportable ?? (options.attach && memory.exportError === null);
 
 const notExportable = ({ gpuDevice, exportError }: DeviceMemory): WorkerError =>
   new WorkerError('NOT_EXPORTABLE', `GPU device ${gpuDevice} cannot share memory: ${exportError}`);
 
-function requireSize(vramBytes: number, maxBytes: number): void {
+export function requireSize(vramBytes: number, maxBytes: number): void {
   if (vramBytes <= maxBytes) return;
   throw new WorkerError('MODEL_TOO_LARGE', `The shard is larger than the limit of ${maxBytes} bytes`);
 }

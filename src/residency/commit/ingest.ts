@@ -12,13 +12,13 @@ import { StagingWriter } from './staging_writer.js';
 export const slotsPerCommit = 4;
 
 /** The purpose of an ingest: a new shard, or the comparison with an existing one. */
-export interface IngestTarget {
+export interface IngestTarget<Result = CommitResult> {
   readonly totalBytes: number;
   open(): Promise<Load>;
   /** Reports how many bytes have arrived so far. */
   received(bytes: number): void;
   /** Takes effect in its last step. Throws the signal's reason if that comes first. */
-  complete(received: LoadResult, signal: AbortSignal): Promise<CommitResult>;
+  complete(received: LoadResult, signal: AbortSignal): Promise<Result>;
   /** Undoes everything. Never rejects. */
   undo(error: unknown): Promise<void>;
   /** Called once, as the last step. `error` is undefined if the ingest succeeded. */
@@ -29,20 +29,20 @@ export interface IngestTarget {
  * Takes the bytes of one admitted commit: waits for a slot, opens the target, receives, completes. If anything fails, or
  * `abort` is called, everything is undone before the promise settles.
  */
-export class Ingest implements Abortable {
+export class Ingest<Result = CommitResult> implements Abortable {
   readonly #staging: Staging;
-  readonly #target: IngestTarget;
+  readonly #target: IngestTarget<Result>;
   readonly #onEnd: () => void;
   #slot: CommitSlot;
   #stagingSlots: readonly Slot[] = [];
   #load: Load | undefined;
   #writer: StagingWriter | undefined;
   #opening: Promise<void> | undefined;
-  #finishing: Promise<CommitResult> | undefined;
+  #finishing: Promise<Result> | undefined;
   #ending: Promise<void> | undefined;
   readonly #aborted = new AbortController();
 
-  constructor(slot: CommitSlot, staging: Staging, target: IngestTarget, onEnd: () => void) {
+  constructor(slot: CommitSlot, staging: Staging, target: IngestTarget<Result>, onEnd: () => void) {
     this.#slot = slot;
     this.#staging = staging;
     this.#target = target;
@@ -139,7 +139,7 @@ export class Ingest implements Abortable {
   }
 
   /** All bytes were written: completes the commit, or throws with everything undone. */
-  finish(): Promise<CommitResult> {
+  finish(): Promise<Result> {
     this.#finishing ??= this.#guard(async () => {
       const received = await this.#running().finish();
       await this.#load?.close();

@@ -2,6 +2,8 @@ import { outcomeOf, WorkerError } from '../../errors.js';
 import type { Digest } from '../../seal/digest.js';
 import type { Allocation } from '../../vram/allocation.js';
 import type { LoadResult } from '../../vram/load.js';
+import { momentNow } from '../../vram/moment.js';
+import { Stoppable } from '../../vram/slices.js';
 import type { Proof } from '../state/seal.js';
 import type { Shard } from '../state/shard.js';
 import { type CommitRequest, expectationOf } from './request.js';
@@ -45,6 +47,22 @@ export async function proveShard({ allocation }: Shard, received: Received): Pro
     throw await causeOfMismatch(allocation, treeDigest, received);
   }
   return { digest: digests.flat, treeDigest, groupHashes, expected: expectationOf(request), verifiedAt };
+}
+
+/**
+ * Digests a proven shard again, which has been read-only since. @throws the signal's reason, WorkerError POLICY_VIOLATION,
+ * SEAL_VERIFICATION_FAILED, driver errors
+ */
+export async function proveAgain({ allocation }: Shard, proof: Proof, signal: AbortSignal): Promise<Proof> {
+  if (allocation === undefined) throw new WorkerError('INTERNAL', 'A shard without memory cannot be sealed');
+  const verifiedAt = momentNow();
+  await allocation.attest();
+  const groupHashes = await allocation.groupHashes(new Stoppable(signal));
+  signal.throwIfAborted();
+  if (allocation.treeDigest(groupHashes) !== proof.treeDigest) {
+    throw deviceFault('The bytes on the device changed while other files arrived');
+  }
+  return { ...proof, groupHashes, verifiedAt };
 }
 
 /**

@@ -1,8 +1,7 @@
 import { WorkerError } from '../../errors.js';
 import type { Allocation } from '../../vram/allocation.js';
 import { momentNow } from '../../vram/moment.js';
-import type { ByteRange } from '../../vram/slices.js';
-import { FullSpeed } from '../../vram/slices.js';
+import { type ByteRange, Stoppable } from '../../vram/slices.js';
 import { issueSeal, recordSeal } from '../handle/issue.js';
 import { damagedRanges, rangeFields } from '../integrity/damage.js';
 import { rewriteDamage } from '../integrity/repair.js';
@@ -105,20 +104,6 @@ async function repair(
   const { source } = shard;
   if (source === undefined) return;
   await rewriteDamage(shard, source, worker, { ...damage, throwIfStopped: () => signal.throwIfAborted() });
-}
-
-class Stoppable extends FullSpeed {
-  readonly #signal: AbortSignal;
-
-  constructor(signal: AbortSignal) {
-    super();
-    this.#signal = signal;
-  }
-
-  override async next(): Promise<void> {
-    this.#signal.throwIfAborted();
-    await super.next();
-  }
 }
 
 const damaged = (why: string): WorkerError =>

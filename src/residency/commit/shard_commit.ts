@@ -2,17 +2,15 @@ import type { Actor } from '../../audit/actor.js';
 import type { AuditEvent } from '../../audit/event.js';
 import { type ErrorCode, outcomeOf, WorkerError } from '../../errors.js';
 import type { Load, LoadResult } from '../../vram/load.js';
-import { discard } from '../discard.js';
-import { issueSeal, recordSeal, reissueHandle } from '../handle/issue.js';
-import { keepShard } from '../keep/keep.js';
-import { prepareToKeep } from '../keep/prepare.js';
+import { discard, freeUnsealed } from '../discard.js';
 import type { MemoryGrant } from '../state/memory_grant.js';
 import type { Proof } from '../state/seal.js';
 import { Shard } from '../state/shard.js';
 import type { WorkerState } from '../state/worker_state.js';
 import type { IngestTarget } from './ingest.js';
-import { proveShard } from './prove.js';
-import { type AdmittedRequest, type CommitResult, resultOf } from './request.js';
+import { proveAgain, proveShard } from './prove.js';
+import type { AdmittedRequest, CommitResult } from './request.js';
+import { type ProvenShard, sealShards } from './seal_shards.js';
 
 /** Errors that are about the memory or the driver and not about the client. */
 const violations = new Map<ErrorCode, AuditEvent>([
@@ -47,11 +45,17 @@ export class ShardCommit implements IngestTarget {
     worker.lifecycle.bumpRevision();
   }
 
+  get gpuDevice(): number {
+    return this.#shard.memory.gpuDevice;
+  }
+
   /** Allocates the device memory. @throws WorkerError AUDIT_UNAVAILABLE, VramError VRAM_OOM and the driver's errors */
   async open(): Promise<Load> {
     const { flatDigest, expectedDigest, expectedTreeDigest, exportable } = this.#request;
     const expected = { expected_digest: expectedDigest ?? null, expected_tree_digest: expectedTreeDigest ?? null };
     const { gpuDevice } = this.#shard.memory;
+    if (this.#shard.allocation !== undefined)
+      throw new WorkerError('CUDA_ERROR', 'The memory of a failed attempt cannot be freed');
     await this.#worker.selfTests.require(gpuDevice);
     await this.#worker.shardAudit.appendRequired('VramAllocated', this.#shard, expected, this.#actor);
     this.#step = 'allocating';
@@ -68,59 +72,69 @@ export class ShardCommit implements IngestTarget {
 
   /** Proves and seals the shard. `signal` can stop it until the seal takes effect. */
   async complete(received: LoadResult, signal: AbortSignal): Promise<CommitResult> {
+    const proven = this.provenBy(await this.prove(received, signal));
+    const [result] = await sealShards(this.#worker, [proven], { actor: this.#actor, signal });
+    if (result === undefined) throw new WorkerError('INTERNAL', 'The seal has no result');
+    return result;
+  }
+
+  /** Proves the received bytes. `signal` can stop it. Throws as `proveShard` does. */
+  prove(received: LoadResult, signal: AbortSignal): Promise<Proof> {
     this.#shard.beginSealing();
     this.#worker.lifecycle.bumpRevision();
     const selfTest = () => this.#worker.selfTests.again(this.#shard.memory.gpuDevice);
-    const proof = { request: this.#request, digests: received, selfTest, signal };
-    return this.#seal(await proveShard(this.#shard, proof), signal);
+    return proveShard(this.#shard, { request: this.#request, digests: received, selfTest, signal });
+  }
+
+  /** Digests the proven shard again. Throws as `proveAgain` does. */
+  proveAgain(proof: Proof, signal: AbortSignal): Promise<Proof> {
+    return proveAgain(this.#shard, proof, signal);
+  }
+
+  /** The shard for `sealShards`. */
+  provenBy(proof: Proof): ProvenShard {
+    const onSealed = () => {
+      this.#step = 'sealed';
+    };
+    return { shard: this.#shard, proof, onSealed };
   }
 
   /**
-   * Records the seal before its effect: in the audit log, then in the manifest. An abort before the manifest's record undoes
-   * the commit. The next process restores what the manifest lists, so nothing after that record may fail the commit.
-   * @throws WorkerError AUDIT_UNAVAILABLE
+   * Wipes and frees the memory of a failed attempt, so that the bytes can be received again. The shard keeps its id and its
+   * claim. If the driver refuses, `open` throws. Never rejects.
    */
-  async #seal(proof: Proof, signal: AbortSignal): Promise<CommitResult> {
-    const [worker, shard] = [this.#worker, this.#shard];
-    const exportedAtMs = await prepareToKeep(worker, shard, proof);
-    const unrecorded = issueSeal(shard, proof, worker.signer, { exportedAtMs });
-    const seal = await recordSeal(shard, unrecorded, { worker, actor: this.#actor }, (recorded) => {
-      signal.throwIfAborted();
-      return recorded;
-    });
-    shard.markIssued(seal);
-    await worker.lostShards.remember(shard, seal);
-    this.#step = 'sealed';
-    this.#grant.consume();
-    shard.markSealed(seal);
-    worker.lostShards.found(shard.identity.shardId);
-    worker.lifecycle.bumpRevision();
-    // If this fails, the handle stays current, and the next pass of the rotation reissues it.
-    if (seal.kid !== worker.signer.key.kid) await reissueHandle(shard, worker).catch(() => undefined);
-    await keepShard(worker, shard);
-    return resultOf(shard, shard.seal?.handle ?? seal.handle, true);
+  async reset(error: unknown): Promise<void> {
+    await this.#recordFreed(error);
+    this.#step = 'admitted';
+    await freeUnsealed(this.#shard).catch((cause: unknown) => this.#worker.driverHealth.report(cause));
+    this.#shard.receiveAgain();
+    this.#worker.lifecycle.bumpRevision();
   }
 
   /** Wipes and frees the memory, and returns the reservation. Never rejects. */
   async undo(error: unknown): Promise<void> {
-    this.#grant.claim.markReleasing();
-    if (this.#step === 'allocating') {
-      const fields = { reason: outcomeOf(error) };
-      const entry = { event: 'VramDeallocated', severity: 'info', fields } as const;
-      await this.#worker.shardAudit.appendBestEffort(entry, this.#shard, this.#actor);
-    }
+    await this.#recordFreed(error);
     // If the driver cannot free the memory, the shard stays visible as `releasing` and can be released again.
     await discard(this.#worker, this.#shard).catch(() => undefined);
   }
 
-  ended(error: unknown): void {
+  /** `isCause`: the error is about this shard, not about another one of its group. */
+  ended(error: unknown, isCause = true): void {
     this.#worker.driverHealth.report(error);
-    const event = error instanceof WorkerError ? violations.get(error.code) : undefined;
+    const event = isCause && error instanceof WorkerError ? violations.get(error.code) : undefined;
     if (event !== undefined) {
       const entry = { event, severity: 'critical', fields: { detail: String(error) } } as const;
       void this.#worker.shardAudit.appendBestEffort(entry, this.#shard, this.#actor);
     }
     const seconds = (performance.now() - this.#startedMs) / 1000;
     this.#worker.observer.committed(outcomeOf(error), this.totalBytes, seconds);
+  }
+
+  async #recordFreed(error: unknown): Promise<void> {
+    this.#grant.claim.markReleasing();
+    if (this.#step !== 'allocating') return;
+    const fields = { reason: outcomeOf(error) };
+    const entry = { event: 'VramDeallocated', severity: 'info', fields } as const;
+    await this.#worker.shardAudit.appendBestEffort(entry, this.#shard, this.#actor);
   }
 }

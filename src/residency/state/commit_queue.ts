@@ -35,13 +35,16 @@ export class CommitQueue {
     return this.#queue.size;
   }
 
-  /** @throws WorkerError TOO_MANY_COMMITS if slots and queue are full */
-  acquire(): CommitSlot {
+  /**
+   * `queueLimit` replaces the limit, for callers whose number is bounded elsewhere.
+   * @throws WorkerError TOO_MANY_COMMITS if slots and queue are full
+   */
+  acquire(queueLimit = this.#queueLimit): CommitSlot {
     if (this.#active < this.#slots) {
       this.#active++;
       return this.#slot(Promise.resolve(), undefined);
     }
-    if (this.#queue.size >= this.#queueLimit) {
+    if (this.#queue.size >= queueLimit) {
       throw new WorkerError('TOO_MANY_COMMITS', 'Too many commits are waiting', { retryAfterMs: 1000 });
     }
     let place: Waiting | undefined;

@@ -102,6 +102,13 @@ export class Shard {
     this.#enter(this.#phase);
   }
 
+  /** The memory of a failed attempt is free, and the bytes will arrive again. */
+  receiveAgain(): void {
+    this.#require('receiveAgain');
+    this.receivedBytes = 0;
+    this.#enter({ state: 'receiving' });
+  }
+
   /** All bytes arrived. */
   beginSealing(): void {
     this.#require('beginSealing');

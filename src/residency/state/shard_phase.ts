@@ -25,6 +25,7 @@ export interface PhaseKeys {
 
 /** The allowed source states and the target state of each transition. Any other call throws INTERNAL. */
 export const shardTransitions = {
+  receiveAgain: { from: ['receiving', 'sealing'], to: 'receiving' },
   beginSealing: { from: ['receiving'], to: 'sealing' },
   markIssued: { from: ['sealing'], to: 'sealing' },
   markSealed: { from: ['sealing'], to: 'sealed' },

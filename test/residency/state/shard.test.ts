@@ -13,6 +13,7 @@ type Transition = keyof typeof shardTransitions;
 
 /** Calls each transition with arguments of the right kind. */
 const call: Readonly<Record<Transition, (shard: Shard) => void>> = {
+  receiveAgain: (shard) => shard.receiveAgain(),
   beginSealing: (shard) => shard.beginSealing(),
   markIssued: (shard) => shard.markIssued(seal),
   markSealed: (shard) => shard.markSealed(seal),
@@ -27,6 +28,10 @@ const call: Readonly<Record<Transition, (shard: Shard) => void>> = {
 
 /** Every allowed transition of a shard. Any other pair must be refused. */
 const allowed: Readonly<Record<Transition, readonly (readonly [ShardState, ShardState])[]>> = {
+  receiveAgain: [
+    ['receiving', 'receiving'],
+    ['sealing', 'receiving'],
+  ],
   beginSealing: [['receiving', 'sealing']],
   markIssued: [['sealing', 'sealing']],
   markSealed: [['sealing', 'sealed']],
