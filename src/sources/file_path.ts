@@ -7,9 +7,8 @@ const maxPathLength = 1024;
  * becoming parts of a URL or a log line that mean something else.
  */
 export function isFilePath(name: string): boolean {
-  if (name.length === 0 || name.length > maxPathLength || /\p{Surrogate}/u.test(name)) return false;
+  if (name.length === 0 || name.length > maxPathLength || /[\p{Cc}\p{Cs}]/u.test(name)) return false;
   if (/^[A-Za-z]:/.test(name) || name.includes('\\')) return false;
-  if ([...name].some((character) => character < ' ' || character === '\u007f')) return false;
   return name.split('/').every((segment) => segment !== '' && segment !== '.' && segment !== '..');
 }
 
