@@ -1,5 +1,5 @@
 import { WorkerError } from '../errors.js';
-import { kindOfFile, matchesPattern, naturalOrder } from './file_pattern.js';
+import { type FileKind, kindOfFile, matchesPattern, naturalOrder } from './file_pattern.js';
 
 /** More than any model has. */
 const maxShards = 4096;
@@ -20,17 +20,22 @@ export interface FileSelection {
 /**
  * Divides the files of a repository: by the client's patterns, or else by the names of weights. A pattern that is the
  * path of a file means this file alone. A pattern without a slash that matches no file at the top matches the names of
- * files in folders. An index without shards selects the safetensors files beside it.
+ * files in folders. An index without shards selects the safetensors files beside it. `kindOf` replaces the names of
+ * weights, for a source that knows more than names.
  * @throws WorkerError SOURCE_NOT_FOUND, which names the pattern; SOURCE_UNSUPPORTED, INVALID_PARAMS
  */
-export function selectFiles(paths: readonly string[], patterns?: readonly string[]): FileSelection {
+export function selectFiles(
+  paths: readonly string[],
+  patterns?: readonly string[],
+  kindOf: (path: string) => FileKind = kindOfFile,
+): FileSelection {
   const known = new Set(paths);
   const chosen =
     patterns === undefined
-      ? new Set(paths.filter((path) => kindOfFile(path) !== 'other'))
+      ? new Set(paths.filter((path) => kindOf(path) !== 'other'))
       : new Set(matchesOfAll(patterns, paths, known));
-  const indexes = [...chosen].filter((path) => kindOfFile(path) === 'index');
-  const own = [...chosen].filter((path) => kindOfFile(path) !== 'index');
+  const indexes = [...chosen].filter((path) => kindOf(path) === 'index');
+  const own = [...chosen].filter((path) => kindOf(path) !== 'index');
   const shards = own.length > 0 ? own : indexes.flatMap((index) => neighbors(index, paths));
   if (shards.length === 0) throw notFound('The model has no files *.gguf or *.safetensors');
   if (shards.length > maxShards) {

@@ -4,12 +4,19 @@ import type { EgressEnvironment } from './egress/environment.js';
 import { forbidden } from './egress/fault.js';
 import { HostPattern } from './egress/host_pattern.js';
 import { EgressPolicy } from './egress/policy.js';
+import { isRegistryOf } from './oci/registry_host.js';
 import { prefixesOf } from './settings/check.js';
 import type { LoadedSource } from './settings/loaded_source.js';
+import type { SourceSettings } from './settings/schema.js';
 
 /** A configured source and its way out. */
 export interface ConfiguredSource extends LoadedSource {
   readonly egress: Egress;
+}
+
+/** A configured source of one type. */
+export interface SourceOf<T extends SourceSettings['type']> extends ConfiguredSource {
+  readonly settings: Extract<SourceSettings, { type: T }>;
 }
 
 /**
@@ -37,8 +44,8 @@ export class SourceRegistry {
   }
 
   /** The source of a request: by its name, or the only one of its type. @throws SourceFault SOURCE_FORBIDDEN */
-  find<T extends LoadedSource['settings']['type']>(type: T, name?: string): ConfiguredSource {
-    const matching = [...this.#sources.values()].filter(({ settings }) => settings.type === type);
+  find<T extends SourceSettings['type']>(type: T, name?: string): SourceOf<T> {
+    const matching = this.#ofType(type);
     if (name === undefined) {
       const [only] = matching;
       if (only !== undefined && matching.length === 1) return only;
@@ -59,6 +66,23 @@ export class SourceRegistry {
     );
     if (covering === undefined) throw forbidden('The URL is outside the prefixes of the configured sources');
     return covering;
+  }
+
+  /** The source of a registry: by its host, its name, or both. @throws SourceFault SOURCE_FORBIDDEN */
+  findRegistry({ name, registry }: { readonly name?: string; readonly registry?: string }): SourceOf<'oci'> {
+    if (registry === undefined) return this.find('oci', name);
+    const matching = this.#ofType('oci').filter(
+      ({ settings }) => isRegistryOf(settings.endpoint, registry) && (name === undefined || settings.name === name),
+    );
+    const [only] = matching;
+    if (only !== undefined && matching.length === 1) return only;
+    if (matching.length > 1) throw forbidden('More than one source has this registry: give the name of one');
+    throw forbidden('No source of this registry is configured');
+  }
+
+  #ofType<T extends SourceSettings['type']>(type: T): SourceOf<T>[] {
+    const isOfType = (source: ConfiguredSource): source is SourceOf<T> => source.settings.type === type;
+    return [...this.#sources.values()].filter(isOfType);
   }
 
   #configure(source: LoadedSource): ConfiguredSource {
