@@ -7,6 +7,7 @@ import { HfCacheResolver } from './hf_cache/hf_cache_resolver.js';
 import { HttpResolver } from './http/http_resolver.js';
 import type { LocalFiles } from './local_files.js';
 import type { ModelResolver, ResolvedModel } from './model.js';
+import { OciResolver } from './oci/oci_resolver.js';
 import type { SourceReference } from './reference.js';
 import type { SourceRegistry } from './registry.js';
 import { S3Resolver } from './s3/s3_resolver.js';
@@ -40,6 +41,8 @@ export class SourceResolver implements ModelResolver {
         return new HfResolver(this.#registry).resolve(reference, options);
       case 'hf_cache':
         return new HfCacheResolver(this.#localFiles).resolve(reference, options);
+      case 'oci':
+        return new OciResolver(this.#registry).resolve(reference, options);
       case 's3':
         return new S3Resolver(this.#registry).resolve(reference, options);
       default:
