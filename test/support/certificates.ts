@@ -26,20 +26,20 @@ export class Authority {
     this.#directory = temporaryDirectory(t);
     const { publicKey, privateKey } = newKeyPair();
     this.#signingKey = privateKey;
-    this.certificate = this.#write('ca', name, publicKey, privateKey);
+    this.certificate = this.#write('ca', name, { publicKey, privateKey, hosts: [] });
   }
 
-  /** Issues a certificate for 127.0.0.1, for servers and clients. */
-  issue(name: string): Certificate {
+  /** Issues a certificate for 127.0.0.1 and the hosts, for servers and clients. */
+  issue(name: string, hosts: readonly string[] = []): Certificate {
     this.#issued += 1;
     const { publicKey, privateKey } = newKeyPair();
-    return this.#write(`issued-${this.#issued}`, name, publicKey, privateKey);
+    return this.#write(`issued-${this.#issued}`, name, { publicKey, privateKey, hosts });
   }
 
-  #write(file: string, subject: string, publicKey: KeyObject, privateKey: KeyObject): Certificate {
+  #write(file: string, subject: string, { publicKey, privateKey, hosts }: Subject): Certificate {
     const signingKey = this.#signingKey;
     const isAuthority = privateKey === signingKey;
-    const cert = createCertificate({ subject, issuer: this.#name, publicKey, signingKey, isAuthority });
+    const cert = createCertificate({ subject, issuer: this.#name, publicKey, signingKey, isAuthority, hosts });
     const key = privateKey.export({ type: 'pkcs8', format: 'pem' });
     const written = {
       certFile: join(this.#directory, `${file}.crt`),
@@ -51,6 +51,12 @@ export class Authority {
     writeFileSync(written.keyFile, written.key, { mode: 0o600 });
     return written;
   }
+}
+
+interface Subject {
+  readonly publicKey: KeyObject;
+  readonly privateKey: KeyObject;
+  readonly hosts: readonly string[];
 }
 
 const newKeyPair = () => generateKeyPairSync('ec', { namedCurve: 'P-256' });

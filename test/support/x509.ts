@@ -8,6 +8,8 @@ export interface CertificateRequest {
   readonly signingKey: KeyObject;
   /** An authority signs other certificates. Any other certificate is for 127.0.0.1, as a server and as a client. */
   readonly isAuthority: boolean;
+  /** Host names besides 127.0.0.1. */
+  readonly hosts?: readonly string[];
 }
 
 /** One DER value: tag, length, content. */
@@ -40,15 +42,18 @@ const authorityExtensions = sequence(
   sequence(oid('2.5.29.19'), isTrue, octets(sequence(isTrue))),
   sequence(oid('2.5.29.15'), isTrue, octets(der(0x03, Buffer.of(2, 0x04)))),
 );
-const leafExtensions = sequence(
-  // subjectAltName: 127.0.0.1, extendedKeyUsage: serverAuth and clientAuth
-  sequence(oid('2.5.29.17'), octets(sequence(der(0x87, Buffer.of(127, 0, 0, 1))))),
-  sequence(oid('2.5.29.37'), octets(sequence(oid('1.3.6.1.5.5.7.3.1'), oid('1.3.6.1.5.5.7.3.2')))),
-);
+const leafExtensions = (hosts: readonly string[]) => {
+  const names = hosts.map((host) => der(0x82, Buffer.from(host)));
+  return sequence(
+    // subjectAltName: 127.0.0.1 and the hosts, extendedKeyUsage: serverAuth and clientAuth
+    sequence(oid('2.5.29.17'), octets(sequence(der(0x87, Buffer.of(127, 0, 0, 1)), ...names))),
+    sequence(oid('2.5.29.37'), octets(sequence(oid('1.3.6.1.5.5.7.3.1'), oid('1.3.6.1.5.5.7.3.2')))),
+  );
+};
 
 /** An X.509 certificate in PEM, valid for two days from an hour ago. The keys are on P-256. */
 export function createCertificate(request: CertificateRequest): string {
-  const { subject, issuer, publicKey, signingKey, isAuthority } = request;
+  const { subject, issuer, publicKey, signingKey, isAuthority, hosts = [] } = request;
   const hourMs = 3_600_000;
   const statement = sequence(
     der(0xa0, der(0x02, Buffer.of(2))),
@@ -58,7 +63,7 @@ export function createCertificate(request: CertificateRequest): string {
     sequence(utcTime(Date.now() - hourMs), utcTime(Date.now() + 48 * hourMs)),
     name(subject),
     publicKey.export({ type: 'spki', format: 'der' }),
-    der(0xa3, isAuthority ? authorityExtensions : leafExtensions),
+    der(0xa3, isAuthority ? authorityExtensions : leafExtensions(hosts)),
   );
   const signature = der(0x03, Buffer.of(0), sign('sha256', statement, signingKey));
   const lines =
