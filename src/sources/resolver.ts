@@ -1,4 +1,3 @@
-import { WorkerError } from '../errors.js';
 import type { TransferOptions } from './egress/request.js';
 import { FileResolver } from './file_resolver.js';
 import type { Inspector } from './formats/inspector.js';
@@ -45,8 +44,6 @@ export class SourceResolver implements ModelResolver {
         return new OciResolver(this.#registry).resolve(reference, options);
       case 's3':
         return new S3Resolver(this.#registry).resolve(reference, options);
-      default:
-        throw new WorkerError('SOURCE_UNSUPPORTED', `Sources of the type ${reference.type} are not supported`);
     }
   }
 }

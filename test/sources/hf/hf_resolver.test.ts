@@ -1,4 +1,4 @@
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { anySignal, MemorySink } from '../../support/http_sources.js';
 import { git, HubRepository, lfs, sha256 } from '../../support/hub/repository.js';
 import { startHub } from '../../support/hub/server.js';
@@ -10,7 +10,7 @@ const shardOf = (number: number) =>
 const files = [git('README.md', '# card'), git('LICENSE', 'MIT'), shardOf(2), shardOf(1), index];
 const paths = (entries: readonly { readonly path: string }[]) => entries.map(({ path }) => path);
 
-async function start(t: t.Test, content = files) {
+async function start(t: Test, content = files) {
   const hub = await startHub(t, { pageSize: 2 });
   const repository = new HubRepository('org/name');
   const commit = repository.commit(content);
