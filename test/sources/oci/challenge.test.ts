@@ -20,7 +20,7 @@ t.test('quoted strings, spaces and empty elements are read as RFC 9110 says', as
   t.strictSame(plain('Bearer realm="ü"'), [['bearer', { realm: 'ü' }]]);
 });
 
-t.test('several challenges are told apart', async (t) => {
+t.test('several challenges are separated', async (t) => {
   t.strictSame(plain('Negotiate, Basic realm="x", charset="UTF-8", Bearer realm="y"'), [
     ['negotiate', {}],
     ['basic', { realm: 'x', charset: 'UTF-8' }],
