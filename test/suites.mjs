@@ -6,11 +6,12 @@
 export const suites = {
   main: {
     paths: ['test'],
-    except: ['test/system', 'test/faults', 'test/gpu', 'test/engine', 'test/sources/hostile'],
+    except: ['test/system', 'test/faults', 'test/gpu', 'test/engine', 'test/peers', 'test/sources/hostile'],
     isInMemory: true,
   },
   system: { paths: ['test/system'] },
   engine: { paths: ['test/engine'] },
+  peers: { paths: ['test/peers'] },
   faults: { paths: ['test/faults', 'test/sources/hostile'] },
   source: {
     paths: [
