@@ -8,8 +8,9 @@ import {
   type NativeDriverInfo,
   type OldestCalls,
 } from './library.js';
-import { Load, type LoadDigests, loadFlags, partBytes } from './load.js';
+import { Load, type LoadDigests, loadFlags } from './load.js';
 import type { PartLayout } from './part_layout.js';
+import { partBytes } from './part_seals.js';
 import { Staging } from './staging.js';
 import { status, VramError } from './status.js';
 
@@ -24,6 +25,8 @@ export interface DriverOptions extends LibraryOptions {
   readonly minCudaVersion: number;
   readonly maxAllocationBytes: number;
   readonly stagingSlots: number;
+  /** Slots besides those, for commits whose bytes arrive in any order. Default: 0. */
+  readonly spareSlots?: number | undefined;
   /** The devices to use; undefined for all. The others do not get a context. */
   readonly gpuDevices: readonly number[] | undefined;
 }
@@ -57,7 +60,7 @@ export class Driver {
   /** The last digest of each device, by ordinal. */
   readonly #digests: Promise<unknown>[] = [];
 
-  private constructor(library: Library, handle: number, ordinals: readonly number[]) {
+  private constructor(library: Library, handle: number, ordinals: readonly number[], spareSlots: number) {
     this.#library = library;
     this.#handle = handle;
     this.ordinals = ordinals;
@@ -67,7 +70,7 @@ export class Driver {
     const base = [0n];
     const slots = [0];
     library.call('vram_staging', handle, base, slots);
-    this.staging = new Staging(base[0] ?? 0n, slots[0] ?? 0);
+    this.staging = new Staging(base[0] ?? 0n, slots[0] ?? 0, spareSlots);
   }
 
   /**
@@ -79,7 +82,7 @@ export class Driver {
     try {
       const handle = await openLibrary(library, options);
       const ordinals = await openDevices(library, handle, options.gpuDevices);
-      return new Driver(library, handle, ordinals);
+      return new Driver(library, handle, ordinals, options.spareSlots ?? 0);
     } catch (error) {
       library.close();
       throw error;
@@ -200,7 +203,7 @@ async function openLibrary(library: Library, options: DriverOptions): Promise<nu
     kernels_path: options.kernelsPath,
     max_allocation_bytes: options.maxAllocationBytes,
     part_bytes: partBytes,
-    staging_slots: options.stagingSlots,
+    staging_slots: options.stagingSlots + (options.spareSlots ?? 0),
     min_cuda_version: options.minCudaVersion,
   };
   await library.run('vram_open', native, out);

@@ -12,6 +12,12 @@ export interface FileLimits {
   readonly throwIfStopped: () => void;
 }
 
+interface Place {
+  readonly directory: Directory;
+  /** Relative to the directory. */
+  readonly path: string;
+}
+
 /** Time between two looks at a call in progress: short at first, because most calls take microseconds. */
 const maxPollMs = 50;
 
@@ -51,19 +57,17 @@ const readWaitMs = 20;
  * blocks neither this thread nor libuv's pool.
  */
 export class ModelFile implements NativeFile {
+  readonly handle: number;
   readonly #library: Library;
+  readonly #place: Place;
   readonly #limits: FileLimits;
-  readonly #directory: Directory;
   #opened: NativeFileInfo | undefined;
 
-  private constructor(
-    library: Library,
-    readonly handle: number,
-    { limits, directory }: { readonly limits: FileLimits; readonly directory: Directory },
-  ) {
+  private constructor(library: Library, handle: number, place: Place, limits: FileLimits) {
     this.#library = library;
+    this.handle = handle;
+    this.#place = place;
     this.#limits = limits;
-    this.#directory = directory;
   }
 
   /**
@@ -80,13 +84,29 @@ export class ModelFile implements NativeFile {
     const out = [0];
     if (content.kind === 'list') library.call('vram_list_open', directory.path, path, content.maxEntries, out);
     else library.call(content.kind === 'link' ? 'vram_link_open' : 'vram_file_open', directory.path, path, out);
-    const file = new ModelFile(library, Number(out[0]), { limits, directory });
+    const file = new ModelFile(library, Number(out[0]), { directory, path }, limits);
     try {
       await file.settled();
       file.#opened = file.#requireGood();
       return file;
     } catch (error) {
       file.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Opens the same file again, for calls beside those of this object. The caller closes it. Throws as `open` does.
+   * @throws WorkerError LENGTH_MISMATCH if another file is there now
+   */
+  async reopen(throwIfStopped: () => void): Promise<ModelFile> {
+    const { directory, path } = this.#place;
+    const other = await ModelFile.open(this.#library, directory, path, { ...this.#limits, throwIfStopped });
+    try {
+      this.#requireSame(other.#opened);
+      return other;
+    } catch (error) {
+      other.close();
       throw error;
     }
   }
@@ -128,7 +148,7 @@ export class ModelFile implements NativeFile {
       this.#limits.throwIfStopped();
       if (waitedMs >= timeoutMs) {
         const { timeoutSeconds } = this.#limits;
-        throw unavailable(this.#directory, `a call of its file system did not return for ${timeoutSeconds} seconds`);
+        throw unavailable(this.#place.directory, `a call of its file system did not return for ${timeoutSeconds} seconds`);
       }
       const fromMs = performance.now();
       await (pollMs === 0 ? setImmediate() : sleep(pollMs));
@@ -144,9 +164,7 @@ export class ModelFile implements NativeFile {
   async requireUnchanged(): Promise<void> {
     this.#library.call('vram_file_stat', this.handle);
     await this.settled();
-    const now = this.#requireGood();
-    if (now.bytes === this.#opened?.bytes && now.modified_ns === this.#opened?.modified_ns) return;
-    throw new WorkerError('LENGTH_MISMATCH', 'The file changed while it was read');
+    this.#requireSame(this.#requireGood());
   }
 
   /** Returns at once. A call in progress ends later, without effect. */
@@ -161,12 +179,17 @@ export class ModelFile implements NativeFile {
     return { bytes, modified_ns, status: native, error, pending };
   }
 
+  #requireSame(now: NativeFileInfo | undefined): void {
+    if (now?.bytes === this.#opened?.bytes && now?.modified_ns === this.#opened?.modified_ns) return;
+    throw new WorkerError('LENGTH_MISMATCH', 'The file changed while it was read');
+  }
+
   #requireGood(): NativeFileInfo {
     const info = this.#info();
     if (info.status === status.ok) return info;
-    if (info.status === status.directoryError) throw unavailable(this.#directory, nameOf(info.error));
-    if (info.status === status.fileError) throw fileError(this.#directory, info.error);
-    if (info.status === status.notAFile) throw notAFile(this.#directory);
+    if (info.status === status.directoryError) throw unavailable(this.#place.directory, nameOf(info.error));
+    if (info.status === status.fileError) throw fileError(this.#place.directory, info.error);
+    if (info.status === status.notAFile) throw notAFile(this.#place.directory);
     throw this.#library.errorOf(info.status, 'vram_file_open');
   }
 }

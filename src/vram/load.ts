@@ -1,9 +1,7 @@
 import { type Digest, digestOf } from '../seal/digest.js';
-import type { NativeFile } from './file.js';
 import type { Library, NativeLoadResult } from './library.js';
-import type { ByteRange } from './slices.js';
-import type { Slot } from './staging.js';
-import { status, VramError } from './status.js';
+import { LoadWriter } from './load_writer.js';
+import { PartSeals } from './part_seals.js';
 
 /** The digests that the host computes during a load. */
 export interface LoadDigests {
@@ -22,32 +20,16 @@ export interface LoadResult {
 /** The bits `VRAM_LOAD_FLAT` and `VRAM_LOAD_TREE` of `cuda/include/vram_load.h`. */
 export const loadFlags = (digests: LoadDigests): number => (digests.flat ? 1 : 0) | (digests.tree ? 2 : 0);
 
-/** Time that a native read waits for a slow sender. After that Node waits, without a pool thread. */
-const waitMs = 5;
-
-/** The same for a file. A disk that answers within this time keeps the pool thread. */
-export const fileWaitMs = 20;
-
-/** @throws the error, unless it says that a connection ended before any byte */
-function requireEnd(error: unknown): true {
-  if (error instanceof VramError && error.status === status.socketClosed) return true;
-  throw error;
-}
-
-/** Bytes sealed at a time during a load: a multiple of a group. */
-export const partBytes = 64 * 1024 * 1024;
-
 /**
- * A transfer of one shard's bytes, in order. The host digests them and copies them to the device, if the load has one.
- * Full parts are sealed during the load. Calls of `push`, `file` and `socket` must not overlap.
+ * A transfer of one shard's bytes. It is a writer from the start of the shard. Without a flat digest, more writers can fill
+ * other ranges. Each byte must be written once. Full parts are sealed during the load.
  */
-export class Load {
+export class Load extends LoadWriter {
   readonly #library: Library;
   readonly #handle: number;
   readonly #digests: LoadDigests;
-  readonly #onSealed: (sealedBytes: number) => void;
-  #unsealedBytes = 0;
-  #closed = false;
+  readonly #seals: PartSeals;
+  readonly #writers: LoadWriter[] = [];
 
   /** `onSealed` gets the number of sealed bytes, counted from the start of the shard. */
   constructor(
@@ -56,51 +38,24 @@ export class Load {
     digests: LoadDigests,
     onSealed: (sealedBytes: number) => void = () => undefined,
   ) {
+    const seals = new PartSeals(library, onSealed);
+    super(library, handle, seals);
     this.#library = library;
     this.#handle = handle;
     this.#digests = digests;
-    this.#onSealed = onSealed;
+    this.#seals = seals;
   }
 
-  /** Loads the first `bytes` bytes of a slot. The slot may be reused when this resolves. @throws VramError */
-  push(slot: Slot, bytes: number): Promise<void> {
-    return this.#library.run('vram_load_push', this.#handle, slot.index, bytes).then(() => this.#sealFilled(bytes));
+  /** Opens another writer, which `close` closes too. No call of this load may be running. @throws VramError */
+  async openWriter(): Promise<LoadWriter> {
+    const out = [0];
+    await this.#library.run('vram_load_open_writer', this.#handle, out);
+    const writer = new LoadWriter(this.#library, Number(out[0]), this.#seals);
+    this.#writers.push(writer);
+    return writer;
   }
 
-  /**
-   * Loads at most `length` bytes of a file from `offset`, through slots that the caller owns. Resolves with the number of
-   * bytes when all are loaded or the file system pauses: await `file.settled()` then.
-   * @throws WorkerError MODEL_DIR_UNAVAILABLE, VramError
-   */
-  async file(file: NativeFile, { offset, length }: ByteRange, slots: readonly Slot[]): Promise<number> {
-    const indexes = Uint32Array.from(slots, (slot) => slot.index);
-    const range = { offset, bytes: length, wait_ms: fileWaitMs, reserved: 0 };
-    const received = [0];
-    const { handle } = file;
-    const count = indexes.length;
-    await file.read(() => this.#library.run('vram_load_file', this.#handle, handle, range, indexes, count, received));
-    await this.#sealFilled(Number(received[0]));
-    return Number(received[0]);
-  }
-
-  /**
-   * Receives at most `bytes` bytes from a connected socket, through slots that the caller owns. Resolves with the
-   * number of bytes when all have arrived, the sender pauses or the connection ends. 0 bytes do not fail the load: another
-   * connection can continue. @throws VramError
-   */
-  async socket(descriptor: number, bytes: number, slots: readonly Slot[]): Promise<number> {
-    const indexes = Uint32Array.from(slots, (slot) => slot.index);
-    const received = [0];
-    const { length } = indexes;
-    const hasEnded = await this.#library
-      .run('vram_load_socket', this.#handle, descriptor, bytes, waitMs, indexes, length, received)
-      .then(() => false, requireEnd);
-    if (hasEnded) return 0;
-    await this.#sealFilled(Number(received[0]));
-    return Number(received[0]);
-  }
-
-  /** Waits for the last copy. @throws VramError LENGTH_MISMATCH if bytes are missing */
+  /** The digests of a complete load, which no call uses. @throws VramError LENGTH_MISMATCH if bytes are missing */
   async finish(): Promise<LoadResult> {
     const result: Partial<NativeLoadResult> = {};
     await this.#library.run('vram_load_finish', this.#handle, result);
@@ -108,19 +63,9 @@ export class Load {
     return { flat: digest(this.#digests.flat, result.flat), tree: digest(this.#digests.tree, result.tree) };
   }
 
-  /** Waits for running copies, then ends the load. Idempotent. After an error it may be called again. */
-  async close(): Promise<void> {
-    if (this.#closed) return;
-    await this.#library.run('vram_load_close', this.#handle);
-    this.#closed = true;
-  }
-
-  async #sealFilled(newBytes: number): Promise<void> {
-    this.#unsealedBytes += newBytes;
-    if (this.#unsealedBytes < partBytes) return;
-    this.#unsealedBytes %= partBytes;
-    const sealed = [0];
-    await this.#library.run('vram_load_seal', this.#handle, sealed);
-    this.#onSealed(Number(sealed[0]));
+  /** Waits for running copies of all writers, then ends the load. Idempotent. After an error it may be called again. */
+  override async close(): Promise<void> {
+    for (const writer of this.#writers) await writer.close();
+    await super.close();
   }
 }

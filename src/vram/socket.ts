@@ -1,6 +1,6 @@
 import { closeSync } from 'node:fs';
 import koffi from 'koffi';
-import type { Load } from './load.js';
+import type { LoadWriter } from './load_writer.js';
 import type { Slot } from './staging.js';
 
 /** Sockets read natively at a time. Each occupies a thread of libuv's pool, which must also serve other calls. */
@@ -73,8 +73,8 @@ export class DuplicatedSocket {
     return duplicate < 0 ? undefined : new DuplicatedSocket(duplicate);
   }
 
-  /** Receives at most `bytes` into a load, and returns how many arrived; see `Load.socket`. */
-  receive(load: Load, bytes: number, slots: readonly Slot[]): Promise<number> {
+  /** Receives at most `bytes` into a load, and returns how many arrived; see `LoadWriter.socket`. */
+  receive(load: LoadWriter, bytes: number, slots: readonly Slot[]): Promise<number> {
     return load.socket(this.#descriptor, bytes, slots);
   }
 

@@ -16,12 +16,17 @@ export interface Slot {
 export class Staging {
   /** Used as a stack: a recently used slot is still in the CPU's cache. */
   readonly #free: Slot[] = [];
+  readonly #spare: Slot[] = [];
+  /** Slots from this index on are spare. */
+  readonly #firstSpare: number;
 
-  /** `base` is the address of the first slot. */
-  constructor(base: bigint, count: number) {
+  /** `base` is the address of the first slot. The last `spareCount` of all `count` slots are spare. */
+  constructor(base: bigint, count: number, spareCount = 0) {
+    this.#firstSpare = count - spareCount;
     const memory = new Uint8Array(koffi.view(base, count * slotBytes));
     for (let index = count - 1; index >= 0; index--) {
-      this.#free.push({ index, bytes: memory.subarray(index * slotBytes, (index + 1) * slotBytes) });
+      const slot = { index, bytes: memory.subarray(index * slotBytes, (index + 1) * slotBytes) };
+      this.#stackOf(slot).push(slot);
     }
   }
 
@@ -34,7 +39,16 @@ export class Staging {
     return this.#free.splice(this.#free.length - count, count);
   }
 
+  /** Takes a spare slot, which no commit counts on. Undefined if all are in use. */
+  takeSpare(): Slot | undefined {
+    return this.#spare.pop();
+  }
+
   give(slots: readonly Slot[]): void {
-    this.#free.push(...slots);
+    for (const slot of slots) this.#stackOf(slot).push(slot);
+  }
+
+  #stackOf({ index }: Slot): Slot[] {
+    return index < this.#firstSpare ? this.#free : this.#spare;
   }
 }
