@@ -26,6 +26,8 @@ export interface ResidencyOptions extends ModelSourcesOptions {
   readonly commitSlots: number;
   /** How many admitted commits may wait for a slot. */
   readonly commitQueue: number;
+  /** Connections to one source, and so the ranges of one shard that can be received at a time. Default: 8. */
+  readonly sourceConnections?: number;
   readonly driverTimeoutSeconds: DriverOptions['driverTimeoutSeconds'];
   readonly gpuDevices: DriverOptions['gpuDevices'];
   /** The directory of commits by reference; undefined refuses them. */
@@ -57,4 +59,15 @@ export interface ResidencyOptions extends ModelSourcesOptions {
   readonly log?: (level: 'info' | 'warn' | 'error', message: string, fields: Readonly<Record<string, unknown>>) => void;
   /** Called once if the driver is lost or hangs. Only a new process can recover. */
   readonly onLost: (error: Error) => void;
+}
+
+/** More ranges at a time would add pinned memory, and no speed. */
+const mostWriters = 16;
+
+/** Ranges of one shard that can be written at a time. A flat digest needs the bytes in order. */
+export function maxWritersOf(
+  { sourceConnections = 8 }: Pick<ResidencyOptions, 'sourceConnections'>,
+  flat: boolean,
+): number {
+  return flat ? 1 : Math.min(sourceConnections, mostWriters);
 }

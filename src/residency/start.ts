@@ -5,6 +5,7 @@ import { slotsPerCommit } from './commit/ingest.js';
 import type { Restore } from './commit/restore.js';
 import type { Orphans } from './lease/orphans.js';
 import type { KeeperOptions } from './options.js';
+import { maxWritersOf } from './options.js';
 import { releaseLocks } from './release.js';
 import { HashFiles } from './state/hash_files.js';
 import { selfTestSlots } from './state/self_tests.js';
@@ -62,6 +63,7 @@ async function openDriver(worker: WorkerState, restoreSlots: number): Promise<vo
     ...options,
     maxAllocationBytes: Math.max(options.maxModelBytes, selfTestBytes),
     stagingSlots: slots * slotsPerCommit + selfTestSlots,
+    spareSlots: maxWritersOf(options, false),
     onHang: (error) => driverHealth.markLost(error),
   });
   try {

@@ -148,7 +148,10 @@ export class ModelFile implements NativeFile {
       this.#limits.throwIfStopped();
       if (waitedMs >= timeoutMs) {
         const { timeoutSeconds } = this.#limits;
-        throw unavailable(this.#place.directory, `a call of its file system did not return for ${timeoutSeconds} seconds`);
+        throw unavailable(
+          this.#place.directory,
+          `a call of its file system did not return for ${timeoutSeconds} seconds`,
+        );
       }
       const fromMs = performance.now();
       await (pollMs === 0 ? setImmediate() : sleep(pollMs));

@@ -30,6 +30,10 @@ export class GroupMember implements IngestTarget<void> {
     return this.commit.totalBytes;
   }
 
+  get maxWriters(): number {
+    return this.commit.maxWriters;
+  }
+
   /** When all bytes had arrived, and were proven; undefined before that. */
   get proven(): { readonly arrivedAt: Moment; readonly proof: Proof } | undefined {
     const [arrivedAt, proof] = [this.#arrivedAt, this.#proof];

@@ -6,7 +6,8 @@ import type { CommitSlot } from '../state/commit_queue.js';
 import type { ByteRange } from '../state/snapshot.js';
 import type { Abortable } from '../state/worker_state.js';
 import type { CommitResult } from './request.js';
-import { StagingWriter } from './staging_writer.js';
+import type { StagingWriter } from './staging_writer.js';
+import { StagingWriters } from './staging_writers.js';
 
 /** Staging slots per commit: some are filled while others are copied. */
 export const slotsPerCommit = 4;
@@ -14,6 +15,8 @@ export const slotsPerCommit = 4;
 /** The purpose of an ingest: a new shard, or the comparison with an existing one. */
 export interface IngestTarget<Result = CommitResult> {
   readonly totalBytes: number;
+  /** Ranges that can be written at a time. 1: the bytes must arrive in order. */
+  readonly maxWriters: number;
   open(): Promise<Load>;
   /** Reports how many bytes have arrived so far. */
   received(bytes: number): void;
@@ -36,7 +39,7 @@ export class Ingest<Result = CommitResult> implements Abortable {
   #slot: CommitSlot;
   #stagingSlots: readonly Slot[] = [];
   #load: Load | undefined;
-  #writer: StagingWriter | undefined;
+  #writers: StagingWriters | undefined;
   #opening: Promise<void> | undefined;
   #finishing: Promise<Result> | undefined;
   #ending: Promise<void> | undefined;
@@ -58,14 +61,17 @@ export class Ingest<Result = CommitResult> implements Abortable {
     return this.#target.totalBytes;
   }
 
-  /** Writers that may be open. 1: the bytes must arrive in order. */
+  /** Ranges that can be written at a time. 1: the bytes must arrive in order, by `write` and `receive`. */
   get maxWriters(): number {
-    return 1;
+    return this.#target.maxWriters;
   }
 
-  /** @throws WorkerError INTERNAL if the bytes must arrive in order */
-  async openWriter(): Promise<never> {
-    throw new WorkerError('INTERNAL', 'The bytes of this commit must arrive in order');
+  /**
+   * Opens a writer of ranges, which the ingest closes. Undefined if there is no room for one more. No other writer may be
+   * in use. @throws WorkerError INTERNAL if the bytes must arrive in order, VramError
+   */
+  openWriter(): Promise<StagingWriter | undefined> {
+    return this.#guard(() => this.#running().open());
   }
 
   /** Resolves when the commit holds a slot. `start` includes this. */
@@ -75,7 +81,7 @@ export class Ingest<Result = CommitResult> implements Abortable {
 
   /** Bytes that were taken so far. */
   get receivedBytes(): number {
-    return this.#writer?.receivedBytes ?? 0;
+    return this.#writers?.receivedBytes ?? 0;
   }
 
   /** Whether other commits wait for a slot. */
@@ -98,7 +104,7 @@ export class Ingest<Result = CommitResult> implements Abortable {
   pause(): Promise<void> {
     return this.#guard(async () => {
       await this.#opening;
-      await this.#writer?.flush();
+      await this.#writers?.flush();
       this.signal.throwIfAborted();
       this.#opening = undefined;
       this.#giveBack();
@@ -122,18 +128,18 @@ export class Ingest<Result = CommitResult> implements Abortable {
 
   /** Takes the next bytes. If it returns a promise, await that before the next call. */
   write(chunk: Uint8Array): Promise<void> | undefined {
-    return this.#running().write(chunk);
+    return this.#running().inOrder.write(chunk);
   }
 
   /** Reads from a connected socket natively while bytes keep arriving. Returns how many were read. */
   receive(descriptor: number, maxBytes?: number): Promise<number> {
-    return this.#running().receive(descriptor, maxBytes);
+    return this.#running().inOrder.receive(descriptor, maxBytes);
   }
 
   /** Reads the next bytes from a range of an open file, natively. */
   file(file: NativeFile, range: ByteRange): Promise<void> {
     return this.#guard(async () => {
-      await this.#running().file(file, range);
+      await this.#running().inOrder.file(file, range);
       this.signal.throwIfAborted();
     });
   }
@@ -141,9 +147,7 @@ export class Ingest<Result = CommitResult> implements Abortable {
   /** All bytes were written: completes the commit, or throws with everything undone. */
   finish(): Promise<Result> {
     this.#finishing ??= this.#guard(async () => {
-      const received = await this.#running().finish();
-      await this.#load?.close();
-      const result = await this.#target.complete(received, this.signal);
+      const result = await this.#target.complete(await this.#finishLoad(), this.signal);
       this.#settle(undefined);
       return result;
     });
@@ -177,9 +181,22 @@ export class Ingest<Result = CommitResult> implements Abortable {
     await this.#slot.ready();
     this.#stagingSlots = this.#staging.take(slotsPerCommit);
     this.#load ??= await this.#target.open();
+    const { totalBytes, maxWriters } = this.#target;
     const onReceived = (bytes: number) => this.#target.received(bytes);
-    this.#writer ??= new StagingWriter(this.#load, this.#target.totalBytes, onReceived);
-    this.#writer.use(this.#stagingSlots);
+    const options = { load: this.#load, staging: this.#staging, totalBytes, maxWriters, onReceived };
+    this.#writers ??= new StagingWriters({ ...options, signal: this.signal });
+    this.#writers.use(this.#stagingSlots);
+  }
+
+  /** @throws WorkerError LENGTH_MISMATCH, and the driver's errors */
+  async #finishLoad(): Promise<LoadResult> {
+    const writers = this.#running();
+    const { totalBytes } = this.#target;
+    if (writers.receivedBytes !== totalBytes) {
+      const detail = `${writers.receivedBytes} bytes arrived, but ${totalBytes} were declared`;
+      throw new WorkerError('LENGTH_MISMATCH', detail);
+    }
+    return writers.finish();
   }
 
   #undo(error: unknown): Promise<void> {
@@ -187,7 +204,7 @@ export class Ingest<Result = CommitResult> implements Abortable {
       this.#aborted.abort(error);
       this.#slot.cancel(error);
       await this.#opening?.catch(() => undefined);
-      await this.#writer?.close().catch(() => undefined);
+      await this.#writers?.close().catch(() => undefined);
       await this.#target.undo(error);
       this.#settle(error);
     })();
@@ -209,9 +226,9 @@ export class Ingest<Result = CommitResult> implements Abortable {
     this.#slot.release();
   }
 
-  #running(): StagingWriter {
+  #running(): StagingWriters {
     this.signal.throwIfAborted();
-    if (this.#writer === undefined) throw new WorkerError('INTERNAL', 'The commit does not take bytes yet');
-    return this.#writer;
+    if (this.#writers === undefined) throw new WorkerError('INTERNAL', 'The commit does not take bytes yet');
+    return this.#writers;
   }
 }

@@ -1,5 +1,6 @@
 import { WorkerError } from '../../errors.js';
 import type { Load, LoadResult } from '../../vram/load.js';
+import { maxWritersOf } from '../options.js';
 import type { Seal } from '../state/seal.js';
 import type { Shard } from '../state/shard.js';
 import type { WorkerState } from '../state/worker_state.js';
@@ -19,6 +20,7 @@ export function conflictOf(shard: Shard): WorkerError {
  */
 export class RetryComparison implements IngestTarget {
   readonly totalBytes: number;
+  readonly maxWriters: number;
   readonly #worker: WorkerState;
   readonly #request: CommitRequest;
   readonly #existing: Shard;
@@ -33,6 +35,7 @@ export class RetryComparison implements IngestTarget {
     this.#seal = seal;
     this.#flat = request.expectedDigest !== undefined && seal.digest === null;
     this.totalBytes = request.vramBytes;
+    this.maxWriters = maxWritersOf(worker.options, this.#flat);
   }
 
   open(): Promise<Load> {

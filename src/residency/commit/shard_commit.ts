@@ -3,6 +3,7 @@ import type { AuditEvent } from '../../audit/event.js';
 import { type ErrorCode, outcomeOf, WorkerError } from '../../errors.js';
 import type { Load, LoadResult } from '../../vram/load.js';
 import { discard, freeUnsealed } from '../discard.js';
+import { maxWritersOf } from '../options.js';
 import type { MemoryGrant } from '../state/memory_grant.js';
 import type { Proof } from '../state/seal.js';
 import { Shard } from '../state/shard.js';
@@ -24,6 +25,7 @@ const violations = new Map<ErrorCode, AuditEvent>([
  */
 export class ShardCommit implements IngestTarget {
   readonly totalBytes: number;
+  readonly maxWriters: number;
   readonly #worker: WorkerState;
   readonly #request: AdmittedRequest;
   readonly #grant: MemoryGrant;
@@ -39,6 +41,7 @@ export class ShardCommit implements IngestTarget {
     this.#grant = grant;
     this.#actor = actor;
     this.totalBytes = request.vramBytes;
+    this.maxWriters = maxWritersOf(worker.options, request.flatDigest);
     const { source, exportable } = request;
     this.#shard = new Shard(request, request.vramBytes, grant, { source, exportable });
     worker.shards.add(this.#shard);

@@ -1,6 +1,6 @@
 import { WorkerError } from '../../errors.js';
 import type { NativeFile } from '../../vram/file.js';
-import type { Load, LoadResult } from '../../vram/load.js';
+import type { LoadWriter } from '../../vram/load_writer.js';
 import { DuplicatedSocket } from '../../vram/socket.js';
 import { type Slot, slotBytes } from '../../vram/staging.js';
 import type { ByteRange } from '../state/snapshot.js';
@@ -8,14 +8,24 @@ import type { ByteRange } from '../state/snapshot.js';
 /** Bytes that one native call reads. Between calls, other work gets the thread. */
 const readSliceBytes = 64 * 1024 * 1024;
 
+export interface WriterOptions {
+  /** The length of the shard. */
+  readonly totalBytes: number;
+  /** Aborts, with the reason, when the load takes no more bytes. */
+  readonly signal: AbortSignal;
+  /** Reports bytes that were taken. */
+  readonly onBytes: (bytes: number) => void;
+}
+
 /**
- * Writes bytes through a few staging slots into a load: some slots are filled while another is digested and copied.
- * Memory does not grow with the shard.
+ * Writes bytes through a few staging slots into a load, in order from its position: some slots are filled while another is
+ * digested and copied. Memory does not grow with the shard.
  */
 export class StagingWriter {
-  readonly #load: Load;
+  readonly #load: LoadWriter;
   readonly #totalBytes: number;
-  readonly #onReceived: (receivedBytes: number) => void;
+  readonly #onBytes: (bytes: number) => void;
+  readonly signal: AbortSignal;
   #slots: readonly Slot[] = [];
   #free: Slot[] = [];
   /** Slots on their way into the load, in order. Each promise settles when its slot is free again. */
@@ -23,17 +33,15 @@ export class StagingWriter {
   #last: Promise<void> = Promise.resolve();
   #current: Slot | undefined;
   #filledBytes = 0;
-  #receivedBytes = 0;
+  /** The offset of the next byte. */
+  #position = 0;
   #closed = false;
 
-  constructor(load: Load, totalBytes: number, onReceived: (receivedBytes: number) => void) {
+  constructor(load: LoadWriter, { totalBytes, signal, onBytes }: WriterOptions) {
     this.#load = load;
     this.#totalBytes = totalBytes;
-    this.#onReceived = onReceived;
-  }
-
-  get receivedBytes(): number {
-    return this.#receivedBytes;
+    this.signal = signal;
+    this.#onBytes = onBytes;
   }
 
   /** Writes through these slots from now on. The caller took back the earlier ones after a `flush`. */
@@ -48,11 +56,20 @@ export class StagingWriter {
     await this.#last;
   }
 
+  /** The next byte is that at `offset`, a multiple of a group. The group before it must be complete. @throws VramError */
+  async begin(offset: number): Promise<void> {
+    await this.flush();
+    this.signal.throwIfAborted();
+    this.#load.seek(offset);
+    this.#position = offset;
+  }
+
   /**
    * Takes a chunk. Its bytes are copied before this returns or, if it returns a promise, before that resolves.
    * @throws WorkerError LENGTH_MISMATCH if more arrives than was declared, and the driver's errors
    */
   write(chunk: Uint8Array): Promise<void> | undefined {
+    this.signal.throwIfAborted();
     this.#count(chunk.length);
     const taken = this.#fill(chunk, 0);
     return taken === chunk.length ? undefined : this.#fillRest(chunk, taken);
@@ -64,7 +81,7 @@ export class StagingWriter {
     for (let done = 0; done < length && !this.#closed; ) {
       const part = { offset: offset + done, length: Math.min(readSliceBytes, length - done) };
       const loaded = this.#last.then(() => this.#load.file(file, part, this.#slots));
-      this.#last = loaded.then(() => undefined);
+      this.#after(loaded);
       const bytes = await loaded;
       this.#count(bytes);
       done += bytes;
@@ -78,40 +95,30 @@ export class StagingWriter {
    * until this resolves. @throws the driver's errors
    */
   async receive(descriptor: number, maxBytes = this.#totalBytes): Promise<number> {
+    this.signal.throwIfAborted();
     const socket = DuplicatedSocket.open(descriptor);
     if (socket === undefined) return 0;
-    const before = this.#receivedBytes;
+    const before = this.#position;
     const endBytes = Math.min(this.#totalBytes, before + maxBytes);
     try {
       if (this.#current !== undefined) this.#push(this.#current);
-      for (let dry = false; !dry && this.#receivedBytes < endBytes && !this.#closed; ) {
-        const bytes = Math.min(readSliceBytes, endBytes - this.#receivedBytes);
+      for (let dry = false; !dry && this.#position < endBytes && !this.#closed; ) {
+        const bytes = Math.min(readSliceBytes, endBytes - this.#position);
         const received = this.#last.then(() => socket.receive(this.#load, bytes, this.#slots));
-        this.#last = received.then(() => undefined);
+        this.#after(received);
         this.#count(await received);
         dry = (await received) < bytes;
       }
-      return this.#receivedBytes - before;
+      return this.#position - before;
     } finally {
       socket.close();
     }
   }
 
-  /** Pushes the last slot and waits for the device. @throws WorkerError LENGTH_MISMATCH */
-  async finish(): Promise<LoadResult> {
-    if (this.#receivedBytes !== this.#totalBytes) {
-      const detail = `${this.#receivedBytes} bytes arrived, but ${this.#totalBytes} were declared`;
-      throw new WorkerError('LENGTH_MISMATCH', detail);
-    }
-    await this.flush();
-    return this.#load.finish();
-  }
-
-  /** Waits until no native call uses the slots, then closes the load. */
-  async close(): Promise<void> {
+  /** Takes no more bytes. Resolves when no native call uses the slots. */
+  async stop(): Promise<void> {
     this.#closed = true;
     await this.#last.catch(() => undefined);
-    await this.#load.close();
   }
 
   async #fillRest(chunk: Uint8Array, offset: number): Promise<void> {
@@ -126,6 +133,7 @@ export class StagingWriter {
   #fill(chunk: Uint8Array, offset: number): number {
     let taken = offset;
     while (taken < chunk.length) {
+      if (this.#closed) throw new WorkerError('INTERNAL', 'The commit takes no more bytes');
       this.#current ??= this.#free.pop();
       const slot = this.#current;
       if (slot === undefined) break;
@@ -153,11 +161,17 @@ export class StagingWriter {
     this.#pushes.push(this.#last);
   }
 
+  /** The next call waits for this one. Its error reaches whoever awaits it. */
+  #after(call: Promise<number>): void {
+    this.#last = call.then(() => undefined);
+    this.#last.catch(() => undefined);
+  }
+
   #count(bytes: number): void {
-    if (this.#receivedBytes + bytes > this.#totalBytes) {
+    if (this.#position + bytes > this.#totalBytes) {
       throw new WorkerError('LENGTH_MISMATCH', `More bytes arrived than the declared ${this.#totalBytes}`);
     }
-    this.#receivedBytes += bytes;
-    this.#onReceived(this.#receivedBytes);
+    this.#position += bytes;
+    this.#onBytes(bytes);
   }
 }
