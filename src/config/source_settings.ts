@@ -1,4 +1,4 @@
-import { filePath, integer } from './parse.js';
+import { existingDirectory, filePath, integer } from './parse.js';
 import type { Setting } from './setting.js';
 
 /** The settings of remote sources. */
@@ -8,6 +8,12 @@ export const sources = {
     type: filePath,
     unset: 'no remote sources',
     doc: 'The JSON file that lists the remote sources that clients may name. See [The sources file](#the-sources-file).',
+  },
+  hfCacheDir: {
+    name: 'WORKER_HF_CACHE_DIR',
+    type: existingDirectory,
+    unset: 'no models from the cache',
+    doc: 'The Hugging Face cache of this host, from which clients may commit models: the folder `hub` of `HF_HOME`. The worker reads it, opens no connection for it, and follows no link out of it.',
   },
   sourceConnections: {
     name: 'WORKER_SOURCE_CONNECTIONS',

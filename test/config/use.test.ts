@@ -23,6 +23,7 @@ const values: Readonly<Partial<Record<Key, readonly [text: string, value: unknow
   readyPublic: ['on', true],
   gpuDevices: ['1,3', [1, 3]],
   modelDir: ['/', '/'],
+  hfCacheDir: ['/', '/'],
   attachSocket: ['/nowhere/attach.sock', '/nowhere/attach.sock'],
   attachUids: ['1000', [1000]],
   keeperSocket: ['/nowhere/keeper.sock', '/nowhere/keeper.sock'],
