@@ -18,15 +18,49 @@ export async function filesOf(
   options: TransferOptions,
 ): Promise<Pick<ResolvedModel, 'shards' | 'indexes' | 'skipped'>> {
   if (!isIndexPath(entry.path)) return { shards: [entry], indexes: [], skipped: [] };
+  const names = await listedIn(entry, inspector, options);
+  const shards: ModelFileEntry[] = [];
+  for (let start = 0; start < names.length; start += concurrency) {
+    shards.push(...(await Promise.all(names.slice(start, start + concurrency).map(beside))));
+  }
+  return { shards, indexes: [entry], skipped: [] };
+}
+
+/**
+ * Moves the safetensors files beside an index that it does not list to `skipped`: some repositories hold the same
+ * tensors a second time. Files in `named` stay.
+ * @throws WorkerError FORMAT_INVALID for an invalid index, and the errors of the source
+ */
+export async function withoutUnlisted(
+  model: ResolvedModel,
+  inspector: Inspector,
+  named: readonly string[],
+  options: TransferOptions,
+): Promise<ResolvedModel> {
+  const listed = new Set(named);
+  const folders = new Set<string>();
+  for (const index of model.indexes) {
+    const folder = folderOf(index.path);
+    folders.add(folder);
+    for (const name of await listedIn(index, inspector, options)) listed.add(folder + name);
+  }
+  const isKept = ({ path }: ModelFileEntry) =>
+    !path.endsWith('.safetensors') || !folders.has(folderOf(path)) || listed.has(path);
+  const unlisted = model.shards.filter((shard) => !isKept(shard)).map(({ path }) => path);
+  if (unlisted.length === 0) return model;
+  return { ...model, shards: model.shards.filter(isKept), skipped: [...model.skipped, ...unlisted] };
+}
+
+const folderOf = (path: string): string => path.slice(0, path.lastIndexOf('/') + 1);
+
+async function listedIn(
+  entry: ModelFileEntry,
+  inspector: Inspector,
+  options: TransferOptions,
+): Promise<readonly string[]> {
   const source = await entry.open(options);
   try {
-    const index = rangedFileOf(entry.path, source, options);
-    const names = await inspector.indexedFiles(index, options.signal);
-    const shards: ModelFileEntry[] = [];
-    for (let start = 0; start < names.length; start += concurrency) {
-      shards.push(...(await Promise.all(names.slice(start, start + concurrency).map(beside))));
-    }
-    return { shards, indexes: [entry], skipped: [] };
+    return await inspector.indexedFiles(rangedFileOf(entry.path, source, options), options.signal);
   } finally {
     source.close();
   }

@@ -4,6 +4,7 @@ import type { Inspector } from './formats/inspector.js';
 import { HfResolver } from './hf/hf_resolver.js';
 import { HfCacheResolver } from './hf_cache/hf_cache_resolver.js';
 import { HttpResolver } from './http/http_resolver.js';
+import { withoutUnlisted } from './index_model.js';
 import type { LocalFiles } from './local_files.js';
 import type { ModelResolver, ResolvedModel } from './model.js';
 import { OciResolver } from './oci/oci_resolver.js';
@@ -31,6 +32,14 @@ export class SourceResolver implements ModelResolver {
   }
 
   async resolve(reference: SourceReference, options: TransferOptions): Promise<ResolvedModel> {
+    const model = await this.#find(reference, options);
+    // These two read the index already.
+    if (reference.type === 'http' || reference.type === 'file') return model;
+    const named = 'files' in reference ? (reference.files ?? []) : [];
+    return withoutUnlisted(model, this.#inspector, named, options);
+  }
+
+  #find(reference: SourceReference, options: TransferOptions): Promise<ResolvedModel> {
     switch (reference.type) {
       case 'file':
         return new FileResolver(this.#localFiles, this.#inspector).resolve(reference, options);
@@ -43,7 +52,7 @@ export class SourceResolver implements ModelResolver {
       case 'oci':
         return new OciResolver(this.#registry).resolve(reference, options);
       case 's3':
-        return new S3Resolver(this.#registry).resolve(reference, options);
+        return new S3Resolver(this.#registry, this.#inspector).resolve(reference, options);
     }
   }
 }

@@ -1,8 +1,9 @@
 import type { EgressEnvironment } from '../../src/sources/egress/environment.js';
 import type { TransferOptions } from '../../src/sources/egress/request.js';
+import { Inspector } from '../../src/sources/formats/inspector.js';
 import type { S3Reference } from '../../src/sources/reference.js';
 import { SourceRegistry } from '../../src/sources/registry.js';
-import { S3Resolver } from '../../src/sources/s3/s3_resolver.js';
+import { SourceResolver } from '../../src/sources/resolver.js';
 import type { S3Credentials } from '../../src/sources/settings/loaded_source.js';
 import type { S3Settings } from '../../src/sources/settings/schema.js';
 import { anySignal, environmentOf } from './http_sources.js';
@@ -18,7 +19,9 @@ export interface TestS3 {
 export function s3Source({ settings, credentials, environment }: TestS3) {
   const files = credentials === undefined ? {} : { s3: credentials };
   const registry = new SourceRegistry(environmentOf(environment), [{ settings, files }]);
-  const resolver = new S3Resolver(registry);
+  const localFiles = { open: refuse, readText: refuse, readLink: refuse, list: refuse };
+  const inspector = new Inspector({ headerBytes: 1024 * 1024 });
+  const resolver = new SourceResolver({ registry, localFiles, inspector });
   const resolve = (reference: Partial<S3Reference> & { key: string }, options: Partial<TransferOptions> = {}) =>
     resolver.resolve({ type: 's3', bucket: 'models', ...reference }, { signal: anySignal(), ...options });
   return {
@@ -32,3 +35,5 @@ export function s3Source({ settings, credentials, environment }: TestS3) {
     },
   };
 }
+
+const refuse = () => Promise.reject(new Error('no local file is expected'));

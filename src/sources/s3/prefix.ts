@@ -3,7 +3,8 @@ import { AbortScope } from '../egress/abort_scope.js';
 import { SourceFault } from '../egress/fault.js';
 import type { TransferOptions } from '../egress/request.js';
 import { isFilePath } from '../file_path.js';
-import { kindOfFile, naturalOrder } from '../file_pattern.js';
+import { kindOfFile } from '../file_pattern.js';
+import { selectFiles } from '../file_selection.js';
 import type { ModelFileEntry, ResolvedModel } from '../model.js';
 import type { S3Reference } from '../reference.js';
 import { textOf } from '../reference_text.js';
@@ -11,8 +12,6 @@ import type { Bucket } from './bucket.js';
 import { listKeys } from './list.js';
 import { S3Object } from './s3_object.js';
 
-/** More than the shards of any model. Each costs a request. */
-const maxFiles = 1024;
 const parallelHeads = 8;
 
 /** All objects below a prefix. @throws WorkerError INVALID_PARAMS, and every SOURCE_ code */
@@ -25,22 +24,14 @@ export async function resolvePrefix(
   const listed = await listKeys(bucket, prefix, options);
   if (listed.length === 0) throw new SourceFault('SOURCE_NOT_FOUND', 'The bucket has no object with this prefix');
   const paths = listed.map((key) => key.slice(prefix.length)).filter(isModelFile);
-  const shards = paths.filter((path) => kindOfFile(path) === 'shard');
-  const indexes = paths.filter((path) => kindOfFile(path) === 'index');
-  if (shards.length === 0) {
-    throw new SourceFault('SOURCE_NOT_FOUND', 'No object with this prefix ends in .gguf or .safetensors');
-  }
-  if (shards.length + indexes.length > maxFiles) {
-    throw new SourceFault('SOURCE_UNSUPPORTED', `The prefix has more than ${maxFiles} shards: use a longer prefix`);
-  }
-  const wanted = [...shards.sort(naturalOrder), ...indexes.sort(naturalOrder)];
-  const entries = await openAll(bucket, prefix, wanted, options);
+  const { shards, indexes, skipped } = selectFiles(paths);
+  const entries = await openAll(bucket, prefix, [...shards, ...indexes], options);
   return {
     modelRef: textOf({ type: 's3', bucket: bucket.name, key: prefix }),
     isImmutable: false,
     shards: entries.slice(0, shards.length),
     indexes: entries.slice(shards.length),
-    skipped: paths.filter((path) => kindOfFile(path) === 'other'),
+    skipped,
   };
 }
 
@@ -67,16 +58,14 @@ async function openAll(
       entries[index] = object.entry(path);
     }
   };
+  const workers = Array.from({ length: parallelHeads }, work);
   try {
-    const workers = Array.from({ length: parallelHeads }, () =>
-      work().catch((error: unknown) => {
-        scope.abort(error);
-        throw error;
-      }),
-    );
-    await Promise.allSettled(workers);
     await Promise.all(workers);
     return entries.filter((entry) => entry !== undefined);
+  } catch (error) {
+    scope.abort(error);
+    await Promise.allSettled(workers);
+    throw error;
   } finally {
     scope.dispose();
   }

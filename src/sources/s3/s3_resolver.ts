@@ -3,7 +3,8 @@ import { AbortScope } from '../egress/abort_scope.js';
 import { forbidden, SourceFault } from '../egress/fault.js';
 import type { TransferOptions } from '../egress/request.js';
 import { isFilePath } from '../file_path.js';
-import { kindOfFile } from '../file_pattern.js';
+import type { Inspector } from '../formats/inspector.js';
+import { filesOf } from '../index_model.js';
 import type { ModelResolver, ResolvedModel } from '../model.js';
 import type { S3Reference } from '../reference.js';
 import { textOf } from '../reference_text.js';
@@ -15,9 +16,11 @@ import { S3Object } from './s3_object.js';
 /** Finds the objects of a model in an S3 bucket. */
 export class S3Resolver implements ModelResolver<S3Reference> {
   readonly #registry: SourceRegistry;
+  readonly #inspector: Inspector;
 
-  constructor(registry: SourceRegistry) {
+  constructor(registry: SourceRegistry, inspector: Inspector) {
     this.#registry = registry;
+    this.#inspector = inspector;
   }
 
   /** @throws WorkerError INVALID_PARAMS, and every SOURCE_ code */
@@ -34,34 +37,29 @@ export class S3Resolver implements ModelResolver<S3Reference> {
     }
     try {
       const within = { ...options, signal: scope.signal };
-      return reference.key.endsWith('/')
+      const model = reference.key.endsWith('/')
         ? await resolvePrefix(bucket, reference, within)
-        : await resolveObject(bucket, reference, within);
+        : await this.#resolveObject(bucket, reference, within);
+      return { ...model, digestRule: settings.digest ?? 'require' };
     } finally {
       scope.dispose();
     }
   }
-}
 
-async function resolveObject(
-  bucket: Bucket,
-  { key, version_id: versionId }: S3Reference,
-  options: TransferOptions,
-): Promise<ResolvedModel> {
-  const path = key.slice(key.lastIndexOf('/') + 1);
-  if (!isFilePath(path)) throw new WorkerError('INVALID_PARAMS', 'The key does not end in the name of a file');
-  if (kindOfFile(path) === 'index') {
-    throw new WorkerError(
-      'INVALID_PARAMS',
-      'The key is an index: name the prefix of the model, with a slash at its end',
-    );
+  /** An object, or an index and the objects that it lists beside it. */
+  async #resolveObject(
+    bucket: Bucket,
+    { key, version_id: versionId }: S3Reference,
+    options: TransferOptions,
+  ): Promise<ResolvedModel> {
+    const folder = key.slice(0, key.lastIndexOf('/') + 1);
+    const path = key.slice(folder.length);
+    if (!isFilePath(path)) throw new WorkerError('INVALID_PARAMS', 'The key does not end in the name of a file');
+    const object = await S3Object.open(bucket, { key, versionId }, options);
+    const beside = async (name: string) =>
+      (await S3Object.open(bucket, { key: `${folder}${name}` }, options)).entry(name);
+    const files = await filesOf(object.entry(path), this.#inspector, beside, options);
+    const isAlone = files.indexes.length === 0;
+    return { modelRef: textOf(object.reference), isImmutable: isAlone && object.isImmutable, ...files };
   }
-  const object = await S3Object.open(bucket, { key, versionId }, options);
-  return {
-    modelRef: textOf(object.reference),
-    isImmutable: object.isImmutable,
-    shards: [object.entry(path)],
-    indexes: [],
-    skipped: [],
-  };
 }

@@ -16,7 +16,13 @@ t.test('an object is read by signed ranges of one entity tag, in path style', as
   const server = await S3Server.start(t, { 'llama/model.gguf': content });
   const { resolve } = s3Source({ settings: server.settings, credentials });
   const { shards, ...model } = await resolve({ key: 'llama/model.gguf' });
-  t.strictSame(model, { modelRef: 's3://models/llama/model.gguf', isImmutable: false, indexes: [], skipped: [] });
+  t.strictSame(model, {
+    modelRef: 's3://models/llama/model.gguf',
+    isImmutable: false,
+    digestRule: 'require',
+    indexes: [],
+    skipped: [],
+  });
   const [shard] = shards;
   t.match(shard, { path: 'model.gguf', bytes: content.length, claim: undefined });
   t.strictSame(shard?.pinned, { type: 's3', bucket: 'models', key: 'llama/model.gguf', name: 'ceph' });
@@ -133,21 +139,27 @@ t.test('the claim is a checksum of the whole object, or the metadata of its writ
   }
 });
 
-t.test('a prefix is the shards below it in natural order, its indexes, and what it skips', async (t) => {
+t.test('a prefix is the shards below it, without safetensors files that its index does not list', async (t) => {
   const server = await S3Server.start(t, { 'other/x.gguf': content, llm: content, 'llmx/model.gguf': content });
   const names = [
-    ...['part-10.safetensors', 'part-2.safetensors', 'sub/q.gguf', 'model.safetensors.index.json'],
+    ...['part-10.safetensors', 'part-2.safetensors', 'consolidated.safetensors', 'sub/q.gguf', 'sub/r.safetensors'],
     ...['README.md', 'a b+ü.gguf', 'sub/', 'x//LICENSE'],
   ];
   for (const name of names) server.put(`llm/${name}`, content);
+  const weightMap = { a: 'part-2.safetensors', b: 'part-10.safetensors' };
+  server.put('llm/model.safetensors.index.json', Buffer.from(JSON.stringify({ weight_map: weightMap })));
   server.put('llm/', Buffer.alloc(0));
   server.pageSize = 3;
   const { resolve } = s3Source({ settings: server.settings, credentials });
   const model = await resolve({ key: 'llm/' });
-  t.match(model, { modelRef: 's3://models/llm/', isImmutable: false, skipped: ['README.md'] });
+  t.match(model, {
+    modelRef: 's3://models/llm/',
+    isImmutable: false,
+    skipped: ['README.md', 'consolidated.safetensors'],
+  });
   t.strictSame(
     model.shards.map(({ path }) => path),
-    ['a b+ü.gguf', 'part-2.safetensors', 'part-10.safetensors', 'sub/q.gguf'],
+    ['a b+ü.gguf', 'part-2.safetensors', 'part-10.safetensors', 'sub/q.gguf', 'sub/r.safetensors'],
   );
   t.strictSame(
     model.indexes.map(({ path }) => path),
@@ -156,6 +168,19 @@ t.test('a prefix is the shards below it in natural order, its indexes, and what 
   t.match(model.shards[0]?.pinned, { key: 'llm/a b+ü.gguf', name: 'ceph' });
   const source = await model.shards[3]?.open({ signal });
   t.ok((await readRange(source as NonNullable<typeof source>, whole, { signal })).equals(content));
+});
+
+t.test('an index is the objects that it lists beside it', async (t) => {
+  const weightMap = JSON.stringify({ weight_map: { a: 'one.safetensors', b: 'two.safetensors' } });
+  const server = await S3Server.start(t, { 'llm/model.safetensors.index.json': Buffer.from(weightMap) });
+  for (const name of ['one', 'two', 'consolidated']) server.put(`llm/${name}.safetensors`, content);
+  const { resolve } = s3Source({ settings: server.settings, credentials });
+  const { shards, indexes } = await resolve({ key: 'llm/model.safetensors.index.json' });
+  t.strictSame(
+    [...shards, ...indexes].map(({ path }) => path),
+    ['one.safetensors', 'two.safetensors', 'model.safetensors.index.json'],
+  );
+  t.match(shards[0]?.pinned, { key: 'llm/one.safetensors' });
 });
 
 t.test('references that name no model are refused before a request, or with the reason', async (t) => {
@@ -169,7 +194,6 @@ t.test('references that name no model are refused before a request, or with the 
     ],
     [{ key: 'x', bucket: 'lab/x' }, { code: 'SOURCE_FORBIDDEN' }],
     [{ key: 'x', name: 'other' }, { code: 'SOURCE_FORBIDDEN' }],
-    [{ key: 'llm/model.safetensors.index.json' }, { code: 'INVALID_PARAMS', message: /prefix/ }],
     [{ key: 'llm/', version_id: 'v1' }, { code: 'INVALID_PARAMS' }],
     [{ key: 'a/../b' }, { code: 'INVALID_PARAMS', message: /segment/ }],
     [{ key: 'a/C:x' }, { code: 'INVALID_PARAMS' }],
