@@ -1,3 +1,4 @@
+import { copyParallel, minRangeBytes } from './copy_parallel.js';
 import type { TransferOptions } from './egress/request.js';
 import type { RangedSink } from './ranged_sink.js';
 import type { RangedSource } from './ranged_source.js';
@@ -8,5 +9,7 @@ import type { RangedSource } from './ranged_source.js';
  * @throws WorkerError, the sink's errors, or the reason of a signal
  */
 export async function copyAll(source: RangedSource, sink: RangedSink, options: TransferOptions): Promise<void> {
+  const isParallel = sink.maxWriters > 1 && source.supportsRanges && sink.totalBytes > minRangeBytes;
+  if (isParallel) return copyParallel(source, sink, options);
   await source.copyTo(sink, { offset: 0, length: sink.totalBytes }, options);
 }

@@ -1,6 +1,8 @@
 import type { Actor } from '../../audit/actor.js';
 import { WorkerError } from '../../errors.js';
+import { copyAll } from '../../sources/copy_all.js';
 import type { ModelFile } from '../../vram/file.js';
+import { FileStop, LocalFile } from '../source/local_file.js';
 import { openSource } from '../state/source.js';
 import type { WorkerState } from '../state/worker_state.js';
 import { admit } from './admission.js';
@@ -46,12 +48,15 @@ export async function commitFile(
 
 /** Reads a whole file into an ingest and completes it. @throws WorkerError LENGTH_MISMATCH if the file changed */
 export async function ingestFile(ingest: Ingest, file: ModelFile): Promise<CommitResult> {
+  const { signal } = ingest;
+  const source = new LocalFile(file, new FileStop(signal));
   try {
-    await ingest.file(file, { offset: 0, length: file.bytes });
-    await file.requireUnchanged();
+    await copyAll(source, ingest, { signal });
   } catch (error) {
     await ingest.abort(error);
     throw error;
+  } finally {
+    source.close();
   }
   return ingest.finish();
 }

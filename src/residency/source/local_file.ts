@@ -24,44 +24,67 @@ export class FileStop {
   };
 }
 
-/** An open file of this host. One transfer at a time. */
+interface Reader {
+  readonly file: ModelFile;
+  readonly stop: FileStop;
+}
+
+/** An open file of this host. */
 export class LocalFile implements RangedSource {
   readonly etag = undefined;
   readonly claim = undefined;
   readonly supportsRanges = true;
   readonly isPersistable = true;
-  readonly #file: ModelFile;
-  readonly #stop: FileStop;
+  /** Each occupies a pool thread and a thread of the file system. */
+  readonly maxTransfers = 4;
+  readonly #first: Reader;
+  /** One for each transfer that ran at the same time as others. */
+  readonly #readers: Reader[];
+  readonly #free: Reader[];
 
   constructor(file: ModelFile, stop: FileStop) {
-    this.#file = file;
-    this.#stop = stop;
+    this.#first = { file, stop };
+    this.#readers = [this.#first];
+    this.#free = [this.#first];
   }
 
   get totalBytes(): number {
-    return this.#file.bytes;
+    return this.#first.file.bytes;
   }
 
   /** @throws WorkerError LENGTH_MISMATCH if the file changed since it was opened, MODEL_DIR_UNAVAILABLE */
   async copyTo(sink: ByteSink, range: ByteRange, { signal }: TransferOptions): Promise<void> {
-    this.#stop.by(signal, sink.signal);
-    this.#stop.throwIfStopped();
-    if (sink.file === undefined) await this.#copyChunks(sink, range);
-    else await sink.file(this.#file, range);
-    this.#stop.throwIfStopped();
-    await this.#file.requireUnchanged();
+    const reader = this.#free.pop() ?? (await this.#reopen(signal));
+    const { file, stop } = reader;
+    try {
+      stop.by(signal, sink.signal);
+      stop.throwIfStopped();
+      if (sink.file === undefined) await copyChunks(reader, sink, range);
+      else await sink.file(file, range);
+      stop.throwIfStopped();
+      await file.requireUnchanged();
+    } finally {
+      this.#free.push(reader);
+    }
   }
 
   close(): void {
-    this.#file.close();
+    for (const { file } of this.#readers) file.close();
   }
 
-  async #copyChunks(sink: ByteSink, { offset, length }: ByteRange): Promise<void> {
-    const end = offset + length;
-    for (let start = offset; start < end; start += chunkBytes) {
-      const chunk = await this.#file.bytesOf({ offset: start, length: Math.min(chunkBytes, end - start) });
-      this.#stop.throwIfStopped();
-      await sink.write(chunk);
-    }
+  async #reopen(signal: AbortSignal): Promise<Reader> {
+    const stop = new FileStop(signal);
+    const reader = { file: await this.#first.file.reopen(stop.throwIfStopped), stop };
+    this.#readers.push(reader);
+    return reader;
+  }
+}
+
+async function copyChunks({ file, stop }: Reader, sink: ByteSink, { offset, length }: ByteRange): Promise<void> {
+  const end = offset + length;
+  for (let start = offset; start < end; start += chunkBytes) {
+    const chunk = await file.bytesOf({ offset: start, length: Math.min(chunkBytes, end - start) });
+    stop.throwIfStopped();
+    await sink.write(chunk);
   }
 }

@@ -1,6 +1,7 @@
 import type { WorkerError } from '../../errors.js';
 import type { Bandwidth } from './bandwidth.js';
 import type { ResponseHead } from './response_head.js';
+import type { ReconnectBudget } from './retry_policy.js';
 
 /** A request before headers of credentials are added. */
 export interface UnsignedRequest {
@@ -56,6 +57,8 @@ export interface TransferOptions {
   readonly timeoutMs?: number | undefined;
   /** A limit besides that of the worker. */
   readonly bandwidth?: Bandwidth | undefined;
+  /** Shared by the transfers of one file. Default: one of its own. */
+  readonly reconnects?: ReconnectBudget | undefined;
   /** Called before each wait for the next attempt. */
   readonly onRetry?: ((retry: Retry) => void) | undefined;
 }

@@ -12,6 +12,19 @@ const maxReconnects = 64;
 const reconnectWindowMs = 60_000;
 const reconnectWaitMs = 500;
 
+/** Bounds the attempts of one file that follow at once, over all its transfers. */
+export class ReconnectBudget {
+  readonly #reconnectsMs: number[] = [];
+
+  /** How long the next attempt after progress waits. */
+  waitMs(nowMs: number): number {
+    while ((this.#reconnectsMs[0] ?? nowMs) <= nowMs - reconnectWindowMs) this.#reconnectsMs.shift();
+    if (this.#reconnectsMs.length >= maxReconnects) return reconnectWaitMs;
+    this.#reconnectsMs.push(nowMs);
+    return 0;
+  }
+}
+
 /** What the policy needs to know of an attempt that failed. */
 export interface FailedAttempt {
   readonly rule: RetryRule;
@@ -32,13 +45,14 @@ const stop: RetryDecision = { kind: 'stop' };
  */
 export class RetryPolicy {
   readonly #random: () => number;
-  readonly #reconnectsMs: number[] = [];
+  readonly #reconnects: ReconnectBudget;
   #failures = 0;
   #hasUsedOnce = false;
 
   /** @param random a number from 0 to 1, exclusive */
-  constructor(random: () => number) {
+  constructor(random: () => number, reconnects: ReconnectBudget = new ReconnectBudget()) {
     this.#random = random;
+    this.#reconnects = reconnects;
   }
 
   next({ rule, bytes, requestedMs, nowMs }: FailedAttempt): RetryDecision {
@@ -49,7 +63,7 @@ export class RetryPolicy {
       this.#hasUsedOnce = false;
     }
     if (rule === 'once') return this.#once();
-    const waitMs = hasProgress ? this.#reconnectWaitMs(nowMs) : this.#backoffMs();
+    const waitMs = hasProgress ? this.#reconnects.waitMs(nowMs) : this.#backoffMs();
     return waitMs === undefined ? stop : { kind: 'retry', waitMs: requestedMs ?? waitMs };
   }
 
@@ -63,12 +77,5 @@ export class RetryPolicy {
     this.#failures += 1;
     if (this.#failures >= maxFailures) return undefined;
     return this.#random() * Math.min(maxWaitMs, firstWaitMs * 2 ** (this.#failures - 1));
-  }
-
-  #reconnectWaitMs(nowMs: number): number {
-    while ((this.#reconnectsMs[0] ?? nowMs) <= nowMs - reconnectWindowMs) this.#reconnectsMs.shift();
-    if (this.#reconnectsMs.length >= maxReconnects) return reconnectWaitMs;
-    this.#reconnectsMs.push(nowMs);
-    return 0;
   }
 }

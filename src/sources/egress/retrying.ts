@@ -36,10 +36,10 @@ export async function retrying<T>(
 
 async function attempts<T>(
   { clock, random }: EgressEnvironment,
-  { signal, timeoutMs = Number.POSITIVE_INFINITY, onRetry }: TransferOptions,
+  { signal, timeoutMs = Number.POSITIVE_INFINITY, reconnects, onRetry }: TransferOptions,
   run: (attempt: Attempt) => Promise<T>,
 ): Promise<T> {
-  const policy = new RetryPolicy(random);
+  const policy = new RetryPolicy(random, reconnects);
   const endsAtMs = clock.monotonicMs() + timeoutMs;
   for (let number = 1; ; number += 1) {
     const attempt: Attempt = { signal, bytes: 0 };
