@@ -2,7 +2,7 @@ import type { ByteSink, HostFile } from './egress/byte_sink.js';
 import type { ByteRange } from './egress/range_response.js';
 import { type RangeWriter, rangeAlignmentBytes } from './ranged_sink.js';
 
-/** Bytes of one native read. Only what lies behind them can be given to another connection. */
+/** Bytes of one native read. Only later bytes can be given to another connection. */
 const sliceBytes = 8 * 1024 * 1024;
 
 /** Why a transfer of a part was ended although the part is not complete, or no longer has those bytes. */
