@@ -31,11 +31,13 @@ export interface HubFaults {
   entries?: readonly unknown[] | undefined;
   /** Replaces headers of the answers for files; undefined removes one. */
   answer?: Readonly<Record<string, string | undefined>> | undefined;
+  /** Further headers of the CDN. */
+  cdnHeaders?: Readonly<Record<string, string>> | undefined;
   /** The CDN closes the connection after this many bytes of each response. */
   cutBytes?: number | undefined;
   /** Signed URLs expire when the CDN has served them once. */
   expires?: boolean | undefined;
-  /** What the CDN sends instead of the content. */
+  /** What the CDN, or the hub for a file in Git, sends instead of the content. */
   content?: ((content: Buffer) => Buffer) | undefined;
   /** Called before the CDN answers. */
   beforeCdn?: (() => void) | undefined;

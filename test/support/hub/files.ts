@@ -31,7 +31,10 @@ export function resolveFile(
 
 /** The end of the redirect of a file in Git: the file itself, from the hub's own host. */
 export const cachedFile = ({ commit, file, faults, range }: FileRequest): Reply =>
-  partial(file.content, range, { ...headersOf(commit, file, faults), 'Content-Type': 'text/plain; charset=utf-8' });
+  partial(faults.content?.(file.content) ?? file.content, range, {
+    ...headersOf(commit, file, faults),
+    'Content-Type': 'text/plain; charset=utf-8',
+  });
 
 /**
  * A signed URL at the CDN. Its `ETag` is the Xet hash (huggingface.js packages/hub/src/lib/file-download-info.ts prefers
@@ -41,7 +44,11 @@ export function cdnFile(file: HubFile, range: string | undefined, faults: HubFau
   if (range === undefined && file.content.length > 100_000)
     return { status: 400, headers: { 'Content-Type': 'application/xml' }, body: '<Error/>' };
   const content = faults.content?.(file.content) ?? file.content;
-  const reply = partial(content, range, { ETag: `"${xetHashOf(file)}"`, 'Content-Type': 'application/octet-stream' });
+  const reply = partial(content, range, {
+    ETag: `"${xetHashOf(file)}"`,
+    'Content-Type': 'application/octet-stream',
+    ...faults.cdnHeaders,
+  });
   return { ...reply, cutBytes: faults.cutBytes };
 }
 

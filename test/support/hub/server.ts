@@ -56,6 +56,11 @@ export class FixtureHub {
     this.#renamed.set(from, to);
   }
 
+  /** Ends the validity of all signed URLs. */
+  expireAll(isWanted = true): void {
+    if (isWanted) this.#signed.clear();
+  }
+
   answer(request: IncomingMessage, body: string): Reply {
     const url = new URL(request.url ?? '/', this.endpoint);
     const { authorization, range } = request.headers;
