@@ -40,8 +40,11 @@ t.test('the set of error codes is closed: clients depend on each', async (t) => 
     'STALE_ALLOCATION',
     'STARTING',
     'TOO_MANY_COMMITS',
+    'TUS_VERSION_UNSUPPORTED',
     'UNSUPPORTED_MEDIA_TYPE',
     'UNSUPPORTED_VERSION',
+    'UPLOAD_EXPIRED',
+    'UPLOAD_OFFSET',
     'UPLOAD_TIMEOUT',
     'VRAM_OOM',
   ]);

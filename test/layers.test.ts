@@ -16,6 +16,7 @@ const layers: readonly (readonly string[])[] = [
   ['commands'],
   ['process'],
   ['http', 'attach'],
+  ['uploads'],
   ['residency'],
   ['keeper'],
   ['ipc'],

@@ -33,6 +33,12 @@ export const network = {
     default: 65_536,
     doc: 'While a commit waits for a slot, the worker ends uploads that were slower for 30 seconds. 0 turns it off.',
   },
+  uploadResumeSeconds: {
+    name: 'WORKER_UPLOAD_RESUME_SECONDS',
+    type: integer(1, 86_400, 'seconds'),
+    default: 60,
+    doc: 'The time for which a resumable upload keeps its memory while its client sends nothing.',
+  },
   requestsPerSecond: {
     name: 'WORKER_REQUESTS_PER_SECOND',
     type: integer(1, 1_000_000, 'requests per second'),

@@ -6,6 +6,7 @@ import fastify, {
 } from 'fastify';
 import type { Config } from '../config/load.js';
 import type { Residency } from '../residency/residency.js';
+import { Uploads } from '../uploads/uploads.js';
 import { bodyParsing } from './plugins/body_parsing.js';
 import { docsPage } from './plugins/docs_page.js';
 import { DroppedLines } from './plugins/dropped_lines.js';
@@ -37,6 +38,8 @@ export interface AppOptions {
   readonly residency: Residency;
   readonly config: Config;
   readonly logger: FastifyBaseLogger;
+  /** The resumable uploads; by default new ones. */
+  readonly uploads?: Uploads;
   /** The valid tokens; by default those of the configuration. */
   readonly tokens?: Tokens;
   /** The log lines that the worker did not write, for the metrics. */
@@ -48,6 +51,7 @@ export interface AppOptions {
 /** Composes the HTTP API, ready for `listen` or `inject`. The caller starts and stops the residency. */
 export async function buildApp(options: AppOptions): Promise<App> {
   const { residency, config } = options;
+  const uploads = options.uploads ?? new Uploads(residency, { resumeSeconds: config.uploadResumeSeconds });
   const tokens = options.tokens ?? new Tokens(tokensOf(config));
   const connections = new Connections({ maxConnections, maxPerAddress: config.connectionsPerAddress });
   const app: App = fastify({
@@ -71,9 +75,9 @@ export async function buildApp(options: AppOptions): Promise<App> {
   const droppedLines = options.droppedLines ?? new DroppedLines();
   await app.register(metrics, { residency, connections, droppedLines });
 
-  await app.register(probeRoutes, { residency, config });
+  await app.register(probeRoutes, { residency, config, uploads });
   await app.register(keyRoutes, { residency });
-  await app.register(v1, { prefix: '/v1', residency, config, tokens });
+  await app.register(v1, { prefix: '/v1', residency, config, tokens, uploads });
   await app.ready();
   return app;
 }

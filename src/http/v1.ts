@@ -14,12 +14,14 @@ import { reservationRoutes } from './routes/reservations.js';
 import type { RouteOptions } from './routes/route_options.js';
 import { shardRoutes } from './routes/shards.js';
 import { uploadRoutes } from './routes/upload.js';
+import { resumableUploadRoutes } from './routes/uploads.js';
 
 const routes = [
   planRoutes,
   reservationRoutes,
   commitRoutes,
   uploadRoutes,
+  resumableUploadRoutes,
   shardRoutes,
   handleRoutes,
   readyRoutes,
@@ -30,7 +32,7 @@ const routes = [
 /** Everything under `/v1`: rate limit, authentication, load shedding, routes. Unknown paths need a token too. */
 export async function v1(
   app: FastifyInstance,
-  { residency, config, tokens }: RouteOptions & { readonly tokens: Tokens },
+  { residency, config, tokens, uploads }: RouteOptions & { readonly tokens: Tokens },
 ): Promise<void> {
   await app.register(rateLimits, { requestsPerSecond: config.requestsPerSecond });
   await app.register(auth, {
@@ -45,5 +47,5 @@ export async function v1(
   app.setNotFoundHandler((request) => {
     throw noRoute(request);
   });
-  for (const plugin of routes) await app.register(plugin, { residency, config });
+  for (const plugin of routes) await app.register(plugin, { residency, config, uploads });
 }

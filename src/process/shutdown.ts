@@ -44,6 +44,7 @@ export async function shutDown(worker: Worker, signals: StopSignals, signal: str
   setTimeout(() => void exitLate(worker), drainMs).unref();
   worker.attach?.announceDraining();
   residency.drain();
+  worker.uploads.drain();
   watch.close();
   await finishCommits(residency, startMs + drainMs * commitShare, signals);
   // An idle connection must not delay the wipe.

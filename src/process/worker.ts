@@ -13,6 +13,7 @@ import { Residency } from '../residency/residency.js';
 import { systemEnvironment } from '../sources/egress/environment.js';
 import { SourceRegistry } from '../sources/registry.js';
 import { FileCalls } from '../storage/file_calls.js';
+import { Uploads } from '../uploads/uploads.js';
 import type { ExitDeadline } from '../vram/exit.js';
 import { ExitError, exitStatus } from './exit_status.js';
 import type { FileWatch } from './file_watch.js';
@@ -28,6 +29,7 @@ export interface Worker {
   readonly app: App;
   /** The remote sources. */
   readonly sources: SourceRegistry;
+  readonly uploads: Uploads;
   /** The socket of attaching processes; undefined without one. */
   readonly attach: AttachServer | undefined;
   readonly exitDeadline: ExitDeadline;
@@ -76,8 +78,9 @@ export async function buildWorker({ config, log, signals, exitDeadline, onLost }
   signals.on('SIGHUP', () => {
     if (watch.reloadAll()) logger.info({ signal: 'SIGHUP' }, 'reloading secrets and certificates');
   });
-  const app = await buildApp({ residency, config, logger, tokens, tls, droppedLines });
-  return { config, logger, residency, sources: registry, watch, app, attach, exitDeadline };
+  const uploads = new Uploads(residency, { resumeSeconds: config.uploadResumeSeconds });
+  const app = await buildApp({ residency, config, logger, tokens, uploads, tls, droppedLines });
+  return { config, logger, residency, sources: registry, uploads, watch, app, attach, exitDeadline };
 }
 
 /** How to reach the keeper; undefined without one. */

@@ -10,7 +10,11 @@ let openCount = 0;
 const libc = koffi.load(null);
 const dup = libc.func('int dup(int descriptor)');
 const poll = libc.func('int poll(uint8_t *descriptors, unsigned long count, int timeout_ms)');
+const shutdown = libc.func('int shutdown(int descriptor, int how)');
 const setsockopt = libc.func('int setsockopt(int descriptor, int level, int option, int *value, unsigned int bytes)');
+
+/** sys/socket.h. */
+const SHUT_RDWR = 2;
 
 /** Level and option of tcp(7), include/uapi/linux/tcp.h. */
 const IPPROTO_TCP = 6;
@@ -41,6 +45,11 @@ export function peerStateOf(descriptor: number): PeerState {
 /** Limits the bytes that the kernel buffers but cannot send yet. Connections inherit it from their listener. */
 export function limitUnsentBytes(descriptor: number, bytes: number): void {
   setsockopt(descriptor, IPPROTO_TCP, TCP_NOTSENT_LOWAT, [bytes], 4);
+}
+
+/** Ends both directions of a connection (shutdown(2)), also for duplicates of its descriptor: native reads then end. */
+export function shutDown(descriptor: number): void {
+  shutdown(descriptor, SHUT_RDWR);
 }
 
 /** Whether a read would not block now. */

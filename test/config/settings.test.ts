@@ -30,6 +30,7 @@ const integers: readonly (readonly [string, number, number, number])[] = [
   ['WORKER_PULL_DEADLINE_SECONDS', 14_400, 1, 2_000_000],
   ['WORKER_UPLOAD_IDLE_SECONDS', 30, 1, 3600],
   ['WORKER_UPLOAD_MIN_BYTES_PER_SECOND', 65_536, 0, 1_000_000_000],
+  ['WORKER_UPLOAD_RESUME_SECONDS', 60, 1, 86_400],
 ];
 
 /** The contract: name, default, valid values and invalid values. */

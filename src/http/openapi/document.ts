@@ -18,6 +18,8 @@ export const finishDocument: TransformObject = (generated) => {
   for (const path of Object.values(document.paths ?? {})) {
     for (const operation of [path?.post, path?.put]) {
       const body = operation?.requestBody as Body | undefined;
+      // The creation of a resumable upload may have a body.
+      if (body?.content['application/offset+octet-stream'] !== undefined) body.required = false;
       const json = body?.content['application/json'];
       if (operation === undefined || body === undefined || json === undefined) continue;
       json.example = examples[operation.operationId ?? '']?.request;

@@ -186,6 +186,7 @@ export const examples: Readonly<Record<string, OperationExamples>> = {
   listDevices: { responses: { 200: { devices: [device] } } },
   commit: { request: commitRequest, responses: { 200: commit, 201: commit } },
   uploadShard: { responses: { 200: commit, 201: commit } },
+  getUpload: { responses: { 200: commit } },
   listShards: { responses: { 200: shards } },
   getShard: { responses: { 200: shard } },
   releaseShard: {

@@ -7,6 +7,12 @@ import { problemResponses } from './problems.js';
 
 type Transform = NonNullable<FastifyDynamicSwaggerOptions['transform']>;
 
+const partBytes = {
+  'application/offset+octet-stream': {
+    schema: { type: 'string', format: 'binary', description: 'Bytes of the shard.' },
+  },
+};
+
 const shardBytes = {
   'application/octet-stream': { schema: { type: 'string', format: 'binary', description: 'The shard.' } },
 };
@@ -23,6 +29,8 @@ export const describeRoute: Transform = ({ schema, url, route: { config = {}, me
     ...problemResponses(errorsOf(url, method === 'GET' ? 'none' : config.body, config)),
   };
   const described: FastifySchema = { ...schema, response: responses, querystring: describeQuery(schema.querystring) };
+  if (config.headers !== undefined) described.headers = config.headers;
+  if (config.body === 'part') described.body = { content: partBytes };
   if (config.body === 'bytes') described.body = { content: shardBytes };
   return { schema: described, url };
 };

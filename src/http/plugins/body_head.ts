@@ -3,6 +3,9 @@ import type { FastifyRequest } from 'fastify';
 import { WorkerError } from '../../errors.js';
 import { invalidParams } from '../errors/to_worker_error.js';
 
+/** The media type of the bytes of a tus request. */
+const partType = 'application/offset+octet-stream';
+
 export const maxJsonBytes = 1024 * 1024;
 
 /** The first error in the head of a request. An unsupported media type comes before everything that is malformed. */
@@ -12,7 +15,7 @@ export function headError(request: FastifyRequest): WorkerError | undefined {
   return (
     mediaTypeError(request) ??
     versionError(raw) ??
-    (body === 'bytes' && headers['content-range'] !== undefined
+    ((body === 'bytes' || body === 'part') && headers['content-range'] !== undefined
       ? invalidParams('Content-Range is not supported: send the whole shard') // RFC 9110 §14.5
       : undefined) ??
     transferError(raw, headers) ??
@@ -29,6 +32,9 @@ function mediaTypeError({ raw, headers, routeOptions }: FastifyRequest): WorkerE
   const type = mediaTypeOf(headers);
   if (body === 'bytes' && type !== 'application/octet-stream' && (type !== undefined || raw.method !== 'PUT')) {
     return unsupported('The content type is not supported: send the shard as application/octet-stream');
+  }
+  if (body === 'part' && type !== partType && (raw.method === 'PATCH' || declaredBodyOf(headers) !== 'none')) {
+    return unsupported(`The content type is not supported: send the bytes as ${partType}`);
   }
   if (body !== undefined || raw.method === 'GET' || type === 'application/json') return undefined;
   const declared = declaredBodyOf(headers);
@@ -75,7 +81,10 @@ function transferError({ httpVersion }: IncomingMessage, headers: IncomingHttpHe
 const hostAndPort = /^(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+;=%-]*)(?::[0-9]*)?$/;
 
 /** If one of these occurs twice, Node uses the first and a proxy may use the last. */
-const singleHeaders = new Set(['host', 'authorization', 'content-type', 'content-encoding', 'expect']);
+const singleHeaders = new Set([
+  ...['host', 'authorization', 'content-type', 'content-encoding', 'expect'],
+  ...['tus-resumable', 'upload-length', 'upload-offset', 'upload-metadata', 'x-http-method-override'],
+]);
 
 /** Refuses headers that two readers can interpret differently, and a missing Host (RFC 9112 §3.2). */
 function nameError({ rawHeaders, headers: { host }, httpVersion }: IncomingMessage): WorkerError | undefined {

@@ -27,7 +27,8 @@ export const bodyParsing = fp(async (app: FastifyInstance) => {
     if (request.is404) return done(noRoute(request));
     const error = headError(request);
     if (error !== undefined) return done(error);
-    if (request.routeOptions.config.body === 'bytes') return done();
+    const { body } = request.routeOptions.config;
+    if (body === 'bytes' || body === 'part') return done();
     const { headers } = request.raw;
     const isJson = declaredBodyOf(headers) !== 'none' && mediaTypeOf(headers) === 'application/json';
     // Fastify looks for a parser of the content type even if there is no body.

@@ -28,6 +28,7 @@ const documentInfo = {
   tags: [
     { name: 'placement', description: 'Plan a model and reserve memory for it' },
     { name: 'shards', description: 'Commit, list, verify and release shards' },
+    { name: 'uploads', description: 'Upload shards over connections that break (tus 1.0)' },
     { name: 'leases', description: 'Processes that attached shards' },
     { name: 'handles', description: 'Verify handles and get public keys' },
     { name: 'readiness', description: 'Check which models are ready' },

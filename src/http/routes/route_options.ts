@@ -3,11 +3,13 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance } from 'fastify';
 import type { Config } from '../../config/load.js';
 import type { Residency } from '../../residency/residency.js';
+import type { Uploads } from '../../uploads/uploads.js';
 import { requestState } from '../server/request_state.js';
 
 /** The options of every route plugin. */
 export interface RouteOptions {
   readonly residency: Residency;
+  readonly uploads: Uploads;
   readonly config: Config;
 }
 

@@ -8,7 +8,7 @@ import { abortOnDisconnect, probeWhileWaiting } from '../server/client_gone.js';
 import { sendContinue } from '../server/http_server.js';
 import { requestState } from '../server/request_state.js';
 import { directReadOf } from '../upload/direct_read.js';
-import { type ContendedRate, QueuedStallTimer } from '../upload/stall_timer.js';
+import { type ContendedRate, contendedWindowSeconds, QueuedStallTimer } from '../upload/stall_timer.js';
 import { streamBody } from '../upload/stream_body.js';
 import { uploadRequestOf } from '../upload/upload_request.js';
 import { actorOf } from './actor.js';
@@ -27,9 +27,6 @@ const schema = {
   querystring: uploadQuery,
   response: commitResponses,
 };
-
-/** The rate of an upload is averaged over this time. */
-const contendedWindowSeconds = 30;
 
 /** `PUT` and `POST /v1/commit`: the body is the shard. The worker reads it only after every check passed. */
 export async function uploadRoutes(app: FastifyInstance, { residency, config }: RouteOptions): Promise<void> {

@@ -21,8 +21,8 @@ const flatDigest =
 const exportable =
   'Whether other processes can attach the shard. Default: true if the worker has an attach socket or a keeper, and the GPU can share memory.';
 
-/** The query of an upload. */
-export const uploadQuery = strictObject({
+/** The fields that uploads have in their query. */
+const uploadProperties = {
   shard_id: { ...ShardId, examples: ['llama-0'] },
   model_ref: { ...ModelRef, examples: ['hf:ggml-org/tinygemma3-GGUF@main'] },
   gpu_device: Type.Optional(
@@ -38,11 +38,24 @@ export const uploadQuery = strictObject({
   expected_tree_digest: Type.Optional(ExpectedTreeDigest),
   flat_digest: Type.Optional(QueryBoolean(flatDigest)),
   exportable: Type.Optional(QueryBoolean(exportable)),
+};
+
+/** The query of an upload. */
+export const uploadQuery = strictObject({
+  ...uploadProperties,
   vram_bytes: Type.Optional(
     QueryInteger(lengthRange, 'Exact length of the shard in bytes. Chunked transfer needs it.'),
   ),
 });
 export type UploadQuery = Static<typeof uploadQuery>;
+
+/** The query of a resumable upload, and the values in its `Upload-Metadata`. Each field is in one of the two, or in both. */
+export const resumableQuery = strictObject({
+  ...uploadProperties,
+  shard_id: Type.Optional(uploadProperties.shard_id),
+  model_ref: Type.Optional(uploadProperties.model_ref),
+});
+export type ResumableQuery = Static<typeof resumableQuery>;
 
 export const CommitBody = namedSchema(
   'CommitRequest',

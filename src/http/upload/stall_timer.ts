@@ -4,6 +4,9 @@ import { requestState } from '../server/request_state.js';
 /** 1 KiB/s. A slower client only occupies a commit slot. */
 const minBytesPerSecond = 1024;
 
+/** The contended rate of an upload is averaged over this time. */
+export const contendedWindowSeconds = 30;
+
 const checksPerIdleTime = 4;
 const maxPeriodMs = 7500;
 

@@ -12,7 +12,10 @@ export interface Sink {
 }
 
 export interface StreamOptions {
+  /** The length of the body. */
   readonly declaredBytes: number;
+  /** The body may be shorter. */
+  readonly mayEndEarly?: boolean;
   readonly idleSeconds: number;
   /** The minimum rate while other commits wait. */
   readonly contended?: ContendedRate | undefined;
@@ -93,7 +96,8 @@ class BodyStream {
   };
 
   readonly #onEnd = (): void => {
-    if (this.#remainingBytes > 0) this.#fail(this.#lengthMismatch('The body is shorter than declared:'));
+    const isShort = this.#remainingBytes > 0 && this.#options.mayEndEarly !== true;
+    if (isShort) this.#fail(this.#lengthMismatch('The body is shorter than declared:'));
     else if (this.#settle()) this.#resolve();
   };
 

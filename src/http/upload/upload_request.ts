@@ -15,15 +15,19 @@ import { reprDigest } from './repr_digest.js';
 export function uploadRequestOf(query: UploadQuery, headers: IncomingHttpHeaders): CommitRequest {
   const { vram_bytes, ...declared } = query;
   const fields = commitFieldsOf(declared);
-  const vramBytes = lengthOf(vram_bytes, headers);
+  return withReprDigest({ ...fields, vramBytes: lengthOf(vram_bytes, headers) }, headers);
+}
+
+/** The request with the digest that `Repr-Digest` expects. @throws WorkerError INVALID_PARAMS */
+export function withReprDigest(fields: CommitRequest, headers: IncomingHttpHeaders): CommitRequest {
   const header = headers['repr-digest'];
   const headerDigest = header === undefined ? undefined : reprDigest(String(header));
-  if (headerDigest === undefined) return { ...fields, vramBytes };
+  if (headerDigest === undefined) return fields;
   if (fields.expectedDigest !== undefined && fields.expectedDigest !== headerDigest) {
     throw invalidParams('expected_digest and Repr-Digest differ');
   }
   if (!fields.flatDigest) throw invalidParams('Repr-Digest cannot be checked: flat_digest is false');
-  return { ...fields, vramBytes, expectedDigest: headerDigest };
+  return { ...fields, expectedDigest: headerDigest };
 }
 
 function lengthOf(queryLength: number | undefined, headers: IncomingHttpHeaders): number {

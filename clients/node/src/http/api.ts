@@ -156,6 +156,56 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/uploads": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Create a resumable upload
+         * @description Takes the memory of the shard. The fields are in the query, in `Upload-Metadata`, or in both. The same request again returns the same upload while it is open. A body is the first part of the shard.
+         */
+        post: operations["createUpload"];
+        delete?: never;
+        /** Get the supported version and extensions of tus */
+        options: operations["uploadCapabilities"];
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/uploads/{upload_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the outcome of an upload
+         * @description The response of the commit, for 10 minutes after the seal. If the commit failed, its error. Waits while the worker seals the shard.
+         */
+        get: operations["getUpload"];
+        put?: never;
+        post?: never;
+        /**
+         * End an upload
+         * @description Wipes and frees the memory. If the shard is sealed, only the outcome is forgotten, and the shard stays.
+         */
+        delete: operations["endUpload"];
+        options?: never;
+        /** Get the offset of an upload */
+        head: operations["getUploadOffset-head"];
+        /**
+         * Send bytes of an upload
+         * @description The request with the last byte gets its response after the seal. A newer request on the same upload closes the connection of an older one.
+         */
+        patch: operations["sendUploadBytes"];
+        trace?: never;
+    };
     "/v1/shards": {
         parameters: {
             query?: never;
@@ -352,7 +402,7 @@ export interface components {
              * @description Error code, for programs.
              * @enum {string}
              */
-            code: "INVALID_PARAMS" | "UNSUPPORTED_VERSION" | "AUTH_FAILED" | "FORBIDDEN" | "SOURCE_FORBIDDEN" | "NOT_FOUND" | "SOURCE_NOT_FOUND" | "UPLOAD_TIMEOUT" | "SHARD_CONFLICT" | "SHARD_BUSY" | "SHARD_LEASED" | "SOURCE_CHANGED" | "DEVICE_MISMATCH" | "RESERVATION_EXPIRED" | "STALE_ALLOCATION" | "LENGTH_REQUIRED" | "MODEL_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "DIGEST_MISMATCH" | "LENGTH_MISMATCH" | "SEAL_VERIFICATION_FAILED" | "POLICY_VIOLATION" | "NOT_EXPORTABLE" | "FORMAT_INVALID" | "SOURCE_UNSUPPORTED" | "SOURCE_AUTH_FAILED" | "RATE_LIMITED" | "TOO_MANY_COMMITS" | "VRAM_OOM" | "HOST_OOM" | "CUDA_ERROR" | "INTERNAL" | "SOURCE_UNAVAILABLE" | "SOURCE_INVALID" | "STARTING" | "DRAINING" | "AUDIT_UNAVAILABLE" | "MODEL_DIR_UNAVAILABLE" | "KEEPER_UNAVAILABLE" | "SOURCE_TIMEOUT" | "KEEPER_FULL";
+            code: "INVALID_PARAMS" | "UNSUPPORTED_VERSION" | "AUTH_FAILED" | "FORBIDDEN" | "SOURCE_FORBIDDEN" | "NOT_FOUND" | "SOURCE_NOT_FOUND" | "UPLOAD_TIMEOUT" | "UPLOAD_OFFSET" | "SHARD_CONFLICT" | "SHARD_BUSY" | "SHARD_LEASED" | "SOURCE_CHANGED" | "DEVICE_MISMATCH" | "RESERVATION_EXPIRED" | "UPLOAD_EXPIRED" | "STALE_ALLOCATION" | "LENGTH_REQUIRED" | "TUS_VERSION_UNSUPPORTED" | "MODEL_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "DIGEST_MISMATCH" | "LENGTH_MISMATCH" | "SEAL_VERIFICATION_FAILED" | "POLICY_VIOLATION" | "NOT_EXPORTABLE" | "FORMAT_INVALID" | "SOURCE_UNSUPPORTED" | "SOURCE_AUTH_FAILED" | "RATE_LIMITED" | "TOO_MANY_COMMITS" | "VRAM_OOM" | "HOST_OOM" | "CUDA_ERROR" | "INTERNAL" | "SOURCE_UNAVAILABLE" | "SOURCE_INVALID" | "STARTING" | "DRAINING" | "AUDIT_UNAVAILABLE" | "MODEL_DIR_UNAVAILABLE" | "KEEPER_UNAVAILABLE" | "SOURCE_TIMEOUT" | "KEEPER_FULL";
             /** @description Whether the same request can succeed later. */
             retriable: boolean;
             /** @description Milliseconds to wait before a retry. */
@@ -1935,6 +1985,926 @@ export interface operations {
                 };
             };
             /** @description `STARTING`: Worker is starting. `DRAINING`: Worker is shutting down. `AUDIT_UNAVAILABLE`: Audit log or manifest cannot be written. `MODEL_DIR_UNAVAILABLE`: Model directory cannot be read. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before a retry. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `VRAM_OOM`: Not enough GPU memory. */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createUpload: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Name of the shard on this worker: 1 to 256 letters, digits and hyphens.
+                 * @example llama-0
+                 */
+                shard_id?: string;
+                /**
+                 * @description Name of the model that the shard belongs to. The caller chooses it. Unicode NFC, without control, bidirectional or zero-width characters.
+                 * @example hf:ggml-org/tinygemma3-GGUF@main
+                 */
+                model_ref?: string;
+                /** @description GPU index. Default: the reservation's GPU, or the one with the most available memory. */
+                gpu_device?: number;
+                /** @description Index of this shard in the model. Default: 0. */
+                shard_index?: number;
+                /** @description Number of shards of the model. Default: 1. */
+                total_shards?: number;
+                /** @description Id of a reservation from `plan`. */
+                reservation_id?: string;
+                /** @description SHA-256 of the shard: 64 hex digits, with or without `sha256:`. */
+                expected_digest?: string;
+                /** @description fs-verity digest of the shard (SHA-256, 4096-byte blocks, no salt), as `fsverity digest FILE` prints it. */
+                expected_tree_digest?: string;
+                /** @description False skips the serial SHA-256, and `digest` is null. It needs `expected_tree_digest`. Default: true. */
+                flat_digest?: boolean;
+                /** @description Whether other processes can attach the shard. Default: true if the worker has an attach socket or a keeper, and the GPU can share memory. */
+                exportable?: boolean;
+            };
+            header: {
+                /** @description The version of tus. */
+                "Tus-Resumable": "1.0.0";
+                /** @description Exact length of the shard in bytes. */
+                "Upload-Length": number;
+                /** @description Fields of the query as pairs of a key and a value in base64, separated by commas. */
+                "Upload-Metadata"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/offset+octet-stream": UploadBody;
+            };
+        };
+        responses: {
+            /** @description The upload exists. */
+            201: {
+                headers: {
+                    /** @description The upload. */
+                    Location?: string;
+                    /** @description Bytes that arrived so far. */
+                    "Upload-Offset"?: number;
+                    /** @description When the worker ends the upload, if its client sends nothing. */
+                    "Upload-Expires"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `INVALID_PARAMS`: Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `AUTH_FAILED`: Missing or invalid bearer token. */
+            401: {
+                headers: {
+                    /** @description Bearer */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: Insufficient token permissions. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `NOT_FOUND`: Not found. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UPLOAD_TIMEOUT`: Request timed out. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `SHARD_CONFLICT`: Conflicts with an existing shard or reservation. `SHARD_BUSY`: Shard is being received or released. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `RESERVATION_EXPIRED`: Reservation has expired. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `LENGTH_REQUIRED`: Missing shard length. */
+            411: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `TUS_VERSION_UNSUPPORTED`: Unsupported version of tus. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `MODEL_TOO_LARGE`: Model is too large for this worker. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNSUPPORTED_MEDIA_TYPE`: Unsupported media type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `DIGEST_MISMATCH`: Digest does not match. `LENGTH_MISMATCH`: Body length does not match. `SEAL_VERIFICATION_FAILED`: Seal verification failed. `POLICY_VIOLATION`: Memory violates the sealing policy. `NOT_EXPORTABLE`: Memory cannot be shared with other processes. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `RATE_LIMITED`: Too many requests. `TOO_MANY_COMMITS`: Too many waiting commits. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before a retry. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `CUDA_ERROR`: GPU driver error. `HOST_OOM`: Not enough host memory. `INTERNAL`: Internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `STARTING`: Worker is starting. `DRAINING`: Worker is shutting down. `AUDIT_UNAVAILABLE`: Audit log or manifest cannot be written. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before a retry. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `VRAM_OOM`: Not enough GPU memory. */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    uploadCapabilities: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What the worker supports. */
+            204: {
+                headers: {
+                    /** @description The supported versions. */
+                    "Tus-Version"?: string;
+                    /** @description The supported extensions, separated by commas. */
+                    "Tus-Extension"?: string;
+                    /** @description The largest shard. */
+                    "Tus-Max-Size"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `INVALID_PARAMS`: Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `AUTH_FAILED`: Missing or invalid bearer token. */
+            401: {
+                headers: {
+                    /** @description Bearer */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNSUPPORTED_MEDIA_TYPE`: Unsupported media type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before a retry. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: Internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getUpload: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Id of the upload.
+                 * @example 0b6c1f0e-3a94-4e0b-9a3c-1d2e3f405162
+                 */
+                upload_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The shard is sealed: its handle. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "handle": "eyJhbGciOiJIUzI1NiIsInR5cCI6InZyYW0tc2VhbCtqd3MifQ.eyJpc3MiOiJ3b3JrZXItMSJ9.c2lnbmF0dXJl",
+                     *       "shard": {
+                     *         "shard_id": "llama-0",
+                     *         "model_ref": "hf:ggml-org/tinygemma3-GGUF@main",
+                     *         "shard_index": 0,
+                     *         "total_shards": 1,
+                     *         "gpu_device": 0,
+                     *         "gpu_uuid": "GPU-6b1f0c1e-93a4-4e0b-9a3c-1d2e3f405162",
+                     *         "vram_bytes": 723869,
+                     *         "digest": "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *         "tree_digest": "sha256:3d248ca542a24fc62d1c43b916eae5016878e2533c88238480b26128a1f1af95",
+                     *         "state": "sealed",
+                     *         "sealed": true,
+                     *         "received_bytes": 723869,
+                     *         "sealed_at": "2026-01-05T10:00:00.000Z",
+                     *         "last_verified_at": "2026-01-05T10:00:00.000Z",
+                     *         "driver": "simulated",
+                     *         "simulated": true,
+                     *         "exportable": true,
+                     *         "exported_at": "2026-01-05T10:00:01.000Z",
+                     *         "leases": 1,
+                     *         "kept": true
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Commit"];
+                };
+            };
+            /** @description `INVALID_PARAMS`: Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `AUTH_FAILED`: Missing or invalid bearer token. */
+            401: {
+                headers: {
+                    /** @description Bearer */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `NOT_FOUND`: Not found. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `SHARD_CONFLICT`: Conflicts with an existing shard or reservation. `SHARD_BUSY`: Shard is being received or released. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `RESERVATION_EXPIRED`: Reservation has expired. `UPLOAD_EXPIRED`: Upload has expired. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `LENGTH_REQUIRED`: Missing shard length. */
+            411: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `MODEL_TOO_LARGE`: Model is too large for this worker. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNSUPPORTED_MEDIA_TYPE`: Unsupported media type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `DIGEST_MISMATCH`: Digest does not match. `LENGTH_MISMATCH`: Body length does not match. `SEAL_VERIFICATION_FAILED`: Seal verification failed. `POLICY_VIOLATION`: Memory violates the sealing policy. `NOT_EXPORTABLE`: Memory cannot be shared with other processes. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `RATE_LIMITED`: Too many requests. `TOO_MANY_COMMITS`: Too many waiting commits. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before a retry. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `CUDA_ERROR`: GPU driver error. `HOST_OOM`: Not enough host memory. `INTERNAL`: Internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `STARTING`: Worker is starting. `DRAINING`: Worker is shutting down. `AUDIT_UNAVAILABLE`: Audit log or manifest cannot be written. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before a retry. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `VRAM_OOM`: Not enough GPU memory. */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    endUpload: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The version of tus. */
+                "Tus-Resumable": "1.0.0";
+            };
+            path: {
+                /**
+                 * @description Id of the upload.
+                 * @example 0b6c1f0e-3a94-4e0b-9a3c-1d2e3f405162
+                 */
+                upload_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The upload does not exist any more. A sealed shard stays. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `INVALID_PARAMS`: Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `AUTH_FAILED`: Missing or invalid bearer token. */
+            401: {
+                headers: {
+                    /** @description Bearer */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: Insufficient token permissions. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `NOT_FOUND`: Not found. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `TUS_VERSION_UNSUPPORTED`: Unsupported version of tus. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNSUPPORTED_MEDIA_TYPE`: Unsupported media type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before a retry. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: Internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "getUploadOffset-head": {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The version of tus. */
+                "Tus-Resumable": "1.0.0";
+            };
+            path: {
+                /**
+                 * @description Id of the upload.
+                 * @example 0b6c1f0e-3a94-4e0b-9a3c-1d2e3f405162
+                 */
+                upload_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The state of the upload. */
+            200: {
+                headers: {
+                    /** @description Bytes that arrived so far. */
+                    "Upload-Offset"?: number;
+                    /** @description The length of the shard. */
+                    "Upload-Length"?: number;
+                    /** @description When the worker ends the upload, if its client sends nothing. */
+                    "Upload-Expires"?: string;
+                    /** @description The shard, once it is sealed. */
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `INVALID_PARAMS`: Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `AUTH_FAILED`: Missing or invalid bearer token. */
+            401: {
+                headers: {
+                    /** @description Bearer */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `NOT_FOUND`: Not found. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `SHARD_CONFLICT`: Conflicts with an existing shard or reservation. `SHARD_BUSY`: Shard is being received or released. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `RESERVATION_EXPIRED`: Reservation has expired. `UPLOAD_EXPIRED`: Upload has expired. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `LENGTH_REQUIRED`: Missing shard length. */
+            411: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `TUS_VERSION_UNSUPPORTED`: Unsupported version of tus. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `MODEL_TOO_LARGE`: Model is too large for this worker. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNSUPPORTED_MEDIA_TYPE`: Unsupported media type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `DIGEST_MISMATCH`: Digest does not match. `LENGTH_MISMATCH`: Body length does not match. `SEAL_VERIFICATION_FAILED`: Seal verification failed. `POLICY_VIOLATION`: Memory violates the sealing policy. `NOT_EXPORTABLE`: Memory cannot be shared with other processes. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `RATE_LIMITED`: Too many requests. `TOO_MANY_COMMITS`: Too many waiting commits. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before a retry. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `CUDA_ERROR`: GPU driver error. `HOST_OOM`: Not enough host memory. `INTERNAL`: Internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `STARTING`: Worker is starting. `DRAINING`: Worker is shutting down. `AUDIT_UNAVAILABLE`: Audit log or manifest cannot be written. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before a retry. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `VRAM_OOM`: Not enough GPU memory. */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sendUploadBytes: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The version of tus. */
+                "Tus-Resumable": "1.0.0";
+                /** @description Where the body begins: the offset of the upload. */
+                "Upload-Offset": number;
+            };
+            path: {
+                /**
+                 * @description Id of the upload.
+                 * @example 0b6c1f0e-3a94-4e0b-9a3c-1d2e3f405162
+                 */
+                upload_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/offset+octet-stream": UploadBody;
+            };
+        };
+        responses: {
+            /** @description The bytes arrived. After the last byte, the shard is sealed. */
+            204: {
+                headers: {
+                    /** @description Bytes that arrived so far. */
+                    "Upload-Offset"?: number;
+                    /** @description When the worker ends the upload, if its client sends nothing. */
+                    "Upload-Expires"?: string;
+                    /** @description The shard, once it is sealed. */
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `INVALID_PARAMS`: Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `AUTH_FAILED`: Missing or invalid bearer token. */
+            401: {
+                headers: {
+                    /** @description Bearer */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: Insufficient token permissions. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `NOT_FOUND`: Not found. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UPLOAD_TIMEOUT`: Request timed out. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `SHARD_CONFLICT`: Conflicts with an existing shard or reservation. `SHARD_BUSY`: Shard is being received or released. `UPLOAD_OFFSET`: Upload continues at another offset. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `RESERVATION_EXPIRED`: Reservation has expired. `UPLOAD_EXPIRED`: Upload has expired. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `LENGTH_REQUIRED`: Missing shard length. */
+            411: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `TUS_VERSION_UNSUPPORTED`: Unsupported version of tus. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `MODEL_TOO_LARGE`: Model is too large for this worker. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNSUPPORTED_MEDIA_TYPE`: Unsupported media type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `DIGEST_MISMATCH`: Digest does not match. `LENGTH_MISMATCH`: Body length does not match. `SEAL_VERIFICATION_FAILED`: Seal verification failed. `POLICY_VIOLATION`: Memory violates the sealing policy. `NOT_EXPORTABLE`: Memory cannot be shared with other processes. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `RATE_LIMITED`: Too many requests. `TOO_MANY_COMMITS`: Too many waiting commits. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before a retry. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `CUDA_ERROR`: GPU driver error. `HOST_OOM`: Not enough host memory. `INTERNAL`: Internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `STARTING`: Worker is starting. `DRAINING`: Worker is shutting down. `AUDIT_UNAVAILABLE`: Audit log or manifest cannot be written. */
             503: {
                 headers: {
                     /** @description Seconds to wait before a retry. */
