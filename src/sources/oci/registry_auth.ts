@@ -1,8 +1,9 @@
 import { raceAbort } from '../egress/abort_scope.js';
 import type { Egress } from '../egress/egress.js';
 import { invalid, SourceFault } from '../egress/fault.js';
-import type { Credential } from '../egress/request.js';
+import type { Credential, TransferOptions } from '../egress/request.js';
 import type { ResponseHead } from '../egress/response_head.js';
+import { retrying } from '../egress/retrying.js';
 import type { Secret } from '../egress/secret.js';
 import type { DockerLogin } from '../settings/loaded_source.js';
 import { type Challenge, parseChallenges } from './challenge.js';
@@ -10,15 +11,15 @@ import { basicOf, requestToken } from './token.js';
 
 export interface RegistryAuthOptions {
   readonly egress: Egress;
-  /** The origin of the registry, which alone gets the authorization. */
-  readonly origin: string;
+  /** The endpoint of the registry. Its origin alone gets the authorization. */
+  readonly endpoint: URL;
   readonly repository: string;
   readonly login: DockerLogin | undefined;
 }
 
 /**
- * The authorization for one repository. The first request goes without it, and the challenge of the registry decides its
- * form. All transfers of a model share it, so a token that ended is replaced once for all of them.
+ * The authorization for one repository. The challenge of the registry decides its form. All transfers of a model share
+ * it, so a token that ended is replaced once for all of them.
  */
 export class RegistryAuth {
   readonly #options: RegistryAuthOptions;
@@ -29,11 +30,26 @@ export class RegistryAuth {
     this.#options = options;
   }
 
+  /**
+   * Asks the registry for its challenge before the first request, if the source has a login. A registry that allows
+   * anonymous reads would otherwise hide private repositories.
+   * @throws WorkerError
+   */
+  async begin(options: TransferOptions): Promise<void> {
+    const { egress, endpoint, login } = this.#options;
+    if (login === undefined || this.#authorization !== undefined) return;
+    await retrying(egress.environment, options, async ({ signal }) => {
+      const { head, url, close } = await egress.fetch({ role: 'endpoint', url: new URL('v2/', endpoint) }, signal);
+      close();
+      if (head.status === 401 && url.origin === endpoint.origin) await this.#renew(undefined, head, signal);
+    });
+  }
+
   /** A credential for one transfer. It knows what it sent last, so that it renews only that. */
   credential(): Credential {
     let sent: Secret | undefined;
     return {
-      origin: this.#options.origin,
+      origin: this.#options.endpoint.origin,
       headersFor: () => {
         sent = this.#authorization;
         return sent === undefined ? {} : { Authorization: sent.reveal() };

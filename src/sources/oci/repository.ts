@@ -40,7 +40,7 @@ export class OciRepository {
   constructor({ egress, endpoint, repository, login }: RepositoryPlace) {
     this.egress = egress;
     this.#base = new URL(`v2/${repository}/`, endpoint);
-    this.#auth = new RegistryAuth({ egress, origin: endpoint.origin, repository, login });
+    this.#auth = new RegistryAuth({ egress, endpoint, repository, login });
   }
 
   /**
@@ -54,6 +54,7 @@ export class OciRepository {
       headers: { Accept: accept },
       explain: ({ head }) => absence(head, 'The registry has no such repository, or no such tag or digest in it'),
     };
+    await this.#auth.begin(options);
     const { value: bytes, head } = await this.egress.bytes(request, maxManifestBytes, options);
     const digest = digestOf(createHash('sha256').update(bytes).digest());
     if (reference.includes(':') && digest !== reference) {

@@ -105,6 +105,36 @@ t.test('Basic uses the login, and needs one', async (t) => {
   t.equal(registry.requests.length - before, 2, 'a refused login is not sent again, because accounts are locked');
 });
 
+t.test('a login is used even if the registry hides a private repository from anonymous readers', async (t) => {
+  const { registry, tokens } = await start(t);
+  const { intercept } = registry;
+  registry.intercept = (request, response) => {
+    const isHidden = request.url?.includes('/manifests/') === true && request.headers.authorization === undefined;
+    if (isHidden) response.writeHead(404).end();
+    return isHidden || intercept(request, response);
+  };
+  const { resolve } = ociSource({ endpoint: registry.origin, files: loginFor(`127.0.0.1:${registry.port}`) });
+  await resolve();
+  t.equal(registry.log[0], 'GET /v2/');
+  t.equal(tokens.asked.length, 1);
+  const { resolve: anonymous } = ociSource({ endpoint: registry.origin });
+  await t.rejects(anonymous(), { code: 'SOURCE_NOT_FOUND' });
+});
+
+t.test('a registry without a challenge at its base needs no authorization there', async (t) => {
+  const { registry, tokens } = await start(t);
+  const { intercept } = registry;
+  for (const status of [200, 404, 503]) {
+    registry.intercept = (request, response) => {
+      if (request.url === '/v2/') response.writeHead(status).end();
+      return request.url === '/v2/' || intercept(request, response);
+    };
+    const { resolve } = ociSource({ endpoint: registry.origin, files: loginFor(`127.0.0.1:${registry.port}`) });
+    await resolve();
+  }
+  t.equal(tokens.asked.length, 3);
+});
+
 t.test('answers of token servers and challenges that are useless are refused', async (t) => {
   const { registry, tokens } = await start(t);
   const { resolve } = ociSource({ endpoint: registry.origin });
