@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { AbortScope } from './egress/abort_scope.js';
 import { type Clock, systemClock } from './egress/clock.js';
 import { SourceFault } from './egress/fault.js';
@@ -47,6 +48,7 @@ export async function copyParallel(
     if (writer === undefined) break;
     writers.push(writer);
   }
+  if (writers.length === 0) throw new RangeError('the sink has no room for a writer');
   await new ParallelCopy(source, sink, options, clock).run(writers);
 }
 
@@ -57,6 +59,7 @@ const rangesOf = ({ totalBytes }: RangedSink): number => Math.ceil(totalBytes / 
 
 class ParallelCopy {
   readonly #source: RangedSource;
+  readonly #sink: RangedSink;
   readonly #totalBytes: number;
   readonly #options: TransferOptions;
   readonly #clock: Clock;
@@ -71,9 +74,10 @@ class ParallelCopy {
   /** Of all ranges that ended. */
   readonly #ended = { bytes: 0, ms: 0 };
 
-  constructor(source: RangedSource, { totalBytes }: RangedSink, options: TransferOptions, clock: Clock) {
+  constructor(source: RangedSource, sink: RangedSink, options: TransferOptions, clock: Clock) {
     this.#source = source;
-    this.#totalBytes = totalBytes;
+    this.#sink = sink;
+    this.#totalBytes = sink.totalBytes;
     this.#options = options;
     this.#clock = clock;
     this.#scope = new AbortScope(options.signal);
@@ -86,10 +90,17 @@ class ParallelCopy {
     const bytes = this.#totalBytes / (writers.length * rangesPerWriter);
     const aligned = Math.ceil(bytes / rangeAlignmentBytes) * rangeAlignmentBytes;
     this.#rangeBytes = Math.min(maxRangeBytes, Math.max(minRangeBytes, aligned));
+    const { signal: sinkSignal } = this.#sink;
+    const onAbort = () => this.#scope.abort(sinkSignal?.reason);
+    sinkSignal?.addEventListener('abort', onAbort, { once: true });
+    if (sinkSignal?.aborted) onAbort();
+    // Every transfer listens to it, and Node warns of more than ten listeners.
+    setMaxListeners(0, this.#scope.signal);
     try {
-      await Promise.allSettled(writers.map((writer) => this.#fillAll(writer)));
+      await Promise.all(writers.map((writer) => this.#fillAll(writer)));
       this.#scope.signal.throwIfAborted();
     } finally {
+      sinkSignal?.removeEventListener('abort', onAbort);
       this.#scope.dispose();
     }
   }
