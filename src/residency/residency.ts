@@ -3,7 +3,7 @@ import type { DriverKind } from '../seal/handle.js';
 import { sealKeyOf } from '../seal/key.js';
 import { momentNow } from '../vram/moment.js';
 import { type Admission, admit } from './commit/admission.js';
-import { commitFile, type FileCommit } from './commit/from_file.js';
+import { commitSource, type SourceCommit } from './commit/from_source.js';
 import { GroupAdmission } from './commit/group_admission.js';
 import type { CommitRequest, CommitResult } from './commit/request.js';
 import type { Restore } from './commit/restore.js';
@@ -123,9 +123,9 @@ export class Residency {
     return admit(this.#worker, request, actor);
   }
 
-  /** Commits a file of the model directory. See `commitFile`. */
-  commitFile(commit: FileCommit): Promise<CommitResult> {
-    return commitFile(this.#worker, commit);
+  /** Commits a file of a source. See `commitSource`. */
+  commitSource(commit: SourceCommit): Promise<CommitResult> {
+    return commitSource(this.#worker, commit);
   }
 
   /** @throws WorkerError NOT_FOUND */

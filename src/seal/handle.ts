@@ -10,6 +10,10 @@ export type DriverKind = (typeof driverKinds)[number];
 export const expectations = ['sha256', 'tree', 'both', 'none'] as const;
 export type Expectation = (typeof expectations)[number];
 
+/** Who stated the expected digests of a commit by reference. A source's digest is a claim, which the bytes were held to. */
+export const expectedBySet = ['client', 'source'] as const;
+export type ExpectedBy = (typeof expectedBySet)[number];
+
 /** The claims of a shard handle, named as in the JWS payload. */
 export interface HandleClaims {
   readonly iss: string;
@@ -31,6 +35,10 @@ export interface HandleClaims {
   /** The fs-verity digest of the shard's bytes. */
   readonly tree_digest: Digest;
   readonly expected: Expectation;
+  /** Who stated them. Absent for an upload, and if none was stated. */
+  readonly expected_by?: ExpectedBy;
+  /** The pinned reference of a commit by reference, as text. */
+  readonly source?: string;
   /** RFC 3339, UTC. */
   readonly sealed_at: string;
   /** Whether the memory can be handed over to other processes. If false, no other process ever had it. */
@@ -69,13 +77,20 @@ const otherClaims: Readonly<Record<string, (value: unknown) => boolean>> = {
   exported_at: (value) => value === null || typeof value === 'string',
 };
 
-/** All claims must be present, except `prev`. Unknown claims belong to another version, so they are rejected. */
+const optionalClaims: Readonly<Record<string, (value: unknown) => boolean>> = {
+  prev: (value) => typeof value === 'string',
+  expected_by: (value) => expectedBySet.some((word) => word === value),
+  source: (value) => typeof value === 'string',
+};
+
+/** All claims must be present, except the optional ones. Unknown claims belong to another version, so they are rejected. */
 function isHandleClaims(claims: object): claims is HandleClaims {
   const values = new Map<string, unknown>(Object.entries(claims));
   const known = textClaims.length + numberClaims.length + Object.keys(otherClaims).length;
+  const optional = Object.entries(optionalClaims).filter(([name]) => values.has(name));
   return (
-    values.size === known + (values.has('prev') ? 1 : 0) &&
-    (!values.has('prev') || typeof values.get('prev') === 'string') &&
+    values.size === known + optional.length &&
+    optional.every(([name, holds]) => holds(values.get(name))) &&
     textClaims.every((name) => typeof values.get(name) === 'string') &&
     numberClaims.every((name) => Number.isSafeInteger(values.get(name)) && Number(values.get(name)) >= 0) &&
     Object.entries(otherClaims).every(([name, holds]) => holds(values.get(name)))

@@ -1,6 +1,7 @@
 import { readRange } from './chunks.js';
 import type { TransferOptions } from './egress/request.js';
 import type { Inspector } from './formats/inspector.js';
+import { formatOf } from './formats/magic.js';
 import type { FileFormat, RangedFile } from './formats/model.js';
 import type { ModelFileEntry, ResolvedModel } from './model.js';
 import type { RangedSource } from './ranged_source.js';
@@ -35,6 +36,20 @@ export async function inspectModel(
     return await inspector.inspect(files, options.signal);
   } finally {
     open.close();
+  }
+}
+
+/** The bytes that decide about the format of a file. */
+const magicBytes = 10;
+
+/** Whether a file begins as one of a known format does. @throws WorkerError, the errors of the source */
+export async function hasKnownFormat(entry: ModelFileEntry, options: TransferOptions): Promise<boolean> {
+  const source = await entry.open(options);
+  try {
+    const length = Math.min(magicBytes, source.totalBytes);
+    return formatOf(await readRange(source, { offset: 0, length }, options)) !== 'unknown';
+  } finally {
+    source.close();
   }
 }
 

@@ -1,7 +1,7 @@
 import { WorkerError } from '../errors.js';
 import { type Digest, digestOf } from '../seal/digest.js';
 import type { DescriptorSocket } from './descriptor_socket.js';
-import type { ModelFile } from './file.js';
+import type { NativeFile } from './file.js';
 import type { Library, NativeAllocationInfo } from './library.js';
 import { Load, type LoadDigests, loadFlags } from './load.js';
 import { fileWaitMs } from './load_writer.js';
@@ -127,7 +127,7 @@ export class Allocation {
    * settles, unless the driver refuses; see `ensureSealed`. @throws VramError DIGEST_MISMATCH if the file has other bytes,
    * WorkerError MODEL_DIR_UNAVAILABLE
    */
-  async repair(file: ModelFile, range: ByteRange, hashes: Buffer, throwIfReleased: () => void): Promise<void> {
+  async repair(file: NativeFile, range: ByteRange, hashes: Buffer, throwIfReleased: () => void): Promise<void> {
     const end = range.offset + range.length;
     for (let offset = range.offset; offset < end; ) {
       throwIfReleased();

@@ -7,6 +7,7 @@ export const sealOf = (kid: string): Seal => ({
   treeDigest: digestOf(Buffer.alloc(32, 1)),
   groupHashes: Buffer.alloc(32),
   expected: 'none',
+  expectedBy: null,
   handle: 'handle',
   jti: 'jti',
   kid,

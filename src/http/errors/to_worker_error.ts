@@ -1,5 +1,6 @@
 import type { FastifyError } from 'fastify';
 import { WorkerError } from '../../errors.js';
+import { sourceTypes } from '../schemas/source.js';
 
 /** The error for a request that says something invalid. */
 export const invalidParams = (detail: string): WorkerError => new WorkerError('INVALID_PARAMS', detail);
@@ -28,6 +29,7 @@ export function schemaError(
   if ('format' in first.params && first.params.format === 'visible-text') {
     return new Error(`${path} must be in Unicode NFC, without control, bidirectional or zero-width characters`);
   }
+  if ('tag' in first.params) return new Error(`${path}/type must be one of ${sourceTypes.join(', ')}`);
   const unknown: unknown = 'additionalProperty' in first.params ? first.params.additionalProperty : undefined;
   return new Error(
     typeof unknown === 'string'

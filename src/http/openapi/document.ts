@@ -1,5 +1,6 @@
 import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger';
 import { optionalBodies } from '../schemas/index.js';
+import { sourceMapping } from '../schemas/source.js';
 import { examples } from './examples.js';
 
 type TransformObject = NonNullable<FastifyDynamicSwaggerOptions['transformObject']>;
@@ -26,5 +27,8 @@ export const finishDocument: TransformObject = (generated) => {
       body.required = !optionalBodies.some(({ $id }) => json.schema?.$ref === `#/components/schemas/${$id}`);
     }
   }
+  const schemas = document.components?.schemas;
+  const discriminator = { propertyName: 'type', mapping: sourceMapping };
+  if (schemas?.Source !== undefined) schemas.Source = { ...schemas.Source, discriminator };
   return document;
 };

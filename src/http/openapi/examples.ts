@@ -45,6 +45,8 @@ const shard: ShardJson = {
   exported_at: '2026-01-05T10:00:01.000Z',
   leases: 1,
   kept: true,
+  source: null,
+  restorable: false,
 };
 
 const lease: LeaseJson = {

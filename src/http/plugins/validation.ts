@@ -55,6 +55,7 @@ export const validationOptions: FastifyServerOptions = {
       coerceTypes: false,
       removeAdditional: false,
       useDefaults: false,
+      discriminator: true,
       formats: { 'visible-text': isVisibleText },
       keywords: [{ keyword: 'query', modifying: true, errors: true, validate: query }],
     },

@@ -48,7 +48,21 @@ export function sendCommit(
   return reply.send({ handle, shard: serializeShard(shard, driver) });
 }
 
-/** `POST /v1/commit` with JSON: a shard by reference, from the worker's model directory. */
+/** The errors of requests that name a source. */
+export const sourceErrors: readonly ErrorCode[] = [
+  'MODEL_DIR_UNAVAILABLE',
+  'FORMAT_INVALID',
+  'SOURCE_FORBIDDEN',
+  'SOURCE_NOT_FOUND',
+  'SOURCE_CHANGED',
+  'SOURCE_UNSUPPORTED',
+  'SOURCE_AUTH_FAILED',
+  'SOURCE_UNAVAILABLE',
+  'SOURCE_INVALID',
+  'SOURCE_TIMEOUT',
+];
+
+/** `POST /v1/commit` with JSON: a shard by reference. */
 export async function commitRoutes(app: FastifyInstance, { residency }: RouteOptions): Promise<void> {
   const fields = earlyParser(({ body: { source: _, ...rest } }: { body: CommitFields }) => commitFieldsOf(rest));
   typed(app).post(
@@ -59,20 +73,21 @@ export async function commitRoutes(app: FastifyInstance, { residency }: RouteOpt
         operationId: 'commit',
         summary: 'Commit a shard by reference',
         description:
-          'Reads a file of the model directory into GPU memory, verifies it there and seals it. Retrying the same ' +
-          'commit is safe. To upload the bytes of a shard, use `PUT`.',
+          'Reads one file of a source into GPU memory, verifies it there and seals it. The format and the rule about ' +
+          'digests are checked before memory is allocated. Retrying the same commit is safe. To upload the bytes of a ' +
+          'shard, use `PUT`.',
         tags: ['shards'],
         querystring: NoQuery,
         body: refTo(CommitBody),
         response: commitResponses,
       },
-      config: { errors: [...commitErrors, 'MODEL_DIR_UNAVAILABLE'] },
+      config: { errors: [...commitErrors, ...sourceErrors] },
       preHandler: fields.preHandler,
     },
     async (request, reply) => {
-      const result = await residency.commitFile({
+      const result = await residency.commitSource({
         request: fields.of(request),
-        path: request.body.source.path,
+        reference: request.body.source,
         actor: actorOf(request),
         signal: abortOnDisconnect(reply),
       });

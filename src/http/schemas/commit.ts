@@ -2,7 +2,6 @@ import Type, { type Static } from 'typebox';
 import {
   ExpectedDigest,
   ExpectedTreeDigest,
-  FilePath,
   GpuDevice,
   ModelRef,
   ReservationId,
@@ -11,9 +10,10 @@ import {
   TotalShards,
 } from './common.js';
 import { gpuDeviceRange, lengthRange, shardIndexRange, totalShardsRange } from './limits.js';
-import { namedSchema, oneOf, QueryBoolean, QueryInteger, strictObject } from './make.js';
+import { namedSchema, QueryBoolean, QueryInteger, strictObject } from './make.js';
 import { refTo } from './ref.js';
 import { Shard } from './shard.js';
+import { Source } from './source.js';
 
 const flatDigest =
   'False skips the serial SHA-256, and `digest` is null. It needs `expected_tree_digest`. Default: true.';
@@ -70,9 +70,9 @@ export const CommitBody = namedSchema(
     expected_tree_digest: Type.Optional(ExpectedTreeDigest),
     flat_digest: Type.Optional(Type.Boolean({ description: flatDigest })),
     exportable: Type.Optional(Type.Boolean({ description: exportable })),
-    source: strictObject({ type: oneOf(['file'], 'Kind of source.'), path: FilePath }),
+    source: refTo(Source),
   },
-  'A commit by reference: the worker reads the shard from its model directory.',
+  'A commit by reference: the worker reads the shard from a source.',
 );
 export type CommitFields = Static<typeof CommitBody>;
 

@@ -27,12 +27,6 @@ export const ExpectedTreeDigest = Type.String({
 
 export const Nonce = visibleText(128, 'Up to 128 characters. The signed attestation repeats it.');
 
-/** The name of an existing file, which need not be in NFC. */
-export const FilePath = Type.String({
-  pattern: '^[^\\p{Cc}\\p{Cs}]{1,4096}$',
-  description: "Path relative to the worker's model directory.",
-});
-
 export const GpuDevice = Type.Integer({ ...gpuDeviceRange, description: 'GPU index on this host.' });
 export const ShardIndex = Type.Integer({
   ...shardIndexRange,

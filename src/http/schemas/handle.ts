@@ -1,5 +1,5 @@
 import Type, { type Static } from 'typebox';
-import { expectations } from '../../seal/handle.js';
+import { expectations, expectedBySet } from '../../seal/handle.js';
 import { GpuDevice, ModelRef, ShardId, ShardIndex, TotalShards } from './common.js';
 import { Digest, Instant, Length, NullableDigest, NullableInstant, namedSchema, oneOf } from './make.js';
 import { nullableRefTo } from './ref.js';
@@ -28,7 +28,11 @@ export const HandleClaims = namedSchema(
     vram_bytes: Length('Exact length of the shard in bytes.'),
     digest: NullableDigest('SHA-256 of the shard. Null if the client set `flat_digest` to false.'),
     tree_digest: Digest('fs-verity digest of the shard.'),
-    expected: oneOf(expectations, 'The digests that the client expected.'),
+    expected: oneOf(expectations, 'The digests that were expected.'),
+    expected_by: Type.Optional(
+      oneOf(expectedBySet, 'Who stated the expected digests of a commit by reference. Absent for an upload.'),
+    ),
+    source: Type.Optional(Type.String({ description: 'The pinned reference of a commit by reference, as text.' })),
     sealed_at: Instant('When the shard was sealed.'),
     exportable: Type.Boolean({ description: 'Whether the memory can be handed over to other processes.' }),
     exported_at: NullableInstant('When the memory was first handed over to another process. Null if it never was.'),

@@ -8,6 +8,7 @@ import { Plan, PlanBody, PlannedShard, PlanRefusal, RenewBody, Reservation } fro
 import { Problem } from './problem.js';
 import { Health, Liveness, LostShard, ModelReadiness, Readiness, Scrub, ShardHandle } from './ready.js';
 import { CorruptRange, EmptyBody, Shard, ShardList, Verification } from './shard.js';
+import { FileSource, HfCacheSource, HfSource, HttpSource, OciSource, S3Source, Source } from './source.js';
 
 /** Every named schema, each after those it refers to: the components of the OpenAPI document. */
 export const components = [
@@ -15,6 +16,13 @@ export const components = [
   Problem,
   Device,
   DeviceList,
+  FileSource,
+  HttpSource,
+  HfSource,
+  HfCacheSource,
+  OciSource,
+  S3Source,
+  Source,
   PlanBody,
   PlannedShard,
   Reservation,

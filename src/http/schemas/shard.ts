@@ -52,6 +52,16 @@ export const Shard = namedSchema(
     exported_at: NullableInstant('When the shard was first handed over to another process.'),
     leases: Count('Leases of other processes on the shard.'),
     kept: Type.Boolean({ description: 'Whether the keeper holds the memory, so that it outlives the worker.' }),
+    source: Type.Unsafe<string | null>({
+      type: ['string', 'null'],
+      description:
+        'The pinned reference of the source, as text. Null for an upload, and for a URL with a query: a query can be a ' +
+        'secret, so it is never stored.',
+    }),
+    restorable: Type.Boolean({
+      description:
+        'Whether the worker repairs the shard from its source, and with a manifest also restores it after a restart.',
+    }),
     corrupt_ranges: Type.Optional(Type.Array(refTo(CorruptRange), { description: 'Only if the shard is corrupt.' })),
   },
   'A run of bytes of one model in the memory of one GPU.',

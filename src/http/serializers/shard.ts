@@ -33,6 +33,8 @@ export const serializeShard = (shard: ShardSnapshot, { driver, simulated }: Driv
   exported_at: instantOrNull(shard.exportedAtMs),
   leases: shard.leases,
   kept: shard.kept,
+  source: shard.source,
+  restorable: shard.source !== null,
   ...(shard.state === 'corrupt' ? { corrupt_ranges: serializeRanges(shard.corruptRanges) } : {}),
 });
 

@@ -2,9 +2,10 @@ import { WorkerError } from '../../errors.js';
 import type { NativeFile } from '../../vram/file.js';
 import type { Load, LoadResult } from '../../vram/load.js';
 import type { Slot, Staging } from '../../vram/staging.js';
+import type { Abortable } from '../state/abortable.js';
 import type { CommitSlot } from '../state/commit_queue.js';
 import type { ByteRange } from '../state/snapshot.js';
-import type { Abortable } from '../state/worker_state.js';
+
 import type { CommitResult } from './request.js';
 import type { StagingWriter } from './staging_writer.js';
 import { StagingWriters } from './staging_writers.js';

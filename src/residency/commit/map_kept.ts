@@ -40,7 +40,7 @@ export async function mapKept(worker: WorkerState, entry: KeptEntry, orphans: Or
 }
 
 async function mapReturned(worker: WorkerState, entry: KeptEntry, returned: ReturnedMemory): Promise<Shard> {
-  const { path, vramBytes, memory } = entry;
+  const { vramBytes, memory } = entry;
   requireListed(entry, returned);
   const device = deviceOf(worker, memory.gpuUuid);
   const grant = new MemoryGrant(device, device.claimExisting(vramBytes));
@@ -48,7 +48,7 @@ async function mapReturned(worker: WorkerState, entry: KeptEntry, returned: Retu
   try {
     const allocation = await worker.driver.adopt(device.gpuDevice, layout, returned.descriptors);
     grant.claim.markAllocated();
-    const source = path === null ? undefined : { path };
+    const source = entry.source ?? undefined;
     const { allocationId } = memory;
     const shard = new Shard(entry, vramBytes, grant, { source, exportable: true, allocationId });
     shard.allocation = allocation;

@@ -46,7 +46,8 @@ export async function proveShard({ allocation }: Shard, received: Received): Pro
   if (expectedTreeDigest !== undefined && treeDigest !== expectedTreeDigest) {
     throw await causeOfMismatch(allocation, treeDigest, received);
   }
-  return { digest: digests.flat, treeDigest, groupHashes, expected: expectationOf(request), verifiedAt };
+  const expectation = { expected: expectationOf(request), expectedBy: request.expectedBy ?? null };
+  return { digest: digests.flat, treeDigest, groupHashes, ...expectation, verifiedAt };
 }
 
 /**

@@ -28,9 +28,9 @@ export interface MappedShard {
  */
 export async function proveKept(worker: WorkerState, mapped: MappedShard): Promise<Proof> {
   const { entry, shard, allocation } = mapped;
-  const { digest, treeDigest, expected } = entry;
+  const { digest, treeDigest, expected, expectedBy } = entry;
   const first = await digestMemory(mapped);
-  const claims = { digest, treeDigest, expected };
+  const claims = { digest, treeDigest, expected, expectedBy };
   const listed = await listedHashes(worker, mapped);
   if (allocation.treeDigest(first.groupHashes) === treeDigest) {
     if (listed === undefined) await writeHashes(worker, shard, first.groupHashes);
@@ -40,7 +40,7 @@ export async function proveKept(worker: WorkerState, mapped: MappedShard): Promi
   const ranges = listed === undefined ? [whole] : damagedRanges(listed, first.groupHashes, whole);
   await recordDamage(worker, shard, ranges);
   if (listed === undefined) throw damaged('the damage cannot be located without its group hashes');
-  if (shard.source === undefined) throw damaged('it was uploaded, so there is no file to repair it from');
+  if (shard.source === undefined) throw damaged('it was uploaded, or its URL has a query');
   await repair(worker, mapped, { ranges, groupHashes: listed });
   const second = await digestMemory(mapped);
   if (allocation.treeDigest(second.groupHashes) !== treeDigest) throw damaged('the repair failed');

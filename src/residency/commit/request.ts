@@ -1,8 +1,8 @@
 import type { Digest } from '../../seal/digest.js';
-import type { Expectation } from '../../seal/handle.js';
+import type { Expectation, ExpectedBy } from '../../seal/handle.js';
+import type { SourceReference } from '../../sources/reference.js';
 import type { Shard } from '../state/shard.js';
 import type { ShardIdentity, ShardSnapshot } from '../state/snapshot.js';
-import type { FileSource } from '../state/source.js';
 
 /** A shard to commit, and the digests that its client expects. */
 export interface CommitRequest extends ShardIdentity {
@@ -17,8 +17,10 @@ export interface CommitRequest extends ShardIdentity {
   readonly flatDigest: boolean;
   /** Whether other processes may attach the shard. Default: if the worker and the device can share memory. */
   readonly exportable?: boolean;
-  /** The file of a commit by reference. */
-  readonly source?: FileSource;
+  /** The file of a commit by reference, if a manifest may name it. */
+  readonly source?: SourceReference;
+  /** Who stated the expected digests of a commit by reference. */
+  readonly expectedBy?: ExpectedBy;
   /** The value of the claim `expected`. Default: which digests this request expects. */
   readonly expected?: Expectation;
 }

@@ -4,14 +4,15 @@ import { outcomeOf, WorkerError } from '../../errors.js';
 import { isVisibleText } from '../../seal/visible_text.js';
 import { FileInUseError, FileLock } from '../../vram/file_lock.js';
 import type { Orphans } from '../lease/orphans.js';
+import { withDeadline } from '../source/lookups.js';
+import { openPinned } from '../source/pinned.js';
 import { CommitQueue } from '../state/commit_queue.js';
 import { drainingError } from '../state/lifecycle.js';
 import { Manifest } from '../state/manifest.js';
 import type { ManifestEntry } from '../state/manifest_entry.js';
-import { openSource } from '../state/source.js';
 import type { WorkerState } from '../state/worker_state.js';
 import { admit } from './admission.js';
-import { ingestFile } from './from_file.js';
+import { ingestSource } from './from_source.js';
 import type { Ingest } from './ingest.js';
 import { isKeptEntry } from './map_kept.js';
 import { Readoption, type ReadoptionOutcome } from './readopt.js';
@@ -53,7 +54,7 @@ async function requireUnused(lock: FileLock): Promise<void> {
 
 /**
  * Restores the shards of the previous process after a restart. Memory that the keeper has is taken over. Other shards that were
- * committed by reference are read from their files again. All must have the recorded digests. A shard that cannot be restored is
+ * committed by reference are read from their sources again. All must have the recorded digests. A shard that cannot be restored is
  * reported as lost.
  */
 export class Restore {
@@ -153,28 +154,26 @@ export class Restore {
 
   /** Keeps the claims of the first commit, but requires all recorded digests, even if its client gave none. */
   async #commit(entry: ManifestEntry): Promise<void> {
-    const { path, digest, treeDigest, vramBytes, expected } = entry;
+    const { source, digest, treeDigest, vramBytes: bytes, expected } = entry;
     const flat = digest === null ? { flatDigest: false } : { flatDigest: true, expectedDigest: digest };
-    if (path === null) throw new WorkerError('INTERNAL', 'A shard without a file cannot be restored');
-    const source = { path };
-    const { exportable, memory: _, ...claims } = entry;
+    if (source === null) throw new WorkerError('INTERNAL', 'A shard without a source cannot be restored');
+    const { exportable, memory: _, expectedBy, ...claims } = entry;
     // This worker may not share memory any more, so it decides about an exportable shard again.
     const sharing = exportable ? {} : { exportable };
-    const request: CommitRequest = { ...claims, ...flat, ...sharing, expectedTreeDigest: treeDigest, expected, source };
+    const stated = expectedBy === null ? {} : { expectedBy };
+    const digests = { ...flat, ...stated, expectedTreeDigest: treeDigest, expected };
+    const request: CommitRequest = { ...claims, ...digests, ...sharing, source };
     const admission = admit(this.#worker, request, systemActor, this.#queue);
     if (admission.kind === 'existing') return;
     const { ingest } = admission;
     this.#ingests.add(ingest);
     try {
       await ingest.acquired();
-      const file = await openSource(this.#worker, source, () => ingest.signal.throwIfAborted());
-      try {
-        await ingest.start();
-        if (file.bytes !== vramBytes) throw new WorkerError('LENGTH_MISMATCH', 'The length of the file has changed');
-        await ingestFile(ingest, file);
-      } finally {
-        file.close();
-      }
+      const { resolver, deadlineMs } = this.#worker.sources;
+      await withDeadline(ingest.signal, deadlineMs, async (options) => {
+        const file = await openPinned(resolver, { reference: source, bytes, digest }, options);
+        await ingestSource(ingest, file, options).finally(() => file.close());
+      });
     } catch (error) {
       await ingest.abort(error);
       throw error;
@@ -185,21 +184,22 @@ export class Restore {
 
   async #lose(entry: ManifestEntry, why: string): Promise<void> {
     const { lostShards, audit, lifecycle } = this.#worker;
-    const { shardId, modelRef, digest, treeDigest, path } = entry;
+    const { shardId, modelRef, digest, treeDigest, source } = entry;
     lostShards.byId.set(shardId, { ...entry, detail: why });
     const names = { shard_id: shardId, model_ref: modelRef };
     const fields = { ...names, digest, tree_digest: treeDigest, detail: why };
     this.#worker.log('error', 'shard lost', { ...names, detail: why });
     lifecycle.bumpRevision();
-    await audit.appendBestEffort('ShardLost', path === null ? 'warning' : 'critical', fields);
+    await audit.appendBestEffort('ShardLost', source === null ? 'warning' : 'critical', fields);
   }
 }
 
 /** Why no attempt can restore a shard. Versions of the worker that wrote manifests of version 1 accepted any name. */
-function lossOf({ path, modelRef, memory }: ManifestEntry): string | undefined {
-  if (path === null && memory !== null)
-    return 'The keeper did not return the memory, and there is no file to read again';
-  if (path === null) return 'The shard was uploaded, so it has no file to restore it from';
+function lossOf({ source, modelRef, memory }: ManifestEntry): string | undefined {
+  if (source === null && memory !== null)
+    return 'The keeper did not return the memory, and there is no source to read again';
+  if (source === null)
+    return 'The shard was uploaded, or its URL has a query, so there is no source to restore it from';
   if (isVisibleText(modelRef)) return undefined;
   return 'Its model_ref is not in Unicode NFC, or has invisible characters: commit it again with another model_ref';
 }

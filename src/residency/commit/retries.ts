@@ -3,8 +3,10 @@ import { type ErrorCode, outcomeOf, WorkerError } from '../../errors.js';
 /** Errors that may pass: another process frees memory, or the device recovers. */
 const transient: readonly ErrorCode[] = ['VRAM_OOM', 'HOST_OOM', 'CUDA_ERROR', 'SEAL_VERIFICATION_FAILED'];
 const transientRetries = 3;
-/** How long a shard waits for the model directory: its server may start later than the worker. */
-const modelDirPatienceMs = 10 * 60 * 1000;
+/** The model directory or the source does not answer: its server may start later than the worker. */
+const unavailable: readonly ErrorCode[] = ['MODEL_DIR_UNAVAILABLE', 'SOURCE_UNAVAILABLE', 'SOURCE_TIMEOUT'];
+/** How long a shard waits for its source. */
+const patienceMs = 10 * 60 * 1000;
 const maxRetryMs = 15_000;
 
 /** Decides whether the restore of one shard is retried, and when. */
@@ -27,8 +29,8 @@ export class Retries {
     const code = outcomeOf(error);
     this.#count++;
     if (code === 'AUDIT_UNAVAILABLE') return this.#retryMs;
-    if (code === 'MODEL_DIR_UNAVAILABLE') {
-      const isPatient = performance.now() - this.#startedMs < modelDirPatienceMs;
+    if (unavailable.some((one) => one === code)) {
+      const isPatient = performance.now() - this.#startedMs < patienceMs;
       return isPatient ? Math.min(this.#retryMs * 2 ** (this.#count - 1), maxRetryMs) : undefined;
     }
     const isTransient =

@@ -1,9 +1,10 @@
 import type { Actor } from '../../audit/actor.js';
 import { WorkerError } from '../../errors.js';
 import type { Moment } from '../../vram/moment.js';
+import type { Abortable } from '../state/abortable.js';
 import { settleAll } from '../state/settle_all.js';
 import type { Shard } from '../state/shard.js';
-import type { Abortable, WorkerState } from '../state/worker_state.js';
+import type { WorkerState } from '../state/worker_state.js';
 import { GroupMember } from './group_member.js';
 import type { Ingest } from './ingest.js';
 import { type CommitResult, resultOf } from './request.js';

@@ -138,6 +138,8 @@ function sign(shard: Shard, unsigned: Unsigned, signer: Signer, replaced: Replac
     digest: unsigned.digest,
     tree_digest: unsigned.treeDigest,
     expected: unsigned.expected,
+    ...(unsigned.expectedBy === null ? {} : { expected_by: unsigned.expectedBy }),
+    ...(shard.sourceText === null ? {} : { source: shard.sourceText }),
     sealed_at: new Date(unsigned.sealedAtMs).toISOString(),
     exportable: shard.exportable,
     exported_at: unsigned.exportedAtMs === null ? null : new Date(unsigned.exportedAtMs).toISOString(),

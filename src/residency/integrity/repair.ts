@@ -1,21 +1,25 @@
 import { WorkerError } from '../../errors.js';
+import type { RangedSource } from '../../sources/ranged_source.js';
+import type { SourceReference } from '../../sources/reference.js';
 import { momentNow } from '../../vram/moment.js';
 import type { ByteRange } from '../../vram/slices.js';
 import { issueSeal, recordSeal } from '../handle/issue.js';
+import { openPinned } from '../source/pinned.js';
 import type { Shard } from '../state/shard.js';
-import { type FileSource, openSource } from '../state/source.js';
 import type { WorkerState } from '../state/worker_state.js';
 import { damagedRanges, rangeFields } from './damage.js';
+import { RepairSink } from './repair_sink.js';
+import { StopSignal } from './stop_signal.js';
 
 /**
- * Repairs a corrupt shard from its file. Only the damaged ranges are read, and only bytes with the sealed hashes are
+ * Repairs a corrupt shard from its source. Only the damaged ranges are read, and only bytes with the sealed hashes are
  * written. Then the whole shard is digested on the device and gets a new handle, whose `prev` names the old one. After an
  * error the shard is still corrupt.
- * @throws WorkerError NOT_FOUND, LENGTH_MISMATCH, DIGEST_MISMATCH (the file is missing or has changed),
+ * @throws WorkerError NOT_FOUND, LENGTH_MISMATCH, SOURCE_CHANGED, DIGEST_MISMATCH (the file is missing or has changed),
  * SEAL_VERIFICATION_FAILED (the memory does not keep the written bytes), POLICY_VIOLATION, AUDIT_UNAVAILABLE, SHARD_BUSY
- * (the shard was released), MODEL_DIR_UNAVAILABLE, and the driver's errors
+ * (the shard was released), MODEL_DIR_UNAVAILABLE, and the errors of the source and the driver
  */
-export async function repairShard(shard: Shard, source: FileSource, worker: WorkerState): Promise<void> {
+export async function repairShard(shard: Shard, source: SourceReference, worker: WorkerState): Promise<void> {
   const { phase } = shard;
   if (phase.state !== 'corrupt') throw released();
   const { seal, ranges } = phase;
@@ -31,29 +35,35 @@ export interface Damage {
   readonly throwIfStopped: () => void;
 }
 
-/** Rewrites damaged ranges from the shard's file. @throws as `repairShard` does */
+/** Rewrites damaged ranges from the shard's source. @throws as `repairShard` does */
 export async function rewriteDamage(
   shard: Shard,
-  source: FileSource,
+  reference: SourceReference,
   worker: WorkerState,
   { ranges, groupHashes, throwIfStopped }: Damage,
 ): Promise<void> {
-  const { allocation, vramBytes } = shard;
+  const { allocation, vramBytes: bytes } = shard;
   if (allocation === undefined) throw released();
-  const file = await openSource(worker, source, throwIfStopped);
+  const stop = new StopSignal(throwIfStopped);
+  const options = { signal: stop.signal, timeoutMs: worker.sources.deadlineMs };
+  let source: RangedSource | undefined;
   try {
-    if (file.bytes !== vramBytes) throw new WorkerError('LENGTH_MISMATCH', 'The length of the file has changed');
+    const digest = shard.seal?.digest ?? null;
+    source = await openPinned(worker.sources.resolver, { reference, bytes, digest }, options);
     await allocation.ensureSealed();
     await allocation.attest();
     throwIfStopped();
     await worker.shardAudit.appendRequired('RepairStarted', shard, rangeFields(ranges));
     throwIfStopped();
-    for (const range of ranges) await allocation.repair(file, range, groupHashes, throwIfStopped);
+    for (const range of ranges) {
+      await source.copyTo(new RepairSink(allocation, range, { groupHashes, throwIfStopped }), range, options);
+    }
   } catch (error) {
     await allocation.ensureSealed().catch((unsealed: unknown) => worker.driverHealth.report(unsealed));
     throw error;
   } finally {
-    file.close();
+    stop.dispose();
+    source?.close();
   }
 }
 

@@ -1,6 +1,6 @@
-import { outcomeOf, WorkerError } from '../../errors.js';
+import { type ErrorCode, outcomeOf, WorkerError } from '../../errors.js';
+import type { SourceReference } from '../../sources/reference.js';
 import type { Shard } from '../state/shard.js';
-import type { FileSource } from '../state/source.js';
 import type { WorkerState } from '../state/worker_state.js';
 import { repairShard } from './repair.js';
 
@@ -12,9 +12,20 @@ const repairSlots = 2;
 
 /** The status of a shard that was just found damaged. */
 export const repairStatusOf = ({ source }: Shard): string =>
-  source === undefined ? 'it was uploaded, so release it and commit it again' : 'its repair is in progress';
+  source === undefined
+    ? 'it was uploaded, or its URL has a query, so release it and commit it again'
+    : 'its repair is in progress';
 
-/** Repairs corrupt shards in the background if they came from a file, and gives up on those that stay corrupt. */
+/** Failures that say nothing about the memory. Such a repair is retried without limit. */
+const notAboutMemory: readonly (ErrorCode | 'ok')[] = [
+  'AUDIT_UNAVAILABLE',
+  'MODEL_DIR_UNAVAILABLE',
+  'SOURCE_UNAVAILABLE',
+  'SOURCE_TIMEOUT',
+  'SOURCE_AUTH_FAILED',
+];
+
+/** Repairs corrupt shards in the background if they came from a source, and gives up on those that stay corrupt. */
 export class RepairQueue {
   readonly #worker: WorkerState;
   readonly #backoffMs: readonly number[];
@@ -51,7 +62,7 @@ export class RepairQueue {
     }
   }
 
-  async #attempt(shard: Shard, source: FileSource): Promise<void> {
+  async #attempt(shard: Shard, source: SourceReference): Promise<void> {
     let failure: unknown;
     try {
       await repairShard(shard, source, this.#worker);
@@ -66,9 +77,8 @@ export class RepairQueue {
   #handleFailure(shard: Shard, error: unknown): void {
     if (shard.state !== 'corrupt') return;
     const why = error instanceof WorkerError ? error.message : 'Internal error';
-    // These errors say nothing about the memory: such a failure is retried without limit.
     const code = outcomeOf(error);
-    const isAboutMemory = code !== 'AUDIT_UNAVAILABLE' && code !== 'MODEL_DIR_UNAVAILABLE';
+    const isAboutMemory = !notAboutMemory.includes(code);
     const failures = (this.#failures.get(shard) ?? 0) + (isAboutMemory ? 1 : 0);
     const delayMs = isAboutMemory
       ? this.#backoffMs[failures - 1]

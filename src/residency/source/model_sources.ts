@@ -5,6 +5,7 @@ import type { ModelResolver } from '../../sources/model.js';
 import { SourceRegistry } from '../../sources/registry.js';
 import { SourceResolver } from '../../sources/resolver.js';
 import { type HostDirectories, HostFiles } from './host_files.js';
+import { type LookupOwner, Lookups } from './lookups.js';
 
 export interface ModelSourcesOptions {
   /** The remote sources. Default: none, so that only local files are found. */
@@ -17,6 +18,12 @@ export interface ModelSourcesOptions {
 
 const defaultHeaderBytes = 64 * 1024 * 1024;
 const defaultDeadlineSeconds = 4 * 3600;
+const maxPlans = 16;
+
+interface CommitLimits {
+  readonly commitSlots: number;
+  readonly commitQueue: number;
+}
 
 /** The sources of models, local and remote, and the checks of their formats. */
 export class ModelSources {
@@ -24,12 +31,17 @@ export class ModelSources {
   readonly inspector: Inspector;
   readonly resolver: ModelResolver;
   readonly deadlineMs: number;
+  /** The lookups of commits, and those of plans, which any token can start. */
+  readonly commitLookups: Lookups;
+  readonly planLookups: Lookups;
 
-  constructor(worker: HostDirectories, options: ModelSourcesOptions) {
+  constructor(worker: HostDirectories & LookupOwner, options: ModelSourcesOptions & CommitLimits) {
     const { registry = withoutSources(), sourceHeaderBytes: headerBytes = defaultHeaderBytes } = options;
     this.localFiles = new HostFiles(worker);
     this.inspector = new Inspector({ headerBytes });
     this.resolver = new SourceResolver({ registry, localFiles: this.localFiles, inspector: this.inspector });
+    this.commitLookups = new Lookups(worker, options.commitSlots + options.commitQueue);
+    this.planLookups = new Lookups(worker, maxPlans);
     this.deadlineMs = (options.pullDeadlineSeconds ?? defaultDeadlineSeconds) * 1000;
   }
 }

@@ -172,7 +172,7 @@ interface Named {
   readonly entry: ManifestEntry | undefined;
 }
 
-function entryOf(shard: Shard, { digest, treeDigest, expected, jti, exportedAtMs }: Seal): ManifestEntry {
+function entryOf(shard: Shard, { digest, treeDigest, expected, expectedBy, jti, exportedAtMs }: Seal): ManifestEntry {
   const { identity, memory: device, vramBytes, source, exportable, layout, allocationId } = shard;
   const { shardId, modelRef, shardIndex, totalShards } = identity;
   const name = { shardId, modelRef, shardIndex, totalShards };
@@ -181,8 +181,8 @@ function entryOf(shard: Shard, { digest, treeDigest, expected, jti, exportedAtMs
     layout === undefined
       ? null
       : { allocationId, gpuUuid, mappedBytes: layout.mappedBytes, partBytes: layout.partBytes, exportedAtMs, jti };
-  const path = source?.path ?? null;
-  return { ...name, gpuDevice, vramBytes, path, digest, treeDigest, expected, exportable, memory };
+  const listed = { source: source ?? null, digest, treeDigest, expected, expectedBy };
+  return { ...name, gpuDevice, vramBytes, ...listed, exportable, memory };
 }
 
 const isSame = (a: ManifestEntry | undefined, b: ManifestEntry | undefined): boolean =>

@@ -1,5 +1,7 @@
 import { type Digest, isDigest } from '../../seal/digest.js';
-import { type Expectation, expectations } from '../../seal/handle.js';
+import { type Expectation, type ExpectedBy, expectations, expectedBySet } from '../../seal/handle.js';
+import type { SourceReference } from '../../sources/reference.js';
+import { isSourceReference } from '../../sources/reference_check.js';
 import { fieldsOf, isCount, isOptional, isText } from './manifest_fields.js';
 import type { ShardIdentity } from './snapshot.js';
 
@@ -21,11 +23,12 @@ export interface ListedMemory {
 export interface ManifestEntry extends ShardIdentity {
   readonly gpuDevice: number;
   readonly vramBytes: number;
-  /** Relative to the model directory; null for an upload, which has no file to be read again. */
-  readonly path: string | null;
+  /** Pinned; null for an upload, and for a URL with a query, which cannot be read again. */
+  readonly source: SourceReference | null;
   readonly digest: Digest | null;
   readonly treeDigest: Digest;
   readonly expected: Expectation;
+  readonly expectedBy: ExpectedBy | null;
   /** Entries of workers that could not share memory do not have it, and count as exportable. */
   readonly exportable: boolean;
   /** Null if no keeper can hold the memory. */
@@ -39,10 +42,11 @@ export const entryToJson = (entry: ManifestEntry) => ({
   total_shards: entry.totalShards,
   gpu_device: entry.gpuDevice,
   vram_bytes: entry.vramBytes,
-  path: entry.path,
+  source: entry.source,
   digest: entry.digest,
   tree_digest: entry.treeDigest,
   expected: entry.expected,
+  expected_by: entry.expectedBy,
   exportable: entry.exportable,
   ...(entry.memory === null ? {} : { memory: memoryToJson(entry.memory) }),
 });
@@ -60,19 +64,29 @@ const memoryToJson = (memory: ListedMemory) => ({
 export function entryFromJson(value: unknown): ManifestEntry | null {
   const fields = fieldsOf(value);
   if (fields === null) return null;
-  const [shardId, modelRef, path] = [fields.get('shard_id'), fields.get('model_ref'), fields.get('path')];
+  const [shardId, modelRef] = [fields.get('shard_id'), fields.get('model_ref')];
   const [shardIndex, totalShards] = [fields.get('shard_index'), fields.get('total_shards')];
   const [gpuDevice, vramBytes] = [fields.get('gpu_device'), fields.get('vram_bytes')];
   const [digest, treeDigest] = [fields.get('digest'), fields.get('tree_digest')];
   const expected = expectations.find((word) => word === fields.get('expected'));
   if (!isText(shardId) || !isText(modelRef) || expected === undefined) return null;
   if (!isCount(shardIndex) || !isCount(totalShards) || !isCount(gpuDevice) || !isCount(vramBytes)) return null;
-  if (!isOptional(path, isText) || !isOptional(digest, isDigest) || !isDigest(treeDigest)) return null;
+  const source = sourceOf(fields);
+  if (source === undefined || !isOptional(digest, isDigest) || !isDigest(treeDigest)) return null;
+  const expectedBy = expectedBySet.find((word) => word === fields.get('expected_by')) ?? null;
   const memory = fields.has('memory') ? memoryFromJson(fields.get('memory')) : null;
   if (memory === undefined) return null;
   const exportable = fields.get('exportable') !== false;
   const numbered = { shardIndex, totalShards, gpuDevice, vramBytes };
-  return { shardId, modelRef, ...numbered, path, digest, treeDigest, expected, exportable, memory };
+  return { shardId, modelRef, ...numbered, source, digest, treeDigest, expected, expectedBy, exportable, memory };
+}
+
+/** Versions up to 3 had the path of a file of the model directory in place of the reference. Undefined if it is invalid. */
+function sourceOf(fields: ReadonlyMap<string, unknown>): SourceReference | null | undefined {
+  const [path, source] = [fields.get('path') ?? null, fields.get('source') ?? null];
+  if (source !== null) return isSourceReference(source) ? source : undefined;
+  if (path === null) return null;
+  return isText(path) ? { type: 'file', path } : undefined;
 }
 
 function memoryFromJson(value: unknown): ListedMemory | undefined {

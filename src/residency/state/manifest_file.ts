@@ -46,7 +46,10 @@ export class ManifestContent {
   }
 }
 
-/** Version 3 had no shards that are sealed together. Version 2 had neither memory nor leases. Version 1 was one JSON object. */
+/**
+ * Version 3 had paths of files in place of references, and no shards that are sealed together. Version 2 had neither memory
+ * nor leases. Version 1 was one JSON object.
+ */
 const version = 4;
 const readableVersions: readonly unknown[] = [2, 3, version];
 

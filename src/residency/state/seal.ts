@@ -1,5 +1,5 @@
 import type { Digest } from '../../seal/digest.js';
-import type { Expectation } from '../../seal/handle.js';
+import type { Expectation, ExpectedBy } from '../../seal/handle.js';
 import type { Moment } from '../../vram/moment.js';
 
 /** The proof of a shard's bytes, from the moment of the seal. */
@@ -10,6 +10,8 @@ export interface Proof {
   readonly groupHashes: Buffer;
   /** Which expected digests the client sent. */
   readonly expected: Expectation;
+  /** Who stated them, for a commit by reference; null for an upload, and if no digest was stated. */
+  readonly expectedBy: ExpectedBy | null;
   /** The bytes were last found correct at this moment or later: no byte was read before it. */
   readonly verifiedAt: Moment;
 }

@@ -1,5 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { WorkerError } from '../../errors.js';
+import type { SourceReference } from '../../sources/reference.js';
+import { textOf } from '../../sources/reference_text.js';
 import type { Allocation } from '../../vram/allocation.js';
 import type { Moment } from '../../vram/moment.js';
 import type { PartLayout } from '../../vram/part_layout.js';
@@ -9,10 +11,9 @@ import type { NextVerification, RunningVerification } from './running_verificati
 import type { Seal } from './seal.js';
 import { type Phase, type PhaseKeys, sealIn, shardTransitions, type Transition } from './shard_phase.js';
 import type { ByteRange, ShardIdentity, ShardSnapshot, ShardState } from './snapshot.js';
-import type { FileSource } from './source.js';
 
 export interface ShardOptions {
-  readonly source?: FileSource | undefined;
+  readonly source?: SourceReference | undefined;
   readonly exportable?: boolean;
   /** The memory of an earlier process. By default the shard gets new memory. */
   readonly allocationId?: string;
@@ -23,8 +24,8 @@ export class Shard {
   readonly identity: ShardIdentity;
   readonly vramBytes: number;
   readonly grant: MemoryGrant;
-  /** The file to repair and restore it from. An upload has none. */
-  readonly source: FileSource | undefined;
+  /** The file to repair and restore it from. An upload has none, and neither has a URL with a query. */
+  readonly source: SourceReference | undefined;
   /** Whether the memory can be handed over to other processes. */
   readonly exportable: boolean;
   /** The name of the memory for processes that attach it, and for the keeper. */
@@ -47,6 +48,8 @@ export class Shard {
   exporting: Promise<void> | undefined;
   /** The repair in progress. */
   repair: Promise<void> | undefined;
+  /** `source` as text. */
+  readonly sourceText: string | null;
   /** Called after each transition, with the keys of the phase before it. */
   onPhase: ((before: PhaseKeys) => void) | undefined;
   #phase: Phase = { state: 'receiving' };
@@ -59,6 +62,7 @@ export class Shard {
     this.vramBytes = vramBytes;
     this.grant = grant;
     this.source = options.source;
+    this.sourceText = this.source === undefined ? null : textOf(this.source);
     this.exportable = options.exportable ?? false;
     this.allocationId = options.allocationId ?? randomUUID();
   }
@@ -202,6 +206,7 @@ export class Shard {
       exportedAtMs: seal?.exportedAtMs ?? null,
       leases: this.#leaseCount,
       kept: this.#isKept,
+      source: this.sourceText,
       corruptRanges: phase.state === 'corrupt' ? phase.ranges : [],
     };
   }

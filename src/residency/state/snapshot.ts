@@ -33,6 +33,8 @@ export interface ShardSnapshot extends ShardIdentity {
   readonly leases: number;
   /** Whether a keeper holds the memory. */
   readonly kept: boolean;
+  /** The pinned reference that it is repaired and restored from, as text; null if it is neither. */
+  readonly source: string | null;
   /** In units of 512 KiB. */
   readonly corruptRanges: readonly ByteRange[];
 }

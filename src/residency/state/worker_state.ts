@@ -10,6 +10,7 @@ import type { OldestCalls } from '../../vram/library.js';
 import { selfTest } from '../../vram/self_test.js';
 import type { ResidencyOptions } from '../options.js';
 import { ModelSources } from '../source/model_sources.js';
+import type { Abortable } from './abortable.js';
 import { CommitQueue } from './commit_queue.js';
 import { DeviceMemory } from './device_memory.js';
 import { DriverHealth } from './driver_health.js';
@@ -23,14 +24,6 @@ import { SelfTests } from './self_tests.js';
 import { ShardAudit } from './shard_audit.js';
 import { Shards } from './shards.js';
 import type { Signer } from './signer.js';
-
-/** A commit in progress, as the worker sees it when it stops. Neither method rejects. */
-export interface Abortable {
-  /** Undoes the commit, unless the seal has taken effect. */
-  abort(reason: unknown): Promise<void>;
-  /** Undoes the commit, unless all bytes arrived: in that case it finishes. */
-  stop(reason: unknown): Promise<void>;
-}
 
 /** How long a poll waits for the files to recover. */
 const recoveryWaitMs = 200;

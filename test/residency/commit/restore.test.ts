@@ -24,8 +24,20 @@ t.test('a restart restores the shards that were committed by reference, with new
   await commit(first, 'c', 'c');
   await remove(first, '/v1/shards/c');
   t.match(listed(), [
-    { shard_id: 'a', path: 'a', digest: sha256(contents.a), expected: 'sha256', gpu_device: 1 },
-    { shard_id: 'b', path: './b', digest: null, tree_digest: expected_tree_digest, expected: 'tree' },
+    {
+      shard_id: 'a',
+      source: { type: 'file', path: 'a' },
+      digest: sha256(contents.a),
+      expected: 'sha256',
+      gpu_device: 1,
+    },
+    {
+      shard_id: 'b',
+      source: { type: 'file', path: './b' },
+      digest: null,
+      tree_digest: expected_tree_digest,
+      expected: 'tree',
+    },
   ]);
   const written = readFileSync(manifest, 'utf8');
   await first.stop();

@@ -20,7 +20,14 @@ function sealed(writable = true) {
   const shard = new Shard(identity, 5, new MemoryGrant(memory, memory.claim(5)));
   const treeDigest = digestOf(Buffer.alloc(32, 1));
   const verifiedAt = { wallMs: 1, monotonicMs: 1 };
-  const proof = { digest: null, treeDigest, groupHashes: Buffer.alloc(32), expected: 'tree', verifiedAt } as const;
+  const proof = {
+    digest: null,
+    treeDigest,
+    groupHashes: Buffer.alloc(32),
+    expected: 'tree',
+    expectedBy: null,
+    verifiedAt,
+  } as const;
   shard.beginSealing();
   shard.markSealed(issueSeal(shard, proof, signer));
   const logged: object[] = [];

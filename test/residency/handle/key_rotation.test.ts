@@ -128,7 +128,11 @@ function rotationOfOneShard() {
   const memory = new DeviceMemory(0, figures, async () => figures);
   const shard = new Shard(identity, 5, new MemoryGrant(memory, memory.claim(5)));
   const proof = { digest: null, treeDigest: digestOf(Buffer.alloc(32)), groupHashes: Buffer.alloc(32) };
-  const seal = issueSeal(shard, { ...proof, expected: 'none', verifiedAt: { wallMs: 1, monotonicMs: 1 } }, signer);
+  const seal = issueSeal(
+    shard,
+    { ...proof, expected: 'none', expectedBy: null, verifiedAt: { wallMs: 1, monotonicMs: 1 } },
+    signer,
+  );
   shard.beginSealing();
   shard.markSealed(seal);
   const log = { writable: false };

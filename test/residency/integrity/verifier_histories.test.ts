@@ -76,7 +76,11 @@ class World {
     const groupHashes = Buffer.alloc(groups * hashBytes);
     this.shard.beginSealing();
     this.shard.markSealed(
-      issueSeal(this.shard, { digest: null, treeDigest, groupHashes, expected: 'none', verifiedAt }, signer),
+      issueSeal(
+        this.shard,
+        { digest: null, treeDigest, groupHashes, expected: 'none', expectedBy: null, verifiedAt },
+        signer,
+      ),
     );
     this.verifier = new Verifier({
       signer,

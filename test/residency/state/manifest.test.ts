@@ -23,6 +23,17 @@ process.env.CUDA_SIM_ENGINE = 'fast';
 
 t.afterEach(() => simulator.reset());
 
+/** An entry as versions before 4 wrote it. */
+const withPath = ({ source, expected_by: _, ...entry }: Readonly<Record<string, unknown>>) => ({
+  ...entry,
+  path: (source as { path: string }).path,
+});
+
+function withChecksum(record: object): string {
+  const body = JSON.stringify(record).slice(0, -1);
+  return `${body},"sha256":"${sha256(body)}"}`;
+}
+
 t.test('a worker does not start with a manifest that is damaged or writable by others', async (t) => {
   const { start, manifest } = restartable(t);
   const first = await start();
@@ -61,14 +72,14 @@ t.test('a manifest of version 1 is read, and replaced by one of the current vers
   const first = await start();
   await commit(first, 'a', 'a');
   await first.stop();
-  const shards = listed();
+  const shards = listed().map(withPath);
   const version1 = { version: 1, sha256: sha256(JSON.stringify(shards)), shards };
   writeFileSync(manifest, `${JSON.stringify(version1, null, 2)}\n`, { mode: 0o600 });
   const second = await start();
   await untilLoaded(second);
   t.equal(second.residency.shard('a').state, 'sealed');
   t.match(readFileSync(manifest, 'utf8'), /^\{"manifest":4,/);
-  t.same(listed(), shards);
+  t.match(listed(), [{ shard_id: 'a', source: { type: 'file', path: 'a' }, expected: 'none' }]);
   await second.stop();
   for (const damage of [
     { ...version1, version: 0 },
@@ -79,20 +90,41 @@ t.test('a manifest of version 1 is read, and replaced by one of the current vers
   }
 });
 
-t.test('a manifest of version 2 is read, and replaced by one of the current version', async (t) => {
+t.test(
+  'a manifest with paths in place of references is read, and replaced by one of the current version',
+  async (t) => {
+    const { start, manifest, listed } = restartable(t);
+    const first = await start();
+    await commit(first, 'a', 'a');
+    await first.stop();
+    const shards = listed();
+    for (const version of [2, 3]) {
+      const records = [
+        { manifest: version },
+        ...shards.map(withPath).map((put, index) => ({ number: index + 1, put })),
+      ];
+      writeFileSync(manifest, `${records.map(withChecksum).join('\n')}\n`, { mode: 0o600 });
+      const second = await start();
+      await untilLoaded(second);
+      t.equal(second.residency.shard('a').state, 'sealed', `version ${version}`);
+      await second.stop();
+      t.match(readFileSync(manifest, 'utf8'), /^\{"manifest":4,/);
+      t.same(listed(), shards);
+    }
+  },
+);
+
+t.test('a manifest of which a reference is invalid stops the start', async (t) => {
   const { start, manifest, listed } = restartable(t);
   const first = await start();
   await commit(first, 'a', 'a');
   await first.stop();
-  const shards = listed();
-  const [, ...records] = readFileSync(manifest, 'utf8').split('\n');
-  const header = `{"manifest":2,"sha256":"${sha256('{"manifest":2')}"}`;
-  writeFileSync(manifest, [header, ...records].join('\n'), { mode: 0o600 });
-  const second = await start();
-  await untilLoaded(second);
-  t.equal(second.residency.shard('a').state, 'sealed');
-  t.match(readFileSync(manifest, 'utf8'), /^\{"manifest":4,/);
-  t.same(listed(), shards);
+  const [put] = listed();
+  for (const source of [{ type: 'file' }, { type: 'web', url: 'https://a.test/' }, 'file:a']) {
+    const records = [{ manifest: 4 }, { number: 1, put: { ...put, source } }];
+    writeFileSync(manifest, `${records.map(withChecksum).join('\n')}\n`, { mode: 0o600 });
+    await t.rejects(start(), { name: 'ManifestError' }, JSON.stringify(source));
+  }
 });
 
 t.test('no shard is sealed or released while the manifest cannot be written', async (t) => {

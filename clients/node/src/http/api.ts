@@ -147,7 +147,7 @@ export interface paths {
         put: operations["uploadShard"];
         /**
          * Commit a shard by reference
-         * @description Reads a file of the model directory into GPU memory, verifies it there and seals it. Retrying the same commit is safe. To upload the bytes of a shard, use `PUT`.
+         * @description Reads one file of a source into GPU memory, verifies it there and seals it. The format and the rule about digests are checked before memory is allocated. Retrying the same commit is safe. To upload the bytes of a shard, use `PUT`.
          */
         post: operations["commit"];
         delete?: never;
@@ -444,6 +444,94 @@ export interface components {
             /** @description The GPUs that the worker uses. */
             devices: components["schemas"]["Device"][];
         };
+        /** @description A file of the model directory. */
+        FileSource: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "file";
+            /** @description Path relative to the worker's model directory. */
+            path: string;
+        };
+        /** @description A file of an HTTP server, or an index of safetensors files. */
+        HttpSource: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "http";
+            /** @description The configured source. Default: the only one of this type, or the one that covers the host. */
+            name?: string;
+            /** @description The URL. It must be below a prefix of a configured source. */
+            url: string;
+        };
+        /** @description A repository of a Hugging Face hub. */
+        HfSource: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "hf";
+            /** @description The configured source. Default: the only one of this type, or the one that covers the host. */
+            name?: string;
+            /** @description The repository, such as `org/name`. */
+            repo: string;
+            /** @description A branch, tag or commit. Default: `main`. */
+            revision?: string;
+            /** @description The files of the model. Default: all that are shards. */
+            files?: string[];
+        };
+        /** @description A repository in the Hugging Face cache of this host. */
+        HfCacheSource: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "hf_cache";
+            /** @description The repository, such as `org/name`. */
+            repo: string;
+            /** @description A ref or commit in the cache. Default: `main`. */
+            revision?: string;
+            /** @description The files of the model. Default: all that are shards. */
+            files?: string[];
+        };
+        /** @description An artifact of an OCI registry. */
+        OciSource: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "oci";
+            /** @description The configured source. Default: the only one of this type, or the one that covers the host. */
+            name?: string;
+            /** @description The host of the registry, which selects the source if `name` does not. */
+            registry?: string;
+            /** @description The repository, such as `models/llama`. */
+            repository: string;
+            /** @description A tag or `sha256:` digest of a manifest. Default: `latest`. */
+            reference?: string;
+            /** @description The files of the model. Default: all that are shards. */
+            files?: string[];
+        };
+        /** @description An object of an S3 bucket, or the objects below a prefix. */
+        S3Source: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "s3";
+            /** @description The configured source. Default: the only one of this type, or the one that covers the host. */
+            name?: string;
+            /** @description The bucket. */
+            bucket: string;
+            /** @description The key of an object, or a prefix that ends in a slash: all objects below it. */
+            key: string;
+            /** @description The version of the object. Default: the current one. */
+            version_id?: string;
+        };
+        /** @description Where a model is. */
+        Source: components["schemas"]["FileSource"] | components["schemas"]["HttpSource"] | components["schemas"]["HfSource"] | components["schemas"]["HfCacheSource"] | components["schemas"]["OciSource"] | components["schemas"]["S3Source"];
         /** @description A model to place. */
         PlanRequest: {
             /**
@@ -589,6 +677,10 @@ export interface components {
             leases: number;
             /** @description Whether the keeper holds the memory, so that it outlives the worker. */
             kept: boolean;
+            /** @description The pinned reference of the source, as text. Null for an upload, and for a URL with a query: a query can be a secret, so it is never stored. */
+            source: string | null;
+            /** @description Whether the worker repairs the shard from its source, and with a manifest also restores it after a restart. */
+            restorable: boolean;
             /** @description Only if the shard is corrupt. */
             corrupt_ranges?: components["schemas"]["CorruptRange"][];
         };
@@ -659,7 +751,7 @@ export interface components {
             /** @description Send it as `cursor` to get the next page. Null on the last page. */
             next_cursor: string | null;
         };
-        /** @description A commit by reference: the worker reads the shard from its model directory. */
+        /** @description A commit by reference: the worker reads the shard from a source. */
         CommitRequest: {
             /** @description Name of the shard on this worker: 1 to 256 letters, digits and hyphens. */
             shard_id: string;
@@ -684,15 +776,7 @@ export interface components {
             flat_digest?: boolean;
             /** @description Whether other processes can attach the shard. Default: true if the worker has an attach socket or a keeper, and the GPU can share memory. */
             exportable?: boolean;
-            source: {
-                /**
-                 * @description Kind of source.
-                 * @enum {string}
-                 */
-                type: "file";
-                /** @description Path relative to the worker's model directory. */
-                path: string;
-            };
+            source: components["schemas"]["Source"];
         };
         /** @description A sealed shard and its handle. */
         Commit: {
@@ -848,10 +932,17 @@ export interface components {
             /** @description fs-verity digest of the shard. */
             tree_digest: string;
             /**
-             * @description The digests that the client expected.
+             * @description The digests that were expected.
              * @enum {string}
              */
             expected: "sha256" | "tree" | "both" | "none";
+            /**
+             * @description Who stated the expected digests of a commit by reference. Absent for an upload.
+             * @enum {string}
+             */
+            expected_by?: "client" | "source";
+            /** @description The pinned reference of a commit by reference, as text. */
+            source?: string;
             /**
              * Format: date-time
              * @description When the shard was sealed.
@@ -1581,7 +1672,9 @@ export interface operations {
                      *         "exportable": true,
                      *         "exported_at": "2026-01-05T10:00:01.000Z",
                      *         "leases": 1,
-                     *         "kept": true
+                     *         "kept": true,
+                     *         "source": null,
+                     *         "restorable": false
                      *       }
                      *     }
                      */
@@ -1617,7 +1710,9 @@ export interface operations {
                      *         "exportable": true,
                      *         "exported_at": "2026-01-05T10:00:01.000Z",
                      *         "leases": 1,
-                     *         "kept": true
+                     *         "kept": true,
+                     *         "source": null,
+                     *         "restorable": false
                      *       }
                      *     }
                      */
@@ -1820,7 +1915,9 @@ export interface operations {
                      *         "exportable": true,
                      *         "exported_at": "2026-01-05T10:00:01.000Z",
                      *         "leases": 1,
-                     *         "kept": true
+                     *         "kept": true,
+                     *         "source": null,
+                     *         "restorable": false
                      *       }
                      *     }
                      */
@@ -1856,7 +1953,9 @@ export interface operations {
                      *         "exportable": true,
                      *         "exported_at": "2026-01-05T10:00:01.000Z",
                      *         "leases": 1,
-                     *         "kept": true
+                     *         "kept": true,
+                     *         "source": null,
+                     *         "restorable": false
                      *       }
                      *     }
                      */
@@ -1883,7 +1982,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `FORBIDDEN`: Insufficient token permissions. */
+            /** @description `FORBIDDEN`: Insufficient token permissions. `SOURCE_FORBIDDEN`: Source is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1892,7 +1991,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `NOT_FOUND`: Not found. */
+            /** @description `NOT_FOUND`: Not found. `SOURCE_NOT_FOUND`: Not found at the source. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1910,7 +2009,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `SHARD_CONFLICT`: Conflicts with an existing shard or reservation. `SHARD_BUSY`: Shard is being received or released. */
+            /** @description `SHARD_CONFLICT`: Conflicts with an existing shard or reservation. `SHARD_BUSY`: Shard is being received or released. `SOURCE_CHANGED`: Source changed while it was read. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1955,8 +2054,17 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `DIGEST_MISMATCH`: Digest does not match. `LENGTH_MISMATCH`: Body length does not match. `SEAL_VERIFICATION_FAILED`: Seal verification failed. `POLICY_VIOLATION`: Memory violates the sealing policy. `NOT_EXPORTABLE`: Memory cannot be shared with other processes. */
+            /** @description `DIGEST_MISMATCH`: Digest does not match. `LENGTH_MISMATCH`: Body length does not match. `SEAL_VERIFICATION_FAILED`: Seal verification failed. `POLICY_VIOLATION`: Memory violates the sealing policy. `NOT_EXPORTABLE`: Memory cannot be shared with other processes. `FORMAT_INVALID`: File breaks a rule of its format. `SOURCE_UNSUPPORTED`: Source is not supported. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `SOURCE_AUTH_FAILED`: Source refused the credentials. */
+            424: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1984,11 +2092,29 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description `SOURCE_UNAVAILABLE`: Source is not available. `SOURCE_INVALID`: Source sent an invalid response. */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description `STARTING`: Worker is starting. `DRAINING`: Worker is shutting down. `AUDIT_UNAVAILABLE`: Audit log or manifest cannot be written. `MODEL_DIR_UNAVAILABLE`: Model directory cannot be read. */
             503: {
                 headers: {
                     /** @description Seconds to wait before a retry. */
                     "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `SOURCE_TIMEOUT`: Source did not respond in time. */
+            504: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content: {
@@ -2973,7 +3099,9 @@ export interface operations {
                      *           "exportable": true,
                      *           "exported_at": "2026-01-05T10:00:01.000Z",
                      *           "leases": 1,
-                     *           "kept": true
+                     *           "kept": true,
+                     *           "source": null,
+                     *           "restorable": false
                      *         }
                      *       ],
                      *       "next_cursor": null
@@ -3086,7 +3214,9 @@ export interface operations {
                      *       "exportable": true,
                      *       "exported_at": "2026-01-05T10:00:01.000Z",
                      *       "leases": 1,
-                     *       "kept": true
+                     *       "kept": true,
+                     *       "source": null,
+                     *       "restorable": false
                      *     }
                      */
                     "application/json": components["schemas"]["Shard"];
@@ -3210,7 +3340,9 @@ export interface operations {
                      *       "exportable": true,
                      *       "exported_at": null,
                      *       "leases": 1,
-                     *       "kept": true
+                     *       "kept": true,
+                     *       "source": null,
+                     *       "restorable": false
                      *     }
                      */
                     "application/json": components["schemas"]["Shard"];
@@ -3641,7 +3773,9 @@ export interface operations {
                      *             "exportable": true,
                      *             "exported_at": "2026-01-05T10:00:01.000Z",
                      *             "leases": 1,
-                     *             "kept": true
+                     *             "kept": true,
+                     *             "source": null,
+                     *             "restorable": false
                      *           }
                      *         }
                      *       ],
