@@ -54,9 +54,10 @@ async function client(index) {
     const bytes = lengths[turn % lengths.length];
     const identity = { shardId: `s-${index}`, modelRef: 'm', shardIndex: 0, totalShards: 1 };
     if (turn % 3 === 0) await upload(identity, bytes);
-    else
+    else {
       const reference = { type: 'file', path: `${bytes}` };
       await residency.commitSource({ request: { ...identity, flatDigest: true }, reference, actor: systemActor });
+    }
     if (turn % 7 === 0) await upload(identity, bytes);
     const { verified } = await residency.verify(identity.shardId, systemActor);
     if (!verified) throw new Error('an untouched shard is damaged');

@@ -2461,7 +2461,9 @@ export interface operations {
                      *         "exportable": true,
                      *         "exported_at": "2026-01-05T10:00:01.000Z",
                      *         "leases": 1,
-                     *         "kept": true
+                     *         "kept": true,
+                     *         "source": null,
+                     *         "restorable": false
                      *       }
                      *     }
                      */
