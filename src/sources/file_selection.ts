@@ -36,7 +36,7 @@ export function selectFiles(
       : new Set(matchesOfAll(patterns, paths, known));
   const indexes = [...chosen].filter((path) => kindOf(path) === 'index');
   const own = [...chosen].filter((path) => kindOf(path) !== 'index');
-  const shards = own.length > 0 ? own : indexes.flatMap((index) => neighbors(index, paths));
+  const shards = own.length > 0 ? own : [...new Set(indexes.flatMap((index) => neighbors(index, paths)))];
   if (shards.length === 0) throw notFound('The model has no files *.gguf or *.safetensors');
   if (shards.length > maxShards) {
     throw new WorkerError('SOURCE_UNSUPPORTED', `The model has more than ${maxShards} files: name fewer of them`);
@@ -51,20 +51,22 @@ export function selectFiles(
 }
 
 function matchesOfAll(patterns: readonly string[], paths: readonly string[], known: ReadonlySet<string>): string[] {
+  const lost = patterns.find((pattern) => !pattern.includes('*') && !known.has(pattern));
+  if (lost !== undefined) throw noMatch(lost);
   const wildcards = patterns.filter((pattern) => !known.has(pattern));
   if (lengthOf(wildcards) * lengthOf(paths) > maxSteps) {
     throw new WorkerError('INVALID_PARAMS', 'The patterns in files are too many or too long for this repository');
   }
   return patterns.flatMap((pattern) => {
     const found = known.has(pattern) ? [pattern] : matchesOf(pattern, paths);
-    if (found.length === 0) throw notFound(`No file of the model matches ${pattern}`);
+    if (found.length === 0) throw noMatch(pattern);
     return found;
   });
 }
 
 function matchesOf(pattern: string, paths: readonly string[]): readonly string[] {
   const found = paths.filter((path) => matchesPattern(pattern, path));
-  if (found.length > 0 || pattern.includes('/') || !pattern.includes('*')) return found;
+  if (found.length > 0 || pattern.includes('/')) return found;
   return paths.filter((path) => matchesPattern(pattern, path.slice(path.lastIndexOf('/') + 1)));
 }
 
@@ -75,5 +77,7 @@ function neighbors(index: string, paths: readonly string[]): readonly string[] {
 }
 
 const lengthOf = (texts: readonly string[]): number => texts.reduce((sum, text) => sum + text.length, 0);
+
+const noMatch = (pattern: string): WorkerError => notFound(`No file of the model matches ${pattern}`);
 
 const notFound = (message: string): WorkerError => new WorkerError('SOURCE_NOT_FOUND', message);
