@@ -21,7 +21,7 @@ export interface RangedSource {
   /** Whether a transfer can continue after a failure, and a range be repaired. */
   readonly supportsRanges: boolean;
   /** Transfers that may run at a time. Undefined: no limit. */
-  readonly maxTransfers?: number;
+  readonly maxTransfers?: number | undefined;
   /** Whether a manifest may name the file, so that it can be repaired and restored from the source. */
   readonly isPersistable: boolean;
   /**

@@ -49,6 +49,10 @@ export class CachedFile implements RangedSource {
     return this.#file.supportsRanges;
   }
 
+  get maxTransfers(): number | undefined {
+    return this.#file.maxTransfers;
+  }
+
   get isPersistable(): boolean {
     return true;
   }
