@@ -199,6 +199,17 @@ t.test('a mirror may repeat links of the original host', async (t) => {
   t.ok((await contentOf(indexes[0])).equals(index.content));
 });
 
+t.test('a mirror may send the files itself, if it states their commit', async (t) => {
+  const { hub } = await start(t);
+  const { shards } = await hubSource(hub).resolve({ repo: 'org/name' });
+  hub.faults.isDirect = true;
+  hub.faults.answer = { 'X-Linked-ETag': undefined, 'X-Linked-Size': undefined, ETag: '"of the mirror"' };
+  t.ok((await contentOf(shards[0])).equals(shardOf(1).content));
+  t.equal(hub.requests.filter(({ host }) => host === 'cdn').length, 0);
+  hub.faults.answer = { 'X-Repo-Commit': undefined };
+  await t.rejects(contentOf(shards[0]), { code: 'SOURCE_INVALID', message: /X-Repo-Commit/ });
+});
+
 t.test('the settings restrict repositories, before a request', async (t) => {
   const { hub } = await start(t);
   for (const [repos, isAllowed] of [

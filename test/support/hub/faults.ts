@@ -33,6 +33,8 @@ export interface HubFaults {
   answer?: Readonly<Record<string, string | undefined>> | undefined;
   /** Further headers of the CDN. */
   cdnHeaders?: Readonly<Record<string, string>> | undefined;
+  /** The hub sends files of LFS itself, as some mirrors do. */
+  isDirect?: boolean | undefined;
   /** The CDN closes the connection after this many bytes of each response. */
   cutBytes?: number | undefined;
   /** Signed URLs expire when the CDN has served them once. */

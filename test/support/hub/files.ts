@@ -16,16 +16,15 @@ export interface FileRequest {
  * in huggingface_hub constants.py and file_download.py (`get_hf_file_metadata`). A file in Git is a relative 307 to
  * `/api/resolve-cache/models/{namespace}/{repo}/{rev}/{path}` of the hub's OpenAPI document.
  */
-export function resolveFile(
-  { repository, commit, file, faults }: FileRequest,
-  signed: (file: HubFile) => string,
-): Reply {
+export function resolveFile(request: FileRequest, signed: (file: HubFile) => string): Reply {
+  const { repository, commit, file, faults } = request;
   if (file.storage === 'git') {
     const path = `/api/resolve-cache/models/${repository.name}/${commit.sha}/${file.path}`;
     const original = encodeURIComponent(`/${repository.name}/resolve/${commit.sha}/${file.path}`);
     const location = `${path}?${original}=&etag=${encodeURIComponent(`"${gitId(file.content)}"`)}`;
     return redirect(307, `${faults.linkOrigin ?? ''}${location}`, headersOf(commit, file, faults));
   }
+  if (faults.isDirect === true) return cachedFile(request);
   return redirect(302, signed(file), headersOf(commit, file, faults));
 }
 
