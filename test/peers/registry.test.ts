@@ -75,9 +75,11 @@ t.test('artifacts in four forms are read from a registry with Basic authorizatio
       pushed.push(await client.pushBlob(repository, content, type, annotations));
     }
     return client.pushManifest(repository, tag, {
-      ...{ schemaVersion: 2, mediaType },
-      ...{ config, layers: pushed },
-    } as const);
+      schemaVersion: 2,
+      mediaType,
+      config,
+      layers: pushed,
+    });
   };
   const readme = Buffer.from('# Model');
   const path = 'org.cncf.model.filepath';
@@ -112,7 +114,7 @@ t.test('artifacts in four forms are read from a registry with Basic authorizatio
     schemaVersion: 2,
     mediaType: ociIndex,
     manifests: [forms.oras],
-  } as const);
+  });
   t.match((await resolve({ reference: 'index' })).modelRef, `@${forms.oras.digest}`);
 });
 
@@ -123,8 +125,10 @@ t.test('any range of a blob can be read, as a repair does', installed, async (t)
   const layer = await client.pushBlob('a', weights, 'application/vnd.ollama.image.model');
   const config = await client.pushBlob('a', Buffer.from('{}'), 'application/vnd.oci.empty.v1+json');
   await client.pushManifest('a', 'latest', {
-    ...{ schemaVersion: 2, mediaType: ociManifest },
-    ...{ config, layers: [layer] },
+    schemaVersion: 2,
+    mediaType: ociManifest,
+    config,
+    layers: [layer],
   });
   const { resolve } = await sourceOf(t, registry, authority);
   const [shard] = (await resolve({ repository: 'a' })).shards;

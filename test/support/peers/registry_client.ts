@@ -1,4 +1,5 @@
-import { type IncomingHttpHeaders, request } from 'node:https';
+import type { IncomingHttpHeaders } from 'node:http';
+import { request } from 'node:https';
 import { type RawDescriptor, sha256 } from '../fake_registry.js';
 
 export interface RegistryClientOptions {
@@ -11,6 +12,15 @@ export interface RegistryClientOptions {
 interface Answer {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
+}
+
+/** A manifest or an index. */
+export interface Manifest {
+  readonly schemaVersion: 2;
+  readonly mediaType: string;
+  readonly config?: RawDescriptor;
+  readonly layers?: readonly RawDescriptor[];
+  readonly manifests?: readonly RawDescriptor[];
 }
 
 /** Pushes artifacts with the requests of the OCI distribution specification, as ORAS does. */
@@ -36,11 +46,7 @@ export class RegistryClient {
   }
 
   /** Pushes a manifest or an index. Returns its descriptor. */
-  async pushManifest(
-    repository: string,
-    tag: string,
-    document: { readonly mediaType: string },
-  ): Promise<RawDescriptor> {
+  async pushManifest(repository: string, tag: string, document: Manifest): Promise<RawDescriptor> {
     const content = Buffer.from(JSON.stringify(document));
     const type = document.mediaType;
     await this.#send('PUT', `/v2/${repository}/manifests/${tag}`, 201, { type, content });
