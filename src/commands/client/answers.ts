@@ -1,6 +1,7 @@
 import Type, { type Static, type TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { PeerError } from './client_error.js';
+import { Problem } from './problem.js';
 
 // The fields that the commands read. A newer worker may send more.
 const bytes = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
@@ -35,6 +36,57 @@ export const Verification = Type.Object({
   corrupt_ranges: Type.Array(Type.Object({ offset: bytes, length: bytes })),
 });
 export type Verification = Static<typeof Verification>;
+
+export const Commit = Type.Object({ handle: Type.String(), shard: Shard });
+export type Commit = Static<typeof Commit>;
+
+export const PullFile = Type.Object({
+  path: Type.String(),
+  shard_id: Type.String(),
+  state: Type.String(),
+  bytes,
+  received_bytes: bytes,
+  attempts: Type.Integer(),
+  last_problem: Type.Optional(nullable(Problem)),
+});
+export type PullFile = Static<typeof PullFile>;
+
+export const Pull = Type.Object({
+  pull_id: Type.String(),
+  state: Type.String(),
+  model_ref: Type.Optional(nullable(Type.String())),
+  bytes: Type.Optional(nullable(bytes)),
+  received_bytes: bytes,
+  bytes_per_second: Type.Optional(nullable(Type.Number())),
+  remaining_seconds: Type.Optional(nullable(Type.Number())),
+  files: Type.Array(PullFile),
+  problem: Type.Optional(nullable(Problem)),
+});
+export type Pull = Static<typeof Pull>;
+
+export const ResolvedFile = Type.Object({
+  path: Type.String(),
+  bytes,
+  digest: Type.Optional(nullable(Type.String())),
+  digest_from: Type.Optional(nullable(Type.String())),
+  format: Type.Optional(nullable(Type.String())),
+});
+
+export const Plan = Type.Object({
+  feasible: Type.Boolean(),
+  vram_required: bytes,
+  shard_plan: Type.Array(Type.Object({ shard_index: Type.Integer(), gpu_device: Type.Integer(), vram_bytes: bytes })),
+  reason: nullable(
+    Type.Object({ code: Type.String(), detail: Type.String(), needed_bytes: bytes, available_bytes: bytes }),
+  ),
+  resolved: Type.Object({
+    model_ref: Type.String(),
+    immutable: Type.Boolean(),
+    files: Type.Array(ResolvedFile),
+    skipped: Type.Optional(Type.Array(Type.String())),
+  }),
+});
+export type Plan = Static<typeof Plan>;
 
 /** A check of an answer that also gives its type. */
 export type AnswerOf<T> = (body: unknown) => T;

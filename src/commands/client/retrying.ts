@@ -3,9 +3,10 @@ import { ProblemError, UnreachableError } from './client_error.js';
 import type { Answer, WorkerClient, WorkerRequest } from './worker_client.js';
 
 export interface RetryOptions {
-  /** How long a worker that has answered once may be unreachable or refuse with 429 or 503. */
+  /** How long a worker that has answered once may be unreachable or refuse with 408, 429 or 503. */
   readonly retrySeconds: number;
-  readonly signal?: AbortSignal;
+  /** Ends waits and requests. */
+  readonly signal: AbortSignal;
   /** Called before each wait. */
   readonly onRetry: (error: Error) => void;
 }
@@ -40,7 +41,7 @@ export class Backoff {
     if (nowMs + waitMs - this.#failingSinceMs > this.#options.retrySeconds * 1000) throw error;
     this.#failures += 1;
     this.#options.onRetry(error);
-    await sleep(waitMs, undefined, this.#options.signal === undefined ? {} : { signal: this.#options.signal });
+    await sleep(waitMs, undefined, { signal: this.#options.signal });
   }
 
   #waitMs(error: Error): number {
@@ -66,5 +67,5 @@ export async function askRepeatedly(client: WorkerClient, request: WorkerRequest
 /** Whether the worker itself, not the request, is in the way. */
 function isTransient(error: Error): boolean {
   if (error instanceof UnreachableError) return true;
-  return error instanceof ProblemError && error.problem.retriable && [429, 503].includes(error.problem.status);
+  return error instanceof ProblemError && error.problem.retriable && [408, 429, 503].includes(error.problem.status);
 }

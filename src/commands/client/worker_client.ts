@@ -69,16 +69,13 @@ export class WorkerClient {
       response.destroy();
       throw new PeerError(`${this.url} answers with a redirect (${status}): set --url to the worker itself`);
     }
-    const problem = request.method === 'HEAD' ? undefined : problemIn(await this.#bodyOf(response));
-    if (request.method === 'HEAD') response.destroy();
-    throw this.#errorOf(status, problem, request.method === 'HEAD');
+    // A response to HEAD has no body, so no problem.
+    const problem = problemIn(await this.#bodyOf(response));
+    throw this.#errorOf(status, problem);
   }
 
-  #errorOf(status: number, problem: Problem | undefined, isHead: boolean): Error {
+  #errorOf(status: number, problem: Problem | undefined): Error {
     if (problem !== undefined) return new ProblemError(problem, problem.status === 401 ? this.#tokenHint() : undefined);
-    const code = isHead ? headCodes.get(status) : undefined;
-    if (code !== undefined)
-      return new ProblemError({ code, status, detail: `Status ${status}`, retriable: status >= 429 });
     const message = `${this.url} answered with status ${status}, but not as a worker: check --url`;
     // A proxy in front of the worker.
     return status >= 502 && status <= 504 ? new UnreachableError(message) : new PeerError(message);
@@ -151,13 +148,3 @@ export class WorkerClient {
     return `the worker at ${this.url} did not respond for ${idleMs / 1000} s: check whether it hangs, or set --url`;
   }
 }
-
-/** A response to HEAD has no body, so its problem is known by its status. */
-const headCodes = new Map([
-  [401, 'AUTH_FAILED'],
-  [403, 'FORBIDDEN'],
-  [404, 'NOT_FOUND'],
-  [410, 'NOT_FOUND'],
-  [429, 'RATE_LIMITED'],
-  [503, 'STARTING'],
-]);

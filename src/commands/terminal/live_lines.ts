@@ -1,4 +1,5 @@
 import type { WriteStream } from 'node:tty';
+import { widthOf } from './text_width.js';
 
 /** At most ten redraws a second. */
 const minIntervalMs = 100;
@@ -79,7 +80,7 @@ export class LiveLines {
 
   /** A terminal that became narrower has wrapped the lines. */
   #rowsDrawn(): number {
-    return this.#drawn.reduce((rows, line) => rows + Math.max(1, Math.ceil(line.length / this.#columns)), 0);
+    return this.#drawn.reduce((rows, line) => rows + Math.max(1, Math.ceil(widthOf(line) / this.#columns)), 0);
   }
 
   get #columns(): number {
