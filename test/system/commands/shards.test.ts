@@ -169,7 +169,7 @@ t.test('each command has help with an example, and invalid usage shows its usage
     t.match(output(), new RegExp(`Example:\n  vram-worker ${name} `));
     const invalid = run(t, directory, [name, '--unknown']);
     t.equal(await invalid.exited, 64);
-    t.match(invalid.errors(), new RegExp(`--unknown[^]*\nUsage: vram-worker ${name} `));
+    t.match(invalid.errors(), new RegExp(`--unknown[\\s\\S]*\nUsage: vram-worker ${name} `));
   }
   for (const args of [['rm'], ['verify'], ['verify', '--all', 'x'], ['ls', 'x']])
     t.equal(await run(t, directory, args).exited, 64, args.join(' '));
