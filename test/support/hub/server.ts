@@ -6,7 +6,7 @@ import { describe, listTree, pathsInfo } from './api.js';
 import type { HubFaults, HubRefusal } from './faults.js';
 import { cachedFile, cdnFile, expired, resolveFile } from './files.js';
 import { type Reply, redirect, send } from './reply.js';
-import type { HubFile, HubRepository } from './repository.js';
+import { type HubFile, type HubRepository, xetHashOf } from './repository.js';
 
 export const hubHost = 'hub.test';
 export const cdnHost = 'cdn.test';
@@ -114,7 +114,7 @@ export class FixtureHub {
   }
 
   #sign(file: HubFile): string {
-    const target = `/xet-bridge-us/${encodeURIComponent(file.path)}?X-Amz-Expires=3600&X-Amz-Signature=${this.requests.length}`;
+    const target = `/xet-bridge-us/621ffdc036468d709f17434d/${xetHashOf(file)}?X-Amz-Expires=3600&X-Amz-Signature=${this.requests.length}`;
     this.#signed.set(target, file);
     return `${this.cdn}${target}`;
   }

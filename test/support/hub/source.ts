@@ -16,10 +16,10 @@ export interface SourceOptions {
   readonly environment?: Partial<EgressEnvironment>;
 }
 
-/** The fixture as a configured source, and `resolve` as a request of a client calls it. */
-export function hubSource(hub: FixtureHub, { settings, token, environment }: SourceOptions = {}) {
+/** The fixture as the configured source `hub`. */
+export function hubRegistry(hub: FixtureHub, { settings, token, environment }: SourceOptions = {}): SourceRegistry {
   const names = { [hubHost]: ['127.0.0.1'], [cdnHost]: ['127.0.0.1'] };
-  const registry = new SourceRegistry(environmentOf({ lookup: lookupOf(names), ...environment }), [
+  return new SourceRegistry(environmentOf({ lookup: lookupOf(names), ...environment }), [
     {
       settings: {
         type: 'hf',
@@ -32,10 +32,14 @@ export function hubSource(hub: FixtureHub, { settings, token, environment }: Sou
       files: { ca: hub.authority.certificate.cert, ...(token === undefined ? {} : { token: new Secret(token) }) },
     },
   ]);
-  const resolver = new HfResolver(registry);
+}
+
+/** `resolve` as a request of a client calls it. */
+export function hubSource(hub: FixtureHub, options: SourceOptions = {}) {
+  const resolver = new HfResolver(hubRegistry(hub, options));
   return {
-    resolve: (reference: Omit<HfReference, 'type'>, options: Partial<TransferOptions> = {}) =>
-      resolver.resolve({ type: 'hf', ...reference }, { signal: anySignal(), ...options }),
+    resolve: (reference: Omit<HfReference, 'type'>, transfer: Partial<TransferOptions> = {}) =>
+      resolver.resolve({ type: 'hf', ...reference }, { signal: anySignal(), ...transfer }),
   };
 }
 
