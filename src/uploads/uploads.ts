@@ -19,7 +19,7 @@ export interface UploadsOptions {
   readonly resumeSeconds: number;
 }
 
-/** A new upload, or the open one of the same request. */
+/** A new upload, or one that has bytes already: the open one of the same request, or that of a sealed shard. */
 export interface Creation {
   readonly upload: Upload | FinishedUpload;
   readonly isNew: boolean;
@@ -49,7 +49,7 @@ export class Uploads {
       return { upload: same, isNew: false };
     }
     const admission = this.#residency.admit(request, actor);
-    if (admission.kind === 'existing') return { upload: this.#sealed(request, admission.result), isNew: true };
+    if (admission.kind === 'existing') return { upload: this.#sealed(request, admission.result), isNew: false };
     const { ingest } = admission;
     if (this.#open.size >= maxOpen) {
       const error = new WorkerError('TOO_MANY_COMMITS', 'Too many uploads are open', { retryAfterMs: 5000 });

@@ -5,6 +5,7 @@ import t, { type Test } from 'tap';
 import { patternBytes } from '../support/bytes.js';
 import { availableBytes, get, post, remove, upload } from '../support/requests.js';
 import { onSimulator, simulator } from '../support/simulator.js';
+import { TusClient, uploadOf } from '../support/tus.js';
 import { until } from '../support/until.js';
 import { startWorker, type TestWorker } from '../support/worker.js';
 import { long } from './scale.js';
@@ -21,6 +22,14 @@ const routes: Record<string, (worker: TestWorker) => Promise<LightMyRequestRespo
   'PUT commit': (worker) => upload(worker, 'new', bytes),
   'POST commit, from a file': (worker) =>
     post(worker, '/v1/commit', { shard_id: 'new', model_ref: 'model', source: { type: 'file', path: 'model' } }),
+  'PATCH upload, in three requests': async (worker) => {
+    const client = new TusClient(worker);
+    const created = await client.create(bytes.length, { shard_id: 'new', model_ref: 'model' });
+    const url = uploadOf(created);
+    await client.send(url, 0, bytes.subarray(0, 100_000));
+    await client.send(url, 100_000, bytes.subarray(100_000, 400_000));
+    return client.send(url, 400_000, bytes.subarray(400_000));
+  },
   'PUT commit, again': (worker) => upload(worker, 'here', bytes),
   'POST verify': (worker) => post(worker, '/v1/shards/here/verify'),
   'DELETE shard': (worker) => remove(worker, '/v1/shards/here'),

@@ -171,6 +171,13 @@ t.test('an upload of an existing shard is complete from the start', async (t) =>
   const same = await client.create(bytes.length, { ...query, expected_digest: sha256(bytes) });
   t.match(same.headers, { 'upload-offset': String(bytes.length), location: /uploads/ });
   t.equal((await client.get(uploadOf(same))).json().handle, first.json().handle);
+  const headers = { 'content-type': 'application/offset+octet-stream' };
+  const again = await client.create(
+    bytes.length,
+    { ...query, expected_digest: sha256(bytes) },
+    { headers, payload: bytes },
+  );
+  t.equal(again.headers['upload-offset'], String(bytes.length), 'the body is not needed');
   t.equal(
     (await client.create(bytes.length, { ...query, expected_digest: '0'.repeat(64) })).json().code,
     'SHARD_CONFLICT',
