@@ -34,8 +34,8 @@ export class LoadWriter {
   }
 
   /**
-   * The next byte is that at `offset`, a multiple of a group. The writer must not be in the middle of a group.
-   * @throws VramError INTERNAL
+   * The next byte is that at `offset`, a multiple of a group.
+   * @throws VramError LENGTH_MISMATCH in the middle of a group, INTERNAL
    */
   seek(offset: number): void {
     this.#library.call('vram_load_seek', this.#handle, offset);
