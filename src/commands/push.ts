@@ -73,7 +73,7 @@ class Push {
       sealed.push(() => this.#print(answer));
       if (this.#context.options.isJson) sealed.pop()?.();
     }
-    progress.end();
+    progress.end('sealed');
     reporter.stop();
     for (const print of sealed) print();
   }
@@ -85,6 +85,7 @@ class Push {
     const digests = [];
     for (const [index, file] of this.#files.entries())
       digests.push(await digestOf(file, (count) => progress.at(index, count), signal));
+    progress.end('hashing');
     return digests;
   }
 
@@ -93,7 +94,7 @@ class Push {
     const upload = new Upload(this.#tus, file, this.#fields(index, digest), {
       retrySeconds: options.retrySeconds,
       signal,
-      onBytes: (offset) => (offset === file.bytes ? progress.sealing() : progress.at(index, offset)),
+      onBytes: (offset) => progress.at(index, offset),
       onRetry: (error) => reporter.note(`retrying: ${error.message}`),
       onRestart: () => reporter.note('the worker does not have the upload any more; it begins again'),
     });

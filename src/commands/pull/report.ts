@@ -5,6 +5,7 @@ import type { ProgressFile, ProgressReport } from '../terminal/progress.js';
 export function reportOf({ state, bytes, received_bytes: receivedBytes, files, ...pull }: Pull): ProgressReport {
   return {
     state,
+    completed: 'received',
     bytes: bytes === null || bytes === 0 ? undefined : bytes,
     receivedBytes,
     bytesPerSecond: pull.bytes_per_second || undefined,

@@ -14,6 +14,8 @@ export interface ProgressFile {
 export interface Progress {
   /** One word, such as `receiving`. */
   readonly state: string;
+  /** What has happened to a file that is done. */
+  readonly completed: 'hashed' | 'received' | 'sealed';
   /** Undefined until the size is known. */
   readonly bytes: number | undefined;
   readonly receivedBytes: number;
@@ -25,6 +27,7 @@ export interface Progress {
 /** What a worker or a reader reports. A rate that it does not report is measured. */
 export interface ProgressReport {
   readonly state: string;
+  readonly completed: Progress['completed'];
   readonly bytes: number | undefined;
   readonly receivedBytes: number;
   readonly bytesPerSecond?: number | undefined;
@@ -56,6 +59,7 @@ export class ProgressTracker {
     const bytesPerSecond = report.bytesPerSecond ?? this.#whole.bytesPerSecond;
     return {
       state: report.state,
+      completed: report.completed,
       bytes: report.bytes,
       receivedBytes,
       bytesPerSecond,

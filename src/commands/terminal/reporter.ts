@@ -53,9 +53,10 @@ export class PlainReporter implements Reporter {
 
   show(progress: Progress): void {
     for (const { name, state, bytes } of progress.files) {
-      if (state !== 'done' || this.#done.has(name)) continue;
-      this.#done.add(name);
-      this.note(`received ${name}  ${bytesText(bytes)}`);
+      const done = `${progress.completed} ${name}`;
+      if (state !== 'done' || this.#done.has(done)) continue;
+      this.#done.add(done);
+      this.note(`${done}  ${bytesText(bytes)}`);
     }
     const nowMs = this.#clockMs();
     if (progress.state === this.#state && nowMs - this.#shownAtMs < plainIntervalMs) return;
