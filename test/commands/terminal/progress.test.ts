@@ -13,6 +13,7 @@ const file = (name: string, receivedBytes: number, state: 'active' | 'done' | 'w
 });
 const progress: Progress = {
   state: 'receiving',
+  completed: 'received',
   bytes: 300 * mebibyte,
   receivedBytes: 150 * mebibyte,
   bytesPerSecond: 25 * mebibyte,
@@ -54,7 +55,7 @@ t.test('progress never falls back, and has a measured rate', async (t) => {
   const tracker = new ProgressTracker(() => nowMs);
   const report = (receivedBytes: number, bytes: number | undefined = 100) => {
     const files = [{ name: 'a', state: 'active' as const, bytes: 100, receivedBytes }];
-    return tracker.next({ state: 'receiving', bytes, receivedBytes, files });
+    return tracker.next({ state: 'receiving', completed: 'received', bytes, receivedBytes, files });
   };
   t.match(report(0), { receivedBytes: 0, bytesPerSecond: undefined, remainingSeconds: undefined });
   nowMs = 1000;

@@ -1,0 +1,198 @@
+import { createHash } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { patternBytes } from '../../support/bytes.js';
+import { run, startProcess, temporaryDirectory, type WorkerProcess } from '../../support/process.js';
+import { until } from '../../support/until.js';
+
+const mebibyte = 1024 ** 2;
+const digestOf = (bytes: Buffer): string => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+
+/** Runs `push` in the directory of the worker. */
+function push(t: Test, worker: WorkerProcess, args: readonly string[], url = worker.url) {
+  return run(t, worker.directory, ['push', ...args], { VRAM_WORKER_URL: url });
+}
+
+interface Listed {
+  readonly shards: readonly {
+    shard_id: string;
+    digest: string;
+    state: string;
+    model_ref: string;
+    gpu_device: number;
+  }[];
+  readonly devices: readonly { free_bytes: number; total_bytes: number }[];
+}
+
+async function get(worker: WorkerProcess, path: 'shards' | 'devices'): Promise<Listed> {
+  const answer = await fetch(`${worker.url}/v1/${path}`, { headers: { authorization: worker.authorization } });
+  return (await answer.json()) as Listed;
+}
+
+interface Proxy {
+  readonly url: string;
+  /** Bytes that clients sent. */
+  readonly sentBytes: () => number;
+}
+
+/** A proxy that passes the bytes of clients through `filter`, which may end the connection. */
+async function startProxy(t: Test, to: string, filter: (chunk: Buffer, end: () => void) => Buffer): Promise<Proxy> {
+  const { port, hostname } = new URL(to);
+  const sockets = new Set<Socket>();
+  let sent = 0;
+  const server = createServer((client) => {
+    const worker = connect(Number(port), hostname);
+    const end = () => {
+      client.destroy();
+      worker.destroy();
+    };
+    for (const socket of [client, worker]) {
+      sockets.add(socket);
+      socket.on('error', end).on('close', end);
+    }
+    client.on('data', (chunk: Buffer) => {
+      sent += chunk.length;
+      if (!worker.write(filter(chunk, end))) client.pause();
+    });
+    worker.on('drain', () => client.resume());
+    worker.on('data', (chunk: Buffer) => void client.write(chunk));
+  });
+  await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, sentBytes: () => sent };
+}
+
+t.test('files become the shards of one model, with the digest that was computed beforehand', async (t) => {
+  const worker = await startProcess(t, temporaryDirectory(t));
+  const files = [patternBytes(3 * mebibyte), patternBytes(70_000)];
+  const names = ['tiny-00001-of-00002.gguf', 'tiny-00002-of-00002.gguf'];
+  for (const [index, name] of names.entries()) writeFileSync(join(worker.directory, name), files[index] ?? '');
+  const first = push(t, worker, [...names, '--gpu', '1,0']);
+  t.equal(await first.exited, 0);
+  t.equal(first.output(), files.map((file, i) => `tiny-${i}  sealed  GPU ${1 - i}  ${digestOf(file)}\n`).join(''));
+  t.match(first.errors(), /^hashing [\s\S]*hashed tiny-00002[\s\S]*\nsending [\s\S]*sealed tiny-00002/);
+  const { shards } = await get(worker, 'shards');
+  t.match(
+    shards,
+    [0, 1].map((index) => ({ shard_id: `tiny-${index}`, model_ref: 'tiny', gpu_device: 1 - index })),
+  );
+  const again = push(t, worker, [...names, '--gpu', '1,0', '--json']);
+  t.equal(await again.exited, 0, 'the same command again');
+  const sealed = again
+    .output()
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+    .filter(({ event }) => event === 'sealed');
+  t.match(sealed, [{ shard: { shard_id: 'tiny-0' }, handle: /^eyJ/ }, { shard: { shard_id: 'tiny-1' } }]);
+  const other = push(t, worker, [names[1] ?? '', '--shard-prefix', 'tiny', '--json']);
+  t.equal(await other.exited, 1, 'another file under the same name');
+  t.match(other.errors(), /SHARD_CONFLICT: .*vram-worker rm/);
+  t.match(other.output(), /"event":"error","problem":{.*"code":"SHARD_CONFLICT"/);
+});
+
+t.test('an upload continues after cuts, and sends no byte twice but what was in flight', async (t) => {
+  const worker = await startProcess(t, temporaryDirectory(t));
+  const bytes = patternBytes(24 * mebibyte);
+  writeFileSync(join(worker.directory, 'm.gguf'), bytes);
+  let left = 4 * mebibyte;
+  let cuts = 0;
+  const proxy = await startProxy(t, worker.url, (chunk, end) => {
+    left -= chunk.length;
+    if (left > 0 || cuts === 4) return chunk;
+    cuts += 1;
+    left = 4 * mebibyte;
+    setImmediate(end);
+    return chunk;
+  });
+  const { exited, output, errors } = push(t, worker, ['m.gguf'], proxy.url);
+  t.equal(await exited, 0);
+  t.match(output(), `m-0  sealed  GPU 0  ${digestOf(bytes)}`);
+  t.equal(cuts, 4);
+  t.match(errors(), /retrying: the worker at .* ended the connection/);
+  t.ok(proxy.sentBytes() < 1.5 * bytes.length, `${proxy.sentBytes()} bytes were sent`);
+});
+
+t.test('an upload waits for a paused worker', async (t) => {
+  const worker = await startProcess(t, temporaryDirectory(t));
+  const bytes = patternBytes(64 * mebibyte);
+  writeFileSync(join(worker.directory, 'm.gguf'), bytes);
+  const { exited, errors } = push(t, worker, ['m.gguf', '--no-digest']);
+  await until(() => /sending/.test(errors()));
+  worker.child.kill('SIGSTOP');
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  worker.child.kill('SIGCONT');
+  t.equal(await exited, 0);
+});
+
+t.test('an upload begins again if the worker restarted', async (t) => {
+  const directory = temporaryDirectory(t);
+  const worker = await startProcess(t, directory);
+  const bytes = patternBytes(32 * mebibyte);
+  writeFileSync(join(directory, 'm.gguf'), bytes);
+  const { port } = new URL(worker.url);
+  let isSlow = true;
+  const proxy = await startProxy(t, worker.url, (chunk, end) => {
+    if (isSlow && proxy.sentBytes() > 8 * mebibyte) {
+      isSlow = false;
+      worker.child.kill('SIGKILL');
+      end();
+    }
+    return chunk;
+  });
+  const { exited, errors, output } = push(t, worker, ['m.gguf'], proxy.url);
+  t.equal(await worker.exited, 'SIGKILL');
+  await startProcess(t, directory, { WORKER_BIND_ADDR: `127.0.0.1:${port}` });
+  t.equal(await exited, 0);
+  t.match(errors(), /the worker does not have the upload any more; it begins again/);
+  t.match(output(), digestOf(bytes));
+});
+
+t.test('bytes that change on the way are refused', async (t) => {
+  const worker = await startProcess(t, temporaryDirectory(t));
+  writeFileSync(join(worker.directory, 'm.gguf'), patternBytes(mebibyte));
+  const proxy = await startProxy(t, worker.url, (chunk) => {
+    if (chunk.length > 16_384) chunk[chunk.length - 1] = (chunk.at(-1) ?? 0) ^ 1;
+    return chunk;
+  });
+  const { exited, errors } = push(t, worker, ['m.gguf'], proxy.url);
+  t.equal(await exited, 1);
+  t.match(errors(), /DIGEST_MISMATCH: /);
+  t.same((await get(worker, 'shards')).shards, []);
+});
+
+t.test('Ctrl-C ends the upload, and the worker frees its memory', async (t) => {
+  const worker = await startProcess(t, temporaryDirectory(t));
+  writeFileSync(join(worker.directory, 'm.gguf'), patternBytes(32 * mebibyte));
+  const proxy = await startProxy(t, worker.url, (chunk) => chunk);
+  const { child, exited, errors } = push(t, worker, ['m.gguf'], proxy.url);
+  await until(() => proxy.sentBytes() > 2 * mebibyte);
+  child.kill('SIGINT');
+  t.equal(await exited, 130);
+  t.match(errors(), /canceled: the worker frees the memory of the upload\n$/);
+  const { shards } = await get(worker, 'shards');
+  t.same(shards, []);
+});
+
+t.test('files that cannot be read give status 66, and invalid usage 64', async (t) => {
+  const worker = await startProcess(t, temporaryDirectory(t));
+  writeFileSync(join(worker.directory, 'empty'), '');
+  const unreadable = [
+    ['none', /ENOENT.*none/],
+    ['empty', /empty is empty/],
+    ['.', /\. is not a regular file/],
+  ] as const;
+  for (const [path, message] of unreadable) {
+    const { exited, errors } = push(t, worker, [path]);
+    t.equal(await exited, 66, path);
+    t.match(errors(), message);
+  }
+  t.equal(await push(t, worker, []).exited, 64);
+  t.equal(await push(t, worker, ['m', '--retry-seconds', 'x']).exited, 64);
+});
