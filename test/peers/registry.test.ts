@@ -17,6 +17,7 @@ import { firstShard } from '../support/oci_sources.js';
 import { type DockerRegistry, type Login, startDockerRegistry } from '../support/peers/docker_registry.js';
 import { OciLayout, skopeo } from '../support/peers/oci_layout.js';
 import { RegistryClient } from '../support/peers/registry_client.js';
+import { base64Of, writeRegistrySettings } from '../support/peers/registry_settings.js';
 import { startTokenServer } from '../support/peers/token_server.js';
 import { temporaryDirectory } from '../support/temporary_directory.js';
 
@@ -25,28 +26,17 @@ import { temporaryDirectory } from '../support/temporary_directory.js';
 const installed = unlessInstalled('docker-registry', 'skopeo', 'htpasswd');
 const login: Login = { username: 'robot', password: 'pass:word "quoted" ü' };
 const weights = Buffer.concat([ggufFile(), Buffer.alloc(8 * 1024 * 1024 + 13, 'weights ')]);
-const basic = `Basic ${Buffer.from(`${login.username}:${login.password}`).toString('base64')}`;
 const dockerManifest = 'application/vnd.docker.distribution.manifest.v2+json';
 
-/** The settings of a worker in files, and its resolver. */
+/** A resolver with the settings of a worker in files. */
 async function sourceOf(
   t: Test,
   registry: DockerRegistry,
   authority: Authority,
   changes: Record<string, unknown> = {},
 ) {
-  const directory = temporaryDirectory(t);
-  const authFile = join(directory, 'config.json');
-  const auths = { [registry.host]: { auth: Buffer.from(`${login.username}:${login.password}`).toString('base64') } };
-  writeFileSync(authFile, JSON.stringify({ auths }), { mode: 0o600 });
-  const source = {
-    ...{ name: 'lab', type: 'oci', endpoint: registry.endpoint, docker_config_file: authFile },
-    ...{ ca_file: authority.certificate.certFile, addresses: ['127.0.0.0/8'] },
-    ...changes,
-  };
-  const file = join(directory, 'sources.json');
-  writeFileSync(file, JSON.stringify({ sources: [source] }), { mode: 0o644 });
-  const { sources } = await readSources(file, new FileCalls(30));
+  const { sourcesFile, authFile } = writeRegistrySettings(t, { registry, authority, login, changes });
+  const { sources } = await readSources(sourcesFile, new FileCalls(30));
   const resolver = new OciResolver(new SourceRegistry(environmentOf(), sources));
   const resolve = (reference: Partial<OciReference> = {}) =>
     resolver.resolve({ type: 'oci', repository: 'models/llama', ...reference }, { signal: anySignal() });
@@ -54,7 +44,7 @@ async function sourceOf(
 }
 
 function clientOf({ endpoint }: DockerRegistry, authority: Authority): RegistryClient {
-  return new RegistryClient({ endpoint, ca: authority.certificate.cert, authorization: basic });
+  return new RegistryClient({ endpoint, ca: authority.certificate.cert, authorization: `Basic ${base64Of(login)}` });
 }
 
 t.test('artifacts in four forms are read from a registry with Basic authorization', installed, async (t) => {
@@ -221,15 +211,13 @@ t.test('wrong credentials, token servers and authorities are refused', installed
   t.equal(tokens.requests.length, before, 'the token server got no connection');
   const { resolve: untrusted } = await sourceOf(t, registry, new Authority(t, 'other'));
   await t.rejects(untrusted(), { code: 'SOURCE_INVALID', message: /TLS/ });
-  const authFile = join(temporaryDirectory(t), 'config.json');
-  const auth = Buffer.from('robot:wrong').toString('base64');
-  writeFileSync(authFile, JSON.stringify({ auths: { [registry.host]: { auth } } }), { mode: 0o600 });
-  const changes = { docker_config_file: authFile, realm_hosts: [tokens.host] };
-  const { resolve: stranger } = await sourceOf(t, registry, authority, changes);
+  const other = { ...login, password: 'wrong' };
+  const realm_hosts = [tokens.host];
+  const { authFile } = writeRegistrySettings(t, { registry, authority, login: other });
+  const { resolve: stranger } = await sourceOf(t, registry, authority, { docker_config_file: authFile, realm_hosts });
   await t.rejects(stranger(), { code: 'SOURCE_AUTH_FAILED', message: /token server refused/ });
-  const basicRegistry = await startDockerRegistry(t, authority, { kind: 'htpasswd', login });
-  const auths = { [basicRegistry.host]: { auth } };
-  writeFileSync(authFile, JSON.stringify({ auths }), { mode: 0o600 });
-  const { resolve: wrong } = await sourceOf(t, basicRegistry, authority, changes);
+  const basic = await startDockerRegistry(t, authority, { kind: 'htpasswd', login });
+  const { authFile: basicFile } = writeRegistrySettings(t, { registry: basic, authority, login: other });
+  const { resolve: wrong } = await sourceOf(t, basic, authority, { docker_config_file: basicFile });
   await t.rejects(wrong(), { code: 'SOURCE_AUTH_FAILED' });
 });
