@@ -15,6 +15,7 @@ import { Keeping } from './keep/keeping.js';
 import { LeaseService } from './lease/lease_service.js';
 import type { ResidencyOptions } from './options.js';
 import { type PlanReport, type PlanRequest, plan } from './plan/plan.js';
+import { planSource, type SourcePlanReport, type SourcePlanRequest } from './plan/plan_source.js';
 import { closeFiles, type ForcedRelease, type ReleaseOutcome, release, releaseAll, releaseSealed } from './release.js';
 import { everySecond, start } from './start.js';
 import type { DeviceSnapshot } from './state/device_memory.js';
@@ -106,6 +107,9 @@ export class Residency {
   /** Finds a device for each shard of a model, and can reserve the memory. A model that does not fit is not an error. */
   readonly plan = (request: PlanRequest): PlanReport => plan(this.#worker, request);
 
+  /** The same for the files of a source, whose headers it reads. See `planSource`. */
+  readonly planSource = (request: SourcePlanRequest): Promise<SourcePlanReport> => planSource(this.#worker, request);
+
   /** @throws WorkerError NOT_FOUND, RESERVATION_EXPIRED, AUDIT_UNAVAILABLE */
   renewReservation(reservationId: string, ttlSeconds?: number): ReservationSnapshot {
     this.#requireReservation(reservationId);
@@ -119,14 +123,10 @@ export class Residency {
   }
 
   /** Admits a commit whose bytes the caller delivers. See `admit`. */
-  admit(request: CommitRequest, actor: Actor): Admission {
-    return admit(this.#worker, request, actor);
-  }
+  readonly admit = (request: CommitRequest, actor: Actor): Admission => admit(this.#worker, request, actor);
 
   /** Commits a file of a source. See `commitSource`. */
-  commitSource(commit: SourceCommit): Promise<CommitResult> {
-    return commitSource(this.#worker, commit);
-  }
+  readonly commitSource = (commit: SourceCommit): Promise<CommitResult> => commitSource(this.#worker, commit);
 
   /** @throws WorkerError NOT_FOUND */
   shard(shardId: string): ShardSnapshot {

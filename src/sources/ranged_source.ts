@@ -4,7 +4,8 @@ import type { ByteRange } from './egress/range_response.js';
 import type { TransferOptions } from './egress/request.js';
 
 /** Who stated a digest. It is a claim that the bytes are held to, never a proof. */
-export type DigestOrigin = 'repr-digest' | 'sidecar' | 'descriptor' | 'lfs' | 'checksum' | 'metadata' | 'cache';
+export const digestOrigins = ['repr-digest', 'sidecar', 'descriptor', 'lfs', 'checksum', 'metadata', 'cache'] as const;
+export type DigestOrigin = (typeof digestOrigins)[number];
 
 export interface DigestClaim {
   readonly digest: Digest;

@@ -6,7 +6,7 @@ import { examples } from './examples.js';
 type TransformObject = NonNullable<FastifyDynamicSwaggerOptions['transformObject']>;
 interface Body {
   required?: boolean;
-  content: Record<string, { schema?: { $ref?: string }; example?: unknown }>;
+  content: Record<string, { schema?: { $ref?: string }; example?: unknown; examples?: object }>;
 }
 
 /** Relative to the URL of the document, so that it is right behind a proxy that adds a prefix to the path. */
@@ -23,7 +23,9 @@ export const finishDocument: TransformObject = (generated) => {
       if (body?.content['application/offset+octet-stream'] !== undefined) body.required = false;
       const json = body?.content['application/json'];
       if (operation === undefined || body === undefined || json === undefined) continue;
-      json.example = examples[operation.operationId ?? '']?.request;
+      const { request, requests } = examples[operation.operationId ?? ''] ?? {};
+      if (requests === undefined) json.example = request;
+      else json.examples = Object.fromEntries(Object.entries(requests).map(([name, value]) => [name, { value }]));
       body.required = !optionalBodies.some(({ $id }) => json.schema?.$ref === `#/components/schemas/${$id}`);
     }
   }

@@ -78,11 +78,26 @@ const reservation: ReservationJson = {
   expires_at: '2026-01-05T10:01:00.000Z',
 };
 
-const commitRequest: CommitFields = {
+const commitRequestOf = (source: CommitFields['source']): CommitFields => ({
   shard_id: 'llama-0',
   model_ref: modelRef,
   expected_digest: digest,
-  source: { type: 'file', path: 'tinygemma3.gguf' },
+  source,
+});
+
+/** One for each type of source. */
+const commitRequests = {
+  file: commitRequestOf({ type: 'file', path: 'tinygemma3.gguf' }),
+  http: commitRequestOf({ type: 'http', url: 'https://mirror.lab/models/tinygemma3.gguf' }),
+  hf: commitRequestOf({
+    type: 'hf',
+    repo: 'ggml-org/tinygemma3-GGUF',
+    revision: 'main',
+    files: ['tinygemma3-Q8_0.gguf'],
+  }),
+  hf_cache: commitRequestOf({ type: 'hf_cache', repo: 'ggml-org/tinygemma3-GGUF', files: ['tinygemma3-Q8_0.gguf'] }),
+  oci: commitRequestOf({ type: 'oci', name: 'lab', repository: 'models/tinygemma3', reference: 'q8' }),
+  s3: commitRequestOf({ type: 's3', name: 'ceph', bucket: 'models', key: 'tinygemma3.gguf' }),
 };
 
 const commit: CommitJson = { handle, shard };
@@ -178,6 +193,8 @@ const unhealthy: HealthJson = { ready: false, reasons: [{ code: 'DRAINING', deta
 /** The request of one operation, and its responses by status. */
 export interface OperationExamples {
   readonly request?: object;
+  /** Several requests, by their names. */
+  readonly requests?: Readonly<Record<string, object>>;
   readonly responses: Readonly<Record<string, unknown>>;
 }
 
@@ -186,7 +203,7 @@ export const examples: Readonly<Record<string, OperationExamples>> = {
   plan: { request: planRequest, responses: { 200: plan } },
   renewReservation: { request: { ttl_seconds: 120 }, responses: { 200: reservation } },
   listDevices: { responses: { 200: { devices: [device] } } },
-  commit: { request: commitRequest, responses: { 200: commit, 201: commit } },
+  commit: { requests: commitRequests, responses: { 200: commit, 201: commit } },
   uploadShard: { responses: { 200: commit, 201: commit } },
   getUpload: { responses: { 200: commit } },
   listShards: { responses: { 200: shards } },

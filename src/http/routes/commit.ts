@@ -10,6 +10,7 @@ import { abortOnDisconnect } from '../server/client_gone.js';
 import { commitFieldsOf } from '../upload/commit_fields.js';
 import { actorOf } from './actor.js';
 import { earlyParser, type RouteOptions, typed } from './route_options.js';
+import { sourceErrors } from './source_errors.js';
 
 /** The errors of uploads and of commits by reference. */
 export const commitErrors: readonly ErrorCode[] = [
@@ -47,20 +48,6 @@ export function sendCommit(
   if (created) reply.code(201).header('location', `/v1/shards/${shard.shardId}`);
   return reply.send({ handle, shard: serializeShard(shard, driver) });
 }
-
-/** The errors of requests that name a source. */
-export const sourceErrors: readonly ErrorCode[] = [
-  'MODEL_DIR_UNAVAILABLE',
-  'FORMAT_INVALID',
-  'SOURCE_FORBIDDEN',
-  'SOURCE_NOT_FOUND',
-  'SOURCE_CHANGED',
-  'SOURCE_UNSUPPORTED',
-  'SOURCE_AUTH_FAILED',
-  'SOURCE_UNAVAILABLE',
-  'SOURCE_INVALID',
-  'SOURCE_TIMEOUT',
-];
 
 /** `POST /v1/commit` with JSON: a shard by reference. */
 export async function commitRoutes(app: FastifyInstance, { residency }: RouteOptions): Promise<void> {

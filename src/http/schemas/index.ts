@@ -4,7 +4,16 @@ import { Device, DeviceList } from './device.js';
 import { HandleBody, HandleClaims, HandleVerdict } from './handle.js';
 import { Jwk, JwkSet } from './keys.js';
 import { Lease, LeaseList } from './lease.js';
-import { Plan, PlanBody, PlannedShard, PlanRefusal, RenewBody, Reservation } from './plan.js';
+import {
+  Plan,
+  PlanBody,
+  PlannedShard,
+  PlanRefusal,
+  RenewBody,
+  Reservation,
+  ResolvedFile,
+  ResolvedModel,
+} from './plan.js';
 import { Problem } from './problem.js';
 import { Health, Liveness, LostShard, ModelReadiness, Readiness, Scrub, ShardHandle } from './ready.js';
 import { CorruptRange, EmptyBody, Shard, ShardList, Verification } from './shard.js';
@@ -27,6 +36,8 @@ export const components = [
   PlannedShard,
   Reservation,
   PlanRefusal,
+  ResolvedFile,
+  ResolvedModel,
   Plan,
   RenewBody,
   CorruptRange,

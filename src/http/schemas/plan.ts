@@ -1,9 +1,11 @@
 import Type, { type Static } from 'typebox';
-import { GpuDevice, ModelRef, ReservationId, ShardIndex, TotalShards } from './common.js';
+import { type DigestOrigin, digestOrigins } from '../../sources/ranged_source.js';
+import { GpuDevice, ReservationId, ShardIndex, TotalShards } from './common.js';
 import { Device } from './device.js';
 import { maxShards } from './limits.js';
-import { Bytes, Instant, Length, namedSchema, oneOf, strictObject } from './make.js';
+import { Bytes, Instant, Length, NullableDigest, namedSchema, oneOf, strictObject, visibleText } from './make.js';
 import { nullableRefTo, refTo } from './ref.js';
+import { Source } from './source.js';
 
 const TtlSeconds = Type.Integer({
   minimum: 1,
@@ -14,12 +16,21 @@ const TtlSeconds = Type.Integer({
 export const PlanBody = namedSchema(
   'PlanRequest',
   {
-    model_ref: ModelRef,
-    shard_layout: oneOf(
-      ['single', 'tensor_parallel'],
-      '`single`: the whole model on one GPU. `tensor_parallel`: each shard on its own GPU.',
+    model_ref: Type.Optional(
+      visibleText(
+        512,
+        'Name of the model. Required without `source`, whose pinned reference is the default otherwise.',
+      ),
     ),
-    model_bytes: Type.Optional(Length('Length of the whole model in bytes. Set this or `shards`.')),
+    shard_layout: Type.Optional(
+      oneOf(
+        ['single', 'tensor_parallel', 'files'],
+        '`single`: the whole model on one GPU. `tensor_parallel`: each shard on its own GPU. `files`: the shards on few ' +
+          'GPUs, the default for `source`.',
+      ),
+    ),
+    source: Type.Optional(refTo(Source)),
+    model_bytes: Type.Optional(Length('Length of the whole model in bytes. Set one of this, `shards` and `source`.')),
     tp_degree: Type.Optional(
       Type.Integer({
         minimum: 1,
@@ -31,7 +42,7 @@ export const PlanBody = namedSchema(
       Type.Array(strictObject({ bytes: Length('Exact length of the shard in bytes.') }), {
         minItems: 1,
         maxItems: maxShards,
-        description: 'The shards of the model. Set this or `model_bytes`.',
+        description: 'The shards of the model.',
       }),
     ),
     gpu_devices: Type.Optional(
@@ -78,6 +89,33 @@ export const PlanRefusal = namedSchema(
   'Why a model does not fit.',
 );
 
+export const ResolvedFile = namedSchema(
+  'ResolvedFile',
+  {
+    path: Type.String({ description: 'Name of the file in its source.' }),
+    bytes: Length('Length of the file.'),
+    digest: NullableDigest('SHA-256 that the source claims. Null without a claim.'),
+    digest_from: Type.Unsafe<DigestOrigin | null>({
+      type: ['string', 'null'],
+      enum: [...digestOrigins, null],
+      description: 'Where the source claims it.',
+    }),
+    format: oneOf(['gguf', 'safetensors', 'unknown'], 'Format of the file. Its header was checked.'),
+  },
+  'A file of a source that becomes a shard.',
+);
+
+export const ResolvedModel = namedSchema(
+  'ResolvedModel',
+  {
+    model_ref: Type.String({ description: 'The reference as text, with the resolved revision.' }),
+    immutable: Type.Boolean({ description: 'Whether the reference always names the same bytes.' }),
+    files: Type.Array(refTo(ResolvedFile), { description: 'Ordered by shard index.' }),
+    skipped: Type.Array(Type.String(), { description: 'Files that do not become shards.' }),
+  },
+  'What a source has.',
+);
+
 export const Plan = namedSchema(
   'Plan',
   {
@@ -87,6 +125,7 @@ export const Plan = namedSchema(
     devices: Type.Array(refTo(Device), { description: 'The GPUs that the plan could use.' }),
     reservation: nullableRefTo(Reservation),
     reason: nullableRefTo(PlanRefusal),
+    resolved: Type.Optional(refTo(ResolvedModel)),
   },
   'Whether a model fits, and the GPU of each shard.',
 );

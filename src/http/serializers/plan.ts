@@ -1,4 +1,5 @@
 import type { PlanReport } from '../../residency/plan/plan.js';
+import type { SourcePlanReport } from '../../residency/plan/plan_source.js';
 import type { DeviceSnapshot } from '../../residency/state/device_memory.js';
 import type { ReservationSnapshot } from '../../residency/state/reservations.js';
 import type { DeviceJson } from '../schemas/device.js';
@@ -25,6 +26,22 @@ export const serializePlan = (plan: PlanReport): PlanJson => ({
           needed_bytes: plan.reason.neededBytes,
           available_bytes: plan.reason.availableBytes,
         },
+});
+
+export const serializeSourcePlan = ({ resolved, ...plan }: SourcePlanReport): PlanJson => ({
+  ...serializePlan(plan),
+  resolved: {
+    model_ref: resolved.modelRef,
+    immutable: resolved.isImmutable,
+    files: resolved.files.map(({ path, bytes, digest, digestFrom, format }) => ({
+      path,
+      bytes,
+      digest,
+      digest_from: digestFrom,
+      format,
+    })),
+    skipped: [...resolved.skipped],
+  },
 });
 
 export const serializeDevice = (device: DeviceSnapshot): DeviceJson => ({

@@ -89,7 +89,7 @@ export interface paths {
         put?: never;
         /**
          * Check whether a model fits, and where
-         * @description Returns 200 even if the model does not fit. With `reserve` the worker reserves the memory for later commits.
+         * @description Returns 200 even if the model does not fit. With `reserve` the worker reserves the memory for later commits. With `source` the worker resolves the files of a model, checks their headers, and places each file.
          */
         post: operations["plan"];
         delete?: never;
@@ -536,19 +536,20 @@ export interface components {
         PlanRequest: {
             /**
              * Format: visible-text
-             * @description Name of the model that the shard belongs to. The caller chooses it. Unicode NFC, without control, bidirectional or zero-width characters.
+             * @description Name of the model. Required without `source`, whose pinned reference is the default otherwise. Unicode NFC, without control, bidirectional or zero-width characters.
              */
-            model_ref: string;
+            model_ref?: string;
             /**
-             * @description `single`: the whole model on one GPU. `tensor_parallel`: each shard on its own GPU.
+             * @description `single`: the whole model on one GPU. `tensor_parallel`: each shard on its own GPU. `files`: the shards on few GPUs, the default for `source`.
              * @enum {string}
              */
-            shard_layout: "single" | "tensor_parallel";
-            /** @description Length of the whole model in bytes. Set this or `shards`. */
+            shard_layout?: "single" | "tensor_parallel" | "files";
+            source?: components["schemas"]["Source"];
+            /** @description Length of the whole model in bytes. Set one of this, `shards` and `source`. */
             model_bytes?: number;
             /** @description Number of GPUs for `tensor_parallel` with `model_bytes`. */
             tp_degree?: number;
-            /** @description The shards of the model. Set this or `model_bytes`. */
+            /** @description The shards of the model. */
             shards?: {
                 /** @description Exact length of the shard in bytes. */
                 bytes: number;
@@ -592,6 +593,36 @@ export interface components {
             /** @description Memory that is available. */
             available_bytes: number;
         };
+        /** @description A file of a source that becomes a shard. */
+        ResolvedFile: {
+            /** @description Name of the file in its source. */
+            path: string;
+            /** @description Length of the file. */
+            bytes: number;
+            /** @description SHA-256 that the source claims. Null without a claim. */
+            digest: string | null;
+            /**
+             * @description Where the source claims it.
+             * @enum {string|null}
+             */
+            digest_from: "repr-digest" | "sidecar" | "descriptor" | "lfs" | "checksum" | "metadata" | "cache" | null;
+            /**
+             * @description Format of the file. Its header was checked.
+             * @enum {string}
+             */
+            format: "gguf" | "safetensors" | "unknown";
+        };
+        /** @description What a source has. */
+        ResolvedModel: {
+            /** @description The reference as text, with the resolved revision. */
+            model_ref: string;
+            /** @description Whether the reference always names the same bytes. */
+            immutable: boolean;
+            /** @description Ordered by shard index. */
+            files: components["schemas"]["ResolvedFile"][];
+            /** @description Files that do not become shards. */
+            skipped: string[];
+        };
         /** @description Whether a model fits, and the GPU of each shard. */
         Plan: {
             /** @description Whether the model fits. */
@@ -604,6 +635,7 @@ export interface components {
             devices: components["schemas"]["Device"][];
             reservation: components["schemas"]["Reservation"] | null;
             reason: components["schemas"]["PlanRefusal"] | null;
+            resolved?: components["schemas"]["ResolvedModel"];
         };
         /** @description The new lifetime, from now. Default: the original lifetime. A renewal never shortens it. */
         RenewRequest: {
@@ -1293,8 +1325,17 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `FORBIDDEN`: Insufficient token permissions. */
+            /** @description `FORBIDDEN`: Insufficient token permissions. `SOURCE_FORBIDDEN`: Source is not allowed. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `NOT_FOUND`: Not found. `SOURCE_NOT_FOUND`: Not found at the source. */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1311,6 +1352,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description `SOURCE_CHANGED`: Source changed while it was read. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description `UNSUPPORTED_MEDIA_TYPE`: Unsupported media type. */
             415: {
                 headers: {
@@ -1320,7 +1370,25 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `RATE_LIMITED`: Too many requests. */
+            /** @description `FORMAT_INVALID`: File breaks a rule of its format. `SOURCE_UNSUPPORTED`: Source is not supported. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `SOURCE_AUTH_FAILED`: Source refused the credentials. */
+            424: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `RATE_LIMITED`: Too many requests. `TOO_MANY_COMMITS`: Too many waiting commits. */
             429: {
                 headers: {
                     /** @description Seconds to wait before a retry. */
@@ -1331,7 +1399,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `CUDA_ERROR`: GPU driver error. `INTERNAL`: Internal error. */
+            /** @description `CUDA_ERROR`: GPU driver error. `HOST_OOM`: Not enough host memory. `INTERNAL`: Internal error. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1340,11 +1408,29 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `STARTING`: Worker is starting. `DRAINING`: Worker is shutting down. `AUDIT_UNAVAILABLE`: Audit log or manifest cannot be written. */
+            /** @description `SOURCE_UNAVAILABLE`: Source is not available. `SOURCE_INVALID`: Source sent an invalid response. */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `STARTING`: Worker is starting. `DRAINING`: Worker is shutting down. `AUDIT_UNAVAILABLE`: Audit log or manifest cannot be written. `MODEL_DIR_UNAVAILABLE`: Model directory cannot be read. */
             503: {
                 headers: {
                     /** @description Seconds to wait before a retry. */
                     "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `SOURCE_TIMEOUT`: Source did not respond in time. */
+            504: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content: {
@@ -1871,17 +1957,6 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "shard_id": "llama-0",
-                 *       "model_ref": "hf:ggml-org/tinygemma3-GGUF@main",
-                 *       "expected_digest": "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-                 *       "source": {
-                 *         "type": "file",
-                 *         "path": "tinygemma3.gguf"
-                 *       }
-                 *     }
-                 */
                 "application/json": components["schemas"]["CommitRequest"];
             };
         };
