@@ -60,6 +60,7 @@ export const Pull = Type.Object({
   bytes_per_second: Type.Optional(nullable(Type.Number())),
   remaining_seconds: Type.Optional(nullable(Type.Number())),
   files: Type.Array(PullFile),
+  last_problem: Type.Optional(nullable(Problem)),
   problem: Type.Optional(nullable(Problem)),
 });
 export type Pull = Static<typeof Pull>;

@@ -85,7 +85,7 @@ function bodyOf(source: SourceReference, values: Values): PullFields {
     gpu_devices: gpuOption(values.gpu),
     digest: values.digest,
     bytes_per_second: integerOption('bytes-per-second', values['bytes-per-second'], rate),
-    deadline_seconds: integerOption('deadline-seconds', values['deadline-seconds'], { minimum: 1, maximum: 604_800 }),
+    deadline_seconds: integerOption('deadline-seconds', values['deadline-seconds'], { minimum: 1, maximum: 2_000_000 }),
   };
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }
@@ -122,6 +122,6 @@ function expectedOf(texts: readonly string[]): Map<string, string> {
 }
 
 function idOf(text: string): string {
-  if (/^[A-Za-z0-9._-]{1,128}$/.test(text)) return text;
-  throw new UsageError('the id of a pull has letters, digits and hyphens');
+  if (/^[A-Za-z0-9_-]{1,64}$/.test(text)) return text;
+  throw new UsageError('the id of a pull has 1 to 64 letters, digits, hyphens and underscores');
 }

@@ -70,7 +70,10 @@ export class PullClient {
         await pause(reconnectMs, this.#retry.signal);
       }
       // After a lost stream this says at once whether the worker still has the pull.
-      const wait = isStreaming ? {} : { query: { wait_seconds: pollSeconds }, headers: etagHeader(etag) };
+      const wait =
+        isStreaming || etag === undefined
+          ? {}
+          : { query: { wait_seconds: pollSeconds }, headers: { 'if-none-match': etag } };
       const request = {
         method: 'GET',
         path: this.#path,
@@ -122,8 +125,6 @@ export class PullClient {
     return `v1/pulls/${encodeURIComponent(this.#pullId)}`;
   }
 }
-
-const etagHeader = (etag: string | undefined) => (etag === undefined ? {} : { 'if-none-match': etag });
 
 const pause = (ms: number, signal: AbortSignal): Promise<void> =>
   new Promise((resolve, reject) => {

@@ -25,11 +25,19 @@ function stateOf({ state }: PullFile): ProgressFile['state'] {
   return state === 'sealing' || state === 'sealed' ? 'done' : 'failed';
 }
 
-/** A line for each file that is tried again, once for each attempt. */
+/** A line for each file that is tried again, once for each attempt, and for each other cause of a delay. */
 export class RetryNotes {
   readonly #attempts = new Map<string, number>();
+  #source = '';
 
-  next({ files }: Pull): string[] {
+  next({ files, last_problem: problem }: Pull): string[] {
+    const source = problem ? `the source is asked again after ${problem.code}: ${problem.detail}` : '';
+    const notes = source === this.#source || source === '' ? [] : [source];
+    this.#source = source;
+    return [...notes, ...this.#ofFiles(files)];
+  }
+
+  #ofFiles(files: readonly PullFile[]): string[] {
     return files.flatMap(({ path, attempts, last_problem: problem }) => {
       const before = this.#attempts.get(path) ?? 1;
       this.#attempts.set(path, Math.max(1, attempts));
