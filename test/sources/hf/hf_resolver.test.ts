@@ -10,8 +10,8 @@ const shardOf = (number: number) =>
 const files = [git('README.md', '# card'), git('LICENSE', 'MIT'), shardOf(2), shardOf(1), index];
 const paths = (entries: readonly { readonly path: string }[]) => entries.map(({ path }) => path);
 
-async function start(t: Test, content = files) {
-  const hub = await startHub(t, { pageSize: 2 });
+async function start(t: Test, content = files, pageSize = 1000) {
+  const hub = await startHub(t, { pageSize });
   const repository = new HubRepository('org/name');
   const commit = repository.commit(content);
   hub.add(repository);
@@ -19,7 +19,7 @@ async function start(t: Test, content = files) {
 }
 
 t.test('a repository is resolved once to a commit, with the digests of its weights', async (t) => {
-  const { hub, commit } = await start(t);
+  const { hub, commit } = await start(t, files, 2);
   const model = await hubSource(hub).resolve({ repo: 'org/name' });
   t.match(model, { modelRef: `hf://org/name@${commit.sha}`, isImmutable: true, skipped: ['LICENSE', 'README.md'] });
   t.strictSame(
@@ -107,6 +107,16 @@ t.test('an index that is named alone selects the safetensors files beside it', a
   t.strictSame(paths(shards), [shardOf(1).path, shardOf(2).path]);
 });
 
+t.test('a long index, which LFS stores, is checked by its SHA-256', async (t) => {
+  const long = lfs(index.path, `{"weight_map":{}${' '.repeat(300_000)}}`);
+  const { hub } = await start(t, [shardOf(1), long]);
+  const { indexes } = await hubSource(hub).resolve({ repo: 'org/name' });
+  t.match(indexes[0]?.claim, { digest: `sha256:${sha256(long.content)}` });
+  t.ok((await contentOf(indexes[0])).equals(long.content));
+  hub.faults.content = (content) => Buffer.alloc(content.length, ' ');
+  await t.rejects(contentOf(indexes[0]), { code: 'SOURCE_INVALID', message: /do not have the digest/ });
+});
+
 t.test('weights that Git stores are no shards', async (t) => {
   const { hub } = await start(t, [
     git('tiny.safetensors', 'tiny'),
@@ -124,7 +134,10 @@ t.test('weights that Git stores are no shards', async (t) => {
     [paths(skipping.shards), skipping.skipped],
     [['model.gguf'], ['b-00001-of-00002.gguf', 'tiny.safetensors']],
   );
-  await t.rejects(wanted('tiny.safetensors'), { code: 'SOURCE_UNSUPPORTED', message: /tiny\.safetensors/ });
+  for (const names of [['tiny.safetensors'], ['tiny.safetensors', 'model.gguf']]) {
+    await t.rejects(wanted(...names), { code: 'SOURCE_UNSUPPORTED', message: /tiny\.safetensors/ });
+  }
+  await t.rejects(wanted('tiny.safe*'), { code: 'SOURCE_UNSUPPORTED', message: /tiny\.safetensors/ });
 });
 
 t.test('a repository without weights, and an empty file, are refused by name', async (t) => {
@@ -191,7 +204,7 @@ t.test('a renamed repository is followed, and the resolved reference has its new
 });
 
 t.test('a mirror may repeat links of the original host', async (t) => {
-  const { hub, commit } = await start(t);
+  const { hub, commit } = await start(t, files, 2);
   hub.faults.linkOrigin = 'https://huggingface.co';
   const { modelRef, shards, indexes } = await hubSource(hub).resolve({ repo: 'org/name' });
   t.equal(modelRef, `hf://org/name@${commit.sha}`);
