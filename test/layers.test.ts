@@ -16,7 +16,7 @@ const layers: readonly (readonly string[])[] = [
   ['commands'],
   ['process'],
   ['http', 'attach'],
-  ['uploads'],
+  ['pulls', 'uploads'],
   ['residency'],
   ['keeper'],
   ['ipc'],

@@ -33,6 +33,8 @@ export type AuditEvent =
   | 'ReadoptionFailed'
   /** The keeper had memory that no shard of the manifest has. It was not wiped. */
   | 'KeptMemoryDropped'
+  /** A pull of a whole model ended. Its shards have entries of their own. */
+  | 'PullEnded'
   | 'SealKeyRotated'
   | 'TokenReplaced'
   | 'AuthFailed'

@@ -1,6 +1,8 @@
 import type { Actor } from '../../audit/actor.js';
+import type { AuditFields } from '../../audit/event.js';
 import { WorkerError } from '../../errors.js';
 import { place } from '../plan/placement.js';
+import type { ModelSources } from '../source/model_sources.js';
 import { MemoryGrant } from '../state/memory_grant.js';
 import type { Shard } from '../state/shard.js';
 import type { WorkerState } from '../state/worker_state.js';
@@ -25,6 +27,16 @@ export class GroupAdmission {
 
   constructor(worker: WorkerState) {
     this.#worker = worker;
+  }
+
+  /** The sources of models. */
+  get sources(): ModelSources {
+    return this.#worker.sources;
+  }
+
+  /** Records the end of a pull in the audit log. */
+  recordPull(fields: AuditFields, actor: Actor): void {
+    void this.#worker.audit.appendBestEffort('PullEnded', 'info', fields, actor);
   }
 
   /** See `admitGroup`. */

@@ -45,6 +45,11 @@ export class ShardGroup implements Abortable {
     return this.#aborted.signal;
   }
 
+  /** Whether a shard is new, by its place in the request, and not one that was already sealed. */
+  isNew(index: number): boolean {
+    return this.#members[index] instanceof GroupMember;
+  }
+
   /**
    * Begins to receive a file. After a failed attempt, it may be called again for the same file, which then begins with its
    * first byte. `finish` of the ingest proves the bytes. The caller bounds how many files it receives at a time.

@@ -1,0 +1,176 @@
+import type { Actor } from '../audit/actor.js';
+import { type ErrorCode, outcomeOf, WorkerError } from '../errors.js';
+import { drainingError } from '../residency/state/lifecycle.js';
+import type { PullSources } from './inspection.js';
+import { Pull, type PullSnapshot } from './pull.js';
+import { type PullState, pullStates } from './pull_phase.js';
+import type { PullRequest } from './pull_request.js';
+import { type PullEnvironment, PullRun } from './pull_run.js';
+
+/** Pulls that run at the same time. Others wait. */
+const maxRunning = 4;
+
+/** How long an ended pull is kept, and how many. The oldest are forgotten first. */
+const endedRetentionMs = 60 * 60 * 1000;
+const maxEnded = 64;
+
+export interface PullQueueOptions extends Omit<PullEnvironment, 'sources'> {
+  /** Default: those of the worker. */
+  readonly sources?: PullSources;
+  /** Pulls that may wait. */
+  readonly queueLimit: number;
+}
+
+export interface PullPage {
+  readonly pulls: readonly PullSnapshot[];
+  readonly nextCursor: string | null;
+}
+
+/** The outcomes of ended pulls, and what they fetched, for metrics. */
+export interface PullStats {
+  readonly byState: Readonly<Record<PullState, number>>;
+  readonly fetchedBytes: number;
+  readonly outcomes: ReadonlyMap<ErrorCode | 'ok', number>;
+}
+
+/**
+ * The pulls of this worker: those that run, those that wait, and those that ended lately. They live in memory, so a restart
+ * forgets them, with everything that they hold.
+ */
+export class PullQueue {
+  readonly #options: PullQueueOptions & PullEnvironment;
+  /** Pulls that have not ended, in the order of their requests. */
+  readonly #active = new Map<string, PullRun>();
+  readonly #waiting: PullRun[] = [];
+  /** In the order of their ends. */
+  readonly #ended = new Map<string, Pull>();
+  readonly #outcomes = new Map<ErrorCode | 'ok', number>();
+  #endedFetchedBytes = 0;
+  #running = 0;
+  #isDraining = false;
+
+  constructor(options: PullQueueOptions) {
+    this.#options = { ...options, sources: options.sources ?? options.groups.sources };
+  }
+
+  /**
+   * Starts a pull, or finds the same one, also after it has ended. Refuses in the order 400, 404/410, 409, 429, 503.
+   * @throws WorkerError STARTING, INVALID_PARAMS, NOT_FOUND, RESERVATION_EXPIRED, PULL_CONFLICT, TOO_MANY_PULLS, DRAINING,
+   * AUDIT_UNAVAILABLE
+   */
+  start(request: PullRequest, actor: Actor): Pull {
+    const { groups, queueLimit } = this.#options;
+    const pull = new Pull(request, actor.requestId);
+    const existing = this.find(request.pullId);
+    if (existing?.fingerprint === pull.fingerprint) return existing;
+    groups.requirePlaces(request);
+    if (existing !== undefined) {
+      throw new WorkerError('PULL_CONFLICT', 'pull_id belongs to a pull with another request');
+    }
+    if (this.#running >= maxRunning && this.#waiting.length >= queueLimit) {
+      throw new WorkerError('TOO_MANY_PULLS', 'Too many pulls are waiting');
+    }
+    if (this.#isDraining) throw drainingError();
+    groups.requireOpen();
+    const run = new PullRun(this.#options, pull, actor);
+    this.#active.set(request.pullId, run);
+    this.#waiting.push(run);
+    this.#next();
+    return pull;
+  }
+
+  find(pullId: string): Pull | undefined {
+    this.#forgetOld();
+    return this.#active.get(pullId)?.pull ?? this.#ended.get(pullId);
+  }
+
+  /** @throws WorkerError NOT_FOUND */
+  require(pullId: string): Pull {
+    const pull = this.find(pullId);
+    if (pull !== undefined) return pull;
+    throw new WorkerError('NOT_FOUND', 'The pull does not exist');
+  }
+
+  /** Pulls in the order of their ids. `cursor` is the last id of the previous page. */
+  page({ limit, cursor = '' }: { readonly limit: number; readonly cursor?: string | undefined }): PullPage {
+    this.#forgetOld();
+    const ids = [...this.#active.keys(), ...this.#ended.keys()].filter((id) => id > cursor).sort();
+    const page = ids.slice(0, limit);
+    return {
+      pulls: page.map((id) => this.require(id).snapshot()),
+      nextCursor: ids.length > limit ? (page.at(-1) ?? null) : null,
+    };
+  }
+
+  /**
+   * Cancels a pull, and frees everything that it holds before its state is `cancelled`. A pull that has ended, or whose seal
+   * has taken effect, stays as it is. @throws WorkerError NOT_FOUND
+   */
+  cancel(pullId: string): Pull {
+    const pull = this.require(pullId);
+    this.#stop(pullId, new WorkerError('PULL_CANCELLED', 'A client cancelled the pull'));
+    return pull;
+  }
+
+  /** The worker shuts down: ends all pulls with DRAINING, unless their seal has taken effect, and refuses new ones. */
+  drain(): void {
+    this.#isDraining = true;
+    for (const pullId of [...this.#active.keys()]) this.#stop(pullId, drainingError());
+  }
+
+  get stats(): PullStats {
+    this.#forgetOld();
+    const pulls = [...[...this.#active.values()].map(({ pull }) => pull), ...this.#ended.values()];
+    const byState = pullStates.map((state) => [state, pulls.filter((pull) => pull.state === state).length]);
+    const activeBytes = [...this.#active.values()].map(({ pull }) => pull.snapshot().fetchedBytes);
+    return {
+      byState: Object.fromEntries(byState),
+      fetchedBytes: activeBytes.reduce((sum, bytes) => sum + bytes, this.#endedFetchedBytes),
+      outcomes: this.#outcomes,
+    };
+  }
+
+  #stop(pullId: string, reason: WorkerError): void {
+    const run = this.#active.get(pullId);
+    if (run === undefined) return;
+    run.stop(reason);
+    const place = this.#waiting.indexOf(run);
+    if (place < 0) return;
+    this.#waiting.splice(place, 1);
+    void this.#run(run);
+  }
+
+  /** Begins waiting pulls while places are free. */
+  #next(): void {
+    while (this.#running < maxRunning) {
+      const run = this.#waiting.shift();
+      if (run === undefined) return;
+      this.#running++;
+      void this.#run(run).finally(() => {
+        this.#running--;
+        this.#next();
+      });
+    }
+  }
+
+  async #run(run: PullRun): Promise<void> {
+    await run.run();
+    const { pull } = run;
+    const snapshot = pull.snapshot();
+    this.#active.delete(snapshot.pullId);
+    this.#ended.set(snapshot.pullId, pull);
+    this.#forgetOld();
+    const outcome = outcomeOf(snapshot.problem ?? undefined);
+    this.#outcomes.set(outcome, (this.#outcomes.get(outcome) ?? 0) + 1);
+    this.#endedFetchedBytes += snapshot.fetchedBytes;
+    this.#options.groups.recordPull(pull.summary(), run.actor);
+  }
+
+  #forgetOld(): void {
+    const oldestMs = Date.now() - endedRetentionMs;
+    for (const [pullId, pull] of this.#ended) {
+      if (this.#ended.size <= maxEnded && (pull.snapshot().endedAtMs ?? 0) > oldestMs) return;
+      this.#ended.delete(pullId);
+    }
+  }
+}
