@@ -39,10 +39,22 @@ export const sources = {
     default: 64 * 1024 * 1024,
     doc: 'The maximum length of the header of a model file. The worker reads headers to check the format before it allocates memory.',
   },
+  pullFiles: {
+    name: 'WORKER_PULL_FILES',
+    type: integer(1, 64),
+    default: 4,
+    doc: 'The number of files of one pull that the worker receives at the same time.',
+  },
+  pullQueue: {
+    name: 'WORKER_PULL_QUEUE',
+    type: integer(0, 1024),
+    default: 16,
+    doc: 'The number of pulls that may wait while four others run. Further pulls get status 429.',
+  },
   pullDeadlineSeconds: {
     name: 'WORKER_PULL_DEADLINE_SECONDS',
     type: integer(1, 2_000_000, 'seconds'),
     default: 14_400,
-    doc: 'The time limit of a commit from a source, with all waits and retries.',
+    doc: 'The time limit of a commit from a source or of a pull, with all waits and retries. A pull can ask for less.',
   },
 } satisfies Record<string, Setting>;
