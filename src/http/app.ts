@@ -5,6 +5,7 @@ import fastify, {
   LogController,
 } from 'fastify';
 import type { Config } from '../config/load.js';
+import type { PullQueue } from '../pulls/pull_queue.js';
 import type { Residency } from '../residency/residency.js';
 import { Uploads } from '../uploads/uploads.js';
 import { bodyParsing } from './plugins/body_parsing.js';
@@ -36,6 +37,8 @@ export type App = FastifyInstance;
 
 export interface AppOptions {
   readonly residency: Residency;
+  /** The pulls of whole models. */
+  readonly pulls: PullQueue;
   readonly config: Config;
   readonly logger: FastifyBaseLogger;
   /** The resumable uploads; by default new ones. */
@@ -50,7 +53,7 @@ export interface AppOptions {
 
 /** Composes the HTTP API, ready for `listen` or `inject`. The caller starts and stops the residency. */
 export async function buildApp(options: AppOptions): Promise<App> {
-  const { residency, config } = options;
+  const { residency, pulls, config } = options;
   const uploads = options.uploads ?? new Uploads(residency, { resumeSeconds: config.uploadResumeSeconds });
   const tokens = options.tokens ?? new Tokens(tokensOf(config));
   const connections = new Connections({ maxConnections, maxPerAddress: config.connectionsPerAddress });
@@ -73,11 +76,11 @@ export async function buildApp(options: AppOptions): Promise<App> {
   await app.register(openapi);
   await app.register(docsPage);
   const droppedLines = options.droppedLines ?? new DroppedLines();
-  await app.register(metrics, { residency, connections, droppedLines });
+  await app.register(metrics, { residency, pulls, connections, droppedLines });
 
-  await app.register(probeRoutes, { residency, config, uploads });
+  await app.register(probeRoutes, { residency, pulls, config, uploads });
   await app.register(keyRoutes, { residency });
-  await app.register(v1, { prefix: '/v1', residency, config, tokens, uploads });
+  await app.register(v1, { prefix: '/v1', residency, pulls, config, tokens, uploads });
   await app.ready();
   return app;
 }

@@ -9,6 +9,8 @@ import { deviceRoutes } from './routes/devices.js';
 import { handleRoutes } from './routes/handles.js';
 import { leaseRoutes } from './routes/leases.js';
 import { planRoutes } from './routes/plan.js';
+import { pullEventRoutes } from './routes/pull_events.js';
+import { pullRoutes } from './routes/pulls.js';
 import { readyRoutes } from './routes/ready.js';
 import { reservationRoutes } from './routes/reservations.js';
 import type { RouteOptions } from './routes/route_options.js';
@@ -20,6 +22,8 @@ const routes = [
   planRoutes,
   reservationRoutes,
   commitRoutes,
+  pullRoutes,
+  pullEventRoutes,
   uploadRoutes,
   resumableUploadRoutes,
   shardRoutes,
@@ -32,7 +36,7 @@ const routes = [
 /** Everything under `/v1`: rate limit, authentication, load shedding, routes. Unknown paths need a token too. */
 export async function v1(
   app: FastifyInstance,
-  { residency, config, tokens, uploads }: RouteOptions & { readonly tokens: Tokens },
+  { residency, pulls, config, tokens, uploads }: RouteOptions & { readonly tokens: Tokens },
 ): Promise<void> {
   await app.register(rateLimits, { requestsPerSecond: config.requestsPerSecond });
   await app.register(auth, {
@@ -47,5 +51,5 @@ export async function v1(
   app.setNotFoundHandler((request) => {
     throw noRoute(request);
   });
-  for (const plugin of routes) await app.register(plugin, { residency, config, uploads });
+  for (const plugin of routes) await app.register(plugin, { residency, pulls, config, uploads });
 }

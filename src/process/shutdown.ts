@@ -43,6 +43,7 @@ export async function shutDown(worker: Worker, signals: StopSignals, signal: str
   worker.exitDeadline.after(drainMs + blockedGraceMs, residency.isLost ? exitStatus.lost : exitStatus.late);
   setTimeout(() => void exitLate(worker), drainMs).unref();
   worker.attach?.announceDraining();
+  worker.pulls.drain();
   residency.drain();
   worker.uploads.drain();
   watch.close();
@@ -75,9 +76,10 @@ export async function exitOnLoss(
 
 /** Wipes the memory and exits, after an error that no code handled. */
 export async function exitOnDefect(worker: Worker, error: unknown): Promise<void> {
-  const { config, residency, logger, exitDeadline } = worker;
+  const { config, residency, pulls, logger, exitDeadline } = worker;
   logger.fatal({ err: error }, 'unexpected error: exiting');
   exitDeadline.after(config.drainSeconds * 1000 + blockedGraceMs, exitStatus.lost);
+  pulls.drain();
   residency.drain();
   await wipe(worker);
   await exitAfterFlush(exitStatus.lost);

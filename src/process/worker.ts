@@ -8,6 +8,7 @@ import { readTls, type TlsFiles } from '../config/tls_files.js';
 import { type App, buildApp } from '../http/app.js';
 import { Tokens, tokensOf } from '../http/plugins/tokens.js';
 import type { TlsServers } from '../http/server/tls_server.js';
+import { PullQueue, type PullQueueOptions } from '../pulls/pull_queue.js';
 import type { KeeperOptions } from '../residency/options.js';
 import { Residency } from '../residency/residency.js';
 import { systemEnvironment } from '../sources/egress/environment.js';
@@ -25,6 +26,7 @@ export interface Worker {
   readonly config: Config;
   readonly logger: Logger;
   readonly residency: Residency;
+  readonly pulls: PullQueue;
   readonly watch: FileWatch;
   readonly app: App;
   /** The remote sources. */
@@ -63,6 +65,7 @@ export async function buildWorker({ config, log, signals, exitDeadline, onLost }
     log: (level, message, fields) => logger[level](fields, message),
     onLost,
   });
+  const pulls = pullQueueOf(residency, config);
   signals.on('SIGUSR2', scrubSwitch(residency, logger));
   const tokens = new Tokens(tokensOf(config));
   const tls = config.tls && (await openTls(config.tls, config.fileTimeoutSeconds));
@@ -79,9 +82,16 @@ export async function buildWorker({ config, log, signals, exitDeadline, onLost }
     if (watch.reloadAll()) logger.info({ signal: 'SIGHUP' }, 'reloading secrets and certificates');
   });
   const uploads = new Uploads(residency, { resumeSeconds: config.uploadResumeSeconds });
-  const app = await buildApp({ residency, config, logger, tokens, uploads, tls, droppedLines });
-  return { config, logger, residency, sources: registry, uploads, watch, app, attach, exitDeadline };
+  const app = await buildApp({ residency, pulls, config, logger, tokens, uploads, tls, droppedLines });
+  return { config, logger, residency, pulls, sources: registry, uploads, watch, app, attach, exitDeadline };
 }
+
+/** The pulls of a worker. */
+export const pullQueueOf = (
+  { groups }: Residency,
+  { pullFiles, pullQueue }: Config,
+  options: Partial<PullQueueOptions> = {},
+): PullQueue => new PullQueue({ groups, filesAtOnce: pullFiles, queueLimit: pullQueue, ...options });
 
 /** How to reach the keeper; undefined without one. */
 export const keeperOf = ({ keeperSocket: path, keeperToken }: Config): KeeperOptions | undefined =>

@@ -11,7 +11,8 @@ import { buildApp } from '../../src/http/app.js';
 import type { DroppedLines } from '../../src/http/plugins/dropped_lines.js';
 import { TlsServers } from '../../src/http/server/tls_server.js';
 import { createLogger } from '../../src/process/logger.js';
-import { keeperOf, openSources } from '../../src/process/worker.js';
+import { keeperOf, openSources, pullQueueOf } from '../../src/process/worker.js';
+import type { PullQueue, PullQueueOptions } from '../../src/pulls/pull_queue.js';
 import type { ResidencyOptions } from '../../src/residency/options.js';
 import { Residency } from '../../src/residency/residency.js';
 import { FileCalls } from '../../src/storage/file_calls.js';
@@ -26,6 +27,7 @@ export const token = 'test-token-0123456789abcdef0123456789';
 export interface TestWorker {
   readonly app: FastifyInstance;
   readonly residency: Residency;
+  readonly pulls: PullQueue;
   readonly config: Config;
   readonly tls: TlsServers | undefined;
   /** `http://127.0.0.1:port`, or `https:`. Empty if the worker does not listen. */
@@ -48,6 +50,8 @@ export interface WorkerOptions {
   readonly monotonicMs?: () => number;
   /** Options of `Residency` beyond the settings. */
   readonly residency?: Partial<ResidencyOptions>;
+  /** Options of `PullQueue` beyond the settings. */
+  readonly pulls?: Partial<PullQueueOptions>;
   /** Receives log lines. */
   readonly log?: (line: string) => void;
   /** Receives log lines, in place of `log`. */
@@ -83,7 +87,8 @@ export async function startWorker(t: Pick<Test, 'teardown'>, options: WorkerOpti
   const logError = (message: string, error: unknown) => logger.error({ err: error }, message);
   const tls = config.tls && new TlsServers(await readTls(config.tls, new FileCalls(config.fileTimeoutSeconds)));
   const { droppedLines } = options;
-  const app = await buildApp({ residency, config, logger, tls, ...(droppedLines ? { droppedLines } : {}) });
+  const pulls = pullQueueOf(residency, config, options.pulls);
+  const app = await buildApp({ residency, pulls, config, logger, tls, ...(droppedLines ? { droppedLines } : {}) });
   if (options.start ?? true) await residency.start();
   const { attachSocket: path, attachGroup: group, attachUids: uids, attachToken } = config;
   const libraryPath = join(nativeDirectory, 'libvram.so');
@@ -95,6 +100,7 @@ export async function startWorker(t: Pick<Test, 'teardown'>, options: WorkerOpti
   let stopped: Promise<void> | undefined;
   const stop = () => {
     stopped ??= (async () => {
+      pulls.drain();
       app.server.closeAllConnections();
       await app.close();
       attach?.announceDraining();
@@ -110,5 +116,5 @@ export async function startWorker(t: Pick<Test, 'teardown'>, options: WorkerOpti
   t.teardown(stop);
   const inject = (request: InjectOptions) =>
     app.inject({ ...request, headers: { authorization: `Bearer ${token}`, ...request.headers } });
-  return { app, residency, config, tls, url, directory, token, inject, stop };
+  return { app, residency, pulls, config, tls, url, directory, token, inject, stop };
 }

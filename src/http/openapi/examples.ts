@@ -6,6 +6,7 @@ import type { LeaseJson, LeaseListJson } from '../schemas/lease.js';
 import type { PlanFields, PlanJson, ReservationJson } from '../schemas/plan.js';
 import type { HealthJson, ReadinessJson } from '../schemas/ready.js';
 import type { ShardJson, ShardListJson, VerificationJson } from '../schemas/shard.js';
+import { pullExamples } from './pull_examples.js';
 
 const modelRef = 'hf:ggml-org/tinygemma3-GGUF@main';
 const uuid = 'GPU-6b1f0c1e-93a4-4e0b-9a3c-1d2e3f405162';
@@ -206,6 +207,7 @@ export const examples: Readonly<Record<string, OperationExamples>> = {
   commit: { requests: commitRequests, responses: { 200: commit, 201: commit } },
   uploadShard: { responses: { 200: commit, 201: commit } },
   getUpload: { responses: { 200: commit } },
+  ...pullExamples,
   listShards: { responses: { 200: shards } },
   getShard: { responses: { 200: shard } },
   releaseShard: {

@@ -5,6 +5,12 @@ import type { ResidencyStats } from '../../residency/status/stats.js';
 /** The buckets of durations, in seconds. */
 export const bucketsSeconds = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300, 1800];
 
+/** Sets a counter whose value is kept elsewhere. */
+export function setCounter(counter: Counter, value: number): void {
+  counter.reset();
+  counter.inc(value);
+}
+
 /** Metrics of the memory that other processes have. */
 export function leaseMetrics(registry: Registry, stats: () => ResidencyStats): void {
   const registers = [registry];

@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { PullQueue } from '../../pulls/pull_queue.js';
 import { scrubStates } from '../../residency/integrity/scrubber.js';
 import type { Residency } from '../../residency/residency.js';
 import type { ResidencyObserver } from '../../residency/state/observer.js';
@@ -9,33 +10,38 @@ import type { ResidencyStats } from '../../residency/status/stats.js';
 import { NoQuery } from '../schemas/common.js';
 import { type Connections, closeReasons } from '../server/connections.js';
 import type { DroppedLines } from './dropped_lines.js';
-import { attachMetrics, bucketsSeconds, leaseMetrics } from './lease_metrics.js';
+import { attachMetrics, bucketsSeconds, leaseMetrics, setCounter } from './lease_metrics.js';
+import { pullMetrics } from './pull_metrics.js';
 
 export interface MetricsOptions {
   readonly residency: Residency;
+  readonly pulls: PullQueue;
   readonly connections: Connections;
   readonly droppedLines: DroppedLines;
 }
 
 /** `GET /metrics` for Prometheus. Each worker has its own registry. No label has values that clients choose. */
-export const metrics = fp(async (app: FastifyInstance, { residency, connections, droppedLines }: MetricsOptions) => {
-  const registry = new Registry();
-  droppedLines.register(registry);
-  const scrape = new Scrape(residency);
-  memoryMetrics(registry, scrape);
-  connectionMetrics(app, registry, connections);
-  scrubMetrics(registry, scrape);
-  leaseMetrics(registry, () => scrape.stats);
-  const failures = new Counter({
-    name: 'vram_failures_total',
-    help: 'Failures by operation and error code',
-    labelNames: ['operation', 'code'],
-    registers: [registry],
-  });
-  residency.observe(operationMetrics(registry, failures));
-  requestMetrics(app, registry, failures);
-  metricsRoute(app, registry, scrape);
-});
+export const metrics = fp(
+  async (app: FastifyInstance, { residency, pulls, connections, droppedLines }: MetricsOptions) => {
+    const registry = new Registry();
+    droppedLines.register(registry);
+    const scrape = new Scrape(residency);
+    memoryMetrics(registry, scrape);
+    connectionMetrics(app, registry, connections);
+    scrubMetrics(registry, scrape);
+    leaseMetrics(registry, () => scrape.stats);
+    pullMetrics(registry, pulls);
+    const failures = new Counter({
+      name: 'vram_failures_total',
+      help: 'Failures by operation and error code',
+      labelNames: ['operation', 'code'],
+      registers: [registry],
+    });
+    residency.observe(operationMetrics(registry, failures));
+    requestMetrics(app, registry, failures);
+    metricsRoute(app, registry, scrape);
+  },
+);
 
 /** The figures of one scrape. All gauges share them. */
 class Scrape {
@@ -123,11 +129,6 @@ function scrubMetrics(registry: Registry, scrape: Scrape): void {
   const passes = counter('passes', 'Scrub passes over all shards');
   const bytes = counter('bytes', 'Bytes that the scrubber verified');
   const failures = counter('failures', 'Shards that the scrubber found corrupt or could not verify');
-}
-
-function setCounter(counter: Counter, value: number): void {
-  counter.reset();
-  counter.inc(value);
 }
 
 /** Metrics of commits, verifications and repairs. */

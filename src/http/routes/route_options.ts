@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance } from 'fastify';
 import type { Config } from '../../config/load.js';
+import type { PullQueue } from '../../pulls/pull_queue.js';
 import type { Residency } from '../../residency/residency.js';
 import type { Uploads } from '../../uploads/uploads.js';
 import { requestState } from '../server/request_state.js';
@@ -10,6 +11,7 @@ import { requestState } from '../server/request_state.js';
 export interface RouteOptions {
   readonly residency: Residency;
   readonly uploads: Uploads;
+  readonly pulls: PullQueue;
   readonly config: Config;
 }
 

@@ -15,6 +15,7 @@ import {
   ResolvedModel,
 } from './plan.js';
 import { Problem } from './problem.js';
+import { pullSchemas } from './pull.js';
 import { Health, Liveness, LostShard, ModelReadiness, Readiness, Scrub, ShardHandle } from './ready.js';
 import { CorruptRange, EmptyBody, Shard, ShardList, Verification } from './shard.js';
 import { FileSource, HfCacheSource, HfSource, HttpSource, OciSource, S3Source, Source } from './source.js';
@@ -49,6 +50,7 @@ export const components = [
   LeaseList,
   CommitBody,
   Commit,
+  ...pullSchemas,
   ModelReadiness,
   LostShard,
   ShardHandle,

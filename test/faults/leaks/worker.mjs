@@ -6,6 +6,7 @@ import { pino } from 'pino';
 import { loadConfig } from '../../../dist/config/load.js';
 import { nativePaths } from '../../../dist/config/native_paths.js';
 import { buildApp } from '../../../dist/http/app.js';
+import { PullQueue } from '../../../dist/pulls/pull_queue.js';
 import { Residency } from '../../../dist/residency/residency.js';
 
 const simulator = koffi.load(fileURLToPath(new URL('../../../cuda/build/libcuda_sim.so', import.meta.url)));
@@ -16,7 +17,8 @@ const lost = (error) => {
   throw error;
 };
 const residency = new Residency({ ...config, ...nativePaths(config), attach: false, onLost: lost });
-const app = await buildApp({ residency, config, logger: pino({ level: 'silent' }) });
+const pulls = new PullQueue({ groups: residency.groups, filesAtOnce: config.pullFiles, queueLimit: config.pullQueue });
+const app = await buildApp({ residency, pulls, config, logger: pino({ level: 'silent' }) });
 await residency.start();
 
 /** The resources of this process. The memory of the simulated devices is shared memory, and not counted. */

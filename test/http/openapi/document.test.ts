@@ -54,6 +54,7 @@ t.test('the committed document equals the one that the worker serves', async (t)
 t.test('the document has every route', async (t) => {
   t.same(operations.map(({ name }) => name).sort(), [
     'DELETE /v1/leases/{lease_id}',
+    'DELETE /v1/pulls/{pull_id}',
     'DELETE /v1/reservations/{id}',
     'DELETE /v1/shards/{shard_id}',
     'DELETE /v1/uploads/{upload_id}',
@@ -63,6 +64,9 @@ t.test('the document has every route', async (t) => {
     'GET /readyz',
     'GET /v1/devices',
     'GET /v1/leases',
+    'GET /v1/pulls',
+    'GET /v1/pulls/{pull_id}',
+    'GET /v1/pulls/{pull_id}/events',
     'GET /v1/ready',
     'GET /v1/shards',
     'GET /v1/shards/{shard_id}',
@@ -74,6 +78,7 @@ t.test('the document has every route', async (t) => {
     'POST /v1/commit',
     'POST /v1/handles/verify',
     'POST /v1/plan',
+    'POST /v1/pulls',
     'POST /v1/reservations/{id}/renew',
     'POST /v1/shards/{shard_id}/verify',
     'POST /v1/uploads',
@@ -132,7 +137,16 @@ t.test('query parameters have the JSON type of their values', async (t) => {
     Object.keys(types)
       .filter((name) => types[name] === 'integer')
       .sort(),
-    ['gpu_device', 'grace_seconds', 'limit', 'max_age_seconds', 'shard_index', 'total_shards', 'vram_bytes'],
+    [
+      'gpu_device',
+      'grace_seconds',
+      'limit',
+      'max_age_seconds',
+      'shard_index',
+      'total_shards',
+      'vram_bytes',
+      'wait_seconds',
+    ],
   );
   t.same(
     Object.keys(types)
