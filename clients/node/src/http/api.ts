@@ -156,6 +156,71 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/pulls": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the pulls of this worker
+         * @description Pulls that ended are listed for an hour, and 64 of them at most.
+         */
+        get: operations["listPulls"];
+        put?: never;
+        /**
+         * Pull a whole model from a source
+         * @description Every file of the model becomes a shard, or none does. The same request again returns the same pull, also after it has ended. A restart of the worker forgets pulls.
+         */
+        post: operations["startPull"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/pulls/{pull_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get a pull, or wait for it */
+        get: operations["getPull"];
+        put?: never;
+        post?: never;
+        /**
+         * Cancel a pull
+         * @description The pull ends as `cancelled` when everything that it holds is free. A pull that has ended does not change: release the shards of a sealed pull with `DELETE /v1/shards/{shard_id}`.
+         */
+        delete: operations["cancelPull"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/pulls/{pull_id}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Watch a pull
+         * @description Server-sent events, until the pull has ended. `snapshot`: the pull, first. `progress`: its figures, at most twice a second. `retry`: a request to the source failed, and another attempt follows. `file`: a file has another state. `end`: the pull, last. A client that reads slowly gets the newest state. A comment is sent every 15 seconds without an event.
+         */
+        get: operations["watchPull"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/uploads": {
         parameters: {
             query?: never;
@@ -402,7 +467,7 @@ export interface components {
              * @description Error code, for programs.
              * @enum {string}
              */
-            code: "INVALID_PARAMS" | "UNSUPPORTED_VERSION" | "AUTH_FAILED" | "FORBIDDEN" | "SOURCE_FORBIDDEN" | "NOT_FOUND" | "SOURCE_NOT_FOUND" | "UPLOAD_TIMEOUT" | "UPLOAD_OFFSET" | "SHARD_CONFLICT" | "SHARD_BUSY" | "SHARD_LEASED" | "SOURCE_CHANGED" | "DEVICE_MISMATCH" | "RESERVATION_EXPIRED" | "UPLOAD_EXPIRED" | "STALE_ALLOCATION" | "LENGTH_REQUIRED" | "TUS_VERSION_UNSUPPORTED" | "MODEL_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "DIGEST_MISMATCH" | "LENGTH_MISMATCH" | "SEAL_VERIFICATION_FAILED" | "POLICY_VIOLATION" | "NOT_EXPORTABLE" | "FORMAT_INVALID" | "SOURCE_UNSUPPORTED" | "SOURCE_AUTH_FAILED" | "RATE_LIMITED" | "TOO_MANY_COMMITS" | "VRAM_OOM" | "HOST_OOM" | "CUDA_ERROR" | "INTERNAL" | "SOURCE_UNAVAILABLE" | "SOURCE_INVALID" | "STARTING" | "DRAINING" | "AUDIT_UNAVAILABLE" | "MODEL_DIR_UNAVAILABLE" | "KEEPER_UNAVAILABLE" | "SOURCE_TIMEOUT" | "KEEPER_FULL";
+            code: "INVALID_PARAMS" | "UNSUPPORTED_VERSION" | "AUTH_FAILED" | "FORBIDDEN" | "SOURCE_FORBIDDEN" | "NOT_FOUND" | "SOURCE_NOT_FOUND" | "UPLOAD_TIMEOUT" | "UPLOAD_OFFSET" | "SHARD_CONFLICT" | "SHARD_BUSY" | "SHARD_LEASED" | "PULL_CONFLICT" | "PULL_CANCELLED" | "SOURCE_CHANGED" | "DEVICE_MISMATCH" | "RESERVATION_EXPIRED" | "UPLOAD_EXPIRED" | "STALE_ALLOCATION" | "LENGTH_REQUIRED" | "TUS_VERSION_UNSUPPORTED" | "MODEL_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "DIGEST_MISMATCH" | "LENGTH_MISMATCH" | "SEAL_VERIFICATION_FAILED" | "POLICY_VIOLATION" | "NOT_EXPORTABLE" | "FORMAT_INVALID" | "SOURCE_UNSUPPORTED" | "SOURCE_AUTH_FAILED" | "RATE_LIMITED" | "TOO_MANY_COMMITS" | "TOO_MANY_PULLS" | "VRAM_OOM" | "HOST_OOM" | "CUDA_ERROR" | "INTERNAL" | "SOURCE_UNAVAILABLE" | "SOURCE_INVALID" | "STARTING" | "DRAINING" | "AUDIT_UNAVAILABLE" | "MODEL_DIR_UNAVAILABLE" | "KEEPER_UNAVAILABLE" | "SOURCE_TIMEOUT" | "KEEPER_FULL";
             /** @description Whether the same request can succeed later. */
             retriable: boolean;
             /** @description Milliseconds to wait before a retry. */
@@ -815,6 +880,156 @@ export interface components {
             /** @description The handle: a compact JWS, the signed statement about the shard. */
             handle: string;
             shard: components["schemas"]["Shard"];
+        };
+        /** @description A whole model to commit from a source. */
+        PullRequest: {
+            /** @description Id of the pull, which the client chooses: 1 to 64 letters, digits, hyphens and underscores. */
+            pull_id: string;
+            source: components["schemas"]["Source"];
+            /**
+             * Format: visible-text
+             * @description Name of the model that the shard belongs to. The caller chooses it. Unicode NFC, without control, bidirectional or zero-width characters.
+             */
+            model_ref?: string;
+            /** @description The shards are named `<shard_id_prefix>-<index>`. */
+            shard_id_prefix: string;
+            /** @description Id of a reservation from `plan`. */
+            reservation_id?: string;
+            /** @description Indexes of the GPUs to use. Default: all. */
+            gpu_devices?: number[];
+            /** @description The expected SHA-256 of files, by their paths in the source. */
+            expected?: {
+                [key: string]: string;
+            };
+            /** @description The expected fs-verity digests of files, by their paths in the source. */
+            expected_tree?: {
+                [key: string]: string;
+            };
+            /**
+             * @description `require`: each file needs an expected digest, of the client or of the source. `allow`: it does not, if the settings of the source allow that. Default: `require`.
+             * @enum {string}
+             */
+            digest?: "require" | "allow";
+            /**
+             * @description `strict`: all files must be valid GGUF or safetensors, and sets of files complete. `basic`: files of these formats must be valid. `off`: no check. Default: `strict`.
+             * @enum {string}
+             */
+            format_check?: "strict" | "basic" | "off";
+            /** @description False skips the serial SHA-256. Each file then needs an `expected_tree` digest. Default: true. */
+            flat_digest?: boolean;
+            /** @description Maximum rate of the pull. Default: 0, no limit. */
+            bytes_per_second?: number;
+            /** @description Time limit of the whole pull, with the time in the queue. Default, and maximum: `WORKER_PULL_DEADLINE_SECONDS`. */
+            deadline_seconds?: number;
+        };
+        /** @description A file of a pull. */
+        PullFile: {
+            /** @description Path of the file in the source. */
+            path: string;
+            /** @description Name of the shard on this worker: 1 to 256 letters, digits and hyphens. */
+            shard_id: string;
+            /**
+             * @description `sealing`: the bytes are on the GPU and proven, and the other files are not. `failed`: the pull failed because of this file. `undone`: it failed or was cancelled for another reason.
+             * @enum {string}
+             */
+            state: "waiting" | "receiving" | "sealing" | "sealed" | "failed" | "undone";
+            /** @description Length of the file. */
+            bytes: number;
+            /** @description Bytes received. Never falls, although a file can be fetched twice. */
+            received_bytes: number;
+            /** @description Connections that were tried. 0 if the same shard was already sealed. */
+            attempts: number;
+            last_problem: components["schemas"]["Problem"] | null;
+        };
+        /** @description The model as the source has it. */
+        ResolvedPull: {
+            /** @description The source with its resolved revision. */
+            model_ref: string;
+            /** @description Whether this always names the same bytes. */
+            immutable: boolean;
+            /** @description Files that are not shards. */
+            skipped: string[];
+        };
+        /** @description A pull, without its files. */
+        PullSummary: {
+            /** @description Id of the pull, which the client chooses: 1 to 64 letters, digits, hyphens and underscores. */
+            pull_id: string;
+            /**
+             * @description State of the pull. `sealed`, `failed` and `cancelled` are final.
+             * @enum {string}
+             */
+            state: "queued" | "resolving" | "inspecting" | "receiving" | "proving" | "sealed" | "failed" | "cancelled";
+            /** @description Name of the model in handles. Null until it is known. */
+            model_ref: string | null;
+            /** @description The shards are named `<shard_id_prefix>-<index>`. */
+            shard_id_prefix: string;
+            /** @description Length of all files. 0 until it is known. */
+            bytes: number;
+            /** @description Bytes received. Never falls. */
+            received_bytes: number;
+            /** @description Bytes that the source sent for the files, those of failed attempts included. */
+            fetched_bytes: number;
+            /** @description Rate over the last 10 seconds. */
+            bytes_per_second: number;
+            /** @description Time until all bytes are received, at this rate. Null if it is unknown. */
+            remaining_seconds: number | null;
+            /**
+             * Format: date-time
+             * @description When the pull was requested.
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When the pull ended.
+             */
+            ended_at: string | null;
+            problem: components["schemas"]["Problem"] | null;
+        };
+        /** @description The pull of a model: all its files become shards, or none. `last_problem` is why the source was last asked again for the list of files or for a header. */
+        Pull: {
+            /** @description Id of the pull, which the client chooses: 1 to 64 letters, digits, hyphens and underscores. */
+            pull_id: string;
+            /**
+             * @description State of the pull. `sealed`, `failed` and `cancelled` are final.
+             * @enum {string}
+             */
+            state: "queued" | "resolving" | "inspecting" | "receiving" | "proving" | "sealed" | "failed" | "cancelled";
+            /** @description Name of the model in handles. Null until it is known. */
+            model_ref: string | null;
+            /** @description The shards are named `<shard_id_prefix>-<index>`. */
+            shard_id_prefix: string;
+            /** @description Length of all files. 0 until it is known. */
+            bytes: number;
+            /** @description Bytes received. Never falls. */
+            received_bytes: number;
+            /** @description Bytes that the source sent for the files, those of failed attempts included. */
+            fetched_bytes: number;
+            /** @description Rate over the last 10 seconds. */
+            bytes_per_second: number;
+            /** @description Time until all bytes are received, at this rate. Null if it is unknown. */
+            remaining_seconds: number | null;
+            /**
+             * Format: date-time
+             * @description When the pull was requested.
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When the pull ended.
+             */
+            ended_at: string | null;
+            problem: components["schemas"]["Problem"] | null;
+            last_problem: components["schemas"]["Problem"] | null;
+            resolved: components["schemas"]["ResolvedPull"] | null;
+            /** @description In the order of the shard indexes. Empty until they are known. */
+            files: components["schemas"]["PullFile"][];
+        };
+        /** @description One page of pulls. */
+        PullList: {
+            /** @description Ordered by `pull_id`. */
+            pulls: components["schemas"]["PullSummary"][];
+            /** @description Send it as `cursor` to get the next page. Null on the last page. */
+            next_cursor: string | null;
         };
         /** @description Readiness of one model. */
         ModelReadiness: {
@@ -2198,6 +2413,672 @@ export interface operations {
             };
             /** @description `VRAM_OOM`: Not enough GPU memory. */
             507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listPulls: {
+        parameters: {
+            query?: {
+                /** @description Pulls per page. Default: 100. */
+                limit?: number;
+                /** @description The `next_cursor` of the previous page. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page of pulls, in a stable order. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "pulls": [
+                     *         {
+                     *           "pull_id": "tiny-2026-01",
+                     *           "state": "receiving",
+                     *           "model_ref": "hf://ggml-org/tinygemma3-GGUF@4e4b0bd5d22b9e0d6a2b7a8e4b2a2a5d1f0c9e8d",
+                     *           "shard_id_prefix": "tiny",
+                     *           "bytes": 47227616,
+                     *           "received_bytes": 16777216,
+                     *           "fetched_bytes": 16777216,
+                     *           "bytes_per_second": 33554432,
+                     *           "remaining_seconds": 1,
+                     *           "created_at": "2026-01-05T10:00:00.000Z",
+                     *           "ended_at": null,
+                     *           "problem": null
+                     *         }
+                     *       ],
+                     *       "next_cursor": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PullList"];
+                };
+            };
+            /** @description `INVALID_PARAMS`: Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `AUTH_FAILED`: Missing or invalid bearer token. */
+            401: {
+                headers: {
+                    /** @description Bearer */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNSUPPORTED_MEDIA_TYPE`: Unsupported media type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before a retry. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: Internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    startPull: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "pull_id": "tiny-2026-01",
+                 *       "source": {
+                 *         "type": "hf",
+                 *         "name": "hub",
+                 *         "repo": "ggml-org/tinygemma3-GGUF",
+                 *         "revision": "main",
+                 *         "files": [
+                 *           "*Q8_0*.gguf"
+                 *         ]
+                 *       },
+                 *       "shard_id_prefix": "tiny"
+                 *     }
+                 */
+                "application/json": components["schemas"]["PullRequest"];
+            };
+        };
+        responses: {
+            /** @description The same pull, which has ended. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "pull_id": "tiny-2026-01",
+                     *       "state": "sealed",
+                     *       "model_ref": "hf://ggml-org/tinygemma3-GGUF@4e4b0bd5d22b9e0d6a2b7a8e4b2a2a5d1f0c9e8d",
+                     *       "shard_id_prefix": "tiny",
+                     *       "bytes": 47227616,
+                     *       "received_bytes": 47227616,
+                     *       "fetched_bytes": 47227616,
+                     *       "bytes_per_second": 0,
+                     *       "remaining_seconds": null,
+                     *       "created_at": "2026-01-05T10:00:00.000Z",
+                     *       "ended_at": "2026-01-05T10:00:02.000Z",
+                     *       "problem": null,
+                     *       "last_problem": null,
+                     *       "resolved": {
+                     *         "model_ref": "hf://ggml-org/tinygemma3-GGUF@4e4b0bd5d22b9e0d6a2b7a8e4b2a2a5d1f0c9e8d",
+                     *         "immutable": true,
+                     *         "skipped": [
+                     *           "README.md"
+                     *         ]
+                     *       },
+                     *       "files": [
+                     *         {
+                     *           "path": "tinygemma3-Q8_0.gguf",
+                     *           "shard_id": "tiny-0",
+                     *           "state": "sealed",
+                     *           "bytes": 47227616,
+                     *           "received_bytes": 47227616,
+                     *           "attempts": 1,
+                     *           "last_problem": null
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Pull"];
+                };
+            };
+            /** @description The pull, which runs or waits. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "pull_id": "tiny-2026-01",
+                     *       "state": "receiving",
+                     *       "model_ref": "hf://ggml-org/tinygemma3-GGUF@4e4b0bd5d22b9e0d6a2b7a8e4b2a2a5d1f0c9e8d",
+                     *       "shard_id_prefix": "tiny",
+                     *       "bytes": 47227616,
+                     *       "received_bytes": 16777216,
+                     *       "fetched_bytes": 16777216,
+                     *       "bytes_per_second": 33554432,
+                     *       "remaining_seconds": 1,
+                     *       "created_at": "2026-01-05T10:00:00.000Z",
+                     *       "ended_at": null,
+                     *       "problem": null,
+                     *       "last_problem": null,
+                     *       "resolved": {
+                     *         "model_ref": "hf://ggml-org/tinygemma3-GGUF@4e4b0bd5d22b9e0d6a2b7a8e4b2a2a5d1f0c9e8d",
+                     *         "immutable": true,
+                     *         "skipped": [
+                     *           "README.md"
+                     *         ]
+                     *       },
+                     *       "files": [
+                     *         {
+                     *           "path": "tinygemma3-Q8_0.gguf",
+                     *           "shard_id": "tiny-0",
+                     *           "state": "receiving",
+                     *           "bytes": 47227616,
+                     *           "received_bytes": 16777216,
+                     *           "attempts": 1,
+                     *           "last_problem": null
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Pull"];
+                };
+            };
+            /** @description `INVALID_PARAMS`: Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `AUTH_FAILED`: Missing or invalid bearer token. */
+            401: {
+                headers: {
+                    /** @description Bearer */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: Insufficient token permissions. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `NOT_FOUND`: Not found. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UPLOAD_TIMEOUT`: Request timed out. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PULL_CONFLICT`: Conflicts with an existing pull. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `RESERVATION_EXPIRED`: Reservation has expired. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNSUPPORTED_MEDIA_TYPE`: Unsupported media type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `RATE_LIMITED`: Too many requests. `TOO_MANY_PULLS`: Too many waiting pulls. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before a retry. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `CUDA_ERROR`: GPU driver error. `INTERNAL`: Internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `STARTING`: Worker is starting. `DRAINING`: Worker is shutting down. `AUDIT_UNAVAILABLE`: Audit log or manifest cannot be written. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before a retry. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getPull: {
+        parameters: {
+            query?: {
+                /** @description Wait at most this long: with `If-None-Match`, until the pull changes, else until it has ended. */
+                wait_seconds?: number;
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description Id of the pull, which the client chooses: 1 to 64 letters, digits, hyphens and underscores.
+                 * @example llama-2026-01
+                 */
+                pull_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The pull and its progress. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "pull_id": "tiny-2026-01",
+                     *       "state": "receiving",
+                     *       "model_ref": "hf://ggml-org/tinygemma3-GGUF@4e4b0bd5d22b9e0d6a2b7a8e4b2a2a5d1f0c9e8d",
+                     *       "shard_id_prefix": "tiny",
+                     *       "bytes": 47227616,
+                     *       "received_bytes": 16777216,
+                     *       "fetched_bytes": 16777216,
+                     *       "bytes_per_second": 33554432,
+                     *       "remaining_seconds": 1,
+                     *       "created_at": "2026-01-05T10:00:00.000Z",
+                     *       "ended_at": null,
+                     *       "problem": null,
+                     *       "last_problem": null,
+                     *       "resolved": {
+                     *         "model_ref": "hf://ggml-org/tinygemma3-GGUF@4e4b0bd5d22b9e0d6a2b7a8e4b2a2a5d1f0c9e8d",
+                     *         "immutable": true,
+                     *         "skipped": [
+                     *           "README.md"
+                     *         ]
+                     *       },
+                     *       "files": [
+                     *         {
+                     *           "path": "tinygemma3-Q8_0.gguf",
+                     *           "shard_id": "tiny-0",
+                     *           "state": "receiving",
+                     *           "bytes": 47227616,
+                     *           "received_bytes": 16777216,
+                     *           "attempts": 1,
+                     *           "last_problem": null
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Pull"];
+                };
+            };
+            /** @description Nothing changed since the response that `If-None-Match` names. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `INVALID_PARAMS`: Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `AUTH_FAILED`: Missing or invalid bearer token. */
+            401: {
+                headers: {
+                    /** @description Bearer */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `NOT_FOUND`: Not found. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNSUPPORTED_MEDIA_TYPE`: Unsupported media type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before a retry. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: Internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancelPull: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Id of the pull, which the client chooses: 1 to 64 letters, digits, hyphens and underscores.
+                 * @example llama-2026-01
+                 */
+                pull_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The pull, which ends soon or has ended. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "pull_id": "tiny-2026-01",
+                     *       "state": "receiving",
+                     *       "model_ref": "hf://ggml-org/tinygemma3-GGUF@4e4b0bd5d22b9e0d6a2b7a8e4b2a2a5d1f0c9e8d",
+                     *       "shard_id_prefix": "tiny",
+                     *       "bytes": 47227616,
+                     *       "received_bytes": 16777216,
+                     *       "fetched_bytes": 16777216,
+                     *       "bytes_per_second": 33554432,
+                     *       "remaining_seconds": 1,
+                     *       "created_at": "2026-01-05T10:00:00.000Z",
+                     *       "ended_at": null,
+                     *       "problem": null,
+                     *       "last_problem": null,
+                     *       "resolved": {
+                     *         "model_ref": "hf://ggml-org/tinygemma3-GGUF@4e4b0bd5d22b9e0d6a2b7a8e4b2a2a5d1f0c9e8d",
+                     *         "immutable": true,
+                     *         "skipped": [
+                     *           "README.md"
+                     *         ]
+                     *       },
+                     *       "files": [
+                     *         {
+                     *           "path": "tinygemma3-Q8_0.gguf",
+                     *           "shard_id": "tiny-0",
+                     *           "state": "receiving",
+                     *           "bytes": 47227616,
+                     *           "received_bytes": 16777216,
+                     *           "attempts": 1,
+                     *           "last_problem": null
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Pull"];
+                };
+            };
+            /** @description `INVALID_PARAMS`: Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `AUTH_FAILED`: Missing or invalid bearer token. */
+            401: {
+                headers: {
+                    /** @description Bearer */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: Insufficient token permissions. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `NOT_FOUND`: Not found. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNSUPPORTED_MEDIA_TYPE`: Unsupported media type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before a retry. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: Internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    watchPull: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Id of the pull, which the client chooses: 1 to 64 letters, digits, hyphens and underscores.
+                 * @example llama-2026-01
+                 */
+                pull_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The events. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example event: snapshot
+                     *     data: {"pull_id":"tiny-2026-01","state":"receiving","model_ref":"hf://ggml-org/tinygemma3-GGUF@4e4b0bd5d22b9e0d6a2b7a8e4b2a2a5d1f0c9e8d","shard_id_prefix":"tiny","bytes":47227616,"received_bytes":16777216,"fetched_bytes":16777216,"bytes_per_second":33554432,"remaining_seconds":1,"created_at":"2026-01-05T10:00:00.000Z","ended_at":null,"problem":null,"last_problem":null,"resolved":{"model_ref":"hf://ggml-org/tinygemma3-GGUF@4e4b0bd5d22b9e0d6a2b7a8e4b2a2a5d1f0c9e8d","immutable":true,"skipped":["README.md"]},"files":[{"path":"tinygemma3-Q8_0.gguf","shard_id":"tiny-0","state":"receiving","bytes":47227616,"received_bytes":16777216,"attempts":1,"last_problem":null}]}
+                     *
+                     *     event: end
+                     *     data: {"pull_id":"tiny-2026-01","state":"sealed","model_ref":"hf://ggml-org/tinygemma3-GGUF@4e4b0bd5d22b9e0d6a2b7a8e4b2a2a5d1f0c9e8d","shard_id_prefix":"tiny","bytes":47227616,"received_bytes":47227616,"fetched_bytes":47227616,"bytes_per_second":0,"remaining_seconds":null,"created_at":"2026-01-05T10:00:00.000Z","ended_at":"2026-01-05T10:00:02.000Z","problem":null,"last_problem":null,"resolved":{"model_ref":"hf://ggml-org/tinygemma3-GGUF@4e4b0bd5d22b9e0d6a2b7a8e4b2a2a5d1f0c9e8d","immutable":true,"skipped":["README.md"]},"files":[{"path":"tinygemma3-Q8_0.gguf","shard_id":"tiny-0","state":"sealed","bytes":47227616,"received_bytes":47227616,"attempts":1,"last_problem":null}]}
+                     */
+                    "text/event-stream": string;
+                };
+            };
+            /** @description `INVALID_PARAMS`: Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `AUTH_FAILED`: Missing or invalid bearer token. */
+            401: {
+                headers: {
+                    /** @description Bearer */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `NOT_FOUND`: Not found. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNSUPPORTED_MEDIA_TYPE`: Unsupported media type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before a retry. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: Internal error. */
+            500: {
                 headers: {
                     [name: string]: unknown;
                 };
