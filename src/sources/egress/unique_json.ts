@@ -8,13 +8,14 @@ const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 /**
  * Parses JSON (RFC 8259), and refuses duplicate keys, invalid UTF-8 and deep nesting. Of a duplicate key two parsers can
- * take different values. Returns undefined for invalid text. Its time is linear in the length.
+ * take different values. Returns undefined for invalid text, and for more keys than `maxKeys`, because a key takes longer
+ * than other text. Its time is linear in the length.
  */
-export function parseUniqueJson(bytes: Uint8Array): unknown {
+export function parseUniqueJson(bytes: Uint8Array, maxKeys = Number.POSITIVE_INFINITY): unknown {
   try {
     const text = utf8.decode(bytes);
     const keys = keysOf(text);
-    if (keys === undefined) return undefined;
+    if (keys === undefined || keys > maxKeys) return undefined;
     const value: unknown = JSON.parse(text);
     return countKeys(value) === keys ? value : undefined;
   } catch {

@@ -24,6 +24,7 @@ export interface RegistryAuthOptions {
 export class RegistryAuth {
   readonly #options: RegistryAuthOptions;
   #authorization: Secret | undefined;
+  #hasBegun = false;
   #turn: Promise<void> = Promise.resolve();
 
   constructor(options: RegistryAuthOptions) {
@@ -37,12 +38,13 @@ export class RegistryAuth {
    */
   async begin(options: TransferOptions): Promise<void> {
     const { egress, endpoint, login } = this.#options;
-    if (login === undefined || this.#authorization !== undefined) return;
+    if (login === undefined || this.#hasBegun) return;
     await retrying(egress.environment, options, async ({ signal }) => {
       const { head, url, close } = await egress.fetch({ role: 'endpoint', url: new URL('v2/', endpoint) }, signal);
       close();
       if (head.status === 401 && url.origin === endpoint.origin) await this.#renew(undefined, head, signal);
     });
+    this.#hasBegun = true;
   }
 
   /** A credential for one transfer. It knows what it sent last, so that it renews only that. */

@@ -13,6 +13,9 @@ import { RegistryAuth } from './registry_auth.js';
 /** As registries accept (OCI distribution specification). */
 const maxManifestBytes = 4 * 1024 * 1024;
 
+/** Of 8192 layers with several annotations each. More would occupy the event loop for too long. */
+const maxManifestKeys = 65_536;
+
 const accept = [...manifestTypes, ...indexTypes].join(', ');
 
 /** A manifest or an index, and the digest of its bytes. */
@@ -61,8 +64,8 @@ export class OciRepository {
       throw invalid('The registry sent a manifest that differs from the requested digest');
     }
     requireStatedDigest(head, digest, 'manifest');
-    const value = parseUniqueJson(bytes);
-    if (value === undefined) throw invalid('The registry sent invalid JSON, or JSON with a duplicate key');
+    const value = parseUniqueJson(bytes, maxManifestKeys);
+    if (value === undefined) throw invalid('The registry sent invalid JSON, or JSON with duplicate or too many keys');
     return { digest, bytes: bytes.length, document: parseDocument(value, head.get('content-type')) };
   }
 

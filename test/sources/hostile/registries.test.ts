@@ -166,11 +166,13 @@ t.test('a manifest with duplicate keys, of two kinds, or with another type than 
     ociManifest,
   );
   registry.addText('escaped', good.replace('"layers"', '"layers":[],"l\\u0061yers"'), ociManifest);
+  const keys = Array.from({ length: 65_536 }, (_, index) => `"${index}":""`).join();
+  registry.addText('keys', good.replace('"layers"', `"annotations":{${keys}},"layers"`), ociManifest);
   registry.addText('cut', good.slice(0, -1), ociManifest);
   registry.addText('deep', '['.repeat(100_000), ociManifest);
   registry.addDocument('both', { schemaVersion: 2, mediaType: ociManifest, layers: [layer], manifests: [] });
   registry.addDocument('type', { schemaVersion: 2, mediaType: ociManifest, layers: [layer] }, ociIndex);
-  for (const reference of ['duplicate', 'duplicate-digest', 'escaped', 'cut', 'deep', 'both', 'type']) {
+  for (const reference of ['duplicate', 'duplicate-digest', 'escaped', 'keys', 'cut', 'deep', 'both', 'type']) {
     await t.rejects(resolve({ reference }), { code: 'SOURCE_INVALID' }, reference);
   }
 });
