@@ -15,10 +15,15 @@ export interface TestS3 {
   readonly environment?: Partial<EgressEnvironment>;
 }
 
-/** Resolves references to the bucket `models` of one configured source. */
-export function s3Source({ settings, credentials, environment }: TestS3) {
+/** The registry of one configured source. */
+export function s3Registry({ settings, credentials, environment }: TestS3): SourceRegistry {
   const files = credentials === undefined ? {} : { s3: credentials };
-  const registry = new SourceRegistry(environmentOf(environment), [{ settings, files }]);
+  return new SourceRegistry(environmentOf(environment), [{ settings, files }]);
+}
+
+/** Resolves references to the bucket `models` of one configured source. */
+export function s3Source(source: TestS3) {
+  const registry = s3Registry(source);
   const localFiles = { open: refuse, readText: refuse, readLink: refuse, list: refuse };
   const inspector = new Inspector({ headerBytes: 1024 * 1024 });
   const resolver = new SourceResolver({ registry, localFiles, inspector });

@@ -23,6 +23,7 @@ const meanings = new Map<string, Meaning>([
   ['NoSuchKey', missing('The object does not exist in the bucket')],
   ['NoSuchVersion', missing('The version of the object does not exist')],
   ['NoSuchBucket', missing('The bucket does not exist')],
+  ['InvalidArgument', missing('The source does not accept the version of the object')],
   ['InvalidBucketName', missing('The source does not accept the name of the bucket')],
   ['MethodNotAllowed', missing('The version of the object is a delete marker')],
   ['AccessDenied', denied('The source denied access: the credentials do not allow it, or the object does not exist')],
@@ -40,6 +41,13 @@ const meanings = new Map<string, Meaning>([
   ['AuthorizationHeaderMalformed', otherRegion],
   ['PermanentRedirect', otherRegion],
   ['IllegalLocationConstraintException', otherRegion],
+  [
+    'InvalidRequest',
+    {
+      code: 'SOURCE_UNSUPPORTED',
+      text: 'The source refused the request: its objects may be encrypted with other keys',
+    },
+  ],
   [
     'InvalidObjectState',
     { code: 'SOURCE_UNSUPPORTED', text: 'The object is archived: restore it at the source first' },

@@ -218,6 +218,8 @@ t.test('errors of S3 have their own words, and repeat nothing of its body', asyn
     [400, 'ExpiredToken', 'SOURCE_AUTH_FAILED', /session token/],
     [400, 'AuthorizationHeaderMalformed', 'SOURCE_AUTH_FAILED', /another region/],
     [403, 'InvalidObjectState', 'SOURCE_UNSUPPORTED', /archived/],
+    [400, 'InvalidRequest', 'SOURCE_UNSUPPORTED', /encrypted/],
+    [400, 'InvalidArgument', 'SOURCE_NOT_FOUND', /version/],
     [405, 'MethodNotAllowed', 'SOURCE_NOT_FOUND', /delete marker/],
     [400, 'SomethingNew', 'SOURCE_INVALID', /status 400/],
   ];
