@@ -8,19 +8,24 @@ export type Outcome =
   | { readonly kind: 'failed'; readonly error: WorkerError };
 
 /** How long a client can ask for the outcome of an upload. */
-export const outcomeMs = 10 * 60 * 1000;
+const outcomeMs = 10 * 60 * 1000;
 
 /** The outcome of an upload, which holds no memory. It answers as the upload itself does. */
 export class FinishedUpload {
   readonly uploadId: string;
   readonly #request: CommitRequest;
   readonly #outcome: Outcome;
-  readonly #expiresAtMs = Date.now() + outcomeMs;
+  readonly #finishedMs = performance.now();
 
   constructor(uploadId: string, request: CommitRequest, outcome: Outcome) {
     this.uploadId = uploadId;
     this.#request = request;
     this.#outcome = outcome;
+  }
+
+  /** The client can no longer ask for it. */
+  get isOld(): boolean {
+    return performance.now() - this.#finishedMs >= outcomeMs;
   }
 
   /** @throws WorkerError the error of a failed upload */
@@ -31,7 +36,7 @@ export class FinishedUpload {
       uploadId: this.uploadId,
       offset: vramBytes,
       totalBytes: vramBytes,
-      expiresAtMs: this.#expiresAtMs,
+      expiresAtMs: Date.now() + this.#finishedMs + outcomeMs - performance.now(),
       sealedShardId: shardId,
     };
   }

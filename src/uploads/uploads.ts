@@ -5,11 +5,11 @@ import { WorkerError } from '../errors.js';
 import type { CommitRequest, CommitResult } from '../residency/commit/request.js';
 import type { Residency } from '../residency/residency.js';
 import { drainingError } from '../residency/state/lifecycle.js';
-import { FinishedUpload, outcomeMs } from './finished_upload.js';
+import { FinishedUpload } from './finished_upload.js';
 import { Upload } from './upload.js';
 
-/** Open uploads. Each holds memory, as a reservation does. */
-const maxOpen = 256;
+/** Open uploads by default. Each holds memory, as a reservation does. */
+const defaultMaxOpen = 256;
 
 /** Outcomes that are kept. The oldest are forgotten first. */
 const maxFinished = 1024;
@@ -17,6 +17,7 @@ const maxFinished = 1024;
 export interface UploadsOptions {
   /** How long an upload keeps its memory while its client sends nothing. */
   readonly resumeSeconds: number;
+  readonly maxOpen?: number;
 }
 
 /** A new upload, or one that has bytes already: the open one of the same request, or that of a sealed shard. */
@@ -40,10 +41,10 @@ export class Uploads {
 
   /**
    * Admits an upload, which takes its memory. A client that lost the answer sends the same request again, and gets the
-   * same upload. @throws WorkerError as `Residency.admit` does
+   * same upload if it expects a digest. Without one, the bytes of two clients could mix. @throws WorkerError as `Residency.admit` does
    */
   async create(request: CommitRequest, actor: Actor): Promise<Creation> {
-    const same = [...this.#open.values()].find((upload) => isDeepStrictEqual(upload.request, request));
+    const same = this.#same(request);
     if (same !== undefined) {
       await same.park();
       return { upload: same, isNew: false };
@@ -51,7 +52,7 @@ export class Uploads {
     const admission = this.#residency.admit(request, actor);
     if (admission.kind === 'existing') return { upload: this.#sealed(request, admission.result), isNew: false };
     const { ingest } = admission;
-    if (this.#open.size >= maxOpen) {
+    if (this.#open.size >= (this.#options.maxOpen ?? defaultMaxOpen)) {
       const error = new WorkerError('TOO_MANY_COMMITS', 'Too many uploads are open', { retryAfterMs: 5000 });
       await ingest.abort(error);
       throw error;
@@ -69,6 +70,7 @@ export class Uploads {
 
   /** @throws WorkerError NOT_FOUND */
   require(uploadId: string): Upload | FinishedUpload {
+    this.#forgetOld();
     const upload = this.#open.get(uploadId) ?? this.#finished.get(uploadId);
     if (upload !== undefined) return upload;
     throw new WorkerError('NOT_FOUND', 'The upload does not exist');
@@ -86,6 +88,11 @@ export class Uploads {
     for (const upload of this.#open.values()) upload.endIfIdle(drainingError());
   }
 
+  #same(request: CommitRequest): Upload | undefined {
+    if (request.expectedDigest === undefined && request.expectedTreeDigest === undefined) return undefined;
+    return [...this.#open.values()].find((upload) => isDeepStrictEqual(upload.request, request));
+  }
+
   #endingError(): WorkerError | undefined {
     const { phase } = this.#residency;
     return phase === 'draining' || phase === 'stopped' ? drainingError() : undefined;
@@ -101,8 +108,13 @@ export class Uploads {
     const { uploadId } = upload;
     this.#open.delete(uploadId);
     this.#finished.set(uploadId, upload);
-    const [oldest] = this.#finished.keys();
-    if (this.#finished.size > maxFinished && oldest !== undefined) this.#finished.delete(oldest);
-    setTimeout(() => this.#finished.delete(uploadId), outcomeMs).unref();
+    this.#forgetOld();
+  }
+
+  #forgetOld(): void {
+    for (const [uploadId, { isOld }] of this.#finished) {
+      if (!isOld && this.#finished.size <= maxFinished) break;
+      this.#finished.delete(uploadId);
+    }
   }
 }

@@ -67,8 +67,8 @@ function createUpload(app: FastifyInstance, { uploads, config }: RouteOptions): 
       operationId: 'createUpload',
       summary: 'Create a resumable upload',
       description:
-        'Takes the memory of the shard. The fields are in the query, in `Upload-Metadata`, or in both. The same request ' +
-        'again returns the same upload while it is open. A body is the first part of the shard.',
+        'Takes the memory of the shard. The fields are in the query, in `Upload-Metadata`, or in both. With an ' +
+        'expected digest, the same request again returns the same upload while it is open. A body is the first part of the shard.',
       tags,
       querystring: resumableQuery,
       response: uploadResponses.created,

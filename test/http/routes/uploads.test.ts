@@ -153,11 +153,13 @@ t.test('the first bytes may come with the creation', async (t) => {
   const client = new TusClient(await startWorker(t));
   const headers = { 'content-type': 'application/offset+octet-stream' };
   const part = { headers, payload: bytes.subarray(0, 5000) };
-  const created = await client.create(bytes.length, query, part);
+  const fields = { ...query, expected_digest: sha256(bytes) };
+  const created = await client.create(bytes.length, fields, part);
   t.equal(created.headers['upload-offset'], '5000', created.body);
-  const again = await client.create(bytes.length, query, part);
+  const again = await client.create(bytes.length, fields, part);
   t.equal(uploadOf(again), uploadOf(created), 'a client that lost the answer gets the same upload');
   t.equal(again.headers['upload-offset'], '5000');
+  t.equal((await client.create(bytes.length, { ...fields, total_shards: '2' })).json().code, 'SHARD_BUSY');
   t.equal((await client.send(uploadOf(created), 5000, bytes.subarray(5000))).statusCode, 204);
   const whole = await client.create(bytes.length, { ...query, shard_id: 'b' }, { headers, payload: bytes });
   t.equal(whole.headers['upload-offset'], String(bytes.length));
@@ -185,6 +187,21 @@ t.test('an upload of an existing shard is complete from the start', async (t) =>
   const compared = uploadOf(await client.create(bytes.length, query));
   t.equal((await client.send(compared, 0, bytes)).statusCode, 204);
   t.equal((await client.get(compared)).json().handle, first.json().handle);
+});
+
+t.test('without an expected digest, two clients never share an upload', async (t) => {
+  const client = new TusClient(await startWorker(t));
+  t.equal((await client.create(bytes.length, query)).statusCode, 201);
+  t.equal((await client.create(bytes.length, query)).json().code, 'SHARD_BUSY');
+});
+
+t.test('an upload without SHA-256 continues as well', async (t) => {
+  const client = new TusClient(await startWorker(t));
+  const fields = { ...query, flat_digest: 'false', expected_tree_digest: referenceTreeDigest(bytes) };
+  const url = uploadOf(await client.create(bytes.length, fields));
+  t.equal((await client.send(url, 0, bytes.subarray(0, 700_001))).statusCode, 204);
+  t.equal((await client.send(url, 700_001, bytes.subarray(700_001))).statusCode, 204);
+  t.match((await client.get(url)).json().shard, { digest: null, tree_digest: referenceTreeDigest(bytes) });
 });
 
 t.test('a failed upload keeps its problem, and frees its memory', async (t) => {

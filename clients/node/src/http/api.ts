@@ -232,7 +232,7 @@ export interface paths {
         put?: never;
         /**
          * Create a resumable upload
-         * @description Takes the memory of the shard. The fields are in the query, in `Upload-Metadata`, or in both. The same request again returns the same upload while it is open. A body is the first part of the shard.
+         * @description Takes the memory of the shard. The fields are in the query, in `Upload-Metadata`, or in both. With an expected digest, the same request again returns the same upload while it is open. A body is the first part of the shard.
          */
         post: operations["createUpload"];
         delete?: never;
