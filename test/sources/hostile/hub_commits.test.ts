@@ -54,6 +54,27 @@ t.test('a file of a hub is held to the digest of the list, through cuts and expi
   t.ok(memoryContains(0, bytes));
 });
 
+t.test('a plan names the commit and the digest, and reads headers alone', async (t) => {
+  const { hub, worker, sha, reference } = await start(t);
+  const started = await worker();
+  const planned = (await post(started, '/v1/plan', { source: { type: 'hf', repo: 'org/name' } })).json();
+  t.match(planned, { status: 404, code: 'SOURCE_NOT_FOUND' }, 'a file .bin must be named');
+  const { feasible, resolved } = (await post(started, '/v1/plan', { source })).json();
+  t.equal(feasible, true);
+  t.match(resolved, {
+    model_ref: `hf://org/name@${sha}`,
+    immutable: true,
+    files: [{ path: weights.path, bytes: bytes.length, digest: `sha256:${sha256(bytes)}`, digest_from: 'lfs' }],
+    skipped: ['README.md'],
+  });
+  t.ok(reference.startsWith(resolved.model_ref));
+  const read = hub.requests.filter(({ host }) => host === 'cdn').map(({ range }) => range);
+  t.ok(
+    read.every((range) => Number(range?.split('-')[1]) < 300_000),
+    read.join(),
+  );
+});
+
 t.test('other bytes than those of the list are fetched once more, and then refused', async (t) => {
   const { hub, worker } = await start(t);
   const started = await worker();
