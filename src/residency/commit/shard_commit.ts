@@ -55,7 +55,9 @@ export class ShardCommit implements IngestTarget {
   /** Allocates the device memory. @throws WorkerError AUDIT_UNAVAILABLE, VramError VRAM_OOM and the driver's errors */
   async open(): Promise<Load> {
     const { flatDigest, expectedDigest, expectedTreeDigest, exportable } = this.#request;
-    const expected = { expected_digest: expectedDigest ?? null, expected_tree_digest: expectedTreeDigest ?? null };
+    const { sourceText: source } = this.#shard;
+    const digests = { expected_digest: expectedDigest ?? null, expected_tree_digest: expectedTreeDigest ?? null };
+    const expected = source === null ? digests : { ...digests, source };
     const { gpuDevice } = this.#shard.memory;
     if (this.#shard.allocation !== undefined)
       throw new WorkerError('CUDA_ERROR', 'The memory of a failed attempt cannot be freed');

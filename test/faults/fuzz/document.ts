@@ -7,6 +7,9 @@ export interface Schema {
   readonly $ref?: string;
   readonly type?: string | readonly string[];
   readonly enum?: readonly unknown[];
+  readonly const?: unknown;
+  /** The first form is the most frequent one. */
+  readonly oneOf?: readonly Schema[];
   readonly pattern?: string;
   readonly maxLength?: number;
   readonly minimum?: number;

@@ -15,6 +15,12 @@ const known: Readonly<Record<string, readonly string[]>> = {
 export function fitting(given: Schema, name = ''): fc.Arbitrary<unknown> {
   const schema = resolve(given);
   if (schema.enum !== undefined) return fc.constantFrom(...schema.enum);
+  if (schema.const !== undefined) return fc.constant(schema.const);
+  if (schema.oneOf !== undefined) {
+    const [first = {}, ...others] = schema.oneOf;
+    const forms = others.map((form) => ({ weight: 1, arbitrary: fitting(form, name) }));
+    return fc.oneof({ weight: 10, arbitrary: fitting(first, name) }, ...forms);
+  }
   const [type] = [schema.type].flat();
   if (type === 'object') return object(schema);
   if (type === 'boolean') return fc.boolean();
