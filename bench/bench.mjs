@@ -16,6 +16,7 @@ import { memory } from './paths/memory.mjs';
 import { readoption } from './paths/readoption.mjs';
 import { ready } from './paths/ready.mjs';
 import { small } from './paths/small.mjs';
+import { sources } from './paths/sources.mjs';
 import { start } from './paths/start.mjs';
 import { upload } from './paths/upload.mjs';
 import { verify } from './paths/verify.mjs';
@@ -48,6 +49,7 @@ const paths = {
   manyShards,
   attach,
   readoption,
+  sources,
 };
 const print = (text) => process.stdout.write(`${text}\n`);
 

@@ -23,10 +23,10 @@ export function randomStream() {
 
 /**
  * Fills a file with fresh random bytes, in place, to keep its pages allocated. Computes the expected digests with code that
- * is independent of the product's.
- * @param {string} directory @param {string} name @param {number} bytes @returns {Content}
+ * is independent of the product's. The file begins with `head`.
+ * @param {string} directory @param {string} name @param {number} bytes @param {Buffer} head @returns {Content}
  */
-export function freshContent(directory, name, bytes) {
+export function freshContent(directory, name, bytes, head = Buffer.alloc(0)) {
   const path = join(directory, name);
   const digests = new Digests(bytes);
   const random = randomStream();
@@ -34,6 +34,7 @@ export function freshContent(directory, name, bytes) {
   ftruncateSync(file, bytes);
   for (let offset = 0; offset < bytes; offset += chunkBytes) {
     const chunk = random(Math.min(chunkBytes, bytes - offset));
+    if (offset === 0) chunk.set(head);
     writeSync(file, chunk, 0, chunk.length, offset);
     digests.update(chunk);
   }

@@ -81,6 +81,15 @@ export class Worker {
     return seconds;
   }
 
+  /** A commit of a remote source. @param {string} shardId @param {Content} content @returns {Promise<number>} seconds */
+  async source(shardId, content, source, flat = true) {
+    const fields = { ...claims(content, flat), ...(flat ? {} : { flat_digest: false }) };
+    const body = JSON.stringify({ shard_id: shardId, model_ref: 'bench', ...fields, source });
+    const { seconds, answer } = await this.#curl([...jsonType, '-d', body, `${this.url}/v1/commit`], 201);
+    this.checkCommit(answer, content, flat);
+    return seconds;
+  }
+
   /**
    * @param {string} shardId
    * @returns {Promise<{ seconds: number, requestSeconds: number, report: any }>} times of the curl process and of its request
