@@ -100,7 +100,7 @@ async function http(measured) {
   const tree = await compare(measured, worker, { source, flat: false, baseline: () => download(url) });
   await worker.stop();
   return [
-    rowOf(options, 'commit by http, flat + tree', both, 'curl | openssl dgst -sha256', 0.9),
+    rowOf(options, 'commit by http, flat + tree', both, 'curl to openssl dgst -sha256', 0.9),
     rowOf(options, 'commit by http, flat_digest=false', tree, 'curl -o /dev/null', 0.7),
   ];
 }
