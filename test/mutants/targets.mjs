@@ -52,6 +52,11 @@ const repair = [
   'test/residency/integrity/repair_queue.test.ts',
 ];
 const secretFiles = ['test/config/private_file.test.ts', 'test/config/load.test.ts'];
+const registries = [
+  'test/sources/oci/registry_auth.test.ts',
+  'test/sources/oci/oci_resolver.test.ts',
+  'test/sources/hostile/registries.test.ts',
+];
 
 export const targets = {
   'src/seal/jws.ts': handles,
@@ -113,4 +118,14 @@ export const targets = {
   'src/http/server/memory_budget.ts': ['test/http/server/memory_budget.test.ts'],
   'src/http/plugins/rate_windows.ts': ['test/http/plugins/rate_windows.test.ts'],
   'src/http/plugins/strict_json.ts': ['test/http/plugins/strict_json.test.ts'],
+  'src/sources/oci/challenge.ts': ['test/sources/oci/challenge.test.ts'],
+  'src/sources/oci/manifest.ts': ['test/sources/oci/manifest.test.ts'],
+  'src/sources/oci/artifact_files.ts': ['test/sources/oci/artifact_files.test.ts'],
+  'src/sources/oci/media_types.ts': ['test/sources/oci/artifact_files.test.ts'],
+  'src/sources/oci/registry_host.ts': ['test/sources/oci/registry_host.test.ts'],
+  'src/sources/oci/registry_auth.ts': registries,
+  'src/sources/oci/token.ts': registries,
+  'src/sources/oci/repository.ts': registries,
+  'src/sources/oci/blob_source.ts': registries,
+  'src/sources/oci/oci_resolver.ts': registries,
 };

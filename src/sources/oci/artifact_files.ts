@@ -45,7 +45,7 @@ export function filesOf(layers: readonly Descriptor[]): readonly ArtifactFile[] 
 
 function fileOf(layer: Descriptor, number: number): ArtifactFile {
   const { isWeights, packing, extension } = layerTypeOf(layer.mediaType);
-  const name = nameAnnotations.map((key) => annotationOf(layer, key)).find((each) => each !== undefined);
+  const name = nameAnnotations.map((key) => layer.annotations[key]).find((each) => each !== undefined);
   if (name !== undefined && !isFilePath(name)) throw invalid('A layer of the artifact has an invalid file name');
   const path = name ?? `${layer.digest.replace(':', '-')}${extension}`;
   const byName = kindOfFile(path);
@@ -64,11 +64,7 @@ const isPlainFileOfOras = (layer: Descriptor, name: string | undefined): boolean
   isDefaultOfOras(layer.mediaType) &&
   name !== undefined &&
   !name.endsWith('.tar') &&
-  annotationOf(layer, unpackAnnotation) !== 'true';
-
-function annotationOf({ annotations }: Descriptor, key: string): string | undefined {
-  return Object.hasOwn(annotations, key) ? annotations[key] : undefined;
-}
+  layer.annotations[unpackAnnotation] !== 'true';
 
 /** Refuses a file whose bytes are not those of the layer, or that has none. @throws SOURCE_UNSUPPORTED */
 export function requireRaw({ packing, number, layer }: ArtifactFile): void {

@@ -33,8 +33,9 @@ class ChallengeParser {
     this.#match(/[ \t,]*/y);
     while (this.#at < this.#text.length) {
       const [, scheme] = this.#match(schemeForm) ?? [];
-      const parameters = scheme === undefined ? undefined : this.#parameters();
-      if (scheme === undefined || parameters === undefined) return undefined;
+      if (scheme === undefined) return undefined;
+      const parameters = this.#parameters();
+      if (parameters === undefined) return undefined;
       challenges.push({ scheme: scheme.toLowerCase(), parameters });
     }
     return challenges;
@@ -43,16 +44,16 @@ class ChallengeParser {
   /** The parameters of one challenge, up to the next scheme or the end. */
   #parameters(): ReadonlyMap<string, string> | undefined {
     const parameters = new Map<string, string>();
-    const hasSpace = this.#match(/[ \t]+/y) !== undefined;
+    this.#match(/[ \t]+/y);
     for (;;) {
-      const [, name, quoted, plain] = (hasSpace ? this.#match(parameterForm) : undefined) ?? [];
+      const [, name, quoted, plain] = this.#match(parameterForm) ?? [];
       if (name === undefined) break;
       if (parameters.has(name.toLowerCase())) return undefined;
       parameters.set(name.toLowerCase(), plain ?? (quoted ?? '').replace(/\\(.)/gs, '$1'));
       if (this.#match(separators) === undefined) return undefined;
     }
     if (parameters.size > 0) return parameters;
-    if (hasSpace) this.#match(token68Form);
+    this.#match(token68Form);
     return this.#match(separators) === undefined ? undefined : parameters;
   }
 

@@ -118,7 +118,8 @@ t.test('a plain file that ORAS pushed without a type is raw; a folder that it pa
   t.equal(one(`${type}+gzip`, { [title]: 'model.gguf' }).packing, 'tar+gzip');
 });
 
-t.test('an empty layer is refused', async (t) => {
+t.test('an empty layer is refused, and any other raw one is not', async (t) => {
+  requireRaw(one('application/vnd.ollama.image.model'));
   const empty = { ...one('application/vnd.ollama.image.model'), layer: { ...layer('x'), bytes: 0 } };
   t.throws(() => requireRaw(empty), { code: 'SOURCE_UNSUPPORTED', message: 'Layer 1 of the artifact is empty' });
 });

@@ -11,6 +11,8 @@ t.test('a registry is named by host and port', async (t) => {
   t.ok(isRegistryOf('https://registry-1.docker.io', 'docker.io'));
   t.notOk(isRegistryOf('https://registry.lab:5000', 'registry.lab'));
   t.notOk(isRegistryOf('http://registry.lab', 'registry.lab:443'));
+  t.notOk(isRegistryOf('https://registry.lab:5000', 'registry.lab:443'));
+  t.notOk(isRegistryOf('https://registry.lab', 'docker.io'), 'only Docker Hub has other names');
 });
 
 t.test('the login of a registry is found, also that of Docker Hub', async (t) => {
