@@ -14,15 +14,17 @@ export class Changes {
     for (const wake of waiters) wake();
   }
 
-  /** Resolves when the revision is not `seen` any more, or when the signal aborts. */
-  async after(seen: number, signal: AbortSignal): Promise<void> {
-    if (this.#revision !== seen || signal.aborted) return;
+  /** Resolves when the revision is not `seen` any more, when the signal aborts, or after `maxMs`. */
+  async after(seen: number, signal: AbortSignal, maxMs: number): Promise<void> {
+    if (this.#revision !== seen || signal.aborted || maxMs <= 0) return;
     await new Promise<void>((resolve) => {
       const wake = () => {
+        clearTimeout(timer);
         this.#waiters.delete(wake);
         signal.removeEventListener('abort', wake);
         resolve();
       };
+      const timer = setTimeout(wake, maxMs);
       this.#waiters.add(wake);
       signal.addEventListener('abort', wake, { once: true });
     });

@@ -20,7 +20,7 @@ export async function* eventStream(pull: Pull, signal: AbortSignal): AsyncGenera
   yield event('snapshot', serializePull(sent));
   while (sent.endedAtMs === null) {
     const dueMs = isSameProgress(progress, sent) ? heartbeatMs : progressAtMs + progressMs - performance.now();
-    await pull.changes.after(sent.revision, AbortSignal.any([signal, AbortSignal.timeout(Math.max(1, dueMs))]));
+    await pull.changes.after(sent.revision, signal, Math.max(1, dueMs));
     if (signal.aborted) return;
     const next = pull.snapshot();
     const parts = fileEvents(sent, next);

@@ -147,8 +147,11 @@ export function departureOf({ raw }: FastifyReply): AbortSignal {
 
 /** Resolves when the condition holds, the client has left or the time is over. */
 async function waitUntil(pull: Pull, isWanted: () => boolean, seconds: number, reply: FastifyReply): Promise<void> {
-  const signal = AbortSignal.any([departureOf(reply), AbortSignal.timeout(seconds * 1000)]);
-  while (!isWanted() && !signal.aborted) await pull.changes.after(pull.changes.revision, signal);
+  const signal = departureOf(reply);
+  const endMs = performance.now() + seconds * 1000;
+  for (let leftMs = seconds * 1000; leftMs > 0 && !isWanted() && !signal.aborted; leftMs = endMs - performance.now()) {
+    await pull.changes.after(pull.changes.revision, signal, leftMs);
+  }
 }
 
 /** Names one state of a pull. Another pull of the same id has another time. */
