@@ -8,6 +8,7 @@ import { claimsOf } from '../support/handles.js';
 import { anySignal, lookupOf } from '../support/http_sources.js';
 import { cephHost, startCeph } from '../support/peers/ceph.js';
 import { S3Client } from '../support/peers/s3_client.js';
+import { endedPull, modelOfSizes } from '../support/pull_source.js';
 import { post } from '../support/requests.js';
 import { s3Registry, s3Source } from '../support/s3_sources.js';
 import { startWorker } from '../support/worker.js';
@@ -39,7 +40,8 @@ t.test('objects of Ceph radosgw', async (t) => {
   const hostStyle: S3Settings = { ...common, endpoint: `http://${cephHost}:${ceph.port}` };
   const lookup = lookupOf({ [`models.${cephHost}`]: ['127.0.0.1'] });
   const byPath = s3Source({ settings: pathStyle, credentials });
-  const byHost = s3Source({ settings: hostStyle, credentials, environment: { lookup } });
+  const rest = { credentials, environment: { lookup } };
+  const byHost = s3Source({ settings: hostStyle, ...rest });
   await client.createBucket('models');
 
   await t.test('keys of every form are read in path style and by virtual hosts', async (t) => {
@@ -84,6 +86,21 @@ t.test('objects of Ceph radosgw', async (t) => {
     await client.put('models', 'lying', content.subarray(1), { 'x-amz-meta-sha256': hex });
     const lying = { shard_id: 'b', model_ref: 'm', source: { ...source, key: 'lying' } };
     t.match((await post(worker, '/v1/commit', lying)).json(), { status: 422, code: 'DIGEST_MISMATCH' });
+  });
+
+  await t.test('a worker pulls all files below a prefix', async (t) => {
+    const worker = await startWorker(t, { residency: { registry: s3Registry({ settings: hostStyle, ...rest }) } });
+    for (const [name, file] of modelOfSizes([3_000_000, 20_000, 5_000_000])) {
+      const sha256 = createHash('sha256').update(file).digest('hex');
+      await client.put('models', `model é/${name}`, file, { 'x-amz-meta-sha256': sha256 });
+    }
+    await client.put('models', 'model é/README.md', 'text');
+    const source = { type: 's3', bucket: 'models', key: 'model é/' };
+    const started = await post(worker, '/v1/pulls', { pull_id: 'p', source, shard_id_prefix: 'p' });
+    t.equal(started.statusCode, 202, started.body);
+    const pull = await endedPull(worker, 'p');
+    t.match(pull, { state: 'sealed', problem: null });
+    t.equal(pull.files.length, 3);
   });
 
   await t.test('a replaced object is refused in the middle', async (t) => {

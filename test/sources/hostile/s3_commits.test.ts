@@ -4,7 +4,8 @@ import t, { type Test } from 'tap';
 import { patternBytes } from '../../support/bytes.js';
 import { damage, memoryContains } from '../../support/damage.js';
 import { claimsOf } from '../../support/handles.js';
-import { get, post } from '../../support/requests.js';
+import { endedPull, modelOfSizes, tensorFile } from '../../support/pull_source.js';
+import { get, post, sha256 } from '../../support/requests.js';
 import { credentials, S3Server } from '../../support/s3_server.js';
 import { s3Registry } from '../../support/s3_sources.js';
 import { simulator } from '../../support/simulator.js';
@@ -123,4 +124,33 @@ t.test('a shard is not repaired from an object that was replaced', async (t) => 
   const hasFailed = async () => /repairs? failed/.test((await get(started, '/v1/ready')).body);
   await until(hasFailed, 'the repair does not fail', 20_000);
   t.equal((await get(started, '/v1/shards/a')).json().state, 'corrupt');
+});
+
+t.test('a pull of a prefix seals the files of its index, and a replaced file undoes all of them', async (t) => {
+  const { server, worker } = await start(t);
+  const files = modelOfSizes([300_000, 400_000, 500_000]);
+  const put = () => {
+    for (const [name, content] of files) {
+      server.put(`llm/${name}`, content, { headers: { 'x-amz-meta-sha256': sha256(content).slice('sha256:'.length) } });
+    }
+  };
+  put();
+  server.put('llm/consolidated.safetensors', tensorFile('t0', 1000));
+  server.put('llm/LICENSE', Buffer.from('text'));
+  const started = await worker();
+  const from = { type: 's3', name: 'ceph', bucket: 'models', key: 'llm/' };
+  const pull = (id: string) => post(started, '/v1/pulls', { pull_id: id, source: from, shard_id_prefix: id });
+  t.equal((await pull('a')).statusCode, 202);
+  const sealed = await endedPull(started, 'a');
+  t.match(sealed, { state: 'sealed', problem: null, received_bytes: sealed.bytes });
+  t.equal(sealed.files.length, 3);
+  t.match((await get(started, '/v1/shards/a-1')).json(), { state: 'sealed', source: /^s3:..models.llm.model-00002/ });
+
+  server.intercept = ({ key, headers }) => {
+    if (key.includes('model-00003') && headers.has('if-match')) server.put(key, tensorFile('t2', 500_000).fill(9, 400));
+    return false;
+  };
+  t.equal((await pull('b')).statusCode, 202);
+  t.match(await endedPull(started, 'b'), { state: 'failed', problem: { code: /^(SOURCE_CHANGED|FORMAT_INVALID)$/ } });
+  t.equal((await get(started, '/v1/shards/b-0')).statusCode, 404);
 });
