@@ -9,22 +9,26 @@ const windowShards = 50;
  * The data for the plots. Paths fill it in.
  * @typedef {object} Figures
  * @property {{ sizes: number[], seconds: Record<string, number[]> }} [growth] seconds per path and size
+ * @property {{ sizes: number[], seconds: Record<string, number[]> }} [sourceSizes] the same for commits by http
+ * @property {{ counts: number[], seconds: number[], bytes: number }} [sourceFiles] seconds per number of files of a pull
  * @property {number[]} [smallShards] milliseconds per commit, in order
  */
 
 /** Writes the plots for which this run has data. @param {Figures} figures @returns {string[]} the files written */
-export function writePlots({ growth, smallShards }) {
+export function writePlots({ growth, sourceSizes, sourceFiles, smallShards }) {
   const written = [];
   const write = (name, svg) => {
     writePlot(join(directory, name), svg);
     written.push(`docs/plots/${name}`);
   };
-  if (growth !== undefined) write('growth.svg', growthPlot(growth));
+  if (growth !== undefined) write('growth.svg', growthPlot('Cost by shard size', growth));
+  if (sourceSizes !== undefined) write('source-sizes.svg', growthPlot('Commits by http', sourceSizes));
+  if (sourceFiles !== undefined) write('source-files.svg', sourceFilesPlot(sourceFiles));
   if (smallShards !== undefined) write('small-shards.svg', smallShardsPlot(smallShards));
   return written;
 }
 
-function growthPlot({ sizes, seconds }) {
+function growthPlot(title, { sizes, seconds }) {
   const all = Object.values(seconds).flat();
   const decades = [];
   for (
@@ -52,7 +56,24 @@ function growthPlot({ sizes, seconds }) {
     name,
     points: series.map((value, index) => [sizes[index], value]),
   }));
-  return plot('Cost by shard size (simulated device, log-log)', x, y, lines);
+  return plot(`${title} (simulated device, log-log)`, x, y, lines);
+}
+
+function sourceFilesPlot({ counts, seconds, bytes }) {
+  const top = Math.max(...seconds) * 1.2;
+  const x = {
+    label: 'files',
+    from: counts[0],
+    to: counts.at(-1),
+    log: true,
+    ticks: counts.map((count) => [count, String(count)]),
+  };
+  const ticks = [0, 0.25, 0.5, 0.75, 1].map((share) => [share * top, (share * top).toFixed(2)]);
+  const points = counts.map((count, index) => [count, seconds[index]]);
+  const name = `${bytes / 2 ** 20} MiB in all`;
+  return plot('Pulls by number of files (simulated device)', x, { label: 'seconds', from: 0, to: top, ticks }, [
+    { name, points },
+  ]);
 }
 
 function smallShardsPlot(milliseconds) {

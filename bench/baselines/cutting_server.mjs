@@ -9,7 +9,7 @@ let sentBytes = 0;
 
 createServer((request, response) => {
   const { pathname } = new URL(request.url, 'http://host');
-  if (pathname === '/sent') return response.end(String(sentBytes));
+  if (pathname === '/sent') return response.writeHead(200, { connection: 'close' }).end(String(sentBytes));
   const path = join(models, basename(pathname));
   const total = statSync(path, { throwIfNoEntry: false })?.size;
   if (total === undefined) return response.writeHead(404).end();

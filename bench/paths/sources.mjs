@@ -36,8 +36,8 @@ export async function sources({ options, workspace, tools, figures }) {
   const cutting = await startCuttingServer(workspace.models);
   const measured = { options, workspace, nginx, cutting, figures, prefixes: prefixesOf(nginx, cutting) };
   const rows = [];
-  for (const path of [http, https, limited, cuts, bySize, manyFiles, memory, latency])
-    rows.push(...(await path(measured)));
+  const paths = [http, https, limited, cuts, bySize, manyFiles, memory, latency];
+  for (const path of paths) rows.push(...(await path(measured)));
   for (const server of [nginx, cutting]) await server.stop();
   rows.push(...(await oci(measured, tools)), ...(await s3(measured)));
   return rows;
