@@ -75,6 +75,7 @@ function printPlan({ feasible, vram_required: required, shard_plan: shards, reas
   ]);
   const { isTTY, columns: width } = process.stdout;
   for (const line of tableLines(columns, rows, isTTY ? width - 1 : undefined)) process.stdout.write(`${line}\n`);
+  if (resolved.skipped.length > 0) printLine(`not shards: ${resolved.skipped.join(', ')}`);
   if (feasible) printLine(`fits: ${bytesText(required)} of GPU memory`);
   else printLine(`does not fit: ${reason === null ? 'the worker gave no reason' : `${reason.code}: ${reason.detail}`}`);
 }

@@ -84,7 +84,7 @@ export const Plan = Type.Object({
     model_ref: Type.String(),
     immutable: Type.Boolean(),
     files: Type.Array(ResolvedFile),
-    skipped: Type.Optional(Type.Array(Type.String())),
+    skipped: Type.Array(Type.String()),
   }),
 });
 export type Plan = Static<typeof Plan>;

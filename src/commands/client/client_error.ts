@@ -17,15 +17,15 @@ export class ProblemError extends ExitError {
 
 /** One line: the code, the detail, and what to do. */
 export function problemText(problem: Problem, hint?: string): string {
-  const { code, detail, file, rule, at } = problem;
-  const place = rule === undefined ? '' : ` (rule ${rule}${file === undefined ? '' : `, ${file}`} at byte ${at ?? 0})`;
+  const { code, detail, rule } = problem;
   const advice = hint ?? adviceFor(code);
-  const text = `${code}: ${detail}${place}`;
-  return safeText(advice === undefined ? text : `${text.replace(/\.?$/, '')}. ${advice}`);
+  const sentence = detail.replace(/\.$/, '');
+  const text = rule === undefined ? sentence : `${sentence} [rule ${rule}]`;
+  return safeText(`${code}: ${text}${advice === undefined ? '' : `. ${advice}`}`);
 }
 
-export function statusOf({ status, retriable }: Pick<Problem, 'status' | 'retriable'>): number {
-  if (status === 401 || status === 403) return clientStatus.noPermission;
+export function statusOf({ code, retriable }: Pick<Problem, 'code' | 'retriable'>): number {
+  if (code === 'AUTH_FAILED' || code === 'FORBIDDEN') return clientStatus.noPermission;
   return retriable ? clientStatus.temporary : clientStatus.failed;
 }
 

@@ -8,9 +8,7 @@ export const Problem = Type.Object({
   status: Type.Integer(),
   retriable: Type.Boolean(),
   retry_after_ms: Type.Optional(Type.Number()),
-  file: Type.Optional(Type.String()),
   rule: Type.Optional(Type.String()),
-  at: Type.Optional(Type.Integer()),
 });
 export type Problem = Static<typeof Problem>;
 

@@ -44,11 +44,10 @@ t.test('the token of the local worker is never sent to another host', async (t) 
 t.test('an error has its code, its detail and what to do, in one line', async (t) => {
   const problem = { code: 'VRAM_OOM', detail: 'Not enough memory.', status: 507, retriable: true };
   t.equal(problemText(problem), 'VRAM_OOM: Not enough memory. Release shards with vram-worker rm, or allow more GPUs.');
-  const format = { ...problem, code: 'FORMAT_INVALID', file: 'a\u001b.gguf', rule: 'gguf.magic', at: 4 };
-  t.match(problemText(format), /memory\. \(rule gguf\.magic, a\\u\{1b\}\.gguf at byte 4\)\. docs\/formats\.md/);
-  const statuses = [401, 403, 404, 507].map(
-    (status) => new ProblemError({ ...problem, status, retriable: status > 500 }),
-  );
+  const format = { ...problem, code: 'FORMAT_INVALID', detail: 'a\u001b.gguf: bad.', rule: 'magic' };
+  t.match(problemText(format), /^FORMAT_INVALID: a\\u\{1b\}\.gguf: bad \[rule magic\]\. docs\/formats\.md/);
+  const codes = ['AUTH_FAILED', 'FORBIDDEN', 'SOURCE_FORBIDDEN', 'VRAM_OOM'];
+  const statuses = codes.map((code) => new ProblemError({ ...problem, code, retriable: code === 'VRAM_OOM' }));
   t.strictSame(
     statuses.map(({ status }) => status),
     [77, 77, 1, 75],
