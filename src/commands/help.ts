@@ -4,6 +4,7 @@ export const usage = `Usage: vram-worker serve [--simulate]
        vram-worker keep --list
        vram-worker keep --drop [ALLOCATION_ID]
        vram-worker health
+       vram-worker pull SOURCE | push FILE... | plan SOURCE | ls | verify SHARD... | rm SHARD...
        vram-worker handle verify HANDLE --secret-file FILE --worker-id ID
        vram-worker handle verify HANDLE --jwks FILE [--worker-id ID]
        vram-worker audit verify FILE... [--checkpoint FILE] [--key-file FILE] [--jwks FILE]
@@ -20,6 +21,14 @@ export const usage = `Usage: vram-worker serve [--simulate]
 
   health         Check whether the worker with the same settings responds.
                  Exit status: 0 if it does, 1 if it does not.
+
+  pull           Have a running worker fetch a model from a source, and show the progress.
+  push           Upload files into the GPU memory of a running worker.
+  plan           Ask a running worker whether a model fits, and show its files.
+  ls             List the shards of a running worker.
+  verify         Have a running worker hash shards now.
+  rm             Release shards of a running worker.
+                 Each of these commands has its own options: see vram-worker pull --help.
 
   handle verify  Verify the signature of a handle without the worker. With -, read the handle from stdin.
                  Only the worker knows whether the handle is current.

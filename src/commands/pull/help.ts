@@ -11,8 +11,9 @@ export const sourceHelp = `SOURCE:
   file:model.gguf                  a file in the worker's model directory`;
 
 export const pullHelp = `Usage: vram-worker pull SOURCE [--name NAME] [--shard-prefix PREFIX] [--model-ref REF] [--expect [PATH=]sha256:HEX]...
-                        [--digest require|allow] [--bytes-per-second N] [--gpu N]... [--deadline-seconds N]
-                        [--detach] [--retry-seconds N] [--json] [CONNECTION]
+                        [--digest require|allow] [--format-check strict|basic|off] [--gpu N]...
+                        [--bytes-per-second N] [--deadline-seconds N] [--detach] [--retry-seconds N] [--json]
+                        [CONNECTION]
        vram-worker pull --watch PULL [--json] [CONNECTION]
        vram-worker pull --cancel PULL [--json] [CONNECTION]
 
@@ -25,6 +26,7 @@ ${sourceHelp}
   --model-ref REF         The name of the model. Default: SOURCE with its resolved revision.
   --expect sha256:HEX     The digest of the only file; of several, PATH=sha256:HEX for each.
   --digest allow          Also pull files of which neither the source nor --expect states the digest.
+  --format-check basic    Also pull files of unknown formats, and incomplete sets; off checks no format.
   --bytes-per-second N    The maximum rate.
   --gpu N                 The GPUs that may be used, such as --gpu 0,1. Default: all.
   --deadline-seconds N    The worker fails the pull if it takes longer. Default: WORKER_PULL_DEADLINE_SECONDS.

@@ -35,6 +35,7 @@ const options = {
   'model-ref': { type: 'string' },
   expect: { type: 'string', multiple: true },
   digest: { type: 'string' },
+  'format-check': { type: 'string' },
   'bytes-per-second': { type: 'string' },
   'deadline-seconds': { type: 'string' },
   gpu: { type: 'string', multiple: true },
@@ -75,8 +76,8 @@ function actionOf(values: Values, positionals: readonly string[]): PullAction {
 }
 
 function bodyOf(source: SourceReference, values: Values): PullFields {
-  if (values.digest !== undefined && !['require', 'allow'].includes(values.digest))
-    throw new UsageError('--digest must be require or allow');
+  requireWord('digest', values.digest, ['require', 'allow']);
+  requireWord('format-check', values['format-check'], ['strict', 'basic', 'off']);
   const rate = { minimum: 1, maximum: maxBytesPerSecond };
   const fields = {
     source,
@@ -84,10 +85,15 @@ function bodyOf(source: SourceReference, values: Values): PullFields {
     model_ref: values['model-ref'],
     gpu_devices: gpuOption(values.gpu),
     digest: values.digest,
+    format_check: values['format-check'],
     bytes_per_second: integerOption('bytes-per-second', values['bytes-per-second'], rate),
     deadline_seconds: integerOption('deadline-seconds', values['deadline-seconds'], { minimum: 1, maximum: 2_000_000 }),
   };
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
+}
+
+function requireWord(name: string, value: string | undefined, words: readonly string[]): void {
+  if (value !== undefined && !words.includes(value)) throw new UsageError(`--${name} must be ${words.join(' or ')}`);
 }
 
 /** The source of SOURCE and `--name`. @throws UsageError */
