@@ -107,19 +107,34 @@ t.test('there is no import cycle, types included', async (t) => {
   t.same(cycles, []);
 });
 
-t.test('the command that verifies audit logs loads no residency code', async (t) => {
+/** The files that a file loads, types included. */
+function reachedFrom(first: string): Set<string> {
   const reached = new Set<string>();
   const visit = (file: string): void => {
     if (reached.has(file)) return;
     reached.add(file);
     for (const target of ownImports(file)) visit(target);
   };
-  visit('commands/audit_verify.ts');
+  visit(first);
+  return reached;
+}
+
+t.test('the command that verifies audit logs loads no residency code', async (t) => {
+  const reached = reachedFrom('commands/audit_verify.ts');
   t.ok(reached.has('audit/verify/verify_log.ts'));
   t.same(
     [...reached].filter((file) => /^(residency|http|process|vram)\//.test(file)),
     [],
   );
+});
+
+t.test('the commands that use a running worker load only its HTTP API, by their client', async (t) => {
+  for (const name of ['pull', 'push', 'plan', 'ls', 'verify', 'rm']) {
+    const reached = reachedFrom(`commands/${name}.ts`);
+    t.ok(reached.has('commands/client/worker_client.ts'), name);
+    const others = [...reached].filter((file) => /^(residency|pulls|uploads|http|attach|vram|audit)\//.test(file));
+    t.same(others, [], name);
+  }
 });
 
 t.test('only vram imports koffi, and only http imports fastify', async (t) => {

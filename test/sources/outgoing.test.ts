@@ -96,9 +96,14 @@ t.test('only the egress can open outgoing connections', async (t) => {
   }
 });
 
-t.test('a command connects to the worker alone: health is the only one that does', async (t) => {
+t.test('a command connects to the worker alone: health, and the client of the HTTP API', async (t) => {
   const connecting = files.filter((file) => file.startsWith('commands/') && waysOut(file).length > 0);
-  t.strictSame(connecting, ['commands/health.ts']);
+  t.strictSame(connecting.sort(), [
+    'commands/client/credentials.ts',
+    'commands/client/worker_client.ts',
+    'commands/health.ts',
+  ]);
+  t.strictSame(waysOut('commands/client/credentials.ts'), ['node:tls: createSecureContext']);
 });
 
 t.test('one call opens a TCP connection, and one a TLS connection over it', async (t) => {
