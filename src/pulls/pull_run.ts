@@ -3,6 +3,7 @@ import { WorkerError } from '../errors.js';
 import type { GroupAdmission, GroupRequest } from '../residency/commit/group_admission.js';
 import type { CommitRequest } from '../residency/commit/request.js';
 import type { ShardGroup } from '../residency/commit/shard_group.js';
+import { isVisibleText } from '../seal/visible_text.js';
 import { raceAbort } from '../sources/egress/abort_scope.js';
 import { Bandwidth } from '../sources/egress/bandwidth.js';
 import { systemClock } from '../sources/egress/clock.js';
@@ -13,6 +14,9 @@ import { inLanes } from './lanes.js';
 import type { Pull } from './pull.js';
 import { PullFile } from './pull_file.js';
 import { type ShardFile, shardFilesOf } from './shard_files.js';
+
+/** As for the `model_ref` of a request. */
+const maxModelRefChars = 512;
 
 /** How often progress is reported. */
 const progressMs = 500;
@@ -111,6 +115,7 @@ export class PullRun {
       { modelRef, isImmutable, skipped },
       files.map(({ file }) => new PullFile(file)),
     );
+    requireModelRef(pull);
     await raceAbort(checkFormats(request.formatCheck, { shards, indexes }, sources, this.#options), signal);
     return files;
   }
@@ -138,6 +143,15 @@ export class PullRun {
     const failed = this.#transfers.find((transfer) => transfer.failure === reason)?.file;
     this.pull.fail(failed === undefined ? problem : aboutFile(failed, problem), failed);
   }
+}
+
+/** The name comes from the source if the client gave none. @throws WorkerError INVALID_PARAMS */
+function requireModelRef({ modelRef }: Pull): void {
+  if (modelRef !== null && modelRef.length <= maxModelRefChars && isVisibleText(modelRef)) return;
+  throw new WorkerError(
+    'INVALID_PARAMS',
+    'The name of the source is too long, or has invisible characters: set model_ref',
+  );
 }
 
 /** The shards of a pull, for their admission. */

@@ -116,10 +116,12 @@ function existingShard(
   const shard = worker.shards.get(request.shardId);
   if (shard === undefined) return undefined;
   const exportable = isExportable(worker, request, shard.memory);
-  const isSame = shard.state === 'sealed' && matchRetry(shard, { ...request, exportable }) === 'identical';
+  const match = shard.state === 'sealed' ? matchRetry(shard, { ...request, exportable }) : 'conflict';
   const isPlaced = gpuDevices === undefined || gpuDevices.includes(shard.memory.gpuDevice);
-  if (isSame && isPlaced) return shard;
-  throw conflictOf(shard);
+  if (match === 'identical' && isPlaced) return shard;
+  if (match !== 'undetermined') throw conflictOf(shard);
+  const detail = `The shard ${request.shardId} exists, and without an expected digest it may be another one: release it first`;
+  throw new WorkerError('SHARD_CONFLICT', detail);
 }
 
 function ofExisting(shard: Shard | undefined): GroupShard {
