@@ -1,4 +1,7 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { eventStream } from '../../src/http/routes/event_stream.js';
 import {
   endedPull,
   headOf,
@@ -14,6 +17,7 @@ import {
 } from '../support/pull_source.js';
 import { availableBytes, get, mebibyte, post, remove, sha256 } from '../support/requests.js';
 import { onSimulator, simulator } from '../support/simulator.js';
+import { temporaryDirectory } from '../support/temporary_directory.js';
 import { until } from '../support/until.js';
 import type { TestWorker } from '../support/worker.js';
 import { long } from './scale.js';
@@ -365,4 +369,66 @@ t.test('a shard that is already sealed is not fetched again, and another one wit
   await post(worker, '/v1/pulls', { ...pullBody(source, 'other', { model_ref: 'other' }), shard_id_prefix: 'a' });
   t.match(await endedPull(worker, 'other'), { state: 'failed', problem: { code: 'SHARD_CONFLICT' } });
   t.equal((await shardsOf(worker)).length, 3);
+});
+
+t.test('a bounded number of clients watches pulls, and one that leaves makes room', async (t) => {
+  const source = await startSource(t, modelOfSizes(sizes), { answer: ({ name }) => name.endsWith('.safetensors') });
+  const readToken = 'read-token-0123456789abcdef0123456789';
+  const file = join(temporaryDirectory(t), 'read-token');
+  writeFileSync(file, readToken, { mode: 0o600 });
+  const worker = await startPuller(t, source, { env: { WORKER_READ_TOKEN_FILE: file }, listen: true });
+  await startPull(worker, source, 'a');
+  const departures = Array.from({ length: 64 }, () => new AbortController());
+  const watch = (signal: AbortSignal) =>
+    fetch(`${worker.url}/v1/pulls/a/events`, { headers: { authorization: `Bearer ${readToken}` }, signal });
+  const streams = await Promise.all(departures.map(({ signal }) => watch(signal)));
+  t.ok(
+    streams.every(({ status }) => status === 200),
+    'a read token may watch',
+  );
+  const late = new AbortController();
+  const refused = await watch(late.signal);
+  t.equal(refused.status, 429);
+  await refused.text();
+  departures[0]?.abort();
+  await until(async () => {
+    const again = new AbortController();
+    const { status } = await watch(again.signal);
+    again.abort();
+    return status === 200;
+  });
+  for (const [method, path] of [
+    ['POST', '/v1/pulls'],
+    ['DELETE', '/v1/pulls/a'],
+  ] as const) {
+    const answer = await fetch(worker.url + path, {
+      method,
+      headers: { authorization: `Bearer ${readToken}`, 'content-type': 'application/json' },
+      ...(method === 'POST' ? { body: '{}' } : {}),
+    });
+    t.equal(answer.status, 403, `${method} needs the API token`);
+  }
+  worker.pulls.drain();
+  const texts = await Promise.all(streams.slice(1).map((stream) => stream.text()));
+  t.ok(
+    texts.every((text) => /event: end\ndata: .*DRAINING/.test(text)),
+    'a shutdown ends every stream',
+  );
+});
+
+t.test('a client that reads slowly gets the newest state of each file, and then the end', async (t) => {
+  const source = await startSource(t, modelOfSizes(Array.from({ length: 40 }, () => 2000)));
+  const worker = await startPuller(t, source);
+  await startPull(worker, source, 'a');
+  const stream = eventStream(worker.pulls.require('a'), new AbortController().signal);
+  t.match((await stream.next()).value, /^event: snapshot/);
+  await endedPull(worker, 'a');
+  const parts: string[] = [];
+  for await (const part of stream) parts.push(part);
+  t.equal(parts.length, 2, 'one part with the changes, and the end');
+  const files = eventsIn(parts[0] ?? '').filter(({ name }) => name === 'file');
+  t.same(
+    files.map(({ data }) => data.state),
+    Array(40).fill('sealed'),
+  );
 });
