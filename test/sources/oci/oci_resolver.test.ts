@@ -1,6 +1,6 @@
 import t from 'tap';
 import { FakeRegistry, ociIndex, ociManifest, sha256, title } from '../../support/fake_registry.js';
-import { firstShard, ociSource } from '../../support/oci_sources.js';
+import { firstShard, loginFor, ociSource } from '../../support/oci_sources.js';
 
 const weights = Buffer.alloc(300_000, 'weights ');
 const dockerGguf = 'application/vnd.docker.ai.gguf.v3';
@@ -82,6 +82,12 @@ t.test('an index with one manifest is followed, and the manifest is pinned', asy
     registry.addDocument(tag, { schemaVersion: 2, mediaType: ociIndex, manifests });
   add('one', attestation, whole, whole);
   t.match((await resolve({ reference: 'one' })).modelRef, `@${digest}`);
+  const { resolve: withLogin } = ociSource({
+    endpoint: registry.origin,
+    files: loginFor(`127.0.0.1:${registry.port}`),
+  });
+  await withLogin({ reference: 'one' });
+  t.equal(registry.log.filter((line) => line === 'GET /v2/').length, 1, 'the challenge is asked for once');
   add('two', whole, { ...whole, digest: other });
   await t.rejects(resolve({ reference: 'two' }), { code: 'SOURCE_UNSUPPORTED', message: /lists 2 manifests/ });
   add('none', attestation);
