@@ -82,6 +82,7 @@ t.test('if any driver call fails, a pull seals every file or gives everything ba
     t.equal(simulator.live('*'), live, `call ${nth}: no driver object is left`);
   }
   t.ok(failed > 5, `${failed} pulls failed, ${sealed} were sealed`);
+  t.comment(`figure: pulls with a failing driver call, all or nothing, ${failed + sealed} of ${failed + sealed}`);
 });
 
 t.test('a cancel at any step of any file gives everything back, also the reservation', async (t) => {
@@ -127,6 +128,7 @@ t.test('a cancel at any step of any file gives everything back, also the reserva
       }
     }
   }
+  t.comment(`figure: pulls cancelled at a step of a file, everything given back, ${cancelled} of ${cancelled}`);
   await remove(worker, `/v1/reservations/${reservationId}`);
   t.same(await held(worker), before);
 });
