@@ -61,7 +61,9 @@ export class BodySender implements Sender {
     const descriptor = descriptorOf(socket);
     // A native read holds a duplicate of the descriptor, which keeps the connection open.
     if (descriptor !== undefined) shutDown(descriptor);
-    socket.destroy();
+    // Without a reset, a client that has filled the window can wait for minutes. Node cannot reset TLS.
+    if ('encrypted' in socket) socket.destroy();
+    else socket.resetAndDestroy();
   }
 
   /** The request has ended. */
