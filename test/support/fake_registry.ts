@@ -98,7 +98,7 @@ const typeOf = (document: unknown): string =>
 
 /** Sends a blob, or the range of it that the request names. */
 export function serveBlob(request: IncomingMessage, response: ServerResponse, blob: Buffer): void {
-  response.setHeader('Docker-Content-Digest', sha256(blob));
+  if (!response.hasHeader('Docker-Content-Digest')) response.setHeader('Docker-Content-Digest', sha256(blob));
   const [, first, last] = /^bytes=([0-9]+)-([0-9]+)$/.exec(request.headers.range ?? '') ?? [];
   if (first === undefined || last === undefined) {
     response.setHeader('Content-Length', blob.length).end(blob);

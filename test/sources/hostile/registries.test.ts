@@ -175,6 +175,7 @@ t.test('a manifest with duplicate keys, of two kinds, or with another type than 
   for (const reference of ['duplicate', 'duplicate-digest', 'escaped', 'keys', 'cut', 'deep', 'both', 'type']) {
     await t.rejects(resolve({ reference }), { code: 'SOURCE_INVALID' }, reference);
   }
+  await t.rejects(resolve({ reference: 'duplicate' }), { message: /duplicate/ });
 });
 
 t.test('the host of a blob redirect gets no authorization, and cannot ask for it', async (t) => {
@@ -184,7 +185,7 @@ t.test('the host of a blob redirect gets no authorization, and cannot ask for it
   cdn.intercept = (request, response) => {
     headers.push(request.headers.authorization);
     if (refuse) response.writeHead(401, { 'WWW-Authenticate': 'Basic realm="give me the login"' }).end();
-    else serveBlob(request, response, weights);
+    else serveBlob(request, response.setHeader('Docker-Content-Digest', 'of another host'), weights);
     return true;
   };
   const { registry, resolve } = await start(t, { settings: { redirect_hosts: [`127.0.0.1:${cdn.port}`] } });

@@ -143,6 +143,9 @@ t.test('answers of token servers and challenges that are useless are refused', a
     [200, '{"token":""}', 'SOURCE_INVALID'],
     [200, '{"token":1}', 'SOURCE_INVALID'],
     [200, 'token', 'SOURCE_INVALID'],
+    [200, 'null', 'SOURCE_INVALID'],
+    [200, '5', 'SOURCE_INVALID'],
+    [503, '', 'SOURCE_UNAVAILABLE'],
     [200, '{"token":"a","token":"b"}', 'SOURCE_INVALID'],
     [200, '{"token":"a\\r\\nX: y"}', 'SOURCE_AUTH_FAILED'],
     [200, `{"token":"${'x'.repeat(65_536)}"}`, 'SOURCE_INVALID'],
@@ -153,6 +156,10 @@ t.test('answers of token servers and challenges that are useless are refused', a
     tokens.answer = (response) => void response.writeHead(status).end(body);
     await t.rejects(resolve(), { code }, `${status} ${body.slice(0, 40)}`);
   }
+  tokens.answer = (response) => void response.writeHead(401).end();
+  await t.rejects(resolve(), { message: /without credentials: set docker_config_file \(status 401\)/ });
+  const { resolve: robot } = ociSource({ endpoint: registry.origin, files: loginFor(`127.0.0.1:${registry.port}`) });
+  await t.rejects(robot(), { message: /for the credentials of the source \(status 401\)/ });
   for (const [challenge, code] of [
     ['Bearer service="lab"', 'SOURCE_INVALID'],
     ['Bearer realm="a",realm="b"', 'SOURCE_INVALID'],
