@@ -95,7 +95,7 @@ t.test('a list that lacks a part of the model fails it', async (t) => {
     t,
     files.filter(({ path }) => path !== nameOf(3)),
   );
-  t.match(await pull(), { state: 'failed', problem: { code: 'FORMAT_INVALID', rule: 'index_file_missing' } });
+  t.match(await pull(), { state: 'failed', problem: { code: 'SOURCE_NOT_FOUND', detail: /model-00003/ } });
 });
 
 t.test('a model of the cache is pulled without a connection', async (t) => {
