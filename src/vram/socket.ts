@@ -3,8 +3,8 @@ import koffi from 'koffi';
 import type { LoadWriter } from './load_writer.js';
 import type { Slot } from './staging.js';
 
-/** Sockets read natively at a time. Each occupies a thread of libuv's pool, which must also serve other calls. */
-const maxOpen = 4;
+/** Sockets read natively at a time. Each occupies a thread of libuv's pool, whose other half serves other calls. */
+const maxOpen = 8;
 let openCount = 0;
 
 const libc = koffi.load(null);
