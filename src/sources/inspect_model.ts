@@ -1,5 +1,4 @@
 import { readRange } from './chunks.js';
-import type { ByteRange } from './egress/range_response.js';
 import type { TransferOptions } from './egress/request.js';
 import type { Inspector } from './formats/inspector.js';
 import { formatOf } from './formats/magic.js';
@@ -14,7 +13,7 @@ const maxOpen = 16;
 export const rangedFileOf = (path: string, source: RangedSource, options: TransferOptions): RangedFile => ({
   path,
   bytes: source.totalBytes,
-  read: (offset, length, signal) => readAt(source, { offset, length }, { ...options, signal }),
+  read: (offset, length, signal) => readRange(source, { offset, length }, { ...options, signal }),
 });
 
 /**
@@ -38,20 +37,6 @@ export async function inspectModel(
   } finally {
     open.close();
   }
-}
-
-/** A range in memory. A source without ranges is read from its start, and the bytes before the range are dropped. */
-async function readAt(source: RangedSource, { offset, length }: ByteRange, options: TransferOptions): Promise<Buffer> {
-  if (offset === 0 || source.supportsRanges) return readRange(source, { offset, length }, options);
-  const buffer = Buffer.allocUnsafe(length);
-  let position = 0;
-  const write = (chunk: Uint8Array): undefined => {
-    const wanted = chunk.subarray(Math.max(0, offset - position));
-    buffer.set(wanted, Math.max(0, position - offset));
-    position += chunk.length;
-  };
-  await source.copyTo({ write }, { offset: 0, length: offset + length }, options);
-  return buffer;
 }
 
 /** The bytes that decide about the format of a file. */
@@ -82,7 +67,7 @@ class OpenFiles {
     range: { readonly offset: number; readonly length: number },
     signal: AbortSignal,
   ): Promise<Buffer> {
-    return readAt(await this.#open(entry), range, { ...this.#options, signal });
+    return readRange(await this.#open(entry), range, { ...this.#options, signal });
   }
 
   close(): void {

@@ -8,11 +8,14 @@ import type { Response } from './fetch.js';
 import { type ByteRange, type ObjectVersion, rangeHeader, requireRange, unsatisfiedRange } from './range_response.js';
 import type { SourceRequest, TransferOptions } from './request.js';
 import { type Attempt, retrying } from './retrying.js';
+import { SkippingSink } from './skipping_sink.js';
 import { StallWatch } from './stall_watch.js';
 
 /** An object of a source. Each attempt makes a new request, so that an expired signature is replaced. */
 export interface RemoteObject {
   readonly version: ObjectVersion;
+  /** Without ranges, a part is read from the start of the object, and the bytes before it are dropped. Default: true. */
+  readonly supportsRanges?: boolean;
   request(signal: AbortSignal): SourceRequest | Promise<SourceRequest>;
 }
 
@@ -27,7 +30,11 @@ export function transferRange(
   sink: ByteSink,
   options: TransferOptions,
 ): Promise<void> {
-  return new RangedTransfer(egress, source.object, source.range, sink, options).run();
+  const { object, range } = source;
+  const isInMiddle = object.supportsRanges === false && range.offset > 0;
+  if (!isInMiddle) return new RangedTransfer(egress, object, range, sink, options).run();
+  const fromStart = { offset: 0, length: range.offset + range.length };
+  return new RangedTransfer(egress, object, fromStart, new SkippingSink(sink, range.offset), options).run();
 }
 
 class RangedTransfer {

@@ -10,7 +10,6 @@ import { isPersistable, parseUrl } from '../egress/url_rules.js';
 import type { DigestClaim, RangedSource } from '../ranged_source.js';
 import { type Probe, probe } from './probe.js';
 import { sidecarDigest } from './sidecar.js';
-import { SkippingSink } from './skipping_sink.js';
 
 const maxSidecarBytes = 64 * 1024;
 
@@ -66,14 +65,11 @@ export class HttpSource implements RangedSource {
     return isPersistable(this.url);
   }
 
-  /** A server without ranges sends all bytes from the start of the file, and those before the range are dropped. */
   copyTo(sink: ByteSink, range: ByteRange, options: TransferOptions): Promise<void> {
     const request: SourceRequest = { role: 'endpoint', url: this.url, credential: this.#credential };
-    const object = { version: this.#version, request: () => request };
-    if (this.supportsRanges) return transferRange(this.#egress, { object, range }, sink, options);
-    const fromStart = { offset: 0, length: range.offset + range.length };
-    const rest = range.offset === 0 ? sink : new SkippingSink(sink, range.offset);
-    return transferRange(this.#egress, { object, range: fromStart }, rest, options);
+    const { supportsRanges } = this;
+    const object = { version: this.#version, supportsRanges, request: () => request };
+    return transferRange(this.#egress, { object, range }, sink, options);
   }
 
   close(): void {}

@@ -38,7 +38,8 @@ export class BlobSource implements RangedSource {
 
   copyTo(sink: ByteSink, range: ByteRange, options: TransferOptions): Promise<void> {
     const request = this.#repository.blob(this.claim.digest);
-    const object = { version: this.#version, request: () => request };
+    const { supportsRanges } = this;
+    const object = { version: this.#version, supportsRanges, request: () => request };
     return transferRange(this.#repository.egress, { object, range }, sink, options);
   }
 

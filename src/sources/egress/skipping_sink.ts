@@ -1,4 +1,4 @@
-import type { ByteSink } from '../egress/byte_sink.js';
+import type { ByteSink } from './byte_sink.js';
 
 /** Drops the first bytes of a transfer, for a server that cannot begin in the middle. */
 export class SkippingSink implements ByteSink {
