@@ -179,9 +179,11 @@ t.test('a restarted keeper gets the memory again', async (t) => {
   const one = await KeeperServer.open({ path, token, libraryPath, ...limits, log: () => undefined });
   const first = await untilConnected(await start());
   await upload(first, 'a', contents.a);
+  const isKept = async () => (await get(first, '/v1/shards/a')).json().kept;
   await one.close();
-  const two = await keeper();
-  await until(() => two.server.allocationCount === 1, 'the keeper did not get it', 10_000);
+  await until(async () => !(await isKept()), 'the worker did not lose the keeper', 10_000);
+  await keeper();
+  await until(isKept, 'the keeper did not get it', 10_000);
   await first.stop();
   const second = await start();
   await untilLoaded(second);
