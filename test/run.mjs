@@ -45,7 +45,7 @@ function sharedMemory() {
 
 function runsOf(name) {
   const { paths, except = [], isInMemory = false, env = {} } = suites[name] ?? { paths: [name] };
-  const files = paths.flatMap(filesOf).filter((file) => !except.some((path) => file.startsWith(`${path}/`)));
+  const files = paths.flatMap(filesOf).filter((file) => !except.some((path) => `${file}/`.startsWith(`${path}/`)));
   const all = isInMemory ? { ...sharedMemory(), ...env } : env;
   return files.map((file) => ({ suite: name, file, env: all }));
 }

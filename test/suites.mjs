@@ -1,3 +1,6 @@
+/** Each starts dozens of processes. */
+const commands = ['pull', 'push', 'shards'].map((name) => `test/system/commands/${name}.test.ts`);
+
 /**
  * The suites: the folders of each, the folders that it leaves out, the environment of its tests, and whether their temporary
  * files are in memory.
@@ -9,7 +12,8 @@ export const suites = {
     except: ['test/system', 'test/faults', 'test/gpu', 'test/engine', 'test/peers', 'test/sources/hostile'],
     isInMemory: true,
   },
-  system: { paths: ['test/system'] },
+  system: { paths: ['test/system'], except: commands },
+  commands: { paths: commands },
   engine: { paths: ['test/engine'] },
   peers: { paths: ['test/peers'] },
   faults: { paths: ['test/faults', 'test/sources/hostile'] },
