@@ -1,6 +1,7 @@
 #include "descriptors.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -63,6 +64,12 @@ Received receive(const Descriptor &socket) {
     }
   }
   return received;
+}
+
+rlim_t limit_with_free_descriptors(int count) {
+  int limit = 0;
+  while (count > 0) count -= fcntl(limit++, F_GETFD) == -1 ? 1 : 0;
+  return static_cast<rlim_t>(limit);
 }
 
 SocketPair::SocketPair() {

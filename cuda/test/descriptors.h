@@ -1,6 +1,8 @@
 /** File descriptors in tests: owned ones, and how many this process has. */
 #pragma once
 
+#include <sys/resource.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -27,6 +29,9 @@ class Descriptor {
 
 /** The number of open descriptors of this process. */
 size_t open_descriptors();
+
+/** The RLIMIT_NOFILE that leaves `count` free descriptors. Those of this process need not be contiguous. */
+rlim_t limit_with_free_descriptors(int count);
 
 /** Two connected Unix stream sockets. Ends the test if the kernel refuses. */
 struct SocketPair {

@@ -280,9 +280,7 @@ TEST("a process that may open too few files can see it, and can attach after it 
   rlimit before = {};
   REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
   const size_t descriptors_before = open_descriptors();
-  const int next = dup(0);
-  close(next);
-  const rlimit low = {static_cast<rlim_t>(next + 2), before.rlim_max};
+  const rlimit low = {limit_with_free_descriptors(2), before.rlim_max};
   REQUIRE(setrlimit(RLIMIT_NOFILE, &low) == 0);
   vram_attach_error error = {};
   const vram_attach_status status = try_attach(client, "s0", &error);

@@ -101,10 +101,8 @@ TEST("without a descriptor for the path the shard is attached, and only the path
   const Client client(worker.options());
   rlimit before = {};
   REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
-  const int next = dup(0);
-  close(next);
   // One for the part as it arrives, and one for the simulator.
-  const rlimit low = {static_cast<rlim_t>(next + 2), before.rlim_max};
+  const rlimit low = {limit_with_free_descriptors(2), before.rlim_max};
   REQUIRE(setrlimit(RLIMIT_NOFILE, &low) == 0);
   vram_attach_request request = {};
   request.shard_id = "s1";
