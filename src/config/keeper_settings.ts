@@ -6,7 +6,7 @@ export const keeper = {
   keeperSocket: {
     name: 'WORKER_KEEPER_SOCKET',
     type: filePath,
-    unset: 'a restart loads shards from their files, and loses uploads',
+    unset: 'a restart loads shards from their sources, and loses uploads',
     doc: 'The Unix socket of `vram-worker keep`, which keeps the memory of exportable shards while the worker restarts. Needs `WORKER_KEEPER_TOKEN_FILE`, and in the worker `WORKER_MANIFEST`. Its directory must belong to the user of both processes, and other users must not be able to write it.',
   },
   keeperTokenFile: {

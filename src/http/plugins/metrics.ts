@@ -138,7 +138,7 @@ function operationMetrics(registry: Registry, failures: Counter): ResidencyObser
     new Histogram({ name, help, labelNames: ['outcome'], buckets: bucketsSeconds, registers });
   const repairs = new Counter({
     name: 'vram_repairs_total',
-    help: 'Repairs of corrupt shards from their files, by outcome',
+    help: 'Repairs of corrupt shards from their sources, by outcome',
     labelNames: ['outcome'],
     registers,
   });
