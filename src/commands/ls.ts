@@ -22,7 +22,7 @@ ${connectionHelp}
 Exit status: 0 if the worker answered, 1 if it refused, 69 if it cannot be reached, 77 if it refused the token.
 
 Example:
-  vram-worker ls --model hf:ggml-org/tinygemma3-GGUF@main
+  vram-worker ls --model demo
 `;
 
 const columns: readonly Column[] = [

@@ -69,7 +69,7 @@ function withoutScheme(text: string): string {
 function file(path: string): SourceReference {
   if (path === '') throw invalid('file: needs a path, such as file:model.gguf');
   if (path.startsWith('/'))
-    throw invalid("file: needs a path relative to the worker's model directory, without a slash");
+    throw invalid("file: needs a path relative to the worker's model directory, without a leading slash");
   return { type: 'file', path };
 }
 

@@ -49,8 +49,11 @@ export class SourceRegistry {
     if (name === undefined) {
       const [only] = matching;
       if (only !== undefined && matching.length === 1) return only;
+      const isAbsent = matching.length === 0;
       throw forbidden(
-        `${matching.length === 0 ? 'No source' : 'More than one source'} of the type ${type} is configured`,
+        isAbsent
+          ? `No source of the type ${type} is configured: add one to WORKER_SOURCES_FILE`
+          : `More than one source of the type ${type} is configured: give the name of one`,
       );
     }
     const named = matching.find(({ settings }) => settings.name === name);

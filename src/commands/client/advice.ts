@@ -1,7 +1,7 @@
 /** What to do about an error of the worker, if its detail does not say it. By code. */
 const advice: Readonly<Record<string, string>> = {
   FORBIDDEN: 'Use the API token: the read token cannot change anything.',
-  SOURCE_FORBIDDEN: "Allow the source in the worker's WORKER_SOURCES_FILE, or name another one with --name.",
+  SOURCE_FORBIDDEN: "Check the worker's WORKER_SOURCES_FILE, or name another source with --name.",
   SOURCE_NOT_FOUND: 'Check the spelling of the source, its revision and its files.',
   SOURCE_AUTH_FAILED: "Check the credentials of the source in the worker's WORKER_SOURCES_FILE.",
   SOURCE_UNSUPPORTED: 'docs/sources.md lists the supported sources.',
@@ -22,7 +22,7 @@ const advice: Readonly<Record<string, string>> = {
   STARTING: 'Wait until the worker has started.',
   DRAINING: 'Wait until the next worker has started.',
   AUDIT_UNAVAILABLE: "Check the disk of the worker's audit log and manifest.",
-  MODEL_DIR_UNAVAILABLE: "Check the worker's WORKER_MODEL_DIR.",
+  MODEL_DIR_UNAVAILABLE: "Check the worker's WORKER_MODEL_DIR or WORKER_HF_CACHE_DIR.",
   CUDA_ERROR: "Check the worker's log.",
   INTERNAL: "Check the worker's log.",
 };

@@ -69,7 +69,7 @@ export class HostFiles implements LocalFiles {
     const { modelDir, hfCacheDir } = this.#worker.options;
     if (root === 'model_dir') {
       if (modelDir !== undefined) return { path: modelDir, name: 'model directory', pathName: 'source.path' };
-      throw new WorkerError('INVALID_PARAMS', 'Commits by reference are disabled: set WORKER_MODEL_DIR');
+      throw new WorkerError('INVALID_PARAMS', 'Files of the model directory are disabled: set WORKER_MODEL_DIR');
     }
     if (hfCacheDir !== undefined) return { path: hfCacheDir, name: 'Hugging Face cache', pathName: 'The path' };
     throw new WorkerError('INVALID_PARAMS', 'The Hugging Face cache is disabled: set WORKER_HF_CACHE_DIR');

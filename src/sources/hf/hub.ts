@@ -44,7 +44,7 @@ export class Hub {
   requireAllowed(repo: string, revision: string): void {
     this.#requireRepo(repo, `The repository ${repo} is not in repos of the source ${this.name}`);
     if (this.#settings.revisions === 'commit' && !isCommit(revision)) {
-      throw forbidden(`The source ${this.name} takes full commit ids alone as revisions`);
+      throw forbidden(`The source ${this.name} accepts only full commit ids as revisions`);
     }
   }
 

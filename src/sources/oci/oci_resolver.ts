@@ -90,7 +90,7 @@ function requireAllowed({ name, repos, revisions }: OciSettings, repository: str
     throw forbidden(`The repository is not in repos of the source ${name}`);
   }
   if (revisions === 'commit' && !isDigest(revision)) {
-    throw forbidden(`The source ${name} takes digests only: name the manifest by its digest instead of a tag`);
+    throw forbidden(`The source ${name} accepts only digests: name the manifest by its digest instead of a tag`);
   }
 }
 

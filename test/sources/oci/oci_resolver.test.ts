@@ -137,7 +137,7 @@ t.test('the settings decide which repositories and references may be read', asyn
   for (const reference of ['latest', undefined]) {
     await t.rejects(resolve(reference === undefined ? {} : { reference }), {
       code: 'SOURCE_FORBIDDEN',
-      message: /takes digests only/,
+      message: /accepts only digests/,
     });
   }
   t.equal(registry.requests.length, 2);
