@@ -91,8 +91,8 @@ const commits = {
   modelDir: {
     name: 'WORKER_MODEL_DIR',
     type: existingDirectory,
-    unset: 'no commits by reference',
-    doc: 'The directory of the files that clients may commit by reference.',
+    unset: 'no commits of local files',
+    doc: 'The directory of the local files that clients may commit by reference (`file`).',
   },
   fileTimeoutSeconds: {
     name: 'WORKER_FILE_TIMEOUT_SECONDS',
@@ -104,7 +104,7 @@ const commits = {
     name: 'WORKER_MAX_MODEL_BYTES',
     type: integer(1, Number.MAX_SAFE_INTEGER, 'bytes'),
     default: 100 * gibibyte,
-    doc: 'The maximum size of a model in a plan, and of a shard in a commit.',
+    doc: 'The maximum size of a model in a plan or a pull, and of a shard in a commit.',
   },
   commitSlots: {
     name: 'WORKER_COMMIT_SLOTS',

@@ -28,12 +28,14 @@ const descriptionOf = (schema: object): string => ('description' in schema ? Str
 const introduction = `## The sources file
 
 \`WORKER_SOURCES_FILE\` is a JSON file with the list \`sources\`. Without it, clients cannot name remote sources.
-[sources.schema.json](sources.schema.json) is its JSON schema. An example:
+[sources.schema.json](sources.schema.json) is its JSON schema. [sources.md](sources.md) has an
+example for each type. All together:
 
 \`\`\`json
 { "sources": [
   { "name": "hub", "type": "hf", "endpoint": "https://huggingface.co", "token_file": "/etc/vram/hf-token",
-    "repos": ["ggml-org/*"], "redirect_hosts": ["*.cdn.hf.co", "*.xethub.hf.co", "cdn-lfs*.huggingface.co"] },
+    "repos": ["ggml-org/*"],
+    "redirect_hosts": ["*.cdn.hf.co", "*.xethub.hf.co", "cdn-lfs*.huggingface.co", "cdn-lfs*.hf.co"] },
   { "name": "lab", "type": "oci", "endpoint": "https://registry.lab:5000", "ca_file": "/etc/vram/lab.pem",
     "docker_config_file": "/etc/vram/docker.json", "realm_hosts": ["auth.lab"], "addresses": ["10.0.0.0/8"] },
   { "name": "ceph", "type": "s3", "endpoint": "http://s3.lab:7480", "region": "us-east-1", "path_style": true,

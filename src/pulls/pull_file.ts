@@ -60,7 +60,7 @@ export class PullFile {
     return this.#receivedBytes;
   }
 
-  /** Bytes that the source sent, those of failed attempts included. */
+  /** Bytes received in all passes over the file. */
   get fetchedBytes(): number {
     return this.#fetchedBefore + this.#currentBytes;
   }

@@ -36,7 +36,7 @@ export interface PullRequest {
   readonly deadlineSeconds: number;
 }
 
-/** A text that is equal for equal requests, whatever the order of their fields. */
+/** A text that is equal for equal requests, regardless of the order of their fields. */
 export const fingerprintOf = (request: PullRequest): string => JSON.stringify(request, sortedFields);
 
 /** A replacer that sorts the fields of objects. */

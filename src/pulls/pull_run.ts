@@ -29,7 +29,7 @@ export interface PullEnvironment {
   readonly filesAtOnce: number;
 }
 
-/** Runs one pull: resolves, inspects, receives, seals. Whatever fails, everything is undone before the pull ends. */
+/** Runs one pull: resolves, inspects, receives, seals. After a failure, it undoes everything before the pull ends. */
 export class PullRun {
   readonly pull: Pull;
   readonly #environment: PullEnvironment;

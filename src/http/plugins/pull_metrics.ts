@@ -26,7 +26,7 @@ export function pullMetrics(registry: Registry, pulls: PullQueue): void {
   });
   new Counter({
     name: 'vram_pull_fetched_bytes_total',
-    help: 'Bytes that sources sent for pulls, those of failed attempts included',
+    help: 'Bytes of files received for pulls; a file that is fetched twice counts twice',
     registers,
     collect() {
       setCounter(this, pulls.stats.fetchedBytes);

@@ -17,10 +17,7 @@ export const PlanBody = namedSchema(
   'PlanRequest',
   {
     model_ref: Type.Optional(
-      visibleText(
-        512,
-        'Name of the model. Required without `source`, whose pinned reference is the default otherwise.',
-      ),
+      visibleText(512, 'Name of the model. Default with `source`: its pinned reference. Otherwise required.'),
     ),
     shard_layout: Type.Optional(
       oneOf(
@@ -30,7 +27,9 @@ export const PlanBody = namedSchema(
       ),
     ),
     source: Type.Optional(refTo(Source)),
-    model_bytes: Type.Optional(Length('Length of the whole model in bytes. Set one of this, `shards` and `source`.')),
+    model_bytes: Type.Optional(
+      Length('Length of the whole model in bytes. Set exactly one of `model_bytes`, `shards` and `source`.'),
+    ),
     tp_degree: Type.Optional(
       Type.Integer({
         minimum: 1,
@@ -100,7 +99,10 @@ export const ResolvedFile = namedSchema(
       enum: [...digestOrigins, null],
       description: 'Where the source claims it.',
     }),
-    format: oneOf(['gguf', 'safetensors', 'unknown'], 'Format of the file. Its header was checked.'),
+    format: oneOf(
+      ['gguf', 'safetensors', 'unknown'],
+      'Format of the file, by its header. Headers of GGUF and safetensors files were checked.',
+    ),
   },
   'A file of a source that becomes a shard.',
 );

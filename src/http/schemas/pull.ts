@@ -122,7 +122,7 @@ const summary = {
   shard_id_prefix: Type.String({ description: 'The shards are named `<shard_id_prefix>-<index>`.' }),
   bytes: Bytes('Length of all files. 0 until it is known.'),
   received_bytes: Bytes('Bytes received. Never falls.'),
-  fetched_bytes: Bytes('Bytes that the source sent for the files, those of failed attempts included.'),
+  fetched_bytes: Bytes('Bytes received for the files. A file that is fetched twice counts twice.'),
   bytes_per_second: Bytes('Rate over the last 10 seconds.'),
   remaining_seconds: Type.Unsafe<number | null>({
     type: ['integer', 'null'],

@@ -171,5 +171,5 @@ class RangedTransfer {
   }
 }
 
-/** Marks an error of the sink, which no retry can repair, whatever its type. */
+/** Marks an error of the sink of any type, because a retry cannot repair it. */
 class SinkError extends Error {}

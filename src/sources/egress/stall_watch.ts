@@ -6,7 +6,7 @@ export const stallMs = 30_000;
 
 /**
  * Detects a source that is silent, or slower than a minimum rate, for 30 seconds. Only time in which the worker waits for
- * the source counts: a slow GPU or a bandwidth limit is no stall.
+ * the source counts: a slow GPU or a bandwidth limit is not a stall.
  */
 export class StallWatch {
   readonly #clock: Clock;

@@ -601,7 +601,7 @@ export interface components {
         PlanRequest: {
             /**
              * Format: visible-text
-             * @description Name of the model. Required without `source`, whose pinned reference is the default otherwise. Unicode NFC, without control, bidirectional or zero-width characters.
+             * @description Name of the model. Default with `source`: its pinned reference. Otherwise required. Unicode NFC, without control, bidirectional or zero-width characters.
              */
             model_ref?: string;
             /**
@@ -610,7 +610,7 @@ export interface components {
              */
             shard_layout?: "single" | "tensor_parallel" | "files";
             source?: components["schemas"]["Source"];
-            /** @description Length of the whole model in bytes. Set one of this, `shards` and `source`. */
+            /** @description Length of the whole model in bytes. Set exactly one of `model_bytes`, `shards` and `source`. */
             model_bytes?: number;
             /** @description Number of GPUs for `tensor_parallel` with `model_bytes`. */
             tp_degree?: number;
@@ -672,7 +672,7 @@ export interface components {
              */
             digest_from: "repr-digest" | "sidecar" | "descriptor" | "lfs" | "checksum" | "metadata" | "cache" | null;
             /**
-             * @description Format of the file. Its header was checked.
+             * @description Format of the file, by its header. Headers of GGUF and safetensors files were checked.
              * @enum {string}
              */
             format: "gguf" | "safetensors" | "unknown";
@@ -967,7 +967,7 @@ export interface components {
             bytes: number;
             /** @description Bytes received. Never falls. */
             received_bytes: number;
-            /** @description Bytes that the source sent for the files, those of failed attempts included. */
+            /** @description Bytes received for the files. A file that is fetched twice counts twice. */
             fetched_bytes: number;
             /** @description Rate over the last 10 seconds. */
             bytes_per_second: number;
@@ -1002,7 +1002,7 @@ export interface components {
             bytes: number;
             /** @description Bytes received. Never falls. */
             received_bytes: number;
-            /** @description Bytes that the source sent for the files, those of failed attempts included. */
+            /** @description Bytes received for the files. A file that is fetched twice counts twice. */
             fetched_bytes: number;
             /** @description Rate over the last 10 seconds. */
             bytes_per_second: number;
