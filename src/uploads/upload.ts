@@ -53,7 +53,10 @@ export class Upload {
     this.request = request;
     this.#ingest = ingest;
     this.#options = options;
-    ingest.signal.addEventListener('abort', () => this.#fail(ingest.signal.reason));
+    // While the shard is sealed, its result decides: the seal may have taken effect already.
+    ingest.signal.addEventListener('abort', () => {
+      if (this.#state.kind !== 'sealing') this.#fail(ingest.signal.reason);
+    });
   }
 
   /** Pauses the commit that was just admitted. Idempotent. @throws the error that ended it */

@@ -114,6 +114,40 @@ t.test('a drain ends the uploads that wait for their clients', async (t) => {
   await t.rejects(active.result(), { code: 'DRAINING' });
 });
 
+t.test('an upload that ends after its seal took effect has the outcome of the seal', async (t) => {
+  const worker = await startWorker(t, { env: oneSlot });
+  let answer: () => void = () => undefined;
+  const held = new Promise<void>((resolve) => {
+    answer = resolve;
+  });
+  let isSealed = false;
+  const residency: ConstructorParameters<typeof Uploads>[0] = {
+    phase: 'ready',
+    admit: (...fields) => {
+      const admission = worker.residency.admit(...fields);
+      if (admission.kind === 'existing') return admission;
+      const { ingest } = admission;
+      const finish = ingest.finish.bind(ingest);
+      ingest.finish = async () => {
+        const result = await finish();
+        isSealed = true;
+        await held;
+        return result;
+      };
+      return admission;
+    },
+  };
+  const uploads = new Uploads(residency, { resumeSeconds: 60 });
+  const { upload } = await uploads.create(requestOf('a'), actor);
+  const sent = upload.receive(0, new QuickSender(bytes));
+  sent.catch(() => undefined);
+  await until(() => isSealed, 'the seal takes effect');
+  const ended = uploads.terminate(upload.uploadId);
+  answer();
+  t.equal((await sent).sealedShardId, 'a');
+  await ended;
+});
+
 t.test('the number of open uploads has a limit', onSimulator, async (t) => {
   const worker = await startWorker(t, { env: oneSlot });
   const uploads = new Uploads(worker.residency, { resumeSeconds: 60, maxOpen: 2 });
