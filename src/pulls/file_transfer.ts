@@ -1,9 +1,11 @@
 import { outcomeOf, WorkerError } from '../errors.js';
 import type { Ingest } from '../residency/commit/ingest.js';
 import type { ShardGroup } from '../residency/commit/shard_group.js';
+import { copyYielding } from '../residency/commit/yielding_sink.js';
 import { copyAll } from '../sources/copy_all.js';
 import type { TransferOptions } from '../sources/egress/request.js';
 import type { ModelFileEntry } from '../sources/model.js';
+import type { RangedSink } from '../sources/ranged_sink.js';
 import type { Pull } from './pull.js';
 import type { PullFile } from './pull_file.js';
 
@@ -72,7 +74,7 @@ export class FileTransfer {
       file.begin();
       pull.fileChanged();
       await ingest.start();
-      await this.#copy(ingest);
+      await copyYielding(ingest, (sink) => this.#copy(sink));
       this.measure();
       await ingest.finish();
     } catch (error) {
@@ -83,14 +85,14 @@ export class FileTransfer {
     pull.fileChanged();
   }
 
-  async #copy(ingest: Ingest<void>): Promise<void> {
+  async #copy(sink: RangedSink): Promise<void> {
     const { entry } = this.#transfer;
     const source = await entry.open(this.#options);
     try {
       if (source.totalBytes !== entry.bytes) {
         throw new WorkerError('SOURCE_CHANGED', 'The file has another length than before');
       }
-      await copyAll(source, ingest, this.#options);
+      await copyAll(source, sink, this.#options);
     } finally {
       source.close();
     }

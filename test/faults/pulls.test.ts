@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { eventStream } from '../../src/http/routes/event_stream.js';
+import { patternBytes } from '../support/bytes.js';
 import {
   endedPull,
   headOf,
@@ -15,7 +16,7 @@ import {
   startSource,
   tensorFile,
 } from '../support/pull_source.js';
-import { availableBytes, get, mebibyte, post, remove, sha256 } from '../support/requests.js';
+import { availableBytes, get, mebibyte, post, remove, sha256, upload } from '../support/requests.js';
 import { onSimulator, simulator } from '../support/simulator.js';
 import { temporaryDirectory } from '../support/temporary_directory.js';
 import { until } from '../support/until.js';
@@ -158,6 +159,24 @@ t.test(
     t.equal((await shardsOf(worker)).length, 3);
   },
 );
+
+t.test('a pull whose source stalls gives its only commit slot to an upload, and continues', async (t) => {
+  let go: () => void = () => undefined;
+  const source = await startSource(t, modelOfSizes([1_000_000]), {
+    answer: ({ name, response, bytes, start, end }) => {
+      if (!name.endsWith('.safetensors') || end - start < bytes.length) return false;
+      response.writeHead(206, headOf(bytes, start, end)).write(bytes.subarray(start, start + 500_000));
+      go = () => response.end(bytes.subarray(start + 500_000, end));
+      return true;
+    },
+  });
+  const worker = await startPuller(t, source, { env: { WORKER_COMMIT_SLOTS: '1', WORKER_COMMIT_QUEUE: '1' } });
+  await startPull(worker, source, 'a');
+  await until(async () => (await get(worker, '/v1/pulls/a')).json().received_bytes >= 500_000, 'the source stalls');
+  t.equal((await upload(worker, 'other', patternBytes(5000))).statusCode, 201);
+  go();
+  t.match(await endedPull(worker, 'a'), { state: 'sealed', fetched_bytes: Number });
+});
 
 t.test('wrong bytes are fetched once more, and then are final', async (t) => {
   const files = modelOfSizes(sizes);

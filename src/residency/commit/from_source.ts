@@ -13,6 +13,7 @@ import type { WorkerState } from '../state/worker_state.js';
 import { admit } from './admission.js';
 import type { Ingest } from './ingest.js';
 import type { CommitRequest, CommitResult } from './request.js';
+import { copyYielding } from './yielding_sink.js';
 
 /** A commit by reference. */
 export interface SourceCommit {
@@ -96,7 +97,7 @@ export async function ingestSource(
   try {
     signal.throwIfAborted();
     await ingest.start();
-    await copyAll(source, ingest, options);
+    await copyYielding(ingest, (sink) => copyAll(source, sink, options));
     return await ingest.finish();
   } catch (error) {
     await ingest.abort(error);

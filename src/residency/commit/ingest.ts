@@ -114,12 +114,13 @@ export class Ingest<Result = CommitResult> implements Abortable {
 
   /**
    * Acquires a slot again after a pause. If this rejects before that, the ingest is still paused. `signal` ends the wait.
+   * `queueLimit` is as for `CommitQueue.acquire`.
    * @throws WorkerError TOO_MANY_COMMITS, the signal's reason, and the errors of `start`
    */
-  async resume(signal: AbortSignal): Promise<void> {
+  async resume(signal: AbortSignal, queueLimit?: number): Promise<void> {
     this.signal.throwIfAborted();
     signal.throwIfAborted();
-    const slot = this.#slot.again();
+    const slot = this.#slot.again(queueLimit);
     this.#slot = slot;
     const leave = () => slot.cancel(signal.reason);
     signal.addEventListener('abort', leave);

@@ -10,8 +10,11 @@ export interface CommitSlot {
   release(): void;
   /** Whether other commits wait for a slot. */
   othersWait(): boolean;
-  /** A new place at the end of the queue, for a commit that has released this one. @throws WorkerError TOO_MANY_COMMITS */
-  again(): CommitSlot;
+  /**
+   * A new place at the end of the queue, for a commit that has released this one. `queueLimit` is as for `acquire`.
+   * @throws WorkerError TOO_MANY_COMMITS
+   */
+  again(queueLimit?: number): CommitSlot;
 }
 
 interface Waiting {
@@ -71,7 +74,7 @@ export class CommitQueue {
         this.#passOn();
       },
       othersWait: () => this.#queue.size > (place !== undefined && this.#queue.has(place) ? 1 : 0),
-      again: () => this.acquire(),
+      again: (queueLimit) => this.acquire(queueLimit),
     };
   }
 
