@@ -1,7 +1,6 @@
 import type { Actor } from '../audit/actor.js';
 import { type ErrorCode, outcomeOf, WorkerError } from '../errors.js';
 import { drainingError } from '../residency/state/lifecycle.js';
-import type { PullSources } from './inspection.js';
 import { Pull, type PullSnapshot } from './pull.js';
 import { type PullState, pullStates } from './pull_phase.js';
 import type { PullRequest } from './pull_request.js';
@@ -14,9 +13,7 @@ const maxRunning = 4;
 const endedRetentionMs = 60 * 60 * 1000;
 const maxEnded = 64;
 
-export interface PullQueueOptions extends Omit<PullEnvironment, 'sources'> {
-  /** Default: those of the worker. */
-  readonly sources?: PullSources;
+export interface PullQueueOptions extends PullEnvironment {
   /** Pulls that may wait. */
   readonly queueLimit: number;
 }
@@ -38,7 +35,7 @@ export interface PullStats {
  * forgets them, with everything that they hold.
  */
 export class PullQueue {
-  readonly #options: PullQueueOptions & PullEnvironment;
+  readonly #options: PullQueueOptions;
   /** Pulls that have not ended, in the order of their requests. */
   readonly #active = new Map<string, PullRun>();
   readonly #waiting: PullRun[] = [];
@@ -50,7 +47,7 @@ export class PullQueue {
   #isDraining = false;
 
   constructor(options: PullQueueOptions) {
-    this.#options = { ...options, sources: options.sources ?? options.groups.sources };
+    this.#options = options;
   }
 
   /**

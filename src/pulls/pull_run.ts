@@ -9,7 +9,7 @@ import { Bandwidth } from '../sources/egress/bandwidth.js';
 import { systemClock } from '../sources/egress/clock.js';
 import type { TransferOptions } from '../sources/egress/request.js';
 import { FileTransfer } from './file_transfer.js';
-import { checkFormats, type PullSources, selectShards } from './inspection.js';
+import { checkFormats } from './inspection.js';
 import { inLanes } from './lanes.js';
 import type { Pull } from './pull.js';
 import { PullFile } from './pull_file.js';
@@ -23,7 +23,6 @@ const progressMs = 500;
 
 /** What all pulls of a worker share. */
 export interface PullEnvironment {
-  readonly sources: PullSources;
   readonly groups: GroupAdmission;
   /** Files of one pull that are received at the same time. */
   readonly filesAtOnce: number;
@@ -105,18 +104,17 @@ export class PullRun {
   async #inspect(): Promise<readonly ShardFile[]> {
     const { pull } = this;
     const { request } = pull;
-    const { sources } = this.#environment;
+    const { resolver, inspector } = this.#environment.groups.sources;
     const { signal } = this.#stopped;
-    const model = await raceAbort(sources.resolver.resolve(request.source, this.#options), signal);
-    const { shards, skipped } = await raceAbort(selectShards(model, sources, this.#options), signal);
-    const files = shardFilesOf(request, shards, model.digestRule);
-    const { modelRef, isImmutable, indexes } = model;
+    const model = await raceAbort(resolver.resolve(request.source, this.#options), signal);
+    const { modelRef, isImmutable, skipped } = model;
+    const files = shardFilesOf(request, model.shards, model.digestRule);
     pull.beginInspecting(
       { modelRef, isImmutable, skipped },
       files.map(({ file }) => new PullFile(file)),
     );
     requireModelRef(pull);
-    await raceAbort(checkFormats(request.formatCheck, { shards, indexes }, sources, this.#options), signal);
+    await raceAbort(checkFormats(request.formatCheck, model, inspector, this.#options), signal);
     return files;
   }
 

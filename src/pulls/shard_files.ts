@@ -15,28 +15,6 @@ export interface ShardFile {
   readonly expectedBy: HeldDigests['expectedBy'];
 }
 
-/** The files of a model that become shards, and the paths of the others. */
-export interface SelectedFiles {
-  readonly shards: readonly ModelFileEntry[];
-  readonly skipped: readonly string[];
-}
-
-/**
- * Leaves out the safetensors files that no index lists. `listed` has the paths that the indexes list; undefined without an
- * index. @throws WorkerError SOURCE_NOT_FOUND if a listed file does not exist
- */
-export function selectListed(model: ResolvedModel, listed: ReadonlySet<string> | undefined): SelectedFiles {
-  if (listed === undefined) return { shards: model.shards, skipped: model.skipped };
-  const isShard = ({ path }: ModelFileEntry) => !path.endsWith('.safetensors') || listed.has(path);
-  const shards = model.shards.filter(isShard);
-  const present = new Set(shards.map(({ path }) => path));
-  for (const path of listed) {
-    if (!present.has(path)) throw new WorkerError('SOURCE_NOT_FOUND', `The index lists ${path}, which does not exist`);
-  }
-  const unlisted = model.shards.filter((entry) => !isShard(entry)).map(({ path }) => path);
-  return { shards, skipped: [...model.skipped, ...unlisted].sort() };
-}
-
 /**
  * The shards of a pull, with the digest that each must have.
  * @throws WorkerError INVALID_PARAMS, SOURCE_UNSUPPORTED, SOURCE_FORBIDDEN, DIGEST_MISMATCH

@@ -1,3 +1,4 @@
+import { WorkerError } from '../errors.js';
 import type { TransferOptions } from './egress/request.js';
 import type { Inspector } from './formats/inspector.js';
 import { rangedFileOf } from './inspect_model.js';
@@ -28,8 +29,9 @@ export async function filesOf(
 
 /**
  * Moves the safetensors files beside an index that it does not list to `skipped`: some repositories hold the same
- * tensors a second time. Files in `named` stay.
- * @throws WorkerError FORMAT_INVALID for an invalid index, and the errors of the source
+ * tensors a second time. Files in `named` stay, and those of folders without an index.
+ * @throws WorkerError FORMAT_INVALID for an invalid index, SOURCE_NOT_FOUND if a file that it lists does not exist, and the
+ * errors of the source
  */
 export async function withoutUnlisted(
   model: ResolvedModel,
@@ -37,12 +39,18 @@ export async function withoutUnlisted(
   named: readonly string[],
   options: TransferOptions,
 ): Promise<ResolvedModel> {
+  const present = new Set(model.shards.map(({ path }) => path));
   const listed = new Set(named);
   const folders = new Set<string>();
   for (const index of model.indexes) {
     const folder = folderOf(index.path);
     folders.add(folder);
-    for (const name of await listedIn(index, inspector, options)) listed.add(folder + name);
+    for (const name of await listedIn(index, inspector, options)) {
+      const path = folder + name;
+      if (!present.has(path))
+        throw new WorkerError('SOURCE_NOT_FOUND', `The index lists ${path}, which does not exist`);
+      listed.add(path);
+    }
   }
   const isKept = ({ path }: ModelFileEntry) =>
     !path.endsWith('.safetensors') || !folders.has(folderOf(path)) || listed.has(path);

@@ -69,6 +69,27 @@ t.test(
   },
 );
 
+t.test('files of folders without an index are part of the model, as in its plan', async (t) => {
+  const weights = (path: string, tensor: string) =>
+    lfs(path, safetensorsFile({ [tensor]: { dtype: 'U8', shape: [4], data_offsets: [0, 4] } }));
+  const [indexed, alone] = [weights('text/model-1.safetensors', 'a'), weights('vae/model.safetensors', 'b')];
+  const textIndex = git('text/model.safetensors.index.json', '{"weight_map":{"a":"model-1.safetensors"}}');
+  const { worker, pull } = await start(t, [textIndex, indexed, weights('text/copy.safetensors', 'a'), alone]);
+  const planned = (await post(worker, '/v1/plan', { source })).json();
+  const ended = await pull();
+  t.equal(ended.state, 'sealed', JSON.stringify(ended.problem));
+  const paths = [indexed.path, alone.path];
+  t.same(
+    planned.resolved.files.map(({ path }: { path: string }) => path),
+    paths,
+  );
+  t.same(
+    ended.files.map(({ path }: { path: string }) => path),
+    paths,
+  );
+  t.same(ended.resolved.skipped, ['text/copy.safetensors']);
+});
+
 t.test('one wrong byte of one file undoes the whole model', async (t) => {
   const { hub, worker, pull } = await start(t);
   const [, , seventh] = parts.slice(4);
