@@ -104,7 +104,7 @@ export class PullRun {
   async #inspect(): Promise<readonly ShardFile[]> {
     const { pull } = this;
     const { request } = pull;
-    const { resolver, inspector } = this.#environment.groups.sources;
+    const { resolver, inspector } = this.#environment.groups.sources.of(request.source);
     const { signal } = this.#stopped;
     const model = await raceAbort(resolver.resolve(request.source, this.#options), signal);
     const { modelRef, isImmutable, skipped } = model;

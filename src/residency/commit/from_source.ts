@@ -57,12 +57,13 @@ async function check(
   { reference, request }: SourceCommit,
   options: TransferOptions,
 ): Promise<CheckedFile> {
-  const model = await sources.resolver.resolve(reference, options);
+  const { resolver, inspector } = sources.of(reference);
+  const model = await resolver.resolve(reference, options);
   const entry = onlyFile(model);
   const held = heldDigests(request, entry, model);
   // A commit takes unknown formats. Of local files, a look at the first bytes costs less than a thread.
   if (!isLocal(reference) || (await hasKnownFormat(entry, options))) {
-    await inspectModel(sources.inspector, { shards: [entry], indexes: [] }, { ...options, whole: false });
+    await inspectModel(inspector, { shards: [entry], indexes: [] }, { ...options, whole: false });
   }
   const source = entry.pinned === undefined ? {} : { source: entry.pinned };
   return { entry, request: { ...request, ...held, ...source } };

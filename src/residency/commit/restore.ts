@@ -169,8 +169,9 @@ export class Restore {
     this.#ingests.add(ingest);
     try {
       await ingest.acquired();
-      const { resolver, deadlineMs } = this.#worker.sources;
-      await withDeadline(ingest.signal, deadlineMs, async (options) => {
+      const { sources } = this.#worker;
+      const { resolver } = sources.of(source);
+      await withDeadline(ingest.signal, sources.deadlineMs, async (options) => {
         const file = await openPinned(resolver, { reference: source, bytes, digest }, options);
         await ingestSource(ingest, file, options).finally(() => file.close());
       });

@@ -49,7 +49,7 @@ export async function rewriteDamage(
   let source: RangedSource | undefined;
   try {
     const digest = shard.seal?.digest ?? null;
-    source = await openPinned(worker.sources.resolver, { reference, bytes, digest }, options);
+    source = await openPinned(worker.sources.of(reference).resolver, { reference, bytes, digest }, options);
     await allocation.ensureSealed();
     await allocation.attest();
     throwIfStopped();

@@ -8,6 +8,7 @@ import type { ResolvedModel } from '../../sources/model.js';
 import type { DigestOrigin } from '../../sources/ranged_source.js';
 import type { SourceReference } from '../../sources/reference.js';
 import { withDeadline } from '../source/lookups.js';
+import type { ModelFinder } from '../source/model_sources.js';
 import type { WorkerState } from '../state/worker_state.js';
 import { type PlanReport, type PlanRequest, plan } from './plan.js';
 
@@ -52,7 +53,7 @@ export async function planSource(worker: WorkerState, request: SourcePlanRequest
   worker.devicesOf(rest.gpuDevices);
   if (rest.reserveForSeconds !== undefined) worker.requireOpenToClients();
   const { model, files } = await withDeadline(signal, Math.min(maxPlanMs, sources.deadlineMs), (options) =>
-    sources.planLookups.run(options, (each) => find(worker, reference, each)),
+    sources.planLookups.run(options, (each) => find(sources.forPlans, reference, each)),
   );
   const modelRef = rest.modelRef ?? model.modelRef;
   if (rest.reserveForSeconds !== undefined) requireModelRef(modelRef);
@@ -61,12 +62,12 @@ export async function planSource(worker: WorkerState, request: SourcePlanRequest
   return { ...report, resolved: { modelRef: model.modelRef, isImmutable, skipped, files } };
 }
 
-async function find({ sources }: WorkerState, reference: SourceReference, options: TransferOptions) {
-  const model = await sources.resolver.resolve(reference, options);
+async function find({ resolver, inspector }: ModelFinder, reference: SourceReference, options: TransferOptions) {
+  const model = await resolver.resolve(reference, options);
   if (model.shards.length === 0) throw new WorkerError('SOURCE_UNSUPPORTED', 'The source has no file of a model');
   // One file can also be committed, which takes unknown formats.
   const whole = model.shards.length > 1 || model.indexes.length > 0;
-  const formats = await inspectModel(sources.inspector, model, { ...options, whole });
+  const formats = await inspectModel(inspector, model, { ...options, whole });
   const files = model.shards.map(({ path, bytes, claim }, index): PlannedFile => {
     const format = formats[index]?.format ?? 'unknown';
     return { path, bytes, digest: claim?.digest ?? null, digestFrom: claim?.from ?? null, format };

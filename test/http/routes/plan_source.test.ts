@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { patternBytes } from '../../support/bytes.js';
@@ -7,6 +7,8 @@ import { secretFile } from '../../support/key_files.js';
 import { get, mebibyte, post, sha256 } from '../../support/requests.js';
 import { f32File } from '../../support/safetensors.js';
 import { sourceWorker, transfersOf } from '../../support/source_worker.js';
+import { temporaryDirectory } from '../../support/temporary_directory.js';
+import { until } from '../../support/until.js';
 import { startWorker } from '../../support/worker.js';
 
 const parts = { 'x-00001-of-00002.safetensors': f32File('a'), 'x-00002-of-00002.safetensors': f32File('b') };
@@ -68,6 +70,32 @@ t.test('a read token may plan by reference, and not reserve', async (t) => {
     });
   t.match((await plan({})).json().resolved?.files, [{ format: 'gguf' }]);
   t.equal((await plan({ reserve: true })).json().code, 'FORBIDDEN');
+});
+
+t.test('a source that stalls plans delays no commit, and one that stalls commits delays no local file', async (t) => {
+  const directory = temporaryDirectory(t);
+  writeFileSync(join(directory, 'local.gguf'), ggufFile());
+  const { worker, url, server, commit } = await sourceWorker(
+    t,
+    { 'stalls.gguf': ggufFile(), 'x.gguf': ggufFile() },
+    { env: { WORKER_MODEL_DIR: directory }, settings: { digest: 'allow' } },
+  );
+  let stalled = 0;
+  server.interfere = ({ url: path = '', headers }) => {
+    const stalls = path.endsWith('stalls.gguf') && headers.range !== 'bytes=0-0';
+    if (stalls) stalled++;
+    return stalls;
+  };
+  const source = { type: 'http', url: url('stalls.gguf') };
+  const plans = [1, 2].map(() => post(worker, '/v1/plan', { source }));
+  await until(() => stalled === 2, 'both plans stall');
+  t.equal((await commit('remote', 'x.gguf')).statusCode, 201);
+  const commits = ['a', 'b'].map((shardId) => commit(shardId, 'stalls.gguf'));
+  await until(() => stalled === 4, 'both commits stall');
+  const local = { shard_id: 'local', model_ref: 'm', source: { type: 'file', path: 'local.gguf' } };
+  t.equal((await post(worker, '/v1/commit', local)).statusCode, 201);
+  await worker.residency.abortCommits();
+  for (const answer of await Promise.all([...plans, ...commits])) t.equal(answer.json().code, 'DRAINING');
 });
 
 t.test('trouble with the source, the format or the fields is a problem', async (t) => {
