@@ -4,64 +4,13 @@
 #include <atomic>
 #include <memory>
 
+#include "driver_handles.h"
 #include "driver_watchdog.h"
 #include "exit_deadline.h"
 #include "file_handles.h"
-#include "guarded.h"
-#include "handles.h"
-#include "load.h"
 
 namespace vram {
 namespace {
-
-Handles<Driver, HandleKind::kDriver> &drivers() {
-  return registry<Driver, HandleKind::kDriver>();
-}
-Handles<Allocation, HandleKind::kAllocation> &allocations() {
-  return registry<Allocation, HandleKind::kAllocation>();
-}
-Handles<Load, HandleKind::kLoad> &loads() {
-  return registry<Load, HandleKind::kLoad>();
-}
-
-Driver &driver_of(Driver &driver) {
-  return driver;
-}
-template <typename Object>
-Driver &driver_of(Object &object) {
-  return object.driver();
-}
-
-/** Calls call(object) while the driver cannot be closed. */
-template <typename Object, HandleKind kKind, typename Call>
-vram_status with(Handles<Object, kKind> &handles, uint64_t handle, Call call) noexcept {
-  return guarded([&]() -> vram_status {
-    std::shared_ptr<Object> object;
-    VRAM_TRY(handles.find(handle, &object));
-    const SharedLock shared(driver_of(*object).mutex());
-    return driver_of(*object).is_open() ? call(object) : VRAM_STALE_HANDLE;
-  });
-}
-
-/** Calls call(driver, device) for an open device of a driver. */
-template <typename Call>
-vram_status with_device(uint64_t driver, uint32_t ordinal, Call call) noexcept {
-  return with(drivers(), driver, [&](const std::shared_ptr<Driver> &object) -> vram_status {
-    Device *const device = object->device(ordinal);
-    return device != nullptr ? call(object, *device) : VRAM_BAD_DEVICE;
-  });
-}
-
-/** Closes an object by call(object), then retires its handle. A stale handle is VRAM_OK. */
-template <typename Object, HandleKind kKind, typename Call>
-vram_status close_object(Handles<Object, kKind> &handles, uint64_t handle, Call call) noexcept {
-  const vram_status status = with(handles, handle, [&](const std::shared_ptr<Object> &object) -> vram_status {
-    VRAM_TRY(call(*object));
-    handles.retire(handle);
-    return VRAM_OK;
-  });
-  return status == VRAM_STALE_HANDLE ? VRAM_OK : status;
-}
 
 /** Closes all objects of one kind that belong to a driver. Continues after a failure; returns the first one. */
 template <typename Object, HandleKind kKind, typename Call>
@@ -113,20 +62,6 @@ vram_status open_allocation(const std::shared_ptr<Allocation> &allocation, uint6
     has_orphans = true;
   }
   return opened;
-}
-
-/** Issues the handle of a load whose open() returned `opened`. */
-vram_status issue_load(const std::shared_ptr<Load> &load, vram_status opened, uint64_t *out_load) {
-  // If a failed load cannot be closed now, a handle that the caller does not get lets vram_close() retry.
-  if (opened == VRAM_OK || load->close() != VRAM_OK) {
-    const uint64_t handle = loads().issue(load);
-    if (opened == VRAM_OK) *out_load = handle;
-  }
-  return opened;
-}
-
-vram_status check_flags(uint32_t flags) {
-  return (flags & ~(VRAM_LOAD_FLAT | VRAM_LOAD_TREE)) == 0 ? VRAM_OK : VRAM_OUT_OF_BOUNDS;
 }
 
 }  // namespace
@@ -305,74 +240,6 @@ vram_status vram_leave(uint64_t allocation) {
 
 vram_status vram_free(uint64_t allocation) {
   return close_object(allocations(), allocation, [](Allocation &object) { return object.free(); });
-}
-
-vram_status vram_load_open(uint64_t allocation, uint32_t flags, uint64_t *out_load) {
-  if (out_load == nullptr) return VRAM_NULL_ARGUMENT;
-  return with(allocations(), allocation, [&](const std::shared_ptr<Allocation> &object) -> vram_status {
-    VRAM_TRY(check_flags(flags));
-    const auto load = std::make_shared<Load>(std::make_shared<LoadTarget>(object, flags));
-    return issue_load(load, load->open(), out_load);
-  });
-}
-
-vram_status vram_load_open_host(uint64_t driver, uint64_t bytes, uint32_t flags, uint64_t *out_load) {
-  if (out_load == nullptr) return VRAM_NULL_ARGUMENT;
-  return with(drivers(), driver, [&](const std::shared_ptr<Driver> &object) -> vram_status {
-    VRAM_TRY(check_flags(flags));
-    if (bytes == 0) return VRAM_ZERO_LENGTH;
-    const auto load = std::make_shared<Load>(std::make_shared<LoadTarget>(object, bytes, flags));
-    return issue_load(load, load->open(), out_load);
-  });
-}
-
-vram_status vram_load_open_writer(uint64_t load, uint64_t *out_writer) {
-  if (out_writer == nullptr) return VRAM_NULL_ARGUMENT;
-  return with(loads(), load, [&](const auto &object) -> vram_status {
-    std::shared_ptr<Load> writer;
-    const vram_status opened = object->open_writer(&writer);
-    return writer != nullptr ? issue_load(writer, opened, out_writer) : opened;
-  });
-}
-
-vram_status vram_load_seek(uint64_t load, uint64_t offset) {
-  return with(loads(), load, [&](const auto &object) { return object->seek(offset); });
-}
-
-vram_status vram_load_push(uint64_t load, uint32_t slot, uint64_t bytes) {
-  return with(loads(), load, [&](const auto &object) { return object->push(slot, bytes); });
-}
-
-vram_status vram_load_file(uint64_t load, uint64_t file, const vram_file_range *range, const uint32_t *slots,
-                           uint32_t slot_count, uint64_t *out_received) {
-  if (range == nullptr || slots == nullptr || out_received == nullptr) return VRAM_NULL_ARGUMENT;
-  return with(loads(), load, [&](const auto &object) {
-    return with_file(file, [&](File &source) {
-      return object->load_file(source, *range, {slots, slots + slot_count}, out_received);
-    });
-  });
-}
-
-vram_status vram_load_socket(uint64_t load, int32_t socket, uint64_t bytes, uint32_t wait_ms, const uint32_t *slots,
-                             uint32_t slot_count, uint64_t *out_received) {
-  if (slots == nullptr || out_received == nullptr) return VRAM_NULL_ARGUMENT;
-  return with(loads(), load, [&](const auto &object) {
-    return object->load_socket(socket, bytes, wait_ms, {slots, slots + slot_count}, out_received);
-  });
-}
-
-vram_status vram_load_seal(uint64_t load, uint64_t *out_sealed_bytes) {
-  if (out_sealed_bytes == nullptr) return VRAM_NULL_ARGUMENT;
-  return with(loads(), load, [&](const auto &object) { return object->seal(out_sealed_bytes); });
-}
-
-vram_status vram_load_finish(uint64_t load, vram_load_result *out_result) {
-  if (out_result == nullptr) return VRAM_NULL_ARGUMENT;
-  return with(loads(), load, [&](const auto &object) { return object->finish(out_result); });
-}
-
-vram_status vram_load_close(uint64_t load) {
-  return close_object(loads(), load, [](Load &object) { return object.close(); });
 }
 
 vram_status vram_tree_digest(const uint8_t *group_hashes, uint64_t hash_count, uint64_t bytes, uint8_t *out_digest) {
