@@ -62,10 +62,9 @@ export class SourceRegistry {
   }
 
   /** The HTTP source that covers a URL. @throws SourceFault SOURCE_FORBIDDEN */
-  findHttp(url: URL, name?: string): ConfiguredSource {
-    const covering = [...this.#sources.values()].find(
-      ({ settings, egress }) =>
-        settings.type === 'http' && (name === undefined || settings.name === name) && egress.policy.covers(url),
+  findHttp(url: URL, name?: string): SourceOf<'http'> {
+    const covering = this.#ofType('http').find(
+      ({ settings, egress }) => (name === undefined || settings.name === name) && egress.policy.covers(url),
     );
     if (covering === undefined) throw forbidden('The URL is outside the prefixes of the configured sources');
     return covering;

@@ -1,6 +1,6 @@
 import { WorkerError } from '../../errors.js';
 import { AbortScope } from '../egress/abort_scope.js';
-import { forbidden, SourceFault } from '../egress/fault.js';
+import { SourceFault } from '../egress/fault.js';
 import type { TransferOptions } from '../egress/request.js';
 import { isFilePath } from '../file_path.js';
 import type { Inspector } from '../formats/inspector.js';
@@ -27,7 +27,6 @@ export class S3Resolver implements ModelResolver<S3Reference> {
   async resolve(reference: S3Reference, options: TransferOptions): Promise<ResolvedModel> {
     const source = this.#registry.find('s3', reference.name);
     const { settings } = source;
-    if (settings.type !== 's3') throw forbidden('No source of this name and type is configured');
     const bucket = new Bucket(source, settings, reference.bucket);
     const scope = new AbortScope(options.signal);
     const { timeoutMs } = options;

@@ -22,10 +22,11 @@ const common = {
     list('^[0-9A-Fa-f:.]+(?:/[0-9]{1,3})?$', 'Special-purpose ranges, such as 10.0.0.0/8, that this source may use.'),
   ),
   ca_file: Type.Optional(absolutePath('The authorities in PEM that replace those of Node.')),
-  digest: Type.Optional(
-    word(['require', 'allow'], 'Whether a file without a digest may be committed. Default: `require`.'),
-  ),
 };
+/** For sources whose files may have no digest. The weights of a hub or a registry always have one. */
+const digest = Type.Optional(
+  word(['require', 'allow'], 'Whether a file without a digest may be committed. Default: `require`.'),
+);
 const endpoint = (description: string) => Type.String({ pattern: '^https?://', maxLength: 2048, description });
 const revisions = Type.Optional(word(['any', 'commit'], 'With `commit`, only pinned revisions. Default: `any`.'));
 
@@ -35,6 +36,7 @@ export const HttpSettings = strict(
     type: Type.Literal('http'),
     prefixes: list('^https?://[^?#]*/$', 'The URLs below which files may be read. Each ends in a slash.'),
     token_file: Type.Optional(absolutePath('A bearer token. All prefixes must then have the same origin.')),
+    digest,
   },
   'HTTP servers.',
 );
@@ -75,6 +77,7 @@ export const S3Settings = strict(
       absolutePath('JSON with `access_key_id`, `secret_access_key` and optionally `session_token`.'),
     ),
     buckets: Type.Optional(namePatterns('The buckets that may be read. Unset: all.')),
+    digest,
   },
   'An S3 bucket.',
 );
