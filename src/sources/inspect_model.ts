@@ -1,10 +1,10 @@
-import { readRange } from './chunks.js';
 import type { TransferOptions } from './egress/request.js';
 import type { Inspector } from './formats/inspector.js';
 import { formatOf } from './formats/magic.js';
 import type { FileFormat, RangedFile } from './formats/model.js';
 import type { ModelFileEntry, ResolvedModel } from './model.js';
 import type { RangedSource } from './ranged_source.js';
+import { readRange } from './read_range.js';
 
 /** Files that are open at once while the headers of a model are read. */
 const maxOpen = 16;

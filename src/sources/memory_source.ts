@@ -7,7 +7,6 @@ import type { DigestClaim, RangedSource } from './ranged_source.js';
 export class MemorySource implements RangedSource {
   readonly etag = undefined;
   readonly supportsRanges = true;
-  readonly isPersistable = false;
   readonly claim: DigestClaim | undefined;
   readonly #content: Buffer;
 

@@ -23,8 +23,6 @@ export interface RangedSource {
   readonly supportsRanges: boolean;
   /** Transfers that may run at a time. Undefined: no limit. */
   readonly maxTransfers?: number | undefined;
-  /** Whether a manifest may name the file, so that it can be repaired and restored from the source. */
-  readonly isPersistable: boolean;
   /**
    * Reads a range into a sink, such as an `Ingest`, in order and each byte once. Continues after failures.
    * @throws WorkerError, the sink's errors, or the reason of a signal

@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import t, { type Test } from 'tap';
-import { readRange } from '../../src/sources/chunks.js';
+import { readRange } from '../../src/sources/read_range.js';
 import { Secret } from '../../src/sources/egress/secret.js';
 import { Inspector } from '../../src/sources/formats/inspector.js';
 import { SourceRegistry } from '../../src/sources/registry.js';

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import t from 'tap';
-import { readRange } from '../../src/sources/chunks.js';
+import { readRange } from '../../src/sources/read_range.js';
 import { Secret } from '../../src/sources/egress/secret.js';
 import type { S3Settings } from '../../src/sources/settings/schema.js';
 import { patternBytes } from '../support/bytes.js';

@@ -89,7 +89,6 @@ export class ScriptedSource implements RangedSource {
   readonly etag = undefined;
   readonly claim = undefined;
   readonly supportsRanges = true;
-  readonly isPersistable = false;
   readonly ranges: ByteRange[] = [];
   readonly #send: Send;
 

@@ -34,7 +34,6 @@ export class LocalFile implements RangedSource {
   readonly etag = undefined;
   readonly claim = undefined;
   readonly supportsRanges = true;
-  readonly isPersistable = true;
   /** Each occupies a pool thread and a thread of the file system. */
   readonly maxTransfers = 4;
   readonly #first: Reader;

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import { readRange } from '../chunks.js';
 import { invalid, SourceFault } from '../egress/fault.js';
 import type { TransferOptions } from '../egress/request.js';
 import { MemorySource } from '../memory_source.js';
 import type { RangedSource } from '../ranged_source.js';
+import { readRange } from '../read_range.js';
 import { gitBlobId } from './git_blob.js';
 
 /** Three times the longest index in use. */

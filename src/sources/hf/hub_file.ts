@@ -18,7 +18,6 @@ export interface HubFilePlace extends CommitFile {
 export class HubFile implements RangedSource {
   readonly etag = undefined;
   readonly supportsRanges = true;
-  readonly isPersistable = true;
   readonly #hub: Hub;
   readonly #place: HubFilePlace;
 

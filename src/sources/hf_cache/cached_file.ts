@@ -53,10 +53,6 @@ export class CachedFile implements RangedSource {
     return this.#file.maxTransfers;
   }
 
-  get isPersistable(): boolean {
-    return true;
-  }
-
   copyTo(sink: ByteSink, range: ByteRange, options: TransferOptions): Promise<void> {
     return this.#file.copyTo(sink, range, options);
   }

@@ -61,10 +61,6 @@ export class HttpSource implements RangedSource {
     return this.#version.etag;
   }
 
-  get isPersistable(): boolean {
-    return isPersistable(this.url);
-  }
-
   copyTo(sink: ByteSink, range: ByteRange, options: TransferOptions): Promise<void> {
     const request: SourceRequest = { role: 'endpoint', url: this.url, credential: this.#credential };
     const { supportsRanges } = this;

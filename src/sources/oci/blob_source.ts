@@ -11,7 +11,6 @@ import type { OciRepository } from './repository.js';
 /** A blob of a registry. Its digest names it, so other versions of it do not exist, and the digest of its bytes decides. */
 export class BlobSource implements RangedSource {
   readonly etag = undefined;
-  readonly isPersistable = true;
   readonly claim: DigestClaim;
   readonly supportsRanges: boolean;
   readonly #repository: OciRepository;

@@ -22,7 +22,6 @@ export class S3Object implements RangedSource {
   /** The version that every range names; undefined if the bucket has no versions. */
   readonly versionId: string | undefined;
   readonly supportsRanges = true;
-  readonly isPersistable = true;
   readonly #bucket: Bucket;
   readonly #version: ObjectVersion;
 

@@ -2,7 +2,7 @@ import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { HostFiles } from '../../../src/residency/source/host_files.js';
-import { readRange } from '../../../src/sources/chunks.js';
+import { readRange } from '../../../src/sources/read_range.js';
 import { Driver } from '../../../src/vram/driver.js';
 import { patternBytes } from '../../support/bytes.js';
 import { driverOptions } from '../../support/driver_options.js';

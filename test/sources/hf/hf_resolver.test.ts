@@ -45,7 +45,7 @@ t.test('files are read from any offset, always by range, and by the commit', asy
   t.ok((await contentOf(shards[0])).equals(shardOf(1).content));
   t.ok((await contentOf(indexes[0])).equals(index.content));
   const source = await shards[1]?.open({ signal: anySignal() });
-  t.match(source, { totalBytes: 700_000, supportsRanges: true, isPersistable: true, claim: { from: 'lfs' } });
+  t.match(source, { totalBytes: 700_000, supportsRanges: true, claim: { from: 'lfs' } });
   const sink = new MemorySink();
   await source?.copyTo(sink, { offset: 699_000, length: 500 }, { signal: anySignal() });
   t.ok(sink.content.equals(shardOf(2).content.subarray(699_000, 699_500)));

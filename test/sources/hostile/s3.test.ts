@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap';
-import { readRange } from '../../../src/sources/chunks.js';
 import { Secret } from '../../../src/sources/egress/secret.js';
+import { readRange } from '../../../src/sources/read_range.js';
 import { patternBytes } from '../../support/bytes.js';
 import { anySignal } from '../../support/http_sources.js';
 import { rawServer, responseHead, servePartial } from '../../support/raw_source.js';

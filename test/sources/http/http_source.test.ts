@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import t, { type Test } from 'tap';
-import { openChunks, readRange } from '../../../src/sources/chunks.js';
+import { readRange } from '../../../src/sources/read_range.js';
 import { anySignal, httpSource } from '../../support/http_sources.js';
 import { partialHead, type RawHandler, rawServer, responseHead, servePartial } from '../../support/raw_source.js';
 import { until } from '../../support/until.js';
@@ -27,7 +27,7 @@ const files =
 t.test('opening learns length, version and digest, and reads one byte', async (t) => {
   const { server, open } = await start(t, files(undefined, { 'Repr-Digest': `sha-256=:${hash.toString('base64')}:` }));
   const source = await open();
-  t.match(source, { totalBytes: content.length, etag: '"v1"', supportsRanges: true, isPersistable: true });
+  t.match(source, { totalBytes: content.length, etag: '"v1"', supportsRanges: true });
   t.strictSame(source.claim, { digest, from: 'repr-digest' });
   t.strictSame(
     server.requests.map(({ range }) => range),
@@ -68,7 +68,7 @@ t.test('the claim is that of the sidecar if the response has none', async (t) =>
 t.test('a URL with a query gets no sidecar and is never persisted', async (t) => {
   const { server, open } = await start(t, files(`${'a'.repeat(64)}\n`));
   const source = await open('model.gguf?X-Amz-Signature=abc');
-  t.match(source, { claim: undefined, isPersistable: false });
+  t.match(source, { claim: undefined });
   t.equal(server.requests.length, 1);
 });
 
@@ -127,9 +127,6 @@ t.test('ranges and chunks are the bytes of the file from any offset', async (t) 
     const read = await readRange(source, { offset, length }, { signal: anySignal() });
     t.ok(read.equals(content.subarray(offset, offset + length)), `${offset}+${length}`);
   }
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of openChunks(source, { offset: 1000 }, { signal: anySignal() })) chunks.push(chunk);
-  t.ok(Buffer.concat(chunks).equals(content.subarray(1000)));
   await t.rejects(readRange(source, { offset: content.length, length: 1 }, { signal: anySignal() }), {
     name: 'RangeError',
   });
@@ -150,24 +147,22 @@ t.test('any range of a file can be read from a source without ranges', async (t)
   }
 });
 
-t.test('a reader of chunks that stops early closes the connection, and one that fails gets the error', async (t) => {
+t.test('a transfer whose sink or signal aborts closes the connection', async (t) => {
   const { server, open } = await start(t, (socket, request) => {
     if (request.range?.[1] === 0) return servePartial(socket, content, request);
     socket.write(partialHead(content, request));
     socket.write(content.subarray(0, 70_000));
   });
   const source = await open('model?x');
-  for await (const chunk of openChunks(source, { offset: 0 }, { signal: anySignal() })) {
-    t.ok(chunk.length > 0);
-    break;
+  const range = { offset: 0, length: content.length };
+  for (const part of ['sink', 'signal']) {
+    const stopped = new AbortController();
+    const write = () => void stopped.abort(new Error('stop'));
+    const sink = part === 'sink' ? { write, signal: stopped.signal } : { write };
+    const signal = part === 'sink' ? anySignal() : stopped.signal;
+    await t.rejects(source.copyTo(sink, range, { signal }), { message: 'stop' }, part);
+    await until(() => server.open === 0, 'the connection is open');
   }
-  await until(() => server.open === 0, 'the connection is open');
-  const controller = new AbortController();
-  const read = (async () => {
-    for await (const _ of openChunks(source, { offset: 0 }, { signal: controller.signal }))
-      controller.abort(new Error('stop'));
-  })();
-  await t.rejects(read, { message: 'stop' });
 });
 
 t.test('a file outside the prefixes is refused without a connection', async (t) => {

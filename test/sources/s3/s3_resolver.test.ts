@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { inspect } from 'node:util';
 import t from 'tap';
-import { readRange } from '../../../src/sources/chunks.js';
+import { readRange } from '../../../src/sources/read_range.js';
 import { anySignal, lookupOf } from '../../support/http_sources.js';
 import { credentials, fail, S3Server } from '../../support/s3_server.js';
 import { s3Source } from '../../support/s3_sources.js';

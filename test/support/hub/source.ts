@@ -1,9 +1,9 @@
-import { readRange } from '../../../src/sources/chunks.js';
 import type { EgressEnvironment } from '../../../src/sources/egress/environment.js';
 import type { TransferOptions } from '../../../src/sources/egress/request.js';
 import { Secret } from '../../../src/sources/egress/secret.js';
 import { HfResolver } from '../../../src/sources/hf/hf_resolver.js';
 import type { ModelFileEntry } from '../../../src/sources/model.js';
+import { readRange } from '../../../src/sources/read_range.js';
 import type { HfReference } from '../../../src/sources/reference.js';
 import { SourceRegistry } from '../../../src/sources/registry.js';
 import type { HfSettings } from '../../../src/sources/settings/schema.js';
