@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import t from 'tap';
-import { readRange } from '../../src/sources/read_range.js';
 import { Secret } from '../../src/sources/egress/secret.js';
+import { readRange } from '../../src/sources/read_range.js';
 import type { S3Settings } from '../../src/sources/settings/schema.js';
 import { patternBytes } from '../support/bytes.js';
 import { claimsOf } from '../support/handles.js';
