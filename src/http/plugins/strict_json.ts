@@ -1,8 +1,7 @@
+import { endOfString, isKey, quote } from '../../json_text.js';
 import { invalidParams } from '../errors/to_worker_error.js';
 
 const maxDepth = 32;
-const quote = 0x22;
-const backslash = 0x5c;
 /** Drops a byte order mark, which RFC 8259 §8.1 allows a parser to ignore. */
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
@@ -55,19 +54,6 @@ function scan(text: string): number {
     }
   }
   return keys;
-}
-
-/** The index of the closing quote, or the end of the text: `JSON.parse` refuses an unclosed string. */
-function endOfString(text: string, start: number): number {
-  let at = start + 1;
-  while (at < text.length && text.charCodeAt(at) !== quote) at += text.charCodeAt(at) === backslash ? 2 : 1;
-  return at;
-}
-
-function isKey(text: string, after: number): boolean {
-  let at = after;
-  while (' \t\r\n'.includes(text[at] ?? ':')) at += 1;
-  return text[at] === ':';
 }
 
 const numberToken = /[-+.0-9eE]+/y;

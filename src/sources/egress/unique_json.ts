@@ -1,5 +1,4 @@
-const quote = 0x22;
-const backslash = 0x5c;
+import { endOfString, isKey, quote } from '../../json_text.js';
 
 /** Deeper text than any source or settings file needs. */
 const maxDepth = 32;
@@ -38,19 +37,6 @@ function keysOf(text: string): number | undefined {
     } else if (char === 0x7d || char === 0x5d) depth -= 1;
   }
   return keys;
-}
-
-/** The index of the closing quote, or the end of the text: `JSON.parse` refuses an unclosed string. */
-function endOfString(text: string, start: number): number {
-  let at = start + 1;
-  while (at < text.length && text.charCodeAt(at) !== quote) at += text.charCodeAt(at) === backslash ? 2 : 1;
-  return at;
-}
-
-function isKey(text: string, after: number): boolean {
-  let at = after;
-  while (' \t\r\n'.includes(text[at] ?? ':')) at += 1;
-  return text[at] === ':';
 }
 
 /** The number of keys that `JSON.parse` kept: one of each set of duplicates. */
