@@ -6,7 +6,7 @@ import { listShards } from './client/shards.js';
 import { clientStatus } from './client/status.js';
 import { type DocumentedCommand, UsageError } from './command.js';
 import { safeText } from './terminal/safe_text.js';
-import { type Column, tableLines } from './terminal/table.js';
+import { type Column, printTable } from './terminal/table.js';
 import { agoText, bytesText } from './terminal/units.js';
 
 const help = `Usage: vram-worker ls [--model REF] [--state STATE] [--json] [CONNECTION]
@@ -49,11 +49,11 @@ async function run(args: readonly string[]): Promise<number> {
   const client = await connect(values, process.env);
   const shards = await listShards(client, { model_ref: values.model, state: values.state });
   if (values.json) shards.forEach(printJson);
-  else printTable(shards);
+  else printShards(shards);
   return clientStatus.done;
 }
 
-function printTable(shards: readonly Shard[]): void {
+function printShards(shards: readonly Shard[]): void {
   const nowMs = Date.now();
   const rows = shards.map((shard) => [
     safeText(shard.shard_id),
@@ -63,8 +63,7 @@ function printTable(shards: readonly Shard[]): void {
     stateText(shard),
     shard.last_verified_at === null ? '-' : agoText(shard.last_verified_at, nowMs),
   ]);
-  const { isTTY, columns: width } = process.stdout;
-  for (const line of tableLines(columns, rows, isTTY ? width - 1 : undefined)) process.stdout.write(`${line}\n`);
+  printTable(columns, rows);
 }
 
 /** The state; of a shard that is being received, also the share. */

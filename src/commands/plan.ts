@@ -9,7 +9,7 @@ import { type DocumentedCommand, UsageError } from './command.js';
 import { sourceHelp } from './pull/help.js';
 import { sourceOption } from './pull/options.js';
 import { safeText } from './terminal/safe_text.js';
-import { type Column, tableLines } from './terminal/table.js';
+import { type Column, printTable } from './terminal/table.js';
 import { bytesText } from './terminal/units.js';
 
 const help = `Usage: vram-worker plan SOURCE [--name NAME] [--gpu N]... [--json] [CONNECTION]
@@ -73,8 +73,7 @@ function printPlan({ feasible, vram_required: required, shard_plan: shards, reas
     safeText(file.digest ?? '-'),
     safeText(file.digest_from ?? '-'),
   ]);
-  const { isTTY, columns: width } = process.stdout;
-  for (const line of tableLines(columns, rows, isTTY ? width - 1 : undefined)) process.stdout.write(`${line}\n`);
+  printTable(columns, rows);
   if (resolved.skipped.length > 0) printLine(`not shards: ${resolved.skipped.join(', ')}`);
   if (feasible) printLine(`fits: ${bytesText(required)} of GPU memory`);
   else printLine(`does not fit: ${reason === null ? 'the worker gave no reason' : `${reason.code}: ${reason.detail}`}`);

@@ -45,3 +45,9 @@ function cell(text: string, width: number, alignRight: boolean): string {
   const filler = ' '.repeat(Math.max(0, width - widthOf(text)));
   return alignRight ? filler + text : padded(text, width);
 }
+
+/** Prints a table, on a terminal within its width. */
+export function printTable(columns: readonly Column[], rows: readonly (readonly string[])[]): void {
+  const { isTTY, columns: width } = process.stdout;
+  for (const line of tableLines(columns, rows, isTTY ? width - 1 : undefined)) process.stdout.write(`${line}\n`);
+}
