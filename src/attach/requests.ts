@@ -3,11 +3,12 @@ import type { Frame } from '../ipc/frame.js';
 import { digest, integer, matching, readKeys, visibleText } from '../ipc/keys.js';
 import { id } from '../ipc/requests.js';
 import type { ShardName } from '../residency/lease/attach.js';
+import { maxModelRefChars, maxShards } from '../residency/limits.js';
 import type { Digest } from '../seal/digest.js';
 
 const shardId = matching(/^[A-Za-z0-9-]{1,256}$/, '1 to 256 letters, digits and hyphens');
-const modelRef = visibleText(512);
-const shardIndex = integer(0, 1023);
+const modelRef = visibleText(maxModelRefChars);
+const shardIndex = integer(0, maxShards - 1);
 const gpuUuid = matching(/^[A-Za-z0-9/-]{1,128}$/, 'the UUID of a GPU');
 const uuid = matching(/^[0-9a-f-]{1,64}$/, 'an id that the worker gave');
 const cursor = matching(/^[A-Za-z0-9_=-]{1,512}$/, 'the next_cursor of the previous page');

@@ -1,4 +1,5 @@
 import Type from 'typebox';
+import { maxModelRefChars } from '../../residency/limits.js';
 import { gpuDeviceRange, shardIndexRange, totalShardsRange } from './limits.js';
 import { namedSchema, strictObject, visibleText } from './make.js';
 
@@ -7,7 +8,10 @@ export const ShardId = Type.String({
   description: 'Name of the shard on this worker: 1 to 256 letters, digits and hyphens.',
 });
 
-export const ModelRef = visibleText(512, 'Name of the model that the shard belongs to. The caller chooses it.');
+export const ModelRef = visibleText(
+  maxModelRefChars,
+  'Name of the model that the shard belongs to. The caller chooses it.',
+);
 
 export const ReservationId = Type.String({
   pattern: '^[A-Za-z0-9_-]{1,64}$',

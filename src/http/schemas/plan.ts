@@ -1,8 +1,8 @@
 import Type, { type Static } from 'typebox';
+import { maxModelRefChars, maxShards } from '../../residency/limits.js';
 import { type DigestOrigin, digestOrigins } from '../../sources/ranged_source.js';
 import { GpuDevice, ReservationId, ShardIndex, TotalShards } from './common.js';
 import { Device } from './device.js';
-import { maxShards } from './limits.js';
 import { Bytes, Instant, Length, NullableDigest, namedSchema, oneOf, strictObject, visibleText } from './make.js';
 import { nullableRefTo, refTo } from './ref.js';
 import { Source } from './source.js';
@@ -17,7 +17,10 @@ export const PlanBody = namedSchema(
   'PlanRequest',
   {
     model_ref: Type.Optional(
-      visibleText(512, 'Name of the model. Default with `source`: its pinned reference. Otherwise required.'),
+      visibleText(
+        maxModelRefChars,
+        'Name of the model. Default with `source`: its pinned reference. Otherwise required.',
+      ),
     ),
     shard_layout: Type.Optional(
       oneOf(

@@ -1,13 +1,13 @@
 import { WorkerError } from '../../errors.js';
 import type { Digest } from '../../seal/digest.js';
-import { isVisibleText } from '../../seal/visible_text.js';
 import type { TransferOptions } from '../../sources/egress/request.js';
 import type { FileFormat } from '../../sources/formats/model.js';
 import { inspectModel } from '../../sources/inspect_model.js';
 import type { ResolvedModel } from '../../sources/model.js';
 import type { DigestOrigin } from '../../sources/ranged_source.js';
 import type { SourceReference } from '../../sources/reference.js';
-import { withDeadline } from '../source/lookups.js';
+import { isModelRef } from '../limits.js';
+import { withDeadline } from '../source/deadline.js';
 import type { ModelFinder } from '../source/model_sources.js';
 import type { WorkerState } from '../state/worker_state.js';
 import { type PlanReport, type PlanRequest, plan } from './plan.js';
@@ -38,9 +38,6 @@ export interface SourcePlanReport extends PlanReport {
 
 /** The most time for a plan. It reads headers only. */
 const maxPlanMs = 5 * 60 * 1000;
-
-/** The longest `model_ref` of a client. */
-const maxModelRefLength = 512;
 
 /**
  * Resolves a reference, checks the formats of its files by their headers, and places each file.
@@ -77,6 +74,6 @@ async function find({ resolver, inspector }: ModelFinder, reference: SourceRefer
 
 /** The commits of a reservation must repeat its `model_ref`, so it must be one that they can send. */
 function requireModelRef(modelRef: string): void {
-  if (modelRef.length <= maxModelRefLength && isVisibleText(modelRef)) return;
+  if (isModelRef(modelRef)) return;
   throw new WorkerError('INVALID_PARAMS', 'model_ref is missing: the pinned reference of the source cannot be one');
 }
