@@ -44,7 +44,7 @@ t.test('the rule about digests is decided before the transfer', async (t) => {
   const files = { 'model.bin': bytes, 'stated.bin': bytes, 'stated.bin.sha256': sidecar };
   const strict = await sourceWorker(t, files);
   const missing = (await strict.commit('a', 'model.bin')).json();
-  t.match(missing, { code: 'INVALID_PARAMS', detail: /expected_digest is missing/ });
+  t.match(missing, { code: 'INVALID_PARAMS', detail: /set expected_digest/ });
   const other = (await strict.commit('a', 'stated.bin', { expected_digest: sha256(Buffer.from('other')) })).json();
   t.match(other, { code: 'DIGEST_MISMATCH', status: 422, detail: /The source states/ });
   t.strictSame(transfersOf(strict.server.requests), [], 'no byte was requested');
