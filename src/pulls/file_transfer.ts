@@ -20,7 +20,8 @@ export interface Transfer {
   readonly group: ShardGroup;
   /** The place of the file in the group. */
   readonly index: number;
-  readonly options: TransferOptions;
+  /** With the time that is left. */
+  readonly options: () => TransferOptions;
 }
 
 /** Brings the bytes of one file onto the device, and has them proven. */
@@ -87,12 +88,13 @@ export class FileTransfer {
 
   async #copy(sink: RangedSink): Promise<void> {
     const { entry } = this.#transfer;
-    const source = await entry.open(this.#options);
+    const options = this.#options;
+    const source = await entry.open(options);
     try {
       if (source.totalBytes !== entry.bytes) {
         throw new WorkerError('SOURCE_CHANGED', 'The file has another length than before');
       }
-      await copyAll(source, sink, this.#options);
+      await copyAll(source, sink, options);
     } finally {
       source.close();
     }
@@ -100,7 +102,7 @@ export class FileTransfer {
 
   get #options(): TransferOptions {
     const { pull, file, options } = this.#transfer;
-    const { signal, timeoutMs, bandwidth } = options;
+    const { signal, timeoutMs, bandwidth } = options();
     const onRetry = ({ error }: { readonly error: WorkerError }) => {
       this.measure();
       file.retry(error);

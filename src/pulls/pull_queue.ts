@@ -72,6 +72,7 @@ export class PullQueue {
     const run = new PullRun(this.#options, pull, actor);
     this.#active.set(request.pullId, run);
     this.#waiting.push(run);
+    run.signal.addEventListener('abort', () => this.#endWaiting(run), { once: true });
     this.#next();
     return pull;
   }
@@ -105,14 +106,14 @@ export class PullQueue {
    */
   cancel(pullId: string): Pull {
     const pull = this.require(pullId);
-    this.#stop(pullId, new WorkerError('PULL_CANCELLED', 'A client cancelled the pull'));
+    this.#active.get(pullId)?.stop(new WorkerError('PULL_CANCELLED', 'A client cancelled the pull'));
     return pull;
   }
 
   /** The worker shuts down: ends all pulls with DRAINING, unless their seal has taken effect, and refuses new ones. */
   drain(): void {
     this.#isDraining = true;
-    for (const pullId of [...this.#active.keys()]) this.#stop(pullId, drainingError());
+    for (const run of [...this.#active.values()]) run.stop(drainingError());
   }
 
   get stats(): PullStats {
@@ -127,10 +128,8 @@ export class PullQueue {
     };
   }
 
-  #stop(pullId: string, reason: WorkerError): void {
-    const run = this.#active.get(pullId);
-    if (run === undefined) return;
-    run.stop(reason);
+  /** A pull that was stopped, or whose deadline is over, ends without a turn. */
+  #endWaiting(run: PullRun): void {
     const place = this.#waiting.indexOf(run);
     if (place < 0) return;
     this.#waiting.splice(place, 1);

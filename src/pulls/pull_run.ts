@@ -3,7 +3,8 @@ import { WorkerError } from '../errors.js';
 import type { GroupAdmission, GroupRequest } from '../residency/commit/group_admission.js';
 import type { CommitRequest } from '../residency/commit/request.js';
 import type { ShardGroup } from '../residency/commit/shard_group.js';
-import { isVisibleText } from '../seal/visible_text.js';
+import { isModelRef } from '../residency/limits.js';
+import { Deadline } from '../residency/source/deadline.js';
 import { raceAbort } from '../sources/egress/abort_scope.js';
 import { Bandwidth } from '../sources/egress/bandwidth.js';
 import { systemClock } from '../sources/egress/clock.js';
@@ -14,9 +15,6 @@ import { inLanes } from './lanes.js';
 import type { Pull } from './pull.js';
 import { PullFile } from './pull_file.js';
 import { type ShardFile, shardFilesOf } from './shard_files.js';
-
-/** As for the `model_ref` of a request. */
-const maxModelRefChars = 512;
 
 /** How often progress is reported. */
 const progressMs = 500;
@@ -33,9 +31,8 @@ export class PullRun {
   readonly pull: Pull;
   readonly #environment: PullEnvironment;
   readonly actor: Actor;
-  readonly #stopped = new AbortController();
-  readonly #deadline: NodeJS.Timeout;
-  readonly #options: TransferOptions;
+  readonly #deadline: Deadline;
+  readonly #bandwidth: Bandwidth;
   #group: ShardGroup | undefined;
   #transfers: readonly FileTransfer[] = [];
 
@@ -45,38 +42,34 @@ export class PullRun {
     this.pull = pull;
     this.actor = actor;
     const { deadlineSeconds, bytesPerSecond } = pull.request;
-    this.#deadline = setTimeout(() => this.#late(deadlineSeconds), deadlineSeconds * 1000).unref();
-    const endsAtMs = performance.now() + deadlineSeconds * 1000;
-    const bandwidth = new Bandwidth(bytesPerSecond, systemClock);
-    this.#options = {
-      signal: this.#stopped.signal,
-      get timeoutMs() {
-        return Math.max(1, endsAtMs - performance.now());
-      },
-      ...(bandwidth.isLimited ? { bandwidth } : {}),
-      onRetry: ({ error }) => pull.retry(error),
-    };
+    this.#bandwidth = new Bandwidth(bytesPerSecond, systemClock);
+    this.#deadline = new Deadline('pull', deadlineSeconds * 1000);
+    this.signal.addEventListener('abort', () => this.#abortGroup(this.signal.reason), { once: true });
+  }
+
+  /** Aborts when the pull must end: after `stop`, or at its deadline. */
+  get signal(): AbortSignal {
+    return this.#deadline.signal;
   }
 
   /** Ends when the pull has ended. Never rejects. */
   async run(): Promise<void> {
     const progress = setInterval(() => this.#reportProgress(), progressMs).unref();
     try {
-      this.#stopped.signal.throwIfAborted();
+      this.signal.throwIfAborted();
       await this.#run();
     } catch (error) {
       await this.#group?.abort(error);
       this.#end(error);
     } finally {
       clearInterval(progress);
-      clearTimeout(this.#deadline);
+      this.#deadline.dispose();
     }
   }
 
   /** Ends the pull with an error, unless its seal has taken effect. Resolves at once; `run` ends when all is undone. */
   stop(reason: WorkerError): void {
-    this.#stopped.abort(reason);
-    void this.#group?.abort(reason);
+    this.#deadline.abort(reason);
   }
 
   async #run(): Promise<void> {
@@ -86,11 +79,11 @@ export class PullRun {
     const group = this.#environment.groups.admit(groupRequestOf(pull, files), this.actor);
     this.#group = group;
     // A stop before this line did not reach the group.
-    this.#stopped.signal.throwIfAborted();
+    this.signal.throwIfAborted();
     this.#transfers = pull.files.flatMap((file, index) => {
       const entry = files[index]?.entry;
       if (entry === undefined || !group.isNew(index)) return [];
-      return [new FileTransfer({ pull, file, entry, group, index, options: this.#options })];
+      return [new FileTransfer({ pull, file, entry, group, index, options: () => this.#options })];
     });
     for (const [index, file] of pull.files.entries()) if (!group.isNew(index)) file.markExisting();
     pull.beginReceiving();
@@ -102,10 +95,9 @@ export class PullRun {
   }
 
   async #inspect(): Promise<readonly ShardFile[]> {
-    const { pull } = this;
+    const { pull, signal } = this;
     const { request } = pull;
     const { resolver, inspector } = this.#environment.groups.sources.of(request.source);
-    const { signal } = this.#stopped;
     const model = await raceAbort(resolver.resolve(request.source, this.#options), signal);
     const { modelRef, isImmutable, skipped } = model;
     const files = shardFilesOf(request, model.shards, model.digestRule);
@@ -118,6 +110,11 @@ export class PullRun {
     return files;
   }
 
+  get #options(): TransferOptions {
+    const bandwidth = this.#bandwidth.isLimited ? { bandwidth: this.#bandwidth } : {};
+    return { ...this.#deadline.options, ...bandwidth, onRetry: ({ error }) => this.pull.retry(error) };
+  }
+
   readonly #abortGroup = (error: unknown): void => void this.#group?.abort(error);
 
   #reportProgress(): void {
@@ -125,13 +122,9 @@ export class PullRun {
     this.pull.reportProgress();
   }
 
-  #late(seconds: number): void {
-    this.stop(new WorkerError('SOURCE_TIMEOUT', `The pull did not end within ${seconds} s`));
-  }
-
   #end(error: unknown): void {
     for (const transfer of this.#transfers) transfer.measure();
-    const { signal } = this.#stopped;
+    const { signal } = this;
     const reason = signal.aborted ? signal.reason : error;
     const problem = reason instanceof WorkerError ? reason : internal(reason);
     if (problem.code === 'PULL_CANCELLED') {
@@ -145,7 +138,7 @@ export class PullRun {
 
 /** The name comes from the source if the client gave none. @throws WorkerError INVALID_PARAMS */
 function requireModelRef({ modelRef }: Pull): void {
-  if (modelRef !== null && modelRef.length <= maxModelRefChars && isVisibleText(modelRef)) return;
+  if (modelRef !== null && isModelRef(modelRef)) return;
   throw new WorkerError(
     'INVALID_PARAMS',
     'The name of the source is too long, or has invisible characters: set model_ref',

@@ -279,6 +279,20 @@ t.test('a source that never answers ends a pull at its deadline', async (t) => {
   t.same(await held(worker), before);
 });
 
+t.test('a pull that waits ends at its deadline', async (t) => {
+  const { source, worker, before } = await scene(t, modelOfSizes(sizes), {
+    answer: ({ name }) => name.endsWith('.safetensors'),
+  });
+  for (let number = 1; number <= 4; number++) await startPull(worker, source, `p${number}`);
+  await startPull(worker, source, 'late', { deadline_seconds: 1 });
+  t.match((await get(worker, '/v1/pulls/late')).json(), { state: 'queued' });
+  t.match(await endedPull(worker, 'late'), { state: 'failed', problem: { code: 'SOURCE_TIMEOUT' } });
+  t.match((await get(worker, '/v1/pulls/p1')).json(), { ended_at: null });
+  worker.pulls.drain();
+  for (let number = 1; number <= 4; number++) await endedPull(worker, `p${number}`);
+  t.same(await held(worker), before);
+});
+
 t.test('pulls beyond the queue are refused, and a shutdown ends all with DRAINING', async (t) => {
   const { source, worker, before } = await scene(
     t,

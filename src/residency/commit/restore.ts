@@ -4,7 +4,7 @@ import { outcomeOf, WorkerError } from '../../errors.js';
 import { isVisibleText } from '../../seal/visible_text.js';
 import { FileInUseError, FileLock } from '../../vram/file_lock.js';
 import type { Orphans } from '../lease/orphans.js';
-import { withDeadline } from '../source/lookups.js';
+import { withDeadline } from '../source/deadline.js';
 import { openPinned } from '../source/pinned.js';
 import { CommitQueue } from '../state/commit_queue.js';
 import { drainingError } from '../state/lifecycle.js';

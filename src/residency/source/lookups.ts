@@ -1,6 +1,5 @@
 import { WorkerError } from '../../errors.js';
 import { AbortScope } from '../../sources/egress/abort_scope.js';
-import { systemClock } from '../../sources/egress/clock.js';
 import type { TransferOptions } from '../../sources/egress/request.js';
 import type { Abortable } from '../state/abortable.js';
 
@@ -40,26 +39,5 @@ export class Lookups {
       this.#owner.ingests.delete(running);
       scope.dispose();
     }
-  }
-}
-
-/** Runs work whose signal aborts with SOURCE_TIMEOUT after `ms`. */
-export async function withDeadline<T>(
-  signal: AbortSignal | undefined,
-  ms: number,
-  work: (options: TransferOptions) => Promise<T>,
-): Promise<T> {
-  const scope = new AbortScope(signal);
-  const seconds = Math.round(ms / 1000);
-  scope.abortAfter(
-    systemClock,
-    ms,
-    () => new WorkerError('SOURCE_TIMEOUT', `The transfer did not end within ${seconds} s`),
-  );
-  try {
-    scope.signal.throwIfAborted();
-    return await work({ signal: scope.signal, timeoutMs: ms });
-  } finally {
-    scope.dispose();
   }
 }
