@@ -2,11 +2,11 @@ import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promi
 import { systemActor } from '../../audit/actor.js';
 import { outcomeOf, WorkerError } from '../../errors.js';
 import { isVisibleText } from '../../seal/visible_text.js';
+import type { TransferOptions } from '../../sources/egress/request.js';
 import { FileInUseError, FileLock } from '../../vram/file_lock.js';
 import type { Orphans } from '../lease/orphans.js';
 import { withDeadline } from '../source/deadline.js';
-import { openPinned } from '../source/pinned.js';
-import { CommitQueue } from '../state/commit_queue.js';
+import { type CommittedFile, isLocal, openPinned } from '../source/pinned.js';
 import { drainingError } from '../state/lifecycle.js';
 import { Manifest } from '../state/manifest.js';
 import type { ManifestEntry } from '../state/manifest_entry.js';
@@ -17,13 +17,11 @@ import type { Ingest } from './ingest.js';
 import { isKeptEntry } from './map_kept.js';
 import { Readoption, type ReadoptionOutcome } from './readopt.js';
 import type { CommitRequest } from './request.js';
+import { RestoreTurns, restoreSlots } from './restore_turns.js';
 import { Retries } from './retries.js';
 
 /** Shards that are admitted or lost in one turn of the event loop. */
 const chunkShards = 128;
-
-/** How many shards are restored concurrently. */
-const restoreSlots = 4;
 
 const defaultRetryMs = 1000;
 
@@ -61,7 +59,7 @@ export class Restore {
   /** Commit slots that it needs in addition to those of clients. */
   readonly slots = restoreSlots;
   readonly #worker: WorkerState;
-  readonly #queue = new CommitQueue(restoreSlots, Number.POSITIVE_INFINITY);
+  readonly #turns = new RestoreTurns();
   readonly #ingests = new Set<Ingest>();
   readonly #stopped = new AbortController();
   readonly #readoption: Readoption;
@@ -163,24 +161,41 @@ export class Restore {
     const stated = expectedBy === null ? {} : { expectedBy };
     const digests = { ...flat, ...stated, expectedTreeDigest: treeDigest, expected };
     const request: CommitRequest = { ...claims, ...digests, ...sharing, source };
-    const admission = admit(this.#worker, request, systemActor, this.#queue);
+    const admission = admit(this.#worker, request, systemActor, this.#turns.slots);
     if (admission.kind === 'existing') return;
     const { ingest } = admission;
     this.#ingests.add(ingest);
     try {
-      await ingest.acquired();
-      const { sources } = this.#worker;
-      const { resolver } = sources.of(source);
-      await withDeadline(ingest.signal, sources.deadlineMs, async (options) => {
-        const file = await openPinned(resolver, { reference: source, bytes, digest }, options);
-        await ingestSource(ingest, file, options).finally(() => file.close());
-      });
+      await this.#read({ reference: source, bytes, digest }, ingest);
     } catch (error) {
       await ingest.abort(error);
       throw error;
     } finally {
       this.#ingests.delete(ingest);
     }
+  }
+
+  /** Opens and receives a file. Each time limit begins with a turn, because the wait for it can be long. */
+  async #read(file: CommittedFile, ingest: Ingest): Promise<void> {
+    const { sources } = this.#worker;
+    const { resolver } = sources.of(file.reference);
+    const limited = <T>(work: (options: TransferOptions) => Promise<T>) =>
+      withDeadline(ingest.signal, sources.deadlineMs, work);
+    if (isLocal(file.reference)) {
+      await ingest.acquired();
+      return limited(async (options) => {
+        const source = await openPinned(resolver, file, options);
+        await ingestSource(ingest, source, options).finally(() => source.close());
+      });
+    }
+    await ingest.pause();
+    await this.#turns.remote(file.reference, ingest.signal, {
+      open: () => limited((options) => openPinned(resolver, file, options)),
+      transfer: async (source) => {
+        await ingest.resume(ingest.signal);
+        await limited((options) => ingestSource(ingest, source, options));
+      },
+    });
   }
 
   async #lose(entry: ManifestEntry, why: string): Promise<void> {

@@ -5,14 +5,15 @@ const transient: readonly ErrorCode[] = ['VRAM_OOM', 'HOST_OOM', 'CUDA_ERROR', '
 const transientRetries = 3;
 /** The model directory or the source does not answer: its server may start later than the worker. */
 const unavailable: readonly ErrorCode[] = ['MODEL_DIR_UNAVAILABLE', 'SOURCE_UNAVAILABLE', 'SOURCE_TIMEOUT'];
-/** How long a shard waits for its source. */
+/** How long a shard waits for its source, after its first failure. */
 const patienceMs = 10 * 60 * 1000;
 const maxRetryMs = 15_000;
 
 /** Decides whether the restore of one shard is retried, and when. */
 export class Retries {
-  readonly #startedMs = performance.now();
   readonly #retryMs: number;
+  /** Shards wait long for their turn, so the time begins with the first failure. */
+  #firstFailureMs: number | undefined;
   #count = 0;
   #failures = 0;
 
@@ -28,9 +29,10 @@ export class Retries {
   delayAfter(error: unknown): number | undefined {
     const code = outcomeOf(error);
     this.#count++;
+    this.#firstFailureMs ??= performance.now();
     if (code === 'AUDIT_UNAVAILABLE') return this.#retryMs;
     if (unavailable.some((one) => one === code)) {
-      const isPatient = performance.now() - this.#startedMs < patienceMs;
+      const isPatient = performance.now() - this.#firstFailureMs < patienceMs;
       return isPatient ? Math.min(this.#retryMs * 2 ** (this.#count - 1), maxRetryMs) : undefined;
     }
     const isTransient =
