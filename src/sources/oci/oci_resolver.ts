@@ -97,7 +97,12 @@ function requireAllowed({ name, repos, revisions }: OciSettings, repository: str
 function placeOf({ egress, settings, files }: SourceOf<'oci'>, repository: string): OciRepository {
   const [endpoint] = prefixesOf(settings);
   if (endpoint === undefined) throw new Error('an OCI source has an endpoint');
-  return new OciRepository({ egress, endpoint, repository, login: loginOf(settings.endpoint, files.docker) });
+  return new OciRepository({
+    egress,
+    endpoint,
+    repository,
+    login: loginOf(settings.endpoint, repository, files.docker),
+  });
 }
 
 /** The manifest of a reference. An index is followed if it lists one manifest of an artifact. */

@@ -10,14 +10,20 @@ export const registryOf = (endpoint: string): string => new URL(endpoint).host;
 export const isRegistryOf = (endpoint: string, registry: string): boolean =>
   namesOf(endpoint).includes(registry.toLowerCase());
 
-/** The login for an endpoint in the logins of a Docker configuration. */
+/** The login for a repository in the logins of a Docker configuration: of its nearest namespace, else of its host. */
 export function loginOf(
   endpoint: string,
-  logins: ReadonlyMap<string, DockerLogin> | undefined,
+  repository: string,
+  logins: ReadonlyMap<string, DockerLogin> = new Map(),
 ): DockerLogin | undefined {
-  return namesOf(endpoint)
-    .map((name) => logins?.get(name))
-    .find((login) => login !== undefined);
+  const names = namesOf(endpoint);
+  const segments = repository.split('/');
+  for (let count = segments.length; count >= 0; count--) {
+    const path = segments.slice(0, count).map((segment) => `/${segment}`);
+    const login = names.map((name) => logins.get(name + path.join(''))).find((each) => each !== undefined);
+    if (login !== undefined) return login;
+  }
+  return undefined;
 }
 
 function namesOf(endpoint: string): readonly string[] {

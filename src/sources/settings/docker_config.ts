@@ -3,7 +3,8 @@ import type { DockerLogin } from './loaded_source.js';
 
 /**
  * The logins of a parsed `config.json` of Docker: `auths`, each with `auth` in base64, or `username` and `password`.
- * Entries of credential helpers hold no secret, and are left out. Undefined if the form is another.
+ * Entries of credential helpers hold no secret, and are left out. Undefined if the form is another. The keys of the map are
+ * hosts, or hosts with the path of a repository or a namespace.
  */
 export function dockerLogins(value: unknown): ReadonlyMap<string, DockerLogin> | undefined {
   const auths = fieldOf(value, 'auths');
@@ -11,7 +12,7 @@ export function dockerLogins(value: unknown): ReadonlyMap<string, DockerLogin> |
   const logins = new Map<string, DockerLogin>();
   for (const [server, entry] of Object.entries(auths)) {
     const login = loginOf(entry);
-    if (login !== undefined) logins.set(hostOfServer(server), login);
+    if (login !== undefined) logins.set(scopeOf(server), login);
   }
   return logins;
 }
@@ -26,12 +27,14 @@ function loginOf(entry: unknown): DockerLogin | undefined {
   return { username: decoded.slice(0, colon), password: new Secret(decoded.slice(colon + 1)) };
 }
 
-/** Keys are hosts, or URLs such as `https://index.docker.io/v1/`. */
-const hostOfServer = (server: string): string =>
-  server
-    .replace(/^https?:\/\//, '')
-    .replace(/\/.*$/, '')
-    .toLowerCase();
+/**
+ * `docker login` writes hosts, and URLs such as `https://index.docker.io/v1/`, whose path has no meaning. `podman login`
+ * also writes `host/namespace`, whose login must not be used for other namespaces.
+ */
+function scopeOf(server: string): string {
+  const [, isUrl, host = '', path = ''] = /^(https?:\/\/)?([^/]*)\/?(.*?)\/*$/s.exec(server) ?? [];
+  return isUrl !== undefined || path === '' ? host.toLowerCase() : `${host.toLowerCase()}/${path}`;
+}
 
 const fieldOf = (value: unknown, name: string): unknown =>
   typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined;

@@ -58,7 +58,9 @@ export const OciSettings = strict(
     ...common,
     type: Type.Literal('oci'),
     endpoint: endpoint('The registry.'),
-    docker_config_file: Type.Optional(absolutePath('Credentials as `docker login` writes them, under `auths`.')),
+    docker_config_file: Type.Optional(
+      absolutePath('Credentials as `docker login` or `podman login` writes them, under `auths`.'),
+    ),
     realm_hosts: Type.Optional(hosts('Other hosts of token servers. They get the credentials.')),
     repos: Type.Optional(namePatterns('The repositories that may be read. Unset: all.')),
     revisions,

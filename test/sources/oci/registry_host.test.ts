@@ -18,10 +18,23 @@ t.test('a registry is named by host and port', async (t) => {
 t.test('the login of a registry is found, also that of Docker Hub', async (t) => {
   const login = { username: 'u', password: new Secret('p') };
   const logins = new Map([['registry.lab:5000', login]]);
-  t.equal(loginOf('https://registry.lab:5000', logins), login);
-  t.equal(loginOf('https://registry.lab', logins), undefined);
-  t.equal(loginOf('https://registry-1.docker.io', new Map([['index.docker.io', login]])), login);
-  t.equal(loginOf('https://registry.lab', undefined), undefined);
+  t.equal(loginOf('https://registry.lab:5000', 'a/b', logins), login);
+  t.equal(loginOf('https://registry.lab', 'a/b', logins), undefined);
+  t.equal(loginOf('https://registry-1.docker.io', 'a/b', new Map([['index.docker.io', login]])), login);
+  t.equal(loginOf('https://registry.lab', 'a/b', undefined), undefined);
+});
+
+t.test('a login of a namespace is used for its repositories only, before the login of the host', async (t) => {
+  const login = (username: string) => ({ username, password: new Secret('p') });
+  const [host, team, one] = [login('host'), login('team'), login('one')];
+  const scopes = { 'quay.lab': host, 'quay.lab/team': team, 'quay.lab/team/llama': one };
+  const logins = new Map(Object.entries(scopes));
+  const of = (repository: string) => loginOf('https://quay.lab', repository, logins)?.username;
+  t.equal(of('team/llama'), 'one');
+  t.equal(of('team/llama/q4'), 'one');
+  t.equal(of('team/gemma'), 'team');
+  t.equal(of('team2/gemma'), 'host');
+  t.equal(loginOf('https://quay.lab', 'other/m', new Map([['quay.lab/team', team]])), undefined);
 });
 
 t.test('a reference finds its source by registry, name, or both', async (t) => {

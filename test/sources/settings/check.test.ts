@@ -76,18 +76,19 @@ t.test('credentials of S3 are closed, and a message shows none of them', async (
   }
 });
 
-t.test('the logins of Docker are found by host, in each form', async (t) => {
+t.test('the logins of Docker are found by host and namespace, in each form', async (t) => {
   const auth = Buffer.from('ada:pass:word').toString('base64');
   const logins = dockerLogins({
     auths: {
       'registry.lab:5000': { auth },
       'https://index.docker.io/v1/': { username: 'bob', password: 'x' },
+      'Quay.lab/Team/': { auth },
       'helper.lab': {},
       'broken.lab': { auth: 'AAAA' },
     },
     credsStore: 'desktop',
   });
-  t.strictSame([...(logins?.keys() ?? [])], ['registry.lab:5000', 'index.docker.io']);
+  t.strictSame([...(logins?.keys() ?? [])], ['registry.lab:5000', 'index.docker.io', 'quay.lab/Team']);
   const login = logins?.get('registry.lab:5000');
   t.strictSame([login?.username, login?.password.reveal()], ['ada', 'pass:word']);
   for (const value of [null, [], {}, { auths: [] }, 'x']) t.equal(dockerLogins(value), undefined);
