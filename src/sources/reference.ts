@@ -20,6 +20,13 @@ const files = Type.Optional(
     description: 'The files of the model. Default: all that are shards.',
   }),
 );
+const quantization = Type.Optional(
+  Type.String({
+    pattern: '^[A-Za-z0-9._-]{1,64}$',
+    description:
+      'The GGUF files of this quantization, such as `Q4_K_M`: those that have it in their names as a whole word, in upper or lower case. Excludes `files`.',
+  }),
+);
 const revision = (description: string) => Type.Optional(text(255, description));
 
 export const FileReference = variant(
@@ -37,6 +44,7 @@ export const HfReference = variant(
     repo: repository('The repository, such as `org/name`.'),
     revision: revision('A branch, tag or commit. Default: `main`.'),
     files,
+    quantization,
   },
   'A repository of a Hugging Face hub.',
 );
@@ -46,6 +54,7 @@ export const HfCacheReference = variant(
     repo: repository('The repository, such as `org/name`.'),
     revision: revision('A ref or commit in the cache. Default: `main`.'),
     files,
+    quantization,
   },
   'A repository in the Hugging Face cache of this host.',
 );

@@ -96,14 +96,14 @@ function hub(type: Hub['type'], rest: string): Hub {
     throw invalid(`The repository is invalid: use ${example}`);
   if (revision === '') throw invalid('The revision after @ is empty');
   if (path === '/') throw invalid('The source ends in a slash: name a file, or remove the slash for the whole model');
-  if (quantization !== undefined && !/^[A-Za-z0-9._-]+$/.test(quantization))
-    throw invalid('The quantization after : is invalid: use a part of a file name, such as Q4_K_M');
-  const selected = path?.slice(1) ?? (quantization === undefined ? undefined : `*${quantization}*.gguf`);
+  if (quantization !== undefined && !/^[A-Za-z0-9._-]{1,64}$/.test(quantization))
+    throw invalid('The quantization after : is invalid: use a word of a file name, such as Q4_K_M');
   return {
     type,
     repo: names.join('/'),
     ...(revision === undefined ? {} : { revision: decoded(revision) }),
-    ...(selected === undefined ? {} : { files: [selected] }),
+    ...(path === undefined ? {} : { files: [path.slice(1)] }),
+    ...(quantization === undefined ? {} : { quantization }),
   };
 }
 
@@ -115,10 +115,11 @@ function decoded(revision: string): string {
   }
 }
 
-function hubText(scheme: string, { repo, revision, files }: Hub): string {
+function hubText(scheme: string, { repo, revision, files, quantization }: Hub): string {
   const at = revision === undefined ? '' : `@${encodeURIComponent(revision)}`;
   const [file] = files ?? [];
-  return `${scheme}://${repo}${at}${file === undefined ? '' : `/${file}`}`;
+  const chosen = quantization === undefined ? '' : `:${quantization}`;
+  return `${scheme}://${repo}${at}${file === undefined ? chosen : `/${file}`}`;
 }
 
 const digestPattern = /^sha256:[0-9a-f]{64}$/;

@@ -27,8 +27,8 @@ const files = optional(
 );
 const hub = (type: 'hf' | 'hf_cache') =>
   fc
-    .tuple(word, word, optional('revision', text), files)
-    .map(([org, name, revision, files]) => ({ type, repo: `${org}/${name}`, ...revision, ...files }));
+    .tuple(word, word, optional('revision', text), fc.oneof(files, optional('quantization', word)))
+    .map(([org, name, revision, chosen]) => ({ type, repo: `${org}/${name}`, ...revision, ...chosen }));
 const host = fc.constantFrom('registry.lab', 'registry.lab:5000', '127.0.0.1:80', '[::1]:5000');
 const tag = fc.stringMatching(/^\w[\w.-]{0,12}$/);
 const digest = fc.stringMatching(/^[0-9a-f]{64}$/).map((hex) => `sha256:${hex}`);
@@ -83,8 +83,8 @@ t.test('the forms of users', async (t) => {
     ['hf://gpt2@main/model.safetensors', { type: 'hf', repo: 'gpt2', revision: 'main', files: ['model.safetensors'] }],
     ['hf://org/name@main/m.gguf', { type: 'hf', repo: 'org/name', revision: 'main', files: ['m.gguf'] }],
     ['hf://org/name@refs%2Fpr%2F1', { type: 'hf', repo: 'org/name', revision: 'refs/pr/1' }],
-    ['hf://org/name:Q4_K_M', { type: 'hf', repo: 'org/name', files: ['*Q4_K_M*.gguf'] }],
-    ['hf://org/name@v1:Q8_0', { type: 'hf', repo: 'org/name', revision: 'v1', files: ['*Q8_0*.gguf'] }],
+    ['hf://org/name:Q4_K_M', { type: 'hf', repo: 'org/name', quantization: 'Q4_K_M' }],
+    ['hf://org/name@v1:Q8_0', { type: 'hf', repo: 'org/name', revision: 'v1', quantization: 'Q8_0' }],
     ['hf://org/name/sub/m@1:2.gguf', { type: 'hf', repo: 'org/name', files: ['sub/m@1:2.gguf'] }],
     ['hf-cache://org/name', { type: 'hf_cache', repo: 'org/name' }],
     ['oci://lab:5000/a/b', { type: 'oci', registry: 'lab:5000', repository: 'a/b' }],

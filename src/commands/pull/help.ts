@@ -3,7 +3,7 @@ import { connectionHelp } from '../client/connection.js';
 export const sourceHelp = `SOURCE:
   hf://org/name                    a Hugging Face repository; @revision after the name selects a branch, tag or commit
   hf://org/name/model.gguf         one of its files
-  hf://org/name:Q4_K_M             its GGUF files whose names contain Q4_K_M
+  hf://org/name:Q4_K_M             its GGUF files of this quantization
   hf-cache://org/name              the same from the Hugging Face cache of the worker's host
   oci://host/repository:tag        an artifact of an OCI registry; #file selects a file
   s3://bucket/key                  an object; s3://bucket/prefix/ is all objects below the prefix

@@ -14,16 +14,16 @@ export function prefixOf(source: SourceReference): string {
       return prefixOfPath(source.key);
     case 'hf':
     case 'hf_cache':
-      return prefixOfFiles(source.repo, source.files);
+      return prefixOfFiles(source.repo, source.files, source.quantization);
     case 'oci':
       return prefixOfFiles(source.repository, source.files);
   }
 }
 
-function prefixOfFiles(repository: string, files: readonly string[] | undefined): string {
+function prefixOfFiles(repository: string, files: readonly string[] | undefined, quantization = ''): string {
   const [file] = files ?? [];
-  if (file === undefined) return prefixFrom(lastOf(repository));
-  // A pattern, such as `*Q4_K_M*.gguf`, names only a part.
+  if (file === undefined) return prefixFrom(`${lastOf(repository)} ${quantization}`);
+  // A pattern, such as `*-instruct.gguf`, names only a part.
   return file.includes('*') ? prefixFrom(`${lastOf(repository)} ${modelNameOf(lastOf(file))}`) : prefixOfPath(file);
 }
 

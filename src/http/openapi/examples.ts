@@ -6,9 +6,8 @@ import type { LeaseJson, LeaseListJson } from '../schemas/lease.js';
 import type { PlanFields, PlanJson, ReservationJson } from '../schemas/plan.js';
 import type { HealthJson, ReadinessJson } from '../schemas/ready.js';
 import type { ShardJson, ShardListJson, VerificationJson } from '../schemas/shard.js';
-import { pullExamples } from './pull_examples.js';
+import { pinnedModelRef as modelRef, pullExamples, revision } from './pull_examples.js';
 
-const modelRef = 'hf:ggml-org/tinygemma3-GGUF@main';
 const uuid = 'GPU-6b1f0c1e-93a4-4e0b-9a3c-1d2e3f405162';
 const digest = 'sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08';
 const treeDigest = 'sha256:3d248ca542a24fc62d1c43b916eae5016878e2533c88238480b26128a1f1af95';
@@ -93,10 +92,15 @@ const commitRequests = {
   hf: commitRequestOf({
     type: 'hf',
     repo: 'ggml-org/tinygemma3-GGUF',
-    revision: 'main',
+    revision,
     files: ['tinygemma3-Q8_0.gguf'],
   }),
-  hf_cache: commitRequestOf({ type: 'hf_cache', repo: 'ggml-org/tinygemma3-GGUF', files: ['tinygemma3-Q8_0.gguf'] }),
+  hf_cache: commitRequestOf({
+    type: 'hf_cache',
+    repo: 'ggml-org/tinygemma3-GGUF',
+    revision,
+    files: ['tinygemma3-Q8_0.gguf'],
+  }),
   oci: commitRequestOf({ type: 'oci', name: 'lab', repository: 'models/tinygemma3', reference: 'q8' }),
   s3: commitRequestOf({ type: 's3', name: 'ceph', bucket: 'models', key: 'tinygemma3.gguf' }),
 };

@@ -1,15 +1,19 @@
 import type { PullFields, PullJson, PullListJson, PullSummaryJson } from '../schemas/pull.js';
 
+/** A commit of the hub. A branch could name other files tomorrow. */
+export const revision = '4e4b0bd5d22b9e0d6a2b7a8e4b2a2a5d1f0c9e8d';
+export const pinnedModelRef = `hf://ggml-org/tinygemma3-GGUF@${revision}`;
+
 const pullRequest: PullFields = {
   pull_id: 'tiny-2026-01',
-  source: { type: 'hf', name: 'hub', repo: 'ggml-org/tinygemma3-GGUF', revision: 'main', files: ['*Q8_0*.gguf'] },
+  source: { type: 'hf', name: 'hub', repo: 'ggml-org/tinygemma3-GGUF', revision, quantization: 'Q8_0' },
   shard_id_prefix: 'tiny',
 };
 
 const pullSummary: PullSummaryJson = {
   pull_id: 'tiny-2026-01',
   state: 'receiving',
-  model_ref: 'hf://ggml-org/tinygemma3-GGUF@4e4b0bd5d22b9e0d6a2b7a8e4b2a2a5d1f0c9e8d',
+  model_ref: pinnedModelRef,
   shard_id_prefix: 'tiny',
   bytes: 47227616,
   received_bytes: 16777216,
@@ -25,7 +29,7 @@ const pull: PullJson = {
   ...pullSummary,
   last_problem: null,
   resolved: {
-    model_ref: 'hf://ggml-org/tinygemma3-GGUF@4e4b0bd5d22b9e0d6a2b7a8e4b2a2a5d1f0c9e8d',
+    model_ref: pinnedModelRef,
     immutable: true,
     skipped: ['README.md'],
   },

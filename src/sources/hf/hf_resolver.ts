@@ -3,6 +3,7 @@ import { SourceFault } from '../egress/fault.js';
 import type { TransferOptions } from '../egress/request.js';
 import { selectFiles } from '../file_selection.js';
 import type { ModelFileEntry, ModelResolver, ResolvedModel } from '../model.js';
+import { type ChosenFiles, patternsOf } from '../quantization.js';
 import type { HfReference } from '../reference.js';
 import { textOf } from '../reference_text.js';
 import type { SourceRegistry } from '../registry.js';
@@ -31,7 +32,7 @@ export class HfResolver implements ModelResolver<HfReference> {
     const { timeoutMs } = options;
     if (timeoutMs !== undefined) scope.abortAfter(hub.egress.environment.clock, timeoutMs, late);
     try {
-      return await find(hub, { repo, revision, files: reference.files }, { ...options, signal: scope.signal });
+      return await find(hub, { repo, revision, chosen: reference }, { ...options, signal: scope.signal });
     } finally {
       scope.dispose();
     }
@@ -43,13 +44,14 @@ const late = () => new SourceFault('SOURCE_TIMEOUT', 'The hub did not describe t
 interface Wanted {
   readonly repo: string;
   readonly revision: string;
-  readonly files: readonly string[] | undefined;
+  readonly chosen: ChosenFiles;
 }
 
-async function find(hub: Hub, { files, ...wanted }: Wanted, options: TransferOptions): Promise<ResolvedModel> {
+async function find(hub: Hub, { chosen, ...wanted }: Wanted, options: TransferOptions): Promise<ResolvedModel> {
   const revision = await resolveRevision(hub, wanted, options);
   const tree = await listTree(hub, revision, options);
-  const { shards, indexes, skipped } = splitByStorage(selectFiles([...tree.keys()], files), tree);
+  const paths = [...tree.keys()];
+  const { shards, indexes, skipped } = splitByStorage(selectFiles(paths, patternsOf(chosen, paths)), tree);
   const { repo, commit } = revision;
   return {
     modelRef: textOf({ type: 'hf', repo, revision: commit }),

@@ -7,6 +7,7 @@ import { checkRepo, checkRevision, isCommit } from '../hf/repo_name.js';
 import { splitByStorage } from '../hf/stored_files.js';
 import type { LocalFiles } from '../local_files.js';
 import type { ModelFileEntry, ModelResolver, ResolvedModel } from '../model.js';
+import { patternsOf } from '../quantization.js';
 import type { HfCacheReference } from '../reference.js';
 import { textOf } from '../reference_text.js';
 import { CacheLayout, commitOfRef, maxRefBytes } from './cache_layout.js';
@@ -33,11 +34,11 @@ export class HfCacheResolver implements ModelResolver<HfCacheReference> {
     this.#files = files;
   }
 
-  async resolve({ repo, revision, files }: HfCacheReference, options: TransferOptions): Promise<ResolvedModel> {
-    const { signal } = options;
+  async resolve(reference: HfCacheReference, { signal }: TransferOptions): Promise<ResolvedModel> {
+    const { repo, revision } = reference;
     const snapshot = await this.#snapshot(checkRepo(repo), checkRevision(revision ?? 'main'), signal);
     const paths = await this.#list(snapshot, signal);
-    const selection = selectFiles(paths, files);
+    const selection = selectFiles(paths, patternsOf(reference, paths));
     const blobs = new Map<string, SizedBlob>();
     for (const path of [...selection.shards, ...selection.indexes]) {
       blobs.set(path, await this.#blob(snapshot, path, signal));

@@ -34,7 +34,7 @@ t.test('a pull shows its progress on stderr, and its shards on stdout', async (t
   t.match(fake.bodies, [
     {
       pull_id: /^pull-[0-9a-f]{16}$/,
-      source: { type: 'hf', repo: 'org/name', files: ['*Q4_K_M*.gguf'], name: 'hub' },
+      source: { type: 'hf', repo: 'org/name', quantization: 'Q4_K_M', name: 'hub' },
       ...{ shard_id_prefix: 'name-Q4-K-M', gpu_devices: [0, 1, 2], digest: 'allow' },
     },
   ]);

@@ -546,6 +546,8 @@ export interface components {
             revision?: string;
             /** @description The files of the model. Default: all that are shards. */
             files?: string[];
+            /** @description The GGUF files of this quantization, such as `Q4_K_M`: those that have it in their names as a whole word, in upper or lower case. Excludes `files`. */
+            quantization?: string;
         };
         /** @description A repository in the Hugging Face cache of this host. */
         HfCacheSource: {
@@ -560,6 +562,8 @@ export interface components {
             revision?: string;
             /** @description The files of the model. Default: all that are shards. */
             files?: string[];
+            /** @description The GGUF files of this quantization, such as `Q4_K_M`: those that have it in their names as a whole word, in upper or lower case. Excludes `files`. */
+            quantization?: string;
         };
         /** @description An artifact of an OCI registry. */
         OciSource: {
@@ -1474,7 +1478,7 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "model_ref": "hf:ggml-org/tinygemma3-GGUF@main",
+                 *       "model_ref": "hf://ggml-org/tinygemma3-GGUF@4e4b0bd5d22b9e0d6a2b7a8e4b2a2a5d1f0c9e8d",
                  *       "model_bytes": 723869,
                  *       "shard_layout": "single"
                  *     }
@@ -1955,7 +1959,7 @@ export interface operations {
                      *       "handle": "eyJhbGciOiJIUzI1NiIsInR5cCI6InZyYW0tc2VhbCtqd3MifQ.eyJpc3MiOiJ3b3JrZXItMSJ9.c2lnbmF0dXJl",
                      *       "shard": {
                      *         "shard_id": "llama-0",
-                     *         "model_ref": "hf:ggml-org/tinygemma3-GGUF@main",
+                     *         "model_ref": "hf://ggml-org/tinygemma3-GGUF@4e4b0bd5d22b9e0d6a2b7a8e4b2a2a5d1f0c9e8d",
                      *         "shard_index": 0,
                      *         "total_shards": 1,
                      *         "gpu_device": 0,
@@ -1993,7 +1997,7 @@ export interface operations {
                      *       "handle": "eyJhbGciOiJIUzI1NiIsInR5cCI6InZyYW0tc2VhbCtqd3MifQ.eyJpc3MiOiJ3b3JrZXItMSJ9.c2lnbmF0dXJl",
                      *       "shard": {
                      *         "shard_id": "llama-0",
-                     *         "model_ref": "hf:ggml-org/tinygemma3-GGUF@main",
+                     *         "model_ref": "hf://ggml-org/tinygemma3-GGUF@4e4b0bd5d22b9e0d6a2b7a8e4b2a2a5d1f0c9e8d",
                      *         "shard_index": 0,
                      *         "total_shards": 1,
                      *         "gpu_device": 0,
@@ -2187,7 +2191,7 @@ export interface operations {
                      *       "handle": "eyJhbGciOiJIUzI1NiIsInR5cCI6InZyYW0tc2VhbCtqd3MifQ.eyJpc3MiOiJ3b3JrZXItMSJ9.c2lnbmF0dXJl",
                      *       "shard": {
                      *         "shard_id": "llama-0",
-                     *         "model_ref": "hf:ggml-org/tinygemma3-GGUF@main",
+                     *         "model_ref": "hf://ggml-org/tinygemma3-GGUF@4e4b0bd5d22b9e0d6a2b7a8e4b2a2a5d1f0c9e8d",
                      *         "shard_index": 0,
                      *         "total_shards": 1,
                      *         "gpu_device": 0,
@@ -2225,7 +2229,7 @@ export interface operations {
                      *       "handle": "eyJhbGciOiJIUzI1NiIsInR5cCI6InZyYW0tc2VhbCtqd3MifQ.eyJpc3MiOiJ3b3JrZXItMSJ9.c2lnbmF0dXJl",
                      *       "shard": {
                      *         "shard_id": "llama-0",
-                     *         "model_ref": "hf:ggml-org/tinygemma3-GGUF@main",
+                     *         "model_ref": "hf://ggml-org/tinygemma3-GGUF@4e4b0bd5d22b9e0d6a2b7a8e4b2a2a5d1f0c9e8d",
                      *         "shard_index": 0,
                      *         "total_shards": 1,
                      *         "gpu_device": 0,
@@ -2533,10 +2537,8 @@ export interface operations {
                  *         "type": "hf",
                  *         "name": "hub",
                  *         "repo": "ggml-org/tinygemma3-GGUF",
-                 *         "revision": "main",
-                 *         "files": [
-                 *           "*Q8_0*.gguf"
-                 *         ]
+                 *         "revision": "4e4b0bd5d22b9e0d6a2b7a8e4b2a2a5d1f0c9e8d",
+                 *         "quantization": "Q8_0"
                  *       },
                  *       "shard_id_prefix": "tiny"
                  *     }
@@ -3399,7 +3401,7 @@ export interface operations {
                      *       "handle": "eyJhbGciOiJIUzI1NiIsInR5cCI6InZyYW0tc2VhbCtqd3MifQ.eyJpc3MiOiJ3b3JrZXItMSJ9.c2lnbmF0dXJl",
                      *       "shard": {
                      *         "shard_id": "llama-0",
-                     *         "model_ref": "hf:ggml-org/tinygemma3-GGUF@main",
+                     *         "model_ref": "hf://ggml-org/tinygemma3-GGUF@4e4b0bd5d22b9e0d6a2b7a8e4b2a2a5d1f0c9e8d",
                      *         "shard_index": 0,
                      *         "total_shards": 1,
                      *         "gpu_device": 0,
@@ -4039,7 +4041,7 @@ export interface operations {
                      *       "shards": [
                      *         {
                      *           "shard_id": "llama-0",
-                     *           "model_ref": "hf:ggml-org/tinygemma3-GGUF@main",
+                     *           "model_ref": "hf://ggml-org/tinygemma3-GGUF@4e4b0bd5d22b9e0d6a2b7a8e4b2a2a5d1f0c9e8d",
                      *           "shard_index": 0,
                      *           "total_shards": 1,
                      *           "gpu_device": 0,
@@ -4154,7 +4156,7 @@ export interface operations {
                     /**
                      * @example {
                      *       "shard_id": "llama-0",
-                     *       "model_ref": "hf:ggml-org/tinygemma3-GGUF@main",
+                     *       "model_ref": "hf://ggml-org/tinygemma3-GGUF@4e4b0bd5d22b9e0d6a2b7a8e4b2a2a5d1f0c9e8d",
                      *       "shard_index": 0,
                      *       "total_shards": 1,
                      *       "gpu_device": 0,
@@ -4280,7 +4282,7 @@ export interface operations {
                     /**
                      * @example {
                      *       "shard_id": "llama-0",
-                     *       "model_ref": "hf:ggml-org/tinygemma3-GGUF@main",
+                     *       "model_ref": "hf://ggml-org/tinygemma3-GGUF@4e4b0bd5d22b9e0d6a2b7a8e4b2a2a5d1f0c9e8d",
                      *       "shard_index": 0,
                      *       "total_shards": 1,
                      *       "gpu_device": 0,
@@ -4578,7 +4580,7 @@ export interface operations {
                      *         "jti": "7a1d6d1c-0d3e-4b70-9c1e-2f3a4b5c6d70",
                      *         "iat": 1767607200,
                      *         "shard_id": "llama-0",
-                     *         "model_ref": "hf:ggml-org/tinygemma3-GGUF@main",
+                     *         "model_ref": "hf://ggml-org/tinygemma3-GGUF@4e4b0bd5d22b9e0d6a2b7a8e4b2a2a5d1f0c9e8d",
                      *         "shard_index": 0,
                      *         "total_shards": 1,
                      *         "gpu_device": 0,
@@ -4702,7 +4704,7 @@ export interface operations {
                      *       "reasons": [],
                      *       "models": [
                      *         {
-                     *           "model_ref": "hf:ggml-org/tinygemma3-GGUF@main",
+                     *           "model_ref": "hf://ggml-org/tinygemma3-GGUF@4e4b0bd5d22b9e0d6a2b7a8e4b2a2a5d1f0c9e8d",
                      *           "ready": true,
                      *           "total_shards": 1,
                      *           "resident_shards": 1
@@ -4713,7 +4715,7 @@ export interface operations {
                      *           "handle": "eyJhbGciOiJIUzI1NiIsInR5cCI6InZyYW0tc2VhbCtqd3MifQ.eyJpc3MiOiJ3b3JrZXItMSJ9.c2lnbmF0dXJl",
                      *           "shard": {
                      *             "shard_id": "llama-0",
-                     *             "model_ref": "hf:ggml-org/tinygemma3-GGUF@main",
+                     *             "model_ref": "hf://ggml-org/tinygemma3-GGUF@4e4b0bd5d22b9e0d6a2b7a8e4b2a2a5d1f0c9e8d",
                      *             "shard_index": 0,
                      *             "total_shards": 1,
                      *             "gpu_device": 0,
