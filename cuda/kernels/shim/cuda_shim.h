@@ -2,8 +2,8 @@
  * The CUDA C++ that the kernels use and that a host compiler lacks: qualifiers, vector types, built-in variables and
  * the barrier. Include it before a .cu file.
  *
- * Each thread of a kernel is a host thread, and __syncthreads is a real barrier, so ThreadSanitizer detects data races
- * in the kernel source. A __shared__ variable is one static object, because run_grid runs one thread block at a time.
+ * Each thread of a kernel is a fiber, which ThreadSanitizer sees as a thread, so it detects data races in the kernel
+ * source. A __shared__ variable is one static object, because run_grid runs one thread block at a time.
  */
 #pragma once
 
@@ -35,9 +35,9 @@ inline unsigned __byte_perm(unsigned low, unsigned high, unsigned selector) {
   return result;
 }
 
-extern thread_local uint3 threadIdx;
-extern thread_local uint3 blockIdx;
-extern thread_local uint3 blockDim;
-extern thread_local uint3 gridDim;
+extern uint3 threadIdx;
+extern uint3 blockIdx;
+extern uint3 blockDim;
+extern uint3 gridDim;
 
 void __syncthreads();

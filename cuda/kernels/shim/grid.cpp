@@ -1,116 +1,137 @@
 #include "grid.h"
 
-#include <linux/futex.h>
-#include <sched.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-#include <atomic>
-#include <climits>
-#include <condition_variable>
+#include <cstdio>
+#include <cstdlib>
 #include <exception>
+#include <memory>
 #include <mutex>
-#include <thread>
 #include <vector>
 
 #include "cuda_shim.h"
+#include "fiber.h"
 
-thread_local uint3 threadIdx;
-thread_local uint3 blockIdx;
-thread_local uint3 blockDim;
-thread_local uint3 gridDim;
+#ifdef __SANITIZE_THREAD__
+#include <sanitizer/tsan_interface.h>
+#endif
+
+uint3 threadIdx;
+uint3 blockIdx;
+uint3 blockDim;
+uint3 gridDim;
 
 namespace {
 
-/** A barrier on a futex. It costs half as much as pthread_barrier_t, which shortens the tests. */
-class Barrier {
- public:
-  explicit Barrier(unsigned threads) : threads_(threads) {}
+using cuda_sim::Fiber;
 
-  void wait() {
-    const uint32_t round = round_.load();
-    if (arrived_.fetch_add(1) + 1 == threads_) {
-      arrived_ = 0;
-      round_.fetch_add(1);
-      futex(FUTEX_WAKE_PRIVATE, INT_MAX);
-      return;
+// The host thread and its fibers share variables here in turns, of which ThreadSanitizer knows nothing.
+#define UNINSTRUMENTED __attribute__((noinline, no_sanitize("thread")))
+
+/** The threads of a thread block. They take turns on the calling host thread, each from one barrier to the next. */
+class Team {
+ public:
+  Team(unsigned threads, const std::function<void()> &body)
+      : stacks_(new char[threads * Fiber::kStackBytes]), body_([this, &body] { run_thread(body); }) {
+    for (unsigned i = 0; i < threads; ++i) {
+      fibers_.push_back(std::make_unique<Fiber>(stacks_.get() + i * Fiber::kStackBytes, body_));
     }
-    // Most of the team arrives while this thread yields, which often avoids the futex wait.
-    if (round_.load() == round) sched_yield();
-    while (round_.load() == round) futex(FUTEX_WAIT_PRIVATE, round);
   }
+
+  /** Runs one thread block. */
+  UNINSTRUMENTED void run_block();
+  /** The barrier, for the thread that runs. */
+  UNINSTRUMENTED void wait();
 
  private:
-  void futex(int operation, uint32_t value) { syscall(SYS_futex, &round_, operation, value, nullptr, nullptr, 0); }
+  UNINSTRUMENTED void run_thread(const std::function<void()> &body);
+  UNINSTRUMENTED unsigned run_round();
+  // For ThreadSanitizer: accesses before a barrier happen before those after it. Barriers take turns with two objects,
+  // because a thread arrives at one while others have yet to leave the previous one.
+  UNINSTRUMENTED void arrive();
+  UNINSTRUMENTED void leave();
 
-  const unsigned threads_;
-  std::atomic<unsigned> arrived_{0};
-  std::atomic<uint32_t> round_{0};
+  const std::unique_ptr<char[]> stacks_;
+  const std::function<void()> body_;
+  std::vector<std::unique_ptr<Fiber>> fibers_;
+  Fiber *running_ = nullptr;
+  char barriers_[2] = {};
+  unsigned round_ = 0;
 };
 
-thread_local Barrier *team_barrier = nullptr;
-
-/** Blocks the team until all its threads exist. If one failed to start, the others would hang in the barrier. */
-class StartGate {
- public:
-  void open(bool go) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    go_ = go;
-    open_ = true;
-    opened_.notify_all();
+void Team::run_block() {
+  arrive();
+  unsigned ended = 0;
+  while (ended == 0) {
+    ++round_;
+    ended = run_round();
   }
-  bool wait() {
-    std::unique_lock<std::mutex> lock(mutex_);
-    opened_.wait(lock, [this] { return open_; });
-    return go_;
-  }
+  ++round_;
+  leave();
+  if (ended == fibers_.size()) return;
+  std::fputs("cuda_sim: only some threads of a thread block reached a barrier\n", stderr);
+  std::abort();
+}
 
- private:
-  std::mutex mutex_;
-  std::condition_variable opened_;
-  bool open_ = false;
-  bool go_ = false;
-};
+unsigned Team::run_round() {
+  unsigned ended = 0;
+  for (unsigned i = 0; i < fibers_.size(); ++i) {
+    threadIdx = {i, 0, 0};
+    running_ = fibers_[i].get();
+    if (running_->resume()) ++ended;
+  }
+  return ended;
+}
+
+void Team::run_thread(const std::function<void()> &body) {
+  leave();
+  body();
+  arrive();
+}
+
+void Team::wait() {
+  arrive();
+  running_->pause();
+  leave();
+}
+
+void Team::arrive() {
+#ifdef __SANITIZE_THREAD__
+  __tsan_release(&barriers_[round_ % 2]);
+#endif
+}
+
+void Team::leave() {
+#ifdef __SANITIZE_THREAD__
+  __tsan_acquire(&barriers_[(round_ + 1) % 2]);
+#endif
+}
+
+Team *current_team = nullptr;
 
 }  // namespace
 
-void __syncthreads() {
-  team_barrier->wait();
+UNINSTRUMENTED void __syncthreads() {
+  current_team->wait();
 }
 
 namespace cuda_sim {
 
-bool run_grid(Dimensions grid, unsigned block_threads, const std::function<void()> &body) {
+UNINSTRUMENTED bool run_grid(Dimensions grid, unsigned block_threads, const std::function<void()> &body) {
   static std::mutex one_grid_at_a_time;
   const std::lock_guard<std::mutex> lock(one_grid_at_a_time);
-
-  Barrier barrier(block_threads);
-  StartGate gate;
-  const auto run_thread = [&](unsigned index) {
-    if (!gate.wait()) return;
-    team_barrier = &barrier;
-    threadIdx = {index, 0, 0};
-    blockDim = {block_threads, 1, 1};
-    gridDim = {grid.x, grid.y, grid.z};
-    for (unsigned x = 0; x < grid.x; ++x) {
-      blockIdx = {x, 0, 0};
-      body();
-      // The next thread block reuses the shared memory, so every thread must finish this one first.
-      __syncthreads();
-    }
-  };
-
-  std::vector<std::thread> team;
-  bool started = true;
+  std::unique_ptr<Team> team;
   try {
-    team.reserve(block_threads);
-    for (unsigned i = 0; i < block_threads; ++i) team.emplace_back(run_thread, i);
+    team = std::make_unique<Team>(block_threads, body);
   } catch (const std::exception &) {
-    started = false;
+    return false;
   }
-  gate.open(started);
-  for (std::thread &thread : team) thread.join();
-  return started;
+  current_team = team.get();
+  blockDim = {block_threads, 1, 1};
+  gridDim = {grid.x, grid.y, grid.z};
+  for (unsigned x = 0; x < grid.x; ++x) {
+    blockIdx = {x, 0, 0};
+    team->run_block();
+  }
+  return true;
 }
 
 }  // namespace cuda_sim

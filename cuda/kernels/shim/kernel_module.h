@@ -40,7 +40,7 @@ struct Kernel {
   /** Writes the ranges that a launch of `grid_x` thread blocks accesses, at most kMaxRanges. Returns their number. */
   size_t (*ranges)(const Arguments &arguments, unsigned grid_x, Range *out_ranges);
 
-  /** Runs the whole grid. Returns false, without running any of it, if the host cannot start the threads. */
+  /** Runs the whole grid. Returns false, without running any of it, if the host has no memory for the threads. */
   bool (*run)(const Arguments &arguments, Dimensions grid);
 };
 
