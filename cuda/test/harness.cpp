@@ -1,5 +1,6 @@
 #include "harness.h"
 
+#include <chrono>
 #include <cstdio>
 #include <mutex>
 #include <vector>
@@ -22,6 +23,14 @@ int failures_of_this_test = 0;
 
 std::string describe(vram_status status) {
   return std::string(vram_status_name(status)) + " (" + std::to_string(status) + ")";
+}
+
+/** The duration of a test that takes long enough to matter, as ` (1.2 s)`. */
+std::string describe(std::chrono::duration<double> elapsed) {
+  if (elapsed.count() < 0.5) return "";
+  char text[32];
+  std::snprintf(text, sizeof text, " (%.1f s)", elapsed.count());
+  return text;
 }
 
 }  // namespace
@@ -49,6 +58,7 @@ int run(const std::string &filter) {
     if (std::string(test.name).find(filter) == std::string::npos) continue;
     failures_of_this_test = 0;
     std::string skipped;
+    const auto started = std::chrono::steady_clock::now();
     try {
       test.body();
     } catch (const Skipped &skip) {
@@ -59,7 +69,8 @@ int run(const std::string &filter) {
       std::printf("skip  %s: %s\n", test.name, skipped.c_str());
       continue;
     }
-    std::printf("%s  %s\n", failures_of_this_test == 0 ? "ok  " : "FAIL", test.name);
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - started;
+    std::printf("%s  %s%s\n", failures_of_this_test == 0 ? "ok  " : "FAIL", test.name, describe(elapsed).c_str());
     std::fflush(stdout);
     ++(failures_of_this_test == 0 ? passed : failed);
   }
