@@ -3,6 +3,7 @@ export MAKEFLAGS=-j$(nproc)
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 failed_steps=()
+durations=()
 
 # has NAME: whether a command, or the Python module that `python:NAME` names, is installed.
 has() {
@@ -27,15 +28,14 @@ install_missing() {
 
 # step NAME COMMAND…: runs a command, prints its duration, and records a failure.
 step() {
-  local name=$1 started=$SECONDS
+  local name=$1 started=$SECONDS result=ok seconds
   shift
   printf '\n== %s\n' "$name"
-  if "$@" 2>&1 | tee -a "$log"; then
-    printf '== %s: ok, %d s\n' "$name" $((SECONDS - started))
-  else
-    printf '== %s: FAILED, %d s\n' "$name" $((SECONDS - started))
-    failed_steps+=("$name")
-  fi
+  "$@" 2>&1 | tee -a "$log" || result=FAILED
+  seconds=$((SECONDS - started))
+  [ $result = ok ] || failed_steps+=("$name")
+  printf '== %s: %s, %d s\n' "$name" "$result" "$seconds"
+  durations+=("$(printf '%5d s  %s' "$seconds" "$name")")
 }
 
 # count passed|failed: adds up the last lines `N passed, N failed` of test/run.mjs and of the native tests.
@@ -43,12 +43,15 @@ count() {
   sed -nE "s/^([0-9]+ passed, )?([0-9]+) $1\b.*/\2/p" "$log" | awk '{ sum += $1 } END { print sum + 0 }'
 }
 
-# finish: prints the failed steps and `N passed, N failed`. A failed step counts as a failed test if none of its tests failed.
+# finish: prints the durations of the steps, the failed steps, and `N passed, N failed`. A failed step counts as a failed
+# test if none of its tests failed.
 finish() {
   local passed failed
   passed=$(count passed)
   failed=$(count failed)
   [ "$failed" -ge ${#failed_steps[@]} ] || failed=${#failed_steps[@]}
+  printf '\n== durations\n'
+  printf '%s\n' "${durations[@]}" "$(printf '%5d s  all' "$SECONDS")" | sort -rn
   [ ${#failed_steps[@]} -eq 0 ] || printf '\nfailed: %s\n' "${failed_steps[@]}"
   printf '\n%d passed, %d failed\n' "$passed" "$failed"
   [ "$failed" -eq 0 ]
