@@ -31,6 +31,15 @@ int protection(const std::vector<CUmemAccess_flags> &access) {
   }
 }
 
+/** Extends the last span if the new one continues it, so that a range of adjacent allocations is one span. */
+void append(std::vector<Span> &spans, const Span &next) {
+  if (!spans.empty() && spans.back().data + spans.back().bytes == next.data) {
+    spans.back().bytes += next.bytes;
+  } else {
+    spans.push_back(next);
+  }
+}
+
 bool covers(const Mapping &mapping, uint64_t address) {
   return address >= mapping.address && address - mapping.address < mapping.bytes;
 }
@@ -160,7 +169,7 @@ std::vector<Span> AddressSpace::Pin::spans(uint64_t address, uint64_t bytes) con
     for (const Extent &extent : mapping->allocation->extents()) {
       const uint64_t first = std::max(address, start);
       const uint64_t last = std::min({end, start + extent.bytes, mapping->address + mapping->bytes});
-      if (first < last) spans.push_back({view + extent.offset + (first - start), last - first});
+      if (first < last) append(spans, {view + extent.offset + (first - start), last - first});
       start += extent.bytes;
     }
   }
