@@ -12,7 +12,7 @@ export function buildNative() {
   execFileSync('make', ['--silent', '-C', directory], { stdio: ['ignore', 'inherit', 'inherit'] });
 }
 
-/** @returns {Promise<{ cores: number, all_gb_per_s: number, one_gb_per_s: number }>} see native/hash_rate.cpp */
+/** @returns {Promise<{ cores: number, all_gb_per_s: number, one_gb_per_s: number, memory_gb_per_s: number }>} see native/hash_rate.cpp */
 export async function hashRate() {
   return JSON.parse((await timeProcess(`${buildDirectory}hash_rate`, [])).output);
 }
