@@ -36,6 +36,13 @@ bool is_readable(const Device &device, CUdeviceptr address, size_t bytes) {
   return simulator().address_space().can_access(device.ordinal, address, bytes, CU_MEM_ACCESS_FLAGS_PROT_READ);
 }
 
+using Ticket = PendingAccesses::Ticket;
+
+/** Null if another stream uses the same memory, and the host has not waited for it. */
+Ticket access(const Stream &stream, CUdeviceptr address, size_t bytes, bool writes) {
+  return simulator().pending_accesses.add(stream, {{address, bytes, writes}});
+}
+
 CUresult copy_in(Device &device, CUdeviceptr destination, const void *source, size_t bytes) {
   const auto pin =
       simulator().address_space().pin(device.ordinal, destination, bytes, CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
@@ -89,6 +96,14 @@ void spoof_output(const Range *ranges, size_t count, const std::vector<AddressSp
   }
 }
 
+std::vector<Access> accesses_of(const Kernel &kernel, const Arguments &arguments, unsigned grid_x) {
+  Range ranges[kMaxRanges];
+  const size_t count = kernel.ranges(arguments, grid_x, ranges);
+  std::vector<Access> accesses;
+  for (size_t i = 0; i < count; ++i) accesses.push_back({ranges[i].address, ranges[i].bytes, ranges[i].writes});
+  return accesses;
+}
+
 CUresult run_kernel(Device &device, const Kernel &kernel, const Arguments &arguments, Dimensions grid) {
   Range ranges[kMaxRanges];
   const size_t count = kernel.ranges(arguments, grid.x, ranges);
@@ -131,9 +146,11 @@ CUresult cuMemcpyHtoDAsync_v2(CUdeviceptr destination, const void *source, size_
     if (stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
     if (bytes == 0) return CUDA_SUCCESS;
     if (!is_writable(device, destination, bytes) || !is_host_range(source, bytes)) return CUDA_ERROR_INVALID_VALUE;
+    Ticket ticket = access(*stream, destination, bytes, true);
+    if (ticket == nullptr) return CUDA_ERROR_INVALID_VALUE;
 
     if (const auto pinned = simulator().host_memory.find(source, bytes)) {
-      stream->submit([=, &device] {
+      stream->submit([=, &device, ticket = std::move(ticket)] {
         (void)pinned;  // keeps the buffer alive if the caller frees it first
         return copy_in(device, destination, source, bytes);
       });
@@ -142,10 +159,14 @@ CUresult cuMemcpyHtoDAsync_v2(CUdeviceptr destination, const void *source, size_
     if (bytes <= kMaxStagedBytes) {
       const auto *first = static_cast<const unsigned char *>(source);
       const std::vector<unsigned char> copy(first, first + bytes);
-      stream->submit([=, &device] { return copy_in(device, destination, copy.data(), bytes); });
+      stream->submit([=, &device, ticket = std::move(ticket)] {
+        return copy_in(device, destination, copy.data(), bytes);
+      });
       return CUDA_SUCCESS;
     }
-    return wait_for(*stream, stream->submit([=, &device] { return copy_in(device, destination, source, bytes); }));
+    return wait_for(*stream, stream->submit([=, &device, ticket = std::move(ticket)] {
+      return copy_in(device, destination, source, bytes);
+    }));
   });
 }
 
@@ -156,8 +177,10 @@ CUresult cuMemcpyDtoHAsync_v2(void *destination, CUdeviceptr source, size_t byte
     if (bytes == 0) return CUDA_SUCCESS;
     if (!is_readable(device, source, bytes) || !is_host_range(destination, bytes)) return CUDA_ERROR_INVALID_VALUE;
 
+    Ticket ticket = access(*stream, source, bytes, false);
+    if (ticket == nullptr) return CUDA_ERROR_INVALID_VALUE;
     const auto pinned = simulator().host_memory.find(destination, bytes);
-    const uint64_t number = stream->submit([=, &device] {
+    const uint64_t number = stream->submit([=, &device, ticket = std::move(ticket)] {
       (void)pinned;  // keeps the buffer alive if the caller frees it first
       return copy_out(device, destination, source, bytes);
     });
@@ -171,7 +194,9 @@ CUresult cuMemsetD8Async(CUdeviceptr destination, unsigned char value, size_t by
     if (stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
     if (bytes == 0) return CUDA_SUCCESS;
     if (!is_writable(device, destination, bytes)) return CUDA_ERROR_INVALID_VALUE;
-    stream->submit([=, &device] {
+    Ticket ticket = access(*stream, destination, bytes, true);
+    if (ticket == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    stream->submit([=, &device, ticket = std::move(ticket)] {
       const auto pin =
           simulator().address_space().pin(device.ordinal, destination, bytes, CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
       if (!pin) return CUDA_ERROR_ILLEGAL_ADDRESS;
@@ -261,7 +286,11 @@ CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_y, u
       if (parameters[i] == nullptr) return CUDA_ERROR_INVALID_VALUE;
       std::memcpy(&arguments.values[i], parameters[i], kernel.parameter_bytes[i]);
     }
-    stream->submit([=, &device] { return run_kernel(device, *loaded->kernel, arguments, {grid_x, 1, 1}); });
+    Ticket ticket = simulator().pending_accesses.add(*stream, accesses_of(kernel, arguments, grid_x));
+    if (ticket == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    stream->submit([=, &device, ticket = std::move(ticket)] {
+      return run_kernel(device, *loaded->kernel, arguments, {grid_x, 1, 1});
+    });
     return CUDA_SUCCESS;
   });
 }

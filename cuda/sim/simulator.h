@@ -12,6 +12,7 @@
 #include "host_memory.h"
 #include "kernel_image.h"
 #include "latency.h"
+#include "pending_access.h"
 #include "registry.h"
 #include "spoofs.h"
 #include "stream.h"
@@ -45,6 +46,7 @@ class Simulator {
   AllocationHandles allocations;
   SharedAllocations shared_allocations;
   HostMemory host_memory;
+  PendingAccesses pending_accesses;
 
   /**
    * Reads the environment and creates the devices, once. If a setting is invalid, logs the reason to stderr and returns

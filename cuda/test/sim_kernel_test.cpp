@@ -16,6 +16,7 @@ using test::SimMemory;
 namespace {
 
 constexpr unsigned char kUntouched = 0xee;
+constexpr char kForEver[] = "3600000000";  // longer than any test; a change ends the waits
 
 /** A loaded module with the kernel, and device memory for input and output. */
 struct Bench {
@@ -105,6 +106,40 @@ TEST("sim: a launch can access exactly the bytes that its device can") {
     expect(CUDA_ERROR_INVALID_VALUE, bench.launch(in, block, out, 0));
     expect(CUDA_ERROR_INVALID_VALUE, bench.launch(in, block, out, 1, 32));
     expect(CUDA_ERROR_INVALID_VALUE, bench.launch(in, block, out, 1, 128));
+  }
+}
+
+TEST("sim: level 1 on another stream is refused unless the host has waited for level 0") {
+  for (const char *engine : {"source", "fast"}) {
+    const SimDriver driver{{"DEVICES", "16MiB"}, {"ENGINE", engine}};
+    driver.start();
+    const Bench bench(driver);
+    const SimMemory top(driver, 0, kSimGranule);
+    CUstream streams[2] = {};
+    for (CUstream &stream : streams) REQUIRE_CU(driver.cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
+    const auto launch = [&](CUstream stream, CUdeviceptr from, uint64_t bytes, CUdeviceptr to) {
+      void *parameters[] = {&from, &bytes, &to};
+      return driver.cuLaunchKernel(bench.kernel, vram::tree_level::grid_size(bytes), 1, 1, vram::tree_level::kThreads, 1,
+                                   1, 0, stream, parameters, nullptr);
+    };
+    const CUdeviceptr data = bench.input.address(), leaves = bench.output.address();
+    constexpr uint64_t kLeafBytes = 512 * vram::kDigestBytes;
+    std::vector<uint8_t> zeros(kSimGranule);
+    REQUIRE_CU(bench.input.write(zeros.data(), zeros.size()));
+
+    REQUIRE(driver.set("LATENCY_US", kForEver) == 0);
+    REQUIRE_CU(launch(streams[0], data, kSimGranule, leaves));
+    CHECK_CU(CUDA_ERROR_INVALID_VALUE, launch(streams[1], leaves, kLeafBytes, top.address()));
+    CHECK_CU(CUDA_ERROR_INVALID_VALUE, launch(streams[1], data, kSimGranule, leaves));
+    CHECK_CU(CUDA_ERROR_INVALID_VALUE, driver.cuMemsetD8Async(data, 0, 4096, streams[1]));
+    // Both only read the data, or the streams use different halves of the scratch memory.
+    CHECK_CU(CUDA_SUCCESS, launch(streams[1], data, kSimGranule / 2, leaves + kSimGranule / 2));
+    CHECK_CU(CUDA_SUCCESS, launch(streams[0], leaves, kLeafBytes, top.address()));
+    REQUIRE(driver.set("LATENCY_US", "") == 0);
+    for (const CUstream stream : streams) CHECK_CU(CUDA_SUCCESS, driver.cuStreamSynchronize(stream));
+    CHECK_CU(CUDA_SUCCESS, launch(streams[1], leaves, kLeafBytes, top.address()));
+    CHECK_CU(CUDA_SUCCESS, driver.cuStreamSynchronize(streams[1]));
+    for (const CUstream stream : streams) REQUIRE_CU(driver.cuStreamDestroy_v2(stream));
   }
 }
 
