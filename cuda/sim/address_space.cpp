@@ -185,8 +185,11 @@ void AddressSpace::unpin(const Mappings &mappings) {
 bool AddressSpace::overlaps_reservation(uint64_t address, uint64_t bytes) const {
   const uint64_t end = address + std::min(bytes, UINT64_MAX - address);
   const std::lock_guard<std::mutex> lock(mutex_);
-  return std::any_of(reservations_.begin(), reservations_.end(),
-                     [&](const auto &range) { return address < range.first + range.second && range.first < end; });
+  // Reserved ranges do not overlap, so only the last one that starts before the end can reach into the range.
+  const auto after = reservations_.lower_bound(end);
+  if (after == reservations_.begin()) return false;
+  const auto &[start, length] = *std::prev(after);
+  return address < start + length;
 }
 
 uint64_t AddressSpace::reservations() const {
