@@ -169,6 +169,18 @@ VRAM_API vram_status vram_digest(uint64_t allocation, uint64_t offset, uint64_t 
                                  uint64_t out_bytes);
 
 /**
+ * vram_prove() - seal, attest and digest an allocation, in one call
+ * @allocation: an allocation that is not sealed
+ * @out_residency: receives the result of vram_attest(), even if the function returns VRAM_POLICY_VIOLATION
+ * @out_hashes: receives VRAM_DIGEST_BYTES per group of the whole allocation
+ * @out_bytes: size of @out_hashes
+ *
+ * Returns what vram_seal(), vram_attest() and vram_digest() return. A failure ends it: the later steps do not run.
+ */
+VRAM_API vram_status vram_prove(uint64_t allocation, vram_residency *out_residency, uint8_t *out_hashes,
+                                uint64_t out_bytes);
+
+/**
  * vram_repair() - rewrite a range of sealed memory from a file
  * @allocation: a sealed allocation
  * @file: a file that has the allocation's bytes at the same offsets

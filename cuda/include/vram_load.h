@@ -184,6 +184,17 @@ VRAM_API vram_status vram_load_seal(uint64_t load, uint64_t *out_sealed_bytes);
 VRAM_API vram_status vram_load_finish(uint64_t load, vram_load_result *out_result);
 
 /**
+ * vram_load_complete() - load the last bytes, finish and close, in one call
+ * @load: a load whose other writers are closed
+ * @slot: as for vram_load_push()
+ * @bytes: as for vram_load_push(); or 0 if all bytes are loaded, and @slot does not matter
+ * @out_result: receives the digests
+ *
+ * Returns what vram_load_push(), vram_load_finish() and vram_load_close() return. After a failure the load is open.
+ */
+VRAM_API vram_status vram_load_complete(uint64_t load, uint32_t slot, uint64_t bytes, vram_load_result *out_result);
+
+/**
  * vram_load_close() - close a load or a writer, complete or not
  * @load: a load or a writer; VRAM_OK if it is already closed
  *

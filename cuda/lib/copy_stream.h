@@ -21,6 +21,8 @@ class CopyStream {
   vram_status begin_copy(CUdeviceptr destination, const uint8_t *source, uint64_t bytes);
   /** Whether every copy is known to be finished. */
   bool is_idle() const { return idle_; }
+  /** Whether it was created completely, and is idle. */
+  bool is_reusable() const { return idle_ && copied_ != nullptr && stream_ != nullptr; }
 
   /** Waits for the copies that were enqueued so far. */
   vram_status finish_copy();

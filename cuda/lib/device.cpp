@@ -60,6 +60,7 @@ vram_status Device::close() {
   VRAM_TRY(bind());
   VRAM_TRY(export_probe_.release());
   VRAM_TRY(hasher_.release());
+  VRAM_TRY(copy_streams_.release());
   VRAM_TRY(staged_stream_.release());
   if (module_ != nullptr) VRAM_TRY(from_driver(driver_.cuModuleUnload(module_)));
   module_ = nullptr;

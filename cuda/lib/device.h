@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "copy_streams.h"
 #include "device_hasher.h"
 #include "export_probe.h"
 
@@ -11,7 +12,7 @@ namespace vram {
 class Device {
  public:
   explicit Device(const DriverTable &driver)
-      : driver_(driver), export_probe_(driver), staged_stream_(driver), hasher_(driver) {}
+      : driver_(driver), export_probe_(driver), staged_stream_(driver), copy_streams_(driver), hasher_(driver) {}
   ~Device() { (void)close(); }
   Device(const Device &) = delete;
   Device &operator=(const Device &) = delete;
@@ -34,6 +35,7 @@ class Device {
   /** VRAM_NOT_EXPORTABLE if the device cannot export memory, VRAM_OUT_OF_MEMORY if it is full. Needs the context. */
   vram_status require_export() { return export_probe_.require(); }
   StagedStream &staged_stream() { return staged_stream_; }
+  CopyStreams &copy_streams() { return copy_streams_; }
   DeviceHasher &hasher() { return hasher_; }
 
  private:
@@ -53,6 +55,7 @@ class Device {
   CUmodule module_ = nullptr;
   ExportProbe export_probe_;
   StagedStream staged_stream_;
+  CopyStreams copy_streams_;
   DeviceHasher hasher_;
 };
 

@@ -5,8 +5,7 @@
 
 namespace vram {
 
-Load::Load(std::shared_ptr<LoadTarget> target)
-    : target_(std::move(target)), copy_stream_(target_->driver().table()) {}
+Load::Load(std::shared_ptr<LoadTarget> target) : target_(std::move(target)) {}
 
 Load::~Load() {
   (void)close();
@@ -14,7 +13,8 @@ Load::~Load() {
 
 vram_status Load::open() {
   VRAM_TRY(target_->begin());
-  return create_stream();
+  begin();
+  return VRAM_OK;
 }
 
 vram_status Load::open_writer(std::shared_ptr<Load> *out_writer) {
@@ -23,16 +23,14 @@ vram_status Load::open_writer(std::shared_ptr<Load> *out_writer) {
   if (target_->has(VRAM_LOAD_FLAT)) return VRAM_LOAD_IN_ORDER;
   *out_writer = std::make_shared<Load>(target_);
   target_->add_writer();
-  return (*out_writer)->create_stream();
+  (*out_writer)->begin();
+  return VRAM_OK;
 }
 
 /** The target counts this writer. */
-vram_status Load::create_stream() {
+void Load::begin() {
   closed_ = false;
   holds_target_ = true;
-  if (target_->allocation() == nullptr) return VRAM_OK;
-  VRAM_TRY(target_->allocation()->device().bind());
-  return copy_stream_.create();
 }
 
 vram_status Load::acquire(Lock *out_lock) {
@@ -140,8 +138,8 @@ vram_status Load::append(const uint8_t *data, uint64_t bytes) {
   Allocation *const allocation = target_->allocation();
   vram_status status = VRAM_OK;
   if (allocation != nullptr) {
-    VRAM_TRY(allocation->device().bind());
-    status = copy_stream_.begin_copy(allocation->address() + position_, data, bytes);
+    VRAM_TRY(take_stream());
+    status = copy_stream_->begin_copy(allocation->address() + position_, data, bytes);
   }
   if (status == VRAM_OK) {
     status = guarded([&] {
@@ -150,9 +148,15 @@ vram_status Load::append(const uint8_t *data, uint64_t bytes) {
     });
   }
   // After a failure as well: the caller owns the slot again when this function returns.
-  if (allocation != nullptr) status = first_failure(status, copy_stream_.finish_copy());
+  if (allocation != nullptr) status = first_failure(status, copy_stream_->finish_copy());
   position_ += bytes;
   return status;
+}
+
+vram_status Load::take_stream() {
+  Device &device = target_->allocation()->device();
+  VRAM_TRY(device.bind());
+  return copy_stream_ != nullptr ? VRAM_OK : device.copy_streams().take(&copy_stream_);
 }
 
 void Load::digest(const uint8_t *data, uint64_t bytes) {
@@ -191,14 +195,20 @@ vram_status Load::finish(vram_load_result *out_result) {
   return VRAM_OK;
 }
 
+vram_status Load::complete(uint32_t slot, uint64_t bytes, vram_load_result *out_result) {
+  if (bytes != 0) VRAM_TRY(push(slot, bytes));
+  return finish(out_result);
+}
+
 vram_status Load::close() {
   const Lock lock(mutex_);
   if (closed_) return VRAM_OK;
   // The allocation can be freed once no copy uses it, even if a later step fails.
-  if (copy_stream_.is_idle()) leave_target();
-  if (target_->allocation() != nullptr) {
-    VRAM_TRY(target_->fail(target_->allocation()->device().bind()));
-    VRAM_TRY(target_->fail(copy_stream_.release()));
+  if (copy_stream_ == nullptr || copy_stream_->is_idle()) leave_target();
+  if (copy_stream_ != nullptr) {
+    Device &device = target_->allocation()->device();
+    VRAM_TRY(target_->fail(device.bind()));
+    VRAM_TRY(target_->fail(device.copy_streams().give_back(&copy_stream_)));
     leave_target();
   }
   closed_ = true;

@@ -31,6 +31,8 @@ class Load {
                           uint64_t *out_received);
   vram_status seal(uint64_t *out_sealed_bytes);
   vram_status finish(vram_load_result *out_result);
+  /** See vram_load_complete. */
+  vram_status complete(uint32_t slot, uint64_t bytes, vram_load_result *out_result);
 
   /** See vram_load_close. VRAM_OK if it is already closed. */
   vram_status close();
@@ -41,7 +43,7 @@ class Load {
   using Lock = std::unique_lock<std::mutex>;
 
   vram_status acquire(Lock *out_lock);
-  vram_status create_stream();
+  void begin();
   void leave_target();
   vram_status check_slots(const std::vector<uint32_t> &slots) const;
   template <typename Write>
@@ -49,6 +51,7 @@ class Load {
   vram_status load_from(Source &source, uint64_t bytes, const std::vector<uint32_t> &slots, uint64_t *out_received);
   vram_status read_and_append(Source &source, uint64_t bytes, const std::vector<uint32_t> &slots);
   vram_status append(const uint8_t *data, uint64_t bytes);
+  vram_status take_stream();
   void digest(const uint8_t *data, uint64_t bytes);
   bool is_between_groups() const;
   void store_hashes();
@@ -63,7 +66,7 @@ class Load {
   Sha256 flat_;
   TreeHasher tree_;
   std::optional<vram_load_result> result_;
-  CopyStream copy_stream_;
+  std::unique_ptr<CopyStream> copy_stream_;  // from the first byte on, if there is an allocation
 };
 
 }  // namespace vram

@@ -86,6 +86,16 @@ vram_status vram_load_finish(uint64_t load, vram_load_result *out_result) {
   return with(loads(), load, [&](const auto &object) { return object->finish(out_result); });
 }
 
+vram_status vram_load_complete(uint64_t load, uint32_t slot, uint64_t bytes, vram_load_result *out_result) {
+  if (out_result == nullptr) return VRAM_NULL_ARGUMENT;
+  return with(loads(), load, [&](const auto &object) -> vram_status {
+    VRAM_TRY(object->complete(slot, bytes, out_result));
+    VRAM_TRY(object->close());
+    loads().retire(load);
+    return VRAM_OK;
+  });
+}
+
 vram_status vram_load_close(uint64_t load) {
   return close_object(loads(), load, [](Load &object) { return object.close(); });
 }

@@ -32,6 +32,7 @@ TEST("every function refuses null pointers") {
   int32_t descriptor = -1;
   void *base = nullptr;
   uint8_t hash[VRAM_DIGEST_BYTES] = {};
+  vram_residency residency = {};
   const ModelFile file({1});
   const vram_file_range range = {0, 1, 0, 0};
   const vram_options options = default_options();
@@ -53,6 +54,8 @@ TEST("every function refuses null pointers") {
       CASE(VRAM_NULL_ARGUMENT, vram_write(allocation, 0, nullptr, 1)),
       CASE(VRAM_NULL_ARGUMENT, vram_read(allocation, 0, nullptr, 1)),
       CASE(VRAM_NULL_ARGUMENT, vram_attest(allocation, nullptr)),
+      CASE(VRAM_NULL_ARGUMENT, vram_prove(allocation, nullptr, hash, 32)),
+      CASE(VRAM_NULL_ARGUMENT, vram_prove(allocation, &residency, nullptr, 32)),
       CASE(VRAM_NULL_ARGUMENT, vram_digest(allocation, 0, 1, nullptr, 32)),
       CASE(VRAM_NULL_ARGUMENT, vram_repair(allocation, file.handle(), nullptr, hash, 32, &handle)),
       CASE(VRAM_NULL_ARGUMENT, vram_repair(allocation, file.handle(), &range, nullptr, 32, &handle)),
@@ -78,6 +81,7 @@ TEST("every function refuses null pointers") {
       CASE(VRAM_NULL_ARGUMENT, vram_load_open_writer(load, nullptr)),
       CASE(VRAM_NULL_ARGUMENT, vram_load_seal(load, nullptr)),
       CASE(VRAM_NULL_ARGUMENT, vram_load_finish(load, nullptr)),
+      CASE(VRAM_NULL_ARGUMENT, vram_load_complete(load, 0, 0, nullptr)),
       CASE(VRAM_NULL_ARGUMENT, vram_tree_digest(nullptr, 1, 1, static_cast<uint8_t *>(base))),
       CASE(VRAM_NULL_ARGUMENT, vram_tree_digest(nullptr, 0, 0, nullptr)),
   });
@@ -134,6 +138,7 @@ TEST("every function refuses unknown handles, handles of another kind, and stale
       [&](uint64_t h) { return vram_read(h, 0, bytes, 1); },
       [&](uint64_t h) { return vram_seal(h); },
       [&](uint64_t h) { return vram_attest(h, &residency); },
+      [&](uint64_t h) { return vram_prove(h, &residency, bytes, 32); },
       [&](uint64_t h) { return vram_digest(h, 0, 100, bytes, 32); },
       [&](uint64_t h) { return vram_repair(h, file.handle(), &range, bytes, 32, &out); },
       [&](uint64_t h) { return vram_load_open(h, 0, &out); },
@@ -147,6 +152,7 @@ TEST("every function refuses unknown handles, handles of another kind, and stale
       [&](uint64_t h) { return vram_load_socket(h, 0, 1, 0, &slot, 1, &out); },
       [&](uint64_t h) { return vram_load_seal(h, &out); },
       [&](uint64_t h) { return vram_load_finish(h, &result); },
+      [&](uint64_t h) { return vram_load_complete(h, 0, 0, &result); },
   };
   const auto check_kind = [](std::vector<Call> calls, const Call &close, uint64_t stale,
                              const std::vector<uint64_t> &others) {

@@ -76,13 +76,14 @@ vram_status FaultScenario::fill_by_writers() {
   STEP(vram_load_seek(writer_, VRAM_GROUP_BYTES));
   STEP(vram_load_push(writer_, 1, VRAM_GROUP_BYTES));
   STEP(vram_load_push(load_, 0, VRAM_GROUP_BYTES));
-  vram_load_result result = {};
-  STEP(vram_load_finish(load_, &result));
-  STEP(vram_load_close(load_));
-  load_ = 0;
   STEP(vram_load_close(writer_));
   writer_ = 0;
-  return vram_seal(other_);
+  vram_load_result result = {};
+  STEP(vram_load_complete(load_, 0, 0, &result));
+  load_ = 0;
+  uint8_t hashes[2 * VRAM_DIGEST_BYTES] = {};
+  vram_residency residency = {};
+  return vram_prove(other_, &residency, hashes, sizeof(hashes));
 }
 
 vram_status FaultScenario::check_digest(uint64_t allocation) const {

@@ -59,23 +59,64 @@ vram_status load_file(uint64_t load, const ModelFile &file, uint64_t offset, uin
 
 }  // namespace
 
-TEST("memory can be freed if its load could be neither opened nor closed") {
+TEST("memory can be freed if the stream of its load could be neither created nor destroyed") {
   const Session session;
   const Simulator simulator;
   const uint64_t allocation = session.alloc(0, kMiB);
-  simulator.set("FAULTS", "cuEventCreate:1=999,cuStreamDestroy_v2:1+=999");
-  uint64_t load = 0;
-  CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + 999, vram_load_open(allocation, VRAM_LOAD_TREE, &load));
-  CHECK_STATUS(VRAM_OK, vram_free(allocation));
-
-  const uint64_t other = session.alloc(0, kMiB);
-  simulator.set("FAULTS", "");
-  load = session.open_load(other);
-  simulator.set("FAULTS", "cuStreamDestroy_v2:1=999");
-  CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + 999, vram_load_close(load));
+  const uint64_t load = session.open_load(allocation);
+  simulator.set("FAULTS", "cuEventCreate:1=999,cuStreamDestroy_v2:1=999");
   CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + 999, vram_load_push(load, 0, 1));
-  CHECK_STATUS(VRAM_OK, vram_free(other));
+  CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + 999, vram_load_close(load));
+  CHECK_STATUS(VRAM_OK, vram_free(allocation));
   CHECK_STATUS(VRAM_OK, vram_load_close(load));
+}
+
+TEST("a load without bytes needs no stream, and a later load uses the stream of an earlier one") {
+  const Session session;
+  const Simulator simulator;
+  const std::vector<uint8_t> data = content(9000);
+  vram_load_result result = {};
+  (void)session.load(0, data, &result);
+  simulator.set("FAULTS", "cuStreamCreate:1+=999,cuStreamDestroy_v2:1+=999");
+  const uint64_t unused = session.open_load(session.alloc(0, kMiB));
+  CHECK_STATUS(VRAM_OK, vram_load_close(unused));
+  CHECK(session.read(session.load(0, data, &result), 0, data.size()) == data);
+  simulator.set("FAULTS", "");
+}
+
+TEST("a stream whose copy failed is not used again") {
+  const Session session;
+  const Simulator simulator;
+  const std::vector<uint8_t> data = content(9000);
+  const uint64_t load = session.open_load(session.alloc(0, data.size()));
+  simulator.set("FAULTS", "cuEventSynchronize:1=999,cuStreamSynchronize:1+=999");
+  CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + 999, vram_load_push(load, 0, 1));
+  CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + 999, vram_load_close(load));
+  simulator.set("FAULTS", "cuStreamDestroy_v2:1=998");
+  CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + 998, vram_load_close(load));
+  simulator.set("FAULTS", "");
+  CHECK_STATUS(VRAM_OK, vram_load_close(load));
+  vram_load_result result = {};
+  CHECK(session.read(session.load(0, data, &result), 0, data.size()) == data);
+}
+
+TEST("vram_load_complete loads the last bytes, returns the digests and closes the load") {
+  const Session session;
+  const std::vector<uint8_t> data = content(kMiB + 777);
+  vram_load_result expected = {}, result = {};
+  (void)session.load(0, data, &expected);
+  for (const uint64_t last : {uint64_t{0}, uint64_t{777}}) {
+    const uint64_t allocation = session.alloc(0, data.size()), load = session.open_load(allocation);
+    CHECK_STATUS(VRAM_LOAD_INCOMPLETE, vram_load_complete(load, 0, 0, &result));
+    const std::vector<uint8_t> first(data.begin(), data.end() - static_cast<ptrdiff_t>(last));
+    session.push_all(load, first, kMiB, 0);
+    std::copy(data.end() - static_cast<ptrdiff_t>(last), data.end(), session.slot(1));
+    CHECK_STATUS(VRAM_LOAD_OVERRUN, vram_load_complete(load, 1, last + 1, &result));
+    REQUIRE_OK(vram_load_complete(load, 1, last, &result));
+    CHECK(std::memcmp(&result, &expected, sizeof(result)) == 0);
+    CHECK_STATUS(VRAM_STALE_HANDLE, vram_load_complete(load, 1, last, &result));
+    CHECK(session.read(allocation, 0, data.size()) == data);
+  }
 }
 
 TEST("pieces of any size give the same digests and the same bytes") {

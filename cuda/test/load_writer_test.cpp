@@ -315,12 +315,15 @@ TEST("writers: a driver that fails one writer fails the load for all, and its me
   for (const uint64_t each : {load, writer}) CHECK_STATUS(VRAM_OK, vram_load_close(each));
   CHECK_STATUS(VRAM_OK, vram_free(allocation));
 
-  const uint64_t other = session.alloc(0, kGroup), second = session.open_load(other, 0);
-  simulator.set("FAULTS", "cuStreamCreate:1=999,cuStreamCreate:2=999");
-  CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + 999, vram_load_open_writer(second, &none));
-  CHECK(none == 0);
+  const uint64_t other = session.alloc(0, 2 * kGroup), second = session.open_load(other, 0);
+  const uint64_t third = open_writer(second);
+  REQUIRE_OK(vram_load_seek(third, kGroup));
+  simulator.set("FAULTS", "cuStreamCreate:1+=999");
+  // The first load has left one stream.
+  CHECK_STATUS(VRAM_OK, vram_load_push(second, 0, 1));
+  CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + 999, vram_load_push(third, 1, 1));
   simulator.set("FAULTS", "");
-  REQUIRE_OK(vram_load_close(second));
+  for (const uint64_t each : {second, third}) REQUIRE_OK(vram_load_close(each));
   CHECK_STATUS(VRAM_OK, vram_free(other));
 }
 

@@ -1,4 +1,5 @@
 #include <cstdio>
+#include <cstring>
 #include <fstream>
 #include <string>
 
@@ -98,6 +99,30 @@ TEST("vram_attest finds no violation before and after the seal") {
     CHECK_STATUS(VRAM_OK, vram_attest(allocation, &residency));
     CHECK(residency.violations == 0 && residency.sealed == 1);
   }
+}
+
+TEST("vram_prove seals, attests and digests, and the first step that fails ends it") {
+  const Session session;
+  const Simulator simulator;
+  const std::vector<uint8_t> data(300000, 7);
+  uint8_t hashes[VRAM_DIGEST_BYTES] = {}, expected[VRAM_DIGEST_BYTES] = {};
+  vram_load_result loaded = {};
+  const uint64_t allocation = session.load(0, data, &loaded);
+  vram_residency residency = {};
+  simulator.set("FAULTS", "cuMemSetAccess:1=999");
+  CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + 999, vram_prove(allocation, &residency, hashes, sizeof(hashes)));
+  simulator.set("FAULTS", "");
+  CHECK(std::memcmp(hashes, expected, sizeof(hashes)) == 0);
+  REQUIRE_OK(vram_prove(allocation, &residency, hashes, sizeof(hashes)));
+  CHECK(residency.sealed == 1 && residency.violations == 0);
+  REQUIRE_OK(vram_digest(allocation, 0, data.size(), expected, sizeof(expected)));
+  CHECK(std::memcmp(hashes, expected, sizeof(hashes)) == 0);
+  CHECK_STATUS(VRAM_SEALED, vram_prove(allocation, &residency, hashes, sizeof(hashes)));
+
+  const uint64_t spoofed = session.load(0, data, &loaded);
+  simulator.set("SPOOFS", "is_managed=1");
+  CHECK_STATUS(VRAM_POLICY_VIOLATION, vram_prove(spoofed, &residency, hashes, sizeof(hashes)));
+  CHECK(residency.sealed == 1 && residency.violations == VRAM_VIOLATION_MANAGED);
 }
 
 TEST("every spoofed answer is a violation of its own, and several are reported together") {

@@ -5,29 +5,17 @@ import type { NativeFile } from './file.js';
 import type { Library, NativeAllocationInfo } from './library.js';
 import { Load, type LoadDigests, loadFlags } from './load.js';
 import { fileWaitMs } from './load_writer.js';
+import { momentNow } from './moment.js';
 import type { PartLayout } from './part_layout.js';
+import { partBytes } from './part_seals.js';
 import { type ByteRange, FullSpeed, type Throttle } from './slices.js';
 import { status, VramError } from './status.js';
 import { type DatedHashes, StreamingDigest } from './streaming_digest.js';
 import { groupBytes, groupCount, hashBytes } from './tree.js';
+import { requireNone, violationsOf } from './violations.js';
 
 /** Bytes repaired by one native call. No other call can use the memory during a repair. */
 const repairSliceBytes = 64 * 1024 * 1024;
-
-/** The bits of `vram_residency.violations`, from the lowest: `VRAM_VIOLATION_…` in `cuda/include/vram_allocation.h`. */
-const violationNames = [
-  'memory type is not DEVICE',
-  'managed memory',
-  'another device ordinal',
-  'host pointer',
-  'location is not DEVICE',
-  'another location id',
-  'access is not as sealed',
-  'another device has access',
-] as const;
-
-/** The violation of memory that can be written. */
-export const notSealed = 'not sealed';
 
 /** Runs work after all earlier work on the same device. */
 export type Serialize = <T>(work: () => Promise<T>) => Promise<T>;
@@ -50,12 +38,38 @@ export class Allocation {
     this.#streamingDigest = new StreamingDigest(bytes, (range, hashes) => this.#digest(range, hashes));
   }
 
-  /** Opens the load that fills the memory. @throws VramError */
-  async load(digests: LoadDigests): Promise<Load> {
+  /** Opens the load that fills the memory. Makes no call of the driver. @throws VramError */
+  load(digests: LoadDigests): Load {
     const out = [0];
-    await this.#library.run('vram_load_open', this.#handle, loadFlags(digests), out);
+    this.#library.call('vram_load_open', this.#handle, loadFlags(digests), out);
     this.#load = new Load(this.#library, Number(out[0]), digests, (bytes) => this.#streamingDigest.sealed(bytes));
     return this.#load;
+  }
+
+  /**
+   * Seals memory that was just loaded, checks it as `attest` does, and digests what was not digested during the load. Returns
+   * the group hashes, and when the first of them was computed.
+   * @throws the signal's reason, VramError POLICY_VIOLATION with the list of violations, and the driver's errors
+   */
+  async prove(signal: AbortSignal): Promise<DatedHashes> {
+    if (this.bytes <= partBytes) return this.#proveAtOnce(signal);
+    await this.seal();
+    signal.throwIfAborted();
+    await this.attest();
+    return this.#streamingDigest.finish(signal);
+  }
+
+  /** One native call in place of three. No part was digested before the last byte. */
+  async #proveAtOnce(signal: AbortSignal): Promise<DatedHashes> {
+    const hashes = Buffer.alloc(groupCount(this.bytes) * hashBytes);
+    return this.#serialize(async () => {
+      signal.throwIfAborted();
+      const startedAt = momentNow();
+      requireNone(
+        await violationsOf((report) => this.#library.run('vram_prove', this.#handle, report, hashes, hashes.length)),
+      );
+      return { hashes, startedAt, isStable: true };
+    });
   }
 
   /** Makes the memory read-only until `repair` or `free`. @throws VramError */
@@ -68,24 +82,12 @@ export class Allocation {
    * @throws VramError POLICY_VIOLATION with the list of violations, also for memory that is not sealed
    */
   async attest(): Promise<void> {
-    const violations = await this.violations();
-    if (violations.length === 0) return;
-    const detail = `The memory violates the sealing policy: ${violations.join(', ')}`;
-    throw new VramError('POLICY_VIOLATION', detail, status.policyViolation);
+    requireNone(await this.violations());
   }
 
   /** What violates the sealing policy, according to the driver. Memory that is not sealed has one violation. */
-  async violations(): Promise<readonly string[]> {
-    const report: { violations?: number; sealed?: number } = {};
-    try {
-      await this.#library.run('vram_attest', this.#handle, report);
-    } catch (error) {
-      if (!(error instanceof VramError) || error.status !== status.policyViolation) throw error;
-    }
-    const violations = report.violations ?? 0;
-    const named: string[] = violationNames.filter((_, bit) => violations & (1 << bit));
-    if (report.sealed !== 1) named.push(notSealed);
-    return named;
+  violations(): Promise<readonly string[]> {
+    return violationsOf((report) => this.#library.run('vram_attest', this.#handle, report));
   }
 
   /**
@@ -104,14 +106,6 @@ export class Allocation {
       onSlice({ offset, length }, hashes);
     }
     return hashes;
-  }
-
-  /**
-   * The group hashes of memory that was just loaded and sealed, and when the first of them was computed. Only parts not
-   * digested during the load are digested.
-   */
-  finishStreamingDigest(signal: AbortSignal): Promise<DatedHashes> {
-    return this.#streamingDigest.finish(signal);
   }
 
   /** Folds group hashes into the fs-verity digest. */

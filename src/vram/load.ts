@@ -2,6 +2,7 @@ import { type Digest, digestOf } from '../seal/digest.js';
 import type { Library, NativeLoadResult } from './library.js';
 import { LoadWriter } from './load_writer.js';
 import { PartSeals } from './part_seals.js';
+import type { FilledSlot } from './staging.js';
 
 /** The digests that the host computes during a load. */
 export interface LoadDigests {
@@ -55,10 +56,15 @@ export class Load extends LoadWriter {
     return writer;
   }
 
-  /** The digests of a complete load, which no call uses. @throws VramError LENGTH_MISMATCH if bytes are missing */
-  async finish(): Promise<LoadResult> {
+  /**
+   * Loads the last bytes, if there are any, and closes the load, in one native call. Returns the digests. No other call may
+   * use the load. @throws VramError LENGTH_MISMATCH if bytes are missing
+   */
+  async complete(last?: FilledSlot): Promise<LoadResult> {
+    for (const writer of this.#writers) await writer.close();
     const result: Partial<NativeLoadResult> = {};
-    await this.#library.run('vram_load_finish', this.#handle, result);
+    await this.#library.run('vram_load_complete', this.#handle, last?.slot.index ?? 0, last?.bytes ?? 0, result);
+    this.closed = true;
     const digest = (wanted: boolean, bytes?: Uint8Array) => (wanted && bytes ? digestOf(bytes) : null);
     return { flat: digest(this.#digests.flat, result.flat), tree: digest(this.#digests.tree, result.tree) };
   }

@@ -25,7 +25,7 @@ export class LoadWriter {
   readonly #library: Library;
   readonly #handle: number;
   readonly #seals: PartSeals;
-  #closed = false;
+  protected closed = false;
 
   constructor(library: Library, handle: number, seals: PartSeals) {
     this.#library = library;
@@ -82,8 +82,8 @@ export class LoadWriter {
 
   /** Waits for running copies, then ends the writer. Idempotent. After an error it may be called again. */
   async close(): Promise<void> {
-    if (this.#closed) return;
+    if (this.closed) return;
     await this.#library.run('vram_load_close', this.#handle);
-    this.#closed = true;
+    this.closed = true;
   }
 }

@@ -15,6 +15,7 @@ export const prototypes = [
   'vram_seal(uint64_t allocation)',
   'vram_attest(uint64_t allocation, _Out_ vram_residency *residency)',
   'vram_digest(uint64_t allocation, uint64_t offset, uint64_t bytes, uint8_t *hashes, uint64_t hashes_bytes)',
+  'vram_prove(uint64_t allocation, _Out_ vram_residency *residency, uint8_t *hashes, uint64_t hashes_bytes)',
   'vram_file_open(const char *directory, const char *path, _Out_ uint64_t *file)',
   'vram_link_open(const char *directory, const char *path, _Out_ uint64_t *file)',
   'vram_list_open(const char *directory, const char *path, uint32_t max_entries, _Out_ uint64_t *file)',
@@ -33,7 +34,7 @@ export const prototypes = [
   'vram_load_file(uint64_t load, uint64_t file, const vram_file_range *range, const uint32_t *slots, uint32_t count, _Out_ uint64_t *received)',
   'vram_load_socket(uint64_t load, int32_t socket, uint64_t bytes, uint32_t wait_ms, const uint32_t *slots, uint32_t count, _Out_ uint64_t *received)',
   'vram_load_seal(uint64_t load, _Out_ uint64_t *sealed_bytes)',
-  'vram_load_finish(uint64_t load, _Out_ vram_load_result *result)',
+  'vram_load_complete(uint64_t load, uint32_t slot, uint64_t bytes, _Out_ vram_load_result *result)',
   'vram_load_close(uint64_t load)',
   'vram_tree_digest(const uint8_t *hashes, uint64_t count, uint64_t bytes, uint8_t *digest)',
 ] as const;

@@ -1,7 +1,8 @@
 import { WorkerError } from '../errors.js';
-import { type Allocation, notSealed } from './allocation.js';
+import type { Allocation } from './allocation.js';
 import type { Driver } from './driver.js';
 import { VramError } from './status.js';
+import { notSealed } from './violations.js';
 
 /** The length of the known bytes: a whole group, a whole block, and one byte. The kernel needs three thread blocks. */
 export const selfTestBytes = 528_385;
@@ -47,13 +48,13 @@ function failure(where: string, error: unknown): unknown {
 async function write(driver: Driver, allocation: Allocation): Promise<void> {
   const bytes = sequence();
   const slots = driver.staging.take(1);
-  const load = await allocation.load({ flat: true, tree: true });
+  const load = allocation.load({ flat: true, tree: true });
   try {
     for (const slot of slots) {
       slot.bytes.set(bytes);
       await load.push(slot, selfTestBytes);
     }
-    const { flat, tree } = await load.finish();
+    const { flat, tree } = await load.complete();
     if (flat !== knownDigests.flat || tree !== knownDigests.tree) throw new Error('the host computes wrong digests');
   } finally {
     await load.close();

@@ -9,6 +9,12 @@ export interface Slot {
   readonly bytes: Uint8Array;
 }
 
+/** Bytes that wait in a slot, at its start. */
+export interface FilledSlot {
+  readonly slot: Slot;
+  readonly bytes: number;
+}
+
 /**
  * The pool of staging slots. libvram owns the memory until the driver is closed. The slots are views of it, so the
  * garbage collector can neither move nor free it.

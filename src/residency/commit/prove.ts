@@ -32,10 +32,7 @@ export async function proveShard({ allocation }: Shard, received: Received): Pro
     throw mismatch(`The bytes have the digest ${digests.flat}`);
   }
   signal.throwIfAborted();
-  await allocation.seal();
-  signal.throwIfAborted();
-  await allocation.attest();
-  const { hashes: groupHashes, startedAt: verifiedAt, isStable } = await allocation.finishStreamingDigest(signal);
+  const { hashes: groupHashes, startedAt: verifiedAt, isStable } = await allocation.prove(signal);
   signal.throwIfAborted();
   if (!isStable) throw deviceFault('The bytes on the device changed during the upload');
   const treeDigest = allocation.treeDigest(groupHashes);

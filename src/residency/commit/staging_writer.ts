@@ -2,7 +2,7 @@ import { WorkerError } from '../../errors.js';
 import type { NativeFile } from '../../vram/file.js';
 import type { LoadWriter } from '../../vram/load_writer.js';
 import { DuplicatedSocket } from '../../vram/socket.js';
-import { type Slot, slotBytes } from '../../vram/staging.js';
+import { type FilledSlot, type Slot, slotBytes } from '../../vram/staging.js';
 import type { ByteRange } from '../state/snapshot.js';
 
 /** Bytes that one native call reads. Between calls, other work gets the thread. */
@@ -54,6 +54,17 @@ export class StagingWriter {
   async flush(): Promise<void> {
     if (this.#current !== undefined) this.#push(this.#current);
     await this.#last;
+  }
+
+  /** The bytes that are still in a slot, after all earlier ones are loaded. The caller loads them. @throws the driver's errors */
+  async takeLast(): Promise<FilledSlot | undefined> {
+    await this.#last;
+    const slot = this.#current;
+    if (slot === undefined) return undefined;
+    const last = { slot, bytes: this.#filledBytes };
+    this.#current = undefined;
+    this.#filledBytes = 0;
+    return last;
   }
 
   /** The next byte is that at `offset`, a multiple of a group. The group before it must be complete. @throws VramError */

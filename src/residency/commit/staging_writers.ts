@@ -74,8 +74,9 @@ export class StagingWriters {
 
   /** The digests of the load, whose bytes all arrived. Closes it. @throws WorkerError LENGTH_MISMATCH, driver errors */
   async finish(): Promise<LoadResult> {
+    const last = await this.#inOrder?.takeLast();
     await this.flush();
-    const result = await this.#options.load.finish();
+    const result = await this.#options.load.complete(last);
     await this.close();
     return result;
   }
