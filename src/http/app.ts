@@ -76,7 +76,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   await app.register(openapi);
   await app.register(docsPage);
   const droppedLines = options.droppedLines ?? new DroppedLines();
-  await app.register(metrics, { residency, pulls, connections, droppedLines });
+  await app.register(metrics, { residency, pulls, uploads, connections, droppedLines });
 
   await app.register(probeRoutes, { residency, pulls, config, uploads });
   await app.register(keyRoutes, { residency });

@@ -19,6 +19,9 @@ type State =
   | { readonly kind: 'sealing'; readonly result: Promise<CommitResult> }
   | { readonly kind: 'finished'; readonly outcome: FinishedUpload };
 
+/** The states of an upload that holds memory. */
+export type UploadState = Exclude<State['kind'], 'finished'>;
+
 export interface UploadOptions {
   readonly resumeSeconds: number;
   /** Ends an upload that becomes idle; undefined while uploads may wait for their clients. */
@@ -57,6 +60,10 @@ export class Upload {
     ingest.signal.addEventListener('abort', () => {
       if (this.#state.kind !== 'sealing') this.#fail(ingest.signal.reason);
     });
+  }
+
+  get state(): State['kind'] {
+    return this.#state.kind;
   }
 
   /** Pauses the commit that was just admitted. Idempotent. @throws the error that ended it */

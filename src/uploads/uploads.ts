@@ -6,7 +6,7 @@ import type { CommitRequest, CommitResult } from '../residency/commit/request.js
 import type { Residency } from '../residency/residency.js';
 import { drainingError } from '../residency/state/lifecycle.js';
 import { FinishedUpload } from './finished_upload.js';
-import { Upload } from './upload.js';
+import { Upload, type UploadState } from './upload.js';
 
 /** Open uploads by default. Each holds memory, as a reservation does. */
 const defaultMaxOpen = 256;
@@ -86,6 +86,13 @@ export class Uploads {
   /** Ends the uploads that wait for their clients. Those that receive bytes may finish. */
   drain(): void {
     for (const upload of this.#open.values()) upload.endIfIdle(drainingError());
+  }
+
+  /** The uploads that hold memory, for metrics. */
+  get openByState(): Readonly<Record<UploadState, number>> {
+    const counts = { idle: 0, receiving: 0, sealing: 0 };
+    for (const { state } of this.#open.values()) if (state !== 'finished') counts[state]++;
+    return counts;
   }
 
   #same(request: CommitRequest): Upload | undefined {

@@ -7,22 +7,24 @@ import { scrubStates } from '../../residency/integrity/scrubber.js';
 import type { Residency } from '../../residency/residency.js';
 import type { ResidencyObserver } from '../../residency/state/observer.js';
 import type { ResidencyStats } from '../../residency/status/stats.js';
+import type { Uploads } from '../../uploads/uploads.js';
 import { NoQuery } from '../schemas/common.js';
 import { type Connections, closeReasons } from '../server/connections.js';
 import type { DroppedLines } from './dropped_lines.js';
 import { attachMetrics, bucketsSeconds, leaseMetrics, setCounter } from './lease_metrics.js';
-import { pullMetrics } from './pull_metrics.js';
+import { transferMetrics } from './transfer_metrics.js';
 
 export interface MetricsOptions {
   readonly residency: Residency;
   readonly pulls: PullQueue;
+  readonly uploads: Uploads;
   readonly connections: Connections;
   readonly droppedLines: DroppedLines;
 }
 
 /** `GET /metrics` for Prometheus. Each worker has its own registry. No label has values that clients choose. */
 export const metrics = fp(
-  async (app: FastifyInstance, { residency, pulls, connections, droppedLines }: MetricsOptions) => {
+  async (app: FastifyInstance, { residency, pulls, uploads, connections, droppedLines }: MetricsOptions) => {
     const registry = new Registry();
     droppedLines.register(registry);
     const scrape = new Scrape(residency);
@@ -30,7 +32,7 @@ export const metrics = fp(
     connectionMetrics(app, registry, connections);
     scrubMetrics(registry, scrape);
     leaseMetrics(registry, () => scrape.stats);
-    pullMetrics(registry, pulls);
+    transferMetrics(registry, pulls, uploads);
     const failures = new Counter({
       name: 'vram_failures_total',
       help: 'Failures by operation and error code',

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { patternBytes } from '../../support/bytes.js';
 import { get, post, remove, upload } from '../../support/requests.js';
+import { TusClient, uploadOf } from '../../support/tus.js';
 import { startWorker, type TestWorker } from '../../support/worker.js';
 
 const figures = async (worker: TestWorker): Promise<string> => (await get(worker, '/metrics')).body;
@@ -10,6 +11,20 @@ function sample(text: string, name: string): number {
   const line = text.split('\n').find((candidate) => candidate.startsWith(`${name} `));
   return line === undefined ? Number.NaN : Number(line.slice(name.length + 1));
 }
+
+t.test('open uploads are counted by state', async (t) => {
+  const worker = await startWorker(t);
+  const open = async () => {
+    const text = await figures(worker);
+    return ['idle', 'receiving', 'sealing'].map((state) => sample(text, `vram_uploads_open{state="${state}"}`));
+  };
+  t.same(await open(), [0, 0, 0]);
+  const client = new TusClient(worker);
+  const url = uploadOf(await client.create(5000, { shard_id: 'u', model_ref: 'm' }));
+  t.same(await open(), [1, 0, 0]);
+  await client.send(url, 0, patternBytes(5000));
+  t.same(await open(), [0, 0, 0], 'a sealed upload is not open');
+});
 
 t.test('commits, verifications and memory are counted', async (t) => {
   const worker = await startWorker(t);

@@ -1,9 +1,10 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
 import type { PullQueue } from '../../pulls/pull_queue.js';
+import type { Uploads } from '../../uploads/uploads.js';
 import { setCounter } from './lease_metrics.js';
 
-/** Metrics of the pulls of whole models. */
-export function pullMetrics(registry: Registry, pulls: PullQueue): void {
+/** Metrics of the pulls of whole models, and of resumable uploads. */
+export function transferMetrics(registry: Registry, pulls: PullQueue, uploads: Uploads): void {
   const registers = [registry];
   new Gauge({
     name: 'vram_pulls',
@@ -30,6 +31,15 @@ export function pullMetrics(registry: Registry, pulls: PullQueue): void {
     registers,
     collect() {
       setCounter(this, pulls.stats.fetchedBytes);
+    },
+  });
+  new Gauge({
+    name: 'vram_uploads_open',
+    help: 'Resumable uploads that hold memory, by state',
+    labelNames: ['state'],
+    registers: [registry],
+    collect() {
+      for (const [state, count] of Object.entries(uploads.openByState)) this.set({ state }, count);
     },
   });
 }
