@@ -66,6 +66,27 @@ t.test('the Node client plans, commits, attests, verifies and releases', async (
   t.equal((await client.http.GET('/livez')).response.status, 200, 'routes without a method');
 });
 
+t.test('the Node client pulls a model, waits for it, and cancels', async (t) => {
+  const { client } = await scene(t);
+  const source = { type: 'file', path: 'model.bin' } as const;
+  const pullOf = (pull_id: string) =>
+    ({ pull_id, shard_id_prefix: pull_id, source, digest: 'allow', format_check: 'off' }) as const;
+  t.match(await client.startPull(pullOf('p')), { pull_id: 'p', shard_id_prefix: 'p' });
+  t.match(await client.waitForPull('p'), { state: 'sealed', problem: null, received_bytes: bytes.length });
+  t.match(await client.shard('p-0'), { digest: sha256(bytes), state: 'sealed' });
+  t.match(await client.startPull(pullOf('p')), { state: 'sealed' }, 'the same body is the same pull');
+  t.match(await client.pull('p'), { state: 'sealed' });
+  t.match((await client.listPulls()).pulls, [{ pull_id: 'p', state: 'sealed' }]);
+
+  await client.startPull(pullOf('q'));
+  await client.cancelPull('q');
+  const { state } = await client.waitForPull('q', { waitSeconds: 5 });
+  t.ok(state === 'cancelled' || state === 'sealed', `a cancel ends the pull, or comes too late: ${state}`);
+  await client.startPull({ ...pullOf('r'), source: { type: 'file', path: 'absent.bin' } });
+  t.match(await client.waitForPull('r'), { state: 'failed', problem: { code: 'NOT_FOUND' } });
+  t.equal((await refusal(client.pull('absent'))).code, 'NOT_FOUND');
+});
+
 t.test('a refusal is an ApiError with the code of the problem', async (t) => {
   const { url, client } = await scene(t);
   const missing = await refusal(client.shard('missing'));

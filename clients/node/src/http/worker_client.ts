@@ -134,6 +134,40 @@ export class WorkerClient {
     return dataOf(await this.http.POST('/v1/handles/verify', { body: { handle }, ...options }));
   }
 
+  /** Pulls a whole model from a source. The same body again returns the same pull. It continues without this client. */
+  async startPull(body: Schemas['PullRequest'], options: RequestOptions = {}): Promise<Schemas['Pull']> {
+    return dataOf(await this.http.POST('/v1/pulls', { body, ...options }));
+  }
+
+  async pull(pullId: string, options: RequestOptions = {}): Promise<Schemas['Pull']> {
+    return dataOf(await this.http.GET('/v1/pulls/{pull_id}', { params: pullPathOf(pullId), ...options }));
+  }
+
+  /**
+   * Waits until a pull has ended, by requests that take up to `waitSeconds` each. A pull that failed or was cancelled is an
+   * answer: its `state` and `problem` say so. `signal` ends the wait, and not the pull.
+   */
+  async waitForPull(
+    pullId: string,
+    { waitSeconds = 30, ...options }: RequestOptions & { readonly waitSeconds?: number } = {},
+  ): Promise<Schemas['Pull']> {
+    const params = { ...pullPathOf(pullId), query: { wait_seconds: waitSeconds } };
+    for (;;) {
+      const pull = dataOf(await this.http.GET('/v1/pulls/{pull_id}', { params, ...options }));
+      if (pull.ended_at !== null) return pull;
+    }
+  }
+
+  /** One page of pulls. */
+  async listPulls(query: QueryOf<'listPulls'> = {}, options: RequestOptions = {}): Promise<Schemas['PullList']> {
+    return dataOf(await this.http.GET('/v1/pulls', { params: { query }, ...options }));
+  }
+
+  /** Cancels a pull. `waitForPull` resolves when everything that it held is free. */
+  async cancelPull(pullId: string, options: RequestOptions = {}): Promise<Schemas['Pull']> {
+    return dataOf(await this.http.DELETE('/v1/pulls/{pull_id}', { params: pullPathOf(pullId), ...options }));
+  }
+
   async devices(options: RequestOptions = {}): Promise<Schemas['DeviceList']> {
     return dataOf(await this.http.GET('/v1/devices', { ...options }));
   }
@@ -156,6 +190,8 @@ export class WorkerClient {
 }
 
 const asIs = (body: UploadBody): UploadBody => body;
+
+const pullPathOf = (pullId: string) => ({ path: { pull_id: pullId } });
 
 const pathOf = (shardId: string) => ({ path: { shard_id: shardId } });
 
