@@ -23,6 +23,7 @@ const commands: Readonly<Record<string, () => Promise<Command | DocumentedComman
   ls: async () => (await import('./commands/ls.js')).ls,
   verify: async () => (await import('./commands/verify.js')).verify,
   rm: async () => (await import('./commands/rm.js')).rm,
+  wait: async () => (await import('./commands/wait.js')).wait,
 };
 
 /** Runs one command line. Sets `process.exitCode`; the process ends when no work is left. */

@@ -1,5 +1,5 @@
 /** Each starts dozens of processes. */
-const commands = ['pull', 'push', 'shards'].map((name) => `test/system/commands/${name}.test.ts`);
+const commands = ['pull', 'push', 'shards', 'wait'].map((name) => `test/system/commands/${name}.test.ts`);
 
 /**
  * The suites: the folders of each, the folders that it leaves out, the environment of its tests, and whether their temporary

@@ -5,6 +5,7 @@ export const usage = `Usage: vram-worker serve [--simulate]
        vram-worker keep --drop [ALLOCATION_ID]
        vram-worker health
        vram-worker pull SOURCE | push FILE... | plan SOURCE | ls | verify SHARD... | rm SHARD...
+       vram-worker wait --model-ref REF [--timeout SECONDS]
        vram-worker handle verify HANDLE --secret-file FILE --worker-id ID
        vram-worker handle verify HANDLE --jwks FILE [--worker-id ID]
        vram-worker audit verify FILE... [--checkpoint FILE] [--key-file FILE] [--jwks FILE]
@@ -28,6 +29,7 @@ export const usage = `Usage: vram-worker serve [--simulate]
   ls             List the shards of a running worker.
   verify         Have a running worker hash shards now.
   rm             Release shards of a running worker.
+  wait           Wait until a running worker reports a model as ready.
                  Each of these commands has its own options: see vram-worker pull --help.
 
   handle verify  Verify the signature of a handle without the worker. With -, read the handle from stdin.

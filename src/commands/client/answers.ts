@@ -37,6 +37,12 @@ export const Verification = Type.Object({
 });
 export type Verification = Static<typeof Verification>;
 
+export const Readiness = Type.Object({
+  ready: Type.Boolean(),
+  reasons: Type.Array(Type.Object({ code: Type.String(), detail: Type.String() })),
+  models: Type.Array(Type.Object({ model_ref: Type.String(), resident_shards: Type.Integer() })),
+});
+
 export const Commit = Type.Object({ handle: Type.String(), shard: Shard });
 export type Commit = Static<typeof Commit>;
 

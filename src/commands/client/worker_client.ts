@@ -16,6 +16,8 @@ export interface WorkerRequest {
   readonly json?: object;
   readonly body?: Readable;
   readonly signal?: AbortSignal;
+  /** Statuses above 399 whose body is an answer, and not a problem. */
+  readonly answers?: readonly number[];
   /** The request fails after this time without a byte in either direction. Default: 30 s. */
   readonly idleMs?: number;
 }
@@ -38,6 +40,10 @@ export interface Connection {
   readonly tls: TlsIdentity;
 }
 
+/** Problems have a media type of their own, and a proxy answers with neither. */
+const isJson = ({ headers }: IncomingMessage): boolean =>
+  headers['content-type']?.startsWith('application/json') ?? false;
+
 /** A client of the worker's HTTP API. Each request has its own connection, and follows no redirect. */
 export class WorkerClient {
   readonly #connection: Connection;
@@ -58,13 +64,14 @@ export class WorkerClient {
   }
 
   /**
-   * Sends a request. Resolves with the response, if its status is below 300, or 304. The caller reads or destroys it.
+   * Sends a request. Resolves with the response, if its status is below 300, 304 or one of `answers`. The caller reads or destroys it.
    * @throws ProblemError, UnreachableError, PeerError, and the reason of the signal
    */
   async open(request: WorkerRequest): Promise<IncomingMessage> {
     const response = await this.#send(request);
     const { statusCode: status = 0 } = response;
     if (status < 300 || status === 304) return response;
+    if (request.answers?.includes(status) && isJson(response)) return response;
     if (status < 400) {
       response.destroy();
       throw new PeerError(`${this.url} answers with a redirect (${status}): set --url to the worker itself`);
