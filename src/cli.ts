@@ -1,7 +1,7 @@
-import { readFileSync } from 'node:fs';
 import { type Command, type DocumentedCommand, InputError, UsageError } from './commands/command.js';
 import { usage } from './commands/help.js';
 import { ConfigError, FileCreationError } from './config/config_error.js';
+import { packageVersion } from './config/version.js';
 import { messageOf } from './errors.js';
 import { ExitError, exitStatus } from './process/exit_status.js';
 import { standardError } from './process/output.js';
@@ -30,7 +30,7 @@ const commands: Readonly<Record<string, () => Promise<Command | DocumentedComman
 export async function main(args: readonly string[]): Promise<void> {
   // The output of a command is its result. The worker's own output may be lost.
   if (args[0] !== 'serve') process.stdout.on('error', () => process.exit(exitStatus.ioError));
-  if (args.includes('--version')) return void process.stdout.write(`${version()}\n`);
+  if (args.includes('--version')) return void process.stdout.write(`${packageVersion()}\n`);
   for (const [name, load] of Object.entries(commands)) {
     const words = name.split(' ');
     if (words.every((word, index) => args[index] === word)) return run(load, args.slice(words.length));
@@ -81,9 +81,4 @@ async function fail(status: number, text: string): Promise<never> {
 async function help(): Promise<string> {
   const { settingsHelp } = await import('./config/document.js');
   return `${usage}\n${settingsHelp()}`;
-}
-
-function version(): string {
-  const manifest: unknown = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
-  return typeof manifest === 'object' && manifest !== null && 'version' in manifest ? String(manifest.version) : '';
 }

@@ -13,6 +13,7 @@ import { type Connections, closeReasons } from '../server/connections.js';
 import type { DroppedLines } from './dropped_lines.js';
 import { attachMetrics, bucketsSeconds, leaseMetrics, setCounter } from './lease_metrics.js';
 import { transferMetrics } from './transfer_metrics.js';
+import { workerMetrics } from './worker_metrics.js';
 
 export interface MetricsOptions {
   readonly residency: Residency;
@@ -28,6 +29,7 @@ export const metrics = fp(
     const registry = new Registry();
     droppedLines.register(registry);
     const scrape = new Scrape(residency);
+    workerMetrics(registry, residency, () => scrape.stats);
     memoryMetrics(registry, scrape);
     connectionMetrics(app, registry, connections);
     scrubMetrics(registry, scrape);

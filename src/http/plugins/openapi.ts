@@ -1,13 +1,9 @@
-import { readFileSync } from 'node:fs';
 import swagger from '@fastify/swagger';
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
+import { packageVersion } from '../../config/version.js';
 import { finishDocument } from '../openapi/document.js';
 import { describeRoute } from '../openapi/operation.js';
-
-const { version }: { version: string } = JSON.parse(
-  readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'),
-);
 
 const description = `Keeps AI-model shards resident in GPU memory and proves it.
 
@@ -21,7 +17,7 @@ const documentInfo = {
   openapi: '3.1.0',
   info: {
     title: 'vram-residency',
-    version,
+    version: packageVersion(),
     description,
     license: { name: 'Apache-2.0', url: 'https://www.apache.org/licenses/LICENSE-2.0' },
   },

@@ -4,6 +4,7 @@ import type { LeaseState } from '../state/lease.js';
 import type { ShardState } from '../state/snapshot.js';
 import type { WorkerState } from '../state/worker_state.js';
 import { oldestVerification, residentModels } from './models.js';
+import { couldBeReady } from './readiness.js';
 
 /** Current figures for metrics. `used`, `reserved` and `free` add up to the memory of a device. */
 export interface ResidencyStats {
@@ -16,6 +17,11 @@ export interface ResidencyStats {
   readonly leasesByState: Readonly<Record<LeaseState, number>>;
   readonly zombieBytes: readonly { readonly gpuDevice: number; readonly bytes: number }[];
   readonly commitsWaiting: number;
+  /** Whether a report about any model would be ready. */
+  readonly isReady: boolean;
+  readonly models: { readonly ready: number; readonly other: number };
+  readonly lostShards: number;
+  readonly isAuditWritable: boolean;
   readonly scrub: ScrubStatus;
   readonly oldestVerifiedAtMs: number | null;
 }
@@ -24,6 +30,7 @@ export interface ResidencyStats {
 export class Stats {
   readonly #worker: WorkerState;
   #revision = -1;
+  #models = { ready: 0, other: 0 };
   #oldestVerifiedAtMs: number | null = null;
 
   constructor(worker: WorkerState) {
@@ -31,24 +38,31 @@ export class Stats {
   }
 
   now(scrub: ScrubStatus): ResidencyStats {
-    const { devices, shards, commitQueue, leases } = this.#worker;
+    const { devices, shards, commitQueue, leases, lostShards, audit } = this.#worker;
+    this.#readModels();
     return {
       bytesByDeviceAndState: [...devices.values()].flatMap(bytesByState),
       shardsByState: { ...shards.countByState },
       leasesByState: { ...leases.countByState },
       zombieBytes: [...devices.values()].map(({ gpuDevice, zombieBytes }) => ({ gpuDevice, bytes: zombieBytes })),
       commitsWaiting: commitQueue.waiting,
+      isReady: couldBeReady(this.#worker, undefined),
+      models: this.#models,
+      lostShards: lostShards.byId.size,
+      isAuditWritable: audit.isWritable,
       scrub,
-      oldestVerifiedAtMs: this.#oldest(),
+      oldestVerifiedAtMs: this.#oldestVerifiedAtMs,
     };
   }
 
-  #oldest(): number | null {
+  #readModels(): void {
     const { lifecycle, shards } = this.#worker;
-    if (lifecycle.revision === this.#revision) return this.#oldestVerifiedAtMs;
-    this.#oldestVerifiedAtMs = oldestVerification(residentModels(shards, undefined));
+    if (lifecycle.revision === this.#revision) return;
+    const models = residentModels(shards, undefined);
+    const ready = models.filter((model) => model.ready).length;
+    this.#models = { ready, other: models.length - ready };
+    this.#oldestVerifiedAtMs = oldestVerification(models);
     this.#revision = lifecycle.revision;
-    return this.#oldestVerifiedAtMs;
   }
 }
 

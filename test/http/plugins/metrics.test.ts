@@ -54,6 +54,23 @@ t.test('commits, verifications and memory are counted', async (t) => {
   t.equal(sample(await figures(worker), 'vram_shards{state="sealed"}'), 0);
 });
 
+t.test('the readiness of the worker and of its models is a metric', async (t) => {
+  const worker = await startWorker(t);
+  const before = await figures(worker);
+  t.match(before, /^vram_worker_info\{worker_id="[^"]+",version="\d+\.\d+\.\d+",driver="simulated"\} 1$/m);
+  const bootedAt = sample(before, 'vram_boot_timestamp_seconds');
+  t.ok(bootedAt > 0 && bootedAt <= Date.now() / 1000);
+  t.equal(sample(before, 'vram_ready'), 0);
+  t.equal(sample(before, 'vram_audit_writable'), 1);
+  t.equal(sample(before, 'vram_lost_shards'), 0);
+  await upload(worker, 'a', patternBytes(10), { model_ref: 'a' });
+  await upload(worker, 'b', patternBytes(10), { model_ref: 'b', shard_index: '0', total_shards: '2' });
+  const after = await figures(worker);
+  t.equal(sample(after, 'vram_ready'), 1);
+  t.equal(sample(after, 'vram_models{ready="true"}'), 1);
+  t.equal(sample(after, 'vram_models{ready="false"}'), 1);
+});
+
 t.test('failures are counted by operation and code, requests by route', async (t) => {
   const worker = await startWorker(t);
   await get(worker, '/v1/shards/absent');
