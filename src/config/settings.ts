@@ -151,6 +151,14 @@ const operation = {
     default: 64 * mebibyte,
     doc: 'The size at which the worker rotates the audit log.',
   },
+  nodeFeaturesFile: {
+    name: 'WORKER_NODE_FEATURES_FILE',
+    type: filePath,
+    unset: 'no labels',
+    doc:
+      'The file of node labels for Node Feature Discovery on Kubernetes: one for each ready model, up to 64. See ' +
+      '[Kubernetes](kubernetes.md#labels).',
+  },
   drainSeconds: {
     name: 'WORKER_DRAIN_SECONDS',
     type: integer(1, 3600, 'seconds'),

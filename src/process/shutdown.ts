@@ -42,6 +42,7 @@ export async function shutDown(worker: Worker, signals: StopSignals, signal: str
   const startMs = performance.now();
   worker.exitDeadline.after(drainMs + blockedGraceMs, residency.isLost ? exitStatus.lost : exitStatus.late);
   setTimeout(() => void exitLate(worker), drainMs).unref();
+  const unlabeled = worker.nodeFeatures?.close();
   worker.attach?.announceDraining();
   worker.pulls.drain();
   residency.drain();
@@ -53,6 +54,7 @@ export async function shutDown(worker: Worker, signals: StopSignals, signal: str
   await closeGracefully(app, Math.max(0, startMs + drainMs - performance.now()) * connectionShare);
   const isWiped = await wiping;
   await worker.attach?.close();
+  await unlabeled;
   if (isWiped) logger.info('stopped');
   // The memory of a lost driver is gone, but it was not wiped.
   await exitAfterFlush(residency.isLost ? exitStatus.lost : isWiped ? 0 : exitStatus.unwiped);
@@ -60,13 +62,14 @@ export async function shutDown(worker: Worker, signals: StopSignals, signal: str
 
 /** Tells clients for a short time that the driver is lost, then exits even if a call of the driver still hangs. */
 export async function exitOnLoss(
-  { app, attach, residency, logger, exitDeadline }: Worker,
+  { app, attach, residency, nodeFeatures, logger, exitDeadline }: Worker,
   error: Error,
 ): Promise<void> {
   logger.fatal({ err: error }, 'the driver is lost: exiting');
   const graceMs = lossGraceMs + 2 * closeGraceMs;
   exitDeadline.after(graceMs + blockedGraceMs, exitStatus.lost);
   setTimeout(() => exitNow(exitStatus.lost), graceMs);
+  void nodeFeatures?.close();
   await sleep(lossGraceMs);
   await closeGracefully(app, closeGraceMs);
   await attach?.close();

@@ -19,6 +19,7 @@ import type { ExitDeadline } from '../vram/exit.js';
 import { ExitError, exitStatus } from './exit_status.js';
 import type { FileWatch } from './file_watch.js';
 import type { WorkerLog } from './logger.js';
+import { NodeFeatures } from './node_features.js';
 import { reloadOnChange } from './reload.js';
 
 /** The parts of a worker. */
@@ -34,6 +35,8 @@ export interface Worker {
   readonly uploads: Uploads;
   /** The socket of attaching processes; undefined without one. */
   readonly attach: AttachServer | undefined;
+  /** The node labels of ready models; undefined without a file for them. */
+  readonly nodeFeatures: NodeFeatures | undefined;
   readonly exitDeadline: ExitDeadline;
 }
 
@@ -83,7 +86,20 @@ export async function buildWorker({ config, log, signals, exitDeadline, onLost }
   });
   const uploads = new Uploads(residency, { resumeSeconds: config.uploadResumeSeconds });
   const app = await buildApp({ residency, pulls, config, logger, tokens, uploads, tls, droppedLines });
-  return { config, logger, residency, pulls, sources: registry, uploads, watch, app, attach, exitDeadline };
+  const nodeFeatures = nodeFeaturesOf(config, residency, logger);
+  return {
+    config,
+    logger,
+    residency,
+    pulls,
+    sources: registry,
+    uploads,
+    watch,
+    app,
+    attach,
+    nodeFeatures,
+    exitDeadline,
+  };
 }
 
 /** The pulls of a worker. */
@@ -92,6 +108,13 @@ export const pullQueueOf = (
   { pullFiles, pullQueue }: Config,
   options: Partial<PullQueueOptions> = {},
 ): PullQueue => new PullQueue({ groups, filesAtOnce: pullFiles, queueLimit: pullQueue, ...options });
+
+const nodeFeaturesOf = (
+  { nodeFeaturesFile: path, fileTimeoutSeconds }: Config,
+  residency: Residency,
+  logger: Logger,
+) =>
+  path === undefined ? undefined : new NodeFeatures({ path, timeoutSeconds: fileTimeoutSeconds, residency, logger });
 
 /** How to reach the keeper; undefined without one. */
 export const keeperOf = ({ keeperSocket: path, keeperToken }: Config): KeeperOptions | undefined =>

@@ -28,7 +28,7 @@ import type { ShardSnapshot } from './state/snapshot.js';
 import type { VerifyReport } from './state/verify_report.js';
 import { WorkerState } from './state/worker_state.js';
 import { type Health, healthOf } from './status/blockers.js';
-import { couldBeReady, type ReadyQuery, type ReadyReport, readyReport } from './status/readiness.js';
+import { couldBeReady, type ReadyQuery, type ReadyReport, readyModels, readyReport } from './status/readiness.js';
 import { type ResidencyStats, Stats } from './status/stats.js';
 
 /** Loads shards into device memory, proves them, and reports which are resident. Its methods throw `WorkerError`. */
@@ -171,9 +171,10 @@ export class Residency {
   }
 
   /** Whether `ready` could be true now, for one model or for any. */
-  couldBeReady(modelRef: string | undefined): boolean {
-    return couldBeReady(this.#worker, modelRef);
-  }
+  readonly couldBeReady = (modelRef: string | undefined): boolean => couldBeReady(this.#worker, modelRef);
+
+  /** The models for which `ready` would be true now, in the order of their names. */
+  readonly readyModels = (): string[] => readyModels(this.#worker);
 
   /** Whether a handle is authentic and current. */
   readonly verifyHandle = (handle: string): HandleVerdict => checkHandle(handle, this.#worker);
@@ -185,9 +186,7 @@ export class Residency {
   }
 
   /** Whether the worker accepts work. An empty worker does. */
-  health(): Promise<Health> {
-    return healthOf(this.#worker);
-  }
+  readonly health = (): Promise<Health> => healthOf(this.#worker);
 
   stats(): ResidencyStats {
     this.#worker.reservations.dropExpired();

@@ -64,6 +64,7 @@ const others: readonly (readonly [string, unknown, Readonly<Record<string, unkno
   ['WORKER_MANIFEST', undefined, { 'manifest.json': 'manifest.json' }, []],
   ['WORKER_MODEL_DIR', undefined, { '/': '/' }, []],
   ['WORKER_HF_CACHE_DIR', undefined, { '/': '/' }, []],
+  ['WORKER_NODE_FEATURES_FILE', undefined, { '/a': '/a' }, []],
   ['WORKER_READY_PUBLIC', false, { on: true, off: false }, ['yes', 'ON', '1']],
   ['WORKER_READ_TOKEN_FILE', undefined, { '/a': '/a' }, []],
   ['WORKER_SEAL_ALG', 'HS256', { HS256: 'HS256', Ed25519: 'Ed25519' }, ['hs256', 'none']],

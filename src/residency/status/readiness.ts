@@ -88,6 +88,14 @@ export const couldBeReady = (worker: WorkerState, modelRef: string | undefined):
   corruptReasons(worker, modelRef).length === 0 &&
   residentModelsOf(worker, modelRef).some(({ ready }) => ready);
 
+/** The models about which a report would be ready now, in the order of their names. */
+export const readyModels = (worker: WorkerState): string[] =>
+  blockersOf(worker).length > 0
+    ? []
+    : residentModelsOf(worker, undefined)
+        .filter(({ ready }) => ready)
+        .map(({ modelRef }) => modelRef);
+
 /** Memory of a lost driver is no longer resident. */
 const residentModelsOf = ({ lifecycle, shards }: WorkerState, modelRef: string | undefined): ModelReadiness[] =>
   lifecycle.lossError === undefined ? residentModels(shards, modelRef) : [];
