@@ -9,12 +9,21 @@ const commands = ['pull', 'push', 'shards', 'wait'].map((name) => `test/system/c
 export const suites = {
   main: {
     paths: ['test'],
-    except: ['test/system', 'test/faults', 'test/gpu', 'test/engine', 'test/peers', 'test/sources/hostile'],
+    except: [
+      'test/system',
+      'test/faults',
+      'test/gpu',
+      'test/engine',
+      'test/deploy',
+      'test/peers',
+      'test/sources/hostile',
+    ],
     isInMemory: true,
   },
   system: { paths: ['test/system'], except: commands },
   commands: { paths: commands },
   engine: { paths: ['test/engine'] },
+  deploy: { paths: ['test/deploy'] },
   peers: { paths: ['test/peers'] },
   faults: { paths: ['test/faults', 'test/sources/hostile'] },
   source: {
