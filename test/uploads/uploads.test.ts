@@ -74,6 +74,23 @@ t.test('of several requests on one upload, the newest one continues', async (t) 
   t.ok(idle(worker));
 });
 
+t.test(
+  'an upload says until when its client can continue it, and then until when it can ask for the outcome',
+  async (t) => {
+    const { uploads } = await start(t);
+    const { upload } = await uploads.create(requestOf('a'), actor);
+    const secondsLeft = () => Math.round((upload.status().expiresAtMs - Date.now()) / 1000);
+    const sender = new LingeringSender(bytes.subarray(0, 1000));
+    const sent = upload.receive(0, sender);
+    await until(() => upload.status().offset === 1000, 'bytes arrive');
+    t.equal(secondsLeft(), 60);
+    sender.leave();
+    await t.rejects(sent, { code: 'LENGTH_MISMATCH' });
+    await upload.receive(1000, new QuickSender(bytes.subarray(1000)));
+    t.equal(secondsLeft(), 600);
+  },
+);
+
 t.test('a client that leaves while it waits for a slot keeps its upload', async (t) => {
   const { worker, uploads } = await start(t);
   const { upload: first } = await uploads.create(requestOf('a'), actor);
