@@ -11,6 +11,8 @@ const workDirectory = join(root, '.mutants');
 /** A test may hang because of a mutant. CPU time ends a busy loop sooner, and spares a process that was stopped. */
 const timeoutMs = 300_000;
 const cpuLimitSeconds = 60;
+/** Longer than any of the tests takes on a busy machine. */
+const testTimeoutSeconds = 90;
 
 const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), ts.sys.readFile);
 const { options } = ts.parseJsonConfigFileContent({ ...config, files: [] }, ts.sys, root);
@@ -55,9 +57,9 @@ export async function findKiller(directory, { file, ...mutant }) {
 }
 
 /** Whether a test fails or exceeds a limit. */
-function fails(directory, test) {
+export function fails(directory, test) {
   return new Promise((resolve) => {
-    const env = { ...process.env, TAP_BAIL: '1' };
+    const env = { ...process.env, TAP_BAIL: '1', TAP_TIMEOUT: String(testTimeoutSeconds) };
     const command = `ulimit -t ${cpuLimitSeconds}; exec "$0" "$1"`;
     const args = ['-c', command, process.execPath, join(directory, scriptOf(test))];
     const child = spawn('sh', args, { cwd: directory, env, stdio: 'ignore' });

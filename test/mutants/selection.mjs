@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { equivalents } from './equivalents.mjs';
@@ -29,6 +30,20 @@ export function select(places) {
   const selected = all.filter(isWanted);
   const mutants = selected.filter((mutant) => !equivalents.some((entry) => matches(entry, mutant)));
   return { files, mutants, equivalentCount: selected.length - mutants.length };
+}
+
+/**
+ * A random sample, the same for the same seed.
+ * @param {readonly object[]} mutants @param {string} seed @param {number} limit @returns {object[]}
+ */
+export function sample(mutants, seed, limit) {
+  const keyOf = (mutant) =>
+    createHash('sha256')
+      .update(JSON.stringify([seed, mutant]))
+      .digest('hex');
+  const keyed = mutants.map((mutant) => ({ key: keyOf(mutant), mutant }));
+  const ordered = keyed.sort((a, b) => (a.key < b.key ? -1 : 1));
+  return ordered.slice(0, limit).map(({ mutant }) => mutant);
 }
 
 const lineOf = ({ file, line }) => readSource(file).split('\n')[line - 1];
