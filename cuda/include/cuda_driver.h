@@ -38,6 +38,8 @@ typedef enum cudaError_enum : int {
   CUDA_ERROR_NOT_READY = 600,
   CUDA_ERROR_ILLEGAL_ADDRESS = 700,
   CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES = 701,
+  CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED = 712,
+  CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED = 713,
   CUDA_ERROR_MISALIGNED_ADDRESS = 716,
   CUDA_ERROR_LAUNCH_FAILED = 719,
   CUDA_ERROR_NOT_SUPPORTED = 801,
@@ -107,6 +109,7 @@ typedef enum CUstream_flags_enum : unsigned { CU_STREAM_NON_BLOCKING = 1 } CUstr
 typedef enum CUevent_flags_enum : unsigned { CU_EVENT_BLOCKING_SYNC = 1, CU_EVENT_DISABLE_TIMING = 2 } CUevent_flags;
 typedef enum CUctx_flags_enum : unsigned { CU_CTX_SCHED_BLOCKING_SYNC = 4 } CUctx_flags;
 #define CU_MEMHOSTALLOC_PORTABLE 0x01
+#define CU_MEMHOSTREGISTER_PORTABLE 0x01
 
 // clang-format off
 /**
@@ -152,6 +155,8 @@ typedef enum CUctx_flags_enum : unsigned { CU_CTX_SCHED_BLOCKING_SYNC = 4 } CUct
   X(cuPointerGetAttributes, (unsigned count, CUpointer_attribute *attributes, void **values, CUdeviceptr address))     \
   X(cuMemHostAlloc, (void **address, size_t bytes, unsigned flags))                                                    \
   X(cuMemFreeHost, (void *address))                                                                                    \
+  X(cuMemHostRegister_v2, (void *address, size_t bytes, unsigned flags))                                               \
+  X(cuMemHostUnregister, (void *address))                                                                              \
   X(cuMemcpyHtoDAsync_v2, (CUdeviceptr destination, const void *source, size_t bytes, CUstream stream))                \
   X(cuMemcpyDtoHAsync_v2, (void *destination, CUdeviceptr source, size_t bytes, CUstream stream))                      \
   X(cuMemsetD8Async, (CUdeviceptr destination, unsigned char value, size_t bytes, CUstream stream))                    \

@@ -212,13 +212,31 @@ CUresult cuMemHostAlloc(void **address, size_t bytes, unsigned flags) {
     std::shared_ptr<HostBuffer> buffer = HostBuffer::create(bytes, device.ordinal);
     if (buffer == nullptr) return CUDA_ERROR_OUT_OF_MEMORY;
     *address = buffer->address();
-    simulator().host_memory.add(std::move(buffer));
+    (void)simulator().host_memory.add(std::move(buffer));
     return CUDA_SUCCESS;
   });
 }
 
 CUresult cuMemFreeHost(void *address) {
   return call_in_context("cuMemFreeHost", [&](Device &) {
-    return simulator().host_memory.remove(address) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+    return simulator().host_memory.remove(address, HostBuffer::Kind::kAllocated) ? CUDA_SUCCESS
+                                                                                 : CUDA_ERROR_INVALID_VALUE;
+  });
+}
+
+CUresult cuMemHostRegister_v2(void *address, size_t bytes, unsigned flags) {
+  return call_in_context("cuMemHostRegister_v2", [&](Device &device) {
+    constexpr unsigned kKnownFlags = 7;
+    if (address == nullptr || bytes == 0 || (flags & ~kKnownFlags) != 0) return CUDA_ERROR_INVALID_VALUE;
+    const bool added = simulator().host_memory.add(HostBuffer::registered(address, bytes, device.ordinal));
+    return added ? CUDA_SUCCESS : CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED;
+  });
+}
+
+CUresult cuMemHostUnregister(void *address) {
+  return call_in_context("cuMemHostUnregister", [&](Device &) {
+    return simulator().host_memory.remove(address, HostBuffer::Kind::kRegistered)
+               ? CUDA_SUCCESS
+               : CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED;
   });
 }

@@ -134,6 +134,22 @@ TEST("sim: unknown, foreign and destroyed handles are refused") {
   CHECK(driver.live("*") == 0);
 }
 
+TEST("sim: memory of the program can be pinned once, and is not freed with its pin") {
+  const SimDriver driver{{"DEVICES", "8MiB"}};
+  driver.start();
+  std::vector<char> memory(100);
+  REQUIRE_CU(driver.cuMemHostRegister_v2(memory.data(), memory.size(), CU_MEMHOSTREGISTER_PORTABLE));
+  CHECK(driver.live("cuMemHostAlloc") == 1);
+  CHECK_CU(CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED, driver.cuMemHostRegister_v2(&memory[99], 1, 0));
+  CHECK_CU(CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED, driver.cuMemHostRegister_v2(memory.data(), 1, 0));
+  CHECK_CU(CUDA_ERROR_INVALID_VALUE, driver.cuMemHostRegister_v2(nullptr, 1, 0));
+  CHECK_CU(CUDA_ERROR_INVALID_VALUE, driver.cuMemFreeHost(memory.data()));
+  REQUIRE_CU(driver.cuMemHostUnregister(memory.data()));
+  CHECK_CU(CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED, driver.cuMemHostUnregister(memory.data()));
+  memory[99] = 1;
+  CHECK(driver.live("*") == 0);
+}
+
 TEST("sim: a copy on a stream is asynchronous, and done after synchronization") {
   const SimDriver driver{{"DEVICES", "8MiB"}};
   driver.start();
