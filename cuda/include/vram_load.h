@@ -117,21 +117,21 @@ VRAM_API vram_status vram_load_push(uint64_t load, uint32_t slot, uint64_t bytes
  * @load: a load
  * @file: a file
  * @range: which bytes of the file, and how long to wait for them
- * @slots: indexes of different staging slots to read into. The library owns these slots until the function returns.
- * @slot_count: number of @slots; with two or more, reading overlaps with digesting and copying
  * @out_received: receives the number of bytes that were loaded, fewer than all if the file system has not delivered
  * them in time. Continue there when vram_file_info.pending is 0.
  *
+ * Reads into pinned buffers of the library, four of VRAM_GROUP_BYTES for each open file. Reading overlaps with digesting
+ * and copying.
+ *
  * Returns:
- * * VRAM_ZERO_LENGTH: the range or @slot_count is 0
+ * * VRAM_ZERO_LENGTH: the range is 0
  * * VRAM_OVERFLOW
- * * VRAM_OUT_OF_BOUNDS: a slot is unknown or named twice, or wait_ms is too large
+ * * VRAM_OUT_OF_BOUNDS: wait_ms is too large
  * * VRAM_BUSY: another call uses the load or reads the file
  * * VRAM_LOAD_OVERRUN, VRAM_LOAD_OVERLAP: no byte was loaded, and the load can continue
  * * those of vram_file_info.status, VRAM_FILE_BUSY: the load has failed
  */
-VRAM_API vram_status vram_load_file(uint64_t load, uint64_t file, const vram_file_range *range, const uint32_t *slots,
-                                    uint32_t slot_count, uint64_t *out_received);
+VRAM_API vram_status vram_load_file(uint64_t load, uint64_t file, const vram_file_range *range, uint64_t *out_received);
 
 /**
  * vram_load_socket() - load bytes from a socket

@@ -17,20 +17,26 @@ class CopyStream {
   /** Waits for running copies first. On failure another call continues where this one stopped. */
   vram_status release();
 
-  /** Enqueues a copy. `source` must not change until finish_copy() has returned VRAM_OK. */
+  /**
+   * Enqueues a copy. `source` must not change until the copy is finished. At most kMaxRunning copies may be unfinished
+   * before the call.
+   */
   vram_status begin_copy(CUdeviceptr destination, const uint8_t *source, uint64_t bytes);
   /** Whether every copy is known to be finished. */
   bool is_idle() const { return idle_; }
   /** Whether it was created completely, and is idle. */
-  bool is_reusable() const { return idle_ && copied_ != nullptr && stream_ != nullptr; }
+  bool is_reusable() const { return idle_ && copied_[kMaxRunning] != nullptr && stream_ != nullptr; }
 
-  /** Waits for the copies that were enqueued so far. */
-  vram_status finish_copy();
+  static constexpr uint64_t kMaxRunning = 1;
+  /** Waits until the last `running` copies at most, 0 or kMaxRunning, are unfinished. */
+  vram_status finish_copies(uint64_t running);
 
  private:
   const DriverTable &driver_;
   CUstream stream_ = nullptr;
-  CUevent copied_ = nullptr;
+  CUevent copied_[kMaxRunning + 1] = {};  // of copy i: the element i % (kMaxRunning + 1)
+  uint64_t started_ = 0;
+  uint64_t finished_ = 0;
   bool idle_ = true;
 };
 

@@ -67,9 +67,10 @@ vram_status Driver::close() {
   vram_status status = VRAM_OK;
   for (const auto &each : devices_) {
     if (each == nullptr) continue;
-    // Any context can unpin the staging slots.
+    // Any context can unpin the staging slots and the buffers.
     if (staging_.data() != nullptr && each->is_open()) {
       VRAM_TRY(each->bind());
+      VRAM_TRY(read_buffers_->release());
       VRAM_TRY(staging_.release());
     }
     status = first_failure(status, each->close());

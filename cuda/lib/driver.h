@@ -8,12 +8,13 @@
 #include "device.h"
 #include "fair_shared_mutex.h"
 #include "pinned_buffer.h"
+#include "read_buffers.h"
 
 namespace vram {
 
 class Driver {
  public:
-  Driver() : staging_(table_) {}
+  Driver() : staging_(table_), read_buffers_(std::make_shared<ReadBuffers>(table_)) {}
   ~Driver() { (void)close(); }
 
   vram_status open(const vram_options &options);
@@ -37,6 +38,8 @@ class Driver {
   uint64_t part_bytes() const { return part_bytes_; }
   /** 0 until a device is open. */
   uint32_t slot_count() const { return staging_.data() != nullptr ? slot_count_ : 0; }
+  /** The buffers of loads from files. */
+  ReadBuffers &read_buffers() const { return *read_buffers_; }
   uint8_t *slot(uint32_t index) const { return staging_.data() + uint64_t{index} * VRAM_STAGING_SLOT_BYTES; }
 
  private:
@@ -52,6 +55,7 @@ class Driver {
   std::string kernels_;
   std::vector<std::unique_ptr<Device>> devices_;  // by ordinal; null until vram_open_device()
   PinnedBuffer staging_;
+  const std::shared_ptr<ReadBuffers> read_buffers_;
 };
 
 }  // namespace vram

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "file_threads.h"
 #include "guarded.h"
@@ -13,7 +14,10 @@
 namespace vram {
 namespace {
 
-constexpr uint64_t kChunkBytes = VRAM_GROUP_BYTES;
+/** Buffers of a file: some are filled while others are digested and copied. */
+constexpr size_t kBuffers = 4;
+/** A thread that waits for buffers is woken once it can fill several. */
+constexpr size_t kBuffersPerWake = 2;
 
 /** Reads until `bytes` bytes are there, or the file ends. Returns an errno. */
 int read_fully(int file, uint8_t *data, uint64_t offset, uint64_t bytes, uint64_t *out_read) {
@@ -42,7 +46,7 @@ uint64_t File::Chunk::copy(uint64_t from, uint8_t *destination, uint64_t limit) 
   if (from < offset || from - offset >= bytes) return 0;
   const uint64_t skipped = from - offset;
   const uint64_t copied = std::min(bytes - skipped, limit);
-  std::memcpy(destination, data.get() + skipped, copied);
+  std::memcpy(destination, buffer->data() + skipped, copied);
   return copied;
 }
 
@@ -104,48 +108,123 @@ void File::get_info(vram_file_info *out_info) {
 
 vram_status File::read(uint64_t offset, uint64_t end, uint8_t *destination, uint64_t bytes, Clock::time_point deadline,
                        uint64_t *out_read) {
-  const Lock reader(reader_mutex_, std::try_to_lock);
-  if (!reader.owns_lock()) return VRAM_BUSY;
+  ChunkReader reader(*this, nullptr);
+  if (!reader.lock_.owns_lock()) return VRAM_BUSY;
   for (*out_read = 0;;) {
     *out_read += current_.copy(offset + *out_read, destination + *out_read, bytes - *out_read);
     if (*out_read == bytes) return VRAM_OK;
-    bool ready = false;
-    VRAM_TRY(wait_for_chunk(offset + *out_read, end, deadline, &ready));
-    if (!ready) return VRAM_OK;
+    Chunk next;
+    VRAM_TRY(reader.take(offset + *out_read, end, deadline, &next));
+    if (next.bytes == 0) return VRAM_OK;
+    current_ = std::move(next);
   }
 }
 
-/** Makes current_ the chunk at `offset`, and starts to read the next one. */
-vram_status File::wait_for_chunk(uint64_t offset, uint64_t end, Clock::time_point deadline, bool *out_ready) {
-  Lock lock(mutex_);
-  for (;;) {
-    *out_ready = settled_.wait_until(lock, deadline, [this] { return !pending_; });
-    if (!*out_ready) return VRAM_OK;
-    if (closed_) return VRAM_STALE_HANDLE;
-    if (info_.status != VRAM_OK) return info_.status;
-    if (ahead_.bytes != 0 && ahead_.offset == offset) break;
-    VRAM_TRY(start_read(offset, end));
+File::ChunkReader::ChunkReader(File &file, ReadBuffers *pool)
+    : file_(file), pool_(pool), lock_(file.reader_mutex_, std::try_to_lock) {
+  if (!lock_.owns_lock()) return;
+  const Lock lock(file_.mutex_);
+  file_.reading_ = true;
+}
+
+File::ChunkReader::~ChunkReader() {
+  if (!lock_.owns_lock()) return;
+  const Lock lock(file_.mutex_);
+  file_.reading_ = false;
+}
+
+vram_status File::ChunkReader::take(uint64_t offset, uint64_t end, Clock::time_point deadline, Chunk *out_chunk) {
+  if (!lock_.owns_lock()) return VRAM_BUSY;
+  file_.reuse(std::exchange(file_.current_, {}));
+  VRAM_TRY(take_buffers());
+  Lock lock(file_.mutex_);
+  while (!is_ready(offset)) {
+    if (file_.closed_) return VRAM_STALE_HANDLE;
+    if (!file_.pending_) {
+      VRAM_TRY(file_.info_.status);
+      VRAM_TRY(start_reads(offset, end));
+    }
+    const auto is_done = [&] { return !file_.pending_ || is_ready(offset); };
+    if (!file_.settled_.wait_until(lock, deadline, is_done)) return VRAM_OK;
   }
-  std::swap(current_, ahead_);
-  ahead_.bytes = 0;
-  const uint64_t next = current_.offset + current_.bytes;
-  return next < end ? start_read(next, end) : VRAM_OK;
+  if (file_.closed_) return VRAM_STALE_HANDLE;
+  *out_chunk = std::move(file_.ahead_.front());
+  file_.ahead_.erase(file_.ahead_.begin());
+  file_.end_ = end;
+  return VRAM_OK;
+}
+
+void File::ChunkReader::give(Chunk chunk) noexcept {
+  file_.reuse(std::move(chunk));
+}
+
+/** Takes other buffers for the file, if it has none or their pool is another one. The next start_reads() uses them. */
+vram_status File::ChunkReader::take_buffers() {
+  const bool suits = !file_.buffers_of_.has_value() ? false : pool_ == nullptr || *file_.buffers_of_ == pool_;
+  if (suits || !fresh_.empty()) return VRAM_OK;
+  std::vector<SharedReadBuffer> taken(kBuffers);
+  for (SharedReadBuffer &buffer : taken) {
+    if (pool_ == nullptr) buffer = std::make_shared<ReadBuffer>();
+    if (pool_ != nullptr) VRAM_TRY(pool_->take(&buffer));
+  }
+  fresh_ = std::move(taken);
+  return VRAM_OK;
+}
+
+/** Needs the file's mutex_. Whether the next chunk is there, in memory that suits the caller. */
+bool File::ChunkReader::is_ready(uint64_t offset) const {
+  return fresh_.empty() && !file_.ahead_.empty() && file_.ahead_.front().offset == offset;
+}
+
+/** Needs the file's mutex_, and no job. */
+vram_status File::ChunkReader::start_reads(uint64_t offset, uint64_t end) {
+  for (Chunk &chunk : file_.ahead_) file_.free_.push_back(std::move(chunk.buffer));
+  file_.ahead_.clear();
+  file_.ahead_.reserve(kBuffers);  // the thread must not allocate
+  if (!fresh_.empty()) {
+    file_.free_ = std::exchange(fresh_, {});
+    file_.buffers_of_ = pool_;
+  }
+  file_.next_ = offset;
+  file_.end_ = end;
+  return file_.start([](File &self) { self.run_reads(); });
+}
+
+void File::reuse(Chunk chunk) noexcept {
+  if (chunk.buffer == nullptr) return;
+  const Lock lock(mutex_);
+  free_.push_back(std::move(chunk.buffer));
+  const bool is_worth_it = free_.size() >= kBuffersPerWake || ahead_.empty();
+  // If no thread can be had now, take() tries again.
+  if (pending_ || info_.status != VRAM_OK || !is_worth_it || !has_work()) return;
+  (void)guarded([this] { return start([](File &self) { self.run_reads(); }); });
 }
 
 /** Needs mutex_. */
-vram_status File::start_read(uint64_t offset, uint64_t end) {
-  if (ahead_.data == nullptr) ahead_.data.reset(new uint8_t[kChunkBytes]);
-  ahead_.offset = offset;
-  ahead_.bytes = 0;
-  return start([wanted = std::min(end - offset, kChunkBytes)](File &self) { self.run_read(wanted); });
+bool File::has_work() const {
+  return !closed_ && reading_ && next_ < end_ && !free_.empty();
 }
 
-void File::run_read(uint64_t wanted) {
-  uint64_t got = 0;
-  const int error = read_fully(descriptor_.get(), ahead_.data.get(), ahead_.offset, wanted, &got);
+/** Fills all free buffers, so that the thread wakes seldom, and at least one, for a call that has gone. */
+void File::run_reads() {
   Lock lock(mutex_);
-  ahead_.bytes = got;
-  const vram_status status = error != 0 ? VRAM_FILE_ERROR : got == 0 ? VRAM_FILE_TOO_SHORT : VRAM_OK;
+  vram_status status = VRAM_OK;
+  int error = 0;
+  for (bool may_continue = !closed_; may_continue && status == VRAM_OK;) {
+    Chunk chunk = {next_, 0, std::move(free_.back())};
+    free_.pop_back();
+    const uint64_t wanted = std::min(end_ - next_, ReadBuffer::kBytes - next_ % ReadBuffer::kBytes);
+    lock.unlock();
+    error = read_fully(descriptor_.get(), chunk.buffer->data(), chunk.offset, wanted, &chunk.bytes);
+    const bool is_alone = continue_file_job();
+    lock.lock();
+    status = error != 0 ? VRAM_FILE_ERROR : chunk.bytes == 0 ? VRAM_FILE_TOO_SHORT : VRAM_OK;
+    next_ += chunk.bytes;
+    if (status == VRAM_OK) ahead_.push_back(std::move(chunk));
+    settled_.notify_all();
+    may_continue = is_alone && has_work();
+  }
+  // The lock is held since the last chunk was added: its reader must find no job.
   finish(std::move(lock), status, error);
 }
 

@@ -6,9 +6,12 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <vector>
 
 #include "../include/vram.h"
 #include "descriptor.h"
+#include "read_buffers.h"
 
 namespace vram {
 
@@ -26,6 +29,15 @@ class File : public std::enable_shared_from_this<File> {
   /** Never waits for the file system. */
   void get_info(vram_file_info *out_info);
 
+  /** Bytes of the file, in memory that a copy to a device may read. */
+  struct Chunk {
+    uint64_t offset = 0;
+    uint64_t bytes = 0;
+    SharedReadBuffer buffer;
+
+    uint64_t copy(uint64_t from, uint8_t *destination, uint64_t limit) const;
+  };
+
   /**
    * Copies bytes from `offset` on. Fewer than `bytes` if the file system has not delivered them by `deadline`: another
    * call continues. Reads ahead, up to `end`. Only one call at a time: else VRAM_BUSY.
@@ -36,18 +48,39 @@ class File : public std::enable_shared_from_this<File> {
   vram_status read(uint64_t offset, uint64_t end, uint8_t *destination, uint64_t bytes, Clock::time_point deadline,
                    uint64_t *out_read);
 
+  /** A call that takes chunks of the file, without a copy. Only one at a time, as for read(). */
+  class ChunkReader {
+   public:
+    /** Needs a device's context to be current, unless `pool` is null: then the buffers are not pinned. */
+    ChunkReader(File &file, ReadBuffers *pool);
+    ~ChunkReader();
+    ChunkReader(const ChunkReader &) = delete;
+    ChunkReader &operator=(const ChunkReader &) = delete;
+
+    /**
+     * Takes the chunk at `offset`; the next ones are read ahead, up to `end`. A chunk ends at a multiple of
+     * ReadBuffer::kBytes, or at `end`. 0 bytes if the file system has not delivered it by `deadline`. Fails as read().
+     */
+    vram_status take(uint64_t offset, uint64_t end, Clock::time_point deadline, Chunk *out_chunk);
+    /** Gives a chunk back, whose buffer nothing uses, so that the next bytes are read into it. */
+    void give(Chunk chunk) noexcept;
+
+   private:
+    friend class File;
+    vram_status take_buffers();
+    bool is_ready(uint64_t offset) const;
+    vram_status start_reads(uint64_t offset, uint64_t end);
+
+    File &file_;
+    ReadBuffers *const pool_;
+    const std::unique_lock<std::mutex> lock_;
+    std::vector<SharedReadBuffer> fresh_;  // replace those of the file
+  };
+
   /** Never waits: a thread closes the descriptor when no call uses it. */
   void close();
 
  private:
-  /** Bytes of the file. A call that hangs may still write to `data`, so it keeps this object alive. */
-  struct Chunk {
-    uint64_t offset = 0;
-    uint64_t bytes = 0;
-    std::unique_ptr<uint8_t[]> data;
-
-    uint64_t copy(uint64_t from, uint8_t *destination, uint64_t limit) const;
-  };
   using Lock = std::unique_lock<std::mutex>;
 
   template <typename Job>
@@ -55,20 +88,25 @@ class File : public std::enable_shared_from_this<File> {
   void finish(Lock lock, vram_status status, int error);
   void run_open(const Opener &opener);
   void run_stat();
-  void run_read(uint64_t wanted);
-  vram_status start_read(uint64_t offset, uint64_t end);
-  vram_status wait_for_chunk(uint64_t offset, uint64_t end, Clock::time_point deadline, bool *out_ready);
+  void run_reads();
+  bool has_work() const;
+  void reuse(Chunk chunk) noexcept;
 
-  std::mutex reader_mutex_;  // held during read(); guards current_
-  Chunk current_;
+  std::mutex reader_mutex_;  // held while a call reads; guards the next two
+  Chunk current_;            // the bytes that follow those of the last read()
+  std::optional<const ReadBuffers *> buffers_of_;  // the pool of all buffers; none before the first read
 
-  std::mutex mutex_;  // never held during a call of the file system
+  std::mutex mutex_;  // never held during a call of the file system or the driver
   std::condition_variable settled_;
-  bool pending_ = false;  // a job waits or runs; it owns descriptor_ and ahead_
+  bool pending_ = false;  // a job waits or runs; it owns descriptor_
   bool closed_ = false;
   Descriptor descriptor_;
-  Chunk ahead_;
   vram_file_info info_ = {};
+  std::vector<Chunk> ahead_;            // in order, without a gap
+  std::vector<SharedReadBuffer> free_;  // to read into
+  bool reading_ = false;                // a call takes chunks, so that reading ahead is worth it
+  uint64_t next_ = 0;                   // the end of ahead_, where the next read starts
+  uint64_t end_ = 0;                    // where reading ahead stops
 };
 
 }  // namespace vram

@@ -22,7 +22,7 @@ namespace {
 constexpr size_t kMaxThreads = 32;
 constexpr size_t kMaxWaiting = 1024;
 constexpr std::chrono::milliseconds kRetry{100};
-/** A job that runs longer is stuck. Jobs are short: an open, or a read of at most a group. */
+/** A job is stuck if a call takes longer. Calls are short: an open, or a read of at most a group. */
 constexpr uint64_t kStuckNs = 10'000'000'000;
 
 uint64_t now_ns() {
@@ -31,6 +31,7 @@ uint64_t now_ns() {
 }
 
 thread_local bool is_file_thread = false;
+thread_local size_t file_thread_index = 0;
 
 /**
  * A thread in a call that does not return outlives the exit of the process in the kernel. It must not keep the process's
@@ -54,6 +55,12 @@ class FileThreads {
     job_waits_.notify_one();
     if (waiting_.size() > idle_) thread_needed_.notify_one();
     return VRAM_OK;
+  }
+
+  bool continue_job() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    started_[file_thread_index] = now_ns();
+    return waiting_.size() <= idle_;
   }
 
   uint64_t oldest() {
@@ -106,6 +113,7 @@ class FileThreads {
 
   void work(size_t index) {
     is_file_thread = true;
+    file_thread_index = index;
     std::unique_lock<std::mutex> lock(mutex_);
     for (;;) {
       job_waits_.wait(lock, [this] { return !waiting_.empty(); });
@@ -141,6 +149,10 @@ FileThreads &threads() {
 
 vram_status run_on_file_thread(std::function<void()> job, Admission admission) {
   return threads().run(std::move(job), admission);
+}
+
+bool continue_file_job() {
+  return threads().continue_job();
 }
 
 bool on_file_thread() {

@@ -21,6 +21,12 @@ enum class Admission { kBounded, kAlways };
  */
 vram_status run_on_file_thread(std::function<void()> job, Admission admission = Admission::kBounded);
 
+/**
+ * For a job that makes several calls of the file system, between two of them. The time of the job starts again. False if
+ * other jobs wait for a thread: the job must end soon.
+ */
+bool continue_file_job();
+
 /** Whether the caller is one of the threads. Their descriptors mean nothing to other threads. */
 bool on_file_thread();
 

@@ -1,5 +1,8 @@
 #include "load.h"
 
+#include <chrono>
+#include <utility>
+
 #include "guarded.h"
 #include "read_ahead.h"
 
@@ -72,31 +75,28 @@ vram_status Load::push(uint32_t slot, uint64_t bytes) {
   return claim_and_write(bytes, [&] { return append(driver().slot(slot), bytes); });
 }
 
-vram_status Load::load_file(File &file, const vram_file_range &range, const std::vector<uint32_t> &slots,
-                            uint64_t *out_received) {
-  if (range.bytes == 0 || slots.empty()) return VRAM_ZERO_LENGTH;
+vram_status Load::load_file(File &file, const vram_file_range &range, uint64_t *out_received) {
+  if (range.bytes == 0) return VRAM_ZERO_LENGTH;
   if (range.wait_ms > INT32_MAX) return VRAM_OUT_OF_BOUNDS;
-  uint64_t file_end = 0;
-  if (__builtin_add_overflow(range.offset, range.bytes, &file_end)) return VRAM_OVERFLOW;
-  FileSource source(file, range.offset, file_end, range.wait_ms);
-  return load_from(source, range.bytes, slots, out_received);
+  if (range.offset > UINT64_MAX - range.bytes) return VRAM_OVERFLOW;
+  Lock lock;
+  VRAM_TRY(acquire(&lock));
+  const uint64_t before_bytes = position_;
+  VRAM_TRY(claim_and_write(range.bytes, [&] { return append_file(file, range); }));
+  *out_received = position_ - before_bytes;
+  return VRAM_OK;
 }
 
 vram_status Load::load_socket(int socket, uint64_t bytes, uint32_t wait_ms, const std::vector<uint32_t> &slots,
                               uint64_t *out_received) {
   if (bytes == 0 || slots.empty()) return VRAM_ZERO_LENGTH;
   if (wait_ms > INT32_MAX) return VRAM_OUT_OF_BOUNDS;
-  SocketSource source(socket, wait_ms);
-  return load_from(source, bytes, slots, out_received);
-}
-
-vram_status Load::load_from(Source &source, uint64_t bytes, const std::vector<uint32_t> &slots,
-                            uint64_t *out_received) {
   VRAM_TRY(check_slots(slots));
+  SocketSource source(socket, wait_ms);
   Lock lock;
   VRAM_TRY(acquire(&lock));
   const uint64_t before_bytes = position_;
-  VRAM_TRY(claim_and_write(bytes, [&] { return read_and_append(source, bytes, slots); }));
+  VRAM_TRY(claim_and_write(bytes, [&] { return append_source(source, bytes, slots); }));
   *out_received = position_ - before_bytes;
   return VRAM_OK;
 }
@@ -109,9 +109,11 @@ vram_status Load::claim_and_write(uint64_t bytes, Write write) {
   if (__builtin_add_overflow(from, bytes, &until)) return VRAM_LOAD_OVERRUN;
   VRAM_TRY(target_->claim(from, until));
   const vram_status status = guarded([&]() -> vram_status {
-    const vram_status written = write();
-    if (written == VRAM_OK) store_hashes();
-    return written;
+    // After a failure as well: the caller owns the memory again when this function returns.
+    const vram_status written = guarded(write);
+    VRAM_TRY(first_failure(written, finish_copies(0)));
+    store_hashes();
+    return VRAM_OK;
   });
   // A connection that ended brought no byte, so another one can continue.
   if (status != VRAM_OK && status != VRAM_SOCKET_CLOSED) return target_->fail(status);
@@ -119,38 +121,61 @@ vram_status Load::claim_and_write(uint64_t bytes, Write write) {
   return status;
 }
 
-vram_status Load::read_and_append(Source &source, uint64_t bytes, const std::vector<uint32_t> &slots) {
+vram_status Load::append_source(Source &source, uint64_t bytes, const std::vector<uint32_t> &slots) {
   std::vector<uint8_t *> buffers;
   for (const uint32_t slot : slots) buffers.push_back(driver().slot(slot));
   // Pieces end at slot boundaries of the whole shard, so that they consist of whole blocks.
   const uint64_t first_bytes = VRAM_STAGING_SLOT_BYTES - position_ % VRAM_STAGING_SLOT_BYTES;
   ReadAhead reader(source, bytes, first_bytes, std::move(buffers));
-  for (;;) {
+  // If a slot remains to receive into, the copy of a piece may end while the next one is digested.
+  const uint64_t running = slots.size() > 2 ? CopyStream::kMaxRunning : 0;
+  for (uint64_t pieces = 1;; ++pieces) {
     ReadAhead::Piece piece = {};
     VRAM_TRY(reader.next(&piece));
     if (piece.bytes == 0) return VRAM_OK;
     VRAM_TRY(append(piece.data, piece.bytes));
-    reader.release_oldest();
+    VRAM_TRY(finish_copies(running));
+    if (pieces > running) reader.release_oldest();
   }
 }
 
+vram_status Load::append_file(File &file, const vram_file_range &range) {
+  ReadBuffers *const pool = target_->allocation() != nullptr ? &driver().read_buffers() : nullptr;
+  if (pool != nullptr) VRAM_TRY(target_->allocation()->device().bind());
+  File::ChunkReader reader(file, pool);
+  File::Chunk chunk, copying;
+  // After a failure as well: no copy may use a buffer that the file reads into again.
+  const auto give_back = [&](Load *) {
+    (void)finish_copies(0);
+    reader.give(std::move(copying));
+    reader.give(std::move(chunk));
+  };
+  const std::unique_ptr<Load, decltype(give_back)> at_the_end(this, give_back);
+  for (uint64_t done = 0; done < range.bytes; done += chunk.bytes) {
+    const auto deadline = File::Clock::now() + std::chrono::milliseconds(range.wait_ms);
+    reader.give(std::exchange(copying, std::exchange(chunk, {})));
+    VRAM_TRY(reader.take(range.offset + done, range.offset + range.bytes, deadline, &chunk));
+    if (chunk.bytes == 0) break;
+    VRAM_TRY(append(chunk.buffer->data(), chunk.bytes));
+    VRAM_TRY(finish_copies(CopyStream::kMaxRunning));
+  }
+  return finish_copies(0);
+}
+
+/** Starts to copy bytes to the device, and digests them. They must not change until the copy is finished. */
 vram_status Load::append(const uint8_t *data, uint64_t bytes) {
-  Allocation *const allocation = target_->allocation();
-  vram_status status = VRAM_OK;
-  if (allocation != nullptr) {
+  if (Allocation *const allocation = target_->allocation(); allocation != nullptr) {
     VRAM_TRY(take_stream());
-    status = copy_stream_->begin_copy(allocation->address() + position_, data, bytes);
+    VRAM_TRY(copy_stream_->begin_copy(allocation->address() + position_, data, bytes));
   }
-  if (status == VRAM_OK) {
-    status = guarded([&] {
-      digest(data, bytes);
-      return VRAM_OK;
-    });
-  }
-  // After a failure as well: the caller owns the slot again when this function returns.
-  if (allocation != nullptr) status = first_failure(status, copy_stream_->finish_copy());
+  digest(data, bytes);
   position_ += bytes;
-  return status;
+  return VRAM_OK;
+}
+
+/** See CopyStream::finish_copies. */
+vram_status Load::finish_copies(uint64_t running) {
+  return copy_stream_ != nullptr ? copy_stream_->finish_copies(running) : VRAM_OK;
 }
 
 vram_status Load::take_stream() {

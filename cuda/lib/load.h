@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "copy_stream.h"
+#include "file.h"
 #include "load_target.h"
 #include "source.h"
 
@@ -25,8 +26,7 @@ class Load {
 
   vram_status seek(uint64_t offset);
   vram_status push(uint32_t slot, uint64_t bytes);
-  vram_status load_file(File &file, const vram_file_range &range, const std::vector<uint32_t> &slots,
-                        uint64_t *out_received);
+  vram_status load_file(File &file, const vram_file_range &range, uint64_t *out_received);
   vram_status load_socket(int socket, uint64_t bytes, uint32_t wait_ms, const std::vector<uint32_t> &slots,
                           uint64_t *out_received);
   vram_status seal(uint64_t *out_sealed_bytes);
@@ -48,9 +48,10 @@ class Load {
   vram_status check_slots(const std::vector<uint32_t> &slots) const;
   template <typename Write>
   vram_status claim_and_write(uint64_t bytes, Write write);
-  vram_status load_from(Source &source, uint64_t bytes, const std::vector<uint32_t> &slots, uint64_t *out_received);
-  vram_status read_and_append(Source &source, uint64_t bytes, const std::vector<uint32_t> &slots);
+  vram_status append_source(Source &source, uint64_t bytes, const std::vector<uint32_t> &slots);
+  vram_status append_file(File &file, const vram_file_range &range);
   vram_status append(const uint8_t *data, uint64_t bytes);
+  vram_status finish_copies(uint64_t running);
   vram_status take_stream();
   void digest(const uint8_t *data, uint64_t bytes);
   bool is_between_groups() const;

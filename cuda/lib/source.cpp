@@ -20,13 +20,6 @@ int milliseconds_until(Clock::time_point end) {
 
 }  // namespace
 
-vram_status FileSource::read(uint8_t *slot, uint64_t bytes, uint64_t *out_read) {
-  const auto deadline = File::Clock::now() + std::chrono::milliseconds(wait_ms_);
-  const vram_status status = file_.read(offset_, end_, slot, bytes, deadline, out_read);
-  offset_ += *out_read;
-  return status;
-}
-
 vram_status SocketSource::read(uint8_t *slot, uint64_t bytes, uint64_t *out_read) {
   // The deadline is for the whole read, so that single bytes do not extend it.
   const Clock::time_point end = Clock::now() + std::chrono::milliseconds(wait_ms_);

@@ -1,10 +1,9 @@
-/** A source of bytes: a file or a socket. */
+/** A source of bytes that a load receives in its slots: a socket. */
 #pragma once
 
 #include <cstdint>
 
 #include "../include/vram.h"
-#include "file.h"
 
 namespace vram {
 
@@ -14,20 +13,6 @@ class Source {
 
   /** Writes the next bytes to `slot`, at most `bytes`. Fewer than `bytes` means that there are no more for now. */
   virtual vram_status read(uint8_t *slot, uint64_t bytes, uint64_t *out_read) = 0;
-};
-
-/** A range of a file. One read takes at most `wait_ms`. Fails as File::read does. */
-class FileSource : public Source {
- public:
-  FileSource(File &file, uint64_t offset, uint64_t end, uint32_t wait_ms)
-      : file_(file), offset_(offset), end_(end), wait_ms_(wait_ms) {}
-  vram_status read(uint8_t *slot, uint64_t bytes, uint64_t *out_read) override;
-
- private:
-  File &file_;
-  uint64_t offset_;
-  const uint64_t end_;
-  const uint32_t wait_ms_;
 };
 
 /** A connected socket. One read takes at most `wait_ms`. Fails with VRAM_SOCKET_CLOSED if it ends before any byte. */

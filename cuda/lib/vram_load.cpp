@@ -58,13 +58,10 @@ vram_status vram_load_push(uint64_t load, uint32_t slot, uint64_t bytes) {
   return with(loads(), load, [&](const auto &object) { return object->push(slot, bytes); });
 }
 
-vram_status vram_load_file(uint64_t load, uint64_t file, const vram_file_range *range, const uint32_t *slots,
-                           uint32_t slot_count, uint64_t *out_received) {
-  if (range == nullptr || slots == nullptr || out_received == nullptr) return VRAM_NULL_ARGUMENT;
+vram_status vram_load_file(uint64_t load, uint64_t file, const vram_file_range *range, uint64_t *out_received) {
+  if (range == nullptr || out_received == nullptr) return VRAM_NULL_ARGUMENT;
   return with(loads(), load, [&](const auto &object) {
-    return with_file(file, [&](File &source) {
-      return object->load_file(source, *range, {slots, slots + slot_count}, out_received);
-    });
+    return with_file(file, [&](File &source) { return object->load_file(source, *range, out_received); });
   });
 }
 

@@ -73,9 +73,8 @@ TEST("every function refuses null pointers") {
       CASE(VRAM_NULL_ARGUMENT, vram_adopt(driver, 0, 1, kPartBytes, &descriptor, 1, nullptr)),
       CASE(VRAM_NULL_ARGUMENT, vram_load_open(allocation, 0, nullptr)),
       CASE(VRAM_NULL_ARGUMENT, vram_load_open_host(driver, 1, 0, nullptr)),
-      CASE(VRAM_NULL_ARGUMENT, vram_load_file(load, file.handle(), nullptr, &count, 1, &handle)),
-      CASE(VRAM_NULL_ARGUMENT, vram_load_file(load, file.handle(), &range, nullptr, 1, &handle)),
-      CASE(VRAM_NULL_ARGUMENT, vram_load_file(load, file.handle(), &range, &count, 1, nullptr)),
+      CASE(VRAM_NULL_ARGUMENT, vram_load_file(load, file.handle(), nullptr, &handle)),
+      CASE(VRAM_NULL_ARGUMENT, vram_load_file(load, file.handle(), &range, nullptr)),
       CASE(VRAM_NULL_ARGUMENT, vram_load_socket(load, 0, 1, 0, nullptr, 1, &handle)),
       CASE(VRAM_NULL_ARGUMENT, vram_load_socket(load, 0, 1, 0, &count, 1, nullptr)),
       CASE(VRAM_NULL_ARGUMENT, vram_load_open_writer(load, nullptr)),
@@ -120,7 +119,7 @@ TEST("every function refuses unknown handles, handles of another kind, and stale
   const std::vector<Call> of_file = {
       [&](uint64_t h) { return vram_file_stat(h); },
       [&](uint64_t h) { return vram_file_get_info(h, &file_info); },
-      [&](uint64_t h) { return vram_load_file(load, h, &range, &slot, 1, &out); },
+      [&](uint64_t h) { return vram_load_file(load, h, &range, &out); },
   };
   const std::vector<Call> of_driver = {
       [&](uint64_t h) { return vram_staging(h, &base, &count); },
@@ -148,7 +147,7 @@ TEST("every function refuses unknown handles, handles of another kind, and stale
       [&](uint64_t h) { return vram_load_open_writer(h, &out); },
       [&](uint64_t h) { return vram_load_seek(h, 0); },
       [&](uint64_t h) { return vram_load_push(h, 0, 1); },
-      [&](uint64_t h) { return vram_load_file(h, file.handle(), &range, &slot, 1, &out); },
+      [&](uint64_t h) { return vram_load_file(h, file.handle(), &range, &out); },
       [&](uint64_t h) { return vram_load_socket(h, 0, 1, 0, &slot, 1, &out); },
       [&](uint64_t h) { return vram_load_seal(h, &out); },
       [&](uint64_t h) { return vram_load_finish(h, &result); },
@@ -184,10 +183,9 @@ TEST("invalid lengths, ranges and ordinals have the status that vram.h names") {
   const int32_t descriptors[65] = {};
   const uint32_t good_slots[] = {0, 1}, same_slots[] = {1, 1}, bad_slots[] = {0, kSlots};
   const ModelFile file({1});
-  const auto load_file = [&](uint64_t offset, uint64_t bytes, const uint32_t *slots, uint32_t slot_count,
-                             uint32_t wait_ms = 0) {
+  const auto load_file = [&](uint64_t offset, uint64_t bytes, uint32_t wait_ms = 0) {
     const vram_file_range range = {offset, bytes, wait_ms, 0};
-    return vram_load_file(load, file.handle(), &range, slots, slot_count, &out);
+    return vram_load_file(load, file.handle(), &range, &out);
   };
   vram_options no_room = default_options(), no_slots = default_options();
   vram_options no_part = default_options(), half_a_group = default_options();
@@ -238,13 +236,10 @@ TEST("invalid lengths, ranges and ordinals have the status that vram.h names") {
       CASE(VRAM_OUT_OF_BOUNDS, vram_load_push(load, kSlots, 1)),
       CASE(VRAM_OUT_OF_BOUNDS, vram_load_push(load, 0, VRAM_STAGING_SLOT_BYTES + 1)),
       CASE(VRAM_LOAD_OVERRUN, vram_load_push(load, 0, 11)),
-      CASE(VRAM_ZERO_LENGTH, load_file(0, 0, good_slots, 2)),
-      CASE(VRAM_ZERO_LENGTH, load_file(0, 1, good_slots, 0)),
-      CASE(VRAM_OVERFLOW, load_file(UINT64_MAX, 2, good_slots, 2)),
-      CASE(VRAM_OUT_OF_BOUNDS, load_file(0, 1, same_slots, 2)),
-      CASE(VRAM_OUT_OF_BOUNDS, load_file(0, 1, bad_slots, 2)),
-      CASE(VRAM_OUT_OF_BOUNDS, load_file(0, 1, good_slots, 2, UINT32_MAX)),
-      CASE(VRAM_LOAD_OVERRUN, load_file(0, 11, good_slots, 2)),
+      CASE(VRAM_ZERO_LENGTH, load_file(0, 0)),
+      CASE(VRAM_OVERFLOW, load_file(UINT64_MAX, 2)),
+      CASE(VRAM_OUT_OF_BOUNDS, load_file(0, 1, UINT32_MAX)),
+      CASE(VRAM_LOAD_OVERRUN, load_file(0, 11)),
       CASE(VRAM_ZERO_LENGTH, vram_load_socket(load, 0, 0, 0, good_slots, 2, &out)),
       CASE(VRAM_ZERO_LENGTH, vram_load_socket(load, 0, 1, 0, good_slots, 0, &out)),
       CASE(VRAM_OUT_OF_BOUNDS, vram_load_socket(load, 0, 1, UINT32_MAX, good_slots, 2, &out)),

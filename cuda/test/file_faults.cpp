@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <climits>
 #include <cstdarg>
@@ -13,6 +14,8 @@
 
 namespace {
 
+std::atomic<int> hanging{0};
+
 template <typename Function>
 Function original(const char *name) {
   return reinterpret_cast<Function>(dlsym(RTLD_NEXT, name));
@@ -21,7 +24,11 @@ Function original(const char *name) {
 /** Waits or sets errno as a name demands. Returns whether the call fails. */
 bool fails(const char *name, const char *hang, const char *fail) {
   const char *const gate = getenv("VRAM_TEST_GATE");
-  while (strstr(name, hang) != nullptr && gate != nullptr && access(gate, F_OK) == 0) usleep(1000);
+  if (strstr(name, hang) != nullptr && gate != nullptr) {
+    ++hanging;
+    while (access(gate, F_OK) == 0) usleep(1000);
+    --hanging;
+  }
   const char *const failing = strstr(name, fail);
   if (failing == nullptr) return false;
   errno = atoi(failing + strlen(fail));
@@ -75,8 +82,18 @@ extern "C" __attribute__((visibility("default"))) ssize_t pread(int file, void *
   char link[48], name[PATH_MAX] = {};
   (void)snprintf(link, sizeof(link), "/proc/thread-self/fd/%d", file);
   (void)readlink(link, name, sizeof(name) - 1);
+  const char *const delay = strstr(name, "delay-read-");
+  if (delay != nullptr) usleep(1000 * static_cast<useconds_t>(atoi(delay + strlen("delay-read-"))));
   return fails(name, "hang-read", "fail-read-") ? -1 : read(file, data, bytes, offset);
 }
+
+namespace test {
+
+int hanging_calls() {
+  return hanging;
+}
+
+}  // namespace test
 
 /** The same function, by the name that Node calls. */
 extern "C" __attribute__((visibility("default"))) ssize_t pread64(int file, void *data, size_t bytes, off64_t offset) {

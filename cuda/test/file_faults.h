@@ -3,6 +3,7 @@
  *
  *   hang-stat, hang-open, hang-read           the call does not return before the gate is removed
  *   fail-stat-N, fail-open-N, fail-read-N     the call fails with errno N
+ *   delay-read-N                              each call takes N milliseconds longer
  *
  * The gate is the file that the environment variable VRAM_TEST_GATE names.
  *
@@ -25,5 +26,8 @@ class Gate {
  private:
   const std::string path_;
 };
+
+/** Calls that wait for the gate now. */
+int hanging_calls();
 
 }  // namespace test

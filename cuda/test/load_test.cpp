@@ -52,9 +52,8 @@ vram_status load_socket(uint64_t load, const Connection &connection, uint64_t by
   return vram_load_socket(load, connection.receiver(), bytes, kWaitMs, kThreeSlots.data(), 3, out_received);
 }
 
-vram_status load_file(uint64_t load, const ModelFile &file, uint64_t offset, uint64_t bytes,
-                      const std::vector<uint32_t> &slots) {
-  return load_whole(load, file.file(), offset, bytes, slots);
+vram_status load_file(uint64_t load, const ModelFile &file, uint64_t offset, uint64_t bytes) {
+  return load_whole(load, file.file(), offset, bytes);
 }
 
 }  // namespace
@@ -170,7 +169,7 @@ TEST("a load on the host makes no driver call") {
   CHECK(std::memcmp(&result, &expected, sizeof(result)) == 0);
 }
 
-TEST("a file can be loaded through any number of slots, from any offset, between pushes") {
+TEST("a file can be loaded from any offset, between pushes") {
   const Session session;
   const std::vector<uint8_t> data = content(5 * kMiB + 333);
   std::vector<uint8_t> stored(100 + data.size(), 0xee);
@@ -178,19 +177,16 @@ TEST("a file can be loaded through any number of slots, from any offset, between
   const ModelFile file(stored);
   vram_load_result expected = {};
   (void)session.load(0, data, &expected);
-  for (const std::vector<uint32_t> &slots : {std::vector<uint32_t>{2}, {0, 7}, kThreeSlots}) {
-    const uint64_t allocation = session.alloc(0, data.size());
-    const uint64_t load = session.open_load(allocation);
-    session.push_all(load, {data.begin(), data.begin() + 10}, 10, 0);
-    REQUIRE_OK(load_file(load, file, 110, data.size() - 15, slots));
-    session.push_all(load, {data.end() - 5, data.end()}, 5, 0);
-    vram_load_result result = {};
-    REQUIRE_OK(vram_load_finish(load, &result));
-    CHECK(std::memcmp(&result, &expected, sizeof(result)) == 0);
-    REQUIRE_OK(vram_load_close(load));
-    CHECK(session.read(allocation, 0, data.size()) == data);
-    REQUIRE_OK(vram_free(allocation));
-  }
+  const uint64_t allocation = session.alloc(0, data.size());
+  const uint64_t load = session.open_load(allocation);
+  session.push_all(load, {data.begin(), data.begin() + 10}, 10, 0);
+  REQUIRE_OK(load_file(load, file, 110, data.size() - 15));
+  session.push_all(load, {data.end() - 5, data.end()}, 5, 0);
+  vram_load_result result = {};
+  REQUIRE_OK(vram_load_finish(load, &result));
+  CHECK(std::memcmp(&result, &expected, sizeof(result)) == 0);
+  REQUIRE_OK(vram_load_close(load));
+  CHECK(session.read(allocation, 0, data.size()) == data);
 }
 
 TEST("a file that is too short or unreadable fails the load permanently") {
@@ -198,17 +194,17 @@ TEST("a file that is too short or unreadable fails the load permanently") {
   const ModelFile file(content(2 * kMiB));
   const uint64_t bytes = 3 * kMiB;
   uint64_t load = session.open_load(session.alloc(0, bytes));
-  CHECK_STATUS(VRAM_FILE_TOO_SHORT, load_file(load, file, 0, bytes, kThreeSlots));
+  CHECK_STATUS(VRAM_FILE_TOO_SHORT, load_file(load, file, 0, bytes));
   CHECK_STATUS(VRAM_FILE_TOO_SHORT, vram_load_push(load, 0, 1));
   CHECK_STATUS(VRAM_OK, vram_load_close(load));
 
   load = session.open_load(session.alloc(0, bytes));
-  CHECK_STATUS(VRAM_FILE_TOO_SHORT, load_file(load, file, 0, bytes, kThreeSlots));
+  CHECK_STATUS(VRAM_FILE_TOO_SHORT, load_file(load, file, 0, bytes));
   CHECK_STATUS(VRAM_OK, vram_load_close(load));
 
   load = session.open_load(session.alloc(0, bytes));
   const ModelFile other(content(2 * kMiB));
-  CHECK_STATUS(VRAM_FILE_ERROR, load_file(load, other, UINT64_MAX - bytes, bytes, kThreeSlots));
+  CHECK_STATUS(VRAM_FILE_ERROR, load_file(load, other, UINT64_MAX - bytes, bytes));
   CHECK(other.file().info().error == EINVAL);
 }
 
@@ -265,21 +261,23 @@ TEST("the last bytes before a connection ends are loaded, and the load can conti
 
 TEST("a load fails with its own status if the host cannot start the thread that reads ahead") {
   const Session session;
-  const std::vector<uint8_t> data = content(3 * kMiB);
-  const ModelFile file(data);
+  const std::vector<uint8_t> data = content(1000);
+  const Connection connection;
+  connection.send(data.data(), data.size());
   const uint64_t allocation = session.alloc(0, data.size());
   const uint64_t load = session.open_load(allocation);
+  uint64_t received = 0;
   {
     const NoNewThreads no_threads;
-    CHECK_STATUS(VRAM_HOST_OUT_OF_THREADS, load_file(load, file, 0, data.size(), kThreeSlots));
+    CHECK_STATUS(VRAM_HOST_OUT_OF_THREADS, load_socket(load, connection, data.size(), &received));
   }
-  CHECK_STATUS(VRAM_HOST_OUT_OF_THREADS, load_file(load, file, 0, data.size(), kThreeSlots));
+  CHECK_STATUS(VRAM_HOST_OUT_OF_THREADS, load_socket(load, connection, data.size(), &received));
   CHECK_STATUS(VRAM_OK, vram_load_close(load));
   const uint64_t other = session.open_load(allocation);
-  CHECK_STATUS(VRAM_OK, load_file(other, file, 0, data.size(), kThreeSlots));
+  CHECK_STATUS(VRAM_OK, load_socket(other, connection, data.size(), &received));
 }
 
-TEST("the thread that reads ahead needs no memory for a socket, and fails the load without it for a file") {
+TEST("the threads that read ahead need no memory") {
   const Session session;
   const std::vector<uint8_t> data = content(kMiB);
   const ModelFile file(data);
@@ -290,7 +288,7 @@ TEST("the thread that reads ahead needs no memory for a socket, and fails the lo
   const NoMemoryForNewThreads no_memory;
   CHECK_STATUS(VRAM_OK, load_socket(load, connection, data.size(), &received));
   CHECK(received == 1000);
-  CHECK_STATUS(VRAM_HOST_OUT_OF_MEMORY, load_file(load, file, received, data.size() - received, kThreeSlots));
+  CHECK_STATUS(VRAM_OK, load_file(load, file, received, data.size() - received));
   CHECK_STATUS(VRAM_OK, vram_load_close(load));
 }
 

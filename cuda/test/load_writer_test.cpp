@@ -164,7 +164,7 @@ TEST("writers: sockets and files are read at the same time") {
     REQUIRE_OK(vram_load_seek(writer, from));
     if (index % 2 == 0) {
       const OpenFile file(directory, "model");
-      REQUIRE_OK(load_whole(writer, file, from, until - from, slots));
+      REQUIRE_OK(load_whole(writer, file, from, until - from));
     } else {
       int ends[2] = {-1, -1};
       REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);

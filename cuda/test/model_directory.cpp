@@ -63,13 +63,11 @@ vram_file_info OpenFile::settled() const {
   }
 }
 
-vram_status load_whole(uint64_t load, const OpenFile &file, uint64_t offset, uint64_t bytes,
-                       const std::vector<uint32_t> &slots) {
+vram_status load_whole(uint64_t load, const OpenFile &file, uint64_t offset, uint64_t bytes) {
   for (uint64_t done = 0; done < bytes;) {
     const vram_file_range range = {offset + done, bytes - done, kWaitMs, 0};
     uint64_t received = 0;
-    const vram_status status =
-        vram_load_file(load, file.handle(), &range, slots.data(), static_cast<uint32_t>(slots.size()), &received);
+    const vram_status status = vram_load_file(load, file.handle(), &range, &received);
     if (status != VRAM_OK) return status;
     done += received;
     if (done < bytes) (void)file.settled();

@@ -65,8 +65,7 @@ class ModelFile {
 };
 
 /** Loads bytes of a file, as many calls as it takes. */
-vram_status load_whole(uint64_t load, const OpenFile &file, uint64_t offset, uint64_t bytes,
-                       const std::vector<uint32_t> &slots);
+vram_status load_whole(uint64_t load, const OpenFile &file, uint64_t offset, uint64_t bytes);
 
 /** Repairs a range from a file, as many calls as it takes. */
 vram_status repair_whole(uint64_t allocation, const OpenFile &file, uint64_t offset, uint64_t bytes,

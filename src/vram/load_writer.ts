@@ -48,17 +48,15 @@ export class LoadWriter {
   }
 
   /**
-   * Loads at most `length` bytes of a file from `offset`, through slots that the caller owns. Resolves with the number of
-   * bytes when all are loaded or the file system pauses: await `file.settled()` then.
+   * Loads at most `length` bytes of a file from `offset`, through buffers of the library. Resolves with the number of bytes
+   * when all are loaded or the file system pauses: await `file.settled()` then.
    * @throws WorkerError MODEL_DIR_UNAVAILABLE, VramError
    */
-  async file(file: NativeFile, { offset, length }: ByteRange, slots: readonly Slot[]): Promise<number> {
-    const indexes = Uint32Array.from(slots, (slot) => slot.index);
+  async file(file: NativeFile, { offset, length }: ByteRange): Promise<number> {
     const range = { offset, bytes: length, wait_ms: fileWaitMs, reserved: 0 };
     const received = [0];
     const { handle } = file;
-    const count = indexes.length;
-    await file.read(() => this.#library.run('vram_load_file', this.#handle, handle, range, indexes, count, received));
+    await file.read(() => this.#library.run('vram_load_file', this.#handle, handle, range, received));
     await this.#seals.loaded(this.#handle, Number(received[0]));
     return Number(received[0]);
   }

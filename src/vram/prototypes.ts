@@ -31,7 +31,7 @@ export const prototypes = [
   'vram_load_open_writer(uint64_t load, _Out_ uint64_t *writer)',
   'vram_load_seek(uint64_t load, uint64_t offset)',
   'vram_load_push(uint64_t load, uint32_t slot, uint64_t bytes)',
-  'vram_load_file(uint64_t load, uint64_t file, const vram_file_range *range, const uint32_t *slots, uint32_t count, _Out_ uint64_t *received)',
+  'vram_load_file(uint64_t load, uint64_t file, const vram_file_range *range, _Out_ uint64_t *received)',
   'vram_load_socket(uint64_t load, int32_t socket, uint64_t bytes, uint32_t wait_ms, const uint32_t *slots, uint32_t count, _Out_ uint64_t *received)',
   'vram_load_seal(uint64_t load, _Out_ uint64_t *sealed_bytes)',
   'vram_load_complete(uint64_t load, uint32_t slot, uint64_t bytes, _Out_ vram_load_result *result)',

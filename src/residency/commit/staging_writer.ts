@@ -91,7 +91,7 @@ export class StagingWriter {
     if (this.#current !== undefined) this.#push(this.#current);
     for (let done = 0; done < length && !this.#closed; ) {
       const part = { offset: offset + done, length: Math.min(readSliceBytes, length - done) };
-      const loaded = this.#last.then(() => this.#load.file(file, part, this.#slots));
+      const loaded = this.#last.then(() => this.#load.file(file, part));
       this.#after(loaded);
       const bytes = await loaded;
       this.#count(bytes);
