@@ -1,9 +1,10 @@
 import { WorkerError } from '../../errors.js';
 import type { LocalFiles, LocalRoot } from '../../sources/local_files.js';
+import { usableCores } from '../../vram/cores.js';
 import type { Driver } from '../../vram/driver.js';
 import type { Directory, FileContent, ModelFile } from '../../vram/file.js';
 import { status, VramError } from '../../vram/status.js';
-import { FileStop, LocalFile } from './local_file.js';
+import { FileStop, LocalFile, readersOf } from './local_file.js';
 
 /** The parts of the worker that local files need. */
 export interface HostDirectories {
@@ -14,6 +15,7 @@ export interface HostDirectories {
 /** Reads local files with libvram: its threads make the calls of the file system, and links do not lead outside. */
 export class HostFiles implements LocalFiles {
   readonly #worker: HostDirectories;
+  readonly #cores = usableCores();
 
   constructor(worker: HostDirectories) {
     this.#worker = worker;
@@ -22,7 +24,9 @@ export class HostFiles implements LocalFiles {
   async open(root: LocalRoot, path: string, signal: AbortSignal): Promise<LocalFile> {
     const stop = new FileStop(signal);
     const { throwIfStopped } = stop;
-    return new LocalFile(await this.#worker.driver.openFile(this.#directory(root), path, { throwIfStopped }), stop);
+    const { driver } = this.#worker;
+    const file = await driver.openFile(this.#directory(root), path, { throwIfStopped });
+    return new LocalFile(file, stop, readersOf(this.#cores, driver.ordinals.length));
   }
 
   async readText(root: LocalRoot, path: string, maxBytes: number, signal: AbortSignal): Promise<string> {

@@ -24,6 +24,16 @@ export class FileStop {
   };
 }
 
+const minReaders = 4;
+const maxReaders = 16;
+
+/**
+ * Threads that read one file. A slow disk or network needs several even on few cores. With several devices, as many files
+ * are read at a time.
+ */
+export const readersOf = (cores: number, devices: number): number =>
+  Math.min(maxReaders, Math.max(minReaders, Math.floor(cores / Math.max(1, devices))));
+
 interface Reader {
   readonly file: ModelFile;
   readonly stop: FileStop;
@@ -35,13 +45,14 @@ export class LocalFile implements RangedSource {
   readonly claim = undefined;
   readonly supportsRanges = true;
   /** Each occupies a pool thread and a thread of the file system. */
-  readonly maxTransfers = 4;
+  readonly maxTransfers: number;
   readonly #first: Reader;
   /** One for each transfer that ran at the same time as others. */
   readonly #readers: Reader[];
   readonly #free: Reader[];
 
-  constructor(file: ModelFile, stop: FileStop) {
+  constructor(file: ModelFile, stop: FileStop, maxTransfers = minReaders) {
+    this.maxTransfers = maxTransfers;
     this.#first = { file, stop };
     this.#readers = [this.#first];
     this.#free = [this.#first];
