@@ -1,9 +1,12 @@
 #!/usr/bin/env node
+import os = require('node:os');
 import signalsModule = require('./process/signals.cjs');
 
 // Native calls run in libuv's thread pool. Node reads its size once, before it loads the first ES module. Calls that hang
 // occupy at most 6 threads: one for standard output, the audit log, the manifest and each of three groups of secrets.
-process.env.UV_THREADPOOL_SIZE = String(Math.max(16, Number(process.env.UV_THREADPOOL_SIZE) || 0));
+// Each range of a shard that is read occupies one, so a host with many cores and disks needs more.
+const poolThreads = Math.min(64, 2 * os.availableParallelism());
+process.env.UV_THREADPOOL_SIZE = String(Math.max(16, poolThreads, Number(process.env.UV_THREADPOOL_SIZE) || 0));
 
 // Without a listener, SIGUSR1 would start Node's debugger, which exposes the worker's memory.
 process.on('SIGUSR1', () => undefined);
