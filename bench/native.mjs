@@ -4,23 +4,42 @@ import { text } from 'node:stream/consumers';
 import { timeProcess } from './processes.mjs';
 
 const directory = new URL('native', import.meta.url).pathname;
+const cudaDirectory = new URL('../cuda', import.meta.url).pathname;
 const buildDirectory = new URL('../cuda/build/bench/', import.meta.url).pathname;
 
 /** Builds the product's libraries and the benchmark's own programs, if they are out of date. */
 export function buildNative() {
   execFileSync('sh', [new URL('../cuda/install.sh', import.meta.url).pathname], { stdio: 'inherit' });
-  execFileSync('make', ['--silent', '-C', directory], { stdio: ['ignore', 'inherit', 'inherit'] });
+  for (const args of [
+    ['-C', directory],
+    ['-C', cudaDirectory, 'build/file_faults.so'],
+  ]) {
+    execFileSync('make', ['--silent', ...args], { stdio: ['ignore', 'inherit', 'inherit'] });
+  }
 }
 
-/** @returns {Promise<{ cores: number, all_gb_per_s: number, one_gb_per_s: number, memory_gb_per_s: number }>} see native/hash_rate.cpp */
+/**
+ * See native/hash_rate.cpp.
+ * @returns {Promise<{ cores: number, all_gb_per_s: number, one_gb_per_s: number, memory_gb_per_s: number, both_gb_per_s: number }>}
+ */
 export async function hashRate() {
   return JSON.parse((await timeProcess(`${buildDirectory}hash_rate`, [])).output);
+}
+
+/** @typedef {{ read_gb_per_s: number, copy_gb_per_s: number, hash_gb_per_s: number, limit_gb_per_s: number }} FileLimit see native/file_limit.cpp */
+
+/** @param {string} path of a file in the page cache @returns {Promise<FileLimit>} */
+export async function fileLimit(path) {
+  return JSON.parse((await timeProcess(`${buildDirectory}file_limit`, [path])).output);
 }
 
 /** @returns {Promise<{ host_to_device_gb_per_s: number, device_to_device_gb_per_s: number }>} see native/device_rates.cpp */
 export async function deviceRates(driverPath) {
   return JSON.parse((await timeProcess(`${buildDirectory}device_rates`, [driverPath])).output);
 }
+
+/** For LD_PRELOAD: delays each read of a file whose name says so, see cuda/test/file_faults.h. */
+export const fileFaults = new URL('../cuda/build/file_faults.so', import.meta.url).pathname;
 
 const attachReader = `${buildDirectory}attach_reader`;
 const simulator = new URL('../cuda/build/libcuda_sim.so', import.meta.url).pathname;

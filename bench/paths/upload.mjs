@@ -1,10 +1,14 @@
 import { startBareServer, startRegistry } from '../baselines/servers.mjs';
+import { openssl } from '../baselines/tools.mjs';
 import { freshContent } from '../content.mjs';
 import { alternate } from '../rounds.mjs';
 import { rate } from '../row.mjs';
 import { Worker } from '../worker.mjs';
 
-/** Commit by upload with `curl -T`, compared with servers that receive the same upload. @param {import('../bench.mjs').Context} context */
+/**
+ * Commit by upload with `curl -T`, compared with hashing the same file, and with servers that receive the same upload.
+ * @param {import('../bench.mjs').Context} context
+ */
 export async function upload({ options, workspace, tools }) {
   const { rounds, sizeBytes } = options;
   const { missing } = tools['docker-registry'];
@@ -19,32 +23,36 @@ export async function upload({ options, workspace, tools }) {
   };
 
   await commit(true)(fresh()); // warm-up: allocates the device's memory
+  const baselines = { bare: bare.upload, ...(tools.openssl.missing === undefined && { openssl }) };
   const both = await alternate(rounds, fresh, {
     product: commit(true),
-    bare: bare.upload,
+    ...baselines,
     ...(registry && { registry: registry.upload }),
   });
-  const tree = await alternate(rounds, fresh, { product: commit(false), bare: bare.upload });
+  const tree = await alternate(rounds, fresh, { product: commit(false), ...baselines });
   for (const server of [worker, bare, registry]) await server?.stop();
 
-  const row = { path: 'commit by upload, flat + tree', better: 'higher', product: rate(sizeBytes, both.product) };
+  const rowsOf = (path, samples, comparisons) =>
+    Object.entries(comparisons).map(([name, comparison]) => ({
+      path,
+      better: 'higher',
+      product: rate(sizeBytes, samples.product),
+      ...(samples[name] ? { baselineSeries: rate(sizeBytes, samples[name]) } : { missing: reasons[name] }),
+      ...comparison,
+    }));
+  const reasons = { openssl: tools.openssl.missing, registry: missing };
+  const hashing = { baseline: 'openssl dgst -sha256' };
+  // Its rate changes by half within minutes, so it has no limit.
+  const receiving = { baseline: 'bare Node server' };
   return [
-    { ...row, baseline: 'bare Node server', baselineSeries: rate(sizeBytes, both.bare), required: 0.42, target: 0.5 },
-    {
-      ...row,
-      baseline: 'docker-registry (Go without SHA instructions)',
-      ...(both.registry ? { baselineSeries: rate(sizeBytes, both.registry) } : { missing }),
-      required: 4,
-      target: 6,
-    },
-    {
-      ...row,
-      path: 'commit by upload, flat_digest=false',
-      product: rate(sizeBytes, tree.product),
-      baseline: 'bare Node server',
-      baselineSeries: rate(sizeBytes, tree.bare),
-      required: 0.58,
-      target: 0.7,
-    },
+    ...rowsOf('commit by upload, flat + tree', both, {
+      openssl: { ...hashing, required: 0.6, target: 0.75 },
+      bare: receiving,
+      registry: { baseline: 'docker-registry (Go without SHA instructions)', required: 4, target: 6 },
+    }),
+    ...rowsOf('commit by upload, flat_digest=false', tree, {
+      openssl: { ...hashing, required: 1, target: 1.4 },
+      bare: receiving,
+    }),
   ];
 }
