@@ -292,6 +292,20 @@ TEST("the threads that read ahead need no memory") {
   CHECK_STATUS(VRAM_OK, vram_load_close(load));
 }
 
+TEST("a load whose copy could not be marked returns the slot after the copy") {
+  const Session session;
+  const Simulator simulator;
+  const std::vector<uint8_t> data = content(1000);
+  const uint64_t allocation = session.alloc(0, data.size()), load = session.open_load(allocation);
+  simulator.set("FAULTS", "cuEventRecord:1=999");
+  simulator.set("LATENCY_US", "20000");
+  std::copy(data.begin(), data.end(), session.slot(0));
+  CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + 999, vram_load_push(load, 0, data.size()));
+  std::fill_n(session.slot(0), data.size(), uint8_t{0x77});
+  CHECK_STATUS(VRAM_OK, vram_load_close(load));
+  CHECK(session.read(allocation, 0, data.size()) == data);
+}
+
 TEST("any thread can close a load, also one that has never called the driver") {
   const Session session;
   const uint64_t load = session.open_load(session.alloc(0, 100));
