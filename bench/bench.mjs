@@ -15,6 +15,7 @@ import { manyShards } from './paths/many_shards.mjs';
 import { memory } from './paths/memory.mjs';
 import { readoption } from './paths/readoption.mjs';
 import { ready } from './paths/ready.mjs';
+import { shardGrowth } from './paths/shard_growth.mjs';
 import { small } from './paths/small.mjs';
 import { sources } from './paths/sources.mjs';
 import { start } from './paths/start.mjs';
@@ -47,6 +48,7 @@ const paths = {
   growth,
   manifest,
   manyShards,
+  shardGrowth,
   attach,
   readoption,
   sources,

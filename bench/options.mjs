@@ -7,9 +7,10 @@ const usage = `Usage: npm run bench -- [options]
   --rounds N        rounds per row (default 5; 2 with --quick)
   --size-bytes N    shard size of most rows, a multiple of 1 MiB (default 1 GiB; 64 MiB with --quick)
   --only NAMES      comma-separated paths: upload, file, verify, ready, latency, memory, start, concurrency, small, growth,
-                    manifest, manyShards, attach, readoption, sources
+                    manifest, manyShards, shardGrowth, attach, readoption, sources
   --quick           a short smoke test; its figures are meaningless
   --full            measure growth up to 8 GiB instead of 4 GiB
+  --growth-bytes N  measure growth up to this size instead
   --plots           write docs/plots/*.svg
   --out FILE        JSON output (default bench/results/latest.json)
   --help            print this text
@@ -48,7 +49,7 @@ export function readOptions(args = process.argv.slice(2)) {
     rounds: integer(values.rounds, quick ? 2 : 5),
     sizeBytes,
     largeBytes: 4 * sizeBytes,
-    growthBytes: (values.full ? 8 : quick ? 0.25 : 4) * 2 ** 30,
+    growthBytes: integer(values['growth-bytes'], (values.full ? 8 : quick ? 0.25 : 4) * 2 ** 30),
     smallShards: quick ? 200 : 1000,
     manifestCommits: quick ? 50 : 400,
     manyShards: quick ? 300 : 10_000,
@@ -68,6 +69,7 @@ function parse(args) {
       options: {
         rounds: text,
         'size-bytes': text,
+        'growth-bytes': text,
         only: text,
         out: text,
         quick: flag,

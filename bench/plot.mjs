@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 const width = 760;
 const height = 420;
 const frame = { left: 70, right: 270, top: 48, bottom: 52 };
-const colors = ['#0b6e99', '#d9730d', '#0f7b6c', '#ad1a72', '#6940a5'];
+const colors = ['#0b6e99', '#d9730d', '#0f7b6c', '#ad1a72', '#6940a5', '#9f6b53', '#787774', '#c4554d', '#2f9e44'];
 
 /**
  * @typedef {object} Axis

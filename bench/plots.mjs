@@ -11,11 +11,12 @@ const windowShards = 50;
  * @property {{ sizes: number[], seconds: Record<string, number[]> }} [growth] seconds per path and size
  * @property {{ sizes: number[], seconds: Record<string, number[]> }} [sourceSizes] the same for commits by http
  * @property {{ counts: number[], seconds: number[], bytes: number }} [sourceFiles] seconds per number of files of a pull
+ * @property {{ counts: number[], seconds: Record<string, number[]> }} [shards] seconds per operation and number of shards
  * @property {number[]} [smallShards] milliseconds per commit, in order
  */
 
 /** Writes the plots for which this run has data. @param {Figures} figures @returns {string[]} the files written */
-export function writePlots({ growth, sourceSizes, sourceFiles, smallShards }) {
+export function writePlots({ growth, sourceSizes, sourceFiles, smallShards, shards }) {
   const written = [];
   const write = (name, svg) => {
     writePlot(join(directory, name), svg);
@@ -24,20 +25,38 @@ export function writePlots({ growth, sourceSizes, sourceFiles, smallShards }) {
   if (growth !== undefined) write('growth.svg', growthPlot('Cost by shard size', growth));
   if (sourceSizes !== undefined) write('source-sizes.svg', growthPlot('Commits by http', sourceSizes));
   if (sourceFiles !== undefined) write('source-files.svg', sourceFilesPlot(sourceFiles));
+  if (shards !== undefined) write('shards.svg', shardsPlot(shards));
   if (smallShards !== undefined) write('small-shards.svg', smallShardsPlot(smallShards));
   return written;
 }
 
-function growthPlot(title, { sizes, seconds }) {
+/** The powers of ten around all values. @param {Record<string, number[]>} seconds */
+function decadesOf(seconds) {
   const all = Object.values(seconds).flat();
-  const decades = [];
-  for (
-    let power = Math.floor(Math.log10(Math.min(...all)));
-    power <= Math.ceil(Math.log10(Math.max(...all)));
-    power++
-  ) {
-    decades.push(10 ** power);
-  }
+  const [from, to] = [Math.floor(Math.log10(Math.min(...all))), Math.ceil(Math.log10(Math.max(...all)))];
+  return Array.from({ length: to - from + 1 }, (_, index) => 10 ** (from + index));
+}
+
+function shardsPlot({ counts, seconds }) {
+  const decades = decadesOf(seconds);
+  const ticks = counts.map((count) => [count, String(count)]);
+  const x = { label: 'shards of 4 KiB', from: counts[0], to: counts.at(-1), log: true, ticks };
+  const y = {
+    label: 'CPU seconds',
+    from: decades[0],
+    to: decades.at(-1),
+    log: true,
+    ticks: decades.map((value) => [value, String(+value.toPrecision(1))]),
+  };
+  const lines = Object.entries(seconds).map(([name, series]) => ({
+    name,
+    points: series.map((value, index) => [counts[index], value]),
+  }));
+  return plot('Cost by number of shards (simulated device, log-log)', x, y, lines);
+}
+
+function growthPlot(title, { sizes, seconds }) {
+  const decades = decadesOf(seconds);
   const x = {
     label: 'shard size',
     from: sizes[0],

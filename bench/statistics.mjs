@@ -13,3 +13,15 @@ export function median(samples) {
 
 /** @param {readonly number[]} samples */
 export const range = (samples) => ({ minimum: Math.min(...samples), maximum: Math.max(...samples) });
+
+/**
+ * The exponent of the power law that fits points best: 1 for a linear cost, 0 for a constant one. Least squares of the
+ * logarithms. @param {readonly (readonly [number, number])[]} points
+ */
+export function growthExponent(points) {
+  const logs = points.map(([x, y]) => [Math.log(x), Math.log(y)]);
+  const mean = (index) => logs.reduce((sum, pair) => sum + pair[index], 0) / logs.length;
+  const [meanX, meanY] = [mean(0), mean(1)];
+  const covariance = logs.reduce((sum, [x, y]) => sum + (x - meanX) * (y - meanY), 0);
+  return covariance / logs.reduce((sum, [x]) => sum + (x - meanX) ** 2, 0);
+}

@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Worker as Thread } from 'node:worker_threads';
+import { freePort, startServer, untilAnswers } from './processes.mjs';
+import { workerCommand } from './worker.mjs';
+
+const concurrentCommits = 16;
+const concurrentScrapes = 16;
+
+/** A worker that keeps its directory over restarts. */
+export class RestartableWorker {
+  static async start(directory, env) {
+    const port = await freePort();
+    const { args, options } = workerCommand(directory, port, env);
+    const server = startServer(process.execPath, args, options);
+    const url = `http://127.0.0.1:${port}`;
+    await untilAnswers(`${url}/livez`, server);
+    return new RestartableWorker(url, server, directory);
+  }
+
+  constructor(url, server, directory) {
+    this.url = url;
+    this.server = server;
+    this.directory = directory;
+  }
+
+  async ask(method, path, body) {
+    this.token ??= readFileSync(join(this.directory, '.worker', 'token'), 'utf8').trim();
+    const headers = { authorization: `Bearer ${this.token}`, ...(body ? { 'content-type': 'application/json' } : {}) };
+    const answer = await fetch(this.url + path, { method, headers, ...(body ? { body: JSON.stringify(body) } : {}) });
+    return { status: answer.status, text: await answer.text() };
+  }
+
+  /** Commits shards until there are `count`. @param {number} count @param {string} path @param {number} from first index */
+  async commitAll(count, path, from = 0) {
+    let next = from;
+    const commit = async () => {
+      for (let index = next++; index < count; index = next++) {
+        const source = { type: 'file', path };
+        const body = { shard_id: `many-${index}`, model_ref: `m${index}`, source };
+        let answer = await this.ask('POST', '/v1/commit', body);
+        for (; answer.status === 503; answer = await this.ask('POST', '/v1/commit', body)) await sleep(100);
+        assert.equal(answer.status, 201, answer.text);
+      }
+    };
+    await Promise.all(Array.from({ length: concurrentCommits }, commit));
+  }
+
+  /** Measures `livez` while `work` runs. @param {number} perSecond requests @param {() => Promise<void>} work */
+  async during(perSecond, work) {
+    const polling = new Thread(new URL('./livez_thread.mjs', import.meta.url), {
+      workerData: { url: this.url, perSecond },
+    });
+    await once(polling, 'message');
+    const started = performance.now();
+    await work();
+    polling.postMessage('stop');
+    const [latenciesMs] = await once(polling, 'message');
+    return { latenciesMs, seconds: (performance.now() - started) / 1000 };
+  }
+
+  async poll(paths, seconds) {
+    const end = performance.now() + seconds * 1000;
+    const client = async (_, index) => {
+      while (performance.now() < end) await this.ask('GET', paths[index % paths.length] ?? '/metrics');
+    };
+    await Promise.all(Array.from({ length: concurrentScrapes }, client));
+  }
+
+  async rotate(key) {
+    const before = (await this.ask('GET', '/v1/shards/many-0')).status;
+    assert.equal(before, 200);
+    const log = join(this.directory, 'audit.log');
+    writeFileSync(key, `second ${'k'.repeat(40)}\n`, { mode: 0o600 });
+    process.kill(this.server.pid, 'SIGHUP');
+    await untilQuiet(log);
+  }
+
+  async untilRestored(count) {
+    for (;;) {
+      const { text } = await this.ask('GET', '/metrics');
+      if (text.includes(`vram_shards{state="sealed"} ${count}\n`)) return;
+      await sleep(50);
+    }
+  }
+
+  async stop() {
+    const { status } = await this.server.exit();
+    assert.equal(status, 0, 'the shutdown wiped all shards within the default drain time');
+  }
+}
+
+/** Resolves when a file has grown and then has not grown for a second. */
+async function untilQuiet(path) {
+  const start = statSync(path).size;
+  for (let last = start, quiet = 0; quiet < 20; await sleep(50)) {
+    const { size } = statSync(path);
+    quiet = size === last && size > start ? quiet + 1 : 0;
+    last = size;
+  }
+}
