@@ -34,10 +34,9 @@ export class GroupMember implements IngestTarget<void> {
     return this.commit.maxWriters;
   }
 
-  /** When all bytes had arrived, and were proven; undefined before that. */
-  get proven(): { readonly arrivedAt: Moment; readonly proof: Proof } | undefined {
-    const [arrivedAt, proof] = [this.#arrivedAt, this.#proof];
-    return arrivedAt === undefined || proof === undefined ? undefined : { arrivedAt, proof };
+  /** When all bytes had arrived; undefined before that. */
+  get arrivedAt(): Moment | undefined {
+    return this.#arrivedAt;
   }
 
   /** Begins an attempt. The previous one must have failed. */
@@ -75,7 +74,7 @@ export class GroupMember implements IngestTarget<void> {
 
   /** Digests the shard again if its digest is too old for a last byte at `lastByteAt`. */
   async refresh(lastByteAt: Moment): Promise<void> {
-    const { proof } = this.proven ?? {};
+    const proof = this.#proof;
     if (proof === undefined || proof.verifiedAt.monotonicMs >= lastByteAt.monotonicMs - maxProofAgeMs) return;
     try {
       this.#proof = await this.commit.proveAgain(proof, this.#groupSignal);

@@ -103,7 +103,7 @@ export class ShardGroup implements Abortable {
 
   /** The last byte of the group counts as the last byte of each file. */
   #lastByteAt(): Moment | undefined {
-    const arrivals = this.#new.map(({ proven }) => (proven ?? unproven()).arrivedAt);
+    const arrivals = this.#new.map(({ arrivedAt }) => arrivedAt ?? unproven());
     return arrivals.reduce<Moment | undefined>(
       (last, at) => (last === undefined || at.monotonicMs > last.monotonicMs ? at : last),
       undefined,
