@@ -12,7 +12,7 @@ namespace probe {
 namespace {
 
 constexpr size_t kBytes = size_t{256} << 20;
-constexpr size_t kTotal = size_t{2} << 30;
+const size_t kTotal = is_quick() ? kBytes : size_t{2} << 30;
 
 struct Copies {
   const Driver &driver;
@@ -56,8 +56,9 @@ int main(int count, char **arguments) {
   require("event", driver.cuEventCreate(&blocking, CU_EVENT_DISABLE_TIMING | CU_EVENT_BLOCKING_SYNC));
   const Copies copies = {driver, memory.address, static_cast<unsigned char *>(host), stream};
   (void)copies.rate(64 << 20, nullptr);  // warm-up
+  const size_t largest = is_quick() ? size_t{1} << 20 : kBytes;
   std::printf("%12s %14s %18s %18s\n", "piece bytes", "queued GB/s", "each waited, spin", "each waited, block");
-  for (size_t piece = 64 << 10; piece <= kBytes; piece *= 2) {
+  for (size_t piece = 64 << 10; piece <= largest; piece *= 2) {
     std::printf("%12zu %14.2f %18.2f %18.2f\n", piece, copies.rate(piece, nullptr), copies.rate(piece, spinning),
                 copies.rate(piece, blocking));
   }

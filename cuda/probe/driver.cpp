@@ -36,6 +36,18 @@ void require(const char *what, CUresult result) {
   std::exit(2);
 }
 
+void skip(const std::string &reason) {
+  std::printf("skipped: %s\n", reason.c_str());
+  std::fflush(stdout);
+  std::exit(kSkipped);
+}
+
+size_t usable_bytes(const Driver &driver) {
+  size_t free_bytes = 0, total_bytes = 0;
+  require("cuMemGetInfo", driver.cuMemGetInfo_v2(&free_bytes, &total_bytes));
+  return free_bytes / 10 * 9 / kGranule * kGranule;
+}
+
 std::string describe(const Driver &driver, CUresult result) {
   if (result == CUDA_SUCCESS) return "0";
   const char *name = nullptr;

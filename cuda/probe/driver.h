@@ -54,6 +54,14 @@ void use_device(const Driver &driver, int device);
 /** Exits with 2 unless the result is CUDA_SUCCESS. */
 void require(const char *what, CUresult result);
 
+/** The exit status of a probe that cannot run with this driver. */
+constexpr int kSkipped = 77;
+/** Exits with kSkipped and prints the reason. */
+[[noreturn]] void skip(const std::string &reason);
+
+/** Bytes of memory that a probe may take: nine tenths of the free memory, in whole granules. */
+size_t usable_bytes(const Driver &driver);
+
 /** "700 CUDA_ERROR_ILLEGAL_ADDRESS" */
 std::string describe(const Driver &driver, CUresult result);
 

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstring>
 #include <functional>
 #include <vector>
@@ -246,9 +247,10 @@ int run_attempt(const std::string &name) {
     std::memset(child.pinned, kAfter, 1 << 20);
     int descriptor = -1;
     if (exportable) {
-      require("export",
-              child.driver.cuMemExportToShareableHandle(&descriptor, child.memory.handle, kDescriptor, 0));
-      if (!send_descriptor(STDIN_FILENO, descriptor)) return 2;
+      const CUresult exported =
+          child.driver.cuMemExportToShareableHandle(&descriptor, child.memory.handle, kDescriptor, 0);
+      if (exported != CUDA_SUCCESS) print(child, "export", exported);
+      if (exported == CUDA_SUCCESS && !send_descriptor(STDIN_FILENO, descriptor)) return 2;
     }
     attempt.run(child);
     std::fflush(stdout);
@@ -281,7 +283,8 @@ class Observer {
     close(sockets[1]);
     const int descriptor = driver_.cuMemImportFromShareableHandle ? receive_descriptor(sockets[0]) : -1;
     if (descriptor >= 0) import(descriptor);
-    if (name == "importer/writes-sealed-memory") write_as_importer(sockets[0]);
+    if (descriptor < 0) shutdown(sockets[0], SHUT_RDWR);  // the child must not wait for this process
+    if (descriptor >= 0 && name == "importer/writes-sealed-memory") write_as_importer(sockets[0]);
     int status = 0;
     (void)waitpid(child, &status, 0);
     close(sockets[0]);
@@ -344,6 +347,7 @@ int main(int count, char **arguments) {
   using namespace probe;
   if (count < 2) return std::fprintf(stderr, "usage: protection DRIVER [ATTEMPT]\n"), 2;
   driver_path = arguments[1];
+  signal(SIGPIPE, SIG_IGN);  // the other process may have ended
   if (count > 2) return run_attempt(arguments[2]);
   Observer observer;
   for (const Attempt &attempt : attempts()) observer.run(attempt.name);

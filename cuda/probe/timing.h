@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <vector>
 
 namespace probe {
@@ -13,6 +14,11 @@ using Clock = std::chrono::steady_clock;
 
 inline double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+/** Whether a run only shows that a probe works: less data and fewer rounds. Its figures are meaningless. */
+inline bool is_quick() {
+  return std::getenv("PROBE_QUICK") != nullptr;
 }
 
 /** Processor time of all threads of this process. */
