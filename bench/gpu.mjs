@@ -18,7 +18,13 @@ const print = (text) => process.stdout.write(`${text}\n`);
 
 /** The settings that this process has for the driver. A container may find the driver by LD_LIBRARY_PATH. */
 function driverSettings() {
-  const names = ['WORKER_CUDA_DRIVER', 'WORKER_CUDA_KERNELS', 'LD_LIBRARY_PATH', 'CUDA_SIM_DEVICES'];
+  const names = [
+    'WORKER_CUDA_DRIVER',
+    'WORKER_CUDA_KERNELS',
+    'LD_LIBRARY_PATH',
+    'CUDA_VISIBLE_DEVICES',
+    'CUDA_SIM_DEVICES',
+  ];
   return Object.fromEntries(names.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])));
 }
 
@@ -86,7 +92,7 @@ async function verifyRow(worker, bytes, rounds, missing) {
 
 async function main() {
   const options = readOptions();
-  buildNative();
+  if (process.env.VRAM_PREBUILT === undefined) buildNative();
   const { devices, isSimulator, missing } = await findDevices();
   if (missing !== undefined) return print(`skipped: ${missing}`);
   const [device] = devices;

@@ -3,7 +3,17 @@
  * the kernels, and the packages that the worker and its tests import. Unpack it there and run gpu/prove.sh.
  */
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
@@ -67,6 +77,7 @@ try {
   }
   mkdirSync(join(target, 'gpu/bin'), { recursive: true });
   copyFileSync(process.execPath, join(target, 'gpu/bin/node'));
+  writeFileSync(join(target, 'gpu/commit'), run('git', 'describe', '--always', '--dirty', '--abbrev=40'));
   run('strip', join(target, 'gpu/bin/node'));
   execFileSync('tar', ['-C', staging, '-cf', archive, `--use-compress-program=xz -T0 -1`, 'vram-residency']);
   const { size } = statSync(archive);

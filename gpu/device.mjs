@@ -1,4 +1,7 @@
-/** The driver and its devices, for tests and measurements on a GPU. */
+/**
+ * The driver and its devices, for tests and measurements on a GPU. `node gpu/device.mjs` prints the devices. Its exit
+ * status is 1 if there is none.
+ */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Driver } from '../dist/vram/driver.js';
@@ -29,4 +32,14 @@ export async function findDevices() {
     if (noDevice.includes(error.status)) return { missing: `no CUDA device: ${error.message}` };
     throw error;
   }
+}
+
+if (process.argv[1] === import.meta.filename) {
+  const { devices = [], isSimulator, missing } = await findDevices();
+  if (missing !== undefined) console.log(missing);
+  if (isSimulator) console.log('The devices are simulated: these are not figures of a GPU');
+  for (const { name, uuid, totalBytes, freeBytes } of devices) {
+    console.log(`${name}, ${uuid}, ${totalBytes} bytes, ${freeBytes} of them free`);
+  }
+  process.exit(devices.length === 0 ? 1 : 0);
 }
