@@ -101,8 +101,10 @@ export class FileTransfer {
   }
 
   get #options(): TransferOptions {
-    const { pull, file, options } = this.#transfer;
-    const { signal, timeoutMs, bandwidth } = options();
+    const { pull, file, group, options } = this.#transfer;
+    const { timeoutMs, bandwidth } = options();
+    // The group ends with the pull, and with the first file that failed. A file that is being opened must not outlive it.
+    const { signal } = group;
     const onRetry = ({ error }: { readonly error: WorkerError }) => {
       this.measure();
       file.retry(error);

@@ -92,10 +92,12 @@ export class PullQueue {
   /** Pulls in the order of their ids. `cursor` is the last id of the previous page. */
   page({ limit, cursor = '' }: { readonly limit: number; readonly cursor?: string | undefined }): PullPage {
     this.#forgetOld();
-    const ids = [...this.#active.keys(), ...this.#ended.keys()].filter((id) => id > cursor).sort();
+    const runs = [...this.#active].map(([id, { pull }]) => [id, pull] as const);
+    const pulls = new Map([...runs, ...this.#ended]);
+    const ids = [...pulls.keys()].filter((id) => id > cursor).sort();
     const page = ids.slice(0, limit);
     return {
-      pulls: page.map((id) => this.require(id).snapshot()),
+      pulls: page.flatMap((id) => pulls.get(id)?.snapshot() ?? []),
       nextCursor: ids.length > limit ? (page.at(-1) ?? null) : null,
     };
   }
