@@ -36,7 +36,7 @@ export async function startFastifyApp(directory, body, etag) {
   const server = startServer(process.execPath, args);
   const url = `http://127.0.0.1:${port}`;
   await untilAnswers(`${url}/v1/devices`, server);
-  return { url, stop: server.stop };
+  return { url, pid: server.pid, stop: server.stop };
 }
 
 /** Debian's docker-registry with a directory as its store. It hashes uploads in Go, built without SHA instructions. */

@@ -24,7 +24,9 @@ import { unreadResponses } from './plugins/unread_responses.js';
 import { validationOptions } from './plugins/validation.js';
 import { contentTypeConstraint } from './routes/content_type_constraint.js';
 import { keyRoutes } from './routes/keys.js';
+import { createPolling } from './routes/polling.js';
 import { probeRoutes } from './routes/probes.js';
+import type { RepeatedPolls } from './routes/repeated_polls.js';
 import { components } from './schemas/index.js';
 import { answerClientError } from './server/client_error.js';
 import { Connections } from './server/connections.js';
@@ -57,8 +59,9 @@ export async function buildApp(options: AppOptions): Promise<App> {
   const uploads = options.uploads ?? new Uploads(residency, { resumeSeconds: config.uploadResumeSeconds });
   const tokens = options.tokens ?? new Tokens(tokensOf(config));
   const connections = new Connections({ maxConnections, maxPerAddress: config.connectionsPerAddress });
+  const polling = createPolling(residency, connections, tokens);
   const app: App = fastify({
-    ...serverOptions(options, connections),
+    ...serverOptions(options, connections, polling.repeated),
     ...validationOptions,
     frameworkErrors: (_error, request, reply) => reroute(app, request, reply),
   });
@@ -76,23 +79,35 @@ export async function buildApp(options: AppOptions): Promise<App> {
   await app.register(openapi);
   await app.register(docsPage);
   const droppedLines = options.droppedLines ?? new DroppedLines();
-  await app.register(metrics, { residency, pulls, uploads, connections, droppedLines });
+  const { waiters } = polling;
+  await app.register(metrics, { residency, pulls, uploads, connections, droppedLines, waiters });
 
-  await app.register(probeRoutes, { residency, pulls, config, uploads });
+  await app.register(probeRoutes, { residency });
   await app.register(keyRoutes, { residency });
-  await app.register(v1, { prefix: '/v1', residency, pulls, config, tokens, uploads });
+  const routeOptions = { residency, pulls, config, uploads, polling };
+  await app.register(v1, { prefix: '/v1', tokens, ...routeOptions });
   await app.ready();
+  polling.repeated.start(app);
   return app;
 }
 
-const serverOptions = ({ config, logger, tls }: AppOptions, connections: Connections): FastifyServerOptions => ({
+const serverOptions = (
+  { config, logger, tls }: AppOptions,
+  connections: Connections,
+  repeatedPolls: RepeatedPolls,
+): FastifyServerOptions => ({
   serverFactory: (handler) =>
-    createHttpServer(handler, {
-      connections,
-      headersTimeoutMs: config.headersTimeoutSeconds * 1000,
-      keepaliveMs: config.keepaliveSeconds * 1000,
-      ...(tls === undefined ? {} : { create: tls.create }),
-    }),
+    createHttpServer(
+      (request, response) => {
+        if (!repeatedPolls.answer(request, response)) handler(request, response);
+      },
+      {
+        connections,
+        headersTimeoutMs: config.headersTimeoutSeconds * 1000,
+        keepaliveMs: config.keepaliveSeconds * 1000,
+        ...(tls === undefined ? {} : { create: tls.create }),
+      },
+    ),
   // Makes Fastify print https addresses. It does not create a server, because of the serverFactory.
   ...(tls === undefined ? {} : { https: {} }),
   clientErrorHandler: answerClientError,

@@ -36,7 +36,7 @@ const routes = [
 /** Everything under `/v1`: rate limit, authentication, load shedding, routes. Unknown paths need a token too. */
 export async function v1(
   app: FastifyInstance,
-  { residency, pulls, config, tokens, uploads }: RouteOptions & { readonly tokens: Tokens },
+  { residency, pulls, config, tokens, uploads, polling }: RouteOptions & { readonly tokens: Tokens },
 ): Promise<void> {
   await app.register(rateLimits, { requestsPerSecond: config.requestsPerSecond });
   await app.register(auth, {
@@ -51,5 +51,5 @@ export async function v1(
   app.setNotFoundHandler((request) => {
     throw noRoute(request);
   });
-  for (const plugin of routes) await app.register(plugin, { residency, pulls, config, uploads });
+  for (const plugin of routes) await app.register(plugin, { residency, pulls, config, uploads, polling });
 }

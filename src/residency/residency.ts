@@ -10,7 +10,7 @@ import type { Restore } from './commit/restore.js';
 import { checkHandle, type HandleVerdict } from './handle/check.js';
 import { KeyRotation } from './handle/key_rotation.js';
 import { Scrubber } from './integrity/scrubber.js';
-import { RefreshProgress, Verifier } from './integrity/verifier.js';
+import { Verifier } from './integrity/verifier.js';
 import { Keeping } from './keep/keeping.js';
 import { LeaseService } from './lease/lease_service.js';
 import type { ResidencyOptions } from './options.js';
@@ -27,9 +27,11 @@ import { Signer } from './state/signer.js';
 import type { ShardSnapshot } from './state/snapshot.js';
 import type { VerifyReport } from './state/verify_report.js';
 import { WorkerState } from './state/worker_state.js';
+import { type Answer, type Question, signAttestation } from './status/attestation.js';
 import { type Health, healthOf } from './status/blockers.js';
-import { couldBeReady, type ReadyQuery, type ReadyReport, readyModels, readyReport } from './status/readiness.js';
-import { type ResidencyStats, Stats } from './status/stats.js';
+import { freshReport, isFresh } from './status/fresh_report.js';
+import { couldBeReady, type ReadyQuery, type ReadyReport, readyModels } from './status/readiness.js';
+import { type ResidencyStats, statsOf } from './status/stats.js';
 
 /** Loads shards into device memory, proves them, and reports which are resident. Its methods throw `WorkerError`. */
 export class Residency {
@@ -44,7 +46,6 @@ export class Residency {
   readonly #worker: WorkerState;
   readonly #verifier: Verifier;
   readonly #scrubber: Scrubber;
-  readonly #stats: Stats;
   readonly #ticker: NodeJS.Timeout;
   #restore: Restore | undefined;
 
@@ -56,7 +57,6 @@ export class Residency {
     this.#verifier = new Verifier(this.#worker);
     this.#scrubber = new Scrubber(this.#worker, this.#verifier);
     this.leases = new LeaseService(this.#worker, this.#verifier, this.#scrubber);
-    this.#stats = new Stats(this.#worker);
     this.keeping = new Keeping(this.#worker);
     this.groups = new GroupAdmission(this.#worker);
     this.#ticker = everySecond([this.#worker, this.sealKey, this.#scrubber, this.leases.orphans, this.keeping]);
@@ -98,6 +98,11 @@ export class Residency {
   get revision(): number {
     return this.#worker.lifecycle.revision;
   }
+
+  /** Calls the listener after each change of `revision`, in the middle of the change. It replaces the previous one. */
+  readonly onRevision = (listener: () => void) => {
+    this.#worker.lifecycle.onRevision = listener;
+  };
 
   /** Receives the outcome of each operation from now on. */
   observe(observer: ResidencyObserver): void {
@@ -156,19 +161,15 @@ export class Residency {
    * Attests which shards are resident. First verifies those that are older than the query allows. Resolves with a function
    * that reports what is resident when it is called.
    */
-  async ready(query: ReadyQuery): Promise<() => Promise<ReadyReport>> {
-    await this.#worker.recoverFiles();
-    const { maxAgeSeconds } = query;
-    const progress = new RefreshProgress();
-    const refresh = async () => {
-      if (maxAgeSeconds !== undefined) await this.#verifier.refresh({ ...query, maxAgeSeconds }, progress);
-    };
-    await refresh();
-    return async () => {
-      await refresh();
-      return readyReport(this.#worker, this.#scrubber.status, query);
-    };
+  ready(query: ReadyQuery): Promise<() => Promise<ReadyReport>> {
+    return freshReport(this.#worker, this.#verifier, this.#scrubber, query);
   }
+
+  /** Whether every sealed shard was last verified within the age that a query allows. Visits only older shards. */
+  readonly isFresh = (query: ReadyQuery): boolean => isFresh(this.#worker, query);
+
+  /** Signs the answer to a question. */
+  readonly attest = (asked: Question, answer: Answer): string => signAttestation(this.#worker.signer, asked, answer);
 
   /** Whether `ready` could be true now, for one model or for any. */
   readonly couldBeReady = (modelRef: string | undefined): boolean => couldBeReady(this.#worker, modelRef);
@@ -190,7 +191,7 @@ export class Residency {
 
   stats(): ResidencyStats {
     this.#worker.reservations.dropExpired();
-    return this.#stats.now(this.#scrubber.status);
+    return statsOf(this.#worker, this.#scrubber.status);
   }
 
   /** Records that a token was replaced. */

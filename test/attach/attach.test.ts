@@ -47,7 +47,9 @@ t.test('a process gets the bytes of a shard, a new handle and a receipt', async 
   t.match(leases, [
     { lease_id: answer.get('lease_id'), shard_id: 'a', state: 'active', pid: process.pid, label: 'rank0' },
   ]);
-  t.match((await get(worker, '/v1/shards/a')).json(), { leases: 1, exported_at: /^20/ });
+  const { shard: polled } = (await get(worker, '/v1/ready')).json().handles[0];
+  t.match(polled, { leases: 1, exported_at: /^20/ });
+  t.match((await get(worker, '/v1/shards/a')).json(), polled, 'ready reports the lease too');
   t.match((await get(worker, '/v1/shards/a/leases')).json().leases, leases);
   t.match((await remove(worker, '/v1/shards/a')).json(), {
     code: 'SHARD_LEASED',

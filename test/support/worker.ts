@@ -9,6 +9,7 @@ import { type Config, loadConfig } from '../../src/config/load.js';
 import { readTls } from '../../src/config/tls_files.js';
 import { buildApp } from '../../src/http/app.js';
 import type { DroppedLines } from '../../src/http/plugins/dropped_lines.js';
+import { Tokens, tokensOf } from '../../src/http/plugins/tokens.js';
 import { TlsServers } from '../../src/http/server/tls_server.js';
 import { createLogger } from '../../src/process/logger.js';
 import { keeperOf, openSources, pullQueueOf } from '../../src/process/worker.js';
@@ -30,6 +31,7 @@ export interface TestWorker {
   readonly pulls: PullQueue;
   readonly config: Config;
   readonly tls: TlsServers | undefined;
+  readonly tokens: Tokens;
   /** `http://127.0.0.1:port`, or `https:`. Empty if the worker does not listen. */
   readonly url: string;
   readonly directory: string;
@@ -88,7 +90,8 @@ export async function startWorker(t: Pick<Test, 'teardown'>, options: WorkerOpti
   const tls = config.tls && new TlsServers(await readTls(config.tls, new FileCalls(config.fileTimeoutSeconds)));
   const { droppedLines } = options;
   const pulls = pullQueueOf(residency, config, options.pulls);
-  const app = await buildApp({ residency, pulls, config, logger, tls, ...(droppedLines ? { droppedLines } : {}) });
+  const tokens = new Tokens(tokensOf(config));
+  const app = await buildApp({ residency, pulls, config, logger, tls, tokens, ...(droppedLines ? { droppedLines } : {}) });
   if (options.start ?? true) await residency.start();
   const { attachSocket: path, attachGroup: group, attachUids: uids, attachToken } = config;
   const libraryPath = join(nativeDirectory, 'libvram.so');
@@ -116,5 +119,5 @@ export async function startWorker(t: Pick<Test, 'teardown'>, options: WorkerOpti
   t.teardown(stop);
   const inject = (request: InjectOptions) =>
     app.inject({ ...request, headers: { authorization: `Bearer ${token}`, ...request.headers } });
-  return { app, residency, pulls, config, tls, url, directory, token, inject, stop };
+  return { app, residency, pulls, config, tls, tokens, url, directory, token, inject, stop };
 }

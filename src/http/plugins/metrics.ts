@@ -8,7 +8,8 @@ import type { ResidencyObserver } from '../../residency/state/observer.js';
 import type { ResidencyStats } from '../../residency/status/stats.js';
 import type { Uploads } from '../../uploads/uploads.js';
 import { NoQuery } from '../schemas/common.js';
-import { type Connections, closeReasons } from '../server/connections.js';
+import type { Connections } from '../server/connections.js';
+import { connectionMetrics } from './connection_metrics.js';
 import type { DroppedLines } from './dropped_lines.js';
 import { attachMetrics, bucketsSeconds, leaseMetrics } from './lease_metrics.js';
 import { scrubMetrics } from './scrub_metrics.js';
@@ -21,17 +22,20 @@ export interface MetricsOptions {
   readonly uploads: Uploads;
   readonly connections: Connections;
   readonly droppedLines: DroppedLines;
+  /** The long polls of `ready`. */
+  readonly waiters: { readonly count: number };
 }
 
 /** `GET /metrics` for Prometheus. Each worker has its own registry. No label has values that clients choose. */
 export const metrics = fp(
-  async (app: FastifyInstance, { residency, pulls, uploads, connections, droppedLines }: MetricsOptions) => {
+  async (app: FastifyInstance, options: MetricsOptions) => {
+    const { residency, pulls, uploads, connections, droppedLines, waiters } = options;
     const registry = new Registry();
     droppedLines.register(registry);
     const scrape = new Scrape(residency);
     workerMetrics(registry, residency, () => scrape.stats);
     memoryMetrics(registry, scrape);
-    connectionMetrics(app, registry, connections);
+    connectionMetrics(app, registry, connections, waiters);
     scrubMetrics(registry, () => scrape.stats);
     leaseMetrics(registry, () => scrape.stats);
     transferMetrics(registry, pulls, uploads);
@@ -131,37 +135,6 @@ function operationMetrics(registry: Registry, failures: Counter): ResidencyObser
   };
 }
 
-function connectionMetrics(app: FastifyInstance, registry: Registry, connections: Connections): void {
-  const registers = [registry];
-  new Gauge({
-    name: 'vram_http_connections',
-    help: 'Open connections by state: idle, busy, unread, or probe for those beyond the limit',
-    labelNames: ['state'],
-    registers,
-    collect() {
-      for (const [state, count] of Object.entries(connections.counts)) this.set({ state }, count);
-    },
-  });
-  new Gauge({
-    name: 'vram_http_unread_bytes',
-    help: 'Bytes of large responses that clients have not read yet',
-    registers,
-    collect() {
-      this.set(app.unreadResponseBytes);
-    },
-  });
-  new Counter({
-    name: 'vram_http_closed_connections_total',
-    help: 'Connections that the worker closed to protect itself, by reason',
-    labelNames: ['reason'],
-    registers,
-    collect() {
-      this.reset();
-      for (const reason of closeReasons) this.inc({ reason }, connections.closed.get(reason) ?? 0);
-    },
-  });
-}
-
 function requestMetrics(app: FastifyInstance, registry: Registry, failures: Counter): void {
   const requestSeconds = new Histogram({
     name: 'vram_http_request_duration_seconds',
@@ -170,14 +143,35 @@ function requestMetrics(app: FastifyInstance, registry: Registry, failures: Coun
     buckets: bucketsSeconds,
     registers: [registry],
   });
+  app.decorate('observeRequest', (labels: RequestLabels, durationMs: number) =>
+    requestSeconds.observe({ ...labels }, durationMs / 1000),
+  );
+  app.decorateRequest('waitedMs', 0);
   app.onRequestEnd((request, reply) => {
     const { url = 'none', schema } = request.routeOptions;
     const method = request.is404 ? 'any' : request.method;
-    requestSeconds.observe({ method, route: url, status: reply.statusCode }, reply.elapsedTime / 1000);
+    app.observeRequest({ method, route: url, status: reply.statusCode }, reply.elapsedTime - request.waitedMs);
     if (request.errorCode !== undefined) {
       failures.inc({ operation: schema?.operationId ?? 'none', code: request.errorCode });
     }
   });
+}
+
+interface RequestLabels {
+  readonly method: string;
+  readonly route: string;
+  readonly status: number;
+}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Counts a request and its duration. */
+    observeRequest(labels: RequestLabels, durationMs: number): void;
+  }
+  interface FastifyRequest {
+    /** How long it waited because its client asked for it. That does not count as its duration. */
+    waitedMs: number;
+  }
 }
 
 function metricsRoute(app: FastifyInstance, registry: Registry, scrape: Scrape): void {

@@ -18,9 +18,15 @@ export const digestOfToken = (token: Uint8Array | string): Buffer => hash('sha25
 /** The tokens that are valid now. It keeps only their SHA-256 digests. */
 export class Tokens {
   #current: readonly TokenDigest[];
+  #version = 0;
 
   constructor(tokens: readonly Token[]) {
     this.#current = digestsOf(tokens);
+  }
+
+  /** Grows when the tokens are replaced. */
+  get version(): number {
+    return this.#version;
   }
 
   /** The role of the token with this digest, if it is valid. Takes constant time: it compares with every token. */
@@ -35,6 +41,7 @@ export class Tokens {
   replace(tokens: readonly Token[]): readonly Role[] {
     const previous = this.#current;
     this.#current = digestsOf(tokens);
+    this.#version++;
     const isNew = ({ digest }: TokenDigest): boolean => !previous.some((one) => one.digest.equals(digest));
     return this.#current.filter(isNew).map(({ role }) => role);
   }

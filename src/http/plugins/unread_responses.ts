@@ -18,40 +18,58 @@ const maxUnreadBytes = 128 * 1024 * 1024;
 export const unreadResponses = fp(async (app: FastifyInstance) => {
   const budget = new MemoryBudget(maxUnreadBytes);
   app.decorate('unreadResponseBytes', { getter: () => budget.heldBytes });
+  app.decorate('holdUnread', ({ response, ...held }: UnreadResponse): boolean => {
+    // The response of a client that has left emits `close` no more.
+    if (held.bytes < minCountedBytes || response.destroyed) return true;
+    const release = budget.hold({ ...held, evict: () => response.destroy() });
+    if (release === undefined) return false;
+    response.once('close', release);
+    return true;
+  });
   app.addHook('onSend', (request, reply, payload, done) => {
     const bytes = lengthOf(payload);
-    // The response of a client that has left emits `close` no more.
-    const isUnsent = request.method === 'HEAD' || reply.raw.destroyed;
-    if (bytes < minCountedBytes || isUnsent) return done(null, payload);
+    if (bytes < minCountedBytes || request.method === 'HEAD') return done(null, payload);
     const isEncrypted = 'encrypted' in request.raw.socket;
-    const release = budget.hold({
+    const isHeld = app.holdUnread({
       owner: clientKeyOf(request),
-      // OpenSSL copies a response when it encrypts it. Over plain TCP all clients share a cached response.
+      // OpenSSL copies a response when it encrypts it. Over plain TCP all clients share a prepared response.
       bytes: isEncrypted ? 2 * bytes : bytes,
       buffer: isEncrypted || !Buffer.isBuffer(payload) ? undefined : payload,
-      evict: () => reply.raw.destroy(),
+      response: reply.raw,
     });
-    if (release === undefined) return done(null, refuse(request, reply));
-    reply.raw.once('close', release);
-    done(null, payload);
+    done(null, isHeld ? payload : refuse(request, reply));
   });
 });
+
+const lengthOf = (payload: unknown): number =>
+  typeof payload === 'string' ? Buffer.byteLength(payload) : Buffer.isBuffer(payload) ? payload.length : 0;
+
+/** A response that its client may read slowly. */
+export interface UnreadResponse {
+  /** The client's token or network. */
+  readonly owner: string;
+  readonly bytes: number;
+  /** The bytes, if other responses share them. They then count once. */
+  readonly buffer: object | undefined;
+  readonly response: FastifyReply['raw'];
+}
 
 declare module 'fastify' {
   interface FastifyInstance {
     /** Bytes of large responses that clients have not read yet. */
     readonly unreadResponseBytes: number;
+    /** Counts a response until it is read. Returns false if there is no room for it. */
+    holdUnread(unread: UnreadResponse): boolean;
   }
 }
 
-const lengthOf = (payload: unknown): number =>
-  typeof payload === 'string' ? Buffer.byteLength(payload) : Buffer.isBuffer(payload) ? payload.length : 0;
+/** The error of a response for which there is no room. */
+export const tooManyUnread = (): WorkerError =>
+  new WorkerError('RATE_LIMITED', 'Too many responses of this token or address are unread', { retryAfterMs: 1000 });
 
 /** Sends a small problem instead. */
 function refuse(request: FastifyRequest, reply: FastifyReply): string {
-  const error = new WorkerError('RATE_LIMITED', 'Too many responses of this token or address are unread', {
-    retryAfterMs: 1000,
-  });
+  const error = tooManyUnread();
   request.errorCode = error.code;
   const problem = problemOf(error, request.id);
   for (const name of ['etag', 'content-length']) reply.removeHeader(name);

@@ -7,7 +7,7 @@ import { type RouteOptions, typed } from './route_options.js';
 const schema = { tags: ['probes'], querystring: NoQuery, security: [] };
 
 /** `/livez` and `/readyz`, for a supervisor or an orchestrator. They need no token and reveal nothing about shards. */
-export async function probeRoutes(app: FastifyInstance, options: RouteOptions): Promise<void> {
+export async function probeRoutes(app: FastifyInstance, options: Pick<RouteOptions, 'residency'>): Promise<void> {
   livez(app);
   readyz(app, options);
 }
@@ -28,7 +28,7 @@ function livez(app: FastifyInstance): void {
   );
 }
 
-function readyz(app: FastifyInstance, { residency }: RouteOptions): void {
+function readyz(app: FastifyInstance, { residency }: Pick<RouteOptions, 'residency'>): void {
   typed(app).get(
     '/readyz',
     {

@@ -16,7 +16,7 @@ import { jsonResponse, noContent } from '../schemas/response.js';
 import { serializePull, serializePulls } from '../serializers/pull.js';
 import { actorOf } from './actor.js';
 import { pullRequestOf } from './pull_request.js';
-import { matches } from './ready_cache.js';
+import { matches } from './ready_response.js';
 import { earlyParser, type RouteOptions, typed } from './route_options.js';
 
 const tags = ['pulls'];

@@ -1,12 +1,18 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { WorkerError } from '../../errors.js';
 import type { ReadyQuery } from '../../residency/status/readiness.js';
+import { invalidParams } from '../errors/to_worker_error.js';
+import { clientKeyOf } from '../plugins/client_key.js';
+import { tooManyUnread } from '../plugins/unread_responses.js';
 import { Readiness, type ReadyFields, readyQuery } from '../schemas/ready.js';
 import { jsonResponse, noContent } from '../schemas/response.js';
 import { omitUndefined } from '../serializers/scalars.js';
+import { abortOnDisconnect } from '../server/client_gone.js';
 import { requestState } from '../server/request_state.js';
 import { actorOf } from './actor.js';
-import { matches, ReadyCache } from './ready_cache.js';
+import { BufferStream, isLong } from './buffer_stream.js';
+import type { PollQuery } from './ready_cache.js';
+import { matches, type ReadyResponse } from './ready_response.js';
 import type { RouteOptions } from './route_options.js';
 
 type ReadyRequest = FastifyRequest<{ Querystring: ReadyFields }>;
@@ -15,8 +21,9 @@ const schema = {
   operationId: 'ready',
   summary: 'Attest which sealed shards are resident',
   description:
-    'Made for polling: the worker caches the response and does not hash anything. Send `If-None-Match` to get 304 ' +
-    'while nothing changes.',
+    'Made for polling: the worker prepares the response once for each state, and does not hash anything. Send ' +
+    '`If-None-Match` to get 304 while nothing changes, and `wait_seconds` to wait for a change. With `wait_seconds` a 503 ' +
+    'also has an `ETag`; without it and with a nonce only a 200 without a nonce has one.',
   tags: ['readiness'],
   querystring: readyQuery,
   response: {
@@ -27,13 +34,17 @@ const schema = {
 };
 
 /** `GET /v1/ready`: attests which sealed shards are resident. */
-export async function readyRoutes(app: FastifyInstance, { residency, config }: RouteOptions): Promise<void> {
-  const cache = new ReadyCache(residency);
+export async function readyRoutes(app: FastifyInstance, options: RouteOptions): Promise<void> {
+  const { residency, config, polling } = options;
+  const { cache, waiters, repeated } = polling;
+  app.addHook('preClose', async () => waiters.close());
   const limitToken = app.rateLimit();
-  /** A cached response costs nothing. A signature or a verification counts for the rate limit. */
+  /** A prepared response costs nothing, and neither does a wait. A signature or a verification counts for the rate limit. */
   const limitRate = (request: ReadyRequest, reply: FastifyReply, done: (error?: Error) => void): void => {
     const { nonce, max_age_seconds } = request.query;
-    if (nonce === undefined && max_age_seconds === undefined) done();
+    const error = waitError(request);
+    if (error !== undefined) done(error);
+    else if (nonce === undefined && max_age_seconds === undefined) done();
     else if (request.role === undefined) done(app.openRateError(request));
     else Promise.resolve(limitToken.call(app, request, reply)).then(() => done(), done);
   };
@@ -45,19 +56,81 @@ export async function readyRoutes(app: FastifyInstance, { residency, config }: R
         access: config.readyPublic ? 'public' : 'read',
         quiet: true,
         rateLimit: false,
-        errors: [],
+        errors: ['RATE_LIMITED'],
       },
       preHandler: limitRate,
     },
     async (request, reply) => {
-      const { status, body, etag } = await cache.get(queryOf(request), () => reply.raw.destroyed);
-      if (etag !== undefined) {
-        reply.header('etag', etag).header('cache-control', 'no-cache');
-        if (matches(request.headers['if-none-match'], etag)) return reply.code(304).send();
+      const { nonce, wait_seconds, max_age_seconds } = request.query;
+      const query = queryOf(request);
+      const isGone = () => reply.raw.destroyed;
+      if (nonce !== undefined) {
+        const { response, body } = await cache.attested({ ...query, nonce }, isGone);
+        return send(app, request, reply.code(response.status), body);
       }
-      return reply.code(status).header('content-type', 'application/json; charset=utf-8').send(body);
+      const first = await cache.get(query, isGone);
+      const response = await afterWait(request, reply, query, first);
+      if (response.status === 200 || wait_seconds !== undefined) {
+        reply.header('etag', response.etag).header('cache-control', 'no-cache');
+      }
+      if (residency.isLeaving) reply.header('connection', 'close');
+      if (wait_seconds === undefined && max_age_seconds === undefined) {
+        repeated.remember(request, reply, () => (residency.isLeaving ? undefined : cache.current(query)));
+      }
+      const isKnown = response.status === 200 && matches(request.headers['if-none-match'], response.etag);
+      if (isKnown) return reply.code(304).send();
+      return send(app, request, reply.code(response.status), [response.body]);
     },
   );
+
+  /** The response that a client of `wait_seconds` gets after its wait. */
+  async function afterWait(
+    request: ReadyRequest,
+    reply: FastifyReply,
+    query: PollQuery,
+    first: ReadyResponse,
+  ): Promise<ReadyResponse> {
+    const { wait_seconds } = request.query;
+    if (wait_seconds === undefined || !matches(request.headers['if-none-match'], first.etag)) return first;
+    const startedMs = performance.now();
+    try {
+      return await waiters.wait(query, first, wait_seconds * 1000, abortOnDisconnect(reply));
+    } finally {
+      request.waitedMs = performance.now() - startedMs;
+    }
+  }
+}
+
+function waitError({ query, role }: ReadyRequest): WorkerError | undefined {
+  const { wait_seconds, nonce, max_age_seconds } = query;
+  if (wait_seconds === undefined) return undefined;
+  if (nonce !== undefined || max_age_seconds !== undefined) {
+    return invalidParams('wait_seconds cannot be combined with nonce or max_age_seconds: send them after the wait');
+  }
+  return role === undefined ? new WorkerError('AUTH_FAILED', 'wait_seconds needs a token') : undefined;
+}
+
+/** Sends a prepared body, of which other responses share the first buffer. A long one is streamed as the client reads. */
+function send(
+  app: FastifyInstance,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  [shared, own = Buffer.alloc(0)]: readonly [Buffer, Buffer?],
+): FastifyReply {
+  const bytes = shared.length + own.length;
+  reply.header('content-type', 'application/json; charset=utf-8');
+  if (!isLong(bytes)) return reply.send(own.length === 0 ? shared : Buffer.concat([shared, own]));
+  const owner = clientKeyOf(request);
+  const response = reply.raw;
+  const isHeld =
+    request.method === 'HEAD' ||
+    (app.holdUnread({ owner, response, bytes: shared.length, buffer: shared.buffer }) &&
+      app.holdUnread({ owner, response, bytes: own.length, buffer: undefined }));
+  if (!isHeld) {
+    reply.removeHeader('etag').header('cache-control', 'no-store');
+    throw tooManyUnread();
+  }
+  return reply.header('content-length', bytes).send(new BufferStream([shared, own]));
 }
 
 /** @throws WorkerError AUTH_FAILED if a client without a token asks for a verification */

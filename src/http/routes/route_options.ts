@@ -6,6 +6,7 @@ import type { PullQueue } from '../../pulls/pull_queue.js';
 import type { Residency } from '../../residency/residency.js';
 import type { Uploads } from '../../uploads/uploads.js';
 import { requestState } from '../server/request_state.js';
+import type { Polling } from './polling.js';
 
 /** The options of every route plugin. */
 export interface RouteOptions {
@@ -13,6 +14,7 @@ export interface RouteOptions {
   readonly uploads: Uploads;
   readonly pulls: PullQueue;
   readonly config: Config;
+  readonly polling: Polling;
 }
 
 /** The instance with request types taken from the schemas. */

@@ -43,6 +43,8 @@ export type CloseReason = (typeof closeReasons)[number];
  * unless it asks for a probe at once.
  */
 export class Connections {
+  /** Open connections at one time, those in probe places aside. */
+  readonly limit: number;
   readonly #options: ConnectionOptions & typeof defaults;
   readonly #all: ConnectionPool;
   readonly #byNetwork = new Map<string, ConnectionPool>();
@@ -55,10 +57,10 @@ export class Connections {
   #waitingTotal = 0;
 
   constructor(options: ConnectionOptions) {
-    const limit = Math.min(options.maxConnections, maxConnectionsFromLimits());
+    this.limit = Math.min(options.maxConnections, maxConnectionsFromLimits());
     this.#options = { ...defaults, ...options };
-    this.#all = new ConnectionPool(limit);
-    this.#maxPerNetwork = Math.min(limit, options.maxPerAddress ?? Math.ceil(limit / 2));
+    this.#all = new ConnectionPool(this.limit);
+    this.#maxPerNetwork = Math.min(this.limit, options.maxPerAddress ?? Math.ceil(this.limit / 2));
   }
 
   /** Counts the connections of a server. */

@@ -20,6 +20,8 @@ type Transition = keyof typeof lifecycleTransitions;
  * could see, so that responses can be cached.
  */
 export class Lifecycle {
+  /** Called after each change of `revision`. */
+  onRevision: () => void = () => undefined;
   readonly #requireAudit: () => void;
   #phase: WorkerPhase = 'starting';
   #devicesUp = false;
@@ -57,6 +59,7 @@ export class Lifecycle {
 
   bumpRevision(): void {
     this.#revision++;
+    this.onRevision();
   }
 
   /** @throws the error that lost the driver, if that happened during startup */

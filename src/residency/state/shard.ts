@@ -176,16 +176,12 @@ export class Shard {
 
   /** The same object until the shard changes, so that its JSON can be cached. */
   snapshot(): ShardSnapshot {
-    if (this.#snapshot?.receivedBytes !== this.receivedBytes) this.#snapshot = this.#snapshotIn(this.#phase);
+    if (this.#snapshot?.receivedBytes !== this.receivedBytes) this.#snapshot = this.#snapshotNow();
     return this.#snapshot;
   }
 
-  /** The shard as it was while it had this seal and was not corrupt. */
-  sealedSnapshot(seal: Seal): ShardSnapshot {
-    return this.#snapshotIn({ state: 'sealed', seal });
-  }
-
-  #snapshotIn(phase: Phase): ShardSnapshot {
+  #snapshotNow(): ShardSnapshot {
+    const phase = this.#phase;
     const seal = sealIn(phase);
     const { shardId, modelRef, shardIndex, totalShards } = this.identity;
     return {

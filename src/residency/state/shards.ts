@@ -1,20 +1,11 @@
 import { WorkerError } from '../../errors.js';
+import type { Moment } from '../../vram/moment.js';
+import { ModelShards } from './model_shards.js';
 import type { Shard } from './shard.js';
 import type { PhaseKeys } from './shard_phase.js';
 import type { ShardSnapshot, ShardState } from './snapshot.js';
 import { SortedMap } from './sorted_map.js';
-
-/** The shards of one model, by id. */
-export class ModelShards extends SortedMap<Shard> {
-  readonly modelRef: string;
-  /** Grows with every change of a shard, so that figures about the model can be cached. */
-  changes = 0;
-
-  constructor(modelRef: string) {
-    super();
-    this.modelRef = modelRef;
-  }
-}
+import { VerificationOrder } from './verification_order.js';
 
 export interface ShardFilter {
   readonly modelRef?: string;
@@ -36,10 +27,14 @@ export interface ShardPage {
 export class Shards {
   /** Called after each transition of a shard. */
   readonly observers: ((shard: Shard, before: PhaseKeys) => void)[] = [];
+  /** Called after each change that a client could see. */
+  readonly #onChange: () => void;
   readonly #byId = new SortedMap<Shard>();
   readonly #byModel = new SortedMap<ModelShards>();
   /** The shards with a current handle, or with one that is about to take effect, by the key that signed it. */
   readonly #byKey = new Map<string, Set<Shard>>();
+  readonly #verifications = new VerificationOrder();
+  #readyModels = 0;
   readonly #byState: Readonly<Record<ShardState, SortedMap<Shard>>> = {
     receiving: new SortedMap(),
     sealing: new SortedMap(),
@@ -47,6 +42,10 @@ export class Shards {
     corrupt: new SortedMap(),
     releasing: new SortedMap(),
   };
+
+  constructor(onChange: () => void = () => undefined) {
+    this.#onChange = onChange;
+  }
 
   get(shardId: string): Shard | undefined {
     return this.#byId.get(shardId);
@@ -67,9 +66,11 @@ export class Shards {
     ofModel.set(shardId, shard);
     this.#byModel.set(modelRef, ofModel);
     this.#index(shard);
+    this.#onChange();
     shard.onPhase = (before) => {
       this.#unindex(shard, before);
       this.#index(shard);
+      this.#onChange();
       for (const observe of this.observers) observe(shard, before);
     };
   }
@@ -79,11 +80,12 @@ export class Shards {
     const { shardId, modelRef } = shard.identity;
     if (this.#byId.get(shardId) !== shard) return;
     this.#byId.delete(shardId);
+    this.#unindex(shard, shard);
     const ofModel = this.#byModel.get(modelRef);
     ofModel?.delete(shardId);
     if (ofModel?.size === 0) this.#byModel.delete(modelRef);
-    this.#unindex(shard, shard);
     shard.onPhase = undefined;
+    this.#onChange();
   }
 
   all(): Shard[] {
@@ -104,6 +106,26 @@ export class Shards {
   /** The shards of one model; all of them if `modelRef` is undefined. */
   ofModel(modelRef: string | undefined): Shard[] {
     return [...this.#ofModel(modelRef).values()];
+  }
+
+  /** Models of which a shard exists. */
+  get modelCounts(): { readonly ready: number; readonly other: number } {
+    return { ready: this.#readyModels, other: this.#byModel.size - this.#readyModels };
+  }
+
+  /** Whether all shards of this model, or of any model, are sealed and intact. Visits no shard. */
+  isReady(modelRef: string | undefined): boolean {
+    return modelRef === undefined ? this.#readyModels > 0 : this.#byModel.get(modelRef)?.isReady === true;
+  }
+
+  /** The sealed shards of one model, or of all, that were last verified before a moment. Visits no other shard. */
+  verifiedBefore(modelRef: string | undefined, moment: Moment): Shard[] {
+    return this.#verificationsOf(modelRef)?.before(moment) ?? [];
+  }
+
+  /** The oldest last verification of these sealed shards, in milliseconds since the epoch; null without one. */
+  oldestVerifiedMs(modelRef: string | undefined): number | null {
+    return this.#verificationsOf(modelRef)?.oldestMs ?? null;
   }
 
   /** The shards whose handle another key than `kid` signed, in any state. Visits no other shard. */
@@ -149,27 +171,46 @@ export class Shards {
     return modelRef === undefined ? this.#byId : (this.#byModel.get(modelRef) ?? noShards);
   }
 
+  #verificationsOf(modelRef: string | undefined): VerificationOrder | undefined {
+    return modelRef === undefined ? this.#verifications : this.#byModel.get(modelRef)?.verifications;
+  }
+
   #index(shard: Shard): void {
-    const { identity, state, kid } = shard;
+    const { identity, state, kid, seal } = shard;
     this.#byState[state].set(identity.shardId, shard);
-    this.#changed(shard);
+    this.#count(shard, shard, 1);
+    if (state === 'sealed' && seal !== undefined) {
+      for (const order of this.#ordersOf(shard)) order.add(shard, seal.verifiedAt);
+    }
     if (kid === undefined) return;
     const signed = this.#byKey.get(kid) ?? new Set();
     this.#byKey.set(kid, signed.add(shard));
   }
 
-  #unindex(shard: Shard, { state, kid }: PhaseKeys): void {
+  #unindex(shard: Shard, before: PhaseKeys): void {
+    const { state, kid, seal } = before;
     this.#byState[state].delete(shard.identity.shardId);
-    this.#changed(shard);
+    this.#count(shard, before, -1);
+    if (state === 'sealed' && seal !== undefined) {
+      for (const order of this.#ordersOf(shard)) order.remove(shard, seal.verifiedAt);
+    }
     if (kid === undefined) return;
     const signed = this.#byKey.get(kid);
     signed?.delete(shard);
     if (signed?.size === 0) this.#byKey.delete(kid);
   }
 
-  #changed({ identity }: Shard): void {
-    const model = this.#byModel.get(identity.modelRef);
-    if (model !== undefined) model.changes++;
+  #count(shard: Shard, { state }: PhaseKeys, step: 1 | -1): void {
+    const model = this.#byModel.get(shard.identity.modelRef);
+    if (model === undefined) return;
+    const wasReady = model.isReady;
+    model.count(shard, state, step);
+    this.#readyModels += Number(model.isReady) - Number(wasReady);
+  }
+
+  #ordersOf({ identity }: Shard): VerificationOrder[] {
+    const ofModel = this.#byModel.get(identity.modelRef)?.verifications;
+    return ofModel === undefined ? [] : [this.#verifications, ofModel];
   }
 }
 

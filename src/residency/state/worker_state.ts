@@ -40,7 +40,7 @@ export class WorkerState {
   readonly lifecycle: Lifecycle;
   readonly devices = new Map<number, DeviceMemory>();
   readonly driverHealth: DriverHealth;
-  readonly shards = new Shards();
+  readonly shards = new Shards(() => this.lifecycle.bumpRevision());
   readonly reservations: Reservations;
   readonly commitQueue: CommitQueue;
   readonly selfTests = new SelfTests((gpuDevice) => selfTest(this.driver, gpuDevice));

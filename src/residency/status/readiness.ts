@@ -7,9 +7,9 @@ import type { WorkerPhase } from '../state/lifecycle.js';
 import type { LostShard } from '../state/lost_shards.js';
 import type { Reason } from '../state/reason.js';
 import type { WorkerState } from '../state/worker_state.js';
-import { type AttestedShard, signAttestation } from './attestation.js';
+import type { AttestedShard } from './attestation.js';
 import { blockersOf } from './blockers.js';
-import { lostModels, type ModelReadiness, missingModels, oldestVerification, residentModels } from './models.js';
+import { lostModels, type ModelReadiness, missingModels, residentModels } from './models.js';
 
 export interface ReadyQuery {
   /** Restricts the report to one model. */
@@ -23,7 +23,7 @@ export interface ReadyQuery {
   readonly limited?: boolean;
   /** The actor in the audit entries of verifications. */
   readonly actor: Actor;
-  /** Requests a signed attestation with this nonce. */
+  /** The answer will be attested with this nonce, so the report needs the sealed shards. */
   readonly nonce?: string;
 }
 
@@ -39,34 +39,34 @@ export interface ReadyReport {
   readonly models: readonly ModelReadiness[];
   /** The sealed shards, unless the query leaves them out. */
   readonly handles: readonly AttestedShard[];
+  /** The sealed shards for an attestation, by id. Empty if the query has neither handles nor a nonce. */
+  readonly sealed: readonly AttestedShard[];
+  /** A shard could not be verified again as the query asks, so the report does not answer other queries. */
+  readonly isTooOld: boolean;
   /** Shards that a restart could not restore, until a client commits or releases them. */
   readonly lost: readonly LostShard[];
-  readonly attestation: string | null;
   readonly scrub: ScrubStatus;
   /** The least recent verification of any sealed shard; null if none is sealed. */
   readonly oldestVerifiedAtMs: number | null;
 }
 
-/**
- * Reports whether a model is ready and nothing blocks the worker. All of the report describes the moment of this call. With
- * a nonce, signs the report afterwards. Hashes no shard.
- */
-export async function readyReport(worker: WorkerState, scrub: ScrubStatus, query: ReadyQuery): Promise<ReadyReport> {
-  const { signer, lifecycle } = worker;
+/** Reports whether a model is ready and nothing blocks the worker, at the moment of this call. */
+export function readyReport(worker: WorkerState, scrub: ScrubStatus, query: ReadyQuery): ReadyReport {
+  const { signer, lifecycle, shards } = worker;
   const { nonce, withHandles, modelRef } = query;
-  const { phase, revision } = lifecycle;
+  const { phase, revision, lossError } = lifecycle;
   const resident = residentModelsOf(worker, modelRef);
   const lost = [...worker.lostShards.byId.values()].filter((shard) => isOf(modelRef, shard));
   const models = [...resident, ...lostModels(resident, lost)];
   const sealed = withHandles || nonce !== undefined ? sealedShards(worker, modelRef) : [];
-  const reasons = [...blockersOf(worker), ...tooOldReasons(worker, query), ...corruptReasons(worker, modelRef)];
+  const tooOld = tooOldReasons(worker, query);
+  const reasons = [...blockersOf(worker), ...tooOld, ...corruptReasons(worker, modelRef)];
   const missing = missingModels(models, modelRef);
   // A lost shard blocks its own model only: it is a reason if no model is ready.
   if (missing.length > 0) reasons.push(...missing, ...lost.map(lostReason));
-  const ready = reasons.length === 0;
-  const report = {
+  return {
     revision,
-    ready,
+    ready: reasons.length === 0,
     state: phase,
     workerId: signer.workerId,
     bootId: signer.bootId,
@@ -74,19 +74,17 @@ export async function readyReport(worker: WorkerState, scrub: ScrubStatus, query
     reasons,
     models,
     handles: withHandles ? sealed : [],
+    sealed,
+    isTooOld: tooOld.length > 0,
     lost,
     scrub,
-    oldestVerifiedAtMs: oldestVerification(resident),
+    oldestVerifiedAtMs: lossError === undefined ? shards.oldestVerifiedMs(modelRef) : null,
   };
-  const attestation = nonce === undefined ? null : await signAttestation(signer, { ...query, nonce }, ready, sealed);
-  return { ...report, attestation };
 }
 
-/** Whether a report about these models could be ready now. Visits only the shards of models that changed. */
+/** Whether a report about this model, or about all, could be ready now. Visits only corrupt shards. */
 export const couldBeReady = (worker: WorkerState, modelRef: string | undefined): boolean =>
-  blockersOf(worker).length === 0 &&
-  corruptReasons(worker, modelRef).length === 0 &&
-  residentModelsOf(worker, modelRef).some(({ ready }) => ready);
+  worker.shards.isReady(modelRef) && blockersOf(worker).length === 0 && corruptReasons(worker, modelRef).length === 0;
 
 /** The models about which a report would be ready now, in the order of their names. */
 export const readyModels = (worker: WorkerState): string[] =>
@@ -104,7 +102,7 @@ function sealedShards({ lifecycle, shards }: WorkerState, modelRef: string | und
   if (lifecycle.lossError !== undefined) return [];
   const sealed: AttestedShard[] = [];
   for (const shard of shards.ofModel(modelRef)) {
-    if (shard.phase.state === 'sealed') sealed.push({ shard, seal: shard.phase.seal });
+    if (shard.phase.state === 'sealed') sealed.push({ seal: shard.phase.seal, shard: shard.snapshot() });
   }
   return sealed;
 }

@@ -1,5 +1,6 @@
 import t from 'tap';
-import { ReadyCache, type ReadyResponse } from '../../../src/http/routes/ready_cache.js';
+import { ReadyCache } from '../../../src/http/routes/ready_cache.js';
+import type { ReadyResponse } from '../../../src/http/routes/ready_response.js';
 import { momentNow } from '../../../src/vram/moment.js';
 import { patternBytes } from '../../support/bytes.js';
 import { get, upload } from '../../support/requests.js';
@@ -70,7 +71,7 @@ t.test('a response is never ready if the worker stopped being ready while it was
   }
 });
 
-t.test('questions are answered one at a time, and not for clients that have left', async (t) => {
+t.test('questions about one state share its report, and clients that have left get no answer', async (t) => {
   const worker = await startWorker(t);
   await upload(worker, 'a', patternBytes(10));
   const cache = new ReadyCache(worker.residency);
@@ -78,13 +79,17 @@ t.test('questions are answered one at a time, and not for clients that have left
   onReport(worker, () => {
     reports++;
   });
-  const isGone = [false, true, false];
-  const answers = isGone.map((gone, index) => cache.get({ ...query(), nonce: `n${index}` }, () => gone));
-  const [first, second, third] = await Promise.allSettled(answers);
-  t.match(first, { status: 'fulfilled', value: { status: 200, etag: undefined } });
+  const ask = async (gone: boolean, index: number) => {
+    const question = { ...query(), nonce: `n${index}` };
+    const { body } = await cache.attested(question, () => gone);
+    return JSON.parse(String(Buffer.concat(body)));
+  };
+  const [first, second, third] = await Promise.allSettled([false, true, false].map(ask));
+  t.match(first, { status: 'fulfilled', value: { ready: true, attestation: String } });
   t.match(second, { status: 'rejected', reason: { code: 'LENGTH_MISMATCH' } });
   t.match(third, { status: 'fulfilled' });
-  t.equal(reports, 2);
+  t.match(await ask(false, 4), { ready: true });
+  t.equal(reports, 1);
 });
 
 t.test('the serialized response equals the state after each change of a shard', async (t) => {

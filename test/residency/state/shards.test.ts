@@ -9,9 +9,9 @@ import { sealOf } from '../../support/seal.js';
 
 const figures = { name: 'device', uuid: 'GPU-0', totalBytes: 1e9, freeBytes: 1e9, granularityBytes: 1 };
 
-function newShard(shardId: string, modelRef = 'm'): Shard {
+function newShard(shardId: string, modelRef = 'm', shardIndex = 0, totalShards = 1): Shard {
   const memory = new DeviceMemory(0, figures, async () => figures);
-  return new Shard({ shardId, modelRef, shardIndex: 0, totalShards: 1 }, 5, new MemoryGrant(memory, memory.claim(5)));
+  return new Shard({ shardId, modelRef, shardIndex, totalShards }, 5, new MemoryGrant(memory, memory.claim(5)));
 }
 
 /** The counts, found by a visit of every shard. */
@@ -21,12 +21,47 @@ function counted(shards: Shards): Record<ShardState, number> {
   return counts;
 }
 
+/** Compares the figures of models and of verifications with those that a visit of every shard finds. */
+function checkFigures(shards: Shards): void {
+  const verifiedAt = ({ phase }: Shard) => (phase.state === 'sealed' ? phase.seal.verifiedAt : undefined);
+  for (const modelRef of [undefined, 'm0', 'm1', 'm2']) {
+    const times = shards.ofModel(modelRef).flatMap((shard) => verifiedAt(shard)?.wallMs ?? []);
+    const oldest = times.length === 0 ? null : Math.min(...times);
+    if (shards.oldestVerifiedMs(modelRef) !== oldest) throw new Error('oldest verification');
+    for (const moment of [1, 2, 3].map((ms) => ({ wallMs: ms, monotonicMs: 4 - ms }))) {
+      const old = shards.ofModel(modelRef).filter((shard) => {
+        const at = verifiedAt(shard);
+        return at !== undefined && (at.wallMs < moment.wallMs || at.monotonicMs < moment.monotonicMs);
+      });
+      const found = shards.verifiedBefore(modelRef, moment);
+      if (found.length !== old.length || found.some((shard, index) => shard !== old[index]))
+        throw new Error('old shards');
+    }
+  }
+  let isAnyReady = false;
+  for (const model of shards.models(undefined)) {
+    const all = [...model.values()];
+    const sealed = all.filter(({ state }) => state === 'sealed');
+    const totals = (sealed.length > 0 ? sealed : all).map(({ identity }) => identity.totalShards);
+    const totalShards = Math.max(...totals);
+    const ofTotal = sealed.filter(({ identity }) => identity.totalShards === totalShards);
+    const residentShards = new Set(ofTotal.map(({ identity }) => identity.shardIndex)).size;
+    const isReady = residentShards === totalShards && all.every(({ state }) => state !== 'corrupt');
+    if (model.totalShards !== totalShards || model.residentShards !== residentShards)
+      throw new Error('shards of models');
+    if (model.isReady !== isReady || shards.isReady(model.modelRef) !== isReady) throw new Error('ready models');
+    isAnyReady ||= isReady;
+  }
+  if (shards.isReady(undefined) !== isAnyReady) throw new Error('ready worker');
+}
+
 type Step = (shard: Shard, shards: Shards) => void;
 const steps: readonly Step[] = [
   (shard) => shard.beginSealing(),
   (shard) => shard.markSealed(sealOf('one')),
   (shard) => shard.replaceHandle(sealOf('two')),
   (shard) => shard.markVerified({ wallMs: 2, monotonicMs: 2 }),
+  (shard) => shard.markVerified({ wallMs: 1, monotonicMs: 3 }),
   (shard) => shard.markCorrupt([], 'waiting'),
   (shard) => shard.markRepaired(sealOf('three')),
   (shard) => shard.beginRelease(Promise.resolve()),
@@ -34,19 +69,20 @@ const steps: readonly Step[] = [
   (shard, shards) => shards.remove(shard),
 ];
 
-t.test('after any transitions, the counts and the keys in use are those of the shards', async (t) => {
+t.test('after any transitions, the counts, figures and keys in use are those of the shards', async (t) => {
   const history = fc.array(fc.tuple(fc.nat(9), fc.nat(steps.length - 1)), { maxLength: 80 });
   fc.assert(
     fc.property(history, (calls) => {
       const shards = new Shards();
       for (const [id, step] of calls) {
-        const shard = shards.get(`s${id}`) ?? newShard(`s${id}`, `m${id % 3}`);
+        const shard = shards.get(`s${id}`) ?? newShard(`s${id}`, `m${id % 3}`, id % 2, 1 + (id % 4));
         if (shards.get(`s${id}`) === undefined) shards.add(shard);
         try {
           steps[step]?.(shard, shards);
         } catch {
           // The shard does not allow this transition now.
         }
+        checkFigures(shards);
         const found = counted(shards);
         for (const state of shardStates) if (found[state] !== shards.countByState[state]) throw new Error(state);
         for (const kid of ['one', 'two', 'three']) {
@@ -111,4 +147,27 @@ t.test('a page visits only its own shards', async (t) => {
   t.equal(snapshots, 10_000);
   t.same(shards.page({ limit: 1, modelRef: 'unknown' }), { shards: [], nextCursor: null });
   t.same(shards.page({ limit: 1, state: 'sealed' }), { shards: [], nextCursor: null });
+});
+
+t.test('each change of a shard that a client could see is reported', async (t) => {
+  let changes = 0;
+  const shards = new Shards(() => {
+    changes++;
+  });
+  const shard = newShard('a');
+  shards.add(shard);
+  for (const change of [
+    () => shard.beginSealing(),
+    () => shard.markSealed(sealOf('one')),
+    () => shard.countLeases(1),
+    () => shard.setKept(true),
+    () => shard.markVerified({ wallMs: 2, monotonicMs: 2 }),
+    () => shard.markCorrupt([], 'waiting'),
+    () => shard.beginRelease(Promise.resolve()),
+    () => shards.remove(shard),
+  ]) {
+    const before = changes;
+    change();
+    t.equal(changes, before + 1);
+  }
 });

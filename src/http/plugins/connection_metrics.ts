@@ -1,0 +1,48 @@
+import type { FastifyInstance } from 'fastify';
+import { Counter, Gauge, type Registry } from 'prom-client';
+import { type Connections, closeReasons } from '../server/connections.js';
+
+/** Metrics of connections, unread responses and long polls. */
+export function connectionMetrics(
+  app: FastifyInstance,
+  registry: Registry,
+  connections: Connections,
+  waiters: { readonly count: number },
+): void {
+  const registers = [registry];
+  new Gauge({
+    name: 'vram_http_connections',
+    help: 'Open connections by state: idle, busy, unread, or probe for those beyond the limit',
+    labelNames: ['state'],
+    registers,
+    collect() {
+      for (const [state, count] of Object.entries(connections.counts)) this.set({ state }, count);
+    },
+  });
+  new Gauge({
+    name: 'vram_http_unread_bytes',
+    help: 'Bytes of large responses that clients have not read yet',
+    registers,
+    collect() {
+      this.set(app.unreadResponseBytes);
+    },
+  });
+  new Gauge({
+    name: 'vram_ready_waiters',
+    help: 'Long polls of ready that wait for a change',
+    registers,
+    collect() {
+      this.set(waiters.count);
+    },
+  });
+  new Counter({
+    name: 'vram_http_closed_connections_total',
+    help: 'Connections that the worker closed to protect itself, by reason',
+    labelNames: ['reason'],
+    registers,
+    collect() {
+      this.reset();
+      for (const reason of closeReasons) this.inc({ reason }, connections.closed.get(reason) ?? 0);
+    },
+  });
+}

@@ -1,0 +1,204 @@
+import { WorkerError } from '../../errors.js';
+import type { Residency } from '../../residency/residency.js';
+import type { WorkerPhase } from '../../residency/state/lifecycle.js';
+import { nextSlice } from '../../residency/state/time_slices.js';
+import { momentNow } from '../../vram/moment.js';
+import { keyOf, type PollQuery, type ReadyCache } from './ready_cache.js';
+import type { ReadyResponse } from './ready_response.js';
+
+/** How often changes end waits if `ready` stays the same. */
+const changePeriodMs = 1000;
+
+/** How exact a deadline is. */
+const tickMs = 200;
+
+/** Waits that end in one turn of the event loop. */
+const batchSize = 16;
+
+interface Waiter {
+  /** The response that the client has. */
+  readonly seen: ReadyResponse;
+  readonly deadlineMs: number;
+  readonly resolve: (response: ReadyResponse) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** The waits for one answer. */
+interface Group {
+  readonly query: PollQuery;
+  readonly waiters: Set<Waiter>;
+  wasReady: boolean;
+  /** The response must be compared again now. */
+  isDue: boolean;
+  /** The revision of the last compared response, and when it was compared. */
+  revision: number;
+  comparedMs: number;
+  isEnding: boolean;
+}
+
+export interface WaiterOptions {
+  readonly residency: Residency;
+  readonly cache: ReadyCache;
+  /** Waits at one time. */
+  readonly limit: number;
+}
+
+/**
+ * The long polls of `ready`. If `ready` or the state of the worker changes, they end at once. Other changes end them once
+ * a second, so that a scrub does not make a thousand clients poll without a pause. All waits share one timer.
+ */
+export class ReadyWaiters {
+  readonly #options: WaiterOptions;
+  readonly #groups = new Map<string, Group>();
+  #count = 0;
+  #phase: WorkerPhase;
+  #isClosed = false;
+  #turn: NodeJS.Immediate | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: WaiterOptions) {
+    this.#options = options;
+    this.#phase = options.residency.phase;
+    options.residency.onRevision(() => this.#changed());
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+
+  /**
+   * Resolves with a response that differs from `seen`, or with the current one after `maxMs` or at the shutdown.
+   * @throws WorkerError RATE_LIMITED if too many clients wait, and the reason of the signal
+   */
+  async wait(query: PollQuery, seen: ReadyResponse, maxMs: number, signal: AbortSignal): Promise<ReadyResponse> {
+    signal.throwIfAborted();
+    const { limit, residency } = this.#options;
+    if (this.#isEnding) return seen;
+    if (this.#count >= limit) {
+      const detail = `${limit} clients wait for a change already: poll without wait_seconds`;
+      throw new WorkerError('RATE_LIMITED', detail, { retryAfterMs: 5000 });
+    }
+    const group = this.#groupOf(query, seen);
+    let end = (): void => undefined;
+    try {
+      return await new Promise<ReadyResponse>((resolve, reject) => {
+        const waiter = { seen, deadlineMs: performance.now() + maxMs, resolve, reject };
+        const leave = () => reject(signal.reason);
+        signal.addEventListener('abort', leave, { once: true });
+        end = () => {
+          signal.removeEventListener('abort', leave);
+          this.#remove(group, waiter);
+        };
+        this.#add(group, waiter);
+        if (residency.revision !== seen.revision) this.#changed();
+      });
+    } finally {
+      end();
+    }
+  }
+
+  /** Ends all waits with the current response. Later ones end at once. */
+  close(): void {
+    this.#isClosed = true;
+    this.#tick();
+  }
+
+  get #isEnding(): boolean {
+    const { phase } = this.#options.residency;
+    return this.#isClosed || phase === 'draining' || phase === 'stopped';
+  }
+
+  #groupOf(query: PollQuery, { status, revision }: ReadyResponse): Group {
+    const key = keyOf(query);
+    const existing = this.#groups.get(key);
+    if (existing !== undefined) return existing;
+    const state = { wasReady: status === 200, isDue: false, revision, comparedMs: 0, isEnding: false };
+    const group = { query, waiters: new Set<Waiter>(), ...state };
+    this.#groups.set(key, group);
+    return group;
+  }
+
+  #add(group: Group, waiter: Waiter): void {
+    group.waiters.add(waiter);
+    this.#count++;
+    this.#timer ??= setInterval(() => this.#tick(), tickMs);
+  }
+
+  #remove(group: Group, waiter: Waiter): void {
+    if (!group.waiters.delete(waiter)) return;
+    if (group.waiters.size === 0) this.#groups.delete(keyOf(group.query));
+    if (--this.#count > 0) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+
+  /** Looks at the worker after the change in progress is complete. */
+  #changed(): void {
+    if (this.#count === 0) return;
+    this.#turn ??= setImmediate(() => {
+      this.#turn = undefined;
+      this.#tick();
+    });
+  }
+
+  /** Ends the waits that must end now. */
+  #tick(): void {
+    const { residency } = this.#options;
+    const nowMs = performance.now();
+    const isNewPhase = residency.phase !== this.#phase;
+    this.#phase = residency.phase;
+    for (const group of this.#groups.values()) {
+      const isReady = residency.couldBeReady(group.query.modelRef);
+      const isChanged = residency.revision !== group.revision && nowMs >= group.comparedMs + changePeriodMs;
+      group.isDue ||= isNewPhase || isReady !== group.wasReady || isChanged || this.#isEnding;
+      group.wasReady = isReady;
+      const isLate = group.isDue || [...group.waiters].some(({ deadlineMs }) => deadlineMs <= nowMs);
+      if (isLate && !group.isEnding) void this.#end(group);
+    }
+  }
+
+  /** Ends the waits of a group whose response is different now, or whose deadline has passed. */
+  async #end(group: Group): Promise<void> {
+    group.isEnding = true;
+    try {
+      let response = await this.#compare(group);
+      while (endBatch(group, response, this.#isEnding) === batchSize) {
+        // The responses of the batch are written before the next turn.
+        await nextSlice();
+        if (!this.#isValid(group, response)) response = await this.#compare(group);
+      }
+    } catch (error) {
+      for (const { reject } of group.waiters) reject(error);
+    } finally {
+      group.isEnding = false;
+    }
+    this.#changed();
+  }
+
+  /** The current response, with which the waits are then compared. */
+  async #compare(group: Group): Promise<ReadyResponse> {
+    group.isDue = false;
+    const response = await this.#options.cache.get({ ...group.query, askedAt: momentNow() });
+    group.revision = response.revision;
+    group.comparedMs = performance.now();
+    return response;
+  }
+
+  /** A response is never ready if the worker is not ready any more. */
+  #isValid({ query }: Group, { status }: ReadyResponse): boolean {
+    return status === 503 || this.#options.residency.couldBeReady(query.modelRef);
+  }
+}
+
+/** Ends up to one batch of waits that began before the response was made. Returns how many. */
+function endBatch({ waiters }: Group, response: ReadyResponse, isEnding: boolean): number {
+  const nowMs = performance.now();
+  let ended = 0;
+  for (const { seen, deadlineMs, resolve } of waiters) {
+    const hasChanged = seen.etag !== response.etag && seen.revision <= response.revision;
+    if (!hasChanged && deadlineMs > nowMs && !isEnding) continue;
+    resolve(response);
+    if (++ended === batchSize) break;
+  }
+  return ended;
+}

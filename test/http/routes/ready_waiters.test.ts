@@ -1,0 +1,149 @@
+import t, { type Test } from 'tap';
+import { ReadyCache } from '../../../src/http/routes/ready_cache.js';
+import type { ReadyResponse } from '../../../src/http/routes/ready_response.js';
+import { ReadyWaiters } from '../../../src/http/routes/ready_waiters.js';
+import { momentNow } from '../../../src/vram/moment.js';
+import { patternBytes } from '../../support/bytes.js';
+import { head, RawClient } from '../../support/raw_http.js';
+import { get, post, upload } from '../../support/requests.js';
+import { until } from '../../support/until.js';
+import { startWorker, type TestWorker } from '../../support/worker.js';
+
+/** Sends a long poll that has the response with this tag. */
+const wait = (worker: TestWorker, etag: unknown, url = '/v1/ready?wait_seconds=30') =>
+  worker.inject({ url, headers: { 'if-none-match': String(etag) } });
+
+const waiting = async (worker: TestWorker) =>
+  Number(/vram_ready_waiters (\d+)/.exec((await get(worker, '/metrics')).body)?.[1]);
+
+/** Moves the monotonic clock. */
+function moveClock(t: Test): (seconds: number) => void {
+  const now = performance.now.bind(performance);
+  let laterMs = 0;
+  t.intercept(performance, 'now', { value: () => now() + laterMs, configurable: true });
+  return (seconds) => {
+    laterMs += seconds * 1000;
+  };
+}
+
+t.test('a long poll ends as soon as the worker becomes ready, and as soon as it is not ready any more', async (t) => {
+  const worker = await startWorker(t);
+  const ofModel = '/v1/ready?wait_seconds=30&model_ref=m';
+  const empty = await get(worker, ofModel);
+  t.equal(empty.statusCode, 503, 'without a tag there is nothing to wait for');
+  t.match(empty.headers, { etag: String, 'cache-control': 'no-cache' });
+  const untilReady = async () => {
+    for (let answer = empty; ; answer = await wait(worker, answer.headers.etag, ofModel)) {
+      if (answer.statusCode === 200) return answer;
+    }
+  };
+  const becomesReady = untilReady();
+  await until(async () => (await waiting(worker)) === 1);
+  await upload(worker, 'a', patternBytes(10), { model_ref: 'm' });
+  const ready = await becomesReady;
+  t.match(ready.json(), { ready: true, models: [{ model_ref: 'm' }] });
+
+  const drained = wait(worker, (await get(worker, '/v1/ready')).headers.etag);
+  await until(async () => (await waiting(worker)) === 1);
+  worker.residency.drain();
+  const last = await drained;
+  t.equal(last.statusCode, 503);
+  t.match(last.json(), { ready: false, state: 'draining', reasons: [{ code: 'DRAINING' }] });
+  t.equal(last.headers.connection, 'close');
+  t.equal((await wait(worker, last.headers.etag)).statusCode, 503, 'a worker that ends does not wait');
+  t.equal(await waiting(worker), 0);
+});
+
+t.test('without a change a long poll ends after its time, with 304 only if the worker is ready', async (t) => {
+  const worker = await startWorker(t);
+  const moveOn = moveClock(t);
+  const { etag } = (await get(worker, '/v1/ready?wait_seconds=30')).headers;
+  const notReady = wait(worker, etag);
+  await until(async () => (await waiting(worker)) === 1);
+  moveOn(30);
+  t.match(await notReady, { statusCode: 503, headers: { etag } });
+  t.match((await notReady).json(), { ready: false });
+  await upload(worker, 'a', patternBytes(10));
+  const ready = await get(worker, '/v1/ready');
+  const unchanged = wait(worker, ready.headers.etag);
+  await until(async () => (await waiting(worker)) === 1);
+  moveOn(30);
+  t.match(await unchanged, { statusCode: 304, body: '', headers: { etag: ready.headers.etag } });
+});
+
+t.test('a change that leaves the worker ready ends a long poll, at most once a second', async (t) => {
+  const worker = await startWorker(t);
+  const moveOn = moveClock(t);
+  await upload(worker, 'a', patternBytes(10));
+  const { etag } = (await get(worker, '/v1/ready')).headers;
+  const first = wait(worker, etag);
+  await until(async () => (await waiting(worker)) === 1);
+  worker.residency.pauseScrub(true);
+  const paused = await first;
+  t.match(paused.json(), { ready: true, scrub: { state: 'paused' } });
+
+  const isKept = wait(worker, paused.headers.etag);
+  const second = wait(worker, paused.headers.etag);
+  await until(async () => (await waiting(worker)) === 2);
+  worker.residency.pauseScrub(false);
+  t.equal(await waiting(worker), 2);
+  moveOn(1);
+  t.match((await second).json(), { scrub: { state: 'waiting' } });
+  t.match((await isKept).json(), { scrub: { state: 'waiting' } });
+});
+
+t.test('a shard that a client verifies is new in the answer of a long poll', async (t) => {
+  const worker = await startWorker(t);
+  await upload(worker, 'a', patternBytes(10));
+  const { etag } = (await get(worker, '/v1/ready')).headers;
+  const answer = wait(worker, etag);
+  await until(async () => (await waiting(worker)) === 1);
+  await new Promise((resolve) => setTimeout(resolve, 2));
+  await post(worker, '/v1/shards/a/verify');
+  const { last_verified_at } = (await get(worker, '/v1/shards/a')).json();
+  t.equal((await answer).json().handles[0].shard.last_verified_at, last_verified_at);
+});
+
+t.test('a long poll needs a token, and is refused beside a nonce or a maximum age', async (t) => {
+  const worker = await startWorker(t, { env: { WORKER_READY_PUBLIC: 'on' } });
+  t.match((await worker.app.inject('/v1/ready?wait_seconds=1')).json(), { status: 401, code: 'AUTH_FAILED' });
+  for (const query of [
+    'wait_seconds=1&nonce=n',
+    'wait_seconds=1&max_age_seconds=1',
+    'wait_seconds=0',
+    'wait_seconds=301',
+  ]) {
+    t.match((await get(worker, `/v1/ready?${query}`)).json(), { status: 400, code: 'INVALID_PARAMS' }, query);
+  }
+});
+
+t.test('more long polls than places are refused, and the others continue', async (t) => {
+  const worker = await startWorker(t);
+  const { residency } = worker;
+  const cache = new ReadyCache(residency);
+  const waiters = new ReadyWaiters({ residency, cache, limit: 2 });
+  const query = { withHandles: true, askedAt: momentNow(), actor: { name: 'operator', requestId: 'r' } } as const;
+  const seen = await cache.get(query);
+  const leave = new AbortController();
+  const start = (signal = new AbortController().signal): Promise<ReadyResponse> =>
+    waiters.wait(query, seen, 30_000, signal);
+  const [first, second] = [start(), start(leave.signal)];
+  await t.rejects(start(), { code: 'RATE_LIMITED', retryAfterMs: 5000 });
+  leave.abort(new Error('left'));
+  await t.rejects(second, { message: 'left' });
+  const third = start();
+  t.equal(waiters.count, 2);
+  waiters.close();
+  t.same(await Promise.all([first, third, start()]), [seen, seen, seen], 'and none begins after the end');
+  t.equal(waiters.count, 0);
+});
+
+t.test('a client that leaves does not wait any more, also after it closed only its half', async (t) => {
+  const worker = await startWorker(t, { listen: true });
+  const { etag } = (await get(worker, '/v1/ready?wait_seconds=30')).headers;
+  const clients = Array.from({ length: 3 }, () => new RawClient(worker.url));
+  for (const client of clients) client.send(head('GET /v1/ready?wait_seconds=30', { 'If-None-Match': String(etag) }));
+  await until(async () => (await waiting(worker)) === 3);
+  for (const client of clients) await client.reset();
+  await until(async () => (await waiting(worker)) === 0);
+});
