@@ -59,7 +59,6 @@ export class ReadyWaiters {
   constructor(options: WaiterOptions) {
     this.#options = options;
     this.#phase = options.residency.phase;
-    options.residency.onRevision(() => this.#changed());
   }
 
   get count(): number {
@@ -121,7 +120,9 @@ export class ReadyWaiters {
   #add(group: Group, waiter: Waiter): void {
     group.waiters.add(waiter);
     this.#count++;
-    this.#timer ??= setInterval(() => this.#tick(), tickMs);
+    if (this.#timer !== undefined) return;
+    this.#options.residency.onRevision(() => this.#changed());
+    this.#timer = setInterval(() => this.#tick(), tickMs);
   }
 
   #remove(group: Group, waiter: Waiter): void {
