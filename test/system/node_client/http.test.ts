@@ -87,6 +87,19 @@ t.test('the Node client pulls a model, waits for it, and cancels', async (t) => 
   t.equal((await refusal(client.pull('absent'))).code, 'NOT_FOUND');
 });
 
+t.test('watchReady yields the readiness now and after a change', async (t) => {
+  const { directory, client } = await scene(t);
+  const file = await openAsBlob(join(directory, 'models/model.bin'));
+  const seen: boolean[] = [];
+  for await (const { ready } of client.watchReady({ model_ref: 'm', handles: false })) {
+    seen.push(ready);
+    if (seen.length === 1) await client.upload({ shard_id: 'a', model_ref: 'm' }, file);
+    if (ready) break;
+  }
+  t.equal(seen[0], false);
+  t.equal(seen.at(-1), true);
+});
+
 t.test('a refusal is an ApiError with the code of the problem', async (t) => {
   const { url, client } = await scene(t);
   const missing = await refusal(client.shard('missing'));

@@ -355,7 +355,7 @@ export interface paths {
         };
         /**
          * Attest which sealed shards are resident
-         * @description Made for polling: the worker caches the response and does not hash anything. Send `If-None-Match` to get 304 while nothing changes.
+         * @description Made for polling: the worker prepares the response once for each state, and does not hash anything. Send `If-None-Match` to get 304 while nothing changes, and `wait_seconds` to wait for a change. With `wait_seconds` a 503 also has an `ETag`; without it and with a nonce only a 200 without a nonce has one.
          */
         get: operations["ready"];
         put?: never;
@@ -4680,6 +4680,8 @@ export interface operations {
                 max_age_seconds?: number;
                 /** @description Up to 128 characters. The signed attestation repeats it. Unicode NFC, without control, bidirectional or zero-width characters. */
                 nonce?: string;
+                /** @description Long poll: while the response is the one that `If-None-Match` names, wait up to this long for another one. A change of `ready` or `state` ends the wait at once, other changes within about a second, and a shutdown at once. Without a change the response is 304, or 503 if the worker is not ready. Cannot be combined with `nonce` or `max_age_seconds`, and needs a token. */
+                wait_seconds?: number;
             };
             header?: never;
             path?: never;

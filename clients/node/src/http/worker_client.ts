@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import createClient, { type Client } from 'openapi-fetch';
 import type { components, operations, paths, UploadBody } from './api.js';
 import { errorOf } from './api_error.js';
@@ -18,6 +19,9 @@ export interface WorkerClientOptions {
 export interface RequestOptions {
   readonly signal?: AbortSignal;
 }
+
+/** Between requests to a worker that is not ready. */
+const retryMs = 1000;
 
 /** The shape of a result of openapi-fetch. */
 interface Result<Data> {
@@ -88,6 +92,30 @@ export class WorkerClient {
     const answer = result.data ?? result.error;
     if (isReadiness(answer)) return answer;
     throw errorOf(result.response, answer);
+  }
+
+  /**
+   * The answer of `ready`, now and after each change. Each request waits for a change, 30 seconds by default. End it with
+   * `break` or the signal.
+   */
+  async *watchReady(
+    query: Pick<QueryOf<'ready'>, 'model_ref' | 'handles' | 'wait_seconds'> = {},
+    options: RequestOptions = {},
+  ): AsyncGenerator<Schemas['Readiness'], void> {
+    const params = { query: { wait_seconds: 30, ...query } };
+    let tag: string | null = null;
+    for (;;) {
+      const headers = tag === null ? {} : { 'if-none-match': tag };
+      const result: Result<unknown> = await this.http.GET('/v1/ready', { params, headers, ...options });
+      if (result.response.status === 304) continue;
+      const answer = result.data ?? result.error;
+      if (!isReadiness(answer)) throw errorOf(result.response, answer);
+      const next = result.response.headers.get('etag');
+      if (next === null || next !== tag) yield answer;
+      // A worker that is draining does not wait.
+      if (!answer.ready) await sleep(retryMs, undefined, options);
+      tag = next;
+    }
   }
 
   async shard(shardId: string, options: RequestOptions = {}): Promise<Schemas['Shard']> {
