@@ -55,15 +55,20 @@ t.test('an opened range is allowed, in the mapped spelling too, and others stay 
 });
 
 t.test(
-  'an address behind NAT64 or 6to4 needs both: the outer range opened, and the inner address allowed',
+  'an address behind NAT64, 6to4 or ::/96 needs both: the outer range opened, and the inner address allowed',
   async (t) => {
-    const rules = new AddressRules(['64:ff9b::/96', '2002::/16']);
+    const rules = new AddressRules(['64:ff9b::/96', '2002::/16', '::/96']);
     t.ok(rules.allows('64:ff9b::8.8.8.8'));
     t.ok(rules.allows('2002:808:808::1'));
-    for (const address of ['64:ff9b::127.0.0.1', '64:ff9b::10.0.0.1', '64:ff9b::169.254.169.254', '2002:7f00:1::1']) {
+    t.ok(rules.allows('::8.8.8.8'));
+    t.ok(rules.allows('::1'), 'loopback is not an IPv4 address');
+    const inner = ['127.0.0.1', '10.0.0.1', '169.254.169.254'];
+    for (const address of [...inner.flatMap((each) => [`64:ff9b::${each}`, `::${each}`]), '2002:7f00:1::1']) {
       t.notOk(rules.allows(address), address);
     }
-    t.notOk(standard.allows('64:ff9b::8.8.8.8'));
+    for (const address of ['64:ff9b::8.8.8.8', '::8.8.8.8', '::1:0:8.8.8.8'])
+      t.notOk(standard.allows(address), address);
+    t.ok(standard.allows('2606:4700::ffff:10.0.0.1'), 'only ::ffff:0:0/96 is mapped');
   },
 );
 

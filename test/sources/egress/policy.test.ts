@@ -34,3 +34,13 @@ t.test('a policy narrows to a path below a prefix, or to a host below its host, 
     t.throws(() => policy.narrow(new URL(url)), { code: 'SOURCE_FORBIDDEN' }, url);
   }
 });
+
+t.test('a URL below any of several prefixes is covered', async (t) => {
+  const prefixes = [new URL('https://a.test/models/'), new URL('https://b.test/')];
+  const several = new EgressPolicy({ ...policy.rules, prefixes });
+  for (const url of ['https://a.test/models/x', 'https://b.test/x']) {
+    t.ok(several.covers(new URL(url)), url);
+    t.doesNotThrow(() => several.requireFirst(new URL(url)), url);
+  }
+  for (const url of ['https://a.test/x', 'https://c.test/models/x']) t.notOk(several.covers(new URL(url)), url);
+});
