@@ -8,6 +8,9 @@ const allOrNone = 'The pattern matches all three parts or none, and a missing he
 const rotation = 'src/residency/handle/key_rotation.ts';
 const entry = 'src/audit/entry.ts';
 const log = 'src/audit/log/log.ts';
+const group = 'src/residency/commit/shard_group.ts';
+const upload = 'src/uploads/upload.ts';
+const timer = 'The timer does nothing to a finished upload; clearing it only frees its memory earlier.';
 const decoration = 'The decoration only speeds up Fastify; each request sets both fields before they are read.';
 
 export const equivalents = [
@@ -75,4 +78,9 @@ export const equivalents = [
     to: ';',
     why: decoration,
   },
+  { file: group, line: 'at.monotonicMs > last.monotonicMs', from: '>', to: '>=', why: 'Equal moments are equal.' },
+  { file: upload, line: "=== 'idle') clearTimeout(", from: '===', to: '!==', why: timer },
+  { file: upload, line: "=== 'idle') clearTimeout(", from: "this.#state.kind === 'idle'", to: 'true', why: timer },
+  { file: upload, line: "=== 'idle') clearTimeout(", from: "this.#state.kind === 'idle'", to: 'false', why: timer },
+  { file: upload, line: "=== 'idle') clearTimeout(", from: 'clearTimeout(this.#state.timer);', to: ';', why: timer },
 ];

@@ -57,6 +57,26 @@ const registries = [
   'test/sources/oci/oci_resolver.test.ts',
   'test/sources/hostile/registries.test.ts',
 ];
+const groups = [
+  'test/residency/commit/shard_group.test.ts',
+  'test/http/routes/pulls.test.ts',
+  'test/faults/shard_group.test.ts',
+];
+const seals = [
+  ...groups,
+  'test/residency/commit/shard_commit.test.ts',
+  'test/http/routes/ready.test.ts',
+  'test/residency/handle/key_rotation.test.ts',
+  'test/residency/keep/readopt.test.ts',
+];
+const uploads = ['test/uploads/uploads.test.ts', 'test/uploads/deadline.test.ts', 'test/http/routes/uploads.test.ts'];
+const addresses = [
+  'test/sources/egress/address_rules.test.ts',
+  'test/sources/egress/policy.test.ts',
+  'test/sources/egress/url_rules.test.ts',
+  'test/sources/hostile/ssrf.test.ts',
+];
+const digestRules = ['test/http/routes/commit_source.test.ts', 'test/http/routes/pulls.test.ts'];
 
 export const targets = {
   'src/seal/jws.ts': handles,
@@ -118,6 +138,14 @@ export const targets = {
   'src/http/server/memory_budget.ts': ['test/http/server/memory_budget.test.ts'],
   'src/http/plugins/rate_windows.ts': ['test/http/plugins/rate_windows.test.ts'],
   'src/http/plugins/strict_json.ts': ['test/http/plugins/strict_json.test.ts'],
+  'src/residency/commit/shard_group.ts': groups,
+  'src/residency/commit/group_member.ts': groups,
+  'src/residency/commit/seal_shards.ts': seals,
+  'src/residency/source/digest_rule.ts': digestRules,
+  'src/uploads/upload.ts': uploads,
+  'src/uploads/finished_upload.ts': uploads,
+  'src/sources/egress/address_rules.ts': addresses,
+  'src/sources/egress/policy.ts': addresses,
   'src/sources/oci/challenge.ts': ['test/sources/oci/challenge.test.ts'],
   'src/sources/oci/manifest.ts': ['test/sources/oci/manifest.test.ts'],
   'src/sources/oci/artifact_files.ts': ['test/sources/oci/artifact_files.test.ts'],
