@@ -113,6 +113,22 @@ VRAM_API vram_status vram_load_seek(uint64_t load, uint64_t offset);
 VRAM_API vram_status vram_load_push(uint64_t load, uint32_t slot, uint64_t bytes);
 
 /**
+ * vram_load_push_slots() - load bytes from several staging slots in one call
+ * @load: a load
+ * @slots: indexes of different slots, in the order of their bytes. The library owns these slots until the function
+ * returns.
+ * @slot_count: number of @slots
+ * @bytes: length; every slot but the last one is full
+ *
+ * Returns:
+ * * VRAM_ZERO_LENGTH: @bytes or @slot_count is 0
+ * * VRAM_OUT_OF_BOUNDS: a slot is unknown or named twice, or @bytes does not need exactly these slots
+ * * VRAM_BUSY: another call uses the load
+ * * VRAM_LOAD_OVERRUN, VRAM_LOAD_OVERLAP: no byte was loaded, and the load can continue
+ */
+VRAM_API vram_status vram_load_push_slots(uint64_t load, const uint32_t *slots, uint32_t slot_count, uint64_t bytes);
+
+/**
  * vram_load_file() - load bytes from a file
  * @load: a load
  * @file: a file

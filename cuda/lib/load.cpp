@@ -1,5 +1,6 @@
 #include "load.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -67,12 +68,23 @@ vram_status Load::check_slots(const std::vector<uint32_t> &slots) const {
   return VRAM_OK;
 }
 
-vram_status Load::push(uint32_t slot, uint64_t bytes) {
-  if (bytes == 0) return VRAM_ZERO_LENGTH;
-  if (slot >= driver().slot_count() || bytes > VRAM_STAGING_SLOT_BYTES) return VRAM_OUT_OF_BOUNDS;
+vram_status Load::push(const std::vector<uint32_t> &slots, uint64_t bytes) {
+  if (bytes == 0 || slots.empty()) return VRAM_ZERO_LENGTH;
+  VRAM_TRY(check_slots(slots));
+  const bool fills_slots = (bytes - 1) / VRAM_STAGING_SLOT_BYTES == slots.size() - 1;
+  if (!fills_slots) return VRAM_OUT_OF_BOUNDS;
   Lock lock;
   VRAM_TRY(acquire(&lock));
-  return claim_and_write(bytes, [&] { return append(driver().slot(slot), bytes); });
+  return claim_and_write(bytes, [&]() -> vram_status {
+    uint64_t left = bytes;
+    for (const uint32_t slot : slots) {
+      const uint64_t piece = std::min<uint64_t>(left, VRAM_STAGING_SLOT_BYTES);
+      VRAM_TRY(append(driver().slot(slot), piece));
+      VRAM_TRY(finish_copies(CopyStream::kMaxRunning));
+      left -= piece;
+    }
+    return VRAM_OK;
+  });
 }
 
 vram_status Load::load_file(File &file, const vram_file_range &range, uint64_t *out_received) {
@@ -221,7 +233,7 @@ vram_status Load::finish(vram_load_result *out_result) {
 }
 
 vram_status Load::complete(uint32_t slot, uint64_t bytes, vram_load_result *out_result) {
-  if (bytes != 0) VRAM_TRY(push(slot, bytes));
+  if (bytes != 0) VRAM_TRY(push({slot}, bytes));
   return finish(out_result);
 }
 

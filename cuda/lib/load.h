@@ -25,7 +25,7 @@ class Load {
   vram_status open_writer(std::shared_ptr<Load> *out_writer);
 
   vram_status seek(uint64_t offset);
-  vram_status push(uint32_t slot, uint64_t bytes);
+  vram_status push(const std::vector<uint32_t> &slots, uint64_t bytes);
   vram_status load_file(File &file, const vram_file_range &range, uint64_t *out_received);
   vram_status load_socket(int socket, uint64_t bytes, uint32_t wait_ms, const std::vector<uint32_t> &slots,
                           uint64_t *out_received);

@@ -55,7 +55,12 @@ vram_status vram_load_seek(uint64_t load, uint64_t offset) {
 }
 
 vram_status vram_load_push(uint64_t load, uint32_t slot, uint64_t bytes) {
-  return with(loads(), load, [&](const auto &object) { return object->push(slot, bytes); });
+  return with(loads(), load, [&](const auto &object) { return object->push({slot}, bytes); });
+}
+
+vram_status vram_load_push_slots(uint64_t load, const uint32_t *slots, uint32_t slot_count, uint64_t bytes) {
+  if (slots == nullptr) return VRAM_NULL_ARGUMENT;
+  return with(loads(), load, [&](const auto &object) { return object->push({slots, slots + slot_count}, bytes); });
 }
 
 vram_status vram_load_file(uint64_t load, uint64_t file, const vram_file_range *range, uint64_t *out_received) {

@@ -137,6 +137,25 @@ TEST("pieces of any size give the same digests and the same bytes") {
   }
 }
 
+TEST("several slots in one push give the same digests and the same bytes, in the order of the slots") {
+  const Session session;
+  const std::vector<uint8_t> data = content(2 * kMiB + 777);
+  vram_load_result expected = {};
+  REQUIRE_OK(vram_free(session.load(0, data, &expected)));
+  const uint64_t allocation = session.alloc(0, data.size());
+  const uint64_t load = session.open_load(allocation);
+  const uint32_t slots[] = {3, 0, 2};
+  std::memcpy(session.slot(3), data.data(), kMiB);
+  std::memcpy(session.slot(0), data.data() + kMiB, kMiB);
+  std::memcpy(session.slot(2), data.data() + 2 * kMiB, 777);
+  REQUIRE_OK(vram_load_push_slots(load, slots, 3, data.size()));
+  vram_load_result result = {};
+  REQUIRE_OK(vram_load_finish(load, &result));
+  CHECK(std::memcmp(&result, &expected, sizeof(result)) == 0);
+  REQUIRE_OK(vram_load_close(load));
+  CHECK(session.read(allocation, 0, data.size()) == data);
+}
+
 TEST("a load computes the digests in its flags, and finishing twice returns the same") {
   const Session session;
   const std::vector<uint8_t> data = content(9000);
