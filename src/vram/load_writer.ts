@@ -41,9 +41,13 @@ export class LoadWriter {
     this.#library.call('vram_load_seek', this.#handle, offset);
   }
 
-  /** Loads the first `bytes` bytes of a slot. The slot may be reused when this resolves. @throws VramError */
-  async push(slot: Slot, bytes: number): Promise<void> {
-    await this.#library.run('vram_load_push', this.#handle, slot.index, bytes);
+  /**
+   * Loads the first `bytes` bytes of slots, of which all but the last are full. The slots may be reused when this
+   * resolves. @throws VramError
+   */
+  async push(slots: readonly Slot[], bytes: number): Promise<void> {
+    const indexes = Uint32Array.from(slots, (slot) => slot.index);
+    await this.#library.run('vram_load_push_slots', this.#handle, indexes, indexes.length, bytes);
     await this.#seals.loaded(this.#handle, bytes);
   }
 

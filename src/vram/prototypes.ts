@@ -30,7 +30,7 @@ export const prototypes = [
   'vram_load_open_host(uint64_t driver, uint64_t bytes, uint32_t flags, _Out_ uint64_t *load)',
   'vram_load_open_writer(uint64_t load, _Out_ uint64_t *writer)',
   'vram_load_seek(uint64_t load, uint64_t offset)',
-  'vram_load_push(uint64_t load, uint32_t slot, uint64_t bytes)',
+  'vram_load_push_slots(uint64_t load, const uint32_t *slots, uint32_t count, uint64_t bytes)',
   'vram_load_file(uint64_t load, uint64_t file, const vram_file_range *range, _Out_ uint64_t *received)',
   'vram_load_socket(uint64_t load, int32_t socket, uint64_t bytes, uint32_t wait_ms, const uint32_t *slots, uint32_t count, _Out_ uint64_t *received)',
   'vram_load_seal(uint64_t load, _Out_ uint64_t *sealed_bytes)',

@@ -52,7 +52,7 @@ async function write(driver: Driver, allocation: Allocation): Promise<void> {
   try {
     for (const slot of slots) {
       slot.bytes.set(bytes);
-      await load.push(slot, selfTestBytes);
+      await load.push([slot], selfTestBytes);
     }
     const { flat, tree } = await load.complete();
     if (flat !== knownDigests.flat || tree !== knownDigests.tree) throw new Error('the host computes wrong digests');

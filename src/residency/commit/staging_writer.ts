@@ -8,6 +8,12 @@ import type { ByteRange } from '../state/snapshot.js';
 /** Bytes that one native call reads. Between calls, other work gets the thread. */
 const readSliceBytes = 64 * 1024 * 1024;
 
+/** Filled slots that one native call loads. */
+interface Batch {
+  readonly slots: Slot[];
+  bytes: number;
+}
+
 export interface WriterOptions {
   /** The length of the shard. */
   readonly totalBytes: number;
@@ -28,7 +34,9 @@ export class StagingWriter {
   readonly signal: AbortSignal;
   #slots: readonly Slot[] = [];
   #free: Slot[] = [];
-  /** Slots on their way into the load, in order. Each promise settles when its slot is free again. */
+  /** Slots that the next push takes. All but the last are full. */
+  #batch: Batch | undefined;
+  /** Batches on their way into the load, in order. Each promise settles when its slots are free again. */
   readonly #pushes: Promise<void>[] = [];
   #last: Promise<void> = Promise.resolve();
   #current: Slot | undefined;
@@ -148,7 +156,8 @@ export class StagingWriter {
       this.#current ??= this.#free.pop();
       const slot = this.#current;
       if (slot === undefined) break;
-      const part = chunk.subarray(taken, taken + slotBytes - this.#filledBytes);
+      const isWhole = taken === 0 && chunk.length <= slotBytes - this.#filledBytes;
+      const part = isWhole ? chunk : chunk.subarray(taken, taken + slotBytes - this.#filledBytes);
       slot.bytes.set(part, this.#filledBytes);
       this.#filledBytes += part.length;
       taken += part.length;
@@ -157,19 +166,32 @@ export class StagingWriter {
     return taken;
   }
 
-  /** Queues a slot behind the earlier ones. After a failure no later slot is sent, and all fail with the same error. */
+  /**
+   * Queues a slot behind the earlier ones. Slots that are filled during a push go together in the next one, because each
+   * call waits for a thread. After a failure no later slot is sent, and all fail with the same error.
+   */
   #push(slot: Slot): void {
     const bytes = this.#filledBytes;
     this.#current = undefined;
     this.#filledBytes = 0;
-    this.#last = this.#last
-      .then(() => this.#load.push(slot, bytes))
-      .then(() => {
-        this.#pushes.shift();
-        this.#free.push(slot);
-      });
+    const batch = this.#batch ?? this.#newBatch();
+    batch.slots.push(slot);
+    batch.bytes += bytes;
+    if (bytes < slotBytes) this.#batch = undefined;
+  }
+
+  #newBatch(): Batch {
+    const batch: Batch = { slots: [], bytes: 0 };
+    this.#batch = batch;
+    this.#last = this.#last.then(async () => {
+      if (this.#batch === batch) this.#batch = undefined;
+      await this.#load.push(batch.slots, batch.bytes);
+      this.#pushes.shift();
+      this.#free.push(...batch.slots);
+    });
     this.#last.catch(() => undefined);
     this.#pushes.push(this.#last);
+    return batch;
   }
 
   /** The next call waits for this one. Its error reaches whoever awaits it. */
