@@ -15,7 +15,8 @@ export class StallWatch {
   #windowBytes = 0;
   #waitedMs = 0;
   #waitsSinceMs: number | undefined;
-  #cancel: () => void = () => undefined;
+  /** Cancels the timer. It stays while bytes arrive, because a timer for each chunk costs more than the chunk. */
+  #cancel: (() => void) | undefined;
 
   constructor(clock: Clock, minBytesPerSecond: number, onStall: (error: Error) => void) {
     this.#clock = clock;
@@ -26,21 +27,34 @@ export class StallWatch {
   /** The worker waits for the source. */
   wait(): void {
     this.#waitsSinceMs = this.#clock.monotonicMs();
-    this.#cancel = this.#clock.after(stallMs - this.#waitedMs, () => this.#endWindow());
+    this.#cancel ??= this.#clock.after(stallMs - this.#waitedMs, () => this.#check());
   }
 
   /** Bytes arrived, and the worker no longer waits. */
   arrived(bytes: number): void {
-    this.#cancel();
     this.#windowBytes += bytes;
-    if (this.#waitsSinceMs === undefined) return;
-    this.#waitedMs = Math.min(stallMs, this.#waitedMs + this.#clock.monotonicMs() - this.#waitsSinceMs);
+    this.#addWait();
     this.#waitsSinceMs = undefined;
   }
 
   stop(): void {
-    this.#cancel();
+    this.#cancel?.();
+    this.#cancel = undefined;
     this.#waitsSinceMs = undefined;
+  }
+
+  #addWait(): void {
+    if (this.#waitsSinceMs === undefined) return;
+    this.#waitedMs = Math.min(stallMs, this.#waitedMs + this.#clock.monotonicMs() - this.#waitsSinceMs);
+  }
+
+  /** The end of the window, or a time before it. */
+  #check(): void {
+    this.#cancel = undefined;
+    if (this.#waitsSinceMs === undefined) return;
+    this.#addWait();
+    if (this.#waitedMs >= stallMs) this.#endWindow();
+    else this.wait();
   }
 
   #endWindow(): void {
