@@ -1,7 +1,7 @@
 import { AbortScope, raceAbort } from './abort_scope.js';
 import type { Bandwidth } from './bandwidth.js';
 import type { ByteSink } from './byte_sink.js';
-import { directReadOf } from './direct_read.js';
+import { type DirectRead, directReadOf } from './direct_read.js';
 import type { Egress } from './egress.js';
 import { faultOf, invalid, SourceFault, unavailable } from './fault.js';
 import type { Response } from './fetch.js';
@@ -35,6 +35,25 @@ export function transferRange(
   if (!isInMiddle) return new RangedTransfer(egress, object, range, sink, options).run();
   const fromStart = { offset: 0, length: range.offset + range.length };
   return new RangedTransfer(egress, object, fromStart, new SkippingSink(sink, range.offset), options).run();
+}
+
+/** A body that is read, of which `length` bytes belong to the range. */
+interface Reading {
+  readonly response: Response;
+  readonly length: number;
+  readonly attempt: Attempt;
+  readonly watch: StallWatch;
+  readonly limits: readonly Bandwidth[];
+  readonly direct: DirectRead | undefined;
+  /** Whether Node's parser does not see the end of the range. */
+  hasHiddenEnd: boolean;
+}
+
+/** Whether no chunk follows. Else the worker waits for the source. */
+function isLastOf({ length, attempt, watch, hasHiddenEnd }: Reading): boolean {
+  const isLast = attempt.bytes === length && hasHiddenEnd;
+  if (!isLast) watch.wait();
+  return isLast;
 }
 
 class RangedTransfer {
@@ -102,25 +121,16 @@ class RangedTransfer {
     const { environment } = this.#egress;
     const { signal } = attempt;
     const watch = new StallWatch(environment.clock, environment.minBytesPerSecond, (error) => response.close(error));
-    const direct = this.#limits.length > 0 ? undefined : directReadOf(response, this.#sink);
+    const limits = this.#limits;
+    const direct = limits.length > 0 ? undefined : directReadOf(response, this.#sink);
+    // The rest of a whole object is not part of the range.
+    const reading = { response, length, attempt, watch, limits, direct, hasHiddenEnd: response.head.status === 200 };
     const onAbort = () => response.close(signal.reason);
     signal.addEventListener('abort', onAbort, { once: true });
-    let hasHiddenEnd = false;
     try {
       signal.throwIfAborted();
       watch.wait();
-      for await (const chunk of response.body as AsyncIterable<Buffer>) {
-        watch.arrived(chunk.length);
-        const left = length - attempt.bytes;
-        if (chunk.length > left && response.head.status === 206) throw invalid('The source sent extra bytes');
-        await this.#take(chunk.length > left ? chunk.subarray(0, left) : chunk, attempt);
-        const directBytes = await this.#takeDirectly(direct?.(chunk.length, length - attempt.bytes), attempt);
-        watch.arrived(directBytes);
-        // The rest of a whole object is not part of the range, and Node does not know the end after a direct read.
-        hasHiddenEnd ||= directBytes > 0 || response.head.status === 200;
-        if (attempt.bytes === length && hasHiddenEnd) break;
-        watch.wait();
-      }
+      await this.#readBody(reading);
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof SinkError) throw error.cause;
@@ -135,34 +145,58 @@ class RangedTransfer {
     if (attempt.bytes < length) throw unavailable('The source closed the connection early');
   }
 
-  /** Counts a chunk only after the sink has it: what it did not take is requested again. */
-  async #take(chunk: Buffer, attempt: Attempt): Promise<void> {
-    const { signal } = attempt;
+  async #readBody(reading: Reading): Promise<void> {
+    for await (const chunk of reading.response.body as AsyncIterable<Buffer>) {
+      const isLast = this.#onChunk(chunk, reading);
+      if (typeof isLast === 'boolean' ? isLast : await isLast) break;
+    }
+  }
+
+  /** Takes a chunk of the body. Returns whether it is the last one. A promise for each would cost more than the chunk. */
+  #onChunk(chunk: Buffer, reading: Reading): boolean | Promise<boolean> {
+    const { response, length, attempt, watch, limits, direct } = reading;
+    watch.arrived(chunk.length);
+    const left = length - attempt.bytes;
+    if (chunk.length > left && response.head.status === 206) throw invalid('The source sent extra bytes');
+    const taken = this.#take(chunk.length > left ? chunk.subarray(0, left) : chunk, attempt);
+    if (taken === undefined && limits.length === 0 && direct === undefined) return isLastOf(reading);
+    return this.#afterChunk(chunk.length, taken, reading);
+  }
+
+  async #afterChunk(chunkBytes: number, taken: Promise<void> | undefined, reading: Reading): Promise<boolean> {
+    const { length, attempt, watch, limits, direct } = reading;
+    await taken;
+    for (const limit of limits) await limit.take(chunkBytes, attempt.signal);
+    if (direct !== undefined) {
+      const bytes = await this.#takeDirectly(direct(chunkBytes, length - attempt.bytes), attempt);
+      watch.arrived(bytes);
+      // Node does not know the end after a direct read.
+      reading.hasHiddenEnd ||= bytes > 0;
+    }
+    return isLastOf(reading);
+  }
+
+  /**
+   * Counts a chunk only after the sink has it: what it did not take is requested again. Undefined if the sink takes the
+   * next chunk at once.
+   */
+  #take(chunk: Buffer, attempt: Attempt): Promise<void> | undefined {
     try {
       const ready = this.#sink.write(chunk);
       attempt.bytes += chunk.length;
       this.#doneBytes += chunk.length;
-      if (ready !== undefined) await raceAbort(ready, signal);
+      return ready && sinkErrorsOf(raceAbort(ready, attempt.signal));
     } catch (error) {
-      throw new SinkError('the sink failed', { cause: error });
-    }
-    for (const limit of this.#limits) {
-      const ready = limit.take(chunk.length, signal);
-      if (ready !== undefined) await ready;
+      throw sinkError(error);
     }
   }
 
   /** Counts the bytes that the sink read from the socket itself. */
-  async #takeDirectly(read: Promise<number> | undefined, attempt: Attempt): Promise<number> {
-    if (read === undefined) return 0;
-    try {
-      const bytes = await raceAbort(read, attempt.signal);
-      attempt.bytes += bytes;
-      this.#doneBytes += bytes;
-      return bytes;
-    } catch (error) {
-      throw new SinkError('the sink failed', { cause: error });
-    }
+  async #takeDirectly(read: Promise<number>, attempt: Attempt): Promise<number> {
+    const bytes = await sinkErrorsOf(raceAbort(read, attempt.signal));
+    attempt.bytes += bytes;
+    this.#doneBytes += bytes;
+    return bytes;
   }
 
   get #limits(): readonly Bandwidth[] {
@@ -173,3 +207,13 @@ class RangedTransfer {
 
 /** Marks an error of the sink of any type, because a retry cannot repair it. */
 class SinkError extends Error {}
+
+const sinkError = (cause: unknown): SinkError => new SinkError('the sink failed', { cause });
+
+async function sinkErrorsOf<T>(call: Promise<T>): Promise<T> {
+  try {
+    return await call;
+  } catch (error) {
+    throw sinkError(error);
+  }
+}

@@ -1,5 +1,7 @@
 import { createServer as createPlainServer } from 'node:http';
 import { createServer } from 'node:https';
+import type { Duplex } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { Authority, type Certificate } from '../../support/certificates.js';
 import { anySignal, httpSource, lookupOf, MemorySink } from '../../support/http_sources.js';
@@ -8,10 +10,14 @@ import { until } from '../../support/until.js';
 
 const content = Buffer.alloc(500_000, 'weights ');
 
-async function httpsServer(t: Test, { cert, key }: Certificate, location?: string): Promise<number> {
+/** Writes the response itself, past Node. */
+type Raw = (socket: Duplex, first: number, last: number) => void;
+
+async function httpsServer(t: Test, { cert, key }: Certificate, location?: string, raw?: Raw): Promise<number> {
   const server = createServer({ cert, key }, (request, response) => {
     if (location !== undefined) return void response.writeHead(302, { Location: location }).end();
     const [, first = '0', last = '0'] = /^bytes=([0-9]+)-([0-9]+)$/.exec(request.headers.range ?? '') ?? [];
+    if (raw !== undefined && response.socket !== null) return raw(response.socket, Number(first), Number(last));
     const range = `bytes ${first}-${last}/${content.length}`;
     response.writeHead(206, { 'Content-Range': range, ETag: '"v1"' });
     response.end(content.subarray(Number(first), Number(last) + 1));
@@ -32,6 +38,88 @@ t.test('a file is read over TLS, with the authorities of the settings', async (t
   const sink = new MemorySink();
   await source.copyTo(sink, { offset: 0, length: content.length }, { signal: anySignal() });
   t.ok(sink.content.equals(content));
+});
+
+const headOf = (first: number, last: number): string =>
+  [
+    'HTTP/1.1 206 Partial Content',
+    `Content-Range: bytes ${first}-${last}/${content.length}`,
+    `Content-Length: ${last + 1 - first}`,
+    'ETag: "v1"',
+    '\r\n',
+  ].join('\r\n');
+
+/** A source whose server writes its responses itself. */
+async function rawHttps(t: Test, raw: Raw) {
+  const authority = new Authority(t);
+  const port = await httpsServer(t, authority.issue('source'), undefined, raw);
+  const prefix = `https://127.0.0.1:${port}/`;
+  const settings = { prefixes: [prefix], addresses: ['127.0.0.1'] };
+  const { open, egress } = httpSource({ settings, files: { ca: authority.certificate.cert } });
+  return { egress, source: await open(`${prefix}model?x`) };
+}
+
+t.test('a body over TLS arrives once and in order, although the connection is cut and the sink is slow', async (t) => {
+  let cuts = 0;
+  const { source, egress } = await rawHttps(t, (socket, first, last) => {
+    const body = content.subarray(first, last + 1);
+    if (body.length < 300_000 || cuts === 2)
+      return void socket.end(Buffer.concat([Buffer.from(headOf(first, last)), body]));
+    cuts += 1;
+    socket.write(headOf(first, last));
+    socket.write(body.subarray(0, 70_000), () => setImmediate(() => socket.destroy()));
+  });
+  const sink = new MemorySink();
+  let writing = false;
+  let writes = 0;
+  const slow = {
+    write: (chunk: Uint8Array) => {
+      t.notOk(writing, 'one write at a time');
+      sink.write(chunk);
+      writes += 1;
+      if (writes % 3 !== 0) return undefined;
+      writing = true;
+      return sleep(2).then(() => {
+        writing = false;
+      });
+    },
+  };
+  await source.copyTo(slow, { offset: 0, length: content.length }, { signal: anySignal() });
+  t.ok(sink.content.equals(content));
+  t.equal(cuts, 2);
+  await until(() => egress.connections.openCount === 0);
+});
+
+t.test('a body over TLS with extra bytes, or with fewer than it states, is refused', async (t) => {
+  const half = content.subarray(0, 250_000);
+  const longer = await rawHttps(t, (socket, first, last) => {
+    if (last < 300_000)
+      return void socket.end(Buffer.concat([Buffer.from(headOf(first, last)), content.subarray(first, last + 1)]));
+    socket.end(Buffer.concat([Buffer.from(headOf(first, last)), content, Buffer.from('more')]));
+  });
+  const whole = { offset: 0, length: content.length };
+  await t.rejects(longer.source.copyTo(new MemorySink(), whole, { signal: anySignal() }), { code: 'SOURCE_INVALID' });
+  const ranges: number[] = [];
+  const shorter = await rawHttps(t, (socket, first, last) => {
+    if (last < 300_000)
+      return void socket.end(Buffer.concat([Buffer.from(headOf(first, last)), content.subarray(first, last + 1)]));
+    ranges.push(first);
+    socket.end(Buffer.concat([Buffer.from(headOf(first, last)), first === 0 ? half : content.subarray(first)]));
+  });
+  const sink = new MemorySink();
+  await shorter.source.copyTo(sink, whole, { signal: anySignal() });
+  t.ok(sink.content.equals(content));
+  t.strictSame(ranges, [0, half.length], 'the rest is requested again');
+});
+
+t.test('a failure of the sink over TLS ends the transfer and closes the connection', async (t) => {
+  const { source, egress } = await rawHttps(t, (socket, first, last) => {
+    socket.end(Buffer.concat([Buffer.from(headOf(first, last)), content.subarray(first, last + 1)]));
+  });
+  const whole = { offset: 0, length: content.length };
+  const failing = { write: () => Promise.reject(new Error('full')) };
+  await t.rejects(source.copyTo(failing, whole, { signal: anySignal() }), { message: 'full' });
+  await until(() => egress.connections.openCount === 0);
 });
 
 t.test(
