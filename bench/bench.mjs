@@ -9,12 +9,15 @@ import { attach } from './paths/attach.mjs';
 import { concurrency } from './paths/concurrency.mjs';
 import { file } from './paths/file.mjs';
 import { growth } from './paths/growth.mjs';
+import { http } from './paths/http.mjs';
 import { latency } from './paths/latency.mjs';
 import { manifest } from './paths/manifest.mjs';
 import { manyShards } from './paths/many_shards.mjs';
 import { memory } from './paths/memory.mjs';
+import { oci } from './paths/oci.mjs';
 import { readoption } from './paths/readoption.mjs';
 import { ready } from './paths/ready.mjs';
+import { s3 } from './paths/s3.mjs';
 import { shardGrowth } from './paths/shard_growth.mjs';
 import { small } from './paths/small.mjs';
 import { sources } from './paths/sources.mjs';
@@ -51,7 +54,10 @@ const paths = {
   shardGrowth,
   attach,
   readoption,
+  http,
   sources,
+  oci,
+  s3,
 };
 const print = (text) => process.stdout.write(`${text}\n`);
 

@@ -23,29 +23,49 @@ export function selfSigned(directory) {
 export async function startNginx(directory, models) {
   const { certificate, key } = selfSigned(directory);
   const [port, tlsPort] = [await freePort(), await freePort()];
-  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
   const server = (listen, more) => `server {
     listen 127.0.0.1:${listen};
     ${more}
     location / { root ${models}; }
     location /limited/ { alias ${models}/; limit_rate 32m; }
   }`;
-  // As root, nginx would read the files as another user, who cannot.
-  const user = process.getuid() === 0 ? 'user root; ' : '';
-  const configuration = `${user}daemon off; pid ${directory}/nginx.pid; error_log stderr; worker_processes 1; events {}
-http {
-  access_log off; sendfile on;
-  ${temporary.map((name) => `${name}_temp_path ${directory}/${name};`).join(' ')}
+  const http = `access_log off; sendfile on;
   ${server(port, '')}
-  ${server(`${tlsPort} ssl`, `ssl_certificate ${certificate}; ssl_certificate_key ${key};`)}
-}`;
-  mkdirSync(join(directory, 'logs'), { recursive: true });
-  writeFileSync(join(directory, 'nginx.conf'), configuration);
+  ${server(`${tlsPort} ssl`, `ssl_certificate ${certificate}; ssl_certificate_key ${key};`)}`;
   writeFileSync(join(models, 'listens'), 'yes');
-  const nginx = startServer('nginx', ['-p', directory, '-c', join(directory, 'nginx.conf')]);
+  const nginx = runNginx(directory, http);
   const url = `http://127.0.0.1:${port}`;
   await untilAnswers(`${url}/listens`, nginx);
   return { url, tlsUrl: `https://127.0.0.1:${tlsPort}`, certificate, stop: nginx.stop };
+}
+
+/** nginx before another server. A connection gets 32 MiB a second. @param {string} directory @param {string} upstream */
+export async function startSlowProxy(directory, upstream) {
+  const port = await freePort();
+  const pass = `proxy_pass ${upstream}; proxy_http_version 1.1; proxy_set_header Host $http_host;`;
+  const http = `access_log off; proxy_max_temp_file_size 0;
+  server {
+    listen 127.0.0.1:${port};
+    location / { ${pass} limit_rate 32m; }
+    location = /listens { return 200; }
+  }`;
+  const nginx = runNginx(directory, http);
+  const url = `http://127.0.0.1:${port}`;
+  await untilAnswers(`${url}/listens`, nginx);
+  return { url, stop: nginx.stop };
+}
+
+/** Runs nginx with an `http` block. @param {string} directory @param {string} http */
+function runNginx(directory, http) {
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
+  const paths = temporary.map((name) => `${name}_temp_path ${directory}/${name};`).join(' ');
+  // As root, nginx would read the files as another user, who cannot.
+  const user = process.getuid() === 0 ? 'user root; ' : '';
+  const main = `${user}daemon off; pid ${directory}/nginx.pid; error_log stderr; worker_processes 1; events {}`;
+  mkdirSync(join(directory, 'logs'), { recursive: true });
+  const file = join(directory, 'nginx.conf');
+  writeFileSync(file, `${main}\nhttp {\n  ${paths}\n  ${http}\n}\n`);
+  return startServer('nginx', ['-p', directory, '-c', file]);
 }
 
 /** A Node server that cuts each connection below `/cut/` after 64 MiB, and counts the bytes that it sent. */

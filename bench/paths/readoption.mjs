@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freshContent } from '../content.mjs';
-import { startServer } from '../processes.mjs';
+import { cpuSecondsOf, startServer } from '../processes.mjs';
 import { alternate } from '../rounds.mjs';
 import { keeperCommand, Worker } from '../worker.mjs';
 
@@ -71,12 +71,6 @@ async function restart(workspace, contents, settings) {
   for (const { name } of contents) await second.release(name);
   await second.stop();
   return { seconds, cpu };
-}
-
-/** Time that a process has used, in clock ticks of 10 ms: proc_pid_stat(5). */
-function cpuSecondsOf(pid) {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
 const sealedShards = async (worker) => JSON.parse(await worker.get('/v1/shards?state=sealed')).shards;

@@ -2,134 +2,46 @@ import assert from 'node:assert/strict';
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { AwsClient } from 'aws4fetch';
-import { startRegistry } from '../baselines/servers.mjs';
-import { startCeph, startCuttingServer, startNginx } from '../baselines/sources.mjs';
+import { startCuttingServer, startNginx } from '../baselines/sources.mjs';
 import { requestHead } from '../connection.mjs';
 import { freshContent } from '../content.mjs';
 import { openLoop } from '../load.mjs';
-import { timeProcess } from '../processes.mjs';
+import { cpuSecondsOf } from '../processes.mjs';
 import { residentBytes, watchPeak } from '../resident_set.mjs';
 import { alternate } from '../rounds.mjs';
-import { rate } from '../row.mjs';
-import { percentile } from '../statistics.mjs';
-import { Worker } from '../worker.mjs';
+import { rowOf, skip, slowly, startWorker } from '../source_rows.mjs';
+import { median, percentile } from '../statistics.mjs';
 
 const mebibyte = 2 ** 20;
 const gib = (bytes) => `${bytes / 2 ** 30} GiB`;
-const higher = { better: 'higher' };
-const quiet = ['-sS', '--noproxy', '*'];
-
-/** @param {string} url @param {readonly string[]} options @returns {Promise<number>} seconds of a download to /dev/null */
-const download = async (url, options = []) =>
-  (await timeProcess('curl', [...quiet, ...options, '-o', '/dev/null', url])).seconds;
-
-const skip = (row, why) => {
-  process.stdout.write(`  skipped: ${row}: ${why}\n`);
-  return [];
-};
-
-/** Commits from remote sources, compared with programs that only download. @param {import('../bench.mjs').Context} context */
-export async function sources({ options, workspace, tools, figures }) {
+/** Commits and pulls by http, as connections, files and sizes vary. @param {import('../bench.mjs').Context} context */
+export async function sources({ options, workspace, figures }) {
   if (!existsSync('/usr/sbin/nginx')) return skip('all rows', 'nginx is not installed');
   const nginx = await startNginx(workspace.make('nginx'), workspace.models);
   const cutting = await startCuttingServer(workspace.models);
-  const measured = { options, workspace, nginx, cutting, figures, prefixes: prefixesOf(nginx, cutting) };
+  const measured = { options, workspace, nginx, cutting, figures, prefixes: [prefixesOf(nginx, cutting)] };
   const rows = [];
-  const paths = [http, https, limited, cuts, bySize, manyFiles, memory, latency];
+  const paths = [limited, cuts, bySize, manyFiles, memory, latency];
   for (const path of paths) rows.push(...(await path(measured)));
   for (const server of [nginx, cutting]) await server.stop();
-  rows.push(...(await oci(measured, tools)), ...(await s3(measured)));
   return rows;
 }
 
-const prefixesOf = (nginx, cutting) => [
-  {
-    name: 'web',
-    type: 'http',
-    prefixes: [`${nginx.url}/`, `${cutting.url}/`],
-    addresses: ['127.0.0.0/8'],
-    digest: 'allow',
-  },
-  {
-    name: 'tls',
-    type: 'http',
-    prefixes: [`${nginx.tlsUrl}/`],
-    addresses: ['127.0.0.0/8'],
-    ca_file: nginx.certificate,
-    digest: 'allow',
-  },
-];
-
-/** A worker that may read these sources. */
-function startWorker(workspace, list) {
-  const file = join(workspace.directory, `sources-${list.map(({ name }) => name).join('-')}.json`);
-  writeFileSync(file, JSON.stringify({ sources: list }), { mode: 0o600 });
-  return Worker.start(workspace, { WORKER_SOURCES_FILE: file });
-}
-
-/** Commits fresh bytes of a source. The baseline reads the same bytes. */
-async function compare({ options, workspace }, worker, { source, flat = true, baseline, fresh }) {
-  const make = fresh ?? (() => freshContent(workspace.models, 'model', options.sizeBytes));
-  const commit = async (content) => {
-    const seconds = await worker.source('source', content, source, flat);
-    await worker.release('source');
-    return seconds;
-  };
-  await commit(await make()); // warm-up
-  return alternate(options.rounds, make, { product: commit, baseline });
-}
-
-const rowOf = (options, path, samples, baseline, target) => ({
-  ...higher,
-  path,
-  product: rate(options.sizeBytes, samples.product),
-  baseline,
-  baselineSeries: rate(options.sizeBytes, samples.baseline),
-  target,
+const prefixesOf = (nginx, cutting) => ({
+  name: 'web',
+  type: 'http',
+  prefixes: [`${nginx.url}/`, `${cutting.url}/`],
+  addresses: ['127.0.0.0/8'],
+  digest: 'allow',
 });
 
-async function http(measured) {
-  const { options, workspace, nginx, prefixes } = measured;
-  const worker = await startWorker(workspace, prefixes);
-  const url = `${nginx.url}/model`;
-  const source = { type: 'http', url };
-  const openssl = async () =>
-    (await timeProcess('sh', ['-c', `curl -s --noproxy '*' ${url} | openssl dgst -sha256`])).seconds;
-  const both = await compare(measured, worker, { source, baseline: openssl });
-  const tree = await compare(measured, worker, { source, flat: false, baseline: () => download(url) });
-  await worker.stop();
-  return [
-    rowOf(options, 'commit by http, flat + tree', both, 'curl to openssl dgst -sha256', 0.9),
-    rowOf(options, 'commit by http, flat_digest=false', tree, 'curl -o /dev/null', 0.7),
-  ];
-}
-
-async function https(measured) {
-  const { options, workspace, nginx, prefixes } = measured;
-  const worker = await startWorker(workspace, prefixes);
-  const url = `${nginx.tlsUrl}/model`;
-  const source = { type: 'http', url };
-  const baseline = () => download(url, ['-k']);
-  const samples = await compare(measured, worker, { source, baseline });
-  await worker.stop();
-  return [rowOf(options, 'commit by https, flat + tree, one connection', samples, 'curl -k -o /dev/null', 0.33)];
-}
-
-/** A source whose connections are slow: many of them add up. */
 async function limited(measured) {
-  const { options, workspace, nginx, prefixes } = measured;
+  const { workspace, nginx, prefixes } = measured;
   const worker = await startWorker(workspace, prefixes);
   const url = `${nginx.url}/limited/model`;
-  const limitedOptions = { ...options, sizeBytes: Math.min(options.sizeBytes, 256 * mebibyte), rounds: 2 };
-  const samples = await compare({ ...measured, options: limitedOptions }, worker, {
-    source: { type: 'http', url },
-    flat: false,
-    baseline: () => download(url),
-  });
+  const row = await slowly(measured, worker, { name: 'http', source: { type: 'http', url }, urlOf: () => url });
   await worker.stop();
-  const path = 'commit by http, 32 MiB/s a connection, flat_digest=false';
-  return [rowOf(limitedOptions, path, samples, 'curl -o /dev/null', 5)];
+  return [row];
 }
 
 async function cuts(measured) {
@@ -247,9 +159,12 @@ async function manyFiles(measured) {
     await worker.stop();
     return skip(path, 'this worker has no /v1/pulls');
   }
+  const cores = [];
   const timed = (count) => async () => {
     const model = writeModel(workspace, 'pulled', count, options.sizeBytes / count);
+    const before = cpuSecondsOf(worker.pid);
     const { seconds, release } = await pull(worker, `${nginx.url}/${model.index}`);
+    cores.push({ count, used: (cpuSecondsOf(worker.pid) - before) / seconds });
     await release();
     model.remove();
     return seconds;
@@ -261,7 +176,9 @@ async function manyFiles(measured) {
   for (const count of counts) seconds.push(await timed(count)());
   figures.sourceFiles = { counts, seconds, bytes: options.sizeBytes };
   await worker.stop();
-  return [rowOf(options, path, samples, 'a pull of one file of that size', 1)];
+  const used = (count) => median(cores.filter((each) => each.count === count).map((each) => each.used)).toFixed(2);
+  const note = `the worker used ${used(8)} cores, and ${used(1)} with one file`;
+  return [{ ...rowOf(options, path, samples, 'a pull of one file of that size', 1), note }];
 }
 
 /** Runs `count` transfers of `sizeBytes` at once: pulls, or commits if the worker has no pulls. */
@@ -321,67 +238,4 @@ async function latency(measured) {
   await worker.stop();
   const path = `GET /v1/ready 200/s during a ${transfers.name} of ${gib(measured.options.sizeBytes)}: p99`;
   return [{ better: 'lower', path, product: { unit: 'ms', samples }, target: 5 }];
-}
-
-async function oci(measured, tools) {
-  const { options, workspace } = measured;
-  const path = 'commit by oci, flat + tree';
-  const { missing } = tools['docker-registry'];
-  if (missing !== undefined) return skip(path, missing);
-  if (!existsSync('/usr/bin/skopeo')) return skip(path, 'skopeo is not installed');
-  const registry = await startRegistry(workspace.make('oci-registry'));
-  const list = [{ name: 'registry', type: 'oci', endpoint: registry.url, addresses: ['127.0.0.0/8'] }];
-  const worker = await startWorker(workspace, list);
-  const { host } = new URL(registry.url);
-  const copies = workspace.make('copies');
-  const skopeo = async () => {
-    const from = `docker://${host}/bench:latest`;
-    const { seconds } = await timeProcess('skopeo', ['copy', '-q', '--src-tls-verify=false', from, `dir:${copies}`]);
-    rmSync(copies, { recursive: true, force: true });
-    return seconds;
-  };
-  const fresh = async () => {
-    const content = freshContent(workspace.models, 'model', options.sizeBytes);
-    await registry.push(content);
-    return content;
-  };
-  const source = { type: 'oci', repository: 'bench', reference: 'latest' };
-  const samples = await compare(measured, worker, { source, baseline: skopeo, fresh });
-  for (const server of [worker, registry]) await server.stop();
-  return [rowOf(options, path, samples, 'skopeo copy to dir:', 3)];
-}
-
-async function s3(measured) {
-  const { options, workspace } = measured;
-  const path = 'commit by s3 (radosgw), flat + tree';
-  const ceph = await startCeph();
-  if (ceph === undefined) return skip(path, 'Ceph cannot be downloaded, or `npm run build:test` has not run');
-  const { accessKeyId, secret: secretAccessKey } = ceph.keys;
-  const endpoint = `http://127.0.0.1:${ceph.port}`;
-  const keys = join(workspace.directory, 's3.json');
-  writeFileSync(keys, JSON.stringify({ access_key_id: accessKeyId, secret_access_key: secretAccessKey }), {
-    mode: 0o600,
-  });
-  const settings = {
-    endpoint,
-    region: 'us-east-1',
-    path_style: true,
-    credentials_file: keys,
-    addresses: ['127.0.0.0/8'],
-  };
-  const worker = await startWorker(workspace, [{ name: 'ceph', type: 's3', ...settings, digest: 'allow' }]);
-  const client = new AwsClient({ accessKeyId, secretAccessKey, service: 's3', region: 'us-east-1' });
-  const signed = async (method, key) =>
-    (await client.sign(`${endpoint}/${key}?X-Amz-Expires=3600`, { method, aws: { signQuery: true } })).url;
-  await timeProcess('curl', [...quiet, '-f', '-X', 'PUT', await signed('PUT', 'models')]);
-  const fresh = async () => {
-    const content = freshContent(workspace.models, 'model', options.sizeBytes);
-    await timeProcess('curl', [...quiet, '-f', '-T', content.path, await signed('PUT', 'models/model')]);
-    return content;
-  };
-  const baseline = async () => download(await signed('GET', 'models/model'));
-  const source = { type: 's3', bucket: 'models', key: 'model' };
-  const samples = await compare(measured, worker, { source, baseline, fresh });
-  for (const server of [worker, ceph]) await server.stop();
-  return [rowOf(options, path, samples, 'curl of a presigned URL', 0.85)];
 }
