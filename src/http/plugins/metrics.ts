@@ -27,29 +27,27 @@ export interface MetricsOptions {
 }
 
 /** `GET /metrics` for Prometheus. Each worker has its own registry. No label has values that clients choose. */
-export const metrics = fp(
-  async (app: FastifyInstance, options: MetricsOptions) => {
-    const { residency, pulls, uploads, connections, droppedLines, waiters } = options;
-    const registry = new Registry();
-    droppedLines.register(registry);
-    const scrape = new Scrape(residency);
-    workerMetrics(registry, residency, () => scrape.stats);
-    memoryMetrics(registry, scrape);
-    connectionMetrics(app, registry, connections, waiters);
-    scrubMetrics(registry, () => scrape.stats);
-    leaseMetrics(registry, () => scrape.stats);
-    transferMetrics(registry, pulls, uploads);
-    const failures = new Counter({
-      name: 'vram_failures_total',
-      help: 'Failures by operation and error code',
-      labelNames: ['operation', 'code'],
-      registers: [registry],
-    });
-    residency.observe(operationMetrics(registry, failures));
-    requestMetrics(app, registry, failures);
-    metricsRoute(app, registry, scrape);
-  },
-);
+export const metrics = fp(async (app: FastifyInstance, options: MetricsOptions) => {
+  const { residency, pulls, uploads, connections, droppedLines, waiters } = options;
+  const registry = new Registry();
+  droppedLines.register(registry);
+  const scrape = new Scrape(residency);
+  workerMetrics(registry, residency, () => scrape.stats);
+  memoryMetrics(registry, scrape);
+  connectionMetrics(app, registry, connections, waiters);
+  scrubMetrics(registry, () => scrape.stats);
+  leaseMetrics(registry, () => scrape.stats);
+  transferMetrics(registry, pulls, uploads);
+  const failures = new Counter({
+    name: 'vram_failures_total',
+    help: 'Failures by operation and error code',
+    labelNames: ['operation', 'code'],
+    registers: [registry],
+  });
+  residency.observe(operationMetrics(registry, failures));
+  requestMetrics(app, registry, failures);
+  metricsRoute(app, registry, scrape);
+});
 
 /** The figures of one scrape. All gauges share them. */
 class Scrape {
