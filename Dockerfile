@@ -31,6 +31,7 @@ WORKDIR /app
 COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist dist
+COPY --from=build /app/openapi/openapi.json openapi/
 COPY --from=build /app/cuda/build/libvram.so cuda/build/
 # A new volume for the attach socket gets this owner and mode.
 RUN install -d -o node -g root -m 755 /run/vram-residency

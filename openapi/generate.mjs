@@ -1,17 +1,13 @@
 // Writes openapi.json from the built code. With --check it only reports whether the file is current.
 // Run `npm run build` first.
 import { readFileSync, writeFileSync } from 'node:fs';
-import { pino } from 'pino';
 import { buildApp } from '../dist/http/app.js';
+import { openapiGenerator } from '../dist/http/openapi/generator.js';
+import { withoutWorker } from './validators.mjs';
 
 const file = new URL('openapi.json', import.meta.url);
 
-// The plugins only register an observer of the service, and call it on requests.
-const app = await buildApp({
-  residency: { observe: () => undefined },
-  config: { requestsPerSecond: 1, headersTimeoutSeconds: 1, readyPublic: false, apiToken: Buffer.alloc(32) },
-  logger: pino({ level: 'silent' }),
-});
+const app = await buildApp({ ...withoutWorker, generator: openapiGenerator });
 const document = `${JSON.stringify(app.swagger(), null, 2)}\n`;
 await app.close();
 

@@ -79,6 +79,6 @@ async function fail(status: number, text: string): Promise<never> {
 }
 
 async function help(): Promise<string> {
-  const { settingsHelp } = await import('./config/document.js');
+  const { settingsHelp } = await import('./config/settings_help.js');
   return `${usage}\n${settingsHelp()}`;
 }

@@ -15,7 +15,7 @@ import {
 import { isServiceLink } from './service_links.js';
 import type { Setting, ValueOf } from './setting.js';
 import { type SettingValues, settings } from './settings.js';
-import { readSources, type Sources } from './sources_file.js';
+import type { Sources } from './sources_file.js';
 import { readTls, type TlsFiles } from './tls_files.js';
 import { requireTrustedDirectories } from './trusted_directories.js';
 import { isDerivedWorkerId } from './worker_id.js';
@@ -80,13 +80,19 @@ export async function loadConfig(environment: Environment, options: LoadOptions)
     attachToken: await readAttachToken(secretFiles, files),
     keeperToken: await readKeeperToken(secretFiles, files),
     tls: await tlsFiles({ certFile: tlsCertFile, keyFile: tlsKeyFile, clientCaFile: tlsClientCaFile }, files),
-    sources: await readSources(values.sourcesFile, files),
+    sources: await sourcesOf(values.sourcesFile, files),
     warnings: warningsOf(environment, values.workerId, serviceLinks),
   };
   for (const [name, path] of filesOf(config)) await requireTrustedDirectories(name, path, files);
   requireAttachSocket(config);
   requireKeeper(config);
   return config;
+}
+
+/** Without the file, its schema and the checks are not loaded. */
+async function sourcesOf(path: string | undefined, files: FileCalls): Promise<Sources> {
+  if (path === undefined) return { sources: [], paths: [] };
+  return (await import('./sources_file.js')).readSources(path, files);
 }
 
 /**

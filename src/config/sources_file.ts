@@ -24,11 +24,10 @@ export interface Sources {
  * @throws ConfigError that names the source and the field, FileTimeoutError
  */
 export async function readSources(
-  path: string | undefined,
+  path: string,
   files: FileCalls,
   onPaths: (paths: readonly string[]) => void = () => undefined,
 ): Promise<Sources> {
-  if (path === undefined) return { sources: [], paths: [] };
   await requireTrustedDirectories(setting, path, files);
   const bytes = await readUnwritable(setting, path, files);
   const list = checked(setting, () => checkSources(jsonOf(setting, bytes)));

@@ -1,6 +1,7 @@
 import fastify, {
   type FastifyBaseLogger,
   type FastifyInstance,
+  type FastifyPluginAsync,
   type FastifyServerOptions,
   LogController,
 } from 'fastify';
@@ -49,6 +50,8 @@ export interface AppOptions {
   readonly tokens?: Tokens;
   /** The log lines that the worker did not write, for the metrics. */
   readonly droppedLines?: DroppedLines;
+  /** Collects the schemas of the routes: `openapiGenerator`. */
+  readonly generator?: FastifyPluginAsync;
   /** Serves HTTPS; without it plain HTTP. */
   readonly tls?: TlsServers | undefined;
 }
@@ -76,6 +79,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   await app.register(bodyParsing);
   await app.register(securityHeaders);
   await app.register(gracefulClose, { isLeaving: () => residency.isLeaving });
+  if (options.generator !== undefined) await app.register(options.generator);
   await app.register(openapi);
   await app.register(docsPage);
   const droppedLines = options.droppedLines ?? new DroppedLines();

@@ -2,7 +2,6 @@ import type { Logger } from 'pino';
 import type { AttachServer } from '../attach/attach_server.js';
 import type { Config } from '../config/load.js';
 import { readAttachToken, readKeeperToken, readSealSecret, readTokens, wipe } from '../config/secrets.js';
-import { readSources } from '../config/sources_file.js';
 import { readTls } from '../config/tls_files.js';
 import { type Tokens, tokensOf } from '../http/plugins/tokens.js';
 import type { TlsServers } from '../http/server/tls_server.js';
@@ -113,6 +112,7 @@ function sourceGroups({ config: { sourcesFile, sources: loaded }, sources }: Rel
   if (sourcesFile === undefined) return [];
   let { paths } = loaded;
   const reload = async (files: FileCalls) => {
+    const { readSources } = await import('../config/sources_file.js');
     // Also if one of the files is invalid: the next change of it must cause another reload.
     const read = await readSources(sourcesFile, files, (found) => {
       paths = found;

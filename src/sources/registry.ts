@@ -5,8 +5,8 @@ import { forbidden } from './egress/fault.js';
 import { HostPattern } from './egress/host_pattern.js';
 import { EgressPolicy } from './egress/policy.js';
 import { isRegistryOf } from './oci/registry_host.js';
-import { prefixesOf } from './settings/check.js';
 import type { LoadedSource } from './settings/loaded_source.js';
+import { prefixesOf } from './settings/prefixes.js';
 import type { SourceSettings } from './settings/schema.js';
 
 /** A configured source and its way out. */

@@ -1,16 +1,11 @@
 import type { TransferOptions } from './egress/request.js';
 import { FileResolver } from './file_resolver.js';
 import type { Inspector } from './formats/inspector.js';
-import { HfResolver } from './hf/hf_resolver.js';
-import { HfCacheResolver } from './hf_cache/hf_cache_resolver.js';
-import { HttpResolver } from './http/http_resolver.js';
 import { withoutUnlisted } from './index_model.js';
 import type { LocalFiles } from './local_files.js';
 import type { ModelResolver, ResolvedModel } from './model.js';
-import { OciResolver } from './oci/oci_resolver.js';
 import type { SourceReference } from './reference.js';
 import type { SourceRegistry } from './registry.js';
-import { S3Resolver } from './s3/s3_resolver.js';
 
 /** What the resolvers of all types share. */
 export interface ResolverParts {
@@ -39,20 +34,31 @@ export class SourceResolver implements ModelResolver {
     return withoutUnlisted(model, this.#inspector, named, options);
   }
 
-  #find(reference: SourceReference, options: TransferOptions): Promise<ResolvedModel> {
+  /** Loads the code of a type when it is first used. */
+  async #find(reference: SourceReference, options: TransferOptions): Promise<ResolvedModel> {
     switch (reference.type) {
       case 'file':
         return new FileResolver(this.#localFiles, this.#inspector).resolve(reference, options);
-      case 'http':
+      case 'http': {
+        const { HttpResolver } = await import('./http/http_resolver.js');
         return new HttpResolver(this.#registry, this.#inspector).resolve(reference, options);
-      case 'hf':
+      }
+      case 'hf': {
+        const { HfResolver } = await import('./hf/hf_resolver.js');
         return new HfResolver(this.#registry).resolve(reference, options);
-      case 'hf_cache':
+      }
+      case 'hf_cache': {
+        const { HfCacheResolver } = await import('./hf_cache/hf_cache_resolver.js');
         return new HfCacheResolver(this.#localFiles).resolve(reference, options);
-      case 'oci':
+      }
+      case 'oci': {
+        const { OciResolver } = await import('./oci/oci_resolver.js');
         return new OciResolver(this.#registry).resolve(reference, options);
-      case 's3':
+      }
+      case 's3': {
+        const { S3Resolver } = await import('./s3/s3_resolver.js');
         return new S3Resolver(this.#registry, this.#inspector).resolve(reference, options);
+      }
     }
   }
 }

@@ -1,8 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { configurationDocument, settingsHelp } from '../../src/config/document.js';
+import { configurationDocument } from '../../src/config/document.js';
 import { settings } from '../../src/config/settings.js';
+import { settingsHelp } from '../../src/config/settings_help.js';
 import { sourcesSchema } from '../../src/config/sources_document.js';
 import { root } from '../support/paths.js';
 

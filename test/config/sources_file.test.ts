@@ -29,7 +29,8 @@ const sourcesFile = (t: Test, ...sources: object[]): string =>
   write(t, { 'sources.json': JSON.stringify({ sources }) }, 0o644)['sources.json'] ?? '';
 
 t.test('without the setting there is no remote source', async (t) => {
-  t.strictSame(await readSources(undefined, calls()), { sources: [], paths: [] });
+  const { sources } = await loadConfig({}, { simulate: true, directory: t.testdir() });
+  t.strictSame(sources, { sources: [], paths: [] });
 });
 
 t.test('each source gets the contents of its files, and the list of paths has every one', async (t) => {

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify';
+import type { FastifyInstance, FastifyPluginAsync, InjectOptions, LightMyRequestResponse } from 'fastify';
 import type { DestinationStream } from 'pino';
 import type { Test } from 'tap';
 import { AttachServer } from '../../src/attach/attach_server.js';
@@ -17,10 +17,7 @@ import type { PullQueue, PullQueueOptions } from '../../src/pulls/pull_queue.js'
 import type { ResidencyOptions } from '../../src/residency/options.js';
 import { Residency } from '../../src/residency/residency.js';
 import { FileCalls } from '../../src/storage/file_calls.js';
-import { shareValidators } from './shared_validators.js';
 import { driverPath, kernelsPath, nativeDirectory } from './simulator.js';
-
-shareValidators();
 
 /** The operator's bearer token in tests. */
 export const token = 'test-token-0123456789abcdef0123456789';
@@ -59,6 +56,7 @@ export interface WorkerOptions {
   /** Receives log lines, in place of `log`. */
   readonly stream?: DestinationStream;
   readonly droppedLines?: DroppedLines;
+  readonly generator?: FastifyPluginAsync;
 }
 
 /** Starts a worker on the simulated driver in this process. Stops it after the test. */
@@ -88,10 +86,11 @@ export async function startWorker(t: Pick<Test, 'teardown'>, options: WorkerOpti
   const logger = createLogger(options.log || options.stream ? 'trace' : 'silent', options.stream ?? { write });
   const logError = (message: string, error: unknown) => logger.error({ err: error }, message);
   const tls = config.tls && new TlsServers(await readTls(config.tls, new FileCalls(config.fileTimeoutSeconds)));
-  const { droppedLines } = options;
+  const { droppedLines, generator } = options;
   const pulls = pullQueueOf(residency, config, options.pulls);
   const tokens = new Tokens(tokensOf(config));
-  const app = await buildApp({ residency, pulls, config, logger, tls, tokens, ...(droppedLines ? { droppedLines } : {}) });
+  const optional = { ...(droppedLines ? { droppedLines } : {}), ...(generator ? { generator } : {}) };
+  const app = await buildApp({ residency, pulls, config, logger, tls, tokens, ...optional });
   if (options.start ?? true) await residency.start();
   const { attachSocket: path, attachGroup: group, attachUids: uids, attachToken } = config;
   const libraryPath = join(nativeDirectory, 'libvram.so');

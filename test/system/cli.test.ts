@@ -5,7 +5,7 @@ import { request } from 'node:http';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
-import { settingsHelp } from '../../src/config/document.js';
+import { settingsHelp } from '../../src/config/settings_help.js';
 import { patternBytes } from '../support/bytes.js';
 import { faultsAfterStart, run, startProcess, temporaryDirectory, type WorkerProcess } from '../support/process.js';
 import { mebibyte } from '../support/requests.js';

@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
+import { readOnce } from './read_once.js';
 
 /** All URLs are relative, so that the page also works behind a proxy that adds a prefix to the path. */
 const page = `<!doctype html>
@@ -44,17 +44,17 @@ const assets = {
   'favicon-32x32.png': 'image/png',
 };
 
-/** `/docs/`: a page to read and try the API. It serves everything from memory, about 2 MB. */
+/** `/docs/`: a page to read and try the API. It reads each file once, and keeps it: about 2 MB in all. */
 export const docsPage = fp(async (app: FastifyInstance) => {
   const folder = join(dirname(createRequire(import.meta.url).resolve('@fastify/swagger-ui')), 'static');
-  const serve = (path: string, type: string, body: string | Buffer): void => {
-    app.get(path, hidden, async (_request, reply) => reply.header('content-type', type).send(body));
+  const serve = (path: string, type: string, body: () => string | Promise<Buffer>): void => {
+    app.get(path, hidden, async (_request, reply) => reply.header('content-type', type).send(await body()));
   };
   app.get('/docs', hidden, async (_request, reply) => reply.redirect('docs/'));
-  serve('/docs/', html, page);
-  serve('/docs/static/start.js', javascript, start);
+  serve('/docs/', html, () => page);
+  serve('/docs/static/start.js', javascript, () => start);
   for (const [name, type] of Object.entries(assets)) {
-    serve(`/docs/static/${name}`, type, await readFile(join(folder, name)));
+    serve(`/docs/static/${name}`, type, readOnce(join(folder, name)));
   }
 });
 

@@ -1,57 +1,11 @@
-import swagger from '@fastify/swagger';
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
-import { packageVersion } from '../../config/version.js';
-import { finishDocument } from '../openapi/document.js';
-import { describeRoute } from '../openapi/operation.js';
+import { readOnce } from './read_once.js';
 
-const description = `Keeps AI-model shards resident in GPU memory and proves it.
-
-A **shard** is a run of bytes of one model on one GPU. Commit a shard, and the worker returns a **handle**: a signed
-statement that these bytes, with this digest, were in this GPU's own read-only memory when the worker sealed them, and at
-every verification since.
-
-Routes under \`/v1\` need a bearer token. Errors are RFC 9457 problem details with a \`code\` from a closed set.`;
-
-const documentInfo = {
-  openapi: '3.1.0',
-  info: {
-    title: 'vram-residency',
-    version: packageVersion(),
-    description,
-    license: { name: 'Apache-2.0', url: 'https://www.apache.org/licenses/LICENSE-2.0' },
-  },
-  tags: [
-    { name: 'placement', description: 'Plan a model and reserve memory for it' },
-    { name: 'shards', description: 'Commit, list, verify and release shards' },
-    { name: 'uploads', description: 'Upload shards over connections that break (tus 1.0)' },
-    { name: 'leases', description: 'Processes that attached shards' },
-    { name: 'handles', description: 'Verify handles and get public keys' },
-    { name: 'readiness', description: 'Check which models are ready' },
-    { name: 'probes', description: 'Monitor the worker' },
-  ],
-  components: {
-    securitySchemes: {
-      bearerAuth: { type: 'http' as const, scheme: 'bearer', description: 'The API token or the read-only token.' },
-    },
-  },
-  security: [{ bearerAuth: [] }],
-};
-
-/** `/openapi.json`: the OpenAPI document, generated from the routes' schemas. */
+/** `/openapi.json`: the OpenAPI document, which `npm run openapi` generates from the routes' schemas. */
 export const openapi = fp(async (app: FastifyInstance) => {
-  await app.register(swagger, {
-    openapi: documentInfo,
-    refResolver: {
-      buildLocalReference: ({ $id }, _base, _fragment, index) => (typeof $id === 'string' ? $id : `Schema${index}`),
-    },
-    transform: describeRoute,
-    transformObject: finishDocument,
-  });
-
-  let document: string | undefined;
-  app.get('/openapi.json', { schema: { hide: true }, config: { quiet: true } }, async (_request, reply) => {
-    document ??= JSON.stringify(app.swagger());
-    return reply.header('content-type', 'application/json; charset=utf-8').send(document);
-  });
+  const read = readOnce(new URL('../../../openapi/openapi.json', import.meta.url));
+  app.get('/openapi.json', { schema: { hide: true }, config: { quiet: true } }, async (_request, reply) =>
+    reply.header('content-type', 'application/json; charset=utf-8').send(await read()),
+  );
 });

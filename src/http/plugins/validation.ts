@@ -1,50 +1,26 @@
+import { createRequire } from 'node:module';
+import type { BuildCompilerFromPool } from '@fastify/ajv-compiler';
 import type { FastifyServerOptions } from 'fastify';
 import { isVisibleText } from '../../seal/visible_text.js';
 import { schemaError } from '../errors/to_worker_error.js';
-import type { QueryType } from '../schemas/make.js';
+import { compiledValidators } from './compiled_validators.js';
+import { query } from './query_keyword.js';
 
-/** An error of a function keyword, as Ajv takes it. */
-interface KeywordError {
-  readonly keyword: string;
-  readonly message: string;
-  readonly params: object;
-}
+type Compile = ReturnType<BuildCompilerFromPool>;
 
-/** The place of a value in its parent. */
-interface DataContext {
-  readonly parentData: Record<string | number, unknown>;
-  readonly parentDataProperty: string | number;
-}
-
-interface Keyword {
-  (type: QueryType, value: unknown, schema?: unknown, context?: DataContext): boolean;
-  errors?: KeywordError[];
-}
-
-const decimal = /^(?:0|[1-9][0-9]{0,15})$/;
-
-/** Replaces the text of a query parameter by its value, exactly: Ajv's own coercion would take `1e3` and round. */
-const query: Keyword = (type, text, _schema, context) => {
-  const value = type.type === 'integer' ? integerOf(text, type) : booleanOf(text);
-  if (value === undefined || context === undefined) {
-    query.errors = [{ keyword: 'query', message: `must be ${descriptionOf(type)}`, params: {} }];
-    return false;
-  }
-  context.parentData[context.parentDataProperty] = value;
-  return true;
+/** Takes the validators that the build compiled. Loads Ajv only for a schema that is not among them. */
+const buildValidator: BuildCompilerFromPool = (schemas, options) => {
+  let compile: Compile | undefined;
+  return (route) => {
+    // The type says schema, but Fastify passes an object that has it.
+    const compiled = compiledValidators.get(JSON.stringify(Object(route).schema));
+    if (compiled !== undefined) return compiled;
+    compile ??= ajvCompiler()(schemas, options);
+    return compile(route);
+  };
 };
 
-function integerOf(text: unknown, { minimum, maximum }: { minimum: number; maximum: number }): number | undefined {
-  if (typeof text !== 'string' || !decimal.test(text)) return undefined;
-  const value = Number(text);
-  return Number.isSafeInteger(value) && value >= minimum && value <= maximum ? value : undefined;
-}
-
-const booleanOf = (text: unknown): boolean | undefined =>
-  text === 'true' ? true : text === 'false' ? false : undefined;
-
-const descriptionOf = (type: QueryType): string =>
-  type.type === 'integer' ? `an integer from ${type.minimum} to ${type.maximum}` : 'true or false';
+const ajvCompiler = (): BuildCompilerFromPool => createRequire(import.meta.url)('@fastify/ajv-compiler')();
 
 /** How Fastify validates requests: strictly, without coercion of JSON. */
 export const validationOptions: FastifyServerOptions = {
@@ -57,9 +33,9 @@ export const validationOptions: FastifyServerOptions = {
       useDefaults: false,
       discriminator: true,
       formats: { 'visible-text': isVisibleText },
-      keywords: [{ keyword: 'query', modifying: true, errors: true, validate: query }],
+      keywords: [{ keyword: 'query', errors: true, validate: query }],
     },
   },
   // Compiled serializers would cost more at start than they save later.
-  schemaController: { compilersFactory: { buildSerializer: () => () => JSON.stringify } },
+  schemaController: { compilersFactory: { buildValidator, buildSerializer: () => () => JSON.stringify } },
 };

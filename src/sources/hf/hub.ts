@@ -3,7 +3,7 @@ import { forbidden } from '../egress/fault.js';
 import type { Credential, SourceRequest } from '../egress/request.js';
 import { matchesPattern } from '../file_pattern.js';
 import type { ConfiguredSource } from '../registry.js';
-import { prefixesOf } from '../settings/check.js';
+import { prefixesOf } from '../settings/prefixes.js';
 import type { HfSettings } from '../settings/schema.js';
 import { type HubSubject, hubFault } from './hub_fault.js';
 import { HubUrls } from './hub_urls.js';

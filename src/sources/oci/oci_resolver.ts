@@ -8,7 +8,7 @@ import type { ModelFileEntry, ModelResolver, ResolvedModel } from '../model.js';
 import type { OciReference } from '../reference.js';
 import { textOf } from '../reference_text.js';
 import type { SourceOf, SourceRegistry } from '../registry.js';
-import { prefixesOf } from '../settings/check.js';
+import { prefixesOf } from '../settings/prefixes.js';
 import type { OciSettings } from '../settings/schema.js';
 import { type ArtifactFile, filesOf, requireRaw, withoutShards } from './artifact_files.js';
 import { BlobSource } from './blob_source.js';

@@ -1,7 +1,7 @@
 import { isIP, isIPv4 } from 'node:net';
 import type { TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
-import { parseUrl } from '../egress/url_rules.js';
+import { prefixesOf } from './prefixes.js';
 import { S3CredentialsFile, type SourceSettings, SourcesFile, schemasByType } from './schema.js';
 
 /** Invalid settings. The message names the place, and shows no value. */
@@ -28,12 +28,6 @@ export function checkSources(value: unknown): readonly SourceSettings[] {
 export function checkS3Credentials(value: unknown): S3CredentialsFile {
   if (isS3Credentials.Check(value)) return value;
   throw new SettingsError('must be JSON with access_key_id, secret_access_key and optionally session_token');
-}
-
-/** What a source may be asked for: its endpoint with a slash at the end, or the prefixes of an HTTP source. */
-export function prefixesOf(source: SourceSettings): URL[] {
-  const texts = source.type === 'http' ? source.prefixes : [source.endpoint.replace(/\/*$/, '/')];
-  return texts.map((text) => parseUrl(text, 'INVALID_PARAMS'));
 }
 
 function checkSource(source: SourceSettings): void {

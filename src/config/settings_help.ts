@@ -1,0 +1,23 @@
+import type { Setting } from './setting.js';
+import { sections } from './settings.js';
+
+/** The environment section of `vram-worker --help`. */
+export function settingsHelp(): string {
+  const lines = Object.values(sections)
+    .flatMap((section) => Object.values(section))
+    .map((setting) => `  ${setting.name}  ${valueText(setting)}\n      ${setting.doc}\n`);
+  return `Environment variables:\n${lines.join('').replaceAll('`', '')}`;
+}
+
+/** The type and the default of a setting. */
+export function valueText({ type, default: standard, unset }: Setting): string {
+  const size =
+    typeof standard === 'number' && standard > 0 && type.unit?.startsWith('bytes') ? ` = ${binarySize(standard)}` : '';
+  return `${type.description}; default: ${unset ?? `\`${standard}\`${size}`}`;
+}
+
+function binarySize(bytes: number): string {
+  const [unit, divisor] =
+    bytes >= 1024 ** 3 ? ['GiB', 1024 ** 3] : bytes >= 1024 ** 2 ? ['MiB', 1024 ** 2] : ['KiB', 1024];
+  return `${bytes / Number(divisor)} ${unit}`;
+}

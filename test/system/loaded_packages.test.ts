@@ -1,0 +1,83 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { freePort } from '../support/free_port.js';
+import { main } from '../support/paths.js';
+import { temporaryDirectory } from '../support/temporary_directory.js';
+import { until } from '../support/until.js';
+
+/** Appends the path of each file of a package that the process loads to the file of the variable LOADED. */
+const record = `import { appendFileSync } from 'node:fs';
+const file = process.env.LOADED;
+const record = (path) => path.includes('/node_modules/') && appendFileSync(file, path + '\\n');`;
+const hooks = `${record}
+export async function resolve(specifier, context, next) {
+  const resolved = await next(specifier, context);
+  record(resolved.url);
+  return resolved;
+}`;
+const moduleOf = (source: string): string => `data:text/javascript,${encodeURIComponent(source)}`;
+const observer = moduleOf(`${record}
+import Module, { register } from 'node:module';
+register(${JSON.stringify(moduleOf(hooks))});
+const original = Module._resolveFilename;
+Module._resolveFilename = (...parameters) => {
+  const path = original(...parameters);
+  record(path);
+  return path;
+};`);
+
+const packagesIn = (file: string): string[] => {
+  const names = readFileSync(file, 'utf8')
+    .split('\n')
+    .flatMap(
+      (path) =>
+        path
+          .split('/node_modules/')
+          .at(-1)
+          ?.match(/^(?:@[^/]+\/)?[^/]+(?=\/)/)?.[0] ?? [],
+    );
+  return [...new Set(names)].sort();
+};
+
+t.test('commands that need neither a worker nor a GPU load no package', async (t) => {
+  const directory = temporaryDirectory(t);
+  const [loaded, log] = [join(directory, 'loaded'), join(directory, 'audit.log')];
+  const secret = join(directory, 'secret');
+  writeFileSync(log, '');
+  writeFileSync(secret, 'x'.repeat(40), { mode: 0o600 });
+  const commands = [
+    ['--version'],
+    ['--help'],
+    ['audit', 'verify', log],
+    ['handle', 'verify', 'a.b.c', '--secret-file', secret, '--worker-id', 'w'],
+  ];
+  for (const args of commands) {
+    writeFileSync(loaded, '');
+    const env = { PATH: process.env.PATH, LOADED: loaded };
+    const { status, stdout } = spawnSync(process.execPath, ['--import', observer, main, ...args], { env });
+    t.equal(status, args[0] === 'handle' ? 1 : 0, args.join(' '));
+    t.ok(stdout.length > 0, 'the command ran');
+    t.same(packagesIn(loaded), [], `${args[0]} ${args[1] ?? ''}`);
+  }
+});
+
+t.test('the start of a worker loads no code of sources, schemas or the OpenAPI document', async (t) => {
+  const directory = temporaryDirectory(t);
+  const loaded = join(directory, 'loaded');
+  writeFileSync(loaded, '');
+  const env = { PATH: process.env.PATH, LOADED: loaded, WORKER_BIND_ADDR: `127.0.0.1:${await freePort()}` };
+  const worker = spawn(process.execPath, ['--import', observer, main, 'serve', '--simulate'], { cwd: directory, env });
+  t.teardown(() => worker.kill('SIGKILL'));
+  let output = '';
+  worker.stdout.setEncoding('utf8').on('data', (text) => {
+    output += text;
+  });
+  await until(() => output.includes('curl'), 'the worker is up');
+  const packages = packagesIn(loaded);
+  for (const used of ['fastify', 'koffi', 'pino', 'prom-client']) t.ok(packages.includes(used), used);
+  const lazy = ['ajv-formats', 'aws4fetch', 'saxes', 'typebox', 'yaml', '@fastify/ajv-compiler', '@fastify/swagger'];
+  for (const unused of lazy) t.notOk(packages.includes(unused), unused);
+  for (const path of readFileSync(loaded, 'utf8').split('\n')) t.notMatch(path, /\/ajv\/(?!dist\/runtime\/ucs2length)/);
+});
