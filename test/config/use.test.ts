@@ -31,6 +31,7 @@ const values: Readonly<Partial<Record<Key, readonly [text: string, value: unknow
   cudaDriver: ['libcuda.so', 'libcuda.so'],
   cudaKernels: [import.meta.filename, import.meta.filename],
   manifest: ['manifest.json', 'manifest.json'],
+  nodeFeaturesFile: ['/nowhere/features', '/nowhere/features'],
   auditLog: ['audit.jsonl', 'audit.jsonl'],
   logLevel: ['warn', 'warn'],
 };

@@ -9,6 +9,7 @@ import { DeviceMemory } from '../../../src/residency/state/device_memory.js';
 import { MemoryGrant } from '../../../src/residency/state/memory_grant.js';
 import { silentObserver } from '../../../src/residency/state/observer.js';
 import { Shard } from '../../../src/residency/state/shard.js';
+import { Shards } from '../../../src/residency/state/shards.js';
 import { Signer } from '../../../src/residency/state/signer.js';
 import { digestOf } from '../../../src/seal/digest.js';
 import { deriveSealKey } from '../../../src/seal/key.js';
@@ -82,11 +83,13 @@ class World {
         signer,
       ),
     );
+    const shards = new Shards();
+    shards.add(this.shard);
     this.verifier = new Verifier({
       signer,
       options: {},
       leases: { candidates: () => [] },
-      shards: { ofModel: () => [this.shard], all: () => [this.shard] },
+      shards,
       shardAudit: { appendRequired: () => undefined, appendBestEffort: () => undefined },
       lifecycle: { bumpRevision: () => undefined, isEnding: false },
       driverHealth: { report: (error: unknown) => error },
