@@ -51,6 +51,11 @@ export class EndingSource {
     });
   }
 
+  /** The next pulls come to no step. */
+  serveAll(): void {
+    this.#end = undefined;
+  }
+
   #answer(request: FileRequest): boolean {
     const end = this.#end;
     if (end === undefined || request.name !== end.path) return false;
