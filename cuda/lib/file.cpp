@@ -205,12 +205,15 @@ bool File::has_work() const {
   return !closed_ && reading_ && next_ < end_ && !free_.empty();
 }
 
-/** Fills all free buffers, so that the thread wakes seldom, and at least one, for a call that has gone. */
+/**
+ * Fills all free buffers, so that the thread wakes seldom, and at least one, for a call that has gone. None if a later
+ * call with an earlier end has all its bytes: a read of 0 bytes would look like the end of the file.
+ */
 void File::run_reads() {
   Lock lock(mutex_);
   vram_status status = VRAM_OK;
   int error = 0;
-  for (bool may_continue = !closed_; may_continue && status == VRAM_OK;) {
+  for (bool may_continue = !closed_ && next_ < end_; may_continue && status == VRAM_OK;) {
     Chunk chunk = {next_, 0, std::move(free_.back())};
     free_.pop_back();
     const uint64_t wanted = std::min(end_ - next_, ReadBuffer::kBytes - next_ % ReadBuffer::kBytes);

@@ -8,6 +8,7 @@
 #include "harness.h"
 #include "model_directory.h"
 #include "session.h"
+#include "simulator.h"
 
 namespace test {
 
@@ -73,6 +74,48 @@ TEST("bytes that were read into memory before a load, from the same file, do not
   REQUIRE_OK(load_whole(load, file.file(), 0, data.size()));
   REQUIRE_OK(vram_load_close(load));
   CHECK(session.read(allocation, 0, data.size()) == data);
+}
+
+TEST("a read ahead that begins after a call with an earlier end does not take that end for the end of the file") {
+  constexpr uint64_t kGroup = VRAM_GROUP_BYTES;
+  constexpr int kFileThreads = 32;  // as vram_file.h says
+  const Session session;
+  const Simulator simulator;
+  const std::vector<uint8_t> data = content(8 * kGroup);
+  const ModelDirectory models;
+  models.write("model", data);
+  const OpenFile file(models, "model");
+  const uint64_t allocation = session.alloc(0, data.size());
+  const auto load = [&](const char *faults, uint64_t from_group, uint64_t until_group) {
+    const uint64_t each = session.open_load(allocation, VRAM_LOAD_TREE);
+    const vram_file_range range = {from_group * kGroup, (until_group - from_group) * kGroup, 1000, 0};
+    uint64_t received = 0;
+    simulator.set("FAULTS", faults);
+    const vram_status status = vram_load_file(each, file.handle(), &range, &received);
+    simulator.set("FAULTS", "");
+    REQUIRE_OK(vram_load_close(each));
+    return status;
+  };
+  // The first group is copied so slowly that three more are read. The copy then fails.
+  simulator.set("LATENCY_US", "100000");
+  CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + 999, load("cuEventRecord:1=999", 0, 8));
+  simulator.set("LATENCY_US", "");
+  (void)file.settled();
+  std::vector<uint64_t> hanging;
+  {
+    const Gate gate(models.path("gate"));
+    for (int i = 0; i < kFileThreads; ++i) {
+      REQUIRE_OK(vram_file_open(models.path().c_str(), "hang-open", &hanging.emplace_back()));
+    }
+    while (hanging_calls() < kFileThreads) std::this_thread::yield();
+    // Two groups are copied, so their buffers wait for a thread to fill them. No call takes the fourth group but the last.
+    CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + 999, load("cuMemcpyHtoDAsync_v2:2=999", 1, 8));
+    CHECK(file.info().pending == 1);
+    CHECK_STATUS(VRAM_OK, load("", 3, 4));
+  }
+  CHECK_STATUS(VRAM_OK, file.settled().status);
+  CHECK_STATUS(VRAM_OK, load("", 0, 8));
+  for (const uint64_t handle : hanging) CHECK_STATUS(VRAM_OK, vram_file_close(handle));
 }
 
 }  // namespace test
