@@ -8,6 +8,10 @@ constexpr size_t kMaxIdle = 8;
 
 }  // namespace
 
+CopyStreams::CopyStreams(const DriverTable &driver) : driver_(driver) {
+  idle_.reserve(kMaxIdle);  // give_back() must not allocate: the destructor of a load calls it
+}
+
 vram_status CopyStreams::take(std::unique_ptr<CopyStream> *out_stream) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);

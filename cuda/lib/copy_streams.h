@@ -11,7 +11,7 @@ namespace vram {
 
 class CopyStreams {
  public:
-  explicit CopyStreams(const DriverTable &driver) : driver_(driver) {}
+  explicit CopyStreams(const DriverTable &driver);
 
   /**
    * Takes an idle stream, or creates one. `out_stream` is set even if that fails: give it back then. As the other functions,
