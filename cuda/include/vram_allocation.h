@@ -175,7 +175,8 @@ VRAM_API vram_status vram_digest(uint64_t allocation, uint64_t offset, uint64_t 
  * @out_hashes: receives VRAM_DIGEST_BYTES per group of the whole allocation
  * @out_bytes: size of @out_hashes
  *
- * Returns what vram_seal(), vram_attest() and vram_digest() return. A failure ends it: the later steps do not run.
+ * Returns what vram_seal(), vram_attest() and vram_digest() return. After a failure the later steps do not run, and the
+ * earlier ones keep their effect: the memory stays sealed.
  */
 VRAM_API vram_status vram_prove(uint64_t allocation, vram_residency *out_residency, uint8_t *out_hashes,
                                 uint64_t out_bytes);

@@ -84,7 +84,7 @@ VRAM_API vram_status vram_driver_get_info(uint64_t driver, vram_driver_info *out
  * vram_close() - close a driver and everything that belongs to it
  * @driver: a driver; VRAM_OK if it is already closed
  *
- * Closes the driver's loads, wipes and frees its allocations, unpins the staging slots and releases the contexts. On
+ * Closes the driver's loads, wipes and frees its allocations, unpins the host memory and releases the contexts. On
  * failure the handle stays valid for vram_close(), which continues where it stopped.
  *
  * Threads: waits for calls in progress. Calls that start later return VRAM_STALE_HANDLE.

@@ -27,7 +27,7 @@ enum {
 };
 
 /**
- * struct vram_load_result - result of vram_load_finish()
+ * struct vram_load_result - result of vram_load_finish() and vram_load_complete()
  * @flat: SHA-256 of the bytes; zeros without VRAM_LOAD_FLAT
  * @tree: fs-verity digest of the bytes; zeros without VRAM_LOAD_TREE
  */
@@ -206,7 +206,8 @@ VRAM_API vram_status vram_load_finish(uint64_t load, vram_load_result *out_resul
  * @bytes: as for vram_load_push(); or 0 if all bytes are loaded, and @slot does not matter
  * @out_result: receives the digests
  *
- * Returns what vram_load_push(), vram_load_finish() and vram_load_close() return. After a failure the load is open.
+ * Returns what vram_load_push(), vram_load_finish() and vram_load_close() return. After a failure the load is open, and
+ * the steps before the failure keep their effect. VRAM_LOAD_INCOMPLETE: @bytes were loaded, and others are missing.
  */
 VRAM_API vram_status vram_load_complete(uint64_t load, uint32_t slot, uint64_t bytes, vram_load_result *out_result);
 
