@@ -22,8 +22,8 @@ const schema = {
   summary: 'Attest which sealed shards are resident',
   description:
     'Made for polling: the worker prepares the response once for each state, and does not hash anything. Send ' +
-    '`If-None-Match` to get 304 while nothing changes, and `wait_seconds` to wait for a change. With `wait_seconds` a 503 ' +
-    'also has an `ETag`; without it and with a nonce only a 200 without a nonce has one.',
+    '`If-None-Match` to get 304 while nothing changes, and `wait_seconds` to wait for a change. A 200 without a `nonce` ' +
+    'has an `ETag`. With `wait_seconds`, a 503 has one too.',
   tags: ['readiness'],
   querystring: readyQuery,
   response: {
