@@ -19,7 +19,7 @@ export const sources = {
     name: 'WORKER_SOURCE_CONNECTIONS',
     type: integer(1, 256),
     default: 8,
-    doc: 'The number of connections to one source that may be open at the same time. Each pins 1 MiB of memory, up to 16.',
+    doc: 'The number of connections to one source that may be open at the same time. Each pins 1 MiB of memory, up to 16. At most as many threads read a local file.',
   },
   sourceBytesPerSecond: {
     name: 'WORKER_SOURCE_BYTES_PER_SECOND',
