@@ -87,7 +87,7 @@ koffi.struct('vram_load_result', {
   tree: koffi.array('uint8_t', 32, 'Typed'),
 });
 
-/** Concurrent calls on pool threads. koffi throws above 256; the pool has fewer threads than this limit. */
+/** Concurrent calls on pool threads. koffi throws above 256. By default, the pool of `main.cts` has at most as many threads. */
 const maxRunning = 64;
 
 export interface LibraryOptions {

@@ -28,8 +28,8 @@ const minReaders = 4;
 const maxReaders = 16;
 
 /**
- * Threads that read one file. A slow disk or network needs several even on few cores. With several devices, as many files
- * are read at a time.
+ * Threads that read one file. A slow disk or network needs several even on few cores. With several devices, files are read
+ * at the same time, and share the cores.
  */
 export const readersOf = (cores: number, devices: number): number =>
   Math.min(maxReaders, Math.max(minReaders, Math.floor(cores / Math.max(1, devices))));
