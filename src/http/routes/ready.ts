@@ -13,6 +13,7 @@ import { actorOf } from './actor.js';
 import { BufferStream, isLong } from './buffer_stream.js';
 import type { PollQuery } from './ready_cache.js';
 import { matches, type ReadyResponse } from './ready_response.js';
+import { seenIn } from './ready_waiters.js';
 import type { RouteOptions } from './route_options.js';
 
 type ReadyRequest = FastifyRequest<{ Querystring: ReadyFields }>;
@@ -68,8 +69,7 @@ export async function readyRoutes(app: FastifyInstance, options: RouteOptions): 
         const { response, body } = await cache.attested({ ...query, nonce }, isGone);
         return send(app, request, reply.code(response.status), body);
       }
-      const first = await cache.get(query, isGone);
-      const response = await afterWait(request, reply, query, first);
+      const response = await changed(request, reply, query);
       if (response.status === 200 || wait_seconds !== undefined) {
         reply.header('etag', response.etag).header('cache-control', 'no-cache');
       }
@@ -83,21 +83,16 @@ export async function readyRoutes(app: FastifyInstance, options: RouteOptions): 
     },
   );
 
-  /** The response that a client of `wait_seconds` gets after its wait. */
-  async function afterWait(
-    request: ReadyRequest,
-    reply: FastifyReply,
-    query: PollQuery,
-    first: ReadyResponse,
-  ): Promise<ReadyResponse> {
+  /** The response to a query, after the wait that a client of `wait_seconds` asks for. */
+  async function changed(request: ReadyRequest, reply: FastifyReply, query: PollQuery): Promise<ReadyResponse> {
+    const first = await cache.get(query, () => reply.raw.destroyed);
     const { wait_seconds } = request.query;
     if (wait_seconds === undefined || !matches(request.headers['if-none-match'], first.etag)) return first;
     const startedMs = performance.now();
-    try {
-      return await waiters.wait(query, first, wait_seconds * 1000, abortOnDisconnect(reply));
-    } finally {
+    // Not awaited here, because this frame has the body of the first response, which can be large.
+    return waiters.wait(query, seenIn(first), wait_seconds * 1000, abortOnDisconnect(reply)).finally(() => {
       request.waitedMs = performance.now() - startedMs;
-    }
+    });
   }
 }
 

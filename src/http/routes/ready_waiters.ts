@@ -15,9 +15,13 @@ const tickMs = 200;
 /** Waits that end in one turn of the event loop. */
 const batchSize = 16;
 
+/** What the worker must know of the response that a client has. The body would take memory for as long as the wait. */
+export type Seen = Pick<ReadyResponse, 'status' | 'etag' | 'revision'>;
+
+export const seenIn = ({ status, etag, revision }: ReadyResponse): Seen => ({ status, etag, revision });
+
 interface Waiter {
-  /** The response that the client has. */
-  readonly seen: ReadyResponse;
+  readonly seen: Seen;
   readonly deadlineMs: number;
   readonly resolve: (response: ReadyResponse) => void;
   readonly reject: (error: unknown) => void;
@@ -69,10 +73,10 @@ export class ReadyWaiters {
    * Resolves with a response that differs from `seen`, or with the current one after `maxMs` or at the shutdown.
    * @throws WorkerError RATE_LIMITED if too many clients wait, and the reason of the signal
    */
-  async wait(query: PollQuery, seen: ReadyResponse, maxMs: number, signal: AbortSignal): Promise<ReadyResponse> {
+  async wait(query: PollQuery, seen: Seen, maxMs: number, signal: AbortSignal): Promise<ReadyResponse> {
     signal.throwIfAborted();
     const { limit, residency } = this.#options;
-    if (this.#isEnding) return seen;
+    if (this.#isEnding) return this.#current(query);
     if (this.#count >= limit) {
       const detail = `${limit} clients wait for a change already: poll without wait_seconds`;
       throw new WorkerError('RATE_LIMITED', detail, { retryAfterMs: 5000 });
@@ -107,7 +111,7 @@ export class ReadyWaiters {
     return this.#isClosed || phase === 'draining' || phase === 'stopped';
   }
 
-  #groupOf(query: PollQuery, { status, revision }: ReadyResponse): Group {
+  #groupOf(query: PollQuery, { status, revision }: Seen): Group {
     const key = keyOf(query);
     const existing = this.#groups.get(key);
     if (existing !== undefined) return existing;
@@ -179,10 +183,14 @@ export class ReadyWaiters {
   /** The current response, with which the waits are then compared. */
   async #compare(group: Group): Promise<ReadyResponse> {
     group.isDue = false;
-    const response = await this.#options.cache.get({ ...group.query, askedAt: momentNow() });
+    const response = await this.#current(group.query);
     group.revision = response.revision;
     group.comparedMs = performance.now();
     return response;
+  }
+
+  async #current(query: PollQuery): Promise<ReadyResponse> {
+    return this.#options.cache.get({ ...query, askedAt: momentNow() });
   }
 
   /** A response is never ready if the worker is not ready any more. */

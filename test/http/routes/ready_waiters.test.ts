@@ -3,6 +3,7 @@ import { ReadyCache } from '../../../src/http/routes/ready_cache.js';
 import type { ReadyResponse } from '../../../src/http/routes/ready_response.js';
 import { ReadyWaiters } from '../../../src/http/routes/ready_waiters.js';
 import { momentNow } from '../../../src/vram/moment.js';
+import { aliveOf } from '../../support/alive.js';
 import { patternBytes } from '../../support/bytes.js';
 import { head, RawClient } from '../../support/raw_http.js';
 import { get, post, upload } from '../../support/requests.js';
@@ -146,4 +147,29 @@ t.test('a client that leaves does not wait any more, also after it closed only i
   await until(async () => (await waiting(worker)) === 3);
   for (const client of clients) await client.reset();
   await until(async () => (await waiting(worker)) === 0);
+});
+
+t.test('a wait keeps no response, because many clients can have different copies of a large one', async (t) => {
+  const worker = await startWorker(t);
+  await upload(worker, 'a', patternBytes(10));
+  const bodies: WeakRef<object>[] = [];
+  const { get: original } = ReadyCache.prototype;
+  t.intercept(ReadyCache.prototype, 'get', {
+    configurable: true,
+    value: async function (this: ReadyCache, ...args: Parameters<typeof original>) {
+      const response = await original.apply(this, args);
+      bodies.push(new WeakRef(response.body));
+      return response;
+    },
+  });
+  const { etag } = (await get(worker, '/v1/ready')).headers;
+  for (let count = 1; count <= 6; count++) {
+    // Another revision with the same response.
+    for (const isPaused of [true, false]) worker.residency.pauseScrub(isPaused);
+    void wait(worker, etag);
+    await until(async () => (await waiting(worker)) === count);
+  }
+  t.ok(bodies.length > 6);
+  await until(() => aliveOf(bodies) <= 2);
+  t.equal(await waiting(worker), 6);
 });
