@@ -77,10 +77,14 @@ export function requestLogger(
   return Object.assign(child, { [requestOfLogger]: request });
 }
 
+/** Whether a logger writes the lines of requests that orchestrators repeat. */
+export const logsEveryRequest = ({ level }: { readonly level: string }): boolean =>
+  level === 'debug' || level === 'trace';
+
 /** Adds both ids to every response, and logs one line after every request. */
 export const logging = fp(async (app: FastifyInstance) => {
   app.decorateRequest('isUnlogged', false);
-  const verbose = app.log.level === 'debug' || app.log.level === 'trace';
+  const verbose = logsEveryRequest(app.log);
   app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id);
     reply.header('x-correlation-id', correlationIdOf(request.raw, request.id));

@@ -1,7 +1,7 @@
 import type { Residency } from '../../residency/residency.js';
 import type { Tokens } from '../plugins/tokens.js';
 import type { Connections } from '../server/connections.js';
-import { ReadyCache } from './ready_cache.js';
+import { type PollQuery, ReadyCache } from './ready_cache.js';
 import { ReadyWaiters } from './ready_waiters.js';
 import { RepeatedPolls } from './repeated_polls.js';
 
@@ -16,5 +16,10 @@ export function createPolling(residency: Residency, connections: Connections, to
   const cache = new ReadyCache(residency);
   // The other connections are for requests that do not wait.
   const limit = Math.ceil(connections.limit / 4);
-  return { cache, waiters: new ReadyWaiters({ residency, cache, limit }), repeated: new RepeatedPolls(tokens) };
+  const current = (query: PollQuery) => (residency.isLeaving ? undefined : cache.current(query));
+  return {
+    cache,
+    waiters: new ReadyWaiters({ residency, cache, limit }),
+    repeated: new RepeatedPolls({ tokens, current }),
+  };
 }

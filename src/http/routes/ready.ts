@@ -75,7 +75,7 @@ export async function readyRoutes(app: FastifyInstance, options: RouteOptions): 
       }
       if (residency.isLeaving) reply.header('connection', 'close');
       if (wait_seconds === undefined && max_age_seconds === undefined) {
-        repeated.remember(request, reply, () => (residency.isLeaving ? undefined : cache.current(query)));
+        repeated.remember(request, reply, query);
       }
       const isKnown = response.status === 200 && matches(request.headers['if-none-match'], response.etag);
       if (isKnown) return reply.code(304).send();

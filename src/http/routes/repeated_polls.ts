@@ -1,9 +1,11 @@
 import { hash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { newRequestId } from '../plugins/logging.js';
-import type { Tokens } from '../plugins/tokens.js';
+import { bearerTokenOf } from '../plugins/auth.js';
+import { logsEveryRequest, newRequestId } from '../plugins/logging.js';
+import { digestOfToken, type Tokens } from '../plugins/tokens.js';
 import { isLong } from './buffer_stream.js';
+import type { PollQuery } from './ready_cache.js';
 import { matches, type ReadyResponse } from './ready_response.js';
 
 /** Heads that are remembered at one time. */
@@ -26,9 +28,15 @@ interface Poll {
   readonly ifNoneMatch: string | undefined;
   /** The headers of every response to it, each name followed by its value. */
   readonly headers: readonly string[];
-  readonly current: () => ReadyResponse | undefined;
+  readonly query: PollQuery;
   /** The status and the headers of the latest response. Its body is not kept. */
   prepared: { readonly etag: string; readonly status: 200 | 304; readonly headers: readonly string[] } | undefined;
+}
+
+export interface RepeatedPollsOptions {
+  readonly tokens: Pick<Tokens, 'version' | 'roleOf'>;
+  /** The response to a query, if it is ready to be sent. */
+  readonly current: (query: PollQuery) => ReadyResponse | undefined;
 }
 
 /**
@@ -38,34 +46,38 @@ interface Poll {
  * because they have tokens.
  */
 export class RepeatedPolls {
-  readonly #tokens: Pick<Tokens, 'version'>;
+  readonly #options: RepeatedPollsOptions;
   readonly #polls = new Map<string, Poll>();
   #app: FastifyInstance | undefined;
 
-  constructor(tokens: Pick<Tokens, 'version'>) {
-    this.#tokens = tokens;
+  constructor(options: RepeatedPollsOptions) {
+    this.#options = options;
   }
 
-  /** Answers from now on. `app` must have its plugins. */
+  /** Answers from now on, unless each request must have a log line. `app` must have its plugins. */
   start(app: FastifyInstance): void {
-    this.#app = app;
+    if (!logsEveryRequest(app.log)) this.#app = app;
   }
 
-  /** Remembers a poll of an authenticated client. `current` is its response as long as the worker does not change. */
-  remember(request: FastifyRequest, reply: FastifyReply, current: () => ReadyResponse | undefined): void {
-    const { raw, role, tokenFingerprint } = request;
+  /** Remembers a poll of a client whose token is still valid. Keeps neither the request nor its connection. */
+  remember(request: FastifyRequest, reply: FastifyReply, query: PollQuery): void {
+    const { raw, tokenFingerprint } = request;
     const key = keyOf(raw);
-    if (key === undefined || role === undefined || unrepeatable.some((name) => name in raw.headers)) return;
+    if (key === undefined || unrepeatable.some((name) => name in raw.headers)) return;
+    // The tokens may have been replaced since the request came in.
+    const { tokens } = this.#options;
+    const token = bearerTokenOf(request);
+    if (token === undefined || tokens.roleOf(digestOfToken(token)) === undefined) return;
     const [oldest] = this.#polls.size < maxHeads ? [] : this.#polls.keys();
     if (oldest !== undefined) this.#polls.delete(oldest);
     this.#polls.set(key, {
-      tokens: this.#tokens.version,
+      tokens: tokens.version,
       owner: tokenFingerprint,
       ifNoneMatch: raw.headers['if-none-match'],
       headers: Object.entries(reply.getHeaders()).flatMap(([name, value]) =>
         variable.has(name) ? [] : [name, String(value)],
       ),
-      current,
+      query,
       prepared: undefined,
     });
   }
@@ -77,7 +89,8 @@ export class RepeatedPolls {
     const startedMs = performance.now();
     const key = keyOf(request);
     const poll = key === undefined ? undefined : this.#polls.get(key);
-    const current = poll?.tokens === this.#tokens.version ? poll.current() : undefined;
+    const { tokens, current: currentOf } = this.#options;
+    const current = poll?.tokens === tokens.version ? currentOf(poll.query) : undefined;
     // A probe place has set a header that closes the connection.
     if (poll === undefined || current?.status !== 200 || response.hasHeader('connection')) return false;
     const { status, headers } = prepare(poll, current);

@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap';
 import { RepeatedPolls } from '../../../src/http/routes/repeated_polls.js';
+import { aliveOf } from '../../support/alive.js';
 import { patternBytes } from '../../support/bytes.js';
 import { head, RawClient } from '../../support/raw_http.js';
 import { get, post, upload } from '../../support/requests.js';
@@ -108,6 +109,46 @@ t.test('a repeated poll with a replaced token is refused', async (t) => {
   worker.tokens.replace([{ token: Buffer.from('another-token-0123456789abcdef0123'), role: 'operator' }]);
   const { status, isRepeated } = await poller.ask(poll);
   t.same([status, isRepeated], [401, false]);
+});
+
+t.test('a poll whose token is replaced while it waits for its response is not repeated', async (t) => {
+  const { worker, poller } = await start(t);
+  const ready = worker.residency.ready.bind(worker.residency);
+  worker.residency.ready = async (query) => {
+    worker.tokens.replace([{ token: Buffer.from('another-token-0123456789abcdef0123'), role: 'operator' }]);
+    return ready(query);
+  };
+  const poll = head('GET /v1/ready');
+  t.equal((await poller.ask(poll)).status, 200, 'its token was valid when it came in');
+  t.equal((await poller.ask(poll)).status, 401);
+});
+
+t.test('polls are remembered without their requests and connections', async (t) => {
+  const { worker, poller } = await start(t);
+  const responses: WeakRef<object>[] = [];
+  worker.app.server.on('request', (_request, response) => responses.push(new WeakRef(response)));
+  const polls = Array.from({ length: 16 }, (_, index) => head('GET /v1/ready', { 'User-Agent': `client-${index}` }));
+  for (const poll of polls) {
+    const client = new RawClient(worker.url).send(poll);
+    await client.until(/^HTTP\/1.1 200 /);
+    await client.leave();
+  }
+  t.equal(responses.length, polls.length);
+  await until(() => aliveOf(responses) < polls.length / 2);
+  t.ok((await poller.ask(polls[0] ?? '')).isRepeated);
+});
+
+t.test('a worker that logs each request repeats no poll', async (t) => {
+  const lines: string[] = [];
+  const worker = await startWorker(t, { listen: true, log: (line) => lines.push(line) });
+  await upload(worker, 'a', patternBytes(10));
+  const logged = () => lines.filter((line) => line.includes('"route":"/v1/ready"')).length;
+  const client = new RawClient(worker.url);
+  t.teardown(() => client.reset());
+  for (const count of [1, 2, 3]) {
+    client.send(head('GET /v1/ready'));
+    await until(() => logged() === count);
+  }
 });
 
 t.test('a request that differs in any byte passes every check', async (t) => {
