@@ -165,7 +165,7 @@ export class Residency {
     return freshReport(this.#worker, this.#verifier, this.#scrubber, query);
   }
 
-  /** Whether every sealed shard was last verified within the age that a query allows. Visits only older shards. */
+  /** Whether every sealed shard was last verified within the age that a query allows. Visits no shard. */
   readonly isFresh = (query: ReadyQuery): boolean => isFresh(this.#worker, query);
 
   /** Signs the answer to a question. */

@@ -210,6 +210,10 @@ export class Verifier {
 export const shardsBeyond = (shards: Shards, limit: AgeLimit): Shard[] =>
   shards.verifiedBefore(limit.modelRef, notBeforeOf(limit));
 
+/** Whether the last verification of a sealed shard is too old. Visits no shard. */
+export const isAnyBeyond = (shards: Shards, limit: AgeLimit): boolean =>
+  shards.isAnyVerifiedBefore(limit.modelRef, notBeforeOf(limit));
+
 const notBeforeOf = ({ askedAt, maxAgeSeconds }: AgeLimit): Moment => earlier(askedAt, maxAgeSeconds * 1000);
 
 /** Whether a verification that callers wait for is recent enough to join. */

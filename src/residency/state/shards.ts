@@ -123,6 +123,11 @@ export class Shards {
     return this.#verificationsOf(modelRef)?.before(moment) ?? [];
   }
 
+  /** Whether `verifiedBefore` would find a shard. Visits none. */
+  isAnyVerifiedBefore(modelRef: string | undefined, moment: Moment): boolean {
+    return this.#verificationsOf(modelRef)?.isAnyBefore(moment) ?? false;
+  }
+
   /** The oldest last verification of these sealed shards, in milliseconds since the epoch; null without one. */
   oldestVerifiedMs(modelRef: string | undefined): number | null {
     return this.#verificationsOf(modelRef)?.oldestMs ?? null;

@@ -22,6 +22,13 @@ export class VerificationOrder {
     this.#wall.remove(wallMs, shard);
   }
 
+  /** Whether a shard was last verified before a moment on either clock. Visits none. */
+  isAnyBefore({ monotonicMs, wallMs }: Moment): boolean {
+    const { firstMs = monotonicMs } = this.#monotonic;
+    const { firstMs: firstWallMs = wallMs } = this.#wall;
+    return firstMs < monotonicMs || firstWallMs < wallMs;
+  }
+
   /** The shards that were last verified before a moment on either clock, by id. Visits only these. */
   before({ monotonicMs, wallMs }: Moment): Shard[] {
     const old = new Set([...this.#monotonic.before(monotonicMs), ...this.#wall.before(wallMs)]);

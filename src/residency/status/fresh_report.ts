@@ -1,5 +1,5 @@
 import type { Scrubber } from '../integrity/scrubber.js';
-import { RefreshProgress, shardsBeyond, type Verifier } from '../integrity/verifier.js';
+import { isAnyBeyond, RefreshProgress, type Verifier } from '../integrity/verifier.js';
 import type { WorkerState } from '../state/worker_state.js';
 import { type ReadyQuery, type ReadyReport, readyReport } from './readiness.js';
 
@@ -26,6 +26,6 @@ export async function freshReport(
   };
 }
 
-/** Whether every sealed shard was last verified within the age that a query allows. Visits only older shards. */
+/** Whether every sealed shard was last verified within the age that a query allows. Visits no shard. */
 export const isFresh = ({ shards }: WorkerState, { maxAgeSeconds, ...query }: ReadyQuery): boolean =>
-  maxAgeSeconds === undefined || shardsBeyond(shards, { ...query, maxAgeSeconds }).length === 0;
+  maxAgeSeconds === undefined || !isAnyBeyond(shards, { ...query, maxAgeSeconds });

@@ -36,6 +36,7 @@ function checkFigures(shards: Shards): void {
       const found = shards.verifiedBefore(modelRef, moment);
       if (found.length !== old.length || found.some((shard, index) => shard !== old[index]))
         throw new Error('old shards');
+      if (shards.isAnyVerifiedBefore(modelRef, moment) !== old.length > 0) throw new Error('any old shard');
     }
   }
   let isAnyReady = false;
