@@ -13,6 +13,8 @@ export function answerClientError(error: NodeJS.ErrnoException, socket: Socket):
   const response = connection.latest;
   const isGone = error.code === 'ECONNRESET' || !socket.writable || connection.handshakeFailed;
   connection.markInvalid();
+  // Bytes behind a request with `Connection: close`, whose response closes the connection (RFC 9112 §9.6).
+  if (error.code === 'HPE_CLOSED_CONNECTION' && socket.writable) return;
   const isSameRequest = response !== undefined && !response.req.complete && !requestState(response.req).bodyConsumed;
   if (isGone || (isSameRequest && response.headersSent)) socket.destroy();
   else if (isSameRequest || !connection.isAnswering) sendProblem(error, socket);

@@ -123,6 +123,17 @@ t.test('a poll whose token is replaced while it waits for its response is not re
   t.equal((await poller.ask(poll)).status, 401);
 });
 
+t.test('nothing follows the response to a repeated poll that closes the connection', async (t) => {
+  const { worker, repeats } = await start(t);
+  const poll = head('GET /v1/ready', { Connection: 'close' });
+  for (const text of [poll, poll + head('GET /v1/ready')]) {
+    const heard = await new RawClient(worker.url).send(text).whole();
+    t.equal(heard.split('HTTP/1.1 ').length, 2);
+    t.match(heard, /^HTTP\/1.1 200 /);
+  }
+  t.same(repeats.slice(-2), [false, true]);
+});
+
 t.test('polls are remembered without their requests and connections', async (t) => {
   const { worker, poller } = await start(t);
   const responses: WeakRef<object>[] = [];
