@@ -82,9 +82,11 @@ export function readyReport(worker: WorkerState, scrub: ScrubStatus, query: Read
   };
 }
 
-/** Whether a report about this model, or about all, could be ready now. Visits only corrupt shards. */
+/** Whether a report about this model, or about all, could be ready now. A ready model has no corrupt shard. Visits none. */
 export const couldBeReady = (worker: WorkerState, modelRef: string | undefined): boolean =>
-  worker.shards.isReady(modelRef) && blockersOf(worker).length === 0 && corruptReasons(worker, modelRef).length === 0;
+  worker.shards.isReady(modelRef) &&
+  blockersOf(worker).length === 0 &&
+  (modelRef !== undefined || worker.shards.countByState.corrupt === 0);
 
 /** The models about which a report would be ready now, in the order of their names. */
 export const readyModels = (worker: WorkerState): string[] =>

@@ -25,7 +25,7 @@ export interface ResidencyStats {
   readonly oldestVerifiedAtMs: number | null;
 }
 
-/** The current figures. Visits only corrupt shards. */
+/** The current figures. Visits no shard. */
 export function statsOf(worker: WorkerState, scrub: ScrubStatus): ResidencyStats {
   const { devices, shards, commitQueue, leases, lostShards, audit } = worker;
   return {

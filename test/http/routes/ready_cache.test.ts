@@ -1,10 +1,15 @@
+import { randomBytes } from 'node:crypto';
 import t from 'tap';
 import { ReadyCache } from '../../../src/http/routes/ready_cache.js';
 import type { ReadyResponse } from '../../../src/http/routes/ready_response.js';
 import { momentNow } from '../../../src/vram/moment.js';
 import { patternBytes } from '../../support/bytes.js';
-import { get, upload } from '../../support/requests.js';
+import { damage } from '../../support/damage.js';
+import { get, post, upload } from '../../support/requests.js';
 import { startWorker, type TestWorker } from '../../support/worker.js';
+
+// The simulator reads its settings when the first worker starts.
+process.env.CUDA_SIM_DIR = t.testdir({});
 
 const query = () => ({
   withHandles: true,
@@ -107,4 +112,29 @@ t.test('the serialized response equals the state after each change of a shard', 
       change,
     );
   }
+});
+
+t.test('whether a report could be ready is what the report says, also beside a corrupt shard', async (t) => {
+  const worker = await startWorker(t);
+  const { residency } = worker;
+  const readiness = async () => {
+    const states: boolean[] = [];
+    for (const modelRef of [undefined, 'a', 'b', 'none']) {
+      const report = await residency.ready({ ...query(), ...(modelRef === undefined ? {} : { modelRef }) });
+      states.push((await report()).ready);
+      t.equal(residency.couldBeReady(modelRef), states.at(-1), String(modelRef));
+    }
+    return states;
+  };
+  t.same(await readiness(), [false, false, false, false]);
+  const bytes = randomBytes(5000);
+  await upload(worker, 'a', patternBytes(10), { model_ref: 'a' });
+  await upload(worker, 'b', bytes, { model_ref: 'b' });
+  t.same(await readiness(), [true, true, true, false]);
+  const { gpu_device } = (await get(worker, '/v1/shards/b')).json();
+  damage(bytes, gpu_device, 4500);
+  await post(worker, '/v1/shards/b/verify');
+  t.same(await readiness(), [false, true, false, false]);
+  residency.drain();
+  t.same(await readiness(), [false, false, false, false]);
 });
