@@ -181,11 +181,12 @@ export class Shards {
   }
 
   #index(shard: Shard): void {
-    const { identity, state, kid, seal } = shard;
+    const { identity, state, kid } = shard;
     this.#byState[state].set(identity.shardId, shard);
     this.#count(shard, shard, 1);
-    if (state === 'sealed' && seal !== undefined) {
-      for (const order of this.#ordersOf(shard)) order.add(shard, seal.verifiedAt);
+    const verifiedAt = verifiedAtOf(shard);
+    if (verifiedAt !== undefined) {
+      for (const order of this.#ordersOf(shard)) order.add(shard, verifiedAt);
     }
     if (kid === undefined) return;
     const signed = this.#byKey.get(kid) ?? new Set();
@@ -193,11 +194,12 @@ export class Shards {
   }
 
   #unindex(shard: Shard, before: PhaseKeys): void {
-    const { state, kid, seal } = before;
+    const { state, kid } = before;
     this.#byState[state].delete(shard.identity.shardId);
     this.#count(shard, before, -1);
-    if (state === 'sealed' && seal !== undefined) {
-      for (const order of this.#ordersOf(shard)) order.remove(shard, seal.verifiedAt);
+    const verifiedAt = verifiedAtOf(before);
+    if (verifiedAt !== undefined) {
+      for (const order of this.#ordersOf(shard)) order.remove(shard, verifiedAt);
     }
     if (kid === undefined) return;
     const signed = this.#byKey.get(kid);
@@ -220,6 +222,10 @@ export class Shards {
 }
 
 const noShards = new SortedMap<Shard>();
+
+/** When a sealed shard was last verified. Undefined in any other state, also for a corrupt shard with its seal. */
+const verifiedAtOf = ({ state, seal }: PhaseKeys): Moment | undefined =>
+  state === 'sealed' ? seal?.verifiedAt : undefined;
 
 const snapshots = (shards: readonly Shard[]): ShardSnapshot[] => shards.map((shard) => shard.snapshot());
 

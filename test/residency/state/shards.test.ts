@@ -71,7 +71,7 @@ const steps: readonly Step[] = [
 ];
 
 t.test('after any transitions, the counts, figures and keys in use are those of the shards', async (t) => {
-  const history = fc.array(fc.tuple(fc.nat(9), fc.nat(steps.length - 1)), { maxLength: 80 });
+  const history = fc.array(fc.tuple(fc.nat(5), fc.nat(steps.length - 1)), { maxLength: 80, size: 'max' });
   fc.assert(
     fc.property(history, (calls) => {
       const shards = new Shards();
@@ -101,12 +101,25 @@ t.test('after any transitions, the counts, figures and keys in use are those of 
   t.pass('all histories');
 });
 
+t.test('a corrupt shard does not count among the verified ones', async (t) => {
+  const shards = new Shards();
+  const shard = newShard('a');
+  shards.add(shard);
+  shard.beginSealing();
+  shard.markSealed(sealOf('one'));
+  t.equal(shards.oldestVerifiedMs('m'), 1);
+  shard.markCorrupt([], 'waiting');
+  t.equal(shards.oldestVerifiedMs('m'), null);
+  t.same(shards.verifiedBefore(undefined, { wallMs: 2, monotonicMs: 2 }), []);
+});
+
 /** Reads the pages of a state, of each model, in pages of two. */
 function checkPages(shards: Shards, state: ShardState): void {
   for (const modelRef of [undefined, 'm0', 'm1', 'm2']) {
     const filter = { state, limit: 2, ...(modelRef === undefined ? {} : { modelRef }) };
     const found: string[] = [];
     for (let page = shards.page(filter); ; page = shards.page({ ...filter, cursor: page.nextCursor })) {
+      if (page.shards.length > filter.limit) throw new Error('a page is too long');
       found.push(...page.shards.map(({ shardId }) => shardId));
       if (page.nextCursor === null) break;
     }
@@ -122,6 +135,11 @@ t.test('the models are in the order of their names', async (t) => {
     shards.models(undefined).map(({ modelRef }) => modelRef),
     ['a', 'b', 'c'],
   );
+  t.same(
+    shards.models('b').map(({ size }) => size),
+    [2],
+  );
+  t.same(shards.models('unknown'), []);
 });
 
 t.test('a page visits only its own shards', async (t) => {
@@ -148,6 +166,28 @@ t.test('a page visits only its own shards', async (t) => {
   t.equal(snapshots, 10_000);
   t.same(shards.page({ limit: 1, modelRef: 'unknown' }), { shards: [], nextCursor: null });
   t.same(shards.page({ limit: 1, state: 'sealed' }), { shards: [], nextCursor: null });
+});
+
+t.test('a page of a small model or state visits no other shard', async (t) => {
+  const shards = new Shards();
+  let visits = 0;
+  for (let index = 0; index < 100; index++) {
+    const shard = newShard(`a${index}`);
+    const { identity } = shard;
+    shards.add(shard);
+    const visit = () => {
+      visits++;
+      return identity;
+    };
+    Object.defineProperty(shard, 'identity', { get: visit });
+  }
+  const small = newShard('b', 'small');
+  shards.add(small);
+  small.beginSealing();
+  for (const filter of [{ modelRef: 'small' }, { state: 'sealing' as const, modelRef: 'm' }]) {
+    shards.page({ limit: 1, ...filter });
+    t.equal(visits, 0, JSON.stringify(filter));
+  }
 });
 
 t.test('each change of a shard that a client could see is reported', async (t) => {
