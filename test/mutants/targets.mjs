@@ -38,6 +38,7 @@ const manifest = ['test/residency/state/manifest_journal.test.ts', 'test/residen
 const integrity = [
   'test/residency/integrity/verifier.test.ts',
   'test/residency/integrity/verifier_histories.test.ts',
+  'test/http/routes/ready_reader.test.ts',
   'test/residency/integrity/verify.test.ts',
 ];
 const scrubber = [
