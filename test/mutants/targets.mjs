@@ -45,6 +45,7 @@ const scrubber = [
   'test/residency/integrity/scrub_schedule.test.ts',
   'test/residency/integrity/rate.test.ts',
   'test/residency/integrity/throttle.test.ts',
+  'test/residency/integrity/scrubber_calls.test.ts',
   'test/residency/integrity/scrubber.test.ts',
 ];
 const repair = [
