@@ -13,8 +13,10 @@ import { Shards } from '../../../src/residency/state/shards.js';
 import { Signer } from '../../../src/residency/state/signer.js';
 import { digestOf } from '../../../src/seal/digest.js';
 import { deriveSealKey } from '../../../src/seal/key.js';
+import type { SourceReference } from '../../../src/sources/reference.js';
 import { isNotBefore } from '../../../src/vram/moment.js';
 import type { ByteRange, Throttle } from '../../../src/vram/slices.js';
+import { until } from '../../support/until.js';
 
 const groupBytes = 512 * 1024;
 const hashBytes = 32;
@@ -67,11 +69,14 @@ class World {
   /** Answers that were wrong. */
   readonly wrong: string[] = [];
   waiting = 0;
+  /** How many repairs have begun. All fail. */
+  repairs = 0;
 
-  constructor() {
+  /** Without a source the shard is never repaired. */
+  constructor(source?: SourceReference) {
     const device = new DeviceMemory(0, figures, async () => figures);
     const identity = { shardId: 'a', modelRef: 'm', shardIndex: 0, totalShards: 1 };
-    this.shard = new Shard(identity, groups * groupBytes, new MemoryGrant(device, device.claim(1)));
+    this.shard = new Shard(identity, groups * groupBytes, new MemoryGrant(device, device.claim(1)), { source });
     this.shard.allocation = this.memory as never;
     const verifiedAt = { wallMs: 0, monotonicMs: performance.now() };
     const groupHashes = Buffer.alloc(groups * hashBytes);
@@ -90,6 +95,7 @@ class World {
       options: {},
       leases: { candidates: () => [] },
       shards,
+      sources: { of: () => this.#failRepair() },
       shardAudit: { appendRequired: () => undefined, appendBestEffort: () => undefined },
       lifecycle: { bumpRevision: () => undefined, isEnding: false },
       driverHealth: { report: (error: unknown) => error },
@@ -118,7 +124,19 @@ class World {
     if (this.shard.state !== 'sealed') return;
     const job = { bytes: this.shard.vramBytes, endByMs: Number.POSITIVE_INFINITY };
     const throttle = new ScrubThrottle(new ScrubRate(1024 ** 4), () => this.contention, job);
-    this.verifier.scrub(this.shard, throttle).catch(() => undefined);
+    let isAnswered = true;
+    const ofCallers = this.shard.nextVerification ?? this.shard.verification;
+    if (ofCallers !== undefined) {
+      isAnswered = false;
+      const answered = () => {
+        isAnswered = true;
+      };
+      ofCallers.report.then(answered, answered);
+    }
+    const check = () => {
+      if (!isAnswered) this.wrong.push('a scrub did not wait for the callers');
+    };
+    this.verifier.scrub(this.shard, throttle).then(check, () => undefined);
   }
 
   damage(group: number): void {
@@ -131,6 +149,11 @@ class World {
     const { phase } = this.shard;
     if (this.memory.reading > 1) this.wrong.push('two runs read at once');
     if (phase.state === 'sealed' && phase.seal.verifiedAt.monotonicMs > this.damagedMs) this.wrong.push('a false date');
+  }
+
+  #failRepair(): never {
+    this.repairs++;
+    throw new Error('no source');
   }
 
   #expect<T>(answer: Promise<T>, notBeforeMs: number, isDamage: (answer: T) => boolean): void {
@@ -189,4 +212,24 @@ t.test('no caller gets a result that is older than its question allows, and call
     return world.wrong.length === 0;
   });
   await fc.assert(play, { numRuns: 150 });
+});
+
+t.test('a caller that replaces a scrub learns of the damage before its repair begins', async (t) => {
+  const world = new World({ type: 'file', path: 'model.bin' });
+  const { memory, shard, verifier } = world;
+  world.damage(0);
+  world.scrub();
+  /** Ends one read after the other. */
+  const readUntil = (condition: () => boolean) =>
+    until(() => {
+      if (!condition()) memory.endRead();
+      return condition();
+    });
+  await readUntil(() => shard.state === 'corrupt');
+  const answer = verifier.run(shard, systemActor);
+  await readUntil(() => memory.runs === 2);
+  t.equal(world.repairs, 0, 'the run of the caller comes first');
+  await readUntil(() => verifier.requested === 0);
+  t.match(await answer, { verified: false });
+  await until(() => world.repairs > 0);
 });
