@@ -1,79 +1,17 @@
 import { setImmediate as nextTick, setTimeout as sleep } from 'node:timers/promises';
-import t, { type Test } from 'tap';
-import { Scrubber } from '../../../src/residency/integrity/scrubber.js';
-import type { ScrubThrottle } from '../../../src/residency/integrity/throttle.js';
-import { DeviceMemory } from '../../../src/residency/state/device_memory.js';
-import { MemoryGrant } from '../../../src/residency/state/memory_grant.js';
-import { Shard } from '../../../src/residency/state/shard.js';
-import { Shards } from '../../../src/residency/state/shards.js';
-import type { VerifyReport } from '../../../src/residency/state/verify_report.js';
-import { sealOf } from '../../support/seal.js';
+import t from 'tap';
 import { until } from '../../support/until.js';
-
-const vramBytes = 5;
-const figures = { name: 'device', uuid: 'GPU-0', totalBytes: 1e9, freeBytes: 1e9, granularityBytes: 1 };
+import { ScrubWorld, vramBytes } from './scrub_world.js';
 
 // The timers of a scrubber do not keep the process alive.
 const keepAlive = setInterval(() => undefined, 1000);
 t.teardown(() => clearInterval(keepAlive));
 
-type Answer = Partial<VerifyReport> | undefined;
-
-/** A scrubber, and a verifier that gives the answers of the test. */
-class World {
-  readonly shards = new Shards();
-  /** The shards that the scrubber verified, in order. */
-  readonly calls: string[] = [];
-  readonly entries: string[] = [];
-  /** How many callers wait for a verification. */
-  requested = 0;
-  revision = 0;
-  answer = async (shard: Shard, _throttle: ScrubThrottle): Promise<Answer> => this.verify(shard);
-  readonly scrubber: Scrubber;
-
-  constructor(t: Test, scrubSeconds: number) {
-    const verifier = {
-      scrub: (shard: Shard, throttle: ScrubThrottle) => {
-        this.calls.push(shard.identity.shardId);
-        return this.answer(shard, throttle);
-      },
-    };
-    Object.defineProperty(verifier, 'requested', { get: () => this.requested });
-    const worker = {
-      options: { scrubSeconds, scrubBytesPerSecond: 1024 ** 4 },
-      shards: this.shards,
-      ingests: new Set(),
-      audit: { appendBestEffort: async (event: string) => this.entries.push(event) },
-      lifecycle: { bumpRevision: () => this.revision++ },
-      driverHealth: { report: (error: unknown) => t.error(error) },
-    };
-    this.scrubber = new Scrubber(worker as never, verifier as never);
-    t.teardown(() => this.scrubber.stop());
-  }
-
-  /** Adds a sealed shard that was verified this long ago. */
-  seal(shardId: string, ageMs: number): Shard {
-    const memory = new DeviceMemory(0, figures, async () => figures);
-    const identity = { shardId, modelRef: 'm', shardIndex: 0, totalShards: 1 };
-    const shard = new Shard(identity, vramBytes, new MemoryGrant(memory, memory.claim(vramBytes)));
-    this.shards.add(shard);
-    shard.beginSealing();
-    shard.markSealed({ ...sealOf('key'), verifiedAt: { wallMs: 0, monotonicMs: performance.now() - ageMs } });
-    return shard;
-  }
-
-  verify(shard: Shard): Answer {
-    shard.markVerified({ wallMs: 0, monotonicMs: performance.now() });
-    return { verified: true, bytes: shard.vramBytes };
-  }
-
-  pass = (): Promise<void> => until(() => this.scrubber.status.passes > 0);
-}
-
 t.test('a shard that is verified now is verified once, but not while scrubbing is paused', async (t) => {
-  const world = new World(t, 0);
+  const world = new ScrubWorld(t, 3600);
   const shard = world.seal('a', 0);
   world.scrubber.pause(true);
+  t.equal(world.scrubber.status.state, 'paused');
   const verified = world.scrubber.verifyNow(shard);
   await nextTick();
   t.same(world.calls, []);
@@ -84,16 +22,20 @@ t.test('a shard that is verified now is verified once, but not while scrubbing i
 });
 
 t.test('a pause of a paused scrubber is no event', async (t) => {
-  const world = new World(t, 0);
+  const world = new ScrubWorld(t, 0);
   for (const paused of [false, true, true, false]) world.scrubber.pause(paused);
-  t.same(world.entries, ['ScrubPaused', 'ScrubResumed']);
+  t.same(world.entries, [
+    ['ScrubPaused', 'warning'],
+    ['ScrubResumed', 'info'],
+  ]);
   t.equal(world.revision, 2);
 });
 
 t.test('shards become overdue with one change of the revision, and never without a period', async (t) => {
-  const [world, off] = [new World(t, 1), new World(t, 0)];
-  world.seal('a', 1500);
-  off.seal('a', 1500);
+  const [world, off] = [new ScrubWorld(t, 1), new ScrubWorld(t, 0)];
+  for (const each of [world, off]) each.seal('a', 1500);
+  world.seal('b', 0);
+  t.same(world.scrubber.status.reasons, []);
   for (const { scrubber } of [world, world, off]) scrubber.tick();
   t.match(world.scrubber.status, { overdueShards: 1, reasons: [{ code: 'SCRUB_OVERDUE' }] });
   t.equal(world.revision, 1);
@@ -102,17 +44,28 @@ t.test('shards become overdue with one change of the revision, and never without
 });
 
 t.test('a scrubber without a period never runs, and a pass counts all of its shards', async (t) => {
-  const [world, off] = [new World(t, 1), new World(t, 0)];
+  const [world, off] = [new ScrubWorld(t, 1), new ScrubWorld(t, 0)];
   for (const each of [world, off]) for (const shardId of ['a', 'b', 'c']) each.seal(shardId, 5000);
+  const progress: unknown[] = [];
+  world.answer = async (shard) => {
+    const { state, shardsDone, shardsTotal } = world.scrubber.status;
+    progress.push([state, shardsDone, shardsTotal, world.revision]);
+    return world.verify(shard);
+  };
   for (const { scrubber } of [off, world]) scrubber.start();
   await world.pass();
-  t.match(world.scrubber.status, { state: 'waiting', shardsDone: 3, shardsTotal: 3 });
+  t.same(progress, [
+    ['running', 0, 3, 1],
+    ['running', 1, 3, 2],
+    ['running', 2, 3, 3],
+  ]);
+  t.match(world.scrubber.status, { state: 'waiting', shardsDone: 3, shardsTotal: 3, lastPassFinishedAtMs: Number });
   t.same(world.calls, ['a', 'b', 'c']);
   t.same(off.calls, []);
 });
 
 t.test('a shard that callers verified, without success, is tried again in the same pass', async (t) => {
-  const world = new World(t, 1);
+  const world = new ScrubWorld(t, 1);
   for (const shardId of ['a', 'b']) world.seal(shardId, 5000);
   world.answer = async (shard) => (world.calls.length === 1 ? undefined : world.verify(shard));
   world.scrubber.start();
@@ -122,7 +75,7 @@ t.test('a shard that callers verified, without success, is tried again in the sa
 });
 
 t.test('a verification that was canceled is no failure, and is tried again in the same pass', async (t) => {
-  const world = new World(t, 1);
+  const world = new ScrubWorld(t, 1);
   world.seal('a', 5000);
   world.answer = async (shard, throttle) => {
     if (world.calls.length > 1) return world.verify(shard);
@@ -136,7 +89,7 @@ t.test('a verification that was canceled is no failure, and is tried again in th
 });
 
 t.test('a shard that could not be verified during a pass is not tried again in it', async (t) => {
-  const world = new World(t, 1);
+  const world = new ScrubWorld(t, 1);
   const [, last] = [world.seal('a', 5000), world.seal('b', 5000)];
   world.answer = async (shard) => {
     if (shard === last) throw new Error('failed');
@@ -150,7 +103,7 @@ t.test('a shard that could not be verified during a pass is not tried again in i
 });
 
 t.test('damage that a canceled verification found is a failure', async (t) => {
-  const world = new World(t, 0);
+  const world = new ScrubWorld(t, 0);
   world.answer = async (shard, throttle) => {
     shard.markCorrupt([], 'none');
     throttle.cancel();
@@ -160,20 +113,81 @@ t.test('damage that a canceled verification found is a failure', async (t) => {
   t.equal(world.scrubber.status.failures, 1);
 });
 
-t.test('after the last slice of a shard, other work gets time before the next shard', async (t) => {
-  const world = new World(t, 3600);
-  const [first, second] = [world.seal('a', 0), world.seal('b', 0)];
-  world.answer = async (shard, throttle) => {
-    await throttle.next(1);
-    await sleep(world.calls.length === 1 ? 100 : 0);
-    return world.verify(shard);
-  };
-  await world.scrubber.verifyNow(first);
-  world.requested = 1;
-  const verified = world.scrubber.verifyNow(second);
-  await nextTick();
-  t.same(world.calls, ['a']);
-  world.requested = 0;
+const contention: Record<string, { readonly isBusy: boolean; readonly begin: (world: ScrubWorld) => void }> = {
+  'no other work': { isBusy: false, begin: () => undefined },
+  'a requested verification': { isBusy: true, begin: (world) => world.requested++ },
+  'a commit without bytes': { isBusy: false, begin: (world) => void world.ingest() },
+  'a commit whose bytes arrive': { isBusy: true, begin: (world) => world.ingest().receivedBytes++ },
+  'a commit that is being proven': { isBusy: true, begin: (world) => world.ingest().beginSealing() },
+};
+
+for (const [work, { isBusy, begin }] of Object.entries(contention)) {
+  const outcome = isBusy ? 'gets time before the next shard' : 'does not delay the next shard';
+  t.test(`after the last slice of a shard, ${work} ${outcome}`, async (t) => {
+    const world = new ScrubWorld(t, 3600);
+    const [first, second] = [world.seal('a', 0), world.seal('b', 0)];
+    world.answer = async (shard, throttle) => {
+      await throttle.next(1);
+      await sleep(world.calls.length === 1 ? 50 : 0);
+      return world.verify(shard);
+    };
+    await world.scrubber.verifyNow(first);
+    begin(world);
+    const verified = world.scrubber.verifyNow(second);
+    await nextTick();
+    t.same(world.calls, isBusy ? ['a'] : ['a', 'b']);
+    world.requested = 0;
+    world.ingests.clear();
+    await verified;
+    t.same(world.calls, ['a', 'b']);
+  });
+}
+
+t.test('damage is a failure, and a report without a caller is none', async (t) => {
+  const world = new ScrubWorld(t, 0);
+  const shard = world.seal('a', 0);
+  for (const answer of [{ verified: false }, undefined]) {
+    world.answer = async () => answer;
+    await world.scrubber.verifyNow(shard);
+  }
+  t.match(world.scrubber.status, { verifiedBytes: 0, failures: 1 });
+});
+
+t.test('a stop ends the verification that waits, and a later one never begins', async (t) => {
+  const world = new ScrubWorld(t, 0);
+  const shard = world.seal('a', 0);
+  world.scrubber.pause(true);
+  const verified = world.scrubber.verifyNow(shard);
+  world.scrubber.stop();
   await verified;
-  t.same(world.calls, ['a', 'b']);
+  world.scrubber.pause(false);
+  await world.scrubber.verifyNow(shard);
+  t.same(world.calls, []);
+  t.equal(world.scrubber.status.failures, 0);
+});
+
+t.test('a stop during a pass ends it', async (t) => {
+  const world = new ScrubWorld(t, 1);
+  for (const shardId of ['a', 'b']) world.seal(shardId, 5000);
+  world.answer = async () => {
+    world.scrubber.stop();
+    return undefined;
+  };
+  world.scrubber.start();
+  await until(() => world.calls.length > 0 && world.scrubber.status.state === 'waiting');
+  t.same(world.calls, ['a']);
+  t.match(world.scrubber.status, { passes: 0, shardsDone: 0, shardsTotal: 2, lastPassFinishedAtMs: null });
+});
+
+t.test('a pass begins at its exact time, and a shard that was verified at that moment is not read', async (t) => {
+  const world = new ScrubWorld(t, 1);
+  // So late that the time to read a shard is lost in rounding.
+  const nowMs = 2 ** 40;
+  t.intercept(performance, 'now', { value: () => nowMs });
+  await world.scrubber.verifyNow(world.seal('a', 0));
+  t.same(world.calls, []);
+  world.seal('b', 900);
+  world.scrubber.start();
+  await until(() => world.scrubber.status.passes > 0, 'no pass', 10_000);
+  t.same(world.calls, ['b']);
 });
