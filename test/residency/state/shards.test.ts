@@ -39,7 +39,7 @@ function checkFigures(shards: Shards): void {
       if (shards.isAnyVerifiedBefore(modelRef, moment) !== old.length > 0) throw new Error('any old shard');
     }
   }
-  let isAnyReady = false;
+  const counts = { ready: 0, other: 0 };
   for (const model of shards.models(undefined)) {
     const all = [...model.values()];
     const sealed = all.filter(({ state }) => state === 'sealed');
@@ -51,9 +51,11 @@ function checkFigures(shards: Shards): void {
     if (model.totalShards !== totalShards || model.residentShards !== residentShards)
       throw new Error('shards of models');
     if (model.isReady !== isReady || shards.isReady(model.modelRef) !== isReady) throw new Error('ready models');
-    isAnyReady ||= isReady;
+    counts[isReady ? 'ready' : 'other']++;
   }
-  if (shards.isReady(undefined) !== isAnyReady) throw new Error('ready worker');
+  if (shards.isReady(undefined) !== counts.ready > 0) throw new Error('ready worker');
+  const { ready, other } = shards.modelCounts;
+  if (ready !== counts.ready || other !== counts.other) throw new Error('counts of models');
 }
 
 type Step = (shard: Shard, shards: Shards) => void;
