@@ -10,6 +10,20 @@ import { workerCommand } from './worker.mjs';
 const concurrentCommits = 16;
 const concurrentScrapes = 16;
 
+/** The settings of a worker for many shards, with an audit log, a manifest and a seal key that can be rotated. */
+export function manyShardsSettings(workspace, directory) {
+  const key = join(directory, 'key');
+  writeFileSync(key, `first ${'k'.repeat(40)}\n`, { mode: 0o600 });
+  const env = {
+    CUDA_SIM_DEVICES: '32GiB',
+    WORKER_MODEL_DIR: workspace.models,
+    WORKER_SEAL_KEY_FILE: key,
+    WORKER_AUDIT_LOG: join(directory, 'audit.log'),
+    WORKER_MANIFEST: join(directory, 'manifest'),
+  };
+  return { key, env };
+}
+
 /** A worker that keeps its directory over restarts. */
 export class RestartableWorker {
   static async start(directory, env) {

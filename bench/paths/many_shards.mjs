@@ -1,7 +1,5 @@
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { freshContent } from '../content.mjs';
-import { RestartableWorker } from '../restartable_worker.mjs';
+import { manyShardsSettings, RestartableWorker } from '../restartable_worker.mjs';
 import { percentile } from '../statistics.mjs';
 
 const perSecond = 100;
@@ -28,15 +26,7 @@ const polled = [
 export async function manyShards({ options, workspace }) {
   const content = freshContent(workspace.models, 'many', 4096);
   const directory = workspace.make('many-shards');
-  const key = join(directory, 'key');
-  writeFileSync(key, `first ${'k'.repeat(40)}\n`, { mode: 0o600 });
-  const env = {
-    CUDA_SIM_DEVICES: '32GiB',
-    WORKER_MODEL_DIR: workspace.models,
-    WORKER_SEAL_KEY_FILE: key,
-    WORKER_AUDIT_LOG: join(directory, 'audit.log'),
-    WORKER_MANIFEST: join(directory, 'manifest'),
-  };
+  const { key, env } = manyShardsSettings(workspace, directory);
   const count = options.manyShards;
   const first = await RestartableWorker.start(directory, env);
   await first.commitAll(count, content.name);

@@ -1,10 +1,8 @@
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { freshContent } from '../content.mjs';
 import { cpuSeconds } from '../cpu_time.mjs';
 import { residentBytes } from '../resident_set.mjs';
-import { RestartableWorker } from '../restartable_worker.mjs';
+import { manyShardsSettings, RestartableWorker } from '../restartable_worker.mjs';
 import { growthExponent } from '../statistics.mjs';
 
 const shardBytes = 4096;
@@ -51,15 +49,7 @@ export async function shardGrowth({ options, workspace, figures }) {
 
 async function measure(workspace, content, count) {
   const directory = workspace.make(`shard-growth-${count}`);
-  const key = join(directory, 'key');
-  writeFileSync(key, `first ${'k'.repeat(40)}\n`, { mode: 0o600 });
-  const env = {
-    CUDA_SIM_DEVICES: '32GiB',
-    WORKER_MODEL_DIR: workspace.models,
-    WORKER_SEAL_KEY_FILE: key,
-    WORKER_AUDIT_LOG: join(directory, 'audit.log'),
-    WORKER_MANIFEST: join(directory, 'manifest'),
-  };
+  const { key, env } = manyShardsSettings(workspace, directory);
   const warmUp = 300;
   const first = await RestartableWorker.start(directory, env);
   const cpu = async (worker, work) => {
