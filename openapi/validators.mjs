@@ -34,9 +34,9 @@ export async function routeSchemas(root) {
   return { schemas: [...schemas.values()], components: Object.values(components), options };
 }
 
-/** The plugins only register an observer of the service, and call it on requests. */
+/** The plugins only register observers of the service, and call it on requests. */
 export const withoutWorker = {
-  residency: { observe: () => undefined },
+  residency: { observe: () => undefined, onRevision: () => undefined },
   config: { requestsPerSecond: 1, headersTimeoutSeconds: 1, readyPublic: false, apiToken: Buffer.alloc(32) },
   logger: pino({ level: 'silent' }),
 };

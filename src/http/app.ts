@@ -62,7 +62,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   const uploads = options.uploads ?? new Uploads(residency, { resumeSeconds: config.uploadResumeSeconds });
   const tokens = options.tokens ?? new Tokens(tokensOf(config));
   const connections = new Connections({ maxConnections, maxPerAddress: config.connectionsPerAddress });
-  const polling = createPolling(residency, connections, tokens);
+  const polling = createPolling({ residency, pulls, connections, tokens });
   const app: App = fastify({
     ...serverOptions(options, connections, polling.repeated),
     ...validationOptions,

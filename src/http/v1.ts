@@ -8,6 +8,7 @@ import { commitRoutes } from './routes/commit.js';
 import { deviceRoutes } from './routes/devices.js';
 import { handleRoutes } from './routes/handles.js';
 import { leaseRoutes } from './routes/leases.js';
+import { overviewRoutes } from './routes/overview.js';
 import { planRoutes } from './routes/plan.js';
 import { pullEventRoutes } from './routes/pull_events.js';
 import { pullRoutes } from './routes/pulls.js';
@@ -29,6 +30,7 @@ const routes = [
   shardRoutes,
   handleRoutes,
   readyRoutes,
+  overviewRoutes,
   deviceRoutes,
   leaseRoutes,
 ];

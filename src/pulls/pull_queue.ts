@@ -102,6 +102,15 @@ export class PullQueue {
     };
   }
 
+  /** Differs if a page would differ. */
+  get version(): string {
+    this.#forgetOld();
+    const pulls = [...[...this.#active.values()].map(({ pull }) => pull), ...this.#ended.values()];
+    return pulls
+      .map(({ request, createdAtMs, changes }) => `${request.pullId} ${createdAtMs} ${changes.revision}`)
+      .join();
+  }
+
   /**
    * Cancels a pull, and frees everything that it holds before its state is `cancelled`. A pull that has ended, or whose seal
    * has taken effect, stays as it is. @throws WorkerError NOT_FOUND

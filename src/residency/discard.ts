@@ -86,10 +86,9 @@ async function isLeftToProcesses(worker: WorkerState, shard: Shard): Promise<boo
   if (leases.count(shard) === 0) return false;
   await leases.settle(shard);
   if (leases.count(shard) === 0) return false;
-  const { bytes } = shard.grant.claim;
-  shard.memory.zombieBytes += bytes;
+  shard.setZombie(true);
   while (leases.count(shard) > 0 && !lifecycle.isEnding) await leases.changed();
-  shard.memory.zombieBytes -= bytes;
+  shard.setZombie(false);
   if (leases.count(shard) === 0) return false;
   recordLeft(worker, shard, { kept: false });
   return true;

@@ -30,6 +30,7 @@ import { WorkerState } from './state/worker_state.js';
 import { type Answer, type Question, signAttestation } from './status/attestation.js';
 import { type Health, healthOf } from './status/blockers.js';
 import { freshReport, isFresh } from './status/fresh_report.js';
+import { type Overview, type OverviewVersion, overviewOf, overviewVersionOf } from './status/overview.js';
 import { couldBeReady, type ReadyQuery, type ReadyReport, readyModels } from './status/readiness.js';
 import { type ResidencyStats, statsOf } from './status/stats.js';
 
@@ -99,10 +100,8 @@ export class Residency {
     return this.#worker.lifecycle.revision;
   }
 
-  /** Calls the listener after each change of `revision`, in the middle of the change. It replaces the previous one. */
-  readonly onRevision = (listener: () => void) => {
-    this.#worker.lifecycle.onRevision = listener;
-  };
+  /** Calls the listener after each change of `revision`, in the middle of the change. */
+  readonly onRevision = (listener: () => void) => void this.#worker.lifecycle.onRevision.push(listener);
 
   /** Receives the outcome of each operation from now on. */
   observe(observer: ResidencyObserver): void {
@@ -189,10 +188,11 @@ export class Residency {
   /** Whether the worker accepts work. An empty worker does. */
   readonly health = (): Promise<Health> => healthOf(this.#worker);
 
-  stats(): ResidencyStats {
-    this.#worker.reservations.dropExpired();
-    return statsOf(this.#worker, this.#scrubber.status);
-  }
+  readonly stats = (): ResidencyStats => statsOf(this.#worker, this.#scrubber.status);
+
+  /** What an operator sees at a glance. One moment, so that its figures agree. */
+  readonly overview = (): Overview => overviewOf(this.#worker, this.#scrubber.status);
+  readonly overviewVersion = (): OverviewVersion => overviewVersionOf(this.#worker);
 
   /** Records that a token was replaced. */
   tokenReplaced(role: string): void {

@@ -2,19 +2,17 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { WorkerError } from '../../errors.js';
 import type { ReadyQuery } from '../../residency/status/readiness.js';
 import { invalidParams } from '../errors/to_worker_error.js';
-import { clientKeyOf } from '../plugins/client_key.js';
-import { tooManyUnread } from '../plugins/unread_responses.js';
 import { Readiness, type ReadyFields, readyQuery } from '../schemas/ready.js';
 import { jsonResponse, noContent } from '../schemas/response.js';
 import { omitUndefined } from '../serializers/scalars.js';
 import { abortOnDisconnect } from '../server/client_gone.js';
 import { requestState } from '../server/request_state.js';
 import { actorOf } from './actor.js';
-import { BufferStream, isLong } from './buffer_stream.js';
 import type { PollQuery } from './ready_cache.js';
 import { matches, type ReadyResponse } from './ready_response.js';
 import { seenIn } from './ready_waiters.js';
 import type { RouteOptions } from './route_options.js';
+import { sendShared } from './shared_body.js';
 
 type ReadyRequest = FastifyRequest<{ Querystring: ReadyFields }>;
 
@@ -67,7 +65,8 @@ export async function readyRoutes(app: FastifyInstance, options: RouteOptions): 
       const isGone = () => reply.raw.destroyed;
       if (nonce !== undefined) {
         const { response, body } = await cache.attested({ ...query, nonce }, isGone);
-        return send(app, request, reply.code(response.status), body);
+        const [shared, end] = body;
+        return sendShared(app, request, reply.code(response.status), { shared, end });
       }
       const response = await changed(request, reply, query);
       if (response.status === 200 || wait_seconds !== undefined) {
@@ -79,7 +78,7 @@ export async function readyRoutes(app: FastifyInstance, options: RouteOptions): 
       }
       const isKnown = response.status === 200 && matches(request.headers['if-none-match'], response.etag);
       if (isKnown) return reply.code(304).send();
-      return send(app, request, reply.code(response.status), [response.body]);
+      return sendShared(app, request, reply.code(response.status), { shared: response.body });
     },
   );
 
@@ -103,29 +102,6 @@ function waitError({ query, role }: ReadyRequest): WorkerError | undefined {
     return invalidParams('wait_seconds cannot be combined with nonce or max_age_seconds: send them after the wait');
   }
   return role === undefined ? new WorkerError('AUTH_FAILED', 'wait_seconds needs a token') : undefined;
-}
-
-/** Sends a prepared body, of which other responses share the first buffer. A long one is streamed as the client reads. */
-function send(
-  app: FastifyInstance,
-  request: FastifyRequest,
-  reply: FastifyReply,
-  [shared, own = Buffer.alloc(0)]: readonly [Buffer, Buffer?],
-): FastifyReply {
-  const bytes = shared.length + own.length;
-  reply.header('content-type', 'application/json; charset=utf-8');
-  if (!isLong(bytes)) return reply.send(own.length === 0 ? shared : Buffer.concat([shared, own]));
-  const owner = clientKeyOf(request);
-  const response = reply.raw;
-  const isHeld =
-    request.method === 'HEAD' ||
-    (app.holdUnread({ owner, response, bytes: shared.length, buffer: shared.buffer }) &&
-      app.holdUnread({ owner, response, bytes: own.length, buffer: undefined }));
-  if (!isHeld) {
-    reply.removeHeader('etag').header('cache-control', 'no-store');
-    throw tooManyUnread();
-  }
-  return reply.header('content-length', bytes).send(new BufferStream([shared, own]));
 }
 
 /** @throws WorkerError AUTH_FAILED if a client without a token asks for a verification */

@@ -63,6 +63,7 @@ export class ReadyWaiters {
   constructor(options: WaiterOptions) {
     this.#options = options;
     this.#phase = options.residency.phase;
+    options.residency.onRevision(() => this.#changed());
   }
 
   get count(): number {
@@ -125,7 +126,6 @@ export class ReadyWaiters {
     group.waiters.add(waiter);
     this.#count++;
     if (this.#timer !== undefined) return;
-    this.#options.residency.onRevision(() => this.#changed());
     this.#timer = setInterval(() => this.#tick(), tickMs);
   }
 

@@ -4,6 +4,7 @@ import { Device, DeviceList } from './device.js';
 import { HandleBody, HandleClaims, HandleVerdict } from './handle.js';
 import { Jwk, JwkSet } from './keys.js';
 import { Lease, LeaseList } from './lease.js';
+import { overviewSchemas } from './overview.js';
 import {
   Plan,
   PlanBody,
@@ -56,6 +57,7 @@ export const components = [
   ShardHandle,
   Scrub,
   Readiness,
+  ...overviewSchemas,
   Liveness,
   Health,
   HandleBody,

@@ -113,7 +113,7 @@ const ResolvedPull = namedSchema(
   'The model as the source has it.',
 );
 
-const summary = {
+export const pullSummaryFields = {
   pull_id: PullId,
   state: oneOf(pullStates, 'State of the pull. `sealed`, `failed` and `cancelled` are final.'),
   model_ref: Type.Unsafe<string | null>({
@@ -135,13 +135,13 @@ const summary = {
   problem: nullableRefTo(Problem),
 };
 
-export const PullSummary = namedSchema('PullSummary', summary, 'A pull, without its files.');
+export const PullSummary = namedSchema('PullSummary', pullSummaryFields, 'A pull, without its files.');
 export type PullSummaryJson = Static<typeof PullSummary>;
 
 export const Pull = namedSchema(
   'Pull',
   {
-    ...summary,
+    ...pullSummaryFields,
     last_problem: nullableRefTo(Problem),
     resolved: nullableRefTo(ResolvedPull),
     files: Type.Array(refTo(PullFile), {

@@ -25,7 +25,7 @@ export const readinessJson = (report: ReadyReport, driver: DriverInfo): Iterable
     attestation: null,
   });
 
-const modelJson = cached(itself, (model: ReadyReport['models'][number]) =>
+export const modelJson = cached(itself, (model: ReadyReport['models'][number]) =>
   JSON.stringify({
     model_ref: model.modelRef,
     ready: model.ready,
@@ -34,7 +34,7 @@ const modelJson = cached(itself, (model: ReadyReport['models'][number]) =>
   }),
 );
 
-const lostJson = cached(itself, ({ shardId, modelRef, detail }: ReadyReport['lost'][number]) =>
+export const lostJson = cached(itself, ({ shardId, modelRef, detail }: ReadyReport['lost'][number]) =>
   JSON.stringify({ shard_id: shardId, model_ref: modelRef, detail }),
 );
 
@@ -45,7 +45,10 @@ const handleJson = cached(
     `{"handle":${JSON.stringify(seal.handle)},"shard":${JSON.stringify(serializeShard(shard, driver))}}`,
 );
 
-const serializeScrub = ({ scrub, oldestVerifiedAtMs }: ReadyReport): ReadinessJson['scrub'] => ({
+export const serializeScrub = ({
+  scrub,
+  oldestVerifiedAtMs,
+}: Pick<ReadyReport, 'scrub' | 'oldestVerifiedAtMs'>): ReadinessJson['scrub'] => ({
   state: scrub.state,
   period_seconds: scrub.periodSeconds,
   bytes_per_second: scrub.bytesPerSecond,

@@ -21,7 +21,7 @@ type Transition = keyof typeof lifecycleTransitions;
  */
 export class Lifecycle {
   /** Called after each change of `revision`. */
-  onRevision: () => void = () => undefined;
+  readonly onRevision: (() => void)[] = [];
   readonly #requireAudit: () => void;
   #phase: WorkerPhase = 'starting';
   #devicesUp = false;
@@ -59,7 +59,7 @@ export class Lifecycle {
 
   bumpRevision(): void {
     this.#revision++;
-    this.onRevision();
+    for (const listener of this.onRevision) listener();
   }
 
   /** @throws the error that lost the driver, if that happened during startup */

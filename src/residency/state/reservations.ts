@@ -20,6 +20,14 @@ export interface ReservationSnapshot {
   readonly shards: readonly (PlannedShard & { readonly used: boolean })[];
 }
 
+/** The memory of a device that reservations hold. */
+export interface ReservedMemory {
+  /** Parts that no commit has taken. */
+  readonly parts: number;
+  /** When the first of them expires. */
+  readonly expiresAtMs: number;
+}
+
 interface Part {
   readonly shard: PlannedShard;
   readonly memory: DeviceMemory;
@@ -136,6 +144,19 @@ export class Reservations {
     }
   }
 
+  /** What reservations hold, by device. */
+  byDevice(): ReadonlyMap<number, ReservedMemory> {
+    const held = new Map<number, ReservedMemory>();
+    for (const { parts, expiresAtMs } of this.#byId.values()) {
+      for (const { used, memory } of parts) {
+        if (used) continue;
+        const { parts: others, expiresAtMs: earliestMs } = held.get(memory.gpuDevice) ?? none;
+        held.set(memory.gpuDevice, { parts: others + 1, expiresAtMs: Math.min(earliestMs, expiresAtMs) });
+      }
+    }
+    return held;
+  }
+
   #expire(reservation: Reservation, expiredMs: number): void {
     this.#forget(reservation);
     this.#expired.set(reservation.reservationId, expiredMs);
@@ -201,6 +222,8 @@ function reserveAll(shards: readonly PlannedShard[], devices: ReadonlyMap<number
     throw error;
   }
 }
+
+const none: ReservedMemory = { parts: 0, expiresAtMs: Number.POSITIVE_INFINITY };
 
 const snapshot = (reservation: Reservation): ReservationSnapshot => ({
   reservationId: reservation.reservationId,

@@ -56,6 +56,7 @@ export class Shard {
   #snapshot: ShardSnapshot | undefined;
   #leaseCount = 0;
   #isKept = false;
+  #isZombie = false;
 
   constructor(identity: ShardIdentity, vramBytes: number, grant: MemoryGrant, options: ShardOptions = {}) {
     this.identity = identity;
@@ -103,6 +104,20 @@ export class Shard {
   setKept(isKept: boolean): void {
     if (this.#isKept === isKept) return;
     this.#isKept = isKept;
+    this.#enter(this.#phase);
+  }
+
+  /** Whether the shard is released, and other processes still have the memory. */
+  get isZombie(): boolean {
+    return this.#isZombie;
+  }
+
+  /** Counts the memory as that of a zombie, or no more. */
+  setZombie(isZombie: boolean): void {
+    if (this.#isZombie === isZombie) return;
+    this.#isZombie = isZombie;
+    const { bytes } = this.grant.claim;
+    this.memory.zombieBytes += isZombie ? bytes : -bytes;
     this.#enter(this.#phase);
   }
 

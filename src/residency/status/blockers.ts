@@ -27,6 +27,11 @@ const stuckSeconds = 10;
 /** An empty worker is healthy. One that cannot write its manifest, or waits for a native call, is not. */
 export async function healthOf(worker: WorkerState): Promise<Health> {
   await worker.recoverFiles();
+  return healthNow(worker);
+}
+
+/** The same without an attempt to recover the files. */
+export function healthNow(worker: WorkerState): Health {
   const reasons = blockersOf(worker);
   const { isLeaving, isEnding } = worker.lifecycle;
   if (isLeaving && !isEnding) reasons.push({ code: 'DRAINING', detail: 'The worker is about to shut down' });

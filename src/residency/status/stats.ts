@@ -27,7 +27,8 @@ export interface ResidencyStats {
 
 /** The current figures. Visits no shard. */
 export function statsOf(worker: WorkerState, scrub: ScrubStatus): ResidencyStats {
-  const { devices, shards, commitQueue, leases, lostShards, audit } = worker;
+  const { devices, shards, commitQueue, leases, lostShards, audit, reservations } = worker;
+  reservations.dropExpired();
   return {
     bytesByDeviceAndState: [...devices.values()].flatMap(bytesByState),
     shardsByState: { ...shards.countByState },

@@ -67,6 +67,7 @@ t.test('the document has every route', async (t) => {
     'GET /readyz',
     'GET /v1/devices',
     'GET /v1/leases',
+    'GET /v1/overview',
     'GET /v1/pulls',
     'GET /v1/pulls/{pull_id}',
     'GET /v1/pulls/{pull_id}/events',

@@ -366,6 +366,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/overview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get everything that an operator sees at a glance
+         * @description One snapshot of the worker, its GPUs, shards, models and pulls, made for a page that polls it. The parts of each GPU add up to its memory. The response is prepared once for each change, and for the progress of transfers once a second. Send `If-None-Match` to get 304 while nothing changes, and `wait_seconds` to wait for a change. A 304 says that the snapshot holds at the `Date` of the response.
+         */
+        get: operations["overview"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/devices": {
         parameters: {
             query?: never;
@@ -1128,6 +1148,212 @@ export interface components {
             scrub: components["schemas"]["Scrub"];
             /** @description Compact JWS over this response, the query and the time at which the request came in. It can be neither replayed nor moved to another query. Null without `nonce`. */
             attestation: string | null;
+        };
+        /** @description The worker as a whole. */
+        OverviewWorker: {
+            /** @description Id of the worker. */
+            worker_id: string;
+            /** @description Id of the worker's process. */
+            boot_id: string;
+            /** @description Version of the worker. */
+            version: string;
+            /**
+             * Format: date-time
+             * @description When the process started.
+             */
+            started_at: string;
+            /**
+             * @description Driver that holds the memory. Only `cuda` is a real GPU.
+             * @enum {string}
+             */
+            driver: "cuda" | "simulated" | "override";
+            /** @description False only on a real GPU. */
+            simulated: boolean;
+            /**
+             * @description State of the worker.
+             * @enum {string}
+             */
+            state: "starting" | "loading" | "ready" | "draining" | "stopped";
+            /** @description Whether a shutdown is announced or has begun. */
+            leaving: boolean;
+            /** @description Whether the worker accepts work, as `/readyz` reports it. */
+            accepting: boolean;
+            /** @description Why not. Empty if it does. */
+            accepting_reasons: components["schemas"]["Reason"][];
+            /** @description Whether `GET /v1/ready` would report `ready`. */
+            ready: boolean;
+            /** @description Why not. Empty only if it would. At most 100 are listed. */
+            ready_reasons: components["schemas"]["Reason"][];
+            /**
+             * @description The audit log. While it is `unavailable`, the worker refuses changes.
+             * @enum {string}
+             */
+            audit_log: "off" | "writable" | "unavailable";
+            /** @description Admitted commits that wait for a slot. */
+            commits_waiting: number;
+        };
+        /** @description A GPU and its whole memory, for a map to scale. */
+        OverviewDevice: {
+            /** @description GPU index on this host. */
+            gpu_device: number;
+            /** @description Name that the driver reports. */
+            name: string;
+            /** @description UUID that the driver reports. */
+            uuid: string;
+            /** @description Unit of allocations. Each shard takes a multiple of it. */
+            granularity_bytes: number;
+            /** @description Size of the memory. Exactly the sum of the six parts that follow. */
+            total_bytes: number;
+            /** @description Memory of the shards that count as `shard`. */
+            shard_bytes: number;
+            /** @description Memory of the shards that count as `receiving`, with the part that has not arrived yet. */
+            receiving_bytes: number;
+            /** @description Memory of the shards that count as `zombie`. */
+            zombie_bytes: number;
+            /** @description Memory held by reservations. */
+            reserved_bytes: number;
+            /** @description Memory that a new plan or commit can use. */
+            free_bytes: number;
+            /** @description Memory of the driver and of other processes. */
+            other_bytes: number;
+            /** @description Parts of reservations that no commit has taken. */
+            reserved_parts: number;
+            /**
+             * Format: date-time
+             * @description When the first of these reservations expires. Null without one.
+             */
+            reserved_until: string | null;
+        };
+        /** @description A shard as an overview shows it. */
+        OverviewShard: {
+            /** @description Name of the shard on this worker: 1 to 256 letters, digits and hyphens. */
+            shard_id: string;
+            /**
+             * Format: visible-text
+             * @description Name of the model that the shard belongs to. The caller chooses it. Unicode NFC, without control, bidirectional or zero-width characters.
+             */
+            model_ref: string;
+            /** @description Index of this shard in the model. */
+            shard_index: number;
+            /** @description Number of shards of the model. */
+            total_shards: number;
+            /** @description GPU index on this host. */
+            gpu_device: number;
+            /**
+             * @description State of the shard.
+             * @enum {string}
+             */
+            state: "receiving" | "sealing" | "sealed" | "corrupt" | "releasing";
+            /** @description Exact length of the shard in bytes. */
+            vram_bytes: number;
+            /** @description Bytes received so far. */
+            received_bytes: number;
+            /** @description Memory that the shard takes on its device. 0 as soon as it is free again. */
+            device_bytes: number;
+            /**
+             * @description The part of the device that has these bytes. `receiving`: until the shard is sealed. `zombie`: the shard is released, but other processes still have its memory.
+             * @enum {string}
+             */
+            counts_as: "shard" | "receiving" | "zombie";
+            /** @description fs-verity digest of the shard. Null until it is sealed. */
+            tree_digest: string | null;
+            /**
+             * Format: date-time
+             * @description When the last successful verification started: no byte was read before it.
+             */
+            last_verified_at: string | null;
+            /**
+             * Format: date-time
+             * @description When the worker expects to have verified the shard again. Null if it is not sealed, or if scrubbing is off.
+             */
+            verification_due_at: string | null;
+            /** @description Whether other processes can attach the shard. */
+            exportable: boolean;
+            /** @description Leases of other processes on the shard. */
+            leases: number;
+            /** @description Whether the keeper holds the memory, so that it outlives the worker. */
+            kept: boolean;
+            /** @description Damage that was found. At most 256 ranges are listed. */
+            corrupt_ranges: components["schemas"]["CorruptRange"][];
+            /** @description Number of corrupt ranges, with those that are not listed. */
+            corrupt_range_count: number;
+            /** @description Bytes in all corrupt ranges. */
+            corrupt_bytes: number;
+            /** @description State of the repair, for people. Null unless the shard is corrupt. */
+            repair: string | null;
+        };
+        /** @description A pull, with the number of its files. */
+        OverviewPull: {
+            /** @description Id of the pull, which the client chooses: 1 to 64 letters, digits, hyphens and underscores. */
+            pull_id: string;
+            /**
+             * @description State of the pull. `sealed`, `failed` and `cancelled` are final.
+             * @enum {string}
+             */
+            state: "queued" | "resolving" | "inspecting" | "receiving" | "proving" | "sealed" | "failed" | "cancelled";
+            /** @description Name of the model in handles. Null until it is known. */
+            model_ref: string | null;
+            /** @description The shards are named `<shard_id_prefix>-<index>`. */
+            shard_id_prefix: string;
+            /** @description Length of all files. 0 until it is known. */
+            bytes: number;
+            /** @description Bytes received. Never falls. */
+            received_bytes: number;
+            /** @description Bytes received for the files. A file that is fetched twice counts twice. */
+            fetched_bytes: number;
+            /** @description Rate over the last 10 seconds. */
+            bytes_per_second: number;
+            /** @description Time until all bytes are received, at this rate. Null if it is unknown. */
+            remaining_seconds: number | null;
+            /**
+             * Format: date-time
+             * @description When the pull was requested.
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When the pull ended.
+             */
+            ended_at: string | null;
+            problem: components["schemas"]["Problem"] | null;
+            /** @description Number of files. 0 until it is known. */
+            files: number;
+            /** @description Files whose bytes have all arrived and are proven. */
+            files_received: number;
+        };
+        /** @description The number of leases by state. */
+        OverviewLeases: {
+            /** @description Leases that have not ended. */
+            total: number;
+            /** @description Leases whose memory is about to be sent. */
+            granted: number;
+            /** @description Leases whose process is connected. */
+            active: number;
+            /** @description Leases whose process is alive without a connection. */
+            lingering: number;
+            /** @description Leases of an earlier worker whose process has not resumed them. */
+            orphaned: number;
+        };
+        /** @description The worker at one moment: its figures agree with each other. */
+        Overview: {
+            /**
+             * Format: date-time
+             * @description The moment that all other fields describe, on the worker's clock. It alone does not change the `ETag`.
+             */
+            taken_at: string;
+            worker: components["schemas"]["OverviewWorker"];
+            scrub: components["schemas"]["Scrub"];
+            leases: components["schemas"]["OverviewLeases"];
+            /** @description The GPUs. Empty before they are up. */
+            devices: components["schemas"]["OverviewDevice"][];
+            /** @description Pulls that run, wait, or ended lately. By `pull_id`. */
+            pulls: components["schemas"]["OverviewPull"][];
+            /** @description All models, ordered by `model_ref`. */
+            models: components["schemas"]["ModelReadiness"][];
+            /** @description Shards that a restart could not restore. */
+            lost: components["schemas"]["LostShard"][];
+            /** @description All shards, ordered by `shard_id`. */
+            shards: components["schemas"]["OverviewShard"][];
         };
         /** @description The process responds. */
         Liveness: {
@@ -4853,6 +5079,175 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["Readiness"];
+                };
+            };
+        };
+    };
+    overview: {
+        parameters: {
+            query?: {
+                /** @description Long poll: while nothing changed since the response that `If-None-Match` names, wait up to this long. A change of `ready` or `state` ends the wait at once. Other changes end it at most once a second, also those of bytes, rates and times of a transfer. A shutdown ends it at once. Without a change the response is 304. */
+                wait_seconds?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The snapshot. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "taken_at": "2026-01-05T10:05:00.000Z",
+                     *       "worker": {
+                     *         "worker_id": "worker-1",
+                     *         "boot_id": "5f0a4a2e-9f5c-4a57-8f0e-2b1c3d4e5f60",
+                     *         "version": "0.1.0",
+                     *         "started_at": "2026-01-05T09:59:00.000Z",
+                     *         "driver": "simulated",
+                     *         "simulated": true,
+                     *         "state": "ready",
+                     *         "leaving": false,
+                     *         "accepting": true,
+                     *         "accepting_reasons": [],
+                     *         "ready": true,
+                     *         "ready_reasons": [],
+                     *         "audit_log": "writable",
+                     *         "commits_waiting": 0
+                     *       },
+                     *       "scrub": {
+                     *         "state": "waiting",
+                     *         "period_seconds": 3600,
+                     *         "bytes_per_second": 1073741824,
+                     *         "shards_done": 1,
+                     *         "shards_total": 1,
+                     *         "last_pass_finished_at": "2026-01-05T10:00:00.000Z",
+                     *         "oldest_verified_at": "2026-01-05T10:00:00.000Z",
+                     *         "overdue_shards": 0,
+                     *         "reasons": []
+                     *       },
+                     *       "leases": {
+                     *         "total": 1,
+                     *         "granted": 0,
+                     *         "active": 1,
+                     *         "lingering": 0,
+                     *         "orphaned": 0
+                     *       },
+                     *       "devices": [
+                     *         {
+                     *           "gpu_device": 0,
+                     *           "name": "Simulated GPU",
+                     *           "uuid": "GPU-6b1f0c1e-93a4-4e0b-9a3c-1d2e3f405162",
+                     *           "granularity_bytes": 2097152,
+                     *           "total_bytes": 25769803776,
+                     *           "shard_bytes": 2097152,
+                     *           "receiving_bytes": 0,
+                     *           "zombie_bytes": 0,
+                     *           "reserved_bytes": 0,
+                     *           "free_bytes": 25767706624,
+                     *           "other_bytes": 0,
+                     *           "reserved_parts": 0,
+                     *           "reserved_until": null
+                     *         }
+                     *       ],
+                     *       "pulls": [],
+                     *       "models": [
+                     *         {
+                     *           "model_ref": "hf://ggml-org/tinygemma3-GGUF@4e4b0bd5d22b9e0d6a2b7a8e4b2a2a5d1f0c9e8d",
+                     *           "ready": true,
+                     *           "total_shards": 1,
+                     *           "resident_shards": 1
+                     *         }
+                     *       ],
+                     *       "lost": [],
+                     *       "shards": [
+                     *         {
+                     *           "shard_id": "llama-0",
+                     *           "model_ref": "hf://ggml-org/tinygemma3-GGUF@4e4b0bd5d22b9e0d6a2b7a8e4b2a2a5d1f0c9e8d",
+                     *           "shard_index": 0,
+                     *           "total_shards": 1,
+                     *           "gpu_device": 0,
+                     *           "state": "sealed",
+                     *           "vram_bytes": 723869,
+                     *           "received_bytes": 723869,
+                     *           "device_bytes": 2097152,
+                     *           "counts_as": "shard",
+                     *           "tree_digest": "sha256:3d248ca542a24fc62d1c43b916eae5016878e2533c88238480b26128a1f1af95",
+                     *           "last_verified_at": "2026-01-05T10:00:00.000Z",
+                     *           "verification_due_at": "2026-01-05T11:00:00.000Z",
+                     *           "exportable": true,
+                     *           "leases": 1,
+                     *           "kept": true,
+                     *           "corrupt_ranges": [],
+                     *           "corrupt_range_count": 0,
+                     *           "corrupt_bytes": 0,
+                     *           "repair": null
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Overview"];
+                };
+            };
+            /** @description Nothing changed since the response that `If-None-Match` names. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `INVALID_PARAMS`: Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `AUTH_FAILED`: Missing or invalid bearer token. */
+            401: {
+                headers: {
+                    /** @description Bearer */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNSUPPORTED_MEDIA_TYPE`: Unsupported media type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before a retry. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: Internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };

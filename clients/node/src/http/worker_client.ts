@@ -118,6 +118,11 @@ export class WorkerClient {
     }
   }
 
+  /** One snapshot of the worker, its GPUs, shards, models and pulls. */
+  async overview(options: RequestOptions = {}): Promise<Schemas['Overview']> {
+    return dataOf(await this.http.GET('/v1/overview', { ...options }));
+  }
+
   async shard(shardId: string, options: RequestOptions = {}): Promise<Schemas['Shard']> {
     return dataOf(await this.http.GET('/v1/shards/{shard_id}', { params: pathOf(shardId), ...options }));
   }

@@ -1,0 +1,71 @@
+import type { DeviceJson } from '../schemas/device.js';
+import type { OverviewJson } from '../schemas/overview.js';
+import type { ReadinessJson } from '../schemas/ready.js';
+import type { ShardJson } from '../schemas/shard.js';
+
+/** The overview of the worker of the other examples. */
+export const overviewExample = (ready: ReadinessJson, device: DeviceJson, shard: ShardJson): OverviewJson => ({
+  taken_at: '2026-01-05T10:05:00.000Z',
+  worker: {
+    worker_id: ready.worker_id,
+    boot_id: ready.boot_id,
+    version: '0.1.0',
+    started_at: '2026-01-05T09:59:00.000Z',
+    driver: 'simulated',
+    simulated: true,
+    state: 'ready',
+    leaving: false,
+    accepting: true,
+    accepting_reasons: [],
+    ready: true,
+    ready_reasons: [],
+    audit_log: 'writable',
+    commits_waiting: 0,
+  },
+  scrub: ready.scrub,
+  leases: { total: 1, granted: 0, active: 1, lingering: 0, orphaned: 0 },
+  devices: [
+    {
+      gpu_device: 0,
+      name: device.name,
+      uuid: device.uuid,
+      granularity_bytes: 2097152,
+      total_bytes: device.total_bytes,
+      shard_bytes: 2097152,
+      receiving_bytes: 0,
+      zombie_bytes: 0,
+      reserved_bytes: 0,
+      free_bytes: device.free_bytes,
+      other_bytes: 0,
+      reserved_parts: 0,
+      reserved_until: null,
+    },
+  ],
+  pulls: [],
+  models: ready.models,
+  lost: [],
+  shards: [
+    {
+      shard_id: shard.shard_id,
+      model_ref: shard.model_ref,
+      shard_index: 0,
+      total_shards: 1,
+      gpu_device: 0,
+      state: 'sealed',
+      vram_bytes: shard.vram_bytes,
+      received_bytes: shard.vram_bytes,
+      device_bytes: 2097152,
+      counts_as: 'shard',
+      tree_digest: shard.tree_digest,
+      last_verified_at: shard.last_verified_at,
+      verification_due_at: '2026-01-05T11:00:00.000Z',
+      exportable: true,
+      leases: 1,
+      kept: true,
+      corrupt_ranges: [],
+      corrupt_range_count: 0,
+      corrupt_bytes: 0,
+      repair: null,
+    },
+  ],
+});

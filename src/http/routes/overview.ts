@@ -1,0 +1,60 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { Overview, type OverviewFields, overviewQuery } from '../schemas/overview.js';
+import { jsonResponse, noContent } from '../schemas/response.js';
+import { abortOnDisconnect } from '../server/client_gone.js';
+import { matches } from './ready_response.js';
+import type { RouteOptions } from './route_options.js';
+import { sendShared } from './shared_body.js';
+
+type OverviewRequest = FastifyRequest<{ Querystring: OverviewFields }>;
+
+const schema = {
+  operationId: 'overview',
+  summary: 'Get everything that an operator sees at a glance',
+  description:
+    'One snapshot of the worker, its GPUs, shards, models and pulls, made for a page that polls it. The parts of each ' +
+    'GPU add up to its memory. The response is prepared once for each change, and for the progress of transfers once a ' +
+    'second. Send `If-None-Match` to get 304 while nothing changes, and `wait_seconds` to wait for a change. A 304 says ' +
+    'that the snapshot holds at the `Date` of the response.',
+  tags: ['readiness'],
+  querystring: overviewQuery,
+  response: {
+    200: jsonResponse(Overview, 'The snapshot.'),
+    304: noContent('Nothing changed since the response that `If-None-Match` names.'),
+  },
+};
+
+/** `GET /v1/overview`: one snapshot of the whole worker. */
+export async function overviewRoutes(app: FastifyInstance, { residency, polling }: RouteOptions): Promise<void> {
+  const { overviews, overviewWaiters } = polling;
+  app.addHook('preClose', async () => overviewWaiters.close());
+  app.get<{ Querystring: OverviewFields }>(
+    '/overview',
+    { schema, config: { access: 'read', quiet: true, errors: [] } },
+    async (request, reply) => {
+      const known = request.headers['if-none-match'];
+      await waitForChange(request, reply, known);
+      if (matches(known, overviews.tag)) return setHeaders(reply, overviews.tag).code(304).send();
+      const { tag, body } = await overviews.get();
+      setHeaders(reply, tag);
+      return matches(known, tag) ? reply.code(304).send() : sendShared(app, request, reply, body);
+    },
+  );
+
+  async function waitForChange(request: OverviewRequest, reply: FastifyReply, known: string | undefined) {
+    const { wait_seconds } = request.query;
+    const tags = known?.split(',').map((tag) => tag.trim().replace(/^W\//, '')) ?? [];
+    const seen = tags.find((tag) => !overviews.isOutdated(tag));
+    if (wait_seconds === undefined || seen === undefined) return;
+    const startedMs = performance.now();
+    await overviewWaiters.wait(seen, wait_seconds * 1000, abortOnDisconnect(reply)).finally(() => {
+      request.waitedMs = performance.now() - startedMs;
+    });
+  }
+
+  /** The tag is weak, because the moment in the body differs. */
+  const setHeaders = (reply: FastifyReply, tag: string): FastifyReply => {
+    if (residency.isLeaving) reply.header('connection', 'close');
+    return reply.header('etag', `W/${tag}`).header('cache-control', 'no-cache');
+  };
+}
