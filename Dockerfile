@@ -18,6 +18,7 @@ COPY cuda cuda
 RUN make -C cuda -j "$(nproc)"
 COPY tsconfig.json tsconfig.build.json ./
 COPY openapi openapi
+COPY ui ui
 COPY src src
 RUN npm run build && npm prune --omit=dev --ignore-scripts
 
@@ -32,6 +33,7 @@ COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist dist
 COPY --from=build /app/openapi/openapi.json openapi/
+COPY --from=build /app/ui ui
 COPY --from=build /app/cuda/build/libvram.so cuda/build/
 # A new volume for the attach socket gets this owner and mode.
 RUN install -d -o node -g root -m 755 /run/vram-residency

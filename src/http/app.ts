@@ -25,6 +25,7 @@ import { unreadResponses } from './plugins/unread_responses.js';
 import { validationOptions } from './plugins/validation.js';
 import { contentTypeConstraint } from './routes/content_type_constraint.js';
 import { keyRoutes } from './routes/keys.js';
+import { pageRoutes } from './routes/page.js';
 import { createPolling } from './routes/polling.js';
 import { probeRoutes } from './routes/probes.js';
 import type { RepeatedPolls } from './routes/repeated_polls.js';
@@ -86,6 +87,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   const { waiters } = polling;
   await app.register(metrics, { residency, pulls, uploads, connections, droppedLines, waiters });
 
+  await app.register(pageRoutes);
   await app.register(probeRoutes, { residency });
   await app.register(keyRoutes, { residency });
   const routeOptions = { residency, pulls, config, uploads, polling };
