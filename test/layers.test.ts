@@ -153,6 +153,16 @@ t.test('no source file is longer than 250 lines', async (t) => {
   }
 });
 
+t.test('no C or C++ file is longer than 350 lines', async (t) => {
+  for (const top of ['cuda', 'clients/c', 'bench/native']) {
+    for (const file of readdirSync(join(root, top), { recursive: true, encoding: 'utf8' })) {
+      if (file.startsWith('build/') || !/\.(c|cpp|cu|h)$/.test(file)) continue;
+      const lines = readFileSync(join(root, top, file), 'utf8').split('\n').length - 1;
+      t.ok(lines <= 350, `${top}/${file} has ${lines} lines`);
+    }
+  }
+});
+
 t.test('the README of a folder names exactly the files of the folder', async (t) => {
   const folders = ['src', 'cuda'].flatMap((top) => [
     top,
