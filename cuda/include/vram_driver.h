@@ -143,6 +143,8 @@ VRAM_API vram_status vram_device_count(uint64_t driver, uint32_t *out_count);
  * @device: ordinal of an open device
  * @out_info: receives the description
  *
+ * First retries to free the memory of failed vram_alloc() and vram_adopt() calls that the driver refused to free.
+ *
  * Returns:
  * * VRAM_BAD_DEVICE
  */

@@ -36,13 +36,13 @@ std::atomic<bool> has_orphans{false};
 
 /**
  * Retries to free orphans: memory whose vram_alloc() or vram_adopt() failed and that the driver then refused to free.
- * Those two call this first; vram_close() frees orphans as well.
+ * Those two and vram_device_get_info() call this first; vram_close() frees orphans as well.
  */
 void free_orphans(const Driver &driver) {
   if (!has_orphans.exchange(false)) return;
   for (const auto &[handle, allocation] : allocations().entries()) {
-    if (&allocation->driver() != &driver || !allocation->is_orphan()) continue;
-    if (allocation->free() == VRAM_OK) {
+    if (!allocation->is_orphan()) continue;
+    if (&allocation->driver() == &driver && allocation->free() == VRAM_OK) {
       allocations().retire(handle);
     } else {
       has_orphans = true;
@@ -154,7 +154,10 @@ vram_status vram_device_count(uint64_t driver, uint32_t *out_count) {
 
 vram_status vram_device_get_info(uint64_t driver, uint32_t device, vram_device_info *out_info) {
   if (out_info == nullptr) return VRAM_NULL_ARGUMENT;
-  return with_device(driver, device, [&](const auto &, Device &object) { return object.get_info(out_info); });
+  return with_device(driver, device, [&](const std::shared_ptr<Driver> &owner, Device &object) -> vram_status {
+    free_orphans(*owner);
+    return object.get_info(out_info);
+  });
 }
 
 vram_status vram_alloc(uint64_t driver, uint32_t device, uint64_t bytes, uint32_t flags, uint64_t *out_allocation) {

@@ -13,6 +13,7 @@ import type { PartLayout } from './part_layout.js';
 import { partBytes } from './part_seals.js';
 import { Staging } from './staging.js';
 import { status, VramError } from './status.js';
+import { Unfreed } from './unfreed.js';
 
 export interface DriverOptions extends LibraryOptions {
   /** libvram. */
@@ -55,6 +56,7 @@ export class Driver {
   /** Whether the library is the simulator, under any file name. */
   readonly isSimulator: boolean;
   readonly staging: Staging;
+  readonly unfreed = new Unfreed();
   readonly #library: Library;
   readonly #handle: number;
   /** The last digest of each device, by ordinal. */

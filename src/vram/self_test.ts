@@ -26,17 +26,21 @@ export async function selfTest(driver: Driver, ordinal: number): Promise<void> {
     work().catch((error: unknown) => {
       throw failure(`GPU device ${ordinal} (${name}) failed its self-test at the step "${step}"`, error);
     });
-  const allocation = await run('allocate', () => driver.allocate(ordinal, selfTestBytes));
+  const allocation = await run('allocate', async () => {
+    // Each test could leave memory behind, so the next one waits until it is free.
+    await driver.unfreed.retry();
+    return driver.allocate(ordinal, selfTestBytes);
+  });
   try {
     await run('write', () => write(driver, allocation));
     await run('seal', () => seal(allocation));
     await run('attest', () => allocation.attest());
     await run('digest', () => digest(allocation));
   } catch (error) {
-    await allocation.free().catch(() => undefined);
+    await driver.unfreed.free(allocation).catch(() => undefined);
     throw error;
   }
-  await run('wipe', () => allocation.free());
+  await run('wipe', () => driver.unfreed.free(allocation));
 }
 
 function failure(where: string, error: unknown): unknown {
@@ -57,8 +61,7 @@ async function write(driver: Driver, allocation: Allocation): Promise<void> {
     const { flat, tree } = await load.complete();
     if (flat !== knownDigests.flat || tree !== knownDigests.tree) throw new Error('the host computes wrong digests');
   } finally {
-    await load.close();
-    driver.staging.give(slots);
+    await load.close().finally(() => driver.staging.give(slots));
   }
 }
 
