@@ -2,28 +2,31 @@ import { isKept } from './keep/keep.js';
 import type { Shard } from './state/shard.js';
 import type { WorkerState } from './state/worker_state.js';
 
-/** How often freeing is tried before the shard is left `releasing`, for a later DELETE. */
+/** How often freeing is tried before the shard is left `releasing`, for `ReleaseRetries`. */
 const freeAttempts = 3;
 
 /**
- * Wipes and frees a shard's memory, then removes the shard. If the driver refuses, the shard stays `releasing`. Concurrent
- * calls share one attempt. @throws the driver's error
+ * Wipes and frees a shard's memory, then removes the shard. If the driver refuses, the shard stays `releasing`, and
+ * `ReleaseRetries` tries again. Concurrent calls share one attempt. @throws the driver's error
  */
 export function discard(worker: WorkerState, shard: Shard): Promise<void> {
   const { phase } = shard;
   if (phase.state === 'releasing' && phase.attempt !== null) return phase.attempt;
-  const attempt = tryDiscard(worker, shard);
+  const attempt = tryDiscard(worker, shard, phase.state === 'releasing');
   shard.beginRelease(attempt);
   worker.lifecycle.bumpRevision();
   return attempt;
 }
 
-async function tryDiscard(worker: WorkerState, shard: Shard): Promise<void> {
+async function tryDiscard(worker: WorkerState, shard: Shard, isRetry: boolean): Promise<void> {
+  const { shardId: shard_id } = shard.identity;
   try {
     await free(worker, shard);
     worker.shards.remove(shard);
+    if (isRetry) worker.log('info', 'memory is free after a retry', { shard_id });
   } catch (error) {
     shard.releaseFailed();
+    if (!isRetry) worker.log('error', 'memory cannot be freed; retrying every second', { shard_id, err: error });
     throw worker.driverHealth.report(error);
   } finally {
     worker.lifecycle.bumpRevision();

@@ -64,7 +64,7 @@ export async function release(
     await discarded.freed;
     return 'freed';
   }
-  // The driver's error is logged, and a later DELETE tries again.
+  // The driver's error is logged, and the worker tries again.
   discarded.freed.catch(() => undefined);
   dismissHolders(worker, shard, forced?.graceSeconds ?? 0);
   return 'deferred';

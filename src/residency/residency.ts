@@ -60,7 +60,7 @@ export class Residency {
     this.leases = new LeaseService(this.#worker, this.#verifier, this.#scrubber);
     this.keeping = new Keeping(this.#worker);
     this.groups = new GroupAdmission(this.#worker);
-    this.#ticker = everySecond([this.#worker, this.sealKey, this.#scrubber, this.leases.orphans, this.keeping]);
+    this.#ticker = everySecond(this.#worker, [this.sealKey, this.#scrubber, this.leases.orphans, this.keeping]);
   }
 
   /**

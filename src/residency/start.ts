@@ -7,6 +7,7 @@ import type { Orphans } from './lease/orphans.js';
 import type { KeeperOptions } from './options.js';
 import { maxWritersOf } from './options.js';
 import { releaseLocks } from './release.js';
+import { ReleaseRetries } from './release_retries.js';
 import { HashFiles } from './state/hash_files.js';
 import { selfTestSlots } from './state/self_tests.js';
 import type { WorkerState } from './state/worker_state.js';
@@ -74,9 +75,10 @@ async function openDriver(worker: WorkerState, restoreSlots: number): Promise<vo
   }
 }
 
-/** Runs periodic work. The timer does not keep the process alive. */
-export function everySecond(parts: readonly { tick(): unknown }[]): NodeJS.Timeout {
+/** Runs the worker's periodic work and that of `parts`. The timer does not keep the process alive. */
+export function everySecond(worker: WorkerState, parts: readonly { tick(): unknown }[]): NodeJS.Timeout {
+  const all = [worker, new ReleaseRetries(worker), ...parts];
   return setInterval(() => {
-    for (const part of parts) void part.tick();
+    for (const part of all) void part.tick();
   }, 1000).unref();
 }

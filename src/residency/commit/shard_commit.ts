@@ -119,7 +119,7 @@ export class ShardCommit implements IngestTarget {
   /** Wipes and frees the memory, and returns the reservation. Never rejects. */
   async undo(error: unknown): Promise<void> {
     await this.#recordFreed(error);
-    // If the driver cannot free the memory, the shard stays visible as `releasing` and can be released again.
+    // If the driver cannot free the memory, the shard stays visible as `releasing`, and the worker tries again.
     await discard(this.#worker, this.#shard).catch(() => undefined);
   }
 

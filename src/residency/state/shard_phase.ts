@@ -13,7 +13,7 @@ export type Phase =
       readonly ranges: readonly ByteRange[];
       readonly repairStatus: string;
     }
-  /** `attempt` is null after the driver refused to free the memory: a later DELETE tries again. */
+  /** `attempt` is null after the driver refused to free the memory: `ReleaseRetries` or a DELETE tries again. */
   | { readonly state: 'releasing'; readonly attempt: Promise<void> | null };
 
 /** A shard's state, its current seal, and the key that signed its handle. */
