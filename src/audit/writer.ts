@@ -66,6 +66,11 @@ export class AuditWriter {
     return this.#commits?.isWritable ?? true;
   }
 
+  /** The number of the last entry on disk; undefined if it is unknown. */
+  get lastSeq(): number | undefined {
+    return this.#log?.lastSeq;
+  }
+
   /** Resolves when the entry is on disk. @throws WorkerError AUDIT_UNAVAILABLE; then no part of the entry is in the log */
   async appendRequired(
     event: AuditEvent,

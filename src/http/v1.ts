@@ -4,6 +4,7 @@ import { noRoute } from './plugins/error_handler.js';
 import { rateLimits } from './plugins/limits.js';
 import { pressure } from './plugins/pressure.js';
 import type { Tokens } from './plugins/tokens.js';
+import { auditRoutes } from './routes/audit.js';
 import { commitRoutes } from './routes/commit.js';
 import { deviceRoutes } from './routes/devices.js';
 import { handleRoutes } from './routes/handles.js';
@@ -31,6 +32,7 @@ const routes = [
   handleRoutes,
   readyRoutes,
   overviewRoutes,
+  auditRoutes,
   deviceRoutes,
   leaseRoutes,
 ];

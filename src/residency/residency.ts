@@ -1,4 +1,5 @@
 import type { Actor } from '../audit/actor.js';
+import type { AuditReader } from '../audit/read/reader.js';
 import type { DriverKind } from '../seal/handle.js';
 import { sealKeyOf } from '../seal/key.js';
 import { momentNow } from '../vram/moment.js';
@@ -43,6 +44,7 @@ export class Residency {
   readonly keeping: Keeping;
   /** Commits several shards together. */
   readonly groups: GroupAdmission;
+  readonly auditReader: AuditReader;
   readonly identity: Pick<Signer, 'workerId' | 'bootId'>;
   readonly #worker: WorkerState;
   readonly #verifier: Verifier;
@@ -54,6 +56,7 @@ export class Residency {
     const key = sealKeyOf(options.sealAlgorithm, options.sealSecret, options.workerId);
     this.#worker = new WorkerState(new Signer(options.workerId, options.driverKind, key), options);
     this.identity = this.#worker.signer;
+    this.auditReader = this.#worker.auditReader;
     this.sealKey = new KeyRotation(this.#worker);
     this.#verifier = new Verifier(this.#worker);
     this.#scrubber = new Scrubber(this.#worker, this.#verifier);
@@ -179,11 +182,8 @@ export class Residency {
   /** Whether a handle is authentic and current. */
   readonly verifyHandle = (handle: string): HandleVerdict => checkHandle(handle, this.#worker);
 
-  devices(): DeviceSnapshot[] {
-    this.#worker.lifecycle.requireStarted();
-    this.#worker.reservations.dropExpired();
-    return [...this.#worker.devices.values()].map((device) => device.snapshot());
-  }
+  /** @throws WorkerError STARTING, or the loss of the driver */
+  readonly devices = (): DeviceSnapshot[] => this.#worker.deviceSnapshots();
 
   /** Whether the worker accepts work. An empty worker does. */
   readonly health = (): Promise<Health> => healthOf(this.#worker);
@@ -195,14 +195,12 @@ export class Residency {
   readonly overviewVersion = (): OverviewVersion => overviewVersionOf(this.#worker);
 
   /** Records that a token was replaced. */
-  tokenReplaced(role: string): void {
+  readonly tokenReplaced = (role: string): void =>
     void this.#worker.audit.appendBestEffort('TokenReplaced', 'warning', { role });
-  }
 
   /** Records a failed authentication. `fingerprint` identifies the token without revealing it. */
-  authFailed(fingerprint: string, remoteAddress: string, requestId: string): void {
+  readonly authFailed = (fingerprint: string, remoteAddress: string, requestId: string): void =>
     this.#worker.authFailures.add(fingerprint, remoteAddress, requestId);
-  }
 
   /** Pauses or resumes scrubbing. Verifications on request still run. */
   readonly pauseScrub = (paused: boolean): void => this.#scrubber.pause(paused);

@@ -45,6 +45,11 @@ export class AuditLog {
     this.#fs = options.fs ?? nodeFileSystem;
   }
 
+  /** The number of the last entry on disk; undefined until a file was read. */
+  get lastSeq(): number | undefined {
+    return this.#head?.seq;
+  }
+
   /**
    * Appends the first records, as many as the file may take, and at least one. Returns how many. If `signal` aborts before
    * they are synced, they are removed. @throws Error for an entry that is too long, DamagedTail, the file system's errors

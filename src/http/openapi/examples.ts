@@ -6,6 +6,7 @@ import type { LeaseJson, LeaseListJson } from '../schemas/lease.js';
 import type { PlanFields, PlanJson, ReservationJson } from '../schemas/plan.js';
 import type { HealthJson, ReadinessJson } from '../schemas/ready.js';
 import type { ShardJson, ShardListJson, VerificationJson } from '../schemas/shard.js';
+import { auditExample } from './audit_example.js';
 import { overviewExample } from './overview_example.js';
 import { pinnedModelRef as modelRef, pullExamples, revision } from './pull_examples.js';
 
@@ -236,6 +237,7 @@ export const examples: Readonly<Record<string, OperationExamples>> = {
   verifyHandle: { request: { handle }, responses: { 200: verdict } },
   ready: { responses: { 200: ready, 503: notReady } },
   overview: { responses: { 200: overviewExample(ready, device, shard) } },
+  listAuditEntries: { responses: { 200: auditExample } },
   publicKeys: { responses: { 200: publicKeys } },
   livez: { responses: { 200: { status: 'ok' } } },
   readyz: { responses: { 200: healthy, 503: unhealthy } },

@@ -28,6 +28,7 @@ const documentInfo = {
     { name: 'leases', description: 'Processes that attached shards' },
     { name: 'handles', description: 'Verify handles and get public keys' },
     { name: 'readiness', description: 'Check which models are ready' },
+    { name: 'audit', description: 'Read the audit log' },
     { name: 'probes', description: 'Monitor the worker' },
   ],
   components: {

@@ -1,3 +1,4 @@
+import { AuditPage } from './audit.js';
 import { Commit, CommitBody } from './commit.js';
 import { Reason } from './common.js';
 import { Device, DeviceList } from './device.js';
@@ -58,6 +59,7 @@ export const components = [
   Scrub,
   Readiness,
   ...overviewSchemas,
+  AuditPage,
   Liveness,
   Health,
   HandleBody,

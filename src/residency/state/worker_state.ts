@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AuthFailures } from '../../audit/auth_failures.js';
+import { AuditReader } from '../../audit/read/reader.js';
 import { AuditWriter } from '../../audit/writer.js';
 import { WorkerError } from '../../errors.js';
 import type { KeeperClient } from '../../keeper/keeper_client.js';
@@ -12,7 +13,7 @@ import type { ResidencyOptions } from '../options.js';
 import { ModelSources } from '../source/model_sources.js';
 import type { Abortable } from './abortable.js';
 import { CommitQueue } from './commit_queue.js';
-import { DeviceMemory } from './device_memory.js';
+import { DeviceMemory, type DeviceSnapshot } from './device_memory.js';
 import { DriverHealth } from './driver_health.js';
 import type { HashFiles } from './hash_files.js';
 import { Leases } from './leases.js';
@@ -35,6 +36,7 @@ export class WorkerState {
   readonly audit: AuditWriter;
   /** Undefined without an audit log. */
   readonly auditLock: FileLock | undefined;
+  readonly auditReader: AuditReader;
   readonly shardAudit: ShardAudit;
   readonly authFailures: AuthFailures;
   readonly lifecycle: Lifecycle;
@@ -66,6 +68,7 @@ export class WorkerState {
       lock: this.auditLock,
       onChange: (cause) => this.#auditChanged(cause),
     });
+    this.auditReader = new AuditReader({ path: options.auditLog, lastSeq: () => this.audit.lastSeq });
     this.shardAudit = new ShardAudit(this.audit);
     this.authFailures = new AuthFailures({
       write: (entry, requestId) =>
@@ -150,6 +153,13 @@ export class WorkerState {
   /** The devices that a request may use; all of them by default. @throws WorkerError INVALID_PARAMS */
   devicesOf(gpuDevices: readonly number[] | undefined): DeviceMemory[] {
     return gpuDevices?.map((ordinal) => this.device(ordinal)) ?? [...this.devices.values()];
+  }
+
+  /** @throws WorkerError STARTING, or the loss of the driver */
+  deviceSnapshots(): DeviceSnapshot[] {
+    this.lifecycle.requireStarted();
+    this.reservations.dropExpired();
+    return [...this.devices.values()].map((device) => device.snapshot());
   }
 
   /** @throws WorkerError AUDIT_UNAVAILABLE while the audit log cannot be written; it then tries again in the background */

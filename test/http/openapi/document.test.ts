@@ -65,6 +65,7 @@ t.test('the document has every route', async (t) => {
     'GET /livez',
     'GET /metrics',
     'GET /readyz',
+    'GET /v1/audit',
     'GET /v1/devices',
     'GET /v1/leases',
     'GET /v1/overview',
@@ -142,6 +143,7 @@ t.test('query parameters have the JSON type of their values', async (t) => {
       .filter((name) => types[name] === 'integer')
       .sort(),
     [
+      'before_seq',
       'gpu_device',
       'grace_seconds',
       'limit',

@@ -386,6 +386,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List entries of the audit log
+         * @description Returns entries that are on disk, the newest first, across rotated files. It cannot show that the end of the log is missing: `vram-worker audit verify` with a kept checkpoint can. Reading the log does not write to it.
+         */
+        get: operations["listAuditEntries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/devices": {
         parameters: {
             query?: never;
@@ -1354,6 +1374,35 @@ export interface components {
             lost: components["schemas"]["LostShard"][];
             /** @description All shards, ordered by `shard_id`. */
             shards: components["schemas"]["OverviewShard"][];
+        };
+        /** @description A page of the audit log. */
+        AuditPage: {
+            /** @description The newest first. The bytes of each object are those of its line in the log. */
+            entries: ({
+                /** @description Number of the entry. */
+                seq: number;
+                /**
+                 * Format: date-time
+                 * @description When the entry was written.
+                 */
+                time: string;
+                /** @description Type of the event. */
+                event: string;
+                /** @description `info`, `warning` or `critical`. */
+                severity: string;
+                /** @description Role and fingerprint of the token, or `worker`. */
+                actor: string;
+                /** @description Id of the request. */
+                request_id: string | null;
+                /** @description SHA-256 of the previous line, in hex. */
+                previous: string;
+                /** @description SHA-256 of the line up to `,"checksum"`, in hex. */
+                checksum: string;
+            } & {
+                [key: string]: unknown;
+            })[];
+            /** @description Send it as `before_seq` to get older entries. Null if there are none. */
+            next_before_seq: number | null;
         };
         /** @description The process responds. */
         Liveness: {
@@ -5244,6 +5293,131 @@ export interface operations {
             /** @description `INTERNAL`: Internal error. */
             500: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listAuditEntries: {
+        parameters: {
+            query?: {
+                /** @description Entries per page. Default: 50. A page of more than 1 MiB has fewer. */
+                limit?: number;
+                /** @description Return entries with smaller numbers: the `next_before_seq` of the previous page. Default: the newest entries. */
+                before_seq?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page of entries. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "entries": [
+                     *         {
+                     *           "seq": 3,
+                     *           "time": "2026-01-05T10:00:00.000Z",
+                     *           "event": "VramSealed",
+                     *           "severity": "info",
+                     *           "actor": "operator:7fad4c6cf84b0d72",
+                     *           "request_id": "7a1d6d1c-0d3e-4b70-9c1e-2f3a4b5c6d70",
+                     *           "shard_id": "llama-0",
+                     *           "digest": "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *           "tree_digest": "sha256:3d248ca542a24fc62d1c43b916eae5016878e2533c88238480b26128a1f1af95",
+                     *           "model_ref": "llama",
+                     *           "gpu_device": 0,
+                     *           "vram_bytes": 723869,
+                     *           "jti": "7a1d6d1c-0d3e-4b70-9c1e-2f3a4b5c6d70",
+                     *           "previous": "5f0a4a2e9f5c4a578f0e2b1c3d4e5f605f0a4a2e9f5c4a578f0e2b1c3d4e5f60",
+                     *           "checksum": "2b1c3d4e5f605f0a4a2e9f5c4a578f0e2b1c3d4e5f605f0a4a2e9f5c4a578f0e"
+                     *         }
+                     *       ],
+                     *       "next_before_seq": 3
+                     *     }
+                     */
+                    "application/json": components["schemas"]["AuditPage"];
+                };
+            };
+            /** @description The page is the one that `If-None-Match` names. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `INVALID_PARAMS`: Invalid request. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `AUTH_FAILED`: Missing or invalid bearer token. */
+            401: {
+                headers: {
+                    /** @description Bearer */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: Insufficient token permissions. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNSUPPORTED_MEDIA_TYPE`: Unsupported media type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before a retry. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: Internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `AUDIT_UNAVAILABLE`: Audit log or manifest cannot be written. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before a retry. */
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {

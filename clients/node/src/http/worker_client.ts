@@ -123,6 +123,11 @@ export class WorkerClient {
     return dataOf(await this.http.GET('/v1/overview', { ...options }));
   }
 
+  /** One page of the audit log, the newest entries first. Needs the operator's token. */
+  async auditPage(query: QueryOf<'listAuditEntries'> = {}, options: RequestOptions = {}): Promise<Schemas['AuditPage']> {
+    return dataOf(await this.http.GET('/v1/audit', { params: { query }, ...options }));
+  }
+
   async shard(shardId: string, options: RequestOptions = {}): Promise<Schemas['Shard']> {
     return dataOf(await this.http.GET('/v1/shards/{shard_id}', { params: pathOf(shardId), ...options }));
   }
