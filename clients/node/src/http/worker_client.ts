@@ -124,7 +124,10 @@ export class WorkerClient {
   }
 
   /** One page of the audit log, the newest entries first. Needs the operator's token. */
-  async auditPage(query: QueryOf<'listAuditEntries'> = {}, options: RequestOptions = {}): Promise<Schemas['AuditPage']> {
+  async auditPage(
+    query: QueryOf<'listAuditEntries'> = {},
+    options: RequestOptions = {},
+  ): Promise<Schemas['AuditPage']> {
     return dataOf(await this.http.GET('/v1/audit', { params: { query }, ...options }));
   }
 
