@@ -79,7 +79,7 @@ enum {
   VRAM_HOST_OUT_OF_MEMORY = 12,  /* the host does not have enough memory */
   VRAM_SEALED = 13,              /* sealed memory can be neither written nor read */
   VRAM_NOT_SEALED = 14,          /* the memory must be sealed */
-  VRAM_BUSY = 15,                /* a load is open on the allocation, or another call uses the load */
+  VRAM_BUSY = 15,                /* a load is open on the allocation, or another call uses the object */
   VRAM_LOAD_OVERRUN = 16,        /* more bytes than the load expects */
   VRAM_LOAD_INCOMPLETE = 17,     /* fewer bytes than the load expects */
   VRAM_FILE_TOO_SHORT = 18,      /* the file ends before the range does */

@@ -48,9 +48,9 @@ typedef struct {
  * Returns:
  * * VRAM_OUT_OF_BOUNDS: unknown flag
  * * VRAM_SEALED
- * * VRAM_BUSY: another load is open on the allocation
+ * * VRAM_BUSY: another load is open on the allocation, another call uses the allocation, or vram_close() runs
  *
- * Threads: waits for other calls on the allocation.
+ * Threads: never waits, so that the thread of an event loop may call it.
  */
 VRAM_API vram_status vram_load_open(uint64_t allocation, uint32_t flags, uint64_t *out_load);
 
@@ -94,7 +94,9 @@ VRAM_API vram_status vram_load_open_writer(uint64_t load, uint64_t *out_writer);
  * * VRAM_UNALIGNED
  * * VRAM_OUT_OF_BOUNDS: @offset is not inside the load
  * * VRAM_LOAD_INCOMPLETE: the writer is in the middle of a group
- * * VRAM_BUSY: another call uses @load
+ * * VRAM_BUSY: another call uses @load, or vram_close() runs
+ *
+ * Threads: never waits, so that the thread of an event loop may call it.
  */
 VRAM_API vram_status vram_load_seek(uint64_t load, uint64_t offset);
 

@@ -242,7 +242,8 @@ vram_status Allocation::hand_over(int socket, const void *frame, uint64_t bytes,
 }
 
 vram_status Allocation::begin_load() {
-  const ExclusiveLock exclusive(mutex_);
+  const ExclusiveLock exclusive(mutex_, std::try_to_lock);
+  if (!exclusive.owns_lock()) return VRAM_BUSY;
   VRAM_TRY(check_live());
   if (is_sealed()) return VRAM_SEALED;
   if (loading_) return VRAM_BUSY;

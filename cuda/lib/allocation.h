@@ -45,7 +45,10 @@ class Allocation {
   /** See vram_leave. VRAM_OK if everything is already released. */
   vram_status leave();
 
-  /** Reserves the memory for a load. Until end_load(), seal(), free() and a second begin_load() return VRAM_BUSY. */
+  /**
+   * Reserves the memory for a load. Until end_load(), seal(), free() and a second begin_load() return VRAM_BUSY. Never
+   * waits: VRAM_BUSY if another call uses the memory.
+   */
   vram_status begin_load();
   void end_load();
 

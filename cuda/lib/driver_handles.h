@@ -40,6 +40,18 @@ vram_status with(Handles<Object, kKind> &handles, uint64_t handle, Call call) no
   });
 }
 
+/** As with(), for calls on the thread of an event loop: VRAM_BUSY, without a wait, if the driver is being closed. */
+template <typename Object, HandleKind kKind, typename Call>
+vram_status with_at_once(Handles<Object, kKind> &handles, uint64_t handle, Call call) noexcept {
+  return guarded([&]() -> vram_status {
+    std::shared_ptr<Object> object;
+    VRAM_TRY(handles.find(handle, &object));
+    const SharedLock shared(driver_of(*object).mutex(), std::try_to_lock);
+    if (!shared.owns_lock()) return VRAM_BUSY;
+    return driver_of(*object).is_open() ? call(object) : VRAM_STALE_HANDLE;
+  });
+}
+
 /** Calls call(driver, device) for an open device of a driver. */
 template <typename Call>
 vram_status with_device(uint64_t driver, uint32_t ordinal, Call call) noexcept {

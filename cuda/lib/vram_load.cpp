@@ -24,7 +24,7 @@ vram_status check_flags(uint32_t flags) {
 
 vram_status vram_load_open(uint64_t allocation, uint32_t flags, uint64_t *out_load) {
   if (out_load == nullptr) return VRAM_NULL_ARGUMENT;
-  return with(allocations(), allocation, [&](const std::shared_ptr<Allocation> &object) -> vram_status {
+  return with_at_once(allocations(), allocation, [&](const std::shared_ptr<Allocation> &object) -> vram_status {
     VRAM_TRY(check_flags(flags));
     const auto load = std::make_shared<Load>(std::make_shared<LoadTarget>(object, flags));
     return issue_load(load, load->open(), out_load);
@@ -51,7 +51,7 @@ vram_status vram_load_open_writer(uint64_t load, uint64_t *out_writer) {
 }
 
 vram_status vram_load_seek(uint64_t load, uint64_t offset) {
-  return with(loads(), load, [&](const auto &object) { return object->seek(offset); });
+  return with_at_once(loads(), load, [&](const auto &object) { return object->seek(offset); });
 }
 
 vram_status vram_load_push(uint64_t load, uint32_t slot, uint64_t bytes) {

@@ -66,6 +66,48 @@ TEST("vram_oldest_driver_call reports a hanging call until it returns") {
   CHECK(vram_oldest_driver_call() == 0);
 }
 
+TEST("a load opens, and a writer seeks, without a wait for a driver that is being closed") {
+  const Session session;
+  const Simulator simulator;
+  const uint64_t load = session.open_load(session.alloc(0, kMiB), VRAM_LOAD_TREE);
+  const uint64_t allocation = session.alloc(0, kMiB);
+  simulator.set("FAULTS", "cuMemGetInfo_v2:1=hang");
+  std::thread hanging([&] {
+    vram_device_info info = {};
+    (void)vram_device_get_info(session.driver(), 0, &info);
+  });
+  while (simulator.calls("cuMemGetInfo_v2") == 0) std::this_thread::yield();
+  vram_status closed = VRAM_INTERNAL;
+  std::thread closing([&] { closed = vram_close(session.driver()); });
+  vram_status sought = VRAM_OK;
+  while ((sought = vram_load_seek(load, 0)) == VRAM_OK) std::this_thread::yield();
+  CHECK_STATUS(VRAM_BUSY, sought);
+  uint64_t refused = 0;
+  CHECK_STATUS(VRAM_BUSY, vram_load_open(allocation, 0, &refused));
+  simulator.set("FAULTS", "");
+  hanging.join();
+  closing.join();
+  CHECK_STATUS(VRAM_OK, closed);
+  CHECK_STATUS(VRAM_STALE_HANDLE, vram_load_open(allocation, 0, &refused));
+}
+
+TEST("a load opens without a wait for another call that uses the memory") {
+  const Session session;
+  const Simulator simulator;
+  const uint64_t allocation = session.alloc(0, kMiB);
+  simulator.set("FAULTS", "cuMemGetAccess:1=hang");
+  std::thread attesting([&] {
+    vram_residency residency = {};
+    (void)vram_attest(allocation, &residency);
+  });
+  while (simulator.calls("cuMemGetAccess") == 0) std::this_thread::yield();
+  uint64_t load = 0;
+  CHECK_STATUS(VRAM_BUSY, vram_load_open(allocation, 0, &load));
+  simulator.set("FAULTS", "");
+  attesting.join();
+  CHECK_STATUS(VRAM_OK, vram_load_open(allocation, 0, &load));
+}
+
 TEST("a thread that waits for the device sleeps") {
   const Session session;
   const Simulator simulator;
