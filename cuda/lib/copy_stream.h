@@ -27,8 +27,9 @@ class CopyStream {
   /** Whether it was created completely, and is idle. */
   bool is_reusable() const { return idle_ && copied_[kMaxRunning] != nullptr && stream_ != nullptr; }
 
-  static constexpr uint64_t kMaxRunning = 1;
-  /** Waits until the last `running` copies at most, 0 or kMaxRunning, are unfinished. */
+  /** A copy may be late by the time in which the host digests as many pieces. */
+  static constexpr uint64_t kMaxRunning = 3;
+  /** Waits until at most the last `running` copies, up to kMaxRunning, are unfinished. */
   vram_status finish_copies(uint64_t running);
 
  private:

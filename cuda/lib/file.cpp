@@ -15,7 +15,7 @@ namespace vram {
 namespace {
 
 /** Buffers of a file: some are filled while others are digested and copied. */
-constexpr size_t kBuffers = 4;
+constexpr size_t kBuffers = 8;
 /** A thread that waits for buffers is woken once it can fill several. */
 constexpr size_t kBuffersPerWake = 2;
 

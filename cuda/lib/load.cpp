@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <deque>
 #include <utility>
 
 #include "guarded.h"
@@ -140,7 +141,7 @@ vram_status Load::append_source(Source &source, uint64_t bytes, const std::vecto
   const uint64_t first_bytes = VRAM_STAGING_SLOT_BYTES - position_ % VRAM_STAGING_SLOT_BYTES;
   ReadAhead reader(source, bytes, first_bytes, std::move(buffers));
   // If a slot remains to receive into, the copy of a piece may end while the next one is digested.
-  const uint64_t running = slots.size() > 2 ? CopyStream::kMaxRunning : 0;
+  const uint64_t running = slots.size() > 2 ? 1 : 0;
   for (uint64_t pieces = 1;; ++pieces) {
     ReadAhead::Piece piece = {};
     VRAM_TRY(reader.next(&piece));
@@ -155,21 +156,23 @@ vram_status Load::append_file(File &file, const vram_file_range &range) {
   ReadBuffers *const pool = target_->allocation() != nullptr ? &driver().read_buffers() : nullptr;
   if (pool != nullptr) VRAM_TRY(target_->allocation()->device().bind());
   File::ChunkReader reader(file, pool);
-  File::Chunk chunk, copying;
+  std::deque<File::Chunk> chunks;  // the last one is digested while the others are copied
   // After a failure as well: no copy may use a buffer that the file reads into again.
   const auto give_back = [&](Load *) {
     (void)finish_copies(0);
-    reader.give(std::move(copying));
-    reader.give(std::move(chunk));
+    for (File::Chunk &chunk : chunks) reader.give(std::move(chunk));
   };
   const std::unique_ptr<Load, decltype(give_back)> at_the_end(this, give_back);
-  for (uint64_t done = 0; done < range.bytes; done += chunk.bytes) {
+  const uint64_t end = range.offset + range.bytes;
+  for (uint64_t offset = range.offset; offset < end; offset += chunks.back().bytes) {
     const auto deadline = File::Clock::now() + std::chrono::milliseconds(range.wait_ms);
-    reader.give(std::exchange(copying, std::exchange(chunk, {})));
-    VRAM_TRY(reader.take(range.offset + done, range.offset + range.bytes, deadline, &chunk));
+    File::Chunk chunk;
+    VRAM_TRY(reader.take(offset, end, deadline, &chunk));
     if (chunk.bytes == 0) break;
-    VRAM_TRY(append(chunk.buffer->data(), chunk.bytes));
+    chunks.push_back(std::move(chunk));
+    VRAM_TRY(append(chunks.back().buffer->data(), chunks.back().bytes));
     VRAM_TRY(finish_copies(CopyStream::kMaxRunning));
+    for (; chunks.size() > CopyStream::kMaxRunning; chunks.pop_front()) reader.give(std::move(chunks.front()));
   }
   return finish_copies(0);
 }

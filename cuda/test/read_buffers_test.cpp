@@ -81,7 +81,7 @@ TEST("a read ahead that begins after a call with an earlier end does not take th
   constexpr int kFileThreads = 32;  // as vram_file.h says
   const Session session;
   const Simulator simulator;
-  const std::vector<uint8_t> data = content(8 * kGroup);
+  const std::vector<uint8_t> data = content(16 * kGroup);
   const ModelDirectory models;
   models.write("model", data);
   const OpenFile file(models, "model");
@@ -96,9 +96,9 @@ TEST("a read ahead that begins after a call with an earlier end does not take th
     REQUIRE_OK(vram_load_close(each));
     return status;
   };
-  // The first group is copied so slowly that three more are read. The copy then fails.
+  // The first group is copied so slowly that seven more are read. The copy then fails.
   simulator.set("LATENCY_US", "100000");
-  CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + 999, load("cuEventRecord:1=999", 0, 8));
+  CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + 999, load("cuEventRecord:1=999", 0, 16));
   simulator.set("LATENCY_US", "");
   (void)file.settled();
   std::vector<uint64_t> hanging;
@@ -109,12 +109,12 @@ TEST("a read ahead that begins after a call with an earlier end does not take th
     }
     while (hanging_calls() < kFileThreads) std::this_thread::yield();
     // Two groups are copied, so their buffers wait for a thread to fill them. No call takes the fourth group but the last.
-    CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + 999, load("cuMemcpyHtoDAsync_v2:2=999", 1, 8));
+    CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + 999, load("cuMemcpyHtoDAsync_v2:2=999", 1, 16));
     CHECK(file.info().pending == 1);
     CHECK_STATUS(VRAM_OK, load("", 3, 4));
   }
   CHECK_STATUS(VRAM_OK, file.settled().status);
-  CHECK_STATUS(VRAM_OK, load("", 0, 8));
+  CHECK_STATUS(VRAM_OK, load("", 0, 16));
   for (const uint64_t handle : hanging) CHECK_STATUS(VRAM_OK, vram_file_close(handle));
 }
 
