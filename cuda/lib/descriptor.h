@@ -23,6 +23,9 @@ class Descriptor {
     return *this;
   }
 
+  /** The caller owns the descriptor from now on. */
+  int release() { return std::exchange(descriptor_, -1); }
+
   bool is_open() const { return descriptor_ >= 0; }
   int get() const { return descriptor_; }
 

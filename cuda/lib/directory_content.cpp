@@ -61,8 +61,9 @@ class Lister {
     if (const int error = open_without_links(root_.get(), folder.empty() ? "." : folder, flags, &opened); error != 0) {
       return error;
     }
-    const std::unique_ptr<DIR, CloseDirectory> directory(fdopendir(dup(opened.get())));
+    const std::unique_ptr<DIR, CloseDirectory> directory(fdopendir(opened.get()));
     if (directory == nullptr) return errno;
+    (void)opened.release();  // closedir() closes it
     for (;;) {
       errno = 0;
       const dirent *const entry = readdir(directory.get());
@@ -71,7 +72,7 @@ class Lister {
       if (name == "." || name == "..") continue;
       if (left_-- == 0) return E2BIG;
       const std::string path = folder.empty() ? name : folder + "/" + name;
-      const mode_t type = type_of(opened.get(), *entry);
+      const mode_t type = type_of(dirfd(directory.get()), *entry);
       if (type == S_IFDIR) folders_.push_back(path);
       if (type == S_IFREG || type == S_IFLNK) out_list->append(path).push_back('\0');
     }
