@@ -46,6 +46,8 @@ void leave_descriptor_table() {
 
 class FileThreads {
  public:
+  FileThreads() { started_.reserve(kMaxThreads); }  // so that start_threads() does not allocate, and cannot throw
+
   vram_status run(std::function<void()> job, Admission admission) {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (admission == Admission::kBounded && is_full()) return VRAM_FILE_BUSY;
