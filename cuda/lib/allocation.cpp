@@ -67,7 +67,7 @@ vram_status Allocation::create() {
   uint64_t mapped_bytes = 0;
   VRAM_TRY(measure(&mapped_bytes));
   const uint64_t even_share = round_up(mapped_bytes / kMaxParts + 1, driver_->part_bytes());
-  part_bytes_ = std::min(round_up(even_share, device_.granularity_bytes()), mapped_bytes);
+  part_bytes_ = round_up(std::min(even_share, mapped_bytes), device_.granularity_bytes());
   VRAM_TRY(device_.bind());
   if (exportable_) VRAM_TRY(device_.require_export());
   return opened(create_mapped({device_.ordinal(), mapped_bytes, part_bytes_, exportable_}, memory_, mapping_));

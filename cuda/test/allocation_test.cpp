@@ -27,6 +27,32 @@ TEST("memory that a failed vram_alloc could not free is freed by the next vram_a
   }
 }
 
+TEST("a failed vram_alloc of one driver does not stop the retries for another driver") {
+  const Session session, other;
+  const Simulator simulator;
+  const uint64_t before = session.info(0).free_bytes;
+  uint64_t allocation = 0;
+  simulator.set("FAULTS", "cuMemAddressReserve:1=999,cuMemRelease:1+=999");
+  CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + 999, vram_alloc(session.driver(), 0, kMiB, alloc_flags(), &allocation));
+  simulator.set("FAULTS", "");
+  CHECK(session.info(0).free_bytes < before);
+  REQUIRE_OK(vram_free(other.alloc(0, kMiB)));
+  REQUIRE_OK(vram_free(session.alloc(0, kMiB)));
+  CHECK(session.info(0).free_bytes == before);
+}
+
+TEST("memory whose parts could be larger than any allocation has one part") {
+  vram_options options = default_options();
+  options.part_bytes = UINT64_MAX - VRAM_GROUP_BYTES + 1;
+  const uint64_t driver = open_all_devices(options);
+  uint64_t allocation = 0;
+  vram_allocation_info info = {};
+  REQUIRE_OK(vram_alloc(driver, 0, kMiB, alloc_flags(), &allocation));
+  REQUIRE_OK(vram_allocation_get_info(allocation, &info));
+  CHECK(info.part_bytes == info.mapped_bytes);
+  REQUIRE_OK(vram_close(driver));
+}
+
 TEST("an allocation is rounded up to the granularity, aligned, and subtracted from free memory") {
   const Session session;
   const uint64_t granularity = session.info(0).granularity_bytes;
