@@ -294,8 +294,8 @@ vram_status Allocation::release() {
 }
 
 vram_status Allocation::wipe() {
+  stage_ = Stage::kWiping;  // before the driver call, so that memory that may be writable is not used as sealed memory
   VRAM_TRY(mapping_.set_access(CU_MEM_ACCESS_FLAGS_PROT_READWRITE));
-  stage_ = Stage::kWiping;
   const std::lock_guard<std::mutex> lock(device_.staged_stream().mutex());
   // Loads, vram_write() and vram_repair() write only the first bytes_ bytes, and kernels write elsewhere. Processes
   // that have exported memory can write all of it.
