@@ -1,6 +1,6 @@
 import koffi, { type LibraryHandle } from 'koffi';
 import { HangWatch } from './hang_watch.js';
-import { type NativeName, prototypes } from './prototypes.js';
+import { type ImmediateName, type NativeName, prototypes } from './prototypes.js';
 import { driverTimeout, errorOf, status, type VramError } from './status.js';
 
 type KoffiFunction = ReturnType<LibraryHandle['func']>;
@@ -142,8 +142,8 @@ export class Library {
     });
   }
 
-  /** Calls on this thread. Only for functions that take microseconds and do not enter the driver. @throws VramError */
-  call(name: NativeName, ...args: unknown[]): void {
+  /** Calls on this thread, for functions that never wait. @throws VramError */
+  call(name: ImmediateName, ...args: unknown[]): void {
     this.#check(name, this.#function(name)(...args));
   }
 

@@ -42,3 +42,24 @@ export const prototypes = [
 type NameOf<P> = P extends `${infer Name}(${string}` ? Name : never;
 /** The bound functions of the C ABI. `vram_read` and `vram_write` are left out: the worker never reads weights back. */
 export type NativeName = NameOf<(typeof prototypes)[number]>;
+
+/** The functions that may be called on the event loop. None waits for a lock that a call of the driver or of a file holds. */
+export type ImmediateName = Extract<
+  NativeName,
+  // Wait for vram_open_device() and vram_close(): only for the start, which makes one call at a time.
+  | 'vram_device_count'
+  | 'vram_driver_get_info'
+  | 'vram_staging'
+  // Return VRAM_BUSY instead of waiting.
+  | 'vram_load_open'
+  | 'vram_load_seek'
+  // Threads of libvram call the file system, and hold no lock then.
+  | 'vram_file_open'
+  | 'vram_link_open'
+  | 'vram_list_open'
+  | 'vram_file_stat'
+  | 'vram_file_get_info'
+  | 'vram_file_close'
+  // Uses no object.
+  | 'vram_tree_digest'
+>;
