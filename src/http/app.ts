@@ -84,8 +84,8 @@ export async function buildApp(options: AppOptions): Promise<App> {
   await app.register(openapi);
   await app.register(docsPage);
   const droppedLines = options.droppedLines ?? new DroppedLines();
-  const { waiters } = polling;
-  await app.register(metrics, { residency, pulls, uploads, connections, droppedLines, waiters });
+  const { waiters, slots } = polling;
+  await app.register(metrics, { residency, pulls, uploads, connections, droppedLines, waiters, slots });
 
   await app.register(pageRoutes);
   await app.register(probeRoutes, { residency });

@@ -2,12 +2,16 @@ import type { FastifyInstance } from 'fastify';
 import { Counter, Gauge, type Registry } from 'prom-client';
 import { type Connections, closeReasons } from '../server/connections.js';
 
+interface Count {
+  readonly count: number;
+}
+
 /** Metrics of connections, unread responses and long polls. */
 export function connectionMetrics(
   app: FastifyInstance,
   registry: Registry,
   connections: Connections,
-  waiters: { readonly count: number },
+  { waiters, slots }: { readonly waiters: Count; readonly slots: Count },
 ): void {
   const registers = [registry];
   new Gauge({
@@ -33,6 +37,14 @@ export function connectionMetrics(
     registers,
     collect() {
       this.set(waiters.count);
+    },
+  });
+  new Gauge({
+    name: 'vram_long_polls',
+    help: 'Long polls of ready, of the overview and of pulls that wait for a change',
+    registers,
+    collect() {
+      this.set(slots.count);
     },
   });
   new Counter({

@@ -23,18 +23,20 @@ export interface MetricsOptions {
   readonly connections: Connections;
   readonly droppedLines: DroppedLines;
   /** The long polls of `ready`. */
+  /** The long polls of ready, and all long polls. */
   readonly waiters: { readonly count: number };
+  readonly slots: { readonly count: number };
 }
 
 /** `GET /metrics` for Prometheus. Each worker has its own registry. No label has values that clients choose. */
 export const metrics = fp(async (app: FastifyInstance, options: MetricsOptions) => {
-  const { residency, pulls, uploads, connections, droppedLines, waiters } = options;
+  const { residency, pulls, uploads, connections, droppedLines, waiters, slots } = options;
   const registry = new Registry();
   droppedLines.register(registry);
   const scrape = new Scrape(residency);
   workerMetrics(registry, residency, () => scrape.stats);
   memoryMetrics(registry, scrape);
-  connectionMetrics(app, registry, connections, waiters);
+  connectionMetrics(app, registry, connections, { waiters, slots });
   scrubMetrics(registry, () => scrape.stats);
   leaseMetrics(registry, () => scrape.stats);
   transferMetrics(registry, pulls, uploads);

@@ -26,7 +26,7 @@ const schema = {
 
 /** `GET /v1/overview`: one snapshot of the whole worker. */
 export async function overviewRoutes(app: FastifyInstance, { residency, polling }: RouteOptions): Promise<void> {
-  const { overviews, overviewWaiters } = polling;
+  const { overviews, overviewWaiters, slots } = polling;
   app.addHook('preClose', async () => overviewWaiters.close());
   app.get<{ Querystring: OverviewFields }>(
     '/overview',
@@ -47,7 +47,10 @@ export async function overviewRoutes(app: FastifyInstance, { residency, polling 
     const seen = tags.find((tag) => !overviews.isOutdated(tag));
     if (wait_seconds === undefined || seen === undefined) return;
     const startedMs = performance.now();
-    await overviewWaiters.wait(seen, wait_seconds * 1000, abortOnDisconnect(reply)).finally(() => {
+    const { early, release } = slots.take(request);
+    const end = { maxMs: wait_seconds * 1000, early, left: abortOnDisconnect(reply) };
+    await overviewWaiters.wait(seen, end).finally(() => {
+      release();
       request.waitedMs = performance.now() - startedMs;
     });
   }

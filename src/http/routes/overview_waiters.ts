@@ -1,7 +1,7 @@
-import { WorkerError } from '../../errors.js';
 import type { Residency } from '../../residency/residency.js';
 import { nextSlice } from '../../residency/state/time_slices.js';
 import type { OverviewCache } from './overview_cache.js';
+import type { WaitEnd } from './ready_waiters.js';
 
 /** How often waits are compared with the worker, and how exact a deadline is. */
 const tickMs = 200;
@@ -18,8 +18,6 @@ interface Waiter {
 export interface OverviewWaiterOptions {
   readonly residency: Residency;
   readonly overviews: OverviewCache;
-  /** Waits at one time. */
-  readonly limit: number;
 }
 
 /** The long polls of the overview. All waits share one timer. */
@@ -41,25 +39,23 @@ export class OverviewWaiters {
   }
 
   /**
-   * Resolves when the overview with the tag `seen` is outdated, after `maxMs` or at the shutdown.
-   * @throws WorkerError RATE_LIMITED if too many clients wait, and the reason of the signal
+   * Resolves when the overview with the tag `seen` is outdated, after `maxMs`, `early` or at the shutdown.
+   * @throws the reason of `left`
    */
-  async wait(seen: string, maxMs: number, signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted();
-    const { limit, overviews } = this.#options;
-    if (this.#mustEnd || overviews.isOutdated(seen)) return;
-    if (this.#waiters.size >= limit) {
-      const detail = `${limit} clients wait for a change already: poll without wait_seconds`;
-      throw new WorkerError('RATE_LIMITED', detail, { retryAfterMs: 5000 });
-    }
+  async wait(seen: string, { maxMs, early, left }: WaitEnd): Promise<void> {
+    left.throwIfAborted();
+    const { overviews } = this.#options;
+    if (this.#mustEnd || early.aborted || overviews.isOutdated(seen)) return;
     let end = (): void => undefined;
     try {
       await new Promise<void>((resolve, reject) => {
-        const waiter = { seen, deadlineMs: performance.now() + maxMs, resolve };
-        const leave = () => reject(signal.reason);
-        signal.addEventListener('abort', leave, { once: true });
+        const waiter = { seen, deadlineMs: performance.now() + maxMs, resolve: () => resolve() };
+        const leave = () => reject(left.reason);
+        left.addEventListener('abort', leave, { once: true });
+        early.addEventListener('abort', waiter.resolve, { once: true });
         end = () => {
-          signal.removeEventListener('abort', leave);
+          left.removeEventListener('abort', leave);
+          early.removeEventListener('abort', waiter.resolve);
           this.#remove(waiter);
         };
         this.#waiters.add(waiter);

@@ -7,10 +7,13 @@ import { OverviewWaiters } from './overview_waiters.js';
 import { type PollQuery, ReadyCache } from './ready_cache.js';
 import { ReadyWaiters } from './ready_waiters.js';
 import { RepeatedPolls } from './repeated_polls.js';
+import { WaitSlots } from './wait_slots.js';
 
-/** What all polls of `ready` share. */
+/** What all polls of `ready` and of the overview share. */
 export interface Polling {
   readonly cache: ReadyCache;
+  /** The places of all long polls. */
+  readonly slots: WaitSlots;
   readonly waiters: ReadyWaiters;
   readonly repeated: RepeatedPolls;
   readonly overviews: OverviewCache;
@@ -26,15 +29,16 @@ export interface PollingOptions {
 
 export function createPolling({ residency, pulls, connections, tokens }: PollingOptions): Polling {
   const cache = new ReadyCache(residency);
-  // The other connections are for requests that do not wait.
-  const limit = Math.ceil(connections.limit / 4);
+  // For each of two roles. Half of the connections are for requests that do not wait.
+  const slots = new WaitSlots(Math.ceil(connections.limit / 4));
   const current = (query: PollQuery) => (residency.isLeaving ? undefined : cache.current(query));
   const overviews = new OverviewCache(residency, pulls);
   return {
     cache,
-    waiters: new ReadyWaiters({ residency, cache, limit }),
+    slots,
+    waiters: new ReadyWaiters({ residency, cache }),
     overviews,
-    overviewWaiters: new OverviewWaiters({ residency, overviews, limit }),
+    overviewWaiters: new OverviewWaiters({ residency, overviews }),
     repeated: new RepeatedPolls({ tokens, current }),
   };
 }

@@ -87,7 +87,7 @@ function listPulls(app: FastifyInstance, { pulls }: RouteOptions): void {
   );
 }
 
-function getPull(app: FastifyInstance, { pulls }: RouteOptions): void {
+function getPull(app: FastifyInstance, { pulls, polling: { slots } }: RouteOptions): void {
   typed(app).get(
     '/pulls/:pull_id',
     {
@@ -104,11 +104,16 @@ function getPull(app: FastifyInstance, { pulls }: RouteOptions): void {
       },
       config: { access: 'read', quiet: true, errors: ['NOT_FOUND'] },
     },
-    async ({ params, query, headers }, reply) => {
+    async (request, reply) => {
+      const { params, query, headers } = request;
       const pull = pulls.require(params.pull_id);
       const known = headers['if-none-match'];
       const isWanted = () => (known === undefined ? pull.hasEnded : !matches(known, etagOf(pull)));
-      if (query.wait_seconds !== undefined) await waitUntil(pull, isWanted, query.wait_seconds, reply);
+      if (query.wait_seconds !== undefined && !isWanted()) {
+        const { early, release } = slots.take(request);
+        const end = AbortSignal.any([early, departureOf(reply)]);
+        await waitUntil(pull, isWanted, query.wait_seconds * 1000, end).finally(release);
+      }
       reply.header('etag', etagOf(pull));
       if (matches(known, etagOf(pull))) return reply.code(304).send();
       return reply.send(serializePull(pull.snapshot()));
@@ -145,11 +150,10 @@ export function departureOf({ raw }: FastifyReply): AbortSignal {
   return departure.signal;
 }
 
-/** Resolves when the condition holds, the client has left or the time is over. */
-async function waitUntil(pull: Pull, isWanted: () => boolean, seconds: number, reply: FastifyReply): Promise<void> {
-  const signal = departureOf(reply);
-  const endMs = performance.now() + seconds * 1000;
-  for (let leftMs = seconds * 1000; leftMs > 0 && !isWanted() && !signal.aborted; leftMs = endMs - performance.now()) {
+/** Resolves when the condition holds, the signal aborts or the time is over. */
+async function waitUntil(pull: Pull, isWanted: () => boolean, maxMs: number, signal: AbortSignal): Promise<void> {
+  const endMs = performance.now() + maxMs;
+  for (let leftMs = maxMs; leftMs > 0 && !isWanted() && !signal.aborted; leftMs = endMs - performance.now()) {
     await pull.changes.after(pull.changes.revision, signal, leftMs);
   }
 }

@@ -35,7 +35,7 @@ const schema = {
 /** `GET /v1/ready`: attests which sealed shards are resident. */
 export async function readyRoutes(app: FastifyInstance, options: RouteOptions): Promise<void> {
   const { residency, config, polling } = options;
-  const { cache, waiters, repeated } = polling;
+  const { cache, waiters, repeated, slots } = polling;
   app.addHook('preClose', async () => waiters.close());
   const limitToken = app.rateLimit();
   /** A prepared response costs nothing, and neither does a wait. A signature or a verification counts for the rate limit. */
@@ -88,8 +88,11 @@ export async function readyRoutes(app: FastifyInstance, options: RouteOptions): 
     const { wait_seconds } = request.query;
     if (wait_seconds === undefined || !matches(request.headers['if-none-match'], first.etag)) return first;
     const startedMs = performance.now();
+    const { early, release } = slots.take(request);
     // Not awaited here, because this frame has the body of the first response, which can be large.
-    return waiters.wait(query, seenIn(first), wait_seconds * 1000, abortOnDisconnect(reply)).finally(() => {
+    const end = { maxMs: wait_seconds * 1000, early, left: abortOnDisconnect(reply) };
+    return waiters.wait(query, seenIn(first), end).finally(() => {
+      release();
       request.waitedMs = performance.now() - startedMs;
     });
   }

@@ -1,4 +1,3 @@
-import { WorkerError } from '../../errors.js';
 import type { Residency } from '../../residency/residency.js';
 import type { WorkerPhase } from '../../residency/state/lifecycle.js';
 import { nextSlice } from '../../residency/state/time_slices.js';
@@ -22,7 +21,7 @@ export const seenIn = ({ status, etag, revision }: ReadyResponse): Seen => ({ st
 
 interface Waiter {
   readonly seen: Seen;
-  readonly deadlineMs: number;
+  deadlineMs: number;
   readonly resolve: (response: ReadyResponse) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -43,8 +42,15 @@ interface Group {
 export interface WaiterOptions {
   readonly residency: Residency;
   readonly cache: ReadyCache;
-  /** Waits at one time. */
-  readonly limit: number;
+}
+
+/** When a wait ends without a change. */
+export interface WaitEnd {
+  readonly maxMs: number;
+  /** Ends the wait as if its time were over. */
+  readonly early: AbortSignal;
+  /** The client has left. */
+  readonly left: AbortSignal;
 }
 
 /**
@@ -71,26 +77,28 @@ export class ReadyWaiters {
   }
 
   /**
-   * Resolves with a response that differs from `seen`, or with the current one after `maxMs` or at the shutdown.
-   * @throws WorkerError RATE_LIMITED if too many clients wait, and the reason of the signal
+   * Resolves with a response that differs from `seen`, or with the current one after `maxMs`, `early` or at the shutdown.
+   * @throws the reason of `left`
    */
-  async wait(query: PollQuery, seen: Seen, maxMs: number, signal: AbortSignal): Promise<ReadyResponse> {
-    signal.throwIfAborted();
-    const { limit, residency } = this.#options;
-    if (this.#isEnding) return this.#current(query);
-    if (this.#count >= limit) {
-      const detail = `${limit} clients wait for a change already: poll without wait_seconds`;
-      throw new WorkerError('RATE_LIMITED', detail, { retryAfterMs: 5000 });
-    }
+  async wait(query: PollQuery, seen: Seen, { maxMs, early, left }: WaitEnd): Promise<ReadyResponse> {
+    left.throwIfAborted();
+    const { residency } = this.#options;
+    if (this.#isEnding || early.aborted) return this.#current(query);
     const group = this.#groupOf(query, seen);
     let end = (): void => undefined;
     try {
       return await new Promise<ReadyResponse>((resolve, reject) => {
         const waiter = { seen, deadlineMs: performance.now() + maxMs, resolve, reject };
-        const leave = () => reject(signal.reason);
-        signal.addEventListener('abort', leave, { once: true });
+        const leave = () => reject(left.reason);
+        const expire = () => {
+          waiter.deadlineMs = 0;
+          this.#changed();
+        };
+        left.addEventListener('abort', leave, { once: true });
+        early.addEventListener('abort', expire, { once: true });
         end = () => {
-          signal.removeEventListener('abort', leave);
+          left.removeEventListener('abort', leave);
+          early.removeEventListener('abort', expire);
           this.#remove(group, waiter);
         };
         this.#add(group, waiter);

@@ -1,0 +1,71 @@
+import type { FastifyRequest } from 'fastify';
+import { WorkerError } from '../../errors.js';
+import { networkOf } from '../server/network.js';
+
+/** A long poll in progress. */
+export interface WaitSlot {
+  /** Aborts if another client needs the place. The wait then ends as if its time were over. */
+  readonly early: AbortSignal;
+  /** Must be called once, when the wait has ended. */
+  readonly release: () => void;
+}
+
+/** The waits of all clients with one role, by network. */
+type Share = Map<string, Set<AbortController>>;
+
+/**
+ * The places of long polls. Each role has as many, so that clients with the read-only token cannot take those of operators.
+ * If a role has no place left, the network with most waits gives one up to a network with fewer. A connection has one request
+ * at a time, and thus one wait.
+ */
+export class WaitSlots {
+  readonly #perRole: number;
+  readonly #shares = new Map<FastifyRequest['role'], Share>();
+  #count = 0;
+
+  constructor(perRole: number) {
+    this.#perRole = perRole;
+  }
+
+  /** Waits in progress. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** @throws WorkerError RATE_LIMITED */
+  take({ role, ip }: Pick<FastifyRequest, 'role' | 'ip'>): WaitSlot {
+    const share: Share = this.#shares.get(role) ?? new Map();
+    this.#shares.set(role, share);
+    const network = networkOf(ip);
+    this.#makeRoom(share, network);
+    const wait = new AbortController();
+    share.set(network, (share.get(network) ?? new Set()).add(wait));
+    this.#count++;
+    return { early: wait.signal, release: () => this.#remove(share, network, wait) };
+  }
+
+  #makeRoom(share: Share, network: string): void {
+    let total = 0;
+    let [greediest, most] = ['', 0];
+    for (const [other, { size }] of share) {
+      total += size;
+      if (size > most) [greediest, most] = [other, size];
+    }
+    if (total < this.#perRole) return;
+    const [longest] = share.get(greediest) ?? [];
+    // Two networks with as many waits must not take turns.
+    if (longest === undefined || (share.get(network)?.size ?? 0) + 1 >= most) {
+      const detail = `${this.#perRole} requests wait for a change already: poll without wait_seconds`;
+      throw new WorkerError('RATE_LIMITED', detail, { retryAfterMs: 5000 });
+    }
+    this.#remove(share, greediest, longest);
+    longest.abort();
+  }
+
+  #remove(share: Share, network: string, wait: AbortController): void {
+    const waits = share.get(network);
+    if (waits?.delete(wait) !== true) return;
+    this.#count--;
+    if (waits.size === 0) share.delete(network);
+  }
+}

@@ -1,0 +1,39 @@
+import t from 'tap';
+import { WaitSlots } from '../../../src/http/routes/wait_slots.js';
+
+type Request = Parameters<WaitSlots['take']>[0];
+
+const requestOf = (ip: string, role: Request['role'] = 'reader'): Request => ({ ip, role });
+
+const takeAll = (slots: WaitSlots, ip: string, count: number, role?: Request['role']) =>
+  Array.from({ length: count }, () => slots.take(requestOf(ip, role)));
+
+t.test('each role has its own places', async (t) => {
+  const slots = new WaitSlots(3);
+  const taken = takeAll(slots, '10.0.0.1', 3);
+  t.throws(() => slots.take(requestOf('10.0.0.1')), { code: 'RATE_LIMITED', retryAfterMs: 5000 });
+  takeAll(slots, '10.0.0.1', 3, 'operator');
+  t.equal(slots.count, 6);
+  taken[1]?.release();
+  taken[1]?.release();
+  t.equal(slots.count, 5);
+  slots.take(requestOf('10.0.0.1'));
+  t.throws(() => slots.take(requestOf('10.0.0.1')), { code: 'RATE_LIMITED' });
+});
+
+t.test('the network with most waits gives places up, its longest wait first, until both have as many', async (t) => {
+  const slots = new WaitSlots(4);
+  const greedy = takeAll(slots, '10.0.0.1', 4);
+  takeAll(slots, '10.0.0.2', 2);
+  t.same(
+    greedy.map(({ early }) => early.aborted),
+    [true, true, false, false],
+  );
+  t.throws(() => slots.take(requestOf('10.0.0.2')), { code: 'RATE_LIMITED' });
+  t.throws(() => slots.take(requestOf('10.0.0.1')), { code: 'RATE_LIMITED' });
+  takeAll(slots, '10.0.0.3', 1);
+  t.equal(greedy.filter(({ early }) => early.aborted).length, 3);
+  t.equal(slots.count, 4);
+  for (const { release } of greedy) release();
+  t.equal(slots.count, 3);
+});
