@@ -16,7 +16,8 @@ COPY package.json package-lock.json .npmrc ./
 RUN npm ci --ignore-scripts
 COPY cuda cuda
 RUN make -C cuda -j "$(nproc)"
-COPY tsconfig.json tsconfig.build.json ./
+COPY tsconfig.json ./
+COPY scripts scripts
 COPY openapi openapi
 COPY ui ui
 COPY src src

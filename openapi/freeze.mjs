@@ -1,5 +1,6 @@
-// node openapi/freeze.mjs [FOLDER]: runs after tsc. The schemas are constants, so their modules become plain JSON, and the
-// build compiles their validators. TypeBox and Ajv take longer to load than Fastify, so the worker loads neither.
+// node openapi/freeze.mjs [FOLDER]: runs after scripts/compile.mjs. The schemas are constants, so their modules become
+// plain JSON, and the build compiles their validators. TypeBox and Ajv take longer to load than Fastify, so the worker loads
+// neither.
 import { readdirSync, writeFileSync } from 'node:fs';
 import { compiled, routeSchemas } from './validators.mjs';
 

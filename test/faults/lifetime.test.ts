@@ -14,10 +14,7 @@ const runtime = execFileSync('gcc', ['-print-file-name=libasan.so']).toString().
 const unpinned = {
   file: 'vram/library.js',
   changes: [
-    [
-      'call.reject(reason);\n            }\n        });',
-      'call.reject(reason);\n            }\n        });\n        call.args.length = 0;',
-    ],
+    ['call.reject(reason);\n      }\n    });', 'call.reject(reason);\n      }\n    });\n    call.args.length = 0;'],
   ],
 };
 
