@@ -7,10 +7,10 @@ import { main } from '../support/paths.js';
 import { temporaryDirectory } from '../support/temporary_directory.js';
 import { until } from '../support/until.js';
 
-/** Appends the path of each file of a package that the process loads to the file of the variable LOADED. */
+/** Appends the path of each module that the process loads to the file of the variable LOADED. */
 const record = `import { appendFileSync } from 'node:fs';
 const file = process.env.LOADED;
-const record = (path) => path.includes('/node_modules/') && appendFileSync(file, path + '\\n');`;
+const record = (path) => path.includes('/') && appendFileSync(file, path.replace('file://', '') + '\\n');`;
 const hooks = `${record}
 export async function resolve(specifier, context, next) {
   const resolved = await next(specifier, context);
@@ -28,18 +28,18 @@ Module._resolveFilename = (...parameters) => {
   return path;
 };`);
 
-const packagesIn = (file: string): string[] => {
-  const names = readFileSync(file, 'utf8')
-    .split('\n')
-    .flatMap(
-      (path) =>
-        path
-          .split('/node_modules/')
-          .at(-1)
-          ?.match(/^(?:@[^/]+\/)?[^/]+(?=\/)/)?.[0] ?? [],
-    );
-  return [...new Set(names)].sort();
-};
+/** The modules that a process loaded: files of packages, and those in the chunks of the bundle, which names them in comments. */
+function modulesIn(file: string): string[] {
+  const paths = [...new Set(readFileSync(file, 'utf8').trim().split('\n'))];
+  return paths.flatMap((path) =>
+    path.includes('/dist/bundle/') ? (readFileSync(path, 'utf8').match(/(?<=^ *\/\/ ).*\.c?js$/gm) ?? []) : path,
+  );
+}
+
+function packagesIn(file: string): string[] {
+  const names = modulesIn(file).map((path) => /.*node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1] ?? '');
+  return [...new Set(names)].filter((name) => name !== '').sort();
+}
 
 t.test('commands that need neither a worker nor a GPU load no package', async (t) => {
   const directory = temporaryDirectory(t);
@@ -79,5 +79,5 @@ t.test('the start of a worker loads no code of sources, schemas or the OpenAPI d
   for (const used of ['fastify', 'koffi', 'pino', 'prom-client']) t.ok(packages.includes(used), used);
   const lazy = ['ajv-formats', 'aws4fetch', 'saxes', 'typebox', 'yaml', '@fastify/ajv-compiler', '@fastify/swagger'];
   for (const unused of lazy) t.notOk(packages.includes(unused), unused);
-  for (const path of readFileSync(loaded, 'utf8').split('\n')) t.notMatch(path, /\/ajv\/(?!dist\/runtime\/ucs2length)/);
+  for (const path of modulesIn(loaded)) t.notMatch(path, /\/ajv\/(?!dist\/runtime\/ucs2length)/);
 });
