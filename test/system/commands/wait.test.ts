@@ -71,3 +71,48 @@ t.test('the error page of a proxy is not an answer, and SIGTERM ends the wait', 
   t.equal(await waiting.exited, 143);
   t.equal(waiting.output(), '');
 });
+
+/** A server with the answers of a worker, and the queries of its requests. */
+async function fakeWorker(t: Test, answer: (query: URLSearchParams, tag: string | undefined) => [number, object]) {
+  const queries: string[] = [];
+  const server = createServer(({ url = '', headers }, response) => {
+    const { searchParams } = new URL(url, 'http://worker');
+    queries.push(`${searchParams.has('wait_seconds') ? 'wait ' : ''}${headers['if-none-match'] ?? ''}`.trim());
+    const [status, body] = answer(searchParams, headers['if-none-match']);
+    const type = status === 400 ? 'application/problem+json' : 'application/json';
+    response.writeHead(status, { 'content-type': type, etag: '"1"' }).end(JSON.stringify(body));
+  }).listen(0, '127.0.0.1');
+  t.teardown(() => server.close());
+  await new Promise((resolve) => server.once('listening', resolve));
+  const { port } = server.address() as AddressInfo;
+  return { url: `http://127.0.0.1:${port}`, queries };
+}
+
+const notReady = { ready: false, reasons: [{ code: 'NO_MODEL_READY', detail: 'No model' }], models: [] };
+const ready = { ready: true, reasons: [], models: [{ model_ref: 'm', resident_shards: 1 }] };
+const refusal = {
+  code: 'INVALID_PARAMS',
+  title: 'Invalid',
+  status: 400,
+  detail: 'unknown parameter',
+  retriable: false,
+};
+
+t.test('it waits for a change of the first answer, and polls a worker that refuses to wait', async (t) => {
+  const waits = await fakeWorker(t, (_query, tag) => (tag === undefined ? [503, notReady] : [200, ready]));
+  t.equal(await wait(t, temporaryDirectory(t), waits.url, []).exited, 0);
+  t.same(waits.queries, ['wait', 'wait "1"']);
+
+  let plain = 0;
+  const older = await fakeWorker(t, (query) => {
+    if (query.has('wait_seconds')) return [400, refusal];
+    return ++plain < 2 ? [503, notReady] : [200, ready];
+  });
+  const asked = wait(t, temporaryDirectory(t), older.url, []);
+  t.equal(await asked.exited, 0, asked.errors());
+  t.same(older.queries, ['wait', '', '']);
+
+  const aged = await fakeWorker(t, () => [200, ready]);
+  t.equal(await wait(t, temporaryDirectory(t), aged.url, ['--max-age-seconds', '5']).exited, 0);
+  t.same(aged.queries, ['wait', ''], 'a maximum age is a question of its own');
+});
