@@ -34,8 +34,8 @@ TEST("a failed vram_alloc of one driver does not stop the retries for another dr
   uint64_t allocation = 0;
   simulator.set("FAULTS", "cuMemAddressReserve:1=999,cuMemRelease:1+=999");
   CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + 999, vram_alloc(session.driver(), 0, kMiB, alloc_flags(), &allocation));
-  simulator.set("FAULTS", "");
   CHECK(session.info(0).free_bytes < before);
+  simulator.set("FAULTS", "");
   REQUIRE_OK(vram_free(other.alloc(0, kMiB)));
   REQUIRE_OK(vram_free(session.alloc(0, kMiB)));
   CHECK(session.info(0).free_bytes == before);
