@@ -4,6 +4,7 @@ import type { Inspector } from './formats/inspector.js';
 import { filesOf } from './index_model.js';
 import type { LocalFiles } from './local_files.js';
 import type { ModelFileEntry, ModelResolver, ResolvedModel } from './model.js';
+import type { RangedSource } from './ranged_source.js';
 import type { FileReference } from './reference.js';
 import { textOf } from './reference_text.js';
 
@@ -27,7 +28,7 @@ export class FileResolver implements ModelResolver<FileReference> {
 
   async #entry(path: string, signal: AbortSignal): Promise<ModelFileEntry> {
     const file = await this.#files.open('model_dir', path, signal);
-    const { totalBytes: bytes } = file;
+    const { totalBytes: bytes, etag } = file;
     file.close();
     if (bytes === 0) throw new WorkerError('INVALID_PARAMS', 'The file of source.path is empty');
     return {
@@ -35,7 +36,15 @@ export class FileResolver implements ModelResolver<FileReference> {
       bytes,
       claim: undefined,
       pinned: { type: 'file', path },
-      open: (options) => this.#files.open('model_dir', path, options.signal),
+      open: (options) => this.#openAgain(path, etag, options.signal),
     };
+  }
+
+  /** The formats of a model are checked before its bytes are read. */
+  async #openAgain(path: string, etag: string | undefined, signal: AbortSignal): Promise<RangedSource> {
+    const file = await this.#files.open('model_dir', path, signal);
+    if (file.etag === etag) return file;
+    file.close();
+    throw new WorkerError('LENGTH_MISMATCH', 'The file changed while it was read');
   }
 }

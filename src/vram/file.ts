@@ -116,6 +116,11 @@ export class ModelFile implements NativeFile {
     return Number(this.#opened?.bytes);
   }
 
+  /** The size and the modification time when the file was opened. Not the inode, which some file systems do not keep. */
+  get version(): string {
+    return `${this.#opened?.bytes}-${this.#opened?.modified_ns}`;
+  }
+
   /** Runs a native call that reads the file. @throws WorkerError MODEL_DIR_UNAVAILABLE, and the call's errors */
   async read(call: () => Promise<void>): Promise<void> {
     try {

@@ -4,6 +4,7 @@ import { copyAll } from '../../sources/copy_all.js';
 import type { TransferOptions } from '../../sources/egress/request.js';
 import { hasKnownFormat, inspectModel } from '../../sources/inspect_model.js';
 import type { ModelFileEntry } from '../../sources/model.js';
+import { OpenedEntry } from '../../sources/opened_entry.js';
 import type { RangedSource } from '../../sources/ranged_source.js';
 import type { SourceReference } from '../../sources/reference.js';
 import { withDeadline } from '../source/deadline.js';
@@ -29,6 +30,7 @@ export interface SourceCommit {
 interface CheckedFile {
   readonly entry: ModelFileEntry;
   readonly request: Omit<CommitRequest, 'vramBytes'>;
+  readonly close: () => void;
 }
 
 /**
@@ -47,7 +49,9 @@ export async function commitSource(worker: WorkerState, commit: SourceCommit): P
       // The bytes may have been damaged on their way, so they are fetched once more, over a new connection.
       const { shardId } = commit.request;
       worker.log('warn', 'the bytes of a source have another digest: fetching them again', { shard_id: shardId });
-      return transfer(worker, commit, file, options);
+      return await transfer(worker, commit, file, options);
+    } finally {
+      file.close();
     }
   });
 }
@@ -59,14 +63,21 @@ async function check(
 ): Promise<CheckedFile> {
   const { resolver, inspector } = sources.of(reference);
   const model = await resolver.resolve(reference, options);
-  const entry = onlyFile(model);
-  const held = heldDigests(request, entry, model);
-  // A commit takes unknown formats. Of local files, a look at the first bytes costs less than a thread.
-  if (!isLocal(reference) || (await hasKnownFormat(entry, options))) {
-    await inspectModel(inspector, { shards: [entry], indexes: [] }, { ...options, whole: false });
+  const found = onlyFile(model);
+  const held = heldDigests(request, found, model);
+  const file = isLocal(reference) ? new OpenedEntry(found) : { entry: found, close: () => undefined };
+  const { entry } = file;
+  try {
+    // A commit takes unknown formats. Of local files, a look at the first bytes costs less than a thread.
+    if (!isLocal(reference) || (await hasKnownFormat(entry, options))) {
+      await inspectModel(inspector, { shards: [entry], indexes: [] }, { ...options, whole: false });
+    }
+  } catch (error) {
+    file.close();
+    throw error;
   }
   const source = entry.pinned === undefined ? {} : { source: entry.pinned };
-  return { entry, request: { ...request, ...held, ...source } };
+  return { entry, request: { ...request, ...held, ...source }, close: () => file.close() };
 }
 
 async function transfer(

@@ -41,7 +41,6 @@ interface Reader {
 
 /** An open file of this host. */
 export class LocalFile implements RangedSource {
-  readonly etag = undefined;
   readonly claim = undefined;
   readonly supportsRanges = true;
   /** Each occupies a pool thread and a thread of the file system. */
@@ -60,6 +59,10 @@ export class LocalFile implements RangedSource {
 
   get totalBytes(): number {
     return this.#first.file.bytes;
+  }
+
+  get etag(): string {
+    return this.#first.file.version;
   }
 
   /** @throws WorkerError LENGTH_MISMATCH if the file changed since it was opened, MODEL_DIR_UNAVAILABLE */

@@ -24,6 +24,7 @@ interface Snapshot {
 
 interface SizedBlob extends CachedBlob {
   readonly bytes: number;
+  readonly etag: string | undefined;
 }
 
 /** Finds the files of a model in the Hugging Face cache of this host. It opens no connection. */
@@ -88,7 +89,7 @@ export class HfCacheResolver implements ModelResolver<HfCacheReference> {
     const blob = { path, blobPath: layout.blob(name), digest, gitOid: name };
     const file = await CachedFile.open(this.#files, blob, signal);
     file.close();
-    return { ...blob, bytes: file.totalBytes };
+    return { ...blob, bytes: file.totalBytes, etag: file.etag };
   }
 
   async #linkOf(path: string, signal: AbortSignal): Promise<string | undefined> {
@@ -100,7 +101,7 @@ export class HfCacheResolver implements ModelResolver<HfCacheReference> {
   }
 
   #entry({ repo, commit }: Snapshot, blob: SizedBlob): ModelFileEntry {
-    const { path, bytes, digest } = blob;
+    const { path, bytes, digest, etag } = blob;
     return {
       path,
       bytes,
@@ -108,9 +109,9 @@ export class HfCacheResolver implements ModelResolver<HfCacheReference> {
       pinned: { type: 'hf_cache', repo, revision: commit, files: [path] },
       open: async ({ signal }) => {
         const file = await CachedFile.open(this.#files, blob, signal);
-        if (file.totalBytes === bytes) return file;
+        if (file.etag === etag) return file;
         file.close();
-        throw new WorkerError('SOURCE_CHANGED', `The length of ${path} in the cache has changed`);
+        throw new WorkerError('SOURCE_CHANGED', `The content of ${path} in the cache has changed`);
       },
     };
   }
