@@ -96,10 +96,8 @@ export class Scrubber {
   /** Counts the overdue shards. Called every second. */
   tick(): void {
     if (this.#periodSeconds === 0) return;
-    const dueMs = performance.now() - this.#periodMs;
-    // On the monotonic clock alone: setting the clock of the host does not make a verification overdue.
-    const due = { monotonicMs: dueMs, wallMs: Number.NEGATIVE_INFINITY };
-    const overdueShards = this.#worker.shards.verifiedBefore(undefined, due).length;
+    // On the monotonic clock: setting the clock of the host does not make a verification overdue.
+    const overdueShards = this.#worker.shards.countVerifiedBefore(performance.now() - this.#periodMs);
     if (overdueShards === this.#overdueShards) return;
     this.#overdueShards = overdueShards;
     this.#worker.lifecycle.bumpRevision();

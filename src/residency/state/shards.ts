@@ -128,6 +128,11 @@ export class Shards {
     return this.#verificationsOf(modelRef)?.isAnyBefore(moment) ?? false;
   }
 
+  /** How many sealed shards were last verified before a time on the monotonic clock. Visits none. */
+  countVerifiedBefore(monotonicMs: number): number {
+    return this.#verifications.countBefore(monotonicMs);
+  }
+
   /** The oldest last verification of these sealed shards, in milliseconds since the epoch; null without one. */
   oldestVerifiedMs(modelRef: string | undefined): number | null {
     return this.#verificationsOf(modelRef)?.oldestMs ?? null;

@@ -29,6 +29,11 @@ export class VerificationOrder {
     return firstMs < monotonicMs || firstWallMs < wallMs;
   }
 
+  /** How many shards were last verified before a time on the monotonic clock. Visits none. */
+  countBefore(monotonicMs: number): number {
+    return this.#monotonic.countBefore(monotonicMs);
+  }
+
   /** The shards that were last verified before a moment on either clock, by id. Visits only these. */
   before({ monotonicMs, wallMs }: Moment): Shard[] {
     const old = new Set([...this.#monotonic.before(monotonicMs), ...this.#wall.before(wallMs)]);
@@ -59,7 +64,11 @@ class Timeline {
   }
 
   before(ms: number): Shard[] {
-    return this.#shards.slice(0, this.#placeOf(ms, ''));
+    return this.#shards.slice(0, this.countBefore(ms));
+  }
+
+  countBefore(ms: number): number {
+    return this.#placeOf(ms, '');
   }
 
   /** The index of the first shard that is not before this place. */

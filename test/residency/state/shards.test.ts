@@ -39,6 +39,10 @@ function checkFigures(shards: Shards): void {
       if (shards.isAnyVerifiedBefore(modelRef, moment) !== old.length > 0) throw new Error('any old shard');
     }
   }
+  for (const ms of [1, 2, 3, 4]) {
+    const old = shards.all().filter((shard) => (verifiedAt(shard)?.monotonicMs ?? ms) < ms);
+    if (shards.countVerifiedBefore(ms) !== old.length) throw new Error('number of old shards');
+  }
   const counts = { ready: 0, other: 0 };
   for (const model of shards.models(undefined)) {
     const all = [...model.values()];
