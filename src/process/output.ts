@@ -17,6 +17,9 @@ const maxWriteBytes = 64 * 1024;
 /** Time until a failed write is repeated. A full pipe (EAGAIN) usually has room again soon. */
 const defaultRetryMs = { full: 20, failed: 1000 };
 
+/** Lines of requests wait so long for others, because each write occupies a thread and the event loop. */
+const gatherMs = 10;
+
 interface Line {
   readonly kind: OutputKind;
   readonly bytes: Buffer;
@@ -37,7 +40,8 @@ export class Output {
   #waiting: Line[] = [];
   /** The rest of the current write. */
   #current: Buffer = Buffer.alloc(0);
-  #state: 'idle' | 'writing' | 'failed' = 'idle';
+  #state: 'idle' | 'gathering' | 'writing' | 'failed' = 'idle';
+  #gathering: NodeJS.Timeout | undefined;
 
   /** `writeFile` replaces `fs.write` in tests. */
   constructor(descriptor: number, writeFile: typeof write = write, retryMs = defaultRetryMs) {
@@ -56,18 +60,20 @@ export class Output {
     return this.#state === 'idle';
   }
 
-  /** Writes text soon, or drops it. */
+  /** Writes text soon, a request's line within 10 ms, or drops it. */
   put(text: string, kind: OutputKind): void {
     const bytes = Buffer.from(text);
     if (!this.#hasRoom(bytes.length, kind)) return void this.#onDrop(kind);
     this.#waitingBytes[kind] += bytes.length;
     this.#waiting.push({ kind, bytes });
-    if (this.#state === 'idle') this.#next();
+    if (this.#state === 'idle' && kind === 'request') this.#gather();
+    else if (this.#state === 'idle' || (this.#state === 'gathering' && kind !== 'request')) this.#next();
   }
 
   /** Resolves when everything is written, or after `timeoutMs`. */
   flush(timeoutMs: number): Promise<void> {
     if (this.isIdle) return Promise.resolve();
+    if (this.#state === 'gathering') this.#next();
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, timeoutMs);
       this.#idle.push(() => {
@@ -83,7 +89,13 @@ export class Output {
     return this.#waitingBytes[kind] + bytes <= maxWaitingBytes[kind];
   }
 
+  #gather(): void {
+    this.#state = 'gathering';
+    this.#gathering = setTimeout(() => this.#next(), gatherMs);
+  }
+
   #next(): void {
+    clearTimeout(this.#gathering);
     if (this.#current.length === 0) this.#current = this.#take();
     if (this.#current.length === 0) {
       this.#state = 'idle';

@@ -1,6 +1,7 @@
 import type { write } from 'node:fs';
 import t from 'tap';
 import { Output, type OutputKind } from '../../src/process/output.js';
+import { until } from '../support/until.js';
 
 type Done = (error: NodeJS.ErrnoException | null, written: number) => void;
 
@@ -56,6 +57,32 @@ t.test('lines wait while writes fail, and arrive when they succeed again', async
     t.equal(text, 'first\nsecond\n', code);
     t.same(dropped, []);
   }
+});
+
+t.test('lines of requests that follow each other share a write, and other lines do not wait', async (t) => {
+  const writes: string[] = [];
+  const { output } = outputOver((bytes, done) => {
+    writes.push(bytes.toString());
+    setImmediate(done, null, bytes.length);
+  });
+  output.put('first\n', 'request');
+  output.put('second\n', 'request');
+  t.same(writes, []);
+  t.notOk(output.isIdle);
+  await until(() => output.isIdle, 'the lines are written without a flush');
+  t.same(writes, ['first\nsecond\n']);
+  for (const kind of ['worker', 'error'] as const) {
+    writes.length = 0;
+    output.put('request\n', 'request');
+    output.put(`${kind}\n`, kind);
+    t.same(writes, [`request\n${kind}\n`], `a line of kind ${kind} takes the waiting ones with it, in order`);
+    await until(() => output.isIdle, 'written');
+  }
+  output.put('last\n', 'request');
+  writes.length = 0;
+  const flushed = output.flush(5000);
+  t.same(writes, ['last\n'], 'a flush does not wait for more lines');
+  await flushed;
 });
 
 t.test('beyond its bound each kind of line is dropped, errors last', async (t) => {
