@@ -214,6 +214,23 @@ VRAM_API vram_status vram_load_finish(uint64_t load, vram_load_result *out_resul
 VRAM_API vram_status vram_load_complete(uint64_t load, uint32_t slot, uint64_t bytes, vram_load_result *out_result);
 
 /**
+ * vram_load_prove() - vram_load_complete() and vram_prove() in one call
+ * @load: a load of an allocation that is not sealed, whose other writers are closed
+ * @slot: as for vram_load_complete()
+ * @bytes: as for vram_load_complete()
+ * @out_result: receives the digests
+ * @out_residency: as for vram_prove()
+ * @out_hashes: as for vram_prove()
+ * @hashes_bytes: size of @out_hashes
+ *
+ * Returns what the two functions return. If vram_load_complete() fails, nothing is sealed. If vram_prove() fails, the
+ * load is closed.
+ * * VRAM_OUT_OF_BOUNDS: the load only digests
+ */
+VRAM_API vram_status vram_load_prove(uint64_t load, uint32_t slot, uint64_t bytes, vram_load_result *out_result,
+                                     vram_residency *out_residency, uint8_t *out_hashes, uint64_t hashes_bytes);
+
+/**
  * vram_load_close() - close a load or a writer, complete or not
  * @load: a load or a writer; VRAM_OK if it is already closed
  *

@@ -227,6 +227,12 @@ vram_status Allocation::digest(uint64_t offset, uint64_t bytes, uint8_t *out_has
   return VRAM_OK;
 }
 
+vram_status Allocation::prove(vram_residency *out_residency, uint8_t *out_hashes, uint64_t out_bytes) {
+  VRAM_TRY(seal());
+  VRAM_TRY(attest(out_residency));
+  return digest(0, bytes_, out_hashes, out_bytes);
+}
+
 vram_status Allocation::hand_over(int socket, const void *frame, uint64_t bytes, uint64_t *out_sent) {
   if (bytes == 0) return VRAM_ZERO_LENGTH;
   const SharedLock shared(mutex_);

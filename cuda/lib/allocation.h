@@ -29,6 +29,7 @@ class Allocation {
   vram_status seal_filled(uint64_t filled_bytes, uint64_t *out_sealed_bytes);
   vram_status attest(vram_residency *out_residency);
   vram_status digest(uint64_t offset, uint64_t bytes, uint8_t *out_hashes, uint64_t out_bytes);
+  vram_status prove(vram_residency *out_residency, uint8_t *out_hashes, uint64_t out_bytes);
 
   /** See vram_repair. */
   vram_status repair(File &file, const vram_file_range &range, const uint8_t *hashes, uint64_t hashes_bytes,

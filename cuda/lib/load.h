@@ -38,6 +38,8 @@ class Load {
   vram_status close();
 
   Driver &driver() { return target_->driver(); }
+  /** Null if the load only digests. */
+  std::shared_ptr<Allocation> allocation() const { return target_->shared_allocation(); }
 
  private:
   using Lock = std::unique_lock<std::mutex>;

@@ -21,6 +21,7 @@ class LoadTarget {
   Driver &driver() { return *driver_; }
   /** Null if the load only digests. */
   Allocation *allocation() { return allocation_.get(); }
+  const std::shared_ptr<Allocation> &shared_allocation() const { return allocation_; }
   uint64_t bytes() const { return bytes_; }
   bool has(uint32_t flag) const { return (flags_ & flag) != 0; }
 

@@ -217,11 +217,8 @@ vram_status vram_digest(uint64_t allocation, uint64_t offset, uint64_t bytes, ui
 
 vram_status vram_prove(uint64_t allocation, vram_residency *out_residency, uint8_t *out_hashes, uint64_t out_bytes) {
   if (out_residency == nullptr || out_hashes == nullptr) return VRAM_NULL_ARGUMENT;
-  return with(allocations(), allocation, [&](const auto &object) -> vram_status {
-    VRAM_TRY(object->seal());
-    VRAM_TRY(object->attest(out_residency));
-    return object->digest(0, object->bytes(), out_hashes, out_bytes);
-  });
+  return with(allocations(), allocation,
+              [&](const auto &object) { return object->prove(out_residency, out_hashes, out_bytes); });
 }
 
 vram_status vram_repair(uint64_t allocation, uint64_t file, const vram_file_range *range, const uint8_t *hashes,

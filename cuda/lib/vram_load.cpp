@@ -20,6 +20,19 @@ vram_status check_flags(uint32_t flags) {
   return (flags & ~(VRAM_LOAD_FLAT | VRAM_LOAD_TREE)) == 0 ? VRAM_OK : VRAM_OUT_OF_BOUNDS;
 }
 
+/** The last bytes of a load: those at the start of a staging slot. */
+struct LastBytes {
+  uint32_t slot;
+  uint64_t bytes;
+};
+
+vram_status complete(uint64_t handle, Load &load, const LastBytes &last, vram_load_result *out_result) {
+  VRAM_TRY(load.complete(last.slot, last.bytes, out_result));
+  VRAM_TRY(load.close());
+  loads().retire(handle);
+  return VRAM_OK;
+}
+
 }  // namespace
 
 vram_status vram_load_open(uint64_t allocation, uint32_t flags, uint64_t *out_load) {
@@ -90,11 +103,17 @@ vram_status vram_load_finish(uint64_t load, vram_load_result *out_result) {
 
 vram_status vram_load_complete(uint64_t load, uint32_t slot, uint64_t bytes, vram_load_result *out_result) {
   if (out_result == nullptr) return VRAM_NULL_ARGUMENT;
+  return with(loads(), load, [&](const auto &object) { return complete(load, *object, {slot, bytes}, out_result); });
+}
+
+vram_status vram_load_prove(uint64_t load, uint32_t slot, uint64_t bytes, vram_load_result *out_result,
+                            vram_residency *out_residency, uint8_t *out_hashes, uint64_t hashes_bytes) {
+  if (out_result == nullptr || out_residency == nullptr || out_hashes == nullptr) return VRAM_NULL_ARGUMENT;
   return with(loads(), load, [&](const auto &object) -> vram_status {
-    VRAM_TRY(object->complete(slot, bytes, out_result));
-    VRAM_TRY(object->close());
-    loads().retire(load);
-    return VRAM_OK;
+    const std::shared_ptr<Allocation> allocation = object->allocation();
+    if (allocation == nullptr) return VRAM_OUT_OF_BOUNDS;
+    VRAM_TRY(complete(load, *object, {slot, bytes}, out_result));
+    return allocation->prove(out_residency, out_hashes, hashes_bytes);
   });
 }
 

@@ -33,6 +33,7 @@ TEST("every function refuses null pointers") {
   void *base = nullptr;
   uint8_t hash[VRAM_DIGEST_BYTES] = {};
   vram_residency residency = {};
+  vram_load_result result = {};
   const ModelFile file({1});
   const vram_file_range range = {0, 1, 0, 0};
   const vram_options options = default_options();
@@ -81,6 +82,9 @@ TEST("every function refuses null pointers") {
       CASE(VRAM_NULL_ARGUMENT, vram_load_seal(load, nullptr)),
       CASE(VRAM_NULL_ARGUMENT, vram_load_finish(load, nullptr)),
       CASE(VRAM_NULL_ARGUMENT, vram_load_complete(load, 0, 0, nullptr)),
+      CASE(VRAM_NULL_ARGUMENT, vram_load_prove(load, 0, 0, nullptr, &residency, hash, 32)),
+      CASE(VRAM_NULL_ARGUMENT, vram_load_prove(load, 0, 0, &result, nullptr, hash, 32)),
+      CASE(VRAM_NULL_ARGUMENT, vram_load_prove(load, 0, 0, &result, &residency, nullptr, 32)),
       CASE(VRAM_NULL_ARGUMENT, vram_tree_digest(nullptr, 1, 1, static_cast<uint8_t *>(base))),
       CASE(VRAM_NULL_ARGUMENT, vram_tree_digest(nullptr, 0, 0, nullptr)),
   });
@@ -153,6 +157,7 @@ TEST("every function refuses unknown handles, handles of another kind, and stale
       [&](uint64_t h) { return vram_load_seal(h, &out); },
       [&](uint64_t h) { return vram_load_finish(h, &result); },
       [&](uint64_t h) { return vram_load_complete(h, 0, 0, &result); },
+      [&](uint64_t h) { return vram_load_prove(h, 0, 0, &result, &residency, bytes, 32); },
   };
   const auto check_kind = [](std::vector<Call> calls, const Call &close, uint64_t stale,
                              const std::vector<uint64_t> &others) {

@@ -79,6 +79,40 @@ TEST("vram_load_complete loads the last bytes, returns the digests and closes th
   }
 }
 
+TEST("vram_load_prove completes the load, then proves the memory, and seals nothing if the load is not complete") {
+  const Session session;
+  const Simulator simulator;
+  const std::vector<uint8_t> data = content(300000);
+  vram_load_result expected = {}, result = {};
+  uint8_t hash[VRAM_DIGEST_BYTES] = {}, expected_hash[VRAM_DIGEST_BYTES] = {};
+  const uint64_t other = session.load(0, data, &expected);
+  REQUIRE_OK(vram_seal(other));
+  REQUIRE_OK(vram_digest(other, 0, data.size(), expected_hash, sizeof(expected_hash)));
+
+  const uint64_t allocation = session.alloc(0, data.size()), load = session.open_load(allocation);
+  std::copy(data.begin(), data.end(), session.slot(1));
+  vram_residency residency = {};
+  CHECK_STATUS(VRAM_LOAD_INCOMPLETE, vram_load_prove(load, 1, 4096, &result, &residency, hash, sizeof(hash)));
+  CHECK_STATUS(VRAM_NOT_SEALED, vram_digest(allocation, 0, data.size(), hash, sizeof(hash)));
+  std::copy(data.begin() + 4096, data.end(), session.slot(1));
+  simulator.set("FAULTS", "cuMemSetAccess:1=999");
+  const uint64_t rest = data.size() - 4096;
+  CHECK_STATUS(VRAM_DRIVER_ERROR_BASE + 999,
+               vram_load_prove(load, 1, rest, &result, &residency, hash, sizeof(hash)));
+  simulator.set("FAULTS", "");
+  CHECK(std::memcmp(&result, &expected, sizeof(result)) == 0);
+  CHECK_STATUS(VRAM_STALE_HANDLE, vram_load_prove(load, 1, rest, &result, &residency, hash, sizeof(hash)));
+  REQUIRE_OK(vram_load_close(load));
+
+  const uint64_t second = session.alloc(0, data.size()), again = session.open_load(second);
+  std::copy(data.begin(), data.end(), session.slot(1));
+  REQUIRE_OK(vram_load_prove(again, 1, data.size(), &result, &residency, hash, sizeof(hash)));
+  CHECK(residency.sealed == 1 && residency.violations == 0);
+  CHECK(std::memcmp(&result, &expected, sizeof(result)) == 0);
+  CHECK(std::memcmp(hash, expected_hash, sizeof(hash)) == 0);
+  CHECK_STATUS(VRAM_STALE_HANDLE, vram_load_prove(again, 1, 1, &result, &residency, hash, sizeof(hash)));
+}
+
 TEST("pieces of any size give the same digests and the same bytes") {
   const Session session;
   const std::vector<uint8_t> data = content(2 * kMiB + 777);

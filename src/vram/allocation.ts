@@ -3,14 +3,15 @@ import { type Digest, digestOf } from '../seal/digest.js';
 import type { DescriptorSocket } from './descriptor_socket.js';
 import type { NativeFile } from './file.js';
 import type { Library, NativeAllocationInfo } from './library.js';
-import { Load, type LoadDigests, loadFlags } from './load.js';
+import { type Completion, Load, type LoadDigests, loadFlags } from './load.js';
 import { fileWaitMs } from './load_writer.js';
 import { momentNow } from './moment.js';
 import type { PartLayout } from './part_layout.js';
 import { partBytes } from './part_seals.js';
 import { type ByteRange, FullSpeed, type Throttle } from './slices.js';
+import { slotBytes } from './staging.js';
 import { status, VramError } from './status.js';
-import { type DatedHashes, StreamingDigest } from './streaming_digest.js';
+import { type DatedHashes, type EarlyProof, StreamingDigest } from './streaming_digest.js';
 import { groupBytes, groupCount, hashBytes } from './tree.js';
 import { requireNone, violationsOf } from './violations.js';
 
@@ -26,6 +27,7 @@ export class Allocation {
   readonly #library: Library;
   readonly #handle: number;
   #load: Load | undefined;
+  #proof: EarlyProof | undefined;
   readonly #streamingDigest: StreamingDigest;
   /** One digest at a time per device, because one digest occupies the whole device. */
   readonly #serialize: Serialize;
@@ -38,11 +40,19 @@ export class Allocation {
     this.#streamingDigest = new StreamingDigest(bytes, (range, hashes) => this.#digest(range, hashes));
   }
 
-  /** Opens the load that fills the memory. Makes no call of the driver. @throws VramError */
-  load(digests: LoadDigests): Load {
+  /**
+   * Opens the load that fills the memory. Makes no call of the driver. With `thenProve`, the call that completes a small load
+   * also seals and digests the memory, and `prove` returns its result. @throws VramError
+   */
+  load(digests: LoadDigests, { thenProve = false } = {}): Load {
     const out = [0];
     this.#library.call('vram_load_open', this.#handle, loadFlags(digests), out);
-    this.#load = new Load(this.#library, Number(out[0]), digests, (bytes) => this.#streamingDigest.sealed(bytes));
+    this.#load = new Load(this.#library, Number(out[0]), digests, {
+      onSealed: (bytes) => this.#streamingDigest.sealed(bytes),
+      ...(thenProve && this.bytes <= slotBytes
+        ? { prove: (completion: Completion) => this.#completeAndProve(completion) }
+        : {}),
+    });
     return this.#load;
   }
 
@@ -52,6 +62,12 @@ export class Allocation {
    * @throws the signal's reason, VramError POLICY_VIOLATION with the list of violations, and the driver's errors
    */
   async prove(signal: AbortSignal): Promise<DatedHashes> {
+    if (this.#proof !== undefined) {
+      const { violations, ...hashes } = this.#proof;
+      this.#proof = undefined;
+      requireNone(violations);
+      return hashes;
+    }
     if (this.bytes <= partBytes) return this.#proveAtOnce(signal);
     await this.seal();
     signal.throwIfAborted();
@@ -69,6 +85,18 @@ export class Allocation {
         await violationsOf((report) => this.#library.run('vram_prove', this.#handle, report, hashes, hashes.length)),
       );
       return { hashes, startedAt, isStable: true };
+    });
+  }
+
+  /** Each native call waits for a thread, which costs more than a small load. */
+  #completeAndProve({ load, slot, bytes, result }: Completion): Promise<void> {
+    const hashes = Buffer.alloc(groupCount(this.bytes) * hashBytes);
+    return this.#serialize(async () => {
+      const startedAt = momentNow();
+      const violations = await violationsOf((report) =>
+        this.#library.run('vram_load_prove', load, slot, bytes, result, report, hashes, hashes.length),
+      );
+      this.#proof = { violations, hashes, startedAt, isStable: true };
     });
   }
 

@@ -18,6 +18,21 @@ export interface LoadResult {
   readonly tree: Digest | null;
 }
 
+/** The last bytes of a load, as `vram_load_complete` takes them. The result is written into the object. */
+export interface Completion {
+  readonly load: number;
+  readonly slot: number;
+  readonly bytes: number;
+  readonly result: Partial<NativeLoadResult>;
+}
+
+export interface LoadHooks {
+  /** Gets the number of sealed bytes, counted from the start of the shard. */
+  readonly onSealed?: (sealedBytes: number) => void;
+  /** Completes the load and also proves the memory. @throws VramError */
+  readonly prove?: (completion: Completion) => Promise<void>;
+}
+
 /** The bits `VRAM_LOAD_FLAT` and `VRAM_LOAD_TREE` of `cuda/include/vram_load.h`. */
 export const loadFlags = (digests: LoadDigests): number => (digests.flat ? 1 : 0) | (digests.tree ? 2 : 0);
 
@@ -30,17 +45,13 @@ export class Load extends LoadWriter {
   readonly #handle: number;
   readonly #digests: LoadDigests;
   readonly #seals: PartSeals;
+  readonly #prove: LoadHooks['prove'];
   readonly #writers: LoadWriter[] = [];
 
-  /** `onSealed` gets the number of sealed bytes, counted from the start of the shard. */
-  constructor(
-    library: Library,
-    handle: number,
-    digests: LoadDigests,
-    onSealed: (sealedBytes: number) => void = () => undefined,
-  ) {
-    const seals = new PartSeals(library, onSealed);
+  constructor(library: Library, handle: number, digests: LoadDigests, { onSealed, prove }: LoadHooks = {}) {
+    const seals = new PartSeals(library, onSealed ?? (() => undefined));
     super(library, handle, seals);
+    this.#prove = prove;
     this.#library = library;
     this.#handle = handle;
     this.#digests = digests;
@@ -63,7 +74,9 @@ export class Load extends LoadWriter {
   async complete(last?: FilledSlot): Promise<LoadResult> {
     for (const writer of this.#writers) await writer.close();
     const result: Partial<NativeLoadResult> = {};
-    await this.#library.run('vram_load_complete', this.#handle, last?.slot.index ?? 0, last?.bytes ?? 0, result);
+    const [load, slot, bytes] = [this.#handle, last?.slot.index ?? 0, last?.bytes ?? 0];
+    if (this.#prove !== undefined) await this.#prove({ load, slot, bytes, result });
+    else await this.#library.run('vram_load_complete', load, slot, bytes, result);
     this.closed = true;
     const digest = (wanted: boolean, bytes?: Uint8Array) => (wanted && bytes ? digestOf(bytes) : null);
     return { flat: digest(this.#digests.flat, result.flat), tree: digest(this.#digests.tree, result.tree) };

@@ -35,6 +35,7 @@ export const prototypes = [
   'vram_load_socket(uint64_t load, int32_t socket, uint64_t bytes, uint32_t wait_ms, const uint32_t *slots, uint32_t count, _Out_ uint64_t *received)',
   'vram_load_seal(uint64_t load, _Out_ uint64_t *sealed_bytes)',
   'vram_load_complete(uint64_t load, uint32_t slot, uint64_t bytes, _Out_ vram_load_result *result)',
+  'vram_load_prove(uint64_t load, uint32_t slot, uint64_t bytes, _Out_ vram_load_result *result, _Out_ vram_residency *residency, uint8_t *hashes, uint64_t hashes_bytes)',
   'vram_load_close(uint64_t load)',
   'vram_tree_digest(const uint8_t *hashes, uint64_t count, uint64_t bytes, uint8_t *digest)',
 ] as const;

@@ -66,7 +66,7 @@ export class ShardCommit implements IngestTarget {
     this.#step = 'allocating';
     const allocation = await this.#worker.driver.allocate(gpuDevice, this.totalBytes, { exportable });
     this.#shard.allocation = allocation;
-    const load = allocation.load({ flat: flatDigest, tree: expectedTreeDigest === undefined });
+    const load = allocation.load({ flat: flatDigest, tree: expectedTreeDigest === undefined }, { thenProve: true });
     this.#grant.claim.markAllocated();
     return load;
   }
