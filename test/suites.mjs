@@ -15,6 +15,7 @@ export const suites = {
       'test/gpu',
       'test/engine',
       'test/deploy',
+      'test/ui',
       'test/peers',
       'test/sources/hostile',
     ],
@@ -24,6 +25,7 @@ export const suites = {
   commands: { paths: commands },
   engine: { paths: ['test/engine'] },
   deploy: { paths: ['test/deploy'] },
+  ui: { paths: ['test/ui'] },
   peers: { paths: ['test/peers'] },
   faults: { paths: ['test/faults', 'test/sources/hostile'] },
   source: {

@@ -8,7 +8,7 @@
 /** @typedef {Schemas['OverviewDevice']} Device */
 /** @typedef {Schemas['OverviewPull']} Pull */
 /** @typedef {Schemas['Lease']} Lease */
-/** @typedef {{ seq: number, time: string, event: string, severity: string, actor: string }} AuditEntry */
+/** @typedef {Schemas['AuditPage']['entries'][number]} AuditEntry */
 
 const longPollSeconds = 10;
 const leastPauseMs = 1000;
@@ -73,8 +73,8 @@ function show(parent, items, { key, tag, fill }) {
   let place = parent.firstChild;
   for (const item of items) {
     const text = JSON.stringify(item);
-    const { node, text: textBefore } = before.get(key(item)) ?? { node: create(tag) };
-    if (text !== textBefore) fill(node, item);
+    const { node, text: previous } = before.get(key(item)) ?? { node: create(tag) };
+    if (text !== previous) fill(node, item);
     if (node === place) place = node.nextSibling;
     else parent.insertBefore(node, place);
     after.set(key(item), { node, text });
@@ -124,14 +124,16 @@ const clockTime = (ms) => (Math.abs(ms - worker.nowMs()) < 12 * 3_600_000 ? time
  * @param {'ago' | 'due' | 'at'} form
  */
 function time(instant, form) {
-  const node = create('time', { datetime: instant, 'data-form': form });
+  const node = create('time', { datetime: visible(instant), 'data-form': form });
   updateTime(node);
   return node;
 }
 
 /** @param {Element} node */
 function updateTime(node) {
-  const ms = Date.parse(node.getAttribute('datetime') ?? '');
+  const instant = node.getAttribute('datetime') ?? '';
+  const ms = Date.parse(instant);
+  if (Number.isNaN(ms)) return setText(node, visible(instant));
   const form = node.getAttribute('data-form');
   const seconds = (worker.nowMs() - ms) / 1000;
   if (form === 'at') return setText(node, clockTime(ms));
@@ -148,12 +150,6 @@ const worker = {
   confirmedAtMs: 0,
   receivedAt: { monotonicMs: 0, wallMs: 0 },
   hasFailed: false,
-  /** @param {number} takenAtMs */
-  received(takenAtMs) {
-    this.takenAtMs = takenAtMs;
-    this.confirmedAtMs = takenAtMs;
-    this.receivedAt = { monotonicMs: performance.now(), wallMs: Date.now() };
-  },
   /** The later of two clocks: one may have been set back, and the other may stand still during suspension. */
   nowMs() {
     const { monotonicMs, wallMs } = this.receivedAt;
@@ -198,66 +194,84 @@ class Refusal extends Error {
   }
 }
 
+/** The connection failed before an answer was complete. */
+class ConnectionLost extends Error {}
+
 /** The end of this page's use of the current token. */
 let session = new AbortController();
 /** Ends a long poll early, for a request that cannot wait. */
 let longPoll = new AbortController();
 
-/** @param {string} path @param {Record<string, string>} headers @param {number} waitSeconds */
-async function request(path, headers = {}, waitSeconds = 0) {
+/**
+ * The worker's answer, or its refusal as an error. Without a body if the answer is the one that `tag` names.
+ * @param {string} path
+ * @param {{ tag?: string, waitSeconds?: number }} options
+ */
+async function request(path, { tag = '', waitSeconds = 0 } = {}) {
   longPoll = new AbortController();
   const timeout = AbortSignal.timeout(waitSeconds * 1000 + answerTimeoutMs);
-  const response = await fetch(new URL(`../v1/${path}`, location.href), {
-    headers: { authorization: `Bearer ${token.read()}`, ...headers },
-    cache: 'no-store',
-    credentials: 'omit',
-    redirect: 'error',
-    signal: AbortSignal.any([session.signal, timeout, ...(waitSeconds > 0 ? [longPoll.signal] : [])]),
-  });
-  if (response.ok || response.status === 304) return response;
-  const problem = await response.json().catch(() => ({}));
-  const { detail = `HTTP status ${response.status}`, retry_after_ms: retryAfterMs = 0 } = problem;
-  throw new Refusal(response.status, String(detail), Number(retryAfterMs) || 0);
+  const headers = { authorization: `Bearer ${token.read()}`, ...(tag === '' ? {} : { 'if-none-match': tag }) };
+  try {
+    const response = await fetch(new URL(`../v1/${path}`, location.href), {
+      headers,
+      cache: 'no-store',
+      credentials: 'omit',
+      redirect: 'error',
+      signal: AbortSignal.any([session.signal, timeout, ...(waitSeconds > 0 ? [longPoll.signal] : [])]),
+    });
+    const receivedAt = { monotonicMs: performance.now(), wallMs: Date.now() };
+    const isJson = response.headers.get('content-type')?.includes('json') === true;
+    const body = isJson ? await response.json() : undefined;
+    if (response.status !== 304 && !(response.ok && isJson)) {
+      const { detail = `HTTP status ${response.status}`, retry_after_ms: retryAfterMs = 0 } = body ?? {};
+      throw new Refusal(response.status, String(detail), Number(retryAfterMs) || 0);
+    }
+    return { body, tag: response.headers.get('etag') ?? '', receivedAt };
+  } catch (error) {
+    throw error instanceof Refusal ? error : new ConnectionLost();
+  }
 }
 
 /** @type {Overview | undefined} */
 let overview;
 let tag = '';
 
-/** Asks for an overview. Without `tag`, or while the page is hidden, the worker answers at once. */
+/** Asks for an overview, and says whether it is another one. Without `tag` and in a hidden page, the worker does not wait. */
 async function refreshOverview() {
   const waitSeconds = tag === '' || document.hidden ? 0 : longPollSeconds;
-  const query = waitSeconds > 0 ? `?wait_seconds=${waitSeconds}` : '';
   const sentMs = performance.now();
   const sentAtMs = worker.nowMs();
-  const response = await request(`overview${query}`, tag === '' ? {} : { 'if-none-match': tag }, waitSeconds);
-  if (response.status === 304) {
+  const answer = await request(`overview${waitSeconds > 0 ? `?wait_seconds=${waitSeconds}` : ''}`, {
+    tag,
+    waitSeconds,
+  });
+  if (answer.body === undefined) {
     // The worker decided this at the end of the wait, or at an earlier unknown moment after the request was sent.
     const hasWaited = performance.now() - sentMs >= waitSeconds * 1000;
     worker.confirmedAtMs = Math.max(worker.confirmedAtMs, sentAtMs + (hasWaited ? waitSeconds * 1000 : 0));
     return false;
   }
-  const received = { monotonicMs: performance.now(), wallMs: Date.now() };
-  const next = /** @type {Overview} */ (await response.json());
-  tag = response.headers.get('etag') ?? '';
-  worker.received(Date.parse(next.taken_at));
-  worker.receivedAt = received;
+  /** @type {Overview} */
+  const next = answer.body;
+  const takenAtMs = Date.parse(next.taken_at);
+  Object.assign(worker, { takenAtMs, confirmedAtMs: takenAtMs, receivedAt: answer.receivedAt });
   overview = next;
+  tag = answer.tag;
   return true;
 }
 
 /** @type {readonly Lease[]} */
 let leases = [];
-/** @typedef {{ entries: readonly AuditEntry[], asOfMs: number, older: number | null, isForbidden: boolean, problem: string, before: number | undefined }} AuditPage */
-/** @type {AuditPage} */
-const noAudit = { entries: [], asOfMs: 0, older: null, isForbidden: false, problem: '', before: undefined };
+/** @typedef {{ entries: readonly AuditEntry[], asOfMs: number, older: number | null, tag: string, isForbidden: boolean, problem: string, before: number | undefined }} AuditView */
+/** @type {AuditView} */
+const noAudit = { entries: [], asOfMs: 0, older: null, tag: '', isForbidden: false, problem: '', before: undefined };
 const audit = { ...noAudit };
 
 async function refreshLeases() {
   leases =
     overview === undefined || overview.leases.total === 0
       ? []
-      : (await (await request(`leases?limit=${leaseRows}`)).json()).leases;
+      : (await request(`leases?limit=${leaseRows}`)).body.leases;
 }
 
 /** Only the API token may read the audit log. */
@@ -267,8 +281,11 @@ async function refreshAudit() {
   const before = audit.before === undefined ? '' : `&before_seq=${audit.before}`;
   const askedAtMs = worker.nowMs();
   try {
-    const page = await (await request(`audit?limit=${auditRows}${before}`)).json();
-    Object.assign(audit, { entries: page.entries, older: page.next_before_seq, asOfMs: askedAtMs, problem: '' });
+    const { body, tag } = await request(`audit?limit=${auditRows}${before}`, { tag: audit.tag });
+    Object.assign(audit, { asOfMs: askedAtMs, problem: '' });
+    /** @type {Schemas['AuditPage'] | undefined} */
+    const page = body;
+    if (page !== undefined) Object.assign(audit, { entries: page.entries, older: page.next_before_seq, tag });
   } catch (error) {
     if (!(error instanceof Refusal) || error.status === 401) throw error;
     if (error.status === 403) audit.isForbidden = true;
@@ -373,8 +390,12 @@ function connected() {
 
 /** @param {unknown} error @param {number} pauseMs */
 function disconnected(error, pauseMs) {
-  const isAnswer = error instanceof Refusal;
-  const cause = isAnswer ? `The worker answered: ${error.message}` : 'The connection to the worker is lost.';
+  const cause =
+    error instanceof ConnectionLost
+      ? 'The connection to the worker is lost.'
+      : error instanceof Refusal
+        ? `The worker answered: ${error.message}`
+        : `This page cannot show the answer of the worker: ${error}`;
   if (!worker.hasFailed) announce(cause);
   worker.hasFailed = true;
   const old = overview === undefined ? '' : ` The data is as of ${clockTime(worker.confirmedAtMs)}.`;
@@ -606,13 +627,7 @@ function fillDevice(node, { device, blocks, counts, damaged, more }) {
     `Memory of GPU ${device.gpu_device}: ${texts.join(', ')}${more > 0 ? `, ${several(more, 'damaged shard')}` : ''}`,
   );
   const damage = damaged.map((shard) =>
-    create(
-      'li',
-      {},
-      '✕ ',
-      foreign(shard.shard_id),
-      `: ${damageText(shard)}. Repair: ${visible(shard.repair ?? 'none')}`,
-    ),
+    create('li', {}, '✕ ', foreign(shard.shard_id), `: ${damageText(shard)}; ${visible(shard.repair ?? '')}`),
   );
   if (more > damaged.length)
     damage.push(create('li', {}, `and ${several(more - damaged.length, 'more damaged shard')}`));
@@ -877,7 +892,7 @@ function pullCells(pull) {
   const bar = create('progress', {
     max: Math.max(1, bytes),
     value: received_bytes,
-    'aria-label': `Received bytes of ${pull.pull_id}`,
+    'aria-label': visible(`Received bytes of ${pull.pull_id}`),
   });
   const received = `${size(received_bytes)}${bytes > 0 ? ` of ${size(bytes)}, ${((received_bytes / bytes) * 100).toFixed(0)} %` : ''}`;
   const isEnded = ended_at !== null;
@@ -1043,7 +1058,8 @@ const reRender = () => {
   renderShards(overview.shards);
   tick();
 };
-let announcement = 0;
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let announcement;
 for (const input of [searchInput, stateSelect]) {
   input.addEventListener('input', () => {
     reRender();
@@ -1065,7 +1081,7 @@ element('next').addEventListener('click', () => turnPage('next', 1));
 
 /** @param {number | undefined} before */
 const turnAudit = (before) => {
-  Object.assign(audit, { before, asOfMs: 0 });
+  Object.assign(audit, { before, tag: '', asOfMs: 0 });
   wake();
 };
 element('older').addEventListener('click', () => turnAudit(audit.older ?? undefined));

@@ -1,24 +1,12 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { chromium, type Page } from 'playwright-core';
+import type { Page } from 'playwright-core';
 import t, { type Test } from 'tap';
+import { launchChromium, unlessChromium } from '../support/chromium.js';
 import { unlessInstalled } from '../support/installed.js';
 import { startNginx } from '../support/nginx.js';
 import { root } from '../support/paths.js';
 import { startWorker, type TestWorker } from '../support/worker.js';
-
-const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
-const skip = executablePath === undefined && 'no Chromium is installed here: `apt-get install chromium`';
-
-const args = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
 
 async function authorize(page: Page, token: string): Promise<void> {
   await page.locator('.auth-wrapper .authorize').first().click();
@@ -29,7 +17,7 @@ async function authorize(page: Page, token: string): Promise<void> {
 
 /** Opens the docs page at a URL, enters the token, and calls `plan` with "Execute". */
 async function planFromPage(t: Test, url: string, { token }: TestWorker): Promise<void> {
-  const browser = await chromium.launch({ ...(executablePath === undefined ? {} : { executablePath }), args });
+  const browser = await launchChromium();
   t.teardown(() => browser.close());
   const page = await browser.newPage();
   const complaints: string[] = [];
@@ -55,7 +43,7 @@ async function planFromPage(t: Test, url: string, { token }: TestWorker): Promis
   t.same(complaints, []);
 }
 
-t.test('the docs page renders, takes a token and calls plan', { skip, timeout: 100_000 }, async (t) => {
+t.test('the docs page renders, takes a token and calls plan', { ...unlessChromium, timeout: 100_000 }, async (t) => {
   const worker = await startWorker(t, { listen: true });
   await planFromPage(t, worker.url, worker);
 });
@@ -68,7 +56,7 @@ function location(worker: TestWorker): string {
 
 const behindNginx = { ...unlessInstalled('nginx'), timeout: 100_000 };
 
-t.test('the docs page works behind nginx with a path prefix', { ...behindNginx, ...(skip && { skip }) }, async (t) => {
+t.test('the docs page works behind nginx with a path prefix', { ...behindNginx, ...unlessChromium }, async (t) => {
   const worker = await startWorker(t, { listen: true });
   await planFromPage(t, `${await startNginx(t, location(worker))}/worker`, worker);
 });
