@@ -68,18 +68,18 @@ const visible = (text) =>
  * @param {{ key: (item: T) => string, tag: string, fill: (node: HTMLElement, item: T) => void }} how
  */
 function show(parent, items, { key, tag, fill }) {
-  const before = shown.get(parent) ?? new Map();
+  const known = shown.get(parent) ?? new Map();
   const after = new Map();
   let place = parent.firstChild;
   for (const item of items) {
     const text = JSON.stringify(item);
-    const { node, text: previous } = before.get(key(item)) ?? { node: create(tag) };
+    const { node, text: previous } = known.get(key(item)) ?? { node: create(tag) };
     if (text !== previous) fill(node, item);
     if (node === place) place = node.nextSibling;
     else parent.insertBefore(node, place);
     after.set(key(item), { node, text });
   }
-  for (const [name, { node }] of before) if (!after.has(name)) node.remove();
+  for (const [name, { node }] of known) if (!after.has(name)) node.remove();
   shown.set(parent, after);
 }
 /** @type {WeakMap<Element, Map<string, { node: HTMLElement, text: string }>>} */

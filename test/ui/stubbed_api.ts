@@ -39,7 +39,7 @@ export class StubbedApi {
     this.#onChange();
   }
 
-  /** Resolves when the page has asked so many times for an overview. */
+  /** Resolves when the page has asked this number of times for an overview. */
   async asked(count: number): Promise<void> {
     await until(() => this.overviewRequests >= count, `the page asks for the overview ${count} times`);
   }
