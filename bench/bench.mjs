@@ -15,6 +15,7 @@ import { manifest } from './paths/manifest.mjs';
 import { manyShards } from './paths/many_shards.mjs';
 import { memory } from './paths/memory.mjs';
 import { oci } from './paths/oci.mjs';
+import { polling } from './paths/polling.mjs';
 import { readoption } from './paths/readoption.mjs';
 import { ready } from './paths/ready.mjs';
 import { s3 } from './paths/s3.mjs';
@@ -43,6 +44,7 @@ const paths = {
   file,
   verify,
   ready,
+  polling,
   latency,
   memory,
   start,

@@ -6,8 +6,8 @@ const usage = `Usage: npm run bench -- [options]
 
   --rounds N        rounds per row (default 5; 2 with --quick)
   --size-bytes N    shard size of most rows, a multiple of 1 MiB (default 1 GiB; 64 MiB with --quick)
-  --only NAMES      comma-separated paths: upload, file, verify, ready, latency, memory, start, concurrency, small, growth,
-                    manifest, manyShards, shardGrowth, attach, readoption, sources
+  --only NAMES      comma-separated paths: upload, file, verify, ready, polling, latency, memory, start, concurrency, small,
+                    growth, manifest, manyShards, shardGrowth, attach, readoption, sources
   --quick           a short smoke test; its figures are meaningless
   --full            measure growth up to 8 GiB instead of 4 GiB
   --growth-bytes N  measure growth up to this size instead
