@@ -17,7 +17,7 @@ const maxWriteBytes = 64 * 1024;
 /** Time until a failed write is repeated. A full pipe (EAGAIN) usually has room again soon. */
 const defaultRetryMs = { full: 20, failed: 1000 };
 
-/** Lines of requests wait so long for others, because each write occupies a thread and the event loop. */
+/** How long a line of a request waits for others. Each write occupies a thread and the event loop. */
 const gatherMs = 10;
 
 interface Line {
