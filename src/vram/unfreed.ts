@@ -10,6 +10,8 @@ export class Unfreed {
       await allocation.free();
       this.#allocations.delete(allocation);
     } catch (error) {
+      // Behind the others, which the driver may not refuse.
+      this.#allocations.delete(allocation);
       this.#allocations.add(allocation);
       throw error;
     }
