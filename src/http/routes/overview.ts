@@ -43,9 +43,9 @@ export async function overviewRoutes(app: FastifyInstance, { residency, polling 
 
   async function waitForChange(request: OverviewRequest, reply: FastifyReply, known: string | undefined) {
     const { wait_seconds } = request.query;
-    const tags = known?.split(',').map((tag) => tag.trim().replace(/^W\//, '')) ?? [];
-    const seen = tags.find((tag) => !overviews.isOutdated(tag));
-    if (wait_seconds === undefined || seen === undefined) return;
+    if (wait_seconds === undefined || known === undefined) return;
+    const seen = overviews.firstCurrent(known.split(',').map((tag) => tag.trim().replace(/^W\//, '')));
+    if (seen === undefined) return;
     const startedMs = performance.now();
     const { early, release } = slots.take(request);
     const end = { maxMs: wait_seconds * 1000, early, left: abortOnDisconnect(reply) };

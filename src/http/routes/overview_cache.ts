@@ -74,10 +74,15 @@ export class OverviewCache {
    * that overview wait for the rest of the period, unless `ready` or the state of the worker changed.
    */
   isOutdated(seen: string): boolean {
+    return this.firstCurrent([seen]) === undefined;
+  }
+
+  /** The first of these tags whose overview is not outdated. Looks at the worker once, because a header can have thousands. */
+  firstCurrent(tags: readonly string[]): string | undefined {
     const { tag } = this;
     const prepared = this.#prepared;
-    if (seen === tag) return false;
-    return seen !== prepared?.tag || this.#isUrgent(prepared) || !isRecent(prepared);
+    const isKept = prepared !== undefined && !this.#isUrgent(prepared) && isRecent(prepared);
+    return tags.find((seen) => seen === tag || (isKept && seen === prepared.tag));
   }
 
   #isUrgent({ phase, isReady }: Prepared): boolean {
