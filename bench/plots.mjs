@@ -42,7 +42,7 @@ function shardsPlot({ counts, seconds }) {
   const ticks = counts.map((count) => [count, String(count)]);
   const x = { label: 'shards of 4 KiB', from: counts[0], to: counts.at(-1), log: true, ticks };
   const y = {
-    label: 'CPU seconds',
+    label: 'CPU seconds (shutdown: seconds)',
     from: decades[0],
     to: decades.at(-1),
     log: true,

@@ -111,8 +111,8 @@ async function pollRows(worker, workspace, seconds) {
     compared('p50', 'ms', 'p50Ms'),
     compared('p99', 'ms', 'p99Ms'),
     row(`${pollers} long polls of ${seconds} s: CPU time a poll`, 'µs', (waited.usedSeconds * 1e6) / pollers),
-    row(`${pollers} long polls that wait: CPU time`, '% of a core', idle * 100),
     row('the same: GET /livez, p99', 'ms', waited.p99Ms),
+    row(`${pollers} long polls that wait: CPU time`, '% of a core', idle * 100),
     row(`${pollers} long polls, from a change to the last answer`, 'ms', changedMs),
     row('the same: GET /livez, p99', 'ms', changed.p99Ms),
   ];

@@ -36,7 +36,7 @@ export async function shardGrowth({ options, workspace, figures }) {
   const from = counts.length > 2 ? 1 : 0;
   const series = (name) => counts.slice(from).map((count, index) => [count, seconds[name][from + index]]);
   const row = (name, required) => ({
-    path: `CPU time by number of shards: ${name}, growth exponent`,
+    path: `${name === 'shutdown' ? 'Time' : 'CPU time'} by number of shards: ${name}, growth exponent`,
     better: 'lower',
     product: { unit: '', samples: [growthExponent(series(name))] },
     required,
@@ -61,9 +61,9 @@ async function measure(workspace, content, count) {
   };
   await first.commitAll(warmUp, content.name);
   for (let index = 0; index < warmUp; index++) await first.ask('DELETE', `/v1/shards/many-${index}`);
-  const empty = await memoryOf(first);
+  const emptyBytes = residentBytes(first.server.pid);
   const seconds = { commit: await cpu(first, () => first.commitAll(count, content.name)) };
-  const full = await memoryOf(first);
+  const fullBytes = residentBytes(first.server.pid);
   const each = async (method, path) => {
     const isList = path.startsWith('/v1/ready?nonce');
     const isCheap = path === cheapPath;
@@ -87,7 +87,7 @@ async function measure(workspace, content, count) {
   await second.untilRestored(count);
   seconds.restart = cpuSeconds(second.server.pid);
   await second.stop();
-  return { seconds, memory: { empty, full } };
+  return { seconds, memory: { emptyBytes, fullBytes } };
 }
 
 /** A process that has ended has no CPU time to read, so this is the time until its exit. */
@@ -97,22 +97,15 @@ async function shutdown(worker) {
   return (performance.now() - started) / 1000;
 }
 
-/** @returns {Promise<{ resident: number, heap: number }>} bytes, without the simulated device */
-async function memoryOf(worker) {
-  const { text } = await worker.ask('GET', '/metrics');
-  const heap = Number(/^nodejs_heap_size_used_bytes (\S+)$/m.exec(text)?.[1] ?? Number.NaN);
-  return { resident: residentBytes(worker.server.pid), heap };
-}
-
 function memoryRows(counts, memory) {
   return counts.flatMap((count, index) => {
     if (count < 1000) return [];
-    const { empty, full } = memory[index];
-    return ['resident', 'heap'].map((name) => ({
-      path: `${name} memory per shard of 4 KiB, ${count} shards`,
+    const { emptyBytes, fullBytes } = memory[index];
+    return {
+      path: `resident memory per shard of 4 KiB, ${count} shards`,
       better: 'lower',
-      product: { unit: 'KiB', samples: [(full[name] - empty[name]) / count / 1024] },
-      note: `${(full[name] / 2 ** 20).toFixed(0)} MiB in all`,
-    }));
+      product: { unit: 'KiB', samples: [(fullBytes - emptyBytes) / count / 1024] },
+      note: `${(fullBytes / 2 ** 20).toFixed(0)} MiB in all`,
+    };
   });
 }
