@@ -166,13 +166,14 @@ export const overviewSchemas = [
 ] as const;
 
 export const overviewQuery = strictObject({
-  wait_seconds: Type.Optional(
-    QueryInteger(
+  wait_seconds: Type.Optional({
+    ...QueryInteger(
       { minimum: 1, maximum: 300 },
       'Long poll: while nothing changed since the response that `If-None-Match` names, wait up to this long. A change of ' +
         '`ready` or `state` ends the wait at once. Other changes end it at most once a second, also those of bytes, rates and ' +
         'times of a transfer. A shutdown ends it at once. Without a change the response is 304.',
     ),
-  ),
+    examples: [30],
+  }),
 });
 export type OverviewFields = Static<typeof overviewQuery>;

@@ -180,10 +180,11 @@ export const pullsQuery = strictObject({
 });
 
 export const pullQuery = strictObject({
-  wait_seconds: Type.Optional(
-    QueryInteger(
+  wait_seconds: Type.Optional({
+    ...QueryInteger(
       { minimum: 1, maximum: 300 },
       'Wait at most this long: with `If-None-Match`, until the pull changes, else until it has ended.',
     ),
-  ),
+    examples: [30],
+  }),
 });

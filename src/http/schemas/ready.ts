@@ -91,15 +91,16 @@ export const readyQuery = strictObject({
     ),
   ),
   nonce: Type.Optional(Nonce),
-  wait_seconds: Type.Optional(
-    QueryInteger(
+  wait_seconds: Type.Optional({
+    ...QueryInteger(
       { minimum: 1, maximum: 300 },
       'Long poll: while the response is the one that `If-None-Match` names, wait up to this long for another one. A change ' +
         'of `ready` or `state` ends the wait at once, other changes within about a second, and a shutdown at once. Without ' +
         'a change the response is 304, or 503 if the worker is not ready. Cannot be combined with `nonce` or ' +
         '`max_age_seconds`, and needs a token.',
     ),
-  ),
+    examples: [30],
+  }),
 });
 
 export type ReadyFields = Static<typeof readyQuery>;

@@ -3020,7 +3020,10 @@ export interface operations {
     getPull: {
         parameters: {
             query?: {
-                /** @description Wait at most this long: with `If-None-Match`, until the pull changes, else until it has ended. */
+                /**
+                 * @description Wait at most this long: with `If-None-Match`, until the pull changes, else until it has ended.
+                 * @example 30
+                 */
                 wait_seconds?: number;
             };
             header?: never;
@@ -4955,7 +4958,10 @@ export interface operations {
                 max_age_seconds?: number;
                 /** @description Up to 128 characters. The signed attestation repeats it. Unicode NFC, without control, bidirectional or zero-width characters. */
                 nonce?: string;
-                /** @description Long poll: while the response is the one that `If-None-Match` names, wait up to this long for another one. A change of `ready` or `state` ends the wait at once, other changes within about a second, and a shutdown at once. Without a change the response is 304, or 503 if the worker is not ready. Cannot be combined with `nonce` or `max_age_seconds`, and needs a token. */
+                /**
+                 * @description Long poll: while the response is the one that `If-None-Match` names, wait up to this long for another one. A change of `ready` or `state` ends the wait at once, other changes within about a second, and a shutdown at once. Without a change the response is 304, or 503 if the worker is not ready. Cannot be combined with `nonce` or `max_age_seconds`, and needs a token.
+                 * @example 30
+                 */
                 wait_seconds?: number;
             };
             header?: never;
@@ -5135,7 +5141,10 @@ export interface operations {
     overview: {
         parameters: {
             query?: {
-                /** @description Long poll: while nothing changed since the response that `If-None-Match` names, wait up to this long. A change of `ready` or `state` ends the wait at once. Other changes end it at most once a second, also those of bytes, rates and times of a transfer. A shutdown ends it at once. Without a change the response is 304. */
+                /**
+                 * @description Long poll: while nothing changed since the response that `If-None-Match` names, wait up to this long. A change of `ready` or `state` ends the wait at once. Other changes end it at most once a second, also those of bytes, rates and times of a transfer. A shutdown ends it at once. Without a change the response is 304.
+                 * @example 30
+                 */
                 wait_seconds?: number;
             };
             header?: never;
