@@ -10,12 +10,12 @@ type OverviewRequest = FastifyRequest<{ Querystring: OverviewFields }>;
 
 const schema = {
   operationId: 'overview',
-  summary: 'Get everything that an operator sees at a glance',
+  summary: 'Get one snapshot of the whole worker',
   description:
-    'One snapshot of the worker, its GPUs, shards, models and pulls, made for a page that polls it. The parts of each ' +
+    'The worker, its GPUs, shards, models and pulls at one moment, for a page that polls it. The parts of each ' +
     'GPU add up to its memory. The response is prepared once for each change, and for the progress of transfers once a ' +
-    'second. Send `If-None-Match` to get 304 while nothing changes, and `wait_seconds` to wait for a change. A 304 says ' +
-    'that the snapshot holds at the `Date` of the response.',
+    'second. Send `If-None-Match` to get 304 while nothing changes, and `wait_seconds` to wait for a change. After a ' +
+    '304, the snapshot is valid at the `Date` of that response.',
   tags: ['readiness'],
   querystring: overviewQuery,
   response: {

@@ -38,11 +38,11 @@ export const OverviewWorker = namedSchema(
     state: oneOf(workerPhases, 'State of the worker.'),
     leaving: Type.Boolean({ description: 'Whether a shutdown is announced or has begun.' }),
     accepting: Type.Boolean({ description: 'Whether the worker accepts work, as `/readyz` reports it.' }),
-    accepting_reasons: Type.Array(refTo(Reason), { description: 'Why not. Empty if it does.' }),
+    accepting_reasons: Type.Array(refTo(Reason), { description: 'Why it does not. Empty if it does.' }),
     ready: Type.Boolean({ description: 'Whether `GET /v1/ready` would report `ready`.' }),
     ready_reasons: Type.Array(refTo(Reason), {
       maxItems: maxReasons,
-      description: `Why not. Empty only if it would. At most ${maxReasons} are listed.`,
+      description: `Why it is not ready. Empty only if \`ready\` is true. At most ${maxReasons} are listed.`,
     }),
     audit_log: oneOf(
       ['off', 'writable', 'unavailable'],
@@ -107,7 +107,7 @@ export const OverviewShard = namedSchema(
     corrupt_bytes: Bytes('Bytes in all corrupt ranges.'),
     repair: Type.Unsafe<string | null>({
       type: ['string', 'null'],
-      description: 'State of the repair, for people. Null unless the shard is corrupt.',
+      description: 'State of the repair, as text for people. Null unless the shard is corrupt.',
     }),
   },
   'A shard as an overview shows it.',
@@ -119,7 +119,7 @@ export const OverviewPull = namedSchema(
   {
     ...pullSummaryFields,
     files: Count('Number of files. 0 until it is known.'),
-    files_received: Count('Files whose bytes have all arrived and are proven.'),
+    files_received: Count('Files whose bytes have all arrived and are verified.'),
   },
   'A pull, with the number of its files.',
 );
@@ -147,7 +147,9 @@ export const Overview = namedSchema(
     scrub: refTo(Scrub),
     leases: refTo(OverviewLeases),
     devices: Type.Array(refTo(OverviewDevice), { description: 'The GPUs. Empty before they are up.' }),
-    pulls: Type.Array(refTo(OverviewPull), { description: 'Pulls that run, wait, or ended lately. By `pull_id`.' }),
+    pulls: Type.Array(refTo(OverviewPull), {
+      description: 'Pulls that run, wait or ended recently, ordered by `pull_id`.',
+    }),
     models: Type.Array(refTo(ModelReadiness), { description: 'All models, ordered by `model_ref`.' }),
     lost: Type.Array(refTo(LostShard), { description: 'Shards that a restart could not restore.' }),
     shards: Type.Array(refTo(OverviewShard), { description: 'All shards, ordered by `shard_id`.' }),
@@ -170,8 +172,8 @@ export const overviewQuery = strictObject({
     ...QueryInteger(
       { minimum: 1, maximum: 300 },
       'Long poll: while nothing changed since the response that `If-None-Match` names, wait up to this long. A change of ' +
-        '`ready` or `state` ends the wait at once. Other changes end it at most once a second, also those of bytes, rates and ' +
-        'times of a transfer. A shutdown ends it at once. Without a change the response is 304.',
+        '`ready` or `state` ends the wait at once, and so does a shutdown. Other changes, such as those of a transfer, end it ' +
+        'at most once a second. Without a change the response is 304.',
     ),
     examples: [30],
   }),

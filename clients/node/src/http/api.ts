@@ -374,8 +374,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Get everything that an operator sees at a glance
-         * @description One snapshot of the worker, its GPUs, shards, models and pulls, made for a page that polls it. The parts of each GPU add up to its memory. The response is prepared once for each change, and for the progress of transfers once a second. Send `If-None-Match` to get 304 while nothing changes, and `wait_seconds` to wait for a change. A 304 says that the snapshot holds at the `Date` of the response.
+         * Get one snapshot of the whole worker
+         * @description The worker, its GPUs, shards, models and pulls at one moment, for a page that polls it. The parts of each GPU add up to its memory. The response is prepared once for each change, and for the progress of transfers once a second. Send `If-None-Match` to get 304 while nothing changes, and `wait_seconds` to wait for a change. After a 304, the snapshot is valid at the `Date` of that response.
          */
         get: operations["overview"];
         put?: never;
@@ -1198,11 +1198,11 @@ export interface components {
             leaving: boolean;
             /** @description Whether the worker accepts work, as `/readyz` reports it. */
             accepting: boolean;
-            /** @description Why not. Empty if it does. */
+            /** @description Why it does not. Empty if it does. */
             accepting_reasons: components["schemas"]["Reason"][];
             /** @description Whether `GET /v1/ready` would report `ready`. */
             ready: boolean;
-            /** @description Why not. Empty only if it would. At most 100 are listed. */
+            /** @description Why it is not ready. Empty only if `ready` is true. At most 100 are listed. */
             ready_reasons: components["schemas"]["Reason"][];
             /**
              * @description The audit log. While it is `unavailable`, the worker refuses changes.
@@ -1299,7 +1299,7 @@ export interface components {
             corrupt_range_count: number;
             /** @description Bytes in all corrupt ranges. */
             corrupt_bytes: number;
-            /** @description State of the repair, for people. Null unless the shard is corrupt. */
+            /** @description State of the repair, as text for people. Null unless the shard is corrupt. */
             repair: string | null;
         };
         /** @description A pull, with the number of its files. */
@@ -1338,7 +1338,7 @@ export interface components {
             problem: components["schemas"]["Problem"] | null;
             /** @description Number of files. 0 until it is known. */
             files: number;
-            /** @description Files whose bytes have all arrived and are proven. */
+            /** @description Files whose bytes have all arrived and are verified. */
             files_received: number;
         };
         /** @description The number of leases by state. */
@@ -1366,7 +1366,7 @@ export interface components {
             leases: components["schemas"]["OverviewLeases"];
             /** @description The GPUs. Empty before they are up. */
             devices: components["schemas"]["OverviewDevice"][];
-            /** @description Pulls that run, wait, or ended lately. By `pull_id`. */
+            /** @description Pulls that run, wait or ended recently, ordered by `pull_id`. */
             pulls: components["schemas"]["OverviewPull"][];
             /** @description All models, ordered by `model_ref`. */
             models: components["schemas"]["ModelReadiness"][];
@@ -5142,7 +5142,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Long poll: while nothing changed since the response that `If-None-Match` names, wait up to this long. A change of `ready` or `state` ends the wait at once. Other changes end it at most once a second, also those of bytes, rates and times of a transfer. A shutdown ends it at once. Without a change the response is 304.
+                 * @description Long poll: while nothing changed since the response that `If-None-Match` names, wait up to this long. A change of `ready` or `state` ends the wait at once, and so does a shutdown. Other changes, such as those of a transfer, end it at most once a second. Without a change the response is 304.
                  * @example 30
                  */
                 wait_seconds?: number;
