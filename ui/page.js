@@ -1,6 +1,7 @@
 // @ts-check
 // Shows what `GET /v1/overview`, `/v1/leases` and `/v1/audit` return. Text reaches the page only as text nodes and
-// attributes. Every time that it shows is the worker's, so a wrong clock of this computer does not matter.
+// attributes. Every time that it shows is the worker's. This computer's clock may be wrong; if it is set, the page reads
+// all data again.
 
 /** @typedef {import('../clients/node/src/http/api.ts').components['schemas']} Schemas */
 /** @typedef {Schemas['Overview']} Overview */
@@ -15,11 +16,17 @@ const leastPauseMs = 1000;
 const hiddenPauseMs = 60_000;
 const longestBackoffMs = 30_000;
 const auditPauseMs = 5000;
+/** Polls that do not wait, while the worker has no place for those that do. */
+const plainPauseMs = 5000;
+const plainPollsMs = 60_000;
+/** The clocks of this computer drift apart by less. */
+const mostDriftMs = 5000;
 /** Data that the worker has not confirmed for longer is shown as old. */
 const staleAfterMs = (longPollSeconds + 15) * 1000;
 const answerTimeoutMs = 30_000;
 const rowsPerPage = 50;
 const leaseRows = 100;
+const pullRows = 100;
 const auditRows = 20;
 /** The narrowest block of the map, as a part of a device. */
 const narrowestBlock = 1 / 400;
@@ -73,11 +80,13 @@ function show(parent, items, { key, tag, fill }) {
   let place = parent.firstChild;
   for (const item of items) {
     const text = JSON.stringify(item);
-    const { node, text: previous } = known.get(key(item)) ?? { node: create(tag) };
+    let name = key(item);
+    while (after.has(name)) name += ' again';
+    const { node, text: previous } = known.get(name) ?? { node: create(tag) };
     if (text !== previous) fill(node, item);
     if (node === place) place = node.nextSibling;
     else parent.insertBefore(node, place);
-    after.set(key(item), { node, text });
+    after.set(name, { node, text });
   }
   for (const [name, { node }] of known) if (!after.has(name)) node.remove();
   shown.set(parent, after);
@@ -154,6 +163,15 @@ const worker = {
   nowMs() {
     const { monotonicMs, wallMs } = this.receivedAt;
     return this.takenAtMs + Math.max(performance.now() - monotonicMs, Date.now() - wallMs);
+  },
+  /** By the clock that nobody can set. During suspension, it may fall behind. */
+  monotonicNowMs() {
+    return this.takenAtMs + performance.now() - this.receivedAt.monotonicMs;
+  },
+  /** Whether this computer was suspended, or its clock set, since the overview came. */
+  hasLostTime() {
+    const { monotonicMs, wallMs } = this.receivedAt;
+    return Math.abs(performance.now() - monotonicMs - (Date.now() - wallMs)) > mostDriftMs;
   },
   isStale() {
     return this.hasFailed || this.nowMs() - this.confirmedAtMs > staleAfterMs;
@@ -236,53 +254,82 @@ async function request(path, { tag = '', waitSeconds = 0 } = {}) {
 let overview;
 let tag = '';
 
-/** Asks for an overview, and says whether it is another one. Without `tag` and in a hidden page, the worker does not wait. */
+/** Until then, by the monotonic clock, polls do not wait: the worker refused one that did. */
+let plainUntilMs = 0;
+
+/** How long the worker may wait for a change: not at all while something else needs its answer first. */
+function secondsToWait() {
+  const isNeededNow = tag === '' || document.hidden || worker.hasFailed || audit.isTurned;
+  return isNeededNow || performance.now() < plainUntilMs ? 0 : longPollSeconds;
+}
+
+/** Asks for an overview. Nothing changes before its leases are here too, or if the long poll ended early. */
 async function refreshOverview() {
-  const waitSeconds = tag === '' || document.hidden ? 0 : longPollSeconds;
+  if (worker.hasLostTime()) tag = '';
+  const waitSeconds = secondsToWait();
   const sentMs = performance.now();
-  const sentAtMs = worker.nowMs();
-  const answer = await request(`overview${waitSeconds > 0 ? `?wait_seconds=${waitSeconds}` : ''}`, {
-    tag,
-    waitSeconds,
+  const sentAtMs = worker.monotonicNowMs();
+  const query = waitSeconds > 0 ? `?wait_seconds=${waitSeconds}` : '';
+  const answer = await request(`overview${query}`, { tag, waitSeconds }).catch((error) => {
+    if (waitSeconds > 0 && isOnlyTheWaitOver(error)) return undefined;
+    throw error;
   });
+  if (answer === undefined) return;
   if (answer.body === undefined) {
     // The worker decided this at the end of the wait, or at an earlier unknown moment after the request was sent.
     const hasWaited = performance.now() - sentMs >= waitSeconds * 1000;
     worker.confirmedAtMs = Math.max(worker.confirmedAtMs, sentAtMs + (hasWaited ? waitSeconds * 1000 : 0));
-    return false;
+    return;
   }
   /** @type {Overview} */
   const next = answer.body;
+  leases = next.leases.total === 0 ? [] : (await request(`leases?limit=${leaseRows}`)).body.leases;
   const takenAtMs = Date.parse(next.taken_at);
   Object.assign(worker, { takenAtMs, confirmedAtMs: takenAtMs, receivedAt: answer.receivedAt });
   overview = next;
   tag = answer.tag;
+}
+
+/** Whether a long poll ended for another request, or found no place at the worker. @param {unknown} error */
+function isOnlyTheWaitOver(error) {
+  if (!(error instanceof Refusal)) return longPoll.signal.aborted && !session.signal.aborted;
+  if (error.status !== 429) return false;
+  plainUntilMs = performance.now() + plainPollsMs;
   return true;
 }
 
 /** @type {readonly Lease[]} */
 let leases = [];
-/** @typedef {{ entries: readonly AuditEntry[], asOfMs: number, older: number | null, tag: string, isForbidden: boolean, problem: string, before: number | undefined }} AuditView */
+/**
+ * `asOfMs` is of the entries, `askedAtMs` of the last attempt. `isTurned` if a person waits for another page.
+ * @typedef {{ entries: readonly AuditEntry[], asOfMs: number, askedAtMs: number, older: number | null, tag: string, isForbidden: boolean, problem: string, before: number | undefined, isTurned: boolean }} AuditView
+ */
 /** @type {AuditView} */
-const noAudit = { entries: [], asOfMs: 0, older: null, tag: '', isForbidden: false, problem: '', before: undefined };
+const noAudit = {
+  entries: [],
+  asOfMs: 0,
+  askedAtMs: 0,
+  older: null,
+  tag: '',
+  isForbidden: false,
+  problem: '',
+  before: undefined,
+  isTurned: false,
+};
 const audit = { ...noAudit };
 
-async function refreshLeases() {
-  leases =
-    overview === undefined || overview.leases.total === 0
-      ? []
-      : (await request(`leases?limit=${leaseRows}`)).body.leases;
-}
-
-/** Only the API token may read the audit log. */
+/** Only the API token may read the audit log. Each attempt is for the page that is wanted at its start. */
 async function refreshAudit() {
-  if (audit.isForbidden || overview?.worker.audit_log === 'off') return;
-  if (worker.nowMs() - audit.asOfMs < auditPauseMs) return;
+  const isDue = audit.isTurned || Math.abs(worker.nowMs() - audit.askedAtMs) >= auditPauseMs;
+  audit.isTurned = false;
+  if (!isDue || audit.isForbidden || overview?.worker.audit_log === 'off') return;
+  audit.askedAtMs = worker.nowMs();
+  const asOfMs = worker.monotonicNowMs();
   const before = audit.before === undefined ? '' : `&before_seq=${audit.before}`;
-  const askedAtMs = worker.nowMs();
   try {
     const { body, tag } = await request(`audit?limit=${auditRows}${before}`, { tag: audit.tag });
-    Object.assign(audit, { asOfMs: askedAtMs, problem: '' });
+    if (audit.isTurned) return await refreshAudit();
+    Object.assign(audit, { asOfMs, problem: '' });
     /** @type {Schemas['AuditPage'] | undefined} */
     const page = body;
     if (page !== undefined) Object.assign(audit, { entries: page.entries, older: page.next_before_seq, tag });
@@ -290,7 +337,6 @@ async function refreshAudit() {
     if (!(error instanceof Refusal) || error.status === 401) throw error;
     if (error.status === 403) audit.isForbidden = true;
     else audit.problem = error.message;
-    audit.asOfMs = askedAtMs;
   }
 }
 
@@ -318,19 +364,16 @@ async function run(signal) {
   while (!signal.aborted) {
     let pauseMs = 0;
     try {
-      const hasChanged = await refreshOverview().catch((error) => {
-        if (longPoll.signal.aborted && !signal.aborted) return false;
-        throw error;
-      });
+      await refreshOverview();
       const startMs = performance.now();
-      if (hasChanged) await refreshLeases();
       await refreshAudit();
       if (signal.aborted) return;
       failures = 0;
       connected();
       render();
       // A page with very many shards takes at most a tenth of a processor.
-      pauseMs = document.hidden ? hiddenPauseMs : Math.max(leastPauseMs, 10 * (performance.now() - startMs));
+      const leastMs = startMs < plainUntilMs ? plainPauseMs : leastPauseMs;
+      pauseMs = document.hidden ? hiddenPauseMs : Math.max(leastMs, 10 * (performance.now() - startMs));
     } catch (error) {
       if (signal.aborted) return;
       if (error instanceof Refusal && error.status === 401) return signOut('The worker refused this token.');
@@ -874,10 +917,12 @@ function showSort() {
 
 // ---- The other sections
 
-/** @param {readonly Pull[]} pulls */
+/** Pulls that have not ended come first. @param {readonly Pull[]} pulls */
 function renderPulls(pulls) {
   element('pulls-section').hidden = pulls.length === 0;
-  show(element('pulls'), pulls.slice(0, leaseRows), {
+  const sorted = [...pulls].sort((a, b) => Number(a.ended_at !== null) - Number(b.ended_at !== null));
+  setText(element('pulls-note'), pulls.length > pullRows ? `and ${amount(pulls.length - pullRows)} more` : '');
+  show(element('pulls'), sorted.slice(0, pullRows), {
     key: ({ pull_id }) => pull_id,
     tag: 'tr',
     fill: (node, pull) => node.replaceChildren(...pullCells(pull)),
@@ -1081,7 +1126,7 @@ element('next').addEventListener('click', () => turnPage('next', 1));
 
 /** @param {number | undefined} before */
 const turnAudit = (before) => {
-  Object.assign(audit, { before, tag: '', asOfMs: 0 });
+  Object.assign(audit, { before, tag: '', isTurned: true });
   wake();
 };
 element('older').addEventListener('click', () => turnAudit(audit.older ?? undefined));

@@ -132,6 +132,21 @@ t.test('each section shows what the worker reports', unlessChromium, async (t) =
   );
 });
 
+t.test('of very many pulls, those that have not ended are shown', unlessChromium, async (t) => {
+  const [pull] = overviews.busy.pulls;
+  if (pull === undefined) throw new Error('no pull');
+  const ended = Array.from({ length: 120 }, (_, index) => ({
+    ...pull,
+    pull_id: `a-${index}`,
+    state: 'sealed' as const,
+    ended_at: overviews.busy.taken_at,
+  }));
+  const { page } = await openState(t, { ...overviews.busy, pulls: [...ended, pull] });
+  t.match(await page.locator('#pulls tr').first().textContent(), /^qwen-2026-11/);
+  t.equal(await page.locator('#pulls tr').count(), 100);
+  t.equal(await page.textContent('#pulls-note'), 'and 21 more');
+});
+
 t.test('while there is no model, the page shows how to load one', unlessChromium, async (t) => {
   const { page } = await openState(t, overviews.empty);
   t.equal(await page.textContent('#pull-line'), `npx vram-worker pull hf://org/name:Q4_K_M --url ${origin}`);

@@ -1,12 +1,28 @@
+import type { Page } from 'playwright-core';
 import t from 'tap';
 import { unlessChromium } from '../support/chromium.js';
 import { until } from '../support/until.js';
 import { startWorker } from '../support/worker.js';
 import * as overviews from './overviews.js';
+import type { PageUnderTest } from './page_under_test.js';
 import { focused, openSignedIn } from './signed_in.js';
+import type { StubbedApi } from './stubbed_api.js';
 
 const { url: origin } = await startWorker(t, { start: false, listen: true });
 const url = `${origin}/ui/`;
+
+/** The page's clock, which a test can advance. */
+const withClock = ({ page }: PageUnderTest) => page.clock.install({ time: overviews.takenAtMs });
+const shows = (page: Page, selector: string, pattern: RegExp) =>
+  until(async () => pattern.test((await page.textContent(selector)) ?? ''), `${selector} shows ${pattern}`, 10_000);
+/** Advances the page's clock until it has asked this number of times for an overview. */
+const passUntilAsked = (page: Page, api: StubbedApi, count: number) =>
+  until(async () => {
+    await page.clock.runFor(500);
+    return api.overviewRequests >= count;
+  }, `the page asks for the overview ${count} times`);
+/** Ends the page's pause. */
+const retry = (page: Page) => page.evaluate(() => dispatchEvent(new Event('online')));
 
 t.test('the token is in this tab alone, and never in a URL, a cookie or the history', unlessChromium, async (t) => {
   const { page, api, urls } = await openSignedIn(t, url, overviews.busy);
@@ -76,39 +92,37 @@ t.test('lost data looks lost: no age, no color, and the moment that it describes
   const times = await page.locator('#shards time, #facts time').allTextContents();
   t.ok(times.length > 10 && times.every((text) => !/ago|in \d|overdue/.test(text)), times.join());
   t.match(await page.locator('#content').evaluate((node) => getComputedStyle(node).filter), 'grayscale(1)');
-  const retry = () => page.evaluate(() => dispatchEvent(new Event('online')));
   api.failure = { status: 503, body: { code: 'DRAINING', detail: 'The worker is shutting down', retry_after_ms: 100 } };
-  await retry();
-  await until(
-    async () => /The worker answered: The worker is shutting down/.test((await page.textContent('#banner')) ?? ''),
-    'the cause is shown',
-    20_000,
-  );
+  await retry(page);
+  await shows(page, '#banner', /The worker answered: The worker is shutting down/);
   api.failure = undefined;
-  await retry();
+  await retry(page);
   await page.waitForSelector('body:not(.stale)');
   t.equal(await page.locator('#banner').isVisible(), false);
   t.match(await page.textContent('#announcer'), /is back/);
 });
 
 t.test('a 304 confirms the data only for as long as the worker waited', unlessChromium, async (t) => {
-  const { page, api } = await openSignedIn(t, url, overviews.busy);
-  await api.asked(3);
+  const { page, api } = await openSignedIn(t, url, overviews.busy, withClock);
+  await passUntilAsked(page, api, 2);
   const [, second] = api.requests.filter(({ url }) => url.includes('/overview'));
   t.match(second, { url: /wait_seconds=10$/, headers: { 'if-none-match': 'W/"1"' } });
-  await until(
-    async () => /as of 14:03:3[2-4]/.test((await page.textContent('#freshness')) ?? ''),
-    'ten seconds are confirmed',
-    15_000,
-  );
+  await page.clock.runFor(5000);
+  api.endPoll();
+  await passUntilAsked(page, api, 3);
+  t.match(await page.textContent('#freshness'), /^Live, as of 14:03:2[3-7]$/, 'an early end confirms no wait');
+  await page.clock.runFor(10_000);
+  api.endPoll();
+  await shows(page, '#freshness', /^Live, as of 14:03:(39|4\d)$/);
 });
 
 t.test(
   'a hidden page asks once a minute and without a wait, and at once when it is seen again',
   unlessChromium,
   async (t) => {
-    const { page, api } = await openSignedIn(t, url, overviews.busy, async ({ page }) => {
-      await page.clock.install({ time: overviews.takenAtMs });
+    const { page, api } = await openSignedIn(t, url, overviews.busy, async (opened) => {
+      const { page } = opened;
+      await withClock(opened);
       await page.addInitScript(() => {
         let isHidden = false;
         Object.defineProperty(document, 'hidden', { get: () => isHidden });
@@ -151,4 +165,67 @@ t.test('one request at a time, also while the audit log is paged during a long p
   );
   await page.waitForSelector('#newest:not([hidden])');
   t.equal(await page.locator('#banner').isVisible(), false, 'the end of the long poll is not an error');
+});
+
+t.test('the audit page that is wanted now is the one that is shown', unlessChromium, async (t) => {
+  const { page, api } = await openSignedIn(t, url, overviews.busy, withClock);
+  await page.waitForSelector('#older:not([hidden])');
+  const reads = () => api.requests.filter(({ url: one }) => one.includes('/audit')).length;
+  let release: () => void = () => undefined;
+  api.auditGate = new Promise((resolve) => {
+    release = resolve;
+  });
+  await page.clock.runFor(6000);
+  await api.asked(2);
+  api.endPoll();
+  await until(() => reads() === 2, 'the page reads the audit log again');
+  await page.click('#older');
+  release();
+  await shows(page, '#audit', /^1837/);
+  t.ok(await page.locator('#older').isHidden());
+});
+
+t.test('audit entries that cannot be read again keep their time', unlessChromium, async (t) => {
+  const { page, api } = await openSignedIn(t, url, overviews.busy, withClock);
+  await page.waitForSelector('#older:not([hidden])');
+  const asOf = await page.textContent('#audit-as-of');
+  api.audit = { status: 503, body: { code: 'AUDIT_UNAVAILABLE', detail: 'The disk is full' } };
+  await page.clock.runFor(8000);
+  await api.asked(2);
+  api.endPoll();
+  await shows(page, '#audit-note', /The disk is full/);
+  t.equal(await page.textContent('#audit-as-of'), asOf);
+});
+
+t.test('an overview whose leases cannot be read is not shown, and not kept', unlessChromium, async (t) => {
+  const { page, api } = await openSignedIn(t, url, overviews.busy);
+  await api.asked(2);
+  api.refuses = ({ pathname }) => pathname.endsWith('/leases');
+  api.overview = overviews.damaged;
+  await shows(page, '#banner', /no places/);
+  t.match(await page.title(), /^Ready/);
+  api.refuses = () => false;
+  api.leases = { leases: overviews.leases.leases.slice(0, 1), next_cursor: null };
+  await retry(page);
+  await page.waitForFunction(() => document.title.startsWith('Not ready'));
+  t.equal(await page.locator('#leases tr').count(), 1);
+});
+
+t.test('without a place for a long poll, the data stays live by plain polls', unlessChromium, async (t) => {
+  const { page, api } = await openSignedIn(t, url, overviews.busy, withClock);
+  api.refuses = ({ searchParams }) => searchParams.has('wait_seconds');
+  await passUntilAsked(page, api, 4);
+  t.notMatch(api.requests.filter(({ url: one }) => one.includes('/overview')).at(-1)?.url, 'wait_seconds');
+  await shows(page, '#freshness', /^Live, as of 14:03:3[2-9]$/);
+  t.ok(await page.locator('#banner').isHidden());
+});
+
+t.test('a clock that is set makes the page read everything again', unlessChromium, async (t) => {
+  const { page, api } = await openSignedIn(t, url, overviews.busy, withClock);
+  await passUntilAsked(page, api, 2);
+  await page.clock.setSystemTime(overviews.takenAtMs + 3_600_000);
+  api.endPoll();
+  await passUntilAsked(page, api, 3);
+  t.equal(api.requests.filter(({ url: one }) => one.includes('/overview')).at(-1)?.headers['if-none-match'], undefined);
+  await shows(page, '#freshness', /^Live, as of 1\d:03:22/);
 });

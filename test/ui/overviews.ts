@@ -268,3 +268,8 @@ export const audit = {
   ],
   next_before_seq: 1838,
 };
+
+export const olderAudit = {
+  entries: [entry(1837, 90, 'CommitAccepted', { shard_id: 'llama-70b-2' })],
+  next_before_seq: null,
+};

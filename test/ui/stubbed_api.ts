@@ -10,6 +10,10 @@ export class StubbedApi {
   #onChange: () => void = () => undefined;
   leases = overviews.leases;
   audit: { readonly status: number; readonly body: object } = { status: 200, body: overviews.audit };
+  /** Responses with audit entries wait for it. */
+  auditGate: Promise<void> = Promise.resolve();
+  /** The URLs that get 429. */
+  refuses: (url: URL) => boolean = () => false;
   /** In place of every response. */
   failure: 'connection' | { readonly status: number; readonly body: object } | undefined;
   readonly requests: { readonly url: string; readonly headers: Record<string, string> }[] = [];
@@ -52,9 +56,14 @@ export class StubbedApi {
     const request = route.request();
     const url = new URL(request.url());
     this.requests.push({ url: request.url(), headers: await request.allHeaders() });
+    if (this.refuses(url))
+      return await route.fulfill({
+        status: 429,
+        json: { code: 'RATE_LIMITED', detail: 'no places', retry_after_ms: 100 },
+      });
     if (url.pathname.endsWith('/overview')) {
       const isKnown = (await request.headerValue('if-none-match')) === this.#tag;
-      if (isKnown && url.searchParams.has('wait_seconds')) await this.#change(10_000);
+      if (isKnown && this.failure === undefined && url.searchParams.has('wait_seconds')) await this.#change(10_000);
       if (this.failure === undefined) {
         if ((await request.headerValue('if-none-match')) === this.#tag) return await route.fulfill({ status: 304 });
         return await route.fulfill({ json: this.#overview, headers: { etag: this.#tag } });
@@ -64,7 +73,10 @@ export class StubbedApi {
     if (this.failure !== undefined)
       return await route.fulfill({ status: this.failure.status, json: this.failure.body });
     if (url.pathname.endsWith('/leases')) return await route.fulfill({ json: this.leases });
-    await route.fulfill({ status: this.audit.status, json: this.audit.body });
+    const { status, body } = this.audit;
+    const isOlder = url.searchParams.has('before_seq');
+    await this.auditGate;
+    await route.fulfill({ status, json: isOlder ? overviews.olderAudit : body });
   }
 
   get #tag(): string {
