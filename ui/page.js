@@ -164,7 +164,7 @@ const worker = {
     const { monotonicMs, wallMs } = this.receivedAt;
     return this.takenAtMs + Math.max(performance.now() - monotonicMs, Date.now() - wallMs);
   },
-  /** By the clock that nobody can set. During suspension, it may fall behind. */
+  /** By the clock that cannot be set. During suspension, it may fall behind. */
   monotonicNowMs() {
     return this.takenAtMs + performance.now() - this.receivedAt.monotonicMs;
   },
