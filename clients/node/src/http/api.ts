@@ -375,7 +375,7 @@ export interface paths {
         };
         /**
          * Get one snapshot of the whole worker
-         * @description The worker, its GPUs, shards, models and pulls at one moment, for a page that polls it. The parts of each GPU add up to its memory. The response is prepared once for each change, and for the progress of transfers once a second. Send `If-None-Match` to get 304 while nothing changes, and `wait_seconds` to wait for a change. After a 304, the snapshot is valid at the `Date` of that response.
+         * @description The worker, its GPUs, shards, models and pulls at one moment, for a page that polls it. The parts of each GPU add up to its memory. The response is prepared once for each change, and for the progress of transfers once a second. Send `If-None-Match` to get 304 while nothing changes, and `wait_seconds` to wait for a change. After a 304, the snapshot is valid at the `Date` of that response, unless a proxy replaces it.
          */
         get: operations["overview"];
         put?: never;
