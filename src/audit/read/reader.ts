@@ -33,15 +33,11 @@ export class AuditReader {
 
   /**
    * Up to `limit` entries with numbers below `beforeSeq`, the newest first. Large entries can make a page shorter.
-   * @throws WorkerError AUDIT_UNAVAILABLE if the log is off, damaged, or cannot be read in time; RATE_LIMITED
+   * @throws WorkerError NOT_FOUND without a log, AUDIT_UNAVAILABLE if it is damaged or cannot be read in time, RATE_LIMITED
    */
   async page(limit: number, beforeSeq = Number.POSITIVE_INFINITY): Promise<AuditPage> {
     const { path } = this.#options;
-    if (path === undefined) {
-      throw new WorkerError('AUDIT_UNAVAILABLE', 'WORKER_AUDIT_LOG is not set, so there is no audit log', {
-        retriable: false,
-      });
-    }
+    if (path === undefined) throw new WorkerError('NOT_FOUND', 'There is no audit log: WORKER_AUDIT_LOG is not set');
     if (this.#waiting >= maxWaiting) {
       throw new WorkerError('RATE_LIMITED', 'Too many requests read the audit log', { retryAfterMs: 1000 });
     }

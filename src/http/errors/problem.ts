@@ -50,7 +50,7 @@ export const problemTypes: Readonly<Record<ErrorCode, ProblemType>> = {
   SOURCE_INVALID: { status: 502, title: 'Source sent an invalid response' },
   STARTING: { status: 503, title: 'Worker is starting' },
   DRAINING: { status: 503, title: 'Worker is shutting down' },
-  AUDIT_UNAVAILABLE: { status: 503, title: 'Audit log or manifest cannot be written' },
+  AUDIT_UNAVAILABLE: { status: 503, title: 'Audit log or manifest is unavailable' },
   MODEL_DIR_UNAVAILABLE: { status: 503, title: 'Model directory cannot be read' },
   KEEPER_UNAVAILABLE: { status: 503, title: 'Keeper does not respond' },
   SOURCE_TIMEOUT: { status: 504, title: 'Source did not respond in time' },

@@ -24,7 +24,7 @@ const schema = {
 export async function auditRoutes(app: FastifyInstance, { residency }: RouteOptions): Promise<void> {
   app.get<{ Querystring: AuditFields }>(
     '/audit',
-    { schema, config: { quiet: true, errors: ['AUDIT_UNAVAILABLE'] } },
+    { schema, config: { quiet: true, errors: ['NOT_FOUND', 'AUDIT_UNAVAILABLE'] } },
     async (request, reply) => {
       const { limit = defaultAuditLimit, before_seq } = request.query;
       const { lines, nextBeforeSeq } = await residency.auditReader.page(limit, before_seq);

@@ -52,7 +52,8 @@ t.test('the operator reads the audit log, whose bytes are those of the file', as
 t.test('without an audit log, or with a damaged one, the error says so', async (t) => {
   const none = await startWorker(t);
   const refused = { status: 503, code: 'AUDIT_UNAVAILABLE', retriable: false };
-  t.match((await get(none, '/v1/audit')).json(), { ...refused, detail: /WORKER_AUDIT_LOG/ });
+  const missing = { status: 404, code: 'NOT_FOUND', detail: /WORKER_AUDIT_LOG/ };
+  t.match((await get(none, '/v1/audit')).json(), missing);
   const path = join(temporaryDirectory(t), 'audit.log');
   const worker = await startWorker(t, { env: { WORKER_AUDIT_LOG: path } });
   writeFileSync(path, readFileSync(path, 'utf8').replace('WorkerStarted', 'WorkerStopped'));

@@ -1911,7 +1911,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `STARTING`: Worker is starting. `DRAINING`: Worker is shutting down. `AUDIT_UNAVAILABLE`: Audit log or manifest cannot be written. `MODEL_DIR_UNAVAILABLE`: Model directory cannot be read. */
+            /** @description `STARTING`: Worker is starting. `DRAINING`: Worker is shutting down. `AUDIT_UNAVAILABLE`: Audit log or manifest is unavailable. `MODEL_DIR_UNAVAILABLE`: Model directory cannot be read. */
             503: {
                 headers: {
                     /** @description Seconds to wait before a retry. */
@@ -2057,7 +2057,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `AUDIT_UNAVAILABLE`: Audit log or manifest cannot be written. */
+            /** @description `AUDIT_UNAVAILABLE`: Audit log or manifest is unavailable. */
             503: {
                 headers: {
                     /** @description Seconds to wait before a retry. */
@@ -2168,7 +2168,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `AUDIT_UNAVAILABLE`: Audit log or manifest cannot be written. */
+            /** @description `AUDIT_UNAVAILABLE`: Audit log or manifest is unavailable. */
             503: {
                 headers: {
                     /** @description Seconds to wait before a retry. */
@@ -2420,7 +2420,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `STARTING`: Worker is starting. `DRAINING`: Worker is shutting down. `AUDIT_UNAVAILABLE`: Audit log or manifest cannot be written. */
+            /** @description `STARTING`: Worker is starting. `DRAINING`: Worker is shutting down. `AUDIT_UNAVAILABLE`: Audit log or manifest is unavailable. */
             503: {
                 headers: {
                     /** @description Seconds to wait before a retry. */
@@ -2670,7 +2670,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `STARTING`: Worker is starting. `DRAINING`: Worker is shutting down. `AUDIT_UNAVAILABLE`: Audit log or manifest cannot be written. `MODEL_DIR_UNAVAILABLE`: Model directory cannot be read. */
+            /** @description `STARTING`: Worker is starting. `DRAINING`: Worker is shutting down. `AUDIT_UNAVAILABLE`: Audit log or manifest is unavailable. `MODEL_DIR_UNAVAILABLE`: Model directory cannot be read. */
             503: {
                 headers: {
                     /** @description Seconds to wait before a retry. */
@@ -3004,7 +3004,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `STARTING`: Worker is starting. `DRAINING`: Worker is shutting down. `AUDIT_UNAVAILABLE`: Audit log or manifest cannot be written. */
+            /** @description `STARTING`: Worker is starting. `DRAINING`: Worker is shutting down. `AUDIT_UNAVAILABLE`: Audit log or manifest is unavailable. */
             503: {
                 headers: {
                     /** @description Seconds to wait before a retry. */
@@ -3558,7 +3558,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `STARTING`: Worker is starting. `DRAINING`: Worker is shutting down. `AUDIT_UNAVAILABLE`: Audit log or manifest cannot be written. */
+            /** @description `STARTING`: Worker is starting. `DRAINING`: Worker is shutting down. `AUDIT_UNAVAILABLE`: Audit log or manifest is unavailable. */
             503: {
                 headers: {
                     /** @description Seconds to wait before a retry. */
@@ -3809,7 +3809,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `STARTING`: Worker is starting. `DRAINING`: Worker is shutting down. `AUDIT_UNAVAILABLE`: Audit log or manifest cannot be written. */
+            /** @description `STARTING`: Worker is starting. `DRAINING`: Worker is shutting down. `AUDIT_UNAVAILABLE`: Audit log or manifest is unavailable. */
             503: {
                 headers: {
                     /** @description Seconds to wait before a retry. */
@@ -4079,7 +4079,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `STARTING`: Worker is starting. `DRAINING`: Worker is shutting down. `AUDIT_UNAVAILABLE`: Audit log or manifest cannot be written. */
+            /** @description `STARTING`: Worker is starting. `DRAINING`: Worker is shutting down. `AUDIT_UNAVAILABLE`: Audit log or manifest is unavailable. */
             503: {
                 headers: {
                     /** @description Seconds to wait before a retry. */
@@ -4268,7 +4268,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `STARTING`: Worker is starting. `DRAINING`: Worker is shutting down. `AUDIT_UNAVAILABLE`: Audit log or manifest cannot be written. */
+            /** @description `STARTING`: Worker is starting. `DRAINING`: Worker is shutting down. `AUDIT_UNAVAILABLE`: Audit log or manifest is unavailable. */
             503: {
                 headers: {
                     /** @description Seconds to wait before a retry. */
@@ -4669,7 +4669,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `STARTING`: Worker is starting. `AUDIT_UNAVAILABLE`: Audit log or manifest cannot be written. */
+            /** @description `STARTING`: Worker is starting. `AUDIT_UNAVAILABLE`: Audit log or manifest is unavailable. */
             503: {
                 headers: {
                     /** @description Seconds to wait before a retry. */
@@ -4811,7 +4811,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `STARTING`: Worker is starting. `AUDIT_UNAVAILABLE`: Audit log or manifest cannot be written. */
+            /** @description `STARTING`: Worker is starting. `AUDIT_UNAVAILABLE`: Audit log or manifest is unavailable. */
             503: {
                 headers: {
                     /** @description Seconds to wait before a retry. */
@@ -5393,6 +5393,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description `NOT_FOUND`: Not found. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description `UNSUPPORTED_MEDIA_TYPE`: Unsupported media type. */
             415: {
                 headers: {
@@ -5422,7 +5431,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `AUDIT_UNAVAILABLE`: Audit log or manifest cannot be written. */
+            /** @description `AUDIT_UNAVAILABLE`: Audit log or manifest is unavailable. */
             503: {
                 headers: {
                     /** @description Seconds to wait before a retry. */
@@ -5850,7 +5859,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `STARTING`: Worker is starting. `AUDIT_UNAVAILABLE`: Audit log or manifest cannot be written. */
+            /** @description `STARTING`: Worker is starting. `AUDIT_UNAVAILABLE`: Audit log or manifest is unavailable. */
             503: {
                 headers: {
                     /** @description Seconds to wait before a retry. */
