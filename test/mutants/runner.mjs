@@ -33,7 +33,7 @@ export function prepare(jobs) {
   });
   for (const directory of others) cpSync(first, directory, { recursive: true });
   for (const directory of directories) {
-    for (const name of ['cuda', 'dist', 'openapi', 'test/vectors', 'package.json']) {
+    for (const name of ['cuda', 'dist', 'openapi', 'test/vectors', 'ui', 'package.json']) {
       const link = join(directory, name);
       if (!existsSync(link)) symlinkSync(join(root, name), link);
     }
