@@ -34,7 +34,10 @@ export async function overviewRoutes(app: FastifyInstance, { residency, polling 
     async (request, reply) => {
       const known = request.headers['if-none-match'];
       await waitForChange(request, reply, known);
-      if (matches(known, overviews.tag)) return setHeaders(reply, overviews.tag).code(304).send();
+      if (known !== undefined) {
+        const { tag } = overviews;
+        if (matches(known, tag)) return setHeaders(reply, tag).code(304).send();
+      }
       const { tag, body } = await overviews.get();
       setHeaders(reply, tag);
       return matches(known, tag) ? reply.code(304).send() : sendShared(app, request, reply, body);
@@ -46,13 +49,8 @@ export async function overviewRoutes(app: FastifyInstance, { residency, polling 
     if (wait_seconds === undefined || known === undefined) return;
     const seen = overviews.firstCurrent(known.split(',').map((tag) => tag.trim().replace(/^W\//, '')));
     if (seen === undefined) return;
-    const startedMs = performance.now();
-    const { early, release } = slots.take(request);
-    const end = { maxMs: wait_seconds * 1000, early, left: abortOnDisconnect(reply) };
-    await overviewWaiters.wait(seen, end).finally(() => {
-      release();
-      request.waitedMs = performance.now() - startedMs;
-    });
+    const maxMs = wait_seconds * 1000;
+    await slots.hold(request, (early) => overviewWaiters.wait(seen, { maxMs, early, left: abortOnDisconnect(reply) }));
   }
 
   /** The tag is weak, because the moment in the body differs. */

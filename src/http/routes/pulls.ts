@@ -110,9 +110,9 @@ function getPull(app: FastifyInstance, { pulls, polling: { slots } }: RouteOptio
       const known = headers['if-none-match'];
       const isWanted = () => (known === undefined ? pull.hasEnded : !matches(known, etagOf(pull)));
       if (query.wait_seconds !== undefined && !isWanted()) {
-        const { early, release } = slots.take(request);
-        const end = AbortSignal.any([early, departureOf(reply)]);
-        await waitUntil(pull, isWanted, query.wait_seconds * 1000, end).finally(release);
+        const maxMs = query.wait_seconds * 1000;
+        const left = departureOf(reply);
+        await slots.hold(request, (early) => waitUntil(pull, isWanted, maxMs, AbortSignal.any([early, left])));
       }
       reply.header('etag', etagOf(pull));
       if (matches(known, etagOf(pull))) return reply.code(304).send();

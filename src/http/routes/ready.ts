@@ -87,14 +87,9 @@ export async function readyRoutes(app: FastifyInstance, options: RouteOptions): 
     const first = await cache.get(query, () => reply.raw.destroyed);
     const { wait_seconds } = request.query;
     if (wait_seconds === undefined || !matches(request.headers['if-none-match'], first.etag)) return first;
-    const startedMs = performance.now();
-    const { early, release } = slots.take(request);
+    const [seen, maxMs] = [seenIn(first), wait_seconds * 1000];
     // Not awaited here, because this frame has the body of the first response, which can be large.
-    const end = { maxMs: wait_seconds * 1000, early, left: abortOnDisconnect(reply) };
-    return waiters.wait(query, seenIn(first), end).finally(() => {
-      release();
-      request.waitedMs = performance.now() - startedMs;
-    });
+    return slots.hold(request, (early) => waiters.wait(query, seen, { maxMs, early, left: abortOnDisconnect(reply) }));
   }
 }
 

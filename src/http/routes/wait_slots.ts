@@ -44,6 +44,21 @@ export class WaitSlots {
     return { early: wait.signal, release: () => this.#remove(share, network, wait) };
   }
 
+  /**
+   * Runs a wait in a place. `request.waitedMs` keeps its duration out of the latency metrics.
+   * @throws WorkerError RATE_LIMITED, and the errors of the wait
+   */
+  async hold<T>(request: FastifyRequest, wait: (early: AbortSignal) => Promise<T>): Promise<T> {
+    const { early, release } = this.take(request);
+    const startedMs = performance.now();
+    try {
+      return await wait(early);
+    } finally {
+      release();
+      request.waitedMs = performance.now() - startedMs;
+    }
+  }
+
   #makeRoom(share: Share, network: string): void {
     let total = 0;
     let [greediest, most] = ['', 0];
