@@ -1,3 +1,5 @@
+import { setTimeout } from 'node:timers/promises';
+import type { FastifyRequest } from 'fastify';
 import t from 'tap';
 import { WaitSlots } from '../../../src/http/routes/wait_slots.js';
 
@@ -36,4 +38,20 @@ t.test('the network with most waits gives places up, its longest wait first, unt
   t.equal(slots.count, 4);
   for (const { release } of greedy) release();
   t.equal(slots.count, 3);
+});
+
+t.test('a wait gives its place back however it ends, and is not counted as time of the request', async (t) => {
+  const slots = new WaitSlots(1);
+  for (const isFailing of [false, true]) {
+    const request = { ...requestOf('10.0.0.1'), waitedMs: 0 } as FastifyRequest;
+    const wait = slots.hold(request, async () => {
+      t.equal(slots.count, 1);
+      await setTimeout(20);
+      if (isFailing) throw new Error('the client has left');
+    });
+    await (isFailing ? t.rejects(wait, { message: 'the client has left' }) : wait);
+    t.equal(slots.count, 0);
+    // A timer can fire a millisecond early.
+    t.ok(request.waitedMs >= 19, 'the latency metrics subtract it');
+  }
 });
