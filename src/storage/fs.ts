@@ -18,7 +18,7 @@ export interface FileSystem {
   realpath(path: string): Promise<string>;
   rename(from: string, to: string): Promise<void>;
   stat(path: string): Promise<Stats>;
-  statfs(path: string): Promise<{ readonly bavail: number; readonly bsize: number }>;
+  statfs(path: string): Promise<{ readonly bavail: number; readonly bsize: number; readonly type: number }>;
   unlink(path: string): Promise<void>;
   /** Writes `buffer` from `offset` on. Returns how many bytes were written. */
   write(descriptor: number, buffer: Buffer, offset: number): Promise<number>;

@@ -132,6 +132,6 @@ for (const [name, change] of Object.entries(changes)) {
         if (await sendWithFault(t, scene, change, { nth, persistent })) refused++;
       }
     }
-    t.ok(refused > 5, `${refused} changes were refused`);
+    t.ok(refused > 2, `${refused} changes were refused`);
   });
 }

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import t from 'tap';
-import { nodeFileSystem } from '../../src/storage/fs.js';
+import { type FileSystem, nodeFileSystem } from '../../src/storage/fs.js';
 import { GroupCommit, maxQueued, type Outage } from '../../src/storage/group_commit.js';
 import { eventsOf, logAt, readChain, sealed } from '../support/audit.js';
 import { temporaryDirectory } from '../support/temporary_directory.js';
@@ -95,11 +95,12 @@ t.test('a late sync of the audit log leaves no refused entry, and the chain cont
   const path = join(temporaryDirectory(t), 'audit.log');
   let finish = (): void => undefined;
   let hangs = false;
-  const fdatasync = async (descriptor: number) => {
+  const write: FileSystem['write'] = async (...args) => {
+    const written = await nodeFileSystem.write(...args);
     if (hangs) await new Promise<void>((resolve) => (finish = resolve));
-    await nodeFileSystem.fdatasync(descriptor);
+    return written;
   };
-  const log = logAt(path, { fs: { ...nodeFileSystem, fdatasync } });
+  const log = logAt(path, { fs: { ...nodeFileSystem, write } });
   await log.append([sealed('a')]);
   hangs = true;
   const abort = new AbortController();

@@ -1,15 +1,15 @@
 import { type FileSystem, nodeFileSystem } from '../../src/storage/fs.js';
 
 /**
- * A file system whose calls fail when `fails` says so. A failed write has written half of its bytes. A failed close has
- * closed the descriptor, as on Linux (close(2)).
+ * A file system whose calls fail when `fails` says so. A failed write has written half of its bytes, or another share. A failed
+ * close has closed the descriptor, as on Linux (close(2)).
  */
-export function failingFileSystem(fails: (name: keyof FileSystem) => boolean): FileSystem {
+export function failingFileSystem(fails: (name: keyof FileSystem) => boolean, writtenShare = 0.5): FileSystem {
   const wrapped = Object.entries(nodeFileSystem).map(([name, call]) => [
     name,
     async (...args: unknown[]) => {
       if (!fails(name as keyof FileSystem)) return (call as (...args: unknown[]) => unknown)(...args);
-      if (name === 'write') await appendHalf(args as [number, Buffer, number]);
+      if (name === 'write') await appendPart(args as [number, Buffer, number], writtenShare);
       if (name === 'fdatasync' || name === 'close') await (call as (...args: unknown[]) => unknown)(...args);
       throw new Error(`EIO: ${name}`);
     },
@@ -32,6 +32,6 @@ export function countingFileSystem(fs: FileSystem): { readonly fs: FileSystem; r
   return { fs: { ...fs, open, close }, open: descriptors };
 }
 
-async function appendHalf([descriptor, text, from]: [number, Buffer, number]): Promise<void> {
-  await nodeFileSystem.write(descriptor, text.subarray(0, from + Math.floor((text.length - from) / 2)), from);
+async function appendPart([descriptor, text, from]: [number, Buffer, number], share: number): Promise<void> {
+  await nodeFileSystem.write(descriptor, text.subarray(0, from + Math.floor((text.length - from) * share)), from);
 }

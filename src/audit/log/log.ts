@@ -84,7 +84,7 @@ export class AuditLog {
 
   async #write(fill: Fill, signal?: AbortSignal): Promise<number> {
     let file = await this.#open();
-    await file.requireWritable();
+    await file.requireAppendable();
     let { batch, count } = this.#compose(file, fill);
     if (file.bytes > 0 && file.bytes + batch.length > this.#options.maxBytes) {
       await this.#rotate();

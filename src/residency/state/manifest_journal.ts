@@ -66,7 +66,8 @@ export class ManifestJournal {
    */
   async append(changes: readonly ManifestChange[], content: ManifestContent, signal?: AbortSignal): Promise<void> {
     try {
-      const file = await this.#writable(content, signal);
+      const file = await this.#current(content, signal);
+      await file.requireAppendable();
       const lines = changes.map((change, index) => `${recordLine(change, this.#records + index + 1)}\n`);
       if (lines.length > 0) await file.append(Buffer.from(lines.join('')), signal);
       this.#records += changes.length;
@@ -104,16 +105,7 @@ export class ManifestJournal {
     return (await this.#file?.isUnchanged().catch(() => false)) ?? false;
   }
 
-  /** The file with `entries`, after a check that it can be appended to. All checks run at once: each waits for a thread. */
-  async #writable(content: ManifestContent, signal: AbortSignal | undefined): Promise<AppendFile> {
-    const before = this.#file;
-    const [current, check] = await Promise.allSettled([this.#current(content, signal), before?.requireWritable()]);
-    if (current.status === 'rejected') throw current.reason;
-    if (current.value !== before) await current.value.requireWritable();
-    else if (check.status === 'rejected') throw check.reason;
-    return current.value;
-  }
-
+  /** The file that has `content`, and nothing else. */
   async #current(content: ManifestContent, signal: AbortSignal | undefined): Promise<AppendFile> {
     const file = this.#file;
     if (file === undefined || !(await file.isUnchanged())) return this.#rewrite(content, signal);
