@@ -4,6 +4,7 @@ import { Descriptors } from '../ipc/descriptors.js';
 import { encodeFrame, type Frame } from '../ipc/frame.js';
 import { FrameReader } from '../ipc/frame_reader.js';
 import { Outbox, type Transfer } from '../ipc/outbox.js';
+import { Sequence } from '../sequence.js';
 import type { DescriptorLibrary } from '../vram/descriptor_library.js';
 import { DescriptorSocket } from '../vram/descriptor_socket.js';
 import { peerCredentials, peerPidfd } from '../vram/peer_process.js';
@@ -49,7 +50,7 @@ export class KeeperConnection {
   readonly #reader = new FrameReader();
   #descriptors = new Descriptors([]);
   #pending: Pending | undefined;
-  #last: Promise<unknown> = Promise.resolve();
+  readonly #requests = new Sequence();
   #nextId = 1;
   #isClosed = false;
   /** The keeper has dropped memory because another process asked for it. */
@@ -119,7 +120,7 @@ export class KeeperConnection {
 
   /** Sends a request. @throws WorkerError the keeper's error, or KEEPER_UNAVAILABLE */
   request(encode: (id: number) => Uint8Array): Promise<Answer> {
-    return this.#inOrder(() => {
+    return this.#requests.run(() => {
       const id = this.#nextId++;
       return this.#ask(id, () => this.#outbox.send(encode(id)));
     });
@@ -127,7 +128,7 @@ export class KeeperConnection {
 
   /** Sends a request with memory, by `transfer`. See `Outbox.handOver`. */
   handOver(transfer: (socket: DescriptorSocket, id: number) => Promise<Transfer>): Promise<Answer> {
-    return this.#inOrder(() => {
+    return this.#requests.run(() => {
       const id = this.#nextId++;
       return this.#ask(id, () => this.#outbox.handOver((socket) => transfer(socket, id)));
     });
@@ -142,12 +143,6 @@ export class KeeperConnection {
     this.#socket.close();
     this.#fail(unavailable('closed the connection'));
     this.onEnd();
-  }
-
-  #inOrder<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#last.then(work);
-    this.#last = result.catch(() => undefined);
-    return result;
   }
 
   /** Without an id the answer is that to the greeting. */

@@ -1,5 +1,6 @@
 import { WorkerError } from '../errors.js';
 import { type Digest, digestOf } from '../seal/digest.js';
+import type { Sequence } from '../sequence.js';
 import type { DescriptorSocket } from './descriptor_socket.js';
 import type { NativeFile } from './file.js';
 import type { Library, NativeAllocationInfo } from './library.js';
@@ -18,9 +19,6 @@ import { requireNone, violationsOf } from './violations.js';
 /** Bytes repaired by one native call. No other call can use the memory during a repair. */
 const repairSliceBytes = 64 * 1024 * 1024;
 
-/** Runs work after all earlier work on the same device. */
-export type Serialize = <T>(work: () => Promise<T>) => Promise<T>;
-
 /** Device memory that holds one shard. All offsets and lengths are bytes. */
 export class Allocation {
   readonly bytes: number;
@@ -30,13 +28,13 @@ export class Allocation {
   #proof: EarlyProof | undefined;
   readonly #streamingDigest: StreamingDigest;
   /** One digest at a time per device, because one digest occupies the whole device. */
-  readonly #serialize: Serialize;
+  readonly #digests: Sequence;
 
-  constructor(library: Library, handle: number, bytes: number, serialize: Serialize) {
+  constructor(library: Library, handle: number, bytes: number, digests: Sequence) {
     this.#library = library;
     this.#handle = handle;
     this.bytes = bytes;
-    this.#serialize = serialize;
+    this.#digests = digests;
     this.#streamingDigest = new StreamingDigest(bytes, (range, hashes) => this.#digest(range, hashes));
   }
 
@@ -78,7 +76,7 @@ export class Allocation {
   /** One native call in place of three. No part was digested before the last byte. */
   async #proveAtOnce(signal: AbortSignal): Promise<DatedHashes> {
     const hashes = Buffer.alloc(groupCount(this.bytes) * hashBytes);
-    return this.#serialize(async () => {
+    return this.#digests.run(async () => {
       signal.throwIfAborted();
       const startedAt = momentNow();
       requireNone(
@@ -91,7 +89,7 @@ export class Allocation {
   /** Each native call waits for a thread, which costs more than a small load. */
   #completeAndProve({ load, slot, bytes, result }: Completion): Promise<void> {
     const hashes = Buffer.alloc(groupCount(this.bytes) * hashBytes);
-    return this.#serialize(async () => {
+    return this.#digests.run(async () => {
       const startedAt = momentNow();
       const violations = await violationsOf((report) =>
         this.#library.run('vram_load_prove', load, slot, bytes, result, report, hashes, hashes.length),
@@ -231,7 +229,7 @@ export class Allocation {
   #digest(range: ByteRange, hashes: Buffer): Promise<void> {
     const { offset, length } = range;
     const part = hashesOf(range, hashes);
-    return this.#serialize(() => this.#library.run('vram_digest', this.#handle, offset, length, part, part.length));
+    return this.#digests.run(() => this.#library.run('vram_digest', this.#handle, offset, length, part, part.length));
   }
 }
 

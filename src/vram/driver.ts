@@ -1,4 +1,5 @@
 import { WorkerError } from '../errors.js';
+import { Sequence } from '../sequence.js';
 import { Allocation } from './allocation.js';
 import { type Directory, ModelFile, type OpenOptions } from './file.js';
 import {
@@ -59,8 +60,8 @@ export class Driver {
   readonly unfreed = new Unfreed();
   readonly #library: Library;
   readonly #handle: number;
-  /** The last digest of each device, by ordinal. */
-  readonly #digests: Promise<unknown>[] = [];
+  /** The digests of each device, by ordinal. */
+  readonly #digests = new Map<number, Sequence>();
 
   private constructor(library: Library, handle: number, ordinals: readonly number[], spareSlots: number) {
     this.#library = library;
@@ -187,13 +188,9 @@ export class Driver {
   }
 
   #allocation(handle: number, ordinal: number, bytes: number): Allocation {
-    return new Allocation(this.#library, handle, bytes, (work) => this.#serialize(ordinal, work));
-  }
-
-  #serialize<T>(ordinal: number, work: () => Promise<T>): Promise<T> {
-    const digest = (this.#digests[ordinal] ?? Promise.resolve()).then(work);
-    this.#digests[ordinal] = digest.catch(() => undefined);
-    return digest;
+    const digests = this.#digests.get(ordinal) ?? new Sequence();
+    this.#digests.set(ordinal, digests);
+    return new Allocation(this.#library, handle, bytes, digests);
   }
 }
 

@@ -2,8 +2,8 @@ import { WorkerError } from '../../errors.js';
 import type { Residency } from '../../residency/residency.js';
 import { nextSlice } from '../../residency/state/time_slices.js';
 import type { ReadyQuery, ReadyReport } from '../../residency/status/readiness.js';
+import { Sequence } from '../../sequence.js';
 import { createResponse, type ReadyResponse, withAttestation } from './ready_response.js';
-import { Sequence } from './sequence.js';
 
 /** A query whose response depends on the state of the worker alone. */
 export type PollQuery = Omit<ReadyQuery, 'nonce' | 'maxAgeSeconds'>;

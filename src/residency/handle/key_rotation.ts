@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { outcomeOf } from '../../errors.js';
 import type { PublicJwk } from '../../seal/jwk.js';
 import { type SealKey, sealKeyOf } from '../../seal/key.js';
+import { Sequence } from '../../sequence.js';
 import type { PreviousHandle } from '../state/seal.js';
 import type { Shard } from '../state/shard.js';
 import type { WorkerState } from '../state/worker_state.js';
@@ -13,10 +14,8 @@ const chunkShards = 128;
 /** Rotates the seal key of a running worker, and reissues the handles that the previous key signed. */
 export class KeyRotation {
   readonly #worker: WorkerState;
-  /** Settles when the last rotation has ended. */
-  #rotating: Promise<void> = Promise.resolve();
-  /** Settles when the handles are reissued, or when that failed. */
-  #reissuing: Promise<void> = Promise.resolve();
+  readonly #rotations = new Sequence();
+  readonly #reissues = new Sequence();
 
   constructor(worker: WorkerState) {
     this.#worker = worker;
@@ -31,9 +30,7 @@ export class KeyRotation {
   async rotate(secret: Uint8Array): Promise<boolean> {
     const { sealAlgorithm, workerId } = this.#worker.options;
     const key = sealKeyOf(sealAlgorithm, secret, workerId);
-    const rotation = this.#rotating.then(() => this.#rotate(key));
-    this.#rotating = rotation.then(ignore, ignore);
-    return rotation;
+    return this.#rotations.run(() => this.#rotate(key));
   }
 
   /** The public keys that handles verify with now. Empty for HS256, whose key can also sign. */
@@ -52,7 +49,6 @@ export class KeyRotation {
     this.#worker.signer.keyring.wipe();
   }
 
-  /** Rotations run one after the other. */
   async #rotate(key: SealKey): Promise<boolean> {
     const { audit, options, signer, lifecycle } = this.#worker;
     const { kid } = signer.key;
@@ -68,8 +64,7 @@ export class KeyRotation {
 
   /** Reissues the handles of sealed shards that another key signed. Concurrent calls follow each other. Never rejects. */
   #reissueAll(): Promise<void> {
-    this.#reissuing = this.#reissuing.then(() => this.#reissueChunks());
-    return this.#reissuing;
+    return this.#reissues.run(() => this.#reissueChunks());
   }
 
   /** The entries of a chunk share one sync. Between chunks, the event loop does other work. */
@@ -96,8 +91,6 @@ export class KeyRotation {
     return [last, ...seal.previous].filter(({ expiresAtMs }) => performance.now() < expiresAtMs);
   }
 }
-
-const ignore = (): void => undefined;
 
 const isUnavailable = (result: PromiseSettledResult<void>): boolean =>
   result.status === 'rejected' && outcomeOf(result.reason) === 'AUDIT_UNAVAILABLE';

@@ -1,3 +1,4 @@
+import { Sequence } from '../../sequence.js';
 import { VramError } from '../../vram/status.js';
 
 /** The staging slots that self-tests need: one, because they run one after another. */
@@ -7,7 +8,7 @@ export const selfTestSlots = 1;
 export class SelfTests {
   readonly #test: (gpuDevice: number) => Promise<void>;
   readonly #untested = new Set<number>();
-  #last: Promise<void> = Promise.resolve();
+  readonly #tests = new Sequence();
 
   /** `test` tests one device, and throws VRAM_OOM if the device has no free memory. */
   constructor(test: (gpuDevice: number) => Promise<void>) {
@@ -28,7 +29,7 @@ export class SelfTests {
   /** Resolves once the device has passed a test. @throws its failure, or VRAM_OOM */
   async require(gpuDevice: number): Promise<void> {
     if (!this.#untested.has(gpuDevice)) return;
-    await this.#queue(async () => {
+    await this.#tests.run(async () => {
       if (!this.#untested.has(gpuDevice)) return;
       await this.#test(gpuDevice);
       this.#untested.delete(gpuDevice);
@@ -37,12 +38,6 @@ export class SelfTests {
 
   /** Tests a device, tested or not. @throws its failure, or VRAM_OOM */
   again(gpuDevice: number): Promise<void> {
-    return this.#queue(() => this.#test(gpuDevice));
-  }
-
-  #queue(work: () => Promise<void>): Promise<void> {
-    const test = this.#last.then(work);
-    this.#last = test.catch(() => undefined);
-    return test;
+    return this.#tests.run(() => this.#test(gpuDevice));
   }
 }

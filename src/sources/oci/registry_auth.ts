@@ -1,3 +1,4 @@
+import { Sequence } from '../../sequence.js';
 import { raceAbort } from '../egress/abort_scope.js';
 import type { Egress } from '../egress/egress.js';
 import { invalid, SourceFault } from '../egress/fault.js';
@@ -25,7 +26,8 @@ export class RegistryAuth {
   readonly #options: RegistryAuthOptions;
   #authorization: Secret | undefined;
   #hasBegun = false;
-  #turn: Promise<void> = Promise.resolve();
+  /** One renewal at a time. */
+  readonly #renewals = new Sequence();
 
   constructor(options: RegistryAuthOptions) {
     this.#options = options;
@@ -62,12 +64,11 @@ export class RegistryAuth {
 
   /** One renewal at a time. A transfer that waited for another one may find its work done. */
   #renew(refused: Secret | undefined, head: ResponseHead, signal: AbortSignal): Promise<void> {
-    const renewal = this.#turn.then(async () => {
+    const renewal = this.#renewals.run(async () => {
       if (this.#authorization !== refused) return;
       signal.throwIfAborted();
       this.#authorization = await this.#authorize(refused, head, signal);
     });
-    this.#turn = renewal.catch(() => undefined);
     return raceAbort(renewal, signal);
   }
 
