@@ -1,5 +1,6 @@
 import { WorkerError } from '../errors.js';
 import type { DescriptorSocket } from '../vram/descriptor_socket.js';
+import { Waiters } from '../waiters.js';
 
 /** Bytes of frames that may wait. Beyond that the peer does not read, and its session ends. */
 const maxQueuedBytes = 2 * 1024 * 1024;
@@ -37,8 +38,10 @@ export class Outbox {
   #isClosed = false;
   /** The peer does not read any more. What it sent before is still served, so its frames are dropped. */
   #isBroken = false;
-  /** Called when the socket has room, or the queue is empty, or the outbox is closed. */
-  readonly #waiting = new Set<() => void>();
+  /** The memory waits until the socket has room. */
+  #needsRoom = false;
+  /** They are woken when the socket has room, or the queue is empty, or the outbox is closed. */
+  readonly #waiting = new Waiters();
 
   /** `onInterest` is called when `wantsRoom` may have changed, `onFailure` when the session must end. */
   constructor(socket: DescriptorSocket, onInterest: () => void, onFailure: () => void) {
@@ -49,7 +52,7 @@ export class Outbox {
 
   /** Whether frames wait until the socket has room. */
   get wantsRoom(): boolean {
-    return this.#isReserved ? this.#waiting.size > 0 : this.#queue.length > 0;
+    return this.#isReserved ? this.#needsRoom : this.#queue.length > 0;
   }
 
   get isEmpty(): boolean {
@@ -86,13 +89,16 @@ export class Outbox {
     while (this.#queue.length > 0) await this.#change(endMs);
     this.#isReserved = true;
     try {
+      // Not by `#needsRoom`: the socket has room, so its readiness would be reported again and again.
       while (this.#socket.unreadBytes > 0) await this.#change(endMs, unreadCheckMs);
       for (;;) {
         const { frame, sentBytes } = await attempt(this.#socket);
         if (sentBytes > 0) return this.#sendRest(frame.subarray(sentBytes));
+        this.#needsRoom = true;
         await this.#change(endMs);
       }
     } finally {
+      this.#needsRoom = false;
       this.#isReserved = false;
       this.flush();
     }
@@ -135,13 +141,9 @@ export class Outbox {
 
   /** Resolves when the socket has room or the queue is empty, or after `maxMs`. @throws WorkerError */
   async #change(endMs: number, maxMs = transferMs): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    await new Promise<void>((resolve) => {
-      this.#waiting.add(resolve);
-      timer = setTimeout(resolve, Math.min(maxMs, Math.max(0, endMs - performance.now()))).unref();
-      this.#onInterest();
-    });
-    clearTimeout(timer);
+    const changed = this.#waiting.wait(Math.min(maxMs, Math.max(0, endMs - performance.now())));
+    this.#onInterest();
+    await changed;
     if (this.#isClosed) throw new WorkerError('UPLOAD_TIMEOUT', 'The connection has closed');
     if (performance.now() < endMs) return;
     this.#onFailure();
@@ -149,7 +151,7 @@ export class Outbox {
   }
 
   #wake(): void {
-    for (const resolve of this.#waiting) resolve();
-    this.#waiting.clear();
+    this.#needsRoom = false;
+    this.#waiting.wake();
   }
 }
