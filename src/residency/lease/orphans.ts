@@ -1,4 +1,5 @@
 import { closeSync } from 'node:fs';
+import { Sequence } from '../../sequence.js';
 import { hasEnded, pidfdOf, processStartTicks } from '../../vram/peer_process.js';
 import type { LeasePeer } from '../state/lease.js';
 import type { ManifestLease } from '../state/manifest_lease.js';
@@ -7,23 +8,19 @@ import type { WorkerState } from '../state/worker_state.js';
 
 /** The processes that have leases of an earlier worker, until they have ended or have connected to this one. */
 export class Orphans {
-  readonly #worker: WorkerState;
+  readonly #worker: Pick<WorkerState, 'leases'>;
   /** By user, pid and start, so that the leases of one process share one pidfd. */
   readonly #peers = new Map<string, OrphanedPeer>();
+  /** Several shards are mapped at the same time. Each must find the peers of those before it. */
+  readonly #restores = new Sequence();
 
-  constructor(worker: WorkerState) {
+  constructor(worker: Pick<WorkerState, 'leases'>) {
     this.#worker = worker;
   }
 
   /** Adds the leases that an earlier worker granted on a shard's memory. Those of processes that have ended, end. Never rejects. */
-  async restore(shard: Shard, leases: readonly ManifestLease[]): Promise<void> {
-    for (const { leaseId, label, nonce, grantedAtMs, isRevoked, ...listed } of leases) {
-      const peer = await this.#peerOf(listed);
-      const grantedAt = { wallMs: grantedAtMs, monotonicMs: performance.now() };
-      const lease = this.#worker.leases.restore(shard, { leaseId, grantedAt, peer }, { label, nonce });
-      if (isRevoked) lease.revoke();
-      if (peer.hasEnded) lease.end('process_ended');
-    }
+  restore(shard: Shard, leases: readonly ManifestLease[]): Promise<void> {
+    return this.#restores.run(() => this.#restore(shard, leases));
   }
 
   /** Ends the leases of processes that have ended. Called every second. */
@@ -38,6 +35,16 @@ export class Orphans {
   close(): void {
     for (const peer of this.#peers.values()) peer.close();
     this.#peers.clear();
+  }
+
+  async #restore(shard: Shard, leases: readonly ManifestLease[]): Promise<void> {
+    for (const { leaseId, label, nonce, grantedAtMs, isRevoked, ...listed } of leases) {
+      const peer = await this.#peerOf(listed);
+      const grantedAt = { wallMs: grantedAtMs, monotonicMs: performance.now() };
+      const lease = this.#worker.leases.restore(shard, { leaseId, grantedAt, peer }, { label, nonce });
+      if (isRevoked) lease.revoke();
+      if (peer.hasEnded) lease.end('process_ended');
+    }
   }
 
   async #peerOf(listed: ListedProcess): Promise<OrphanedPeer> {
