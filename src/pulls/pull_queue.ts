@@ -18,6 +18,12 @@ export interface PullQueueOptions extends PullEnvironment {
   readonly queueLimit: number;
 }
 
+interface EndedPull {
+  readonly pull: Pull;
+  /** On the monotonic clock: a step of the wall clock forgets nothing. */
+  readonly endedMs: number;
+}
+
 export interface PullPage {
   readonly pulls: readonly PullSnapshot[];
   readonly nextCursor: string | null;
@@ -40,7 +46,7 @@ export class PullQueue {
   readonly #active = new Map<string, PullRun>();
   readonly #waiting: PullRun[] = [];
   /** In the order of their ends. */
-  readonly #ended = new Map<string, Pull>();
+  readonly #ended = new Map<string, EndedPull>();
   readonly #outcomes = new Map<ErrorCode | 'ok', number>();
   #endedFetchedBytes = 0;
   #running = 0;
@@ -79,7 +85,7 @@ export class PullQueue {
 
   find(pullId: string): Pull | undefined {
     this.#forgetOld();
-    return this.#active.get(pullId)?.pull ?? this.#ended.get(pullId);
+    return this.#active.get(pullId)?.pull ?? this.#ended.get(pullId)?.pull;
   }
 
   /** @throws WorkerError NOT_FOUND */
@@ -92,8 +98,7 @@ export class PullQueue {
   /** Pulls in the order of their ids. `cursor` is the last id of the previous page. */
   page({ limit, cursor = '' }: { readonly limit: number; readonly cursor?: string | undefined }): PullPage {
     this.#forgetOld();
-    const runs = [...this.#active].map(([id, { pull }]) => [id, pull] as const);
-    const pulls = new Map([...runs, ...this.#ended]);
+    const pulls = new Map(this.#all.map((pull) => [pull.request.pullId, pull]));
     const ids = [...pulls.keys()].filter((id) => id > cursor).sort();
     const page = ids.slice(0, limit);
     return {
@@ -105,8 +110,7 @@ export class PullQueue {
   /** Differs if a page would differ. */
   get version(): string {
     this.#forgetOld();
-    const pulls = [...[...this.#active.values()].map(({ pull }) => pull), ...this.#ended.values()];
-    return pulls
+    return this.#all
       .map(({ request, createdAtMs, changes }) => `${request.pullId} ${createdAtMs} ${changes.revision}`)
       .join();
   }
@@ -129,7 +133,7 @@ export class PullQueue {
 
   get stats(): PullStats {
     this.#forgetOld();
-    const pulls = [...[...this.#active.values()].map(({ pull }) => pull), ...this.#ended.values()];
+    const pulls = this.#all;
     const byState = pullStates.map((state) => [state, pulls.filter((pull) => pull.state === state).length]);
     const activeBytes = [...this.#active.values()].map(({ pull }) => pull.snapshot().fetchedBytes);
     return {
@@ -137,6 +141,11 @@ export class PullQueue {
       fetchedBytes: activeBytes.reduce((sum, bytes) => sum + bytes, this.#endedFetchedBytes),
       outcomes: this.#outcomes,
     };
+  }
+
+  /** Those that have not ended, then those that have. */
+  get #all(): Pull[] {
+    return [...this.#active.values(), ...this.#ended.values()].map(({ pull }) => pull);
   }
 
   /** A pull that was stopped, or whose deadline is over, ends without a turn. */
@@ -165,7 +174,7 @@ export class PullQueue {
     const { pull } = run;
     const snapshot = pull.snapshot();
     this.#active.delete(snapshot.pullId);
-    this.#ended.set(snapshot.pullId, pull);
+    this.#ended.set(snapshot.pullId, { pull, endedMs: performance.now() });
     this.#forgetOld();
     const outcome = outcomeOf(snapshot.problem ?? undefined);
     this.#outcomes.set(outcome, (this.#outcomes.get(outcome) ?? 0) + 1);
@@ -174,9 +183,9 @@ export class PullQueue {
   }
 
   #forgetOld(): void {
-    const oldestMs = Date.now() - endedRetentionMs;
-    for (const [pullId, pull] of this.#ended) {
-      if (this.#ended.size <= maxEnded && (pull.snapshot().endedAtMs ?? 0) > oldestMs) return;
+    const oldestMs = performance.now() - endedRetentionMs;
+    for (const [pullId, { endedMs }] of this.#ended) {
+      if (this.#ended.size <= maxEnded && endedMs > oldestMs) return;
       this.#ended.delete(pullId);
     }
   }

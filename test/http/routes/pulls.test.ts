@@ -1,4 +1,5 @@
 import t from 'tap';
+import { Clocks, day, hour } from '../../support/clock.js';
 import { endedPull, modelOfSizes, pullBody, startPull, startPuller, startSource } from '../../support/pull_source.js';
 import { get, post, remove, sha256 } from '../../support/requests.js';
 
@@ -74,4 +75,18 @@ t.test('invalid requests are refused in the order of the contract', async (t) =>
   t.equal((await remove(worker, '/v1/pulls/absent')).statusCode, 404);
   t.equal((await get(worker, '/v1/pulls/absent/events')).statusCode, 404);
   t.same((await get(worker, '/v1/pulls')).json(), { pulls: [], next_cursor: null });
+});
+
+t.test('the outcome of a pull is kept for an hour, also if the wall clock is set', async (t) => {
+  const source = await startSource(t, modelOfSizes([5000]));
+  const worker = await startPuller(t, source);
+  await startPull(worker, source, 'a');
+  await endedPull(worker, 'a');
+  const clocks = Clocks.take(t);
+  for (const ms of [day, -2 * day]) {
+    clocks.step(ms);
+    t.match((await get(worker, '/v1/pulls/a')).json(), { state: 'sealed' });
+  }
+  clocks.pass(hour + 1);
+  t.equal((await get(worker, '/v1/pulls/a')).statusCode, 404);
 });
