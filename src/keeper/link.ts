@@ -3,6 +3,7 @@ import { closeSync } from 'node:fs';
 import { WorkerError } from '../errors.js';
 import { DescriptorLibrary } from '../vram/descriptor_library.js';
 import { Poller, type Watch } from '../vram/poller.js';
+import { Waiters } from '../waiters.js';
 import { KeeperConnection, unavailable } from './connection.js';
 
 /** The time between attempts to connect, which doubles from the first to the last. */
@@ -45,7 +46,7 @@ export class KeeperLink {
   readonly #identity: Readonly<Record<string, string>>;
   readonly #library: DescriptorLibrary;
   readonly #poller = new Poller();
-  readonly #waiting = new Set<() => void>();
+  readonly #waiting = new Waiters();
   #token: string;
   #connection: KeeperConnection | undefined;
   #keeper: Keeper | undefined;
@@ -94,13 +95,8 @@ export class KeeperLink {
   }
 
   /** Resolves when the link has changed, or at a moment of `performance.now()`. */
-  async change(endMs: number): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    await new Promise<void>((resolve) => {
-      this.#waiting.add(resolve);
-      timer = setTimeout(resolve, Math.max(0, endMs - performance.now()));
-    });
-    clearTimeout(timer);
+  change(endMs: number): Promise<void> {
+    return this.#waiting.wait(Math.max(0, endMs - performance.now()));
   }
 
   /** Waits for a connection. @throws WorkerError, such as KEEPER_UNAVAILABLE after the moment */
@@ -118,7 +114,7 @@ export class KeeperLink {
     this.#connection?.close();
     this.#forgetKeeper();
     this.#poller.close();
-    this.#wake();
+    this.#waiting.wake();
   }
 
   /** Never rejects. */
@@ -151,7 +147,7 @@ export class KeeperLink {
     connection.onDropped = this.#events.onDropped;
     this.#options.log('info', 'the keeper is connected', {});
     this.#events.onConnect();
-    this.#wake();
+    this.#waiting.wake();
   }
 
   #ended(): void {
@@ -160,7 +156,7 @@ export class KeeperLink {
     this.#error = unavailable('is not connected');
     if (!this.#isClosed) this.#options.log('warn', 'the connection to the keeper has ended', {});
     this.#events.onEnd();
-    this.#wake();
+    this.#waiting.wake();
     if (!this.#isClosed) this.#retry();
   }
 
@@ -180,7 +176,7 @@ export class KeeperLink {
     this.#forgetKeeper();
     this.#connection?.close();
     this.#events.onGone();
-    this.#wake();
+    this.#waiting.wake();
   }
 
   #forgetKeeper(): void {
@@ -192,10 +188,5 @@ export class KeeperLink {
   #retry(): void {
     this.#timer = setTimeout(() => void this.#connect(), this.#delayMs).unref();
     this.#delayMs = Math.min(2 * this.#delayMs, delaysMs.last);
-  }
-
-  #wake(): void {
-    for (const resolve of this.#waiting) resolve();
-    this.#waiting.clear();
   }
 }

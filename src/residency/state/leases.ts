@@ -1,5 +1,6 @@
 import { WorkerError } from '../../errors.js';
 import { isNotBefore } from '../../vram/moment.js';
+import { Waiters } from '../../waiters.js';
 import {
   Lease,
   type LeaseHolder,
@@ -36,7 +37,7 @@ export class Leases {
   readonly #byUser = new Tally<number>();
   readonly #byProcess = new Map<LeasePeer, Set<Lease>>();
   readonly #counts: Record<LeaseState, number> = { granted: 0, active: 0, lingering: 0, orphaned: 0, ended: 0 };
-  readonly #waiting = new Set<() => void>();
+  readonly #waiting = new Waiters();
 
   /** From now on the shard's memory stays. @throws WorkerError RATE_LIMITED if there are too many leases */
   grant(shard: Shard, holder: LeaseHolder, notes: LeaseNotes): Lease {
@@ -114,12 +115,11 @@ export class Leases {
 
   /** Resolves when a lease has ended, or at `wake`. */
   changed(): Promise<void> {
-    return new Promise((resolve) => this.#waiting.add(resolve));
+    return this.#waiting.wait();
   }
 
   wake(): void {
-    for (const resolve of this.#waiting) resolve();
-    this.#waiting.clear();
+    this.#waiting.wake();
   }
 
   #add(lease: Lease): Lease {
