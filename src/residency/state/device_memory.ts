@@ -1,5 +1,6 @@
 import { WorkerError } from '../../errors.js';
 import type { DeviceInfo } from '../../vram/driver.js';
+import { type ClaimTotals, MemoryClaim } from './memory_claim.js';
 
 /** A device and the state of its memory. A new claim can take up to `availableBytes`. */
 export interface DeviceSnapshot extends DeviceInfo {
@@ -8,19 +9,6 @@ export interface DeviceSnapshot extends DeviceInfo {
   readonly availableBytes: number;
   /** Memory of released shards that other processes still have. */
   readonly zombieBytes: number;
-}
-
-/** Bytes of a device that one commit holds, from its admission until the memory belongs to the device again. */
-export interface MemoryClaim {
-  readonly bytes: number;
-  /** The driver allocated the memory. */
-  markAllocated(): void;
-  /** The driver is about to free the memory. */
-  markReleasing(): void;
-  /** Keeps only what the driver allocated. Called once the shard is sealed. */
-  trim(): void;
-  /** Ends the claim. Idempotent. */
-  release(): void;
 }
 
 /**
@@ -37,13 +25,8 @@ export class DeviceMemory {
   #latest: DeviceInfo;
   /** Free memory if there were no claims. */
   #baseBytes: number;
-  #claimedBytes = 0;
-  #allocatedBytes = 0;
+  readonly #claims: ClaimTotals = { claimedBytes: 0, allocatedBytes: 0, inFlight: 0, transitions: 0 };
   #reservedBytes = 0;
-  /** Claims whose memory is being allocated or freed at this moment. */
-  #inFlight = 0;
-  /** Grows each time a claim begins or ends to be in flight. */
-  #transitions = 0;
 
   /** `figures` are the driver's while nothing is claimed; `query` gets newer ones. */
   constructor(
@@ -61,11 +44,11 @@ export class DeviceMemory {
 
   /** Queries the driver. Ignores the result if a claim was in flight since. Rejects with the driver's errors. */
   async refresh(): Promise<void> {
-    const transitions = this.#transitions;
+    const { transitions } = this.#claims;
     const figures = await this.#query();
-    if (this.#inFlight > 0 || this.#transitions !== transitions) return;
+    if (this.#claims.inFlight > 0 || this.#claims.transitions !== transitions) return;
     this.#latest = figures;
-    this.#baseBytes = figures.freeBytes + this.#allocatedBytes;
+    this.#baseBytes = figures.freeBytes + this.#claims.allocatedBytes;
   }
 
   get granularityBytes(): number {
@@ -92,15 +75,13 @@ export class DeviceMemory {
     const claimed = Math.max(allocation, fromReservedBytes);
     this.#require(claimed - fromReservedBytes, claimed);
     this.#reservedBytes -= fromReservedBytes;
-    this.#claimedBytes += claimed;
-    return this.#open(claimed, allocation);
+    return new MemoryClaim(this.#claims, claimed, allocation);
   }
 
   /** Claims memory that an earlier process allocated. It is there, so this cannot fail. */
   claimExisting(bytes: number): MemoryClaim {
     const allocation = this.mappedBytes(bytes);
-    this.#claimedBytes += allocation;
-    return this.#open(allocation, allocation);
+    return new MemoryClaim(this.#claims, allocation, allocation);
   }
 
   /** @throws WorkerError VRAM_OOM */
@@ -134,39 +115,6 @@ export class DeviceMemory {
   }
 
   #freeBytes(): number {
-    return Math.max(0, this.#baseBytes - this.#claimedBytes);
-  }
-
-  /** `allocationBytes` is the driver's part of the claim: the bytes that its figures include once it is allocated. */
-  #open(claimedBytes: number, allocationBytes: number): MemoryClaim {
-    let heldBytes = claimedBytes;
-    let allocated = false;
-    this.#inFlight++;
-    const setAllocated = (value: boolean) => {
-      if (allocated === value) return;
-      allocated = value;
-      this.#transitions++;
-      this.#inFlight += value ? -1 : 1;
-      this.#allocatedBytes += value ? allocationBytes : -allocationBytes;
-    };
-    return {
-      get bytes() {
-        return heldBytes;
-      },
-      markAllocated: () => setAllocated(true),
-      markReleasing: () => setAllocated(false),
-      trim: () => {
-        this.#claimedBytes -= heldBytes - allocationBytes;
-        heldBytes = allocationBytes;
-      },
-      release: () => {
-        if (heldBytes === 0) return;
-        setAllocated(false);
-        this.#transitions++;
-        this.#inFlight--;
-        this.#claimedBytes -= heldBytes;
-        heldBytes = 0;
-      },
-    };
+    return Math.max(0, this.#baseBytes - this.#claims.claimedBytes);
   }
 }

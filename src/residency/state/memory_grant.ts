@@ -1,4 +1,5 @@
-import type { DeviceMemory, MemoryClaim } from './device_memory.js';
+import type { DeviceMemory } from './device_memory.js';
+import type { MemoryClaim } from './memory_claim.js';
 
 /** The memory granted to one commit: a claim on a device, and the reserved part that it used, if any. */
 export class MemoryGrant {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import type { MemoryClaim } from '../../../src/residency/state/device_memory.js';
+import type { MemoryClaim } from '../../../src/residency/state/memory_claim.js';
 import { capacityBytes, fakeDevice, granularityBytes } from './fake_device.js';
 
 const step = fc.record({
