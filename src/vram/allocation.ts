@@ -13,7 +13,7 @@ import { type ByteRange, FullSpeed, type Throttle } from './slices.js';
 import { slotBytes } from './staging.js';
 import { status, VramError } from './status.js';
 import { type DatedHashes, type EarlyProof, StreamingDigest } from './streaming_digest.js';
-import { groupBytes, groupCount, hashBytes } from './tree.js';
+import { groupCount, hashBytes, hashesOf } from './tree.js';
 import { requireNone, violationsOf } from './violations.js';
 
 /** Bytes repaired by one native call. No other call can use the memory during a repair. */
@@ -26,7 +26,8 @@ export class Allocation {
   readonly #handle: number;
   #load: Load | undefined;
   #proof: EarlyProof | undefined;
-  readonly #streamingDigest: StreamingDigest;
+  /** Undefined for a shard of one part, which is digested after its last byte. */
+  readonly #streamingDigest: StreamingDigest | undefined;
   /** One digest at a time per device, because one digest occupies the whole device. */
   readonly #digests: Sequence;
 
@@ -35,6 +36,7 @@ export class Allocation {
     this.#handle = handle;
     this.bytes = bytes;
     this.#digests = digests;
+    if (bytes <= partBytes) return;
     this.#streamingDigest = new StreamingDigest(bytes, (range, hashes) => this.#digest(range, hashes));
   }
 
@@ -46,7 +48,7 @@ export class Allocation {
     const out = [0];
     this.#library.call('vram_load_open', this.#handle, loadFlags(digests), out);
     this.#load = new Load(this.#library, Number(out[0]), digests, {
-      onSealed: (bytes) => this.#streamingDigest.sealed(bytes),
+      onSealed: (bytes) => this.#streamingDigest?.sealed(bytes),
       ...(thenProve && this.bytes <= slotBytes
         ? { prove: (completion: Completion) => this.#completeAndProve(completion) }
         : {}),
@@ -60,13 +62,15 @@ export class Allocation {
    * @throws the signal's reason, VramError POLICY_VIOLATION with the list of violations, and the driver's errors
    */
   async prove(signal: AbortSignal): Promise<DatedHashes> {
+    // It is closed. A worker keeps thousands of allocations.
+    this.#load = undefined;
     if (this.#proof !== undefined) {
       const { violations, ...hashes } = this.#proof;
       this.#proof = undefined;
       requireNone(violations);
       return hashes;
     }
-    if (this.bytes <= partBytes) return this.#proveAtOnce(signal);
+    if (this.#streamingDigest === undefined) return this.#proveAtOnce(signal);
     await this.seal();
     signal.throwIfAborted();
     await this.attest();
@@ -214,13 +218,13 @@ export class Allocation {
    * continues. @throws VramError INTERNAL if the memory was never exported, and must be freed
    */
   leave(): Promise<void> {
-    this.#streamingDigest.stop();
+    this.#streamingDigest?.stop();
     return this.#library.run('vram_leave', this.#handle);
   }
 
   /** Wipes and frees the memory. After an error the memory is still allocated, and the next call continues. */
   async free(): Promise<void> {
-    this.#streamingDigest.stop();
+    this.#streamingDigest?.stop();
     // The load's earlier close may have failed. Memory that a load can write to cannot be freed.
     await this.#load?.close();
     return this.#library.run('vram_free', this.#handle);
@@ -240,9 +244,3 @@ const tooManyUnread = (cause: VramError): WorkerError =>
     retriable: true,
     retryAfterMs: 1000,
   });
-
-/** The hashes of a range's groups. */
-function hashesOf({ offset, length }: ByteRange, hashes: Buffer): Buffer {
-  const start = (offset / groupBytes) * hashBytes;
-  return hashes.subarray(start, start + groupCount(length) * hashBytes);
-}

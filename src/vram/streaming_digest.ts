@@ -1,6 +1,6 @@
 import { type Moment, momentNow } from './moment.js';
 import { type ByteRange, digestSliceBytes } from './slices.js';
-import { groupBytes, groupCount, hashBytes } from './tree.js';
+import { groupCount, hashBytes, hashesOf } from './tree.js';
 
 /** Digests a range on the device, and stores its hashes at their places in `hashes`, which covers the whole shard. */
 export type DigestRange = (range: ByteRange, hashes: Buffer) => Promise<void>;
@@ -79,12 +79,12 @@ export class StreamingDigest {
       const startedAt = this.#early.find((slice) => isFresh(slice, oldestMs))?.startedAt ?? this.#now();
       const expired = this.#early.filter((slice) => !isFresh(slice, oldestMs));
       const rest = slicesOf(this.#queuedBytes, this.#bytes);
-      const early = expired.map((slice) => Buffer.from(this.#hashesOf(slice)));
+      const early = expired.map((slice) => Buffer.from(hashesOf(slice, this.#hashes)));
       for (const slice of [...expired, ...rest]) {
         if (!this.#stopped) await this.#digest(slice, this.#hashes);
       }
       signal.throwIfAborted();
-      const isStable = expired.every((slice, index) => early[index]?.equals(this.#hashesOf(slice)));
+      const isStable = expired.every((slice, index) => early[index]?.equals(hashesOf(slice, this.#hashes)));
       return { hashes: this.#hashes, startedAt, isStable };
     } finally {
       signal.removeEventListener('abort', stop);
@@ -103,11 +103,6 @@ export class StreamingDigest {
     this.#last = { sealedBytes, at };
     const bytesPerMs = (sealedBytes - before) / (at.monotonicMs - since.monotonicMs);
     return (this.#bytes - sealedBytes) / bytesPerMs;
-  }
-
-  #hashesOf({ offset, length }: ByteRange): Buffer {
-    const start = (offset / groupBytes) * hashBytes;
-    return this.#hashes.subarray(start, start + groupCount(length) * hashBytes);
   }
 
   async #digestEarly(from: number, to: number): Promise<void> {

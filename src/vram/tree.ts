@@ -1,3 +1,5 @@
+import type { ByteRange } from './slices.js';
+
 /** Bytes per hash that the device outputs: `VRAM_GROUP_BYTES` in `cuda/include/vram.h`. */
 export const groupBytes = 512 * 1024;
 
@@ -5,3 +7,9 @@ export const groupBytes = 512 * 1024;
 export const hashBytes = 32;
 
 export const groupCount = (bytes: number): number => Math.ceil(bytes / groupBytes);
+
+/** The hashes of a range's groups, in those of a whole shard. */
+export function hashesOf({ offset, length }: ByteRange, hashes: Buffer): Buffer {
+  const start = (offset / groupBytes) * hashBytes;
+  return hashes.subarray(start, start + groupCount(length) * hashBytes);
+}
