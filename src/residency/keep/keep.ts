@@ -15,8 +15,9 @@ const confirmMs = 1000;
  */
 export async function keepShard(worker: WorkerState, shard: Shard): Promise<void> {
   const { keeper } = worker;
-  const { layout, allocationId } = shard;
+  const { layout } = shard;
   if (keeper === undefined || layout === undefined) return;
+  const { allocationId } = shard;
   const gpuUuid = shard.memory.uuid;
   const kept = keeper.keep({ allocationId, gpuUuid, layout, allocation: handOverOf(worker, shard) });
   const done = kept.then(
@@ -68,8 +69,8 @@ export async function confirmKept(worker: WorkerState): Promise<void> {
 }
 
 /** Whether the next process can take the memory over. */
-export const isKept = (keeper: KeeperClient | undefined, { allocationId, layout, isDropping }: Shard): boolean =>
-  layout !== undefined && !isDropping && keeper?.custody(allocationId) === 'kept';
+export const isKept = (keeper: KeeperClient | undefined, shard: Shard): boolean =>
+  shard.layout !== undefined && !shard.isDropping && keeper?.custody(shard.allocationId) === 'kept';
 
 /** The keeper may connect long after the seal. The handle must say that the memory was exported before the descriptors go. */
 function handOverOf(worker: WorkerState, shard: Shard) {

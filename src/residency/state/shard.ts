@@ -28,8 +28,6 @@ export class Shard {
   readonly source: SourceReference | undefined;
   /** Whether the memory can be handed over to other processes. */
   readonly exportable: boolean;
-  /** The name of the memory for processes that attach it, and for the keeper. */
-  readonly allocationId: string;
   /** How the memory is divided into parts; undefined if no keeper may hold it. */
   layout: PartLayout | undefined;
   receivedBytes = 0;
@@ -51,7 +49,8 @@ export class Shard {
   /** `source` as text. */
   readonly sourceText: string | null;
   /** Called after each transition, with the keys of the phase before it. */
-  onPhase: ((before: PhaseKeys) => void) | undefined;
+  onPhase: ((shard: Shard, before: PhaseKeys) => void) | undefined;
+  #allocationId: string | undefined;
   #phase: Phase = { state: 'receiving' };
   #snapshot: ShardSnapshot | undefined;
   #leaseCount = 0;
@@ -59,13 +58,21 @@ export class Shard {
   #isZombie = false;
 
   constructor(identity: ShardIdentity, vramBytes: number, grant: MemoryGrant, options: ShardOptions = {}) {
-    this.identity = identity;
+    const { shardId, modelRef, shardIndex, totalShards } = identity;
+    // The argument can be a whole request, which need not outlive the commit.
+    this.identity = { shardId, modelRef, shardIndex, totalShards };
     this.vramBytes = vramBytes;
     this.grant = grant;
     this.source = options.source;
     this.sourceText = this.source === undefined ? null : textOf(this.source);
     this.exportable = options.exportable ?? false;
-    this.allocationId = options.allocationId ?? randomUUID();
+    this.#allocationId = options.allocationId;
+  }
+
+  /** The name of the memory for processes that attach it, and for the keeper. Most shards never need one. */
+  get allocationId(): string {
+    this.#allocationId ??= randomUUID();
+    return this.#allocationId;
   }
 
   get memory(): DeviceMemory {
@@ -226,7 +233,7 @@ export class Shard {
     const before = { state: this.state, kid: this.kid, seal: this.seal };
     this.#phase = phase;
     this.#snapshot = undefined;
-    this.onPhase?.(before);
+    this.onPhase?.(this, before);
   }
 
   #require(transition: Transition): void {

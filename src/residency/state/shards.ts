@@ -67,12 +67,7 @@ export class Shards {
     this.#byModel.set(modelRef, ofModel);
     this.#index(shard);
     this.#onChange();
-    shard.onPhase = (before) => {
-      this.#unindex(shard, before);
-      this.#index(shard);
-      this.#onChange();
-      for (const observe of this.observers) observe(shard, before);
-    };
+    shard.onPhase = this.#onPhase;
   }
 
   /** Does nothing if another shard has the id by now. */
@@ -176,6 +171,13 @@ export class Shards {
       releasing: releasing.size,
     };
   }
+
+  readonly #onPhase = (shard: Shard, before: PhaseKeys): void => {
+    this.#unindex(shard, before);
+    this.#index(shard);
+    this.#onChange();
+    for (const observe of this.observers) observe(shard, before);
+  };
 
   #ofModel(modelRef: string | undefined): SortedMap<Shard> {
     return modelRef === undefined ? this.#byId : (this.#byModel.get(modelRef) ?? noShards);
