@@ -77,8 +77,22 @@ export function entryFromJson(value: unknown): ManifestEntry | null {
   const memory = fields.has('memory') ? memoryFromJson(fields.get('memory')) : null;
   if (memory === undefined) return null;
   const exportable = fields.get('exportable') !== false;
-  const numbered = { shardIndex, totalShards, gpuDevice, vramBytes };
-  return { shardId, modelRef, ...numbered, source, digest, treeDigest, expected, expectedBy, exportable, memory };
+  // No spread, which would give each entry a hidden class of its own.
+  return {
+    shardId,
+    modelRef,
+    shardIndex,
+    totalShards,
+    gpuDevice,
+    vramBytes,
+    source,
+    digest,
+    treeDigest,
+    expected,
+    expectedBy,
+    exportable,
+    memory,
+  };
 }
 
 /** Versions up to 3 had the path of a file of the model directory in place of the reference. Undefined if it is invalid. */
