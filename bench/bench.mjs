@@ -74,7 +74,7 @@ buildNative();
 const machineAtStart = describeMachine();
 /** @type {import('./plots.mjs').Figures} */
 const figures = {};
-const neededBytes = 2.2 * Math.max(options.largeBytes, options.growthBytes);
+const neededBytes = 2.2 * options.largeBytes;
 const { cpu, cores, node, loadAverage } = machineAtStart;
 print(`${cpu}, ${cores} cores, Node ${node}, load ${loadAverage.toFixed(2)}; simulated device`);
 for (const [name, { version, missing }] of Object.entries(tools))

@@ -3,7 +3,7 @@ import { closeSync, constants, ftruncateSync, openSync, readSync, writeSync } fr
 import { join } from 'node:path';
 
 const chunkBytes = 2 ** 20;
-const blockBytes = 4096;
+export const blockBytes = 4096;
 const zeros = Buffer.alloc(chunkBytes);
 
 /**
@@ -70,19 +70,25 @@ export class Digests {
 
   /** @returns {{ digest: string, treeDigest: string }} */
   finish() {
-    let level = Buffer.concat(this.#hashes);
-    while (level.length > 32) level = hashBlocks(level);
-    // struct fsverity_descriptor: version 1, SHA-256, log2 of the block size, no salt, the file size, the root hash.
-    const descriptor = Buffer.alloc(256);
-    descriptor.set([1, 1, Math.log2(blockBytes)]);
-    descriptor.writeBigUInt64LE(BigInt(this.#bytes), 8);
-    descriptor.set(level, 16);
-    return { digest: this.#flat.digest('hex'), treeDigest: hash('sha256', descriptor) };
+    const treeDigest = treeDigestOf(Buffer.concat(this.#hashes), this.#bytes);
+    return { digest: this.#flat.digest('hex'), treeDigest };
   }
 }
 
+/** The fs-verity digest of a file. @param {Buffer} hashes of its blocks @param {number} bytes of the file */
+export function treeDigestOf(hashes, bytes) {
+  let level = hashes;
+  while (level.length > 32) level = hashBlocks(level);
+  // struct fsverity_descriptor: version 1, SHA-256, log2 of the block size, no salt, the file size, the root hash.
+  const descriptor = Buffer.alloc(256);
+  descriptor.set([1, 1, Math.log2(blockBytes)]);
+  descriptor.writeBigUInt64LE(BigInt(bytes), 8);
+  descriptor.set(level, 16);
+  return hash('sha256', descriptor);
+}
+
 /** SHA-256 of each block, with zero padding for the last. @param {Buffer} bytes */
-function hashBlocks(bytes) {
+export function hashBlocks(bytes) {
   const hashes = Buffer.alloc(Math.ceil(bytes.length / blockBytes) * 32);
   for (let offset = 0; offset < bytes.length; offset += blockBytes) {
     const part = bytes.subarray(offset, offset + blockBytes);

@@ -7,9 +7,9 @@ const usage = `Usage: npm run bench -- [options]
   --rounds N        rounds per row (default 5; 2 with --quick)
   --size-bytes N    shard size of most rows, a multiple of 1 MiB (default 1 GiB; 64 MiB with --quick)
   --only NAMES      comma-separated paths: upload, file, verify, ready, polling, latency, memory, start, concurrency, small,
-                    growth, manifest, manyShards, shardGrowth, attach, readoption, sources
+                    growth, manifest, manyShards, shardGrowth, attach, readoption, http, sources, oci, s3
   --quick           a short smoke test; its figures are meaningless
-  --full            measure growth up to 8 GiB instead of 4 GiB
+  --full            measure growth up to 16 GiB instead of 4 GiB
   --growth-bytes N  measure growth up to this size instead
   --plots           write docs/plots/*.svg
   --out FILE        JSON output (default bench/results/latest.json)
@@ -49,7 +49,7 @@ export function readOptions(args = process.argv.slice(2)) {
     rounds: integer(values.rounds, quick ? 2 : 5),
     sizeBytes,
     largeBytes: 4 * sizeBytes,
-    growthBytes: integer(values['growth-bytes'], (values.full ? 8 : quick ? 0.25 : 4) * 2 ** 30),
+    growthBytes: integer(values['growth-bytes'], (values.full ? 16 : quick ? 0.25 : 4) * 2 ** 30),
     smallShards: quick ? 200 : 1000,
     manifestCommits: quick ? 50 : 400,
     manyShards: quick ? 300 : 10_000,

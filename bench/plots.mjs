@@ -30,9 +30,11 @@ export function writePlots({ growth, sourceSizes, sourceFiles, smallShards, shar
   return written;
 }
 
-/** The powers of ten around all values. @param {Record<string, number[]>} seconds */
+/** The powers of ten around all values. A time below the resolution of a clock is 0, which no logarithmic axis shows. */
 function decadesOf(seconds) {
-  const all = Object.values(seconds).flat();
+  const all = Object.values(seconds)
+    .flat()
+    .filter((value) => value > 0);
   const [from, to] = [Math.floor(Math.log10(Math.min(...all))), Math.ceil(Math.log10(Math.max(...all)))];
   return Array.from({ length: to - from + 1 }, (_, index) => 10 ** (from + index));
 }
@@ -48,11 +50,7 @@ function shardsPlot({ counts, seconds }) {
     log: true,
     ticks: decades.map((value) => [value, String(+value.toPrecision(1))]),
   };
-  const lines = Object.entries(seconds).map(([name, series]) => ({
-    name,
-    points: series.map((value, index) => [counts[index], value]),
-  }));
-  return plot('Cost by number of shards (simulated device, log-log)', x, y, lines);
+  return plot('Cost by number of shards (simulated device, log-log)', x, y, linesOf(counts, seconds));
 }
 
 function growthPlot(title, { sizes, seconds }) {
@@ -62,7 +60,9 @@ function growthPlot(title, { sizes, seconds }) {
     from: sizes[0],
     to: sizes.at(-1),
     log: true,
-    ticks: sizes.map((bytes) => [bytes, bytes < 2 ** 30 ? `${bytes / 2 ** 20} MiB` : `${bytes / 2 ** 30} GiB`]),
+    ticks: sizes
+      .filter((bytes) => Number.isInteger(Math.log2(bytes)))
+      .map((bytes) => [bytes, bytes < 2 ** 30 ? `${bytes / 2 ** 20} MiB` : `${bytes / 2 ** 30} GiB`]),
   };
   const y = {
     label: 'seconds',
@@ -71,12 +71,14 @@ function growthPlot(title, { sizes, seconds }) {
     log: true,
     ticks: decades.map((value) => [value, String(value)]),
   };
-  const lines = Object.entries(seconds).map(([name, series]) => ({
-    name,
-    points: series.map((value, index) => [sizes[index], value]),
-  }));
-  return plot(`${title} (simulated device, log-log)`, x, y, lines);
+  return plot(`${title} (simulated device, log-log)`, x, y, linesOf(sizes, seconds));
 }
+
+const linesOf = (places, seconds) =>
+  Object.entries(seconds).map(([name, series]) => ({
+    name,
+    points: series.map((value, index) => [places[index], value]).filter(([, value]) => value > 0),
+  }));
 
 function sourceFilesPlot({ counts, seconds, bytes }) {
   const top = Math.max(...seconds) * 1.2;

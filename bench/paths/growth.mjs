@@ -1,57 +1,84 @@
 import assert from 'node:assert/strict';
-import { freshContent } from '../content.mjs';
+import { freemem } from 'node:os';
 import { rate } from '../row.mjs';
-import { median } from '../statistics.mjs';
+import { sparseContents } from '../sparse_content.mjs';
+import { growthExponent, median } from '../statistics.mjs';
 import { Worker } from '../worker.mjs';
 
-const smallestBytes = 64 * 2 ** 20;
-const rounds = 3;
+const mebibyte = 2 ** 20;
+/** Several sizes take about two seconds: the worker digests a part again if its first digest is older than that. */
+const sizesMiB = [64, 128, 256, 512, 1024, 1280, 1536, 1792, 2048, 2560, 3072, 4096, 8192, 16_384];
+const limitSeconds = 2;
+/** The start of `curl` and the work that does not depend on the size hide the growth of smaller sizes. */
+const linearFromBytes = 512 * mebibyte;
+const maximumRounds = 3;
 const verify = 'verify a resident shard';
 
-/** The cost of each path as the shard size doubles from 64 MiB. @param {import('../bench.mjs').Context} context */
+/** The cost of each path by the size of a shard, and whether it is linear. @param {import('../bench.mjs').Context} context */
 export async function growth({ options, workspace, figures }) {
+  const sizes = sizesMiB.map((size) => size * mebibyte).filter((bytes) => bytes <= options.growthBytes);
+  const contents = sparseContents(workspace.models, sizes);
+  const needed = 1.05 * sizes.at(-1);
+  if (freemem() < needed) throw new Error(`the simulated device needs ${(needed / 1e9).toFixed(0)} GB of free memory`);
   const worker = await Worker.start(workspace);
   const commits = {
     'commit by upload, flat + tree': (content) => worker.upload('growth', content),
     'commit by upload, flat_digest=false': (content) => worker.upload('growth', content, false),
-    'commit by file, flat_digest=false': (content) => worker.file('growth', content, false),
     'commit by file, flat + tree': (content) => worker.file('growth', content),
+    'commit by file, flat_digest=false': (content) => worker.file('growth', content, false),
   };
-  const sizes = [];
-  for (let bytes = smallestBytes; bytes <= options.growthBytes; bytes *= 2) sizes.push(bytes);
-  const seconds = Object.fromEntries([...Object.keys(commits), verify].map((name) => [name, sizes.map(() => [])]));
-  const measure = async (bytes, index) => {
-    const content = freshContent(workspace.models, 'growth', bytes);
-    for (const [name, commit] of Object.entries(commits)) {
-      seconds[name][index].push(await commit(content));
-      if (name === Object.keys(commits).at(-1)) {
-        const { seconds: elapsed, report } = await worker.verify('growth');
-        assert.equal(report.verified, true);
-        seconds[verify][index].push(elapsed);
-      }
-      await worker.release('growth');
-    }
-  };
+  const samples = Object.fromEntries([...Object.keys(commits), verify].map((name) => [name, sizes.map(() => [])]));
 
-  await worker.file('growth', freshContent(workspace.models, 'growth', options.growthBytes)); // warm-up
+  await commits['commit by file, flat_digest=false'](contents.at(-1)); // warm-up: allocates the device's memory
   await worker.release('growth');
-  for (let round = 0; round < Math.min(rounds, options.rounds); round++) {
-    for (const [index, bytes] of sizes.entries()) await measure(bytes, index);
+  for (let round = 0; round < Math.min(maximumRounds, options.rounds); round++) {
+    for (const [index, content] of contents.entries()) {
+      for (const [name, commit] of Object.entries(commits)) {
+        samples[name][index].push(await commit(content));
+        if (name === Object.keys(commits).at(-1)) samples[verify][index].push(await timeVerify(worker));
+        await worker.release('growth');
+      }
+    }
   }
   await worker.stop();
-  figures.growth = {
-    sizes,
-    seconds: Object.fromEntries(Object.entries(seconds).map(([name, series]) => [name, series.map(median)])),
+
+  const seconds = Object.fromEntries(Object.entries(samples).map(([name, series]) => [name, series.map(median)]));
+  figures.growth = { sizes, seconds };
+  return Object.entries(seconds).flatMap(([name, series]) => {
+    const points = sizes.map((bytes, index) => [bytes, series[index]]);
+    return [exponentRow(name, points), ...stepRow(name, points)];
+  });
+}
+
+async function timeVerify(worker) {
+  const { seconds, report } = await worker.verify('growth');
+  assert.equal(report.verified, true);
+  return seconds;
+}
+
+function exponentRow(name, points) {
+  const large = points.filter(([bytes]) => bytes >= linearFromBytes);
+  return {
+    path: `time by size: ${name}, growth exponent`,
+    better: 'lower',
+    product: { unit: '', samples: [growthExponent(large.length > 1 ? large : points)] },
+    required: 1.1,
+    note: `GB/s by MiB: ${points.map(([bytes, taken]) => `${bytes / mebibyte}: ${rate(bytes, [taken]).samples[0].toFixed(2)}`).join(', ')}`,
   };
-  const last = sizes.length - 1;
-  return Object.keys(seconds).map((name) => ({
-    path: `${name}, ${sizes[last] / 2 ** 30} GiB`,
-    better: 'higher',
-    product: rate(sizes[last], seconds[name][last]),
-    baseline: 'same path at 64 MiB',
-    baselineSeries: rate(sizes[0], seconds[name][0]),
-    note: sizes
-      .map((bytes, index) => `${bytes / 2 ** 20} MiB ${median(rate(bytes, seconds[name][index]).samples).toFixed(2)}`)
-      .join(', '),
-  }));
+}
+
+/** The time per byte of the two sizes on either side of two seconds, if there are such. */
+function stepRow(name, points) {
+  const below = points.findLast(([, taken]) => taken <= limitSeconds);
+  const above = points.find(([, taken]) => taken > limitSeconds);
+  if (below === undefined || above === undefined) return [];
+  const perGigabyte = ([bytes, taken]) => ({ unit: 's/GB', samples: [(taken / bytes) * 1e9] });
+  return {
+    path: `${name}, ${above[0] / mebibyte} MiB in ${above[1].toFixed(2)} s`,
+    better: 'lower',
+    product: perGigabyte(above),
+    baseline: `${below[0] / mebibyte} MiB in ${below[1].toFixed(2)} s`,
+    baselineSeries: perGigabyte(below),
+    required: 1.15,
+  };
 }
