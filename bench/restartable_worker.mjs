@@ -48,13 +48,16 @@ export class RestartableWorker {
     return { status: answer.status, text: await answer.text() };
   }
 
-  /** Commits shards until there are `count`. @param {number} count @param {string} path @param {number} from first index */
-  async commitAll(count, path, from = 0) {
+  /**
+   * Commits shards until there are `count`. By default each is the only one of its model.
+   * @param {number} count @param {string} path @param {{ from?: number, models?: number }} options `from` is the first index
+   */
+  async commitAll(count, path, { from = 0, models = count } = {}) {
     let next = from;
     const commit = async () => {
       for (let index = next++; index < count; index = next++) {
         const source = { type: 'file', path };
-        const body = { shard_id: `many-${index}`, model_ref: `m${index}`, source };
+        const body = { shard_id: `many-${index}`, model_ref: `m${index % models}`, source };
         let answer = await this.ask('POST', '/v1/commit', body);
         for (; answer.status === 503; answer = await this.ask('POST', '/v1/commit', body)) await sleep(100);
         assert.equal(answer.status, 201, answer.text);

@@ -6,6 +6,8 @@ import { manyShardsSettings, RestartableWorker } from '../restartable_worker.mjs
 import { growthExponent } from '../statistics.mjs';
 
 const shardBytes = 4096;
+/** The answers of `ready` have an entry for each model. Each of these models has many replicas. */
+const models = 10;
 /** Requests per figure. The kernel counts CPU time in steps of 10 ms. */
 const requests = 200;
 /** Its cost is a fraction of a millisecond, so it is sent more often. */
@@ -59,10 +61,10 @@ async function measure(workspace, content, count) {
     await work();
     return cpuSeconds(worker.server.pid) - before;
   };
-  await first.commitAll(warmUp, content.name);
+  await first.commitAll(warmUp, content.name, { models });
   for (let index = 0; index < warmUp; index++) await first.ask('DELETE', `/v1/shards/many-${index}`);
   const emptyBytes = residentBytes(first.server.pid);
-  const seconds = { commit: await cpu(first, () => first.commitAll(count, content.name)) };
+  const seconds = { commit: await cpu(first, () => first.commitAll(count, content.name, { models })) };
   const fullBytes = residentBytes(first.server.pid);
   const each = async (method, path) => {
     const isList = path.startsWith('/v1/ready?nonce');
@@ -78,7 +80,7 @@ async function measure(workspace, content, count) {
   seconds.ready = await each('GET', '/v1/ready?nonce=bench');
   seconds['verify one'] = await each('POST', '/v1/shards/many-0/verify');
   seconds.metrics = await each('GET', '/metrics');
-  const more = await cpu(first, () => first.commitAll(count + requests, content.name, count));
+  const more = await cpu(first, () => first.commitAll(count + requests, content.name, { from: count, models }));
   seconds['commit of one more'] = more / requests;
   for (let index = count; index < count + requests; index++) await first.ask('DELETE', `/v1/shards/many-${index}`);
   seconds.rotation = await cpu(first, () => first.rotate(key));
