@@ -1,19 +1,17 @@
 import { closeSync } from 'node:fs';
 import koffi from 'koffi';
 import type { DescriptorLibrary, NativeReceived } from './descriptor_library.js';
+import { shutDown } from './socket.js';
 
 /** F_DUPFD_CLOEXEC of fcntl(2), include/uapi/linux/fcntl.h. */
 const F_DUPFD_CLOEXEC = 1030;
 
 /** SIOCOUTQ of unix(7), include/uapi/linux/sockios.h. */
 const SIOCOUTQ = 0x5411;
-/** shutdown(2). */
-const SHUT_RDWR = 2;
 
 const libc = koffi.load(null);
 const fcntl = libc.func('int fcntl(int descriptor, int command, int argument)');
 const ioctl = libc.func('int ioctl(int descriptor, unsigned long request, _Out_ int *value)');
-const shutdown = libc.func('int shutdown(int descriptor, int how)');
 
 /** What one read from a socket returned. */
 export interface Received {
@@ -126,7 +124,7 @@ export class DescriptorSocket {
 
   #closeIfUnused(): void {
     if (!this.#closed || this.#users > 0 || this.#isReleased) return;
-    if (this.#holds > 0) return void shutdown(this.#descriptor, SHUT_RDWR);
+    if (this.#holds > 0) return void shutDown(this.#descriptor);
     this.#isReleased = true;
     closeSync(this.#descriptor);
   }

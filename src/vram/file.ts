@@ -1,6 +1,7 @@
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import koffi from 'koffi';
 import { WorkerError } from '../errors.js';
+import { errnoName } from './errno.js';
 import type { Library, NativeFileInfo } from './library.js';
 import type { ByteRange } from './slices.js';
 import { status, VramError } from './status.js';
@@ -195,7 +196,7 @@ export class ModelFile implements NativeFile {
   #requireGood(): NativeFileInfo {
     const info = this.#info();
     if (info.status === status.ok) return info;
-    if (info.status === status.directoryError) throw unavailable(this.#place.directory, nameOf(info.error));
+    if (info.status === status.directoryError) throw unavailable(this.#place.directory, errnoName(info.error));
     if (info.status === status.fileError) throw fileError(this.#place.directory, info.error);
     if (info.status === status.notAFile) throw notAFile(this.#place.directory);
     throw this.#library.errorOf(info.status, 'vram_file_open');
@@ -221,8 +222,5 @@ function fileError(directory: Directory, errno: number): WorkerError {
   if (errno === ENAMETOOLONG) return new WorkerError('INVALID_PARAMS', `${pathName} is too long`);
   if (errno === E2BIG) return new WorkerError('INVALID_PARAMS', `${pathName} has too many files`);
   if (errno === EISDIR) return notAFile(directory);
-  return unavailable(directory, nameOf(errno));
+  return unavailable(directory, errnoName(errno));
 }
-
-const nameOf = (errno: number): string =>
-  Object.entries(koffi.os.errno).find(([, value]) => value === errno)?.[0] ?? `errno ${errno}`;

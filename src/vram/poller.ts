@@ -1,21 +1,14 @@
 import { closeSync } from 'node:fs';
 import koffi from 'koffi';
+import { eventsOfEntry, POLLIN, POLLOUT, poll, pollEntries, setEntry } from './poll.js';
 
 const libc = koffi.load(null);
-const poll = libc.func('int poll(uint8_t *descriptors, unsigned long count, int timeout_ms)');
 const eventfd = libc.func('int eventfd(unsigned int value, int flags)');
 const eventfdWrite = libc.func('int eventfd_write(int descriptor, uint64_t value)');
 const eventfdRead = libc.func('int eventfd_read(int descriptor, _Out_ uint64_t *value)');
 
 /** `EFD_NONBLOCK | EFD_CLOEXEC`: eventfd(2). */
 const eventfdFlags = 0o4000 | 0o2000000;
-
-/** Event bits of poll(2). POLLERR, POLLHUP and POLLNVAL are reported without being requested. */
-const POLLIN = 0x0001;
-const POLLOUT = 0x0004;
-
-/** `struct pollfd`: int fd, short events, short revents. */
-const pollfd = { bytes: 8, events: 4, revents: 6 };
 
 /** The longest wait. Node joins its pool threads when the process exits. */
 const timeoutMs = 1000;
@@ -94,11 +87,11 @@ export class Poller {
 
   #wait(): void {
     const watches = [...this.#watches].filter(({ current }) => current.readable || current.writable);
-    const buffer = Buffer.alloc((watches.length + 1) * pollfd.bytes);
-    request(buffer, 0, this.#wake, POLLIN);
+    const buffer = pollEntries(watches.length + 1);
+    setEntry(buffer, 0, this.#wake, POLLIN);
     for (const [index, { current }] of watches.entries()) {
       const events = (current.readable ? POLLIN : 0) | (current.writable ? POLLOUT : 0);
-      request(buffer, index + 1, current.descriptor, events);
+      setEntry(buffer, index + 1, current.descriptor, events);
     }
     this.#buffer = buffer;
     poll.async(buffer, watches.length + 1, timeoutMs, (_error: unknown, ready: number) => {
@@ -115,7 +108,7 @@ export class Poller {
 
   #dispatch(buffer: Buffer, watches: readonly { current: Watched }[]): void {
     for (const [index, watch] of watches.entries()) {
-      const events = buffer.readInt16LE((index + 1) * pollfd.bytes + pollfd.revents);
+      const events = eventsOfEntry(buffer, index + 1);
       const { current } = watch;
       if (events === 0 || !this.#watches.has(watch)) continue;
       const hasFailed = (events & ~(POLLIN | POLLOUT)) !== 0;
@@ -124,9 +117,4 @@ export class Poller {
       if (readable || writable) current.onReady({ readable, writable });
     }
   }
-}
-
-function request(buffer: Buffer, index: number, descriptor: number, events: number): void {
-  buffer.writeInt32LE(descriptor, index * pollfd.bytes);
-  buffer.writeInt16LE(events, index * pollfd.bytes + pollfd.events);
 }

@@ -1,6 +1,7 @@
 import { closeSync } from 'node:fs';
 import koffi from 'koffi';
 import type { LoadWriter } from './load_writer.js';
+import { eventsOfEntry, POLLERR, POLLHUP, POLLIN, POLLRDHUP, poll, pollEntries, setEntry } from './poll.js';
 import type { Slot } from './staging.js';
 
 /** Sockets read natively at a time. Each occupies a thread of libuv's pool, whose other half serves other calls. */
@@ -9,7 +10,6 @@ let openCount = 0;
 
 const libc = koffi.load(null);
 const dup = libc.func('int dup(int descriptor)');
-const poll = libc.func('int poll(uint8_t *descriptors, unsigned long count, int timeout_ms)');
 const shutdown = libc.func('int shutdown(int descriptor, int how)');
 const setsockopt = libc.func('int setsockopt(int descriptor, int level, int option, int *value, unsigned int bytes)');
 
@@ -19,15 +19,6 @@ const SHUT_RDWR = 2;
 /** Level and option of tcp(7), include/uapi/linux/tcp.h. */
 const IPPROTO_TCP = 6;
 const TCP_NOTSENT_LOWAT = 25;
-
-/** Event bits of poll(2), include/uapi/asm-generic/poll.h. POLLERR and POLLHUP are reported without being requested. */
-const POLLIN = 0x0001;
-const POLLERR = 0x0008;
-const POLLHUP = 0x0010;
-const POLLRDHUP = 0x2000;
-
-/** `struct pollfd`: int fd, short events, short revents. */
-const pollfd = { bytes: 8, fd: 0, events: 4, revents: 6 };
 
 /**
  * - `half-closed`: the peer sends nothing more, and may still read.
@@ -56,10 +47,9 @@ export function shutDown(descriptor: number): void {
 export const isReadable = (descriptor: number): boolean => eventsOf(descriptor, POLLIN) !== 0;
 
 function eventsOf(descriptor: number, events: number): number {
-  const request = Buffer.alloc(pollfd.bytes);
-  request.writeInt32LE(descriptor, pollfd.fd);
-  request.writeInt16LE(events, pollfd.events);
-  return poll(request, 1, 0) <= 0 ? 0 : request.readInt16LE(pollfd.revents);
+  const entries = pollEntries(1);
+  setEntry(entries, 0, descriptor, events);
+  return poll(entries, 1, 0) <= 0 ? 0 : eventsOfEntry(entries, 0);
 }
 
 /**
