@@ -119,6 +119,9 @@ export class WorkerError extends Error {
   }
 }
 
+/** The text of INTERNAL. */
+export const internalMessage = 'The worker failed: see its log';
+
 /** Whether the same request can succeed later, and after how many milliseconds; undefined if that is unknown. */
 export interface Retry {
   readonly retriable: boolean;
@@ -138,5 +141,12 @@ export function outcomeOf(error: unknown): ErrorCode | 'ok' {
   return error instanceof WorkerError ? error.code : 'INTERNAL';
 }
 
+/** What clients see of a failure that is not theirs. `cause` goes to the log. */
+export const internalError = (cause: unknown): WorkerError => new WorkerError('INTERNAL', internalMessage, { cause });
+
 /** The text of an error, whatever was thrown. */
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** The code of an error of Node, such as `ENOENT`. Its text, if it has none. */
+export const codeOf = (error: unknown): string =>
+  error instanceof Error && 'code' in error ? String(error.code) : messageOf(error);

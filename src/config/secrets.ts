@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { access, chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { codeOf } from '../errors.js';
 import { minimumSecretBytes, type SealAlgorithm, sealKeyOf } from '../seal/key.js';
 import type { FileCalls } from '../storage/file_calls.js';
 import { ConfigError, FileCreationError } from './config_error.js';
@@ -133,8 +134,7 @@ async function createToken(directory: string, path: string): Promise<void> {
     await writeFile(path, `${randomBytes(32).toString('hex')}\n`, { mode: 0o600, flag: 'wx' });
     await chmod(path, 0o600);
   } catch (cause) {
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause);
-    throw new FileCreationError(`${path} cannot be created: ${code}: set WORKER_API_TOKEN_FILE`, { cause });
+    throw new FileCreationError(`${path} cannot be created: ${codeOf(cause)}: set WORKER_API_TOKEN_FILE`, { cause });
   }
 }
 

@@ -1,3 +1,4 @@
+import type { Logger } from 'pino';
 import { type FileGroup, WatchedGroup, type WatchReport } from './watched_group.js';
 
 export interface WatchOptions {
@@ -38,3 +39,9 @@ export class FileWatch {
     for (const group of this.#groups) group.close();
   }
 }
+
+/** Writes each reload, and each that failed, to the log. */
+export const reportTo = (logger: Logger): WatchReport => ({
+  reloaded: (name) => logger.warn({ files: name }, 'reloaded'),
+  failed: (name, error) => logger.error({ files: name, err: error }, 'reload failed; keeping the previous version'),
+});

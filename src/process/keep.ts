@@ -8,11 +8,12 @@ import { ExitDeadline } from '../vram/exit.js';
 import { maxOpenFiles } from '../vram/open_files.js';
 import { forbidCoreDumps } from '../vram/process.js';
 import { closeDebugger } from './debugger.js';
-import { ExitError, exitStatus } from './exit_status.js';
-import { FileWatch } from './file_watch.js';
+import { exitStatus } from './exit_status.js';
+import { FileWatch, reportTo } from './file_watch.js';
 import { openLog } from './logger.js';
 import { exitAfterFlush } from './shutdown.js';
 import signalsModule from './signals.cjs';
+import { socketError } from './socket_error.js';
 
 /** Descriptors for everything but memory: connections, files, libraries, and one message of any size. */
 const reservedDescriptors = 512;
@@ -69,11 +70,8 @@ async function open({ keeperSocket, keeperToken }: KeeperConfig, { logger, ...li
       libraryPath: nativeLibrary(),
       log: (level, message, fields) => logger[level](fields, message),
     });
-  } catch (cause) {
-    if (!(cause instanceof Error)) throw cause;
-    if (cause.name === 'SocketFileError' || cause.name === 'FileInUseError') throw new ConfigError(cause.message);
-    const code = 'code' in cause ? String(cause.code) : cause.message;
-    throw new ExitError(exitStatus.cannotCreate, `WORKER_KEEPER_SOCKET cannot be created: ${code}`, { cause });
+  } catch (error) {
+    throw socketError('WORKER_KEEPER_SOCKET', error);
   }
 }
 
@@ -91,10 +89,7 @@ function watchToken(config: KeeperConfig, keeper: KeeperServer, logger: Logger):
   };
   return new FileWatch([group], {
     timeoutSeconds: config.fileTimeoutSeconds,
-    report: {
-      reloaded: (name) => logger.warn({ files: name }, 'reloaded'),
-      failed: (name, error) => logger.error({ files: name, err: error }, 'reload failed; keeping the previous version'),
-    },
+    report: reportTo(logger),
   });
 }
 

@@ -8,7 +8,7 @@ import type { TlsServers } from '../http/server/tls_server.js';
 import type { Residency } from '../residency/residency.js';
 import type { SourceRegistry } from '../sources/registry.js';
 import type { FileCalls } from '../storage/file_calls.js';
-import { FileWatch } from './file_watch.js';
+import { FileWatch, reportTo } from './file_watch.js';
 import type { FileGroup } from './watched_group.js';
 
 /** The parts of a worker that hold secrets or certificates. */
@@ -30,10 +30,7 @@ export function reloadOnChange(reloadable: Reloadable): FileWatch {
   const { config, logger } = reloadable;
   return new FileWatch(groupsOf(reloadable), {
     timeoutSeconds: config.fileTimeoutSeconds,
-    report: {
-      reloaded: (name) => logger.warn({ files: name }, 'reloaded'),
-      failed: (name, error) => logger.error({ files: name, err: error }, 'reload failed; keeping the previous version'),
-    },
+    report: reportTo(logger),
   });
 }
 

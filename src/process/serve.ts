@@ -2,7 +2,7 @@ import { ConfigError } from '../config/config_error.js';
 import { loadConfig, requireResponses } from '../config/load.js';
 import { nativeLibrary } from '../config/native_paths.js';
 import { settings } from '../config/settings.js';
-import { WorkerError } from '../errors.js';
+import { codeOf, WorkerError } from '../errors.js';
 import { closeGracefully } from '../http/plugins/graceful_close.js';
 import { listen } from '../http/server/listen.js';
 import { ExitDeadline } from '../vram/exit.js';
@@ -79,9 +79,8 @@ async function openPort({ app, config }: Worker): Promise<string> {
   try {
     return await listen(app, config.bindHost, config.bindPort);
   } catch (cause) {
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause);
-    const address = `${config.bindHost}:${config.bindPort}`;
-    throw new ExitError(exitStatus.ioError, `cannot listen on ${address}: ${code}: change WORKER_BIND_ADDR`, { cause });
+    const what = `cannot listen on ${config.bindHost}:${config.bindPort}: ${codeOf(cause)}`;
+    throw new ExitError(exitStatus.ioError, `${what}: change WORKER_BIND_ADDR`, { cause });
   }
 }
 

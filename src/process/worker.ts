@@ -1,6 +1,5 @@
 import type { Logger } from 'pino';
 import type { AttachServer } from '../attach/attach_server.js';
-import { ConfigError } from '../config/config_error.js';
 import type { Config } from '../config/load.js';
 import { nativePaths } from '../config/native_paths.js';
 import { wipe } from '../config/secrets.js';
@@ -16,11 +15,11 @@ import { SourceRegistry } from '../sources/registry.js';
 import { FileCalls } from '../storage/file_calls.js';
 import { Uploads } from '../uploads/uploads.js';
 import type { ExitDeadline } from '../vram/exit.js';
-import { ExitError, exitStatus } from './exit_status.js';
 import type { FileWatch } from './file_watch.js';
 import type { WorkerLog } from './logger.js';
 import { NodeFeatures } from './node_features.js';
 import { reloadOnChange } from './reload.js';
+import { socketError } from './socket_error.js';
 
 /** The parts of a worker. */
 export interface Worker {
@@ -128,11 +127,8 @@ async function openAttach(path: string, config: Config, residency: Residency, lo
   const log = (message: string, error: unknown) => logger.error({ err: error }, message);
   try {
     return await AttachServer.open(residency, { path, group, uids, token, libraryPath, log });
-  } catch (cause) {
-    if (!(cause instanceof Error)) throw cause;
-    if (cause.name === 'SocketFileError' || cause.name === 'FileInUseError') throw new ConfigError(cause.message);
-    const code = 'code' in cause ? String(cause.code) : cause.message;
-    throw new ExitError(exitStatus.cannotCreate, `WORKER_ATTACH_SOCKET cannot be created: ${code}`, { cause });
+  } catch (error) {
+    throw socketError('WORKER_ATTACH_SOCKET', error);
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Actor } from '../audit/actor.js';
-import { WorkerError } from '../errors.js';
+import { internalError, WorkerError } from '../errors.js';
 import type { GroupAdmission, GroupRequest } from '../residency/commit/group_admission.js';
 import type { CommitRequest } from '../residency/commit/request.js';
 import type { ShardGroup } from '../residency/commit/shard_group.js';
@@ -126,7 +126,7 @@ export class PullRun {
     for (const transfer of this.#transfers) transfer.measure();
     const { signal } = this;
     const reason = signal.aborted ? signal.reason : error;
-    const problem = reason instanceof WorkerError ? reason : internal(reason);
+    const problem = reason instanceof WorkerError ? reason : internalError(reason);
     if (problem.code === 'PULL_CANCELLED') {
       this.pull.cancel(problem);
       return;
@@ -179,6 +179,3 @@ function aboutFile({ file: { path } }: PullFile, problem: WorkerError): WorkerEr
     ...(format === undefined ? {} : { format }),
   });
 }
-
-const internal = (cause: unknown): WorkerError =>
-  new WorkerError('INTERNAL', 'The worker failed: see its log', { cause });

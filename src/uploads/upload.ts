@@ -1,4 +1,4 @@
-import { WorkerError } from '../errors.js';
+import { internalError, WorkerError } from '../errors.js';
 import type { Ingest } from '../residency/commit/ingest.js';
 import type { CommitRequest, CommitResult } from '../residency/commit/request.js';
 import { idleMs } from './deadline.js';
@@ -190,9 +190,6 @@ export class Upload {
 
 const expiredError = (): WorkerError =>
   new WorkerError('UPLOAD_EXPIRED', 'The upload expired: its client sent nothing for too long');
-
-const internalError = (cause: unknown): WorkerError =>
-  new WorkerError('INTERNAL', 'The worker failed: see its log', { cause });
 
 /** Rejects with the error if the promise takes longer. */
 async function orAfter<T>(ms: number, promise: Promise<T>, error: () => WorkerError): Promise<T> {

@@ -1,4 +1,4 @@
-import { type ErrorCode, WorkerError, type WorkerErrorOptions } from '../errors.js';
+import { type ErrorCode, internalMessage, WorkerError, type WorkerErrorOptions } from '../errors.js';
 
 /** The statuses of `cuda/include/vram.h` that the worker distinguishes. All others mean a defect of the worker. */
 export const status = {
@@ -133,4 +133,4 @@ export function errorOf(nativeStatus: number, name: string, action: string): Vra
 const unexpected = (nativeStatus: number, name: string): readonly [ErrorCode, string] =>
   nativeStatus >= status.driverErrorBase
     ? ['CUDA_ERROR', `GPU driver call failed: ${name}`]
-    : ['INTERNAL', 'The worker failed: see its log'];
+    : ['INTERNAL', internalMessage];

@@ -1,5 +1,5 @@
 import type { FastifyError } from 'fastify';
-import { WorkerError } from '../../errors.js';
+import { internalError, WorkerError } from '../../errors.js';
 import { sourceTypes } from '../schemas/source.js';
 
 /** The error for a request that says something invalid. */
@@ -11,12 +11,12 @@ export const invalidParams = (detail: string): WorkerError => new WorkerError('I
  */
 export function toWorkerError(error: unknown): WorkerError {
   if (error instanceof WorkerError) return error;
-  if (!isFastifyError(error)) return internal(error);
+  if (!isFastifyError(error)) return internalError(error);
   if (error.validation !== undefined) return invalidParams(error.message);
   const status = error.statusCode ?? 500;
   if (status === 415) return new WorkerError('UNSUPPORTED_MEDIA_TYPE', 'The content type is not supported');
   if (status === 404) return new WorkerError('NOT_FOUND', 'The route does not exist');
-  return status >= 400 && status < 500 ? invalidParams(error.message) : internal(error);
+  return status >= 400 && status < 500 ? invalidParams(error.message) : internalError(error);
 }
 
 /** The error for the first violation of a schema. It names an unknown field. */
@@ -37,9 +37,6 @@ export function schemaError(
       : `${path} ${first.message ?? 'is invalid'}`,
   );
 }
-
-const internal = (cause: unknown): WorkerError =>
-  new WorkerError('INTERNAL', 'The worker failed: see its log', { cause });
 
 const isFastifyError = (error: unknown): error is FastifyError =>
   error instanceof Error && ('validation' in error || ('code' in error && String(error.code).startsWith('FST_')));
