@@ -6,13 +6,8 @@ interface Count {
   readonly count: number;
 }
 
-/** Metrics of connections, unread responses and long polls. */
-export function connectionMetrics(
-  app: FastifyInstance,
-  registry: Registry,
-  connections: Connections,
-  { waiters, slots }: { readonly waiters: Count; readonly slots: Count },
-): void {
+/** Metrics of connections and unread responses. */
+export function connectionMetrics(app: FastifyInstance, registry: Registry, connections: Connections): void {
   const registers = [registry];
   new Gauge({
     name: 'vram_http_connections',
@@ -31,6 +26,21 @@ export function connectionMetrics(
       this.set(app.unreadResponseBytes);
     },
   });
+  new Counter({
+    name: 'vram_http_closed_connections_total',
+    help: 'Connections that the worker closed to protect itself, by reason',
+    labelNames: ['reason'],
+    registers,
+    collect() {
+      this.reset();
+      for (const reason of closeReasons) this.inc({ reason }, connections.closed.get(reason) ?? 0);
+    },
+  });
+}
+
+/** Metrics of long polls: those of `ready`, and all. */
+export function longPollMetrics(registry: Registry, { waiters, slots }: Record<'waiters' | 'slots', Count>): void {
+  const registers = [registry];
   new Gauge({
     name: 'vram_ready_waiters',
     help: 'Long polls of ready that wait for a change',
@@ -45,16 +55,6 @@ export function connectionMetrics(
     registers,
     collect() {
       this.set(slots.count);
-    },
-  });
-  new Counter({
-    name: 'vram_http_closed_connections_total',
-    help: 'Connections that the worker closed to protect itself, by reason',
-    labelNames: ['reason'],
-    registers,
-    collect() {
-      this.reset();
-      for (const reason of closeReasons) this.inc({ reason }, connections.closed.get(reason) ?? 0);
     },
   });
 }

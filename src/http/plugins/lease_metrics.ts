@@ -1,15 +1,7 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { ResidencyObserver } from '../../residency/state/observer.js';
 import type { ResidencyStats } from '../../residency/status/stats.js';
-
-/** The buckets of durations, in seconds. */
-export const bucketsSeconds = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300, 1800];
-
-/** Sets a counter whose value is kept elsewhere. */
-export function setCounter(counter: Counter, value: number): void {
-  counter.reset();
-  counter.inc(value);
-}
+import { bucketsSeconds } from './metric_values.js';
 
 /** Metrics of the memory that other processes have. */
 export function leaseMetrics(registry: Registry, stats: () => ResidencyStats): void {

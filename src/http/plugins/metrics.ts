@@ -9,9 +9,10 @@ import type { ResidencyStats } from '../../residency/status/stats.js';
 import type { Uploads } from '../../uploads/uploads.js';
 import { NoQuery } from '../schemas/common.js';
 import type { Connections } from '../server/connections.js';
-import { connectionMetrics } from './connection_metrics.js';
+import { connectionMetrics, longPollMetrics } from './connection_metrics.js';
 import type { DroppedLines } from './dropped_lines.js';
-import { attachMetrics, bucketsSeconds, leaseMetrics } from './lease_metrics.js';
+import { attachMetrics, leaseMetrics } from './lease_metrics.js';
+import { bucketsSeconds } from './metric_values.js';
 import { scrubMetrics } from './scrub_metrics.js';
 import { transferMetrics } from './transfer_metrics.js';
 import { workerMetrics } from './worker_metrics.js';
@@ -23,8 +24,8 @@ export interface MetricsOptions {
   readonly connections: Connections;
   readonly droppedLines: DroppedLines;
   /** The long polls of `ready`. */
-  /** The long polls of ready, and all long polls. */
   readonly waiters: { readonly count: number };
+  /** All long polls. */
   readonly slots: { readonly count: number };
 }
 
@@ -36,7 +37,8 @@ export const metrics = fp(async (app: FastifyInstance, options: MetricsOptions) 
   const scrape = new Scrape(residency);
   workerMetrics(registry, residency, () => scrape.stats);
   memoryMetrics(registry, scrape);
-  connectionMetrics(app, registry, connections, { waiters, slots });
+  connectionMetrics(app, registry, connections);
+  longPollMetrics(registry, { waiters, slots });
   scrubMetrics(registry, () => scrape.stats);
   leaseMetrics(registry, () => scrape.stats);
   transferMetrics(registry, pulls, uploads);

@@ -1,7 +1,7 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
 import { scrubStates } from '../../residency/integrity/scrubber.js';
 import type { ResidencyStats } from '../../residency/status/stats.js';
-import { setCounter } from './lease_metrics.js';
+import { setCounter } from './metric_values.js';
 
 /** Metrics of the scrubber. They are points in time, from which Prometheus computes ages. */
 export function scrubMetrics(registry: Registry, stats: () => ResidencyStats): void {

@@ -1,7 +1,7 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
 import type { PullQueue } from '../../pulls/pull_queue.js';
 import type { Uploads } from '../../uploads/uploads.js';
-import { setCounter } from './lease_metrics.js';
+import { setCounter } from './metric_values.js';
 
 /** Metrics of the pulls of whole models, and of resumable uploads. */
 export function transferMetrics(registry: Registry, pulls: PullQueue, uploads: Uploads): void {

@@ -21,6 +21,10 @@ export function workerMetrics(registry: Registry, residency: Residency, stats: (
     help: 'Start of the process, since the Unix epoch',
     registers,
   }).set(Math.round(performance.timeOrigin) / 1000);
+  modelMetrics(registers, stats);
+}
+
+function modelMetrics(registers: Registry[], stats: () => ResidencyStats): void {
   const flag = (name: string, help: string, isOn: (stats: ResidencyStats) => boolean) =>
     new Gauge({
       name,
