@@ -35,8 +35,8 @@ export function reloadOnChange(reloadable: Reloadable): FileWatch {
 }
 
 function groupsOf(reloadable: Reloadable): FileGroup[] {
-  const { config, residency, tokens, tls } = reloadable;
-  const { apiTokenFile, readTokenFile, sealKeyFile, tls: tlsFiles } = config;
+  const { config, residency, tokens } = reloadable;
+  const { apiTokenFile, readTokenFile, sealKeyFile } = config;
   const tokenFiles: FileGroup = {
     name: 'tokens',
     paths: present(apiTokenFile, readTokenFile),
@@ -60,20 +60,14 @@ function groupsOf(reloadable: Reloadable): FileGroup[] {
       }
     },
   };
-  const secrets = [
+  return [
     tokenFiles,
     sealKey,
     ...attachGroups(reloadable),
     ...keeperGroups(reloadable),
     ...sourceGroups(reloadable),
+    ...certificateGroups(reloadable),
   ];
-  if (tls === undefined || tlsFiles === undefined) return secrets;
-  const certificates: FileGroup = {
-    name: 'certificates',
-    paths: present(tlsFiles.certFile, tlsFiles.keyFile, tlsFiles.clientCaFile),
-    reload: async (files) => tls.replace(await readTls(tlsFiles, files)),
-  };
-  return [...secrets, certificates];
 }
 
 /** The token of attaching processes, if they need one. */
@@ -102,6 +96,14 @@ function keeperGroups({ config, residency }: Reloadable): FileGroup[] {
     return isChanged;
   };
   return [{ name: 'keeper token', paths: [keeperTokenFile], reload }];
+}
+
+/** The server's certificate and key, and the CA of its clients. */
+function certificateGroups({ config, tls }: Reloadable): FileGroup[] {
+  const { tls: tlsFiles } = config;
+  if (tls === undefined || tlsFiles === undefined) return [];
+  const reload = async (files: FileCalls) => tls.replace(await readTls(tlsFiles, files));
+  return [{ name: 'certificates', paths: present(tlsFiles.certFile, tlsFiles.keyFile, tlsFiles.clientCaFile), reload }];
 }
 
 /** The settings of remote sources, and the files that they name. A reload can change the list of files. */

@@ -95,7 +95,6 @@ async function beginRelease(
     return { freed: discard(worker, shard) };
   } catch (error) {
     // The shard stays, so the next process needs its memory.
-    shard.releaseRequested = false;
     void keepShard(worker, shard);
     throw error;
   } finally {

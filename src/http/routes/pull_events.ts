@@ -10,33 +10,28 @@ import type { RouteOptions } from './route_options.js';
 /** Clients that watch pulls at the same time. Each has a part of a stream in memory. */
 const maxWatchers = 64;
 
+const schema = {
+  operationId: 'watchPull',
+  summary: 'Watch a pull',
+  description:
+    'Server-sent events, until the pull has ended. `snapshot`: the pull, first. `progress`: its figures, at most twice ' +
+    'a second. `retry`: a request to the source failed, and another attempt follows. `file`: a file has another ' +
+    'state. `end`: the pull, last. A client that reads slowly gets the newest state. A comment is sent every 15 ' +
+    'seconds without an event.',
+  tags: ['pulls'],
+  params: pullParams,
+  querystring: NoQuery,
+  response: {
+    200: { description: 'The events.', content: { 'text/event-stream': { schema: { type: 'string' } } } },
+  },
+};
+
 /** `GET /v1/pulls/{pull_id}/events`: the progress of a pull as server-sent events. */
 export async function pullEventRoutes(app: FastifyInstance, { pulls }: RouteOptions): Promise<void> {
   let watchers = 0;
   app.get<{ Params: PullParams }>(
     '/pulls/:pull_id/events',
-    {
-      exposeHeadRoute: false,
-      schema: {
-        operationId: 'watchPull',
-        summary: 'Watch a pull',
-        description:
-          'Server-sent events, until the pull has ended. `snapshot`: the pull, first. `progress`: its figures, at most twice ' +
-          'a second. `retry`: a request to the source failed, and another attempt follows. `file`: a file has another ' +
-          'state. `end`: the pull, last. A client that reads slowly gets the newest state. A comment is sent every 15 ' +
-          'seconds without an event.',
-        tags: ['pulls'],
-        params: pullParams,
-        querystring: NoQuery,
-        response: {
-          200: {
-            description: 'The events.',
-            content: { 'text/event-stream': { schema: { type: 'string' } } },
-          },
-        },
-      },
-      config: { access: 'read', errors: ['NOT_FOUND'] },
-    },
+    { exposeHeadRoute: false, schema, config: { access: 'read', errors: ['NOT_FOUND'] } },
     async ({ params }, reply) => {
       const pull = pulls.require(params.pull_id);
       if (watchers >= maxWatchers) {

@@ -30,13 +30,13 @@ export class HostFiles implements LocalFiles {
   }
 
   async readText(root: LocalRoot, path: string, maxBytes: number, signal: AbortSignal): Promise<string> {
-    const bytes = await this.#content(root, path, { kind: 'file' }, signal, maxBytes);
+    const bytes = await this.#content(root, path, { kind: 'file' }, { signal, maxBytes });
     return bytes.toString('utf8');
   }
 
   async readLink(root: LocalRoot, path: string, signal: AbortSignal): Promise<string | undefined> {
     try {
-      const target = await this.#content(root, path, { kind: 'link' }, signal);
+      const target = await this.#content(root, path, { kind: 'link' }, { signal });
       return target.toString('utf8');
     } catch (error) {
       if (error instanceof VramError && error.status === status.notAFile) return undefined;
@@ -45,7 +45,7 @@ export class HostFiles implements LocalFiles {
   }
 
   async list(root: LocalRoot, path: string, maxFiles: number, signal: AbortSignal): Promise<readonly string[]> {
-    const paths = await this.#content(root, path, { kind: 'list', maxEntries: maxFiles }, signal);
+    const paths = await this.#content(root, path, { kind: 'list', maxEntries: maxFiles }, { signal });
     return paths.toString('utf8').split('\0').slice(0, -1).sort();
   }
 
@@ -53,8 +53,7 @@ export class HostFiles implements LocalFiles {
     root: LocalRoot,
     path: string,
     content: FileContent,
-    signal: AbortSignal,
-    maxBytes = Number.POSITIVE_INFINITY,
+    { signal, maxBytes = Number.POSITIVE_INFINITY }: { readonly signal: AbortSignal; readonly maxBytes?: number },
   ): Promise<Buffer> {
     const { throwIfStopped } = new FileStop(signal);
     const directory = this.#directory(root);

@@ -41,10 +41,12 @@ export function deviceOverviews(
     bytes[memoryUseOf(shard)] += shard.grant.claim.bytes;
     claimed.set(shard.memory, bytes);
   }
-  return [...devices].map((device) => overviewOf(device, claimed.get(device), reserved.get(device.gpuDevice) ?? null));
+  return [...devices].map((device) =>
+    deviceOverviewOf(device, claimed.get(device), reserved.get(device.gpuDevice) ?? null),
+  );
 }
 
-function overviewOf(
+function deviceOverviewOf(
   device: DeviceMemory,
   claimed: Record<MemoryUse, number> = { shard: 0, receiving: 0, zombie: 0 },
   reserved: ReservedMemory | null,
