@@ -24,6 +24,7 @@ export function problemText(problem: Problem, hint?: string): string {
   return safeText(`${code}: ${text}${advice === undefined ? '' : `. ${advice}`}`);
 }
 
+/** The exit status of a command that the worker refused. */
 export function statusOf({ code, retriable }: Pick<Problem, 'code' | 'retriable'>): number {
   if (code === 'AUTH_FAILED' || code === 'FORBIDDEN') return clientStatus.noPermission;
   return retriable ? clientStatus.temporary : clientStatus.failed;

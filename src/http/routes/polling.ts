@@ -27,6 +27,7 @@ export interface PollingOptions {
   readonly tokens: Tokens;
 }
 
+/** Makes what they share. One for each worker. */
 export function createPolling({ residency, pulls, connections, tokens }: PollingOptions): Polling {
   const cache = new ReadyCache(residency);
   // For each of two roles. Half of the connections are for requests that do not wait.

@@ -41,6 +41,7 @@ export function secureConnection(tcpSocket: Socket, tlsSocket: Socket): void {
   connections.set(tlsSocket, connection);
 }
 
+/** The state of a request, which its first caller creates. */
 export function requestState(request: IncomingMessage): RequestState {
   let state = requests.get(request);
   if (state === undefined) {

@@ -74,6 +74,7 @@ export const isExportable = ({ options }: WorkerState, { exportable }: CommitReq
 const notExportable = ({ gpuDevice, exportError }: DeviceMemory): WorkerError =>
   new WorkerError('NOT_EXPORTABLE', `GPU device ${gpuDevice} cannot share memory: ${exportError}`);
 
+/** @throws WorkerError MODEL_TOO_LARGE */
 export function requireSize(vramBytes: number, maxBytes: number): void {
   if (vramBytes <= maxBytes) return;
   throw new WorkerError('MODEL_TOO_LARGE', `The shard is larger than the limit of ${maxBytes} bytes`);

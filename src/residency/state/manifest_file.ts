@@ -78,6 +78,7 @@ export function readLine(line: string): ReadonlyMap<string, unknown> | null {
 /** What a first line says: a manifest of the current version, of an older one, or of a version that this worker cannot read. */
 export type Header = 'current' | 'older' | 'unreadable' | 'none';
 
+/** Judges the fields of the first line. */
 export function readHeader(fields: ReadonlyMap<string, unknown>): Header {
   if (!fields.has('manifest')) return 'none';
   const found = fields.get('manifest');

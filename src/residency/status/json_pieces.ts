@@ -34,6 +34,7 @@ export function cached<T, Rest extends readonly unknown[]>(
   };
 }
 
+/** The JSON of each value, made when it is read. */
 export function* texts<T>(values: Iterable<T>, serialize: (value: T) => string): Generator<string> {
   for (const value of values) yield serialize(value);
 }

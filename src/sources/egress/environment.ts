@@ -23,6 +23,7 @@ export interface EgressLimits {
   readonly minBytesPerSecond: number;
 }
 
+/** The clock, the resolver and the random numbers of this process. */
 export function systemEnvironment({ connections, bytesPerSecond, minBytesPerSecond }: EgressLimits): EgressEnvironment {
   return {
     clock: systemClock,

@@ -10,6 +10,7 @@ export function checkRepo(repo: string): string {
   throw new WorkerError('INVALID_PARAMS', 'repo is not the name of a repository: use org/name');
 }
 
+/** Whether the Hub accepts it as the name of a repository, with or without an organization. */
 export function isRepo(repo: string): boolean {
   if (!/^(?:[A-Za-z0-9_][A-Za-z0-9._-]{0,95}\/)?[A-Za-z0-9_][A-Za-z0-9._-]{0,95}$/.test(repo)) return false;
   return repo.split('/').every((part) => !/\.\.|--|[.-]$|\.git$/.test(part));

@@ -39,6 +39,7 @@ const extensions: Readonly<Record<string, LayerType['extension']>> = {
 /** Whether ORAS gave this type to a plain file, because its user named no type. */
 export const isDefaultOfOras = (mediaType: string): boolean => mediaType === 'application/vnd.oci.image.layer.v1.tar';
 
+/** What the media type of a layer says of its content. */
 export function layerTypeOf(mediaType: string): LayerType {
   const type = mediaType.toLowerCase();
   const found = weights.map((each) => each.exec(type)).find((each) => each !== null);
