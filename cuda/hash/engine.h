@@ -19,6 +19,8 @@ struct HashEngine {
   void (*hash_whole_blocks)(const uint8_t *blocks, uint64_t count, uint8_t *digests);
   /** Does both over the same bytes, in one pass. */
   void (*compress_and_hash_blocks)(uint32_t *state, const uint8_t *blocks, uint64_t count, uint8_t *digests);
+  /** Whether that pass interleaves both, so that it costs little more than one of them. */
+  bool interleaves;
 };
 
 /** FIPS 180-4: the initial state of section 5.3.3 and the round constants of section 4.2.2. */

@@ -59,6 +59,10 @@ void Sha256::update_and_hash_blocks(const uint8_t *blocks, uint64_t count, uint8
   best_engine().compress_and_hash_blocks(state_, blocks, count, digests);
 }
 
+bool one_pass_costs_little() {
+  return best_engine().interleaves;
+}
+
 void Sha256::finish(uint8_t *digest) {
   uint8_t padding[2 * kChunkBytes] = {};
   const size_t held = total_bytes_ % kChunkBytes;

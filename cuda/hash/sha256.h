@@ -42,4 +42,7 @@ inline uint64_t block_count(uint64_t bytes) {
  */
 void hash_blocks(const uint8_t *input, uint64_t bytes, uint8_t *digests);
 
+/** Whether update_and_hash_blocks() costs little more than update(), so that two threads gain little. */
+bool one_pass_costs_little();
+
 }  // namespace vram

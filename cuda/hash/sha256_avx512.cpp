@@ -302,13 +302,13 @@ bool has_avx512() {
 
 const HashEngine *avx512_engine() {
   if (!has_avx512()) return nullptr;
-  static const HashEngine engine = {x86_engine()->compress, hash_whole_blocks, compress_and_hash_blocks};
+  static const HashEngine engine = {x86_engine()->compress, hash_whole_blocks, compress_and_hash_blocks, true};
   return &engine;
 }
 
 const HashEngine *avx512_lanes_engine() {
   if (!has_avx512()) return nullptr;
-  static const HashEngine engine = {x86_engine()->compress, hash_in_lanes, compress_then_hash};
+  static const HashEngine engine = {x86_engine()->compress, hash_in_lanes, compress_then_hash, false};
   return &engine;
 }
 

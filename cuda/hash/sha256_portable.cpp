@@ -71,7 +71,7 @@ void compress_and_hash_blocks(uint32_t *state, const uint8_t *blocks, uint64_t c
 }  // namespace
 
 const HashEngine &portable_engine() {
-  static const HashEngine engine = {compress, hash_whole_blocks, compress_and_hash_blocks};
+  static const HashEngine engine = {compress, hash_whole_blocks, compress_and_hash_blocks, false};
   return engine;
 }
 

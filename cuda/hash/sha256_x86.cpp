@@ -94,7 +94,7 @@ bool cpu_has_sha() {
 }  // namespace
 
 const HashEngine *x86_engine() {
-  static const HashEngine engine = {compress, hash_whole_blocks, compress_and_hash_blocks};
+  static const HashEngine engine = {compress, hash_whole_blocks, compress_and_hash_blocks, true};
   static const bool usable = cpu_has_sha();
   return usable ? &engine : nullptr;
 }

@@ -138,7 +138,7 @@ VRAM_API vram_status vram_load_push_slots(uint64_t load, const uint32_t *slots, 
  * @out_received: receives the number of bytes that were loaded, fewer than all if the file system has not delivered
  * them in time. Continue there when vram_file_info.pending is 0.
  *
- * Reads into pinned buffers of the library, four of VRAM_GROUP_BYTES for each open file. Reading overlaps with digesting
+ * Reads into pinned buffers of the library, eight of VRAM_GROUP_BYTES for each open file. Reading overlaps with digesting
  * and copying.
  *
  * Returns:

@@ -9,6 +9,12 @@
 #include "read_ahead.h"
 
 namespace vram {
+namespace {
+
+/** From this length on, a thread costs little beside the bytes. */
+constexpr uint64_t kMinTreeThreadBytes = 8 * kGroupBytes;
+
+}  // namespace
 
 Load::Load(std::shared_ptr<LoadTarget> target) : target_(std::move(target)) {}
 
@@ -80,7 +86,7 @@ vram_status Load::push(const std::vector<uint32_t> &slots, uint64_t bytes) {
     uint64_t left = bytes;
     for (const uint32_t slot : slots) {
       const uint64_t piece = std::min<uint64_t>(left, VRAM_STAGING_SLOT_BYTES);
-      VRAM_TRY(append(driver().slot(slot), piece));
+      VRAM_TRY(append(driver().slot(slot), piece, nullptr));
       VRAM_TRY(finish_copies(CopyStream::kMaxRunning));
       left -= piece;
     }
@@ -140,15 +146,20 @@ vram_status Load::append_source(Source &source, uint64_t bytes, const std::vecto
   // Pieces end at slot boundaries of the whole shard, so that they consist of whole blocks.
   const uint64_t first_bytes = VRAM_STAGING_SLOT_BYTES - position_ % VRAM_STAGING_SLOT_BYTES;
   ReadAhead reader(source, bytes, first_bytes, std::move(buffers));
+  TreeThread tree_thread(wants_tree_thread(bytes));
+  const uint8_t *late = nullptr;  // a piece that was digested, and may not be copied yet
   // If a slot remains to receive into, the copy of a piece may end while the next one is digested.
   const uint64_t running = slots.size() > 2 ? 1 : 0;
-  for (uint64_t pieces = 1;; ++pieces) {
+  for (;;) {
     ReadAhead::Piece piece = {};
     VRAM_TRY(reader.next(&piece));
     if (piece.bytes == 0) return VRAM_OK;
-    VRAM_TRY(append(piece.data, piece.bytes));
+    VRAM_TRY(append(piece.data, piece.bytes, &tree_thread));
     VRAM_TRY(finish_copies(running));
-    if (pieces > running) reader.release_oldest();
+    const uint8_t *const done = running == 0 ? piece.data : std::exchange(late, piece.data);
+    if (done == nullptr) continue;
+    tree_thread.finish(done);
+    reader.release_oldest();
   }
 }
 
@@ -163,6 +174,7 @@ vram_status Load::append_file(File &file, const vram_file_range &range) {
     for (File::Chunk &chunk : chunks) reader.give(std::move(chunk));
   };
   const std::unique_ptr<Load, decltype(give_back)> at_the_end(this, give_back);
+  TreeThread tree_thread(wants_tree_thread(range.bytes));
   const uint64_t end = range.offset + range.bytes;
   for (uint64_t offset = range.offset; offset < end; offset += chunks.back().bytes) {
     const auto deadline = File::Clock::now() + std::chrono::milliseconds(range.wait_ms);
@@ -170,20 +182,23 @@ vram_status Load::append_file(File &file, const vram_file_range &range) {
     VRAM_TRY(reader.take(offset, end, deadline, &chunk));
     if (chunk.bytes == 0) break;
     chunks.push_back(std::move(chunk));
-    VRAM_TRY(append(chunks.back().buffer->data(), chunks.back().bytes));
+    VRAM_TRY(append(chunks.back().buffer->data(), chunks.back().bytes, &tree_thread));
     VRAM_TRY(finish_copies(CopyStream::kMaxRunning));
-    for (; chunks.size() > CopyStream::kMaxRunning; chunks.pop_front()) reader.give(std::move(chunks.front()));
+    for (; chunks.size() > CopyStream::kMaxRunning; chunks.pop_front()) {
+      tree_thread.finish(chunks.front().buffer->data());
+      reader.give(std::move(chunks.front()));
+    }
   }
   return finish_copies(0);
 }
 
 /** Starts to copy bytes to the device, and digests them. They must not change until the copy is finished. */
-vram_status Load::append(const uint8_t *data, uint64_t bytes) {
+vram_status Load::append(const uint8_t *data, uint64_t bytes, TreeThread *tree_thread) {
   if (Allocation *const allocation = target_->allocation(); allocation != nullptr) {
     VRAM_TRY(take_stream());
     VRAM_TRY(copy_stream_->begin_copy(allocation->address() + position_, data, bytes));
   }
-  digest(data, bytes);
+  digest(data, bytes, tree_thread);
   position_ += bytes;
   return VRAM_OK;
 }
@@ -199,9 +214,21 @@ vram_status Load::take_stream() {
   return copy_stream_ != nullptr ? VRAM_OK : device.copy_streams().take(&copy_stream_);
 }
 
-void Load::digest(const uint8_t *data, uint64_t bytes) {
+/** Whether another thread makes both digests of `bytes` bytes faster. If so, makes room for their hashes. */
+bool Load::wants_tree_thread(uint64_t bytes) {
+  const bool has_both = target_->has(VRAM_LOAD_FLAT) && target_->has(VRAM_LOAD_TREE);
+  if (!has_both || bytes < kMinTreeThreadBytes || one_pass_costs_little()) return false;
+  tree_.reserve(bytes);
+  return true;
+}
+
+void Load::digest(const uint8_t *data, uint64_t bytes, TreeThread *tree_thread) {
   Sha256 *const flat = target_->has(VRAM_LOAD_FLAT) ? &flat_ : nullptr;
-  if (target_->has(VRAM_LOAD_TREE)) {
+  const bool are_groups = bytes % kGroupBytes == 0 && tree_.is_between_groups();
+  if (tree_thread != nullptr && are_groups && !tree_thread->is_busy()) {
+    tree_thread->hash(data, bytes, tree_.add_groups(bytes));
+    flat_.update(data, bytes);
+  } else if (target_->has(VRAM_LOAD_TREE)) {
     tree_.update(data, bytes, flat);
   } else if (flat != nullptr) {
     flat->update(data, bytes);

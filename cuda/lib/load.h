@@ -10,6 +10,7 @@
 #include "file.h"
 #include "load_target.h"
 #include "source.h"
+#include "tree_thread.h"
 
 namespace vram {
 
@@ -52,10 +53,11 @@ class Load {
   vram_status claim_and_write(uint64_t bytes, Write write);
   vram_status append_source(Source &source, uint64_t bytes, const std::vector<uint32_t> &slots);
   vram_status append_file(File &file, const vram_file_range &range);
-  vram_status append(const uint8_t *data, uint64_t bytes);
+  vram_status append(const uint8_t *data, uint64_t bytes, TreeThread *tree_thread);
   vram_status finish_copies(uint64_t running);
   vram_status take_stream();
-  void digest(const uint8_t *data, uint64_t bytes);
+  bool wants_tree_thread(uint64_t bytes);
+  void digest(const uint8_t *data, uint64_t bytes, TreeThread *tree_thread);
   bool is_between_groups() const;
   void store_hashes();
 

@@ -91,6 +91,19 @@ void TreeHasher::close_group() {
   leaf_count_ = 0;
 }
 
+void TreeHasher::reserve(uint64_t bytes) {
+  // The group in progress, and the one that the last byte begins.
+  groups_.reserve(groups_.size() + (group_count(bytes) + 2) * kDigestBytes);
+}
+
+uint8_t *TreeHasher::add_groups(uint64_t bytes) {
+  if (leaf_count_ != 0) close_group();
+  total_bytes_ += bytes;
+  const size_t end = groups_.size();
+  groups_.resize(end + group_count(bytes) * kDigestBytes);
+  return groups_.data() + end;
+}
+
 std::vector<uint8_t> TreeHasher::take_groups(bool one_block) {
   add_blocks(block_, total_bytes_ % kBlockBytes, nullptr);
   total_bytes_ = 0;

@@ -40,6 +40,13 @@ class TreeHasher {
    */
   std::vector<uint8_t> take_groups(bool one_block);
 
+  /** Makes room for the hashes of `bytes` bytes more, so that add_groups() does not move earlier ones. */
+  void reserve(uint64_t bytes);
+  /** Whether the next byte begins a group. */
+  bool is_between_groups() const { return total_bytes_ % kGroupBytes == 0; }
+  /** Adds whole groups. The caller writes their hashes to the returned place before take_groups(). */
+  uint8_t *add_groups(uint64_t bytes);
+
  private:
   void add_blocks(const uint8_t *data, uint64_t bytes, Sha256 *message);
   void close_group();
