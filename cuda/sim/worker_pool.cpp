@@ -2,54 +2,132 @@
 
 #include <sys/resource.h>
 
+#include <atomic>
+#include <chrono>
 #include <exception>
 #include <thread>
 
 namespace cuda_sim {
+namespace {
 
-void WorkerPool::run(uint64_t count, const std::function<void(uint64_t)> &task) {
+using Clock = std::chrono::steady_clock;
+
+/** A job is late if it takes longer than this: about 100 MB/s, if each task hashes 1 MiB. */
+Clock::duration patience(uint64_t tasks) {
+  constexpr std::chrono::milliseconds kStart(20), kEach(10);
+  return kStart + tasks * kEach;
+}
+
+void set_policy(pthread_t thread, int policy) {
+  const sched_param none = {};
+  (void)pthread_setschedparam(thread, policy, &none);
+}
+
+/** Whether the kernel lets this process leave SCHED_IDLE again: sched(7) asks for CAP_SYS_NICE or RLIMIT_NICE. */
+bool may_leave_idle() {
+  bool may_leave = false;
+  std::thread([&may_leave] {
+    set_policy(pthread_self(), SCHED_IDLE);
+    const sched_param none = {};
+    may_leave = pthread_setschedparam(pthread_self(), SCHED_OTHER, &none) == 0;
+  }).join();
+  return may_leave;
+}
+
+}  // namespace
+
+class WorkerPool::Job {
+ public:
+  Job(const Task &task, uint64_t count) : task_(task), count_(count) {}
+
+  bool has_tasks() const { return next_ < count_; }
+
+  /** Runs tasks until none is left. Holds no lock during a task, because a thread in SCHED_IDLE may pause for long. */
+  void run_tasks() {
+    for (uint64_t index = next_++; index < count_; index = next_++) {
+      task_(index);
+      if (++done_ == count_) end();
+    }
+  }
+
+  /** Returns false if it has not ended by then. */
+  bool wait_until(Clock::time_point deadline) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    return ended_.wait_until(lock, deadline, [this] { return has_ended_; });
+  }
+  void wait() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    ended_.wait(lock, [this] { return has_ended_; });
+  }
+
+ private:
+  void end() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    has_ended_ = true;
+    ended_.notify_all();
+  }
+
+  const Task &task_;  // exists until the last task has returned
+  const uint64_t count_;
+  std::atomic<uint64_t> next_{0};
+  std::atomic<uint64_t> done_{0};
+  std::mutex mutex_;
+  std::condition_variable ended_;
+  bool has_ended_ = false;
+};
+
+void WorkerPool::run(uint64_t count, const Task &task) {
   if (count == 1) return task(0);
   const std::lock_guard<std::mutex> job_lock(job_mutex_);
   start();
-  Job job = {&task, count};
-  std::unique_lock<std::mutex> lock(mutex_);
-  job_ = &job;
+  const auto job = std::make_shared<Job>(task, count);
+  const Clock::time_point deadline = Clock::now() + patience(count);
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    job_ = job;
+  }
   changed_.notify_all();
-  if (is_short_of_threads_) run_tasks(job, lock);
-  changed_.wait(lock, [&] { return job.done == job.count; });
-  job_ = nullptr;
+  // With fewer threads, or none, the caller also runs tasks.
+  if (is_short_of_threads_) job->run_tasks();
+  if (job->wait_until(deadline)) return;
+  set_idle(false);
+  job->wait();
+  set_idle(true);
 }
 
 void WorkerPool::start() {
   if (started_) return;
   started_ = true;
   try {
-    for (unsigned i = 0; i < std::thread::hardware_concurrency(); ++i) std::thread([this] { work(); }).detach();
+    can_leave_idle_ = may_leave_idle();
+    threads_.reserve(std::thread::hardware_concurrency());
+    while (threads_.size() < std::thread::hardware_concurrency()) {
+      std::thread thread([this] { work(); });
+      threads_.push_back(thread.native_handle());
+      thread.detach();
+    }
   } catch (const std::exception &) {
-    // With fewer threads, or none, the caller also runs tasks.
     is_short_of_threads_ = true;
   }
+  set_idle(true);
+}
+
+/** Without permission to leave SCHED_IDLE again, the threads only have a low priority. */
+void WorkerPool::set_idle(bool idle) {
+  if (!can_leave_idle_) return;
+  for (const pthread_t thread : threads_) set_policy(thread, idle ? SCHED_IDLE : SCHED_OTHER);
 }
 
 void WorkerPool::work() {
-  // A real device uses no host CPU, so the simulated one yields to the host.
   constexpr int kNiceness = 10;
   (void)setpriority(PRIO_PROCESS, 0, kNiceness);
   std::unique_lock<std::mutex> lock(mutex_);
   for (;;) {
-    changed_.wait(lock, [this] { return job_ != nullptr && job_->next < job_->count; });
-    run_tasks(*job_, lock);
-  }
-}
-
-void WorkerPool::run_tasks(Job &job, std::unique_lock<std::mutex> &lock) {
-  // The job is destroyed once its last task is counted and the lock is free. Access it only while holding the lock.
-  while (job.next < job.count) {
-    const uint64_t index = job.next++;
+    changed_.wait(lock, [this] { return job_ != nullptr && job_->has_tasks(); });
+    const std::shared_ptr<Job> job = job_;
     lock.unlock();
-    (*job.task)(index);
+    job->run_tasks();
     lock.lock();
-    if (++job.done == job.count) changed_.notify_all();
   }
 }
 
