@@ -1,4 +1,6 @@
 /** Loads from sockets, and the thread that reads ahead. */
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -19,6 +21,22 @@ namespace {
 class Connection {
  public:
   Connection() { REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends_) == 0); }
+  /** Over TCP. */
+  static Connection over_tcp() {
+    const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address = {};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t length = sizeof(address);
+    auto *const any = reinterpret_cast<sockaddr *>(&address);
+    REQUIRE(bind(listener, any, length) == 0 && listen(listener, 1) == 0);
+    REQUIRE(getsockname(listener, any, &length) == 0);
+    const int sender = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    REQUIRE(connect(sender, any, length) == 0);
+    const int receiver = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
+    (void)close(listener);
+    return {sender, receiver};
+  }
   ~Connection() {
     close_sender();
     (void)close(ends_[1]);
@@ -39,7 +57,17 @@ class Connection {
     ends_[0] = -1;
   }
 
+  /** How many bytes wake a reader of the receiver. */
+  int low_water_bytes() const {
+    int bytes = 0;
+    socklen_t length = sizeof(bytes);
+    REQUIRE(getsockopt(receiver(), SOL_SOCKET, SO_RCVLOWAT, &bytes, &length) == 0);
+    return bytes;
+  }
+
  private:
+  Connection(int sender, int receiver) : ends_{sender, receiver} {}
+
   int ends_[2] = {-1, -1};
 };
 
@@ -81,6 +109,36 @@ TEST("a socket is read until it is empty for wait_ms, and never past the request
   connection.send(data.data(), 1000);
   REQUIRE_OK(load_socket(part, connection, 999, &received));
   CHECK(received == 999);
+}
+
+TEST("on a TCP connection the bytes that came by the deadline are taken, and each byte wakes the next reader") {
+  const Session session;
+  const std::vector<uint8_t> data = content(3 * kMiB + 99);
+  const uint64_t allocation = session.alloc(0, data.size());
+  const uint64_t load = session.open_load(allocation);
+  Connection connection = Connection::over_tcp();
+  uint64_t done = 0, received = 0;
+  for (const uint64_t sent : {uint64_t{1}, uint64_t{70000}}) {
+    connection.send(data.data() + done, sent);
+    REQUIRE_OK(load_socket(load, connection, data.size() - done, &received));
+    CHECK(received == sent);
+    CHECK(connection.low_water_bytes() == 1);
+    done += sent;
+  }
+  std::thread sender([&] {
+    connection.send(data.data() + done, data.size() - 10 - done);
+    connection.close_sender();
+  });
+  while (done < data.size() - 10) {
+    REQUIRE_OK(load_socket(load, connection, data.size() - done, &received));
+    done += received;
+  }
+  sender.join();
+  CHECK_STATUS(VRAM_SOCKET_CLOSED, load_socket(load, connection, data.size() - done, &received));
+  CHECK(connection.low_water_bytes() == 1);
+  session.push_all(load, {data.end() - 10, data.end()}, 10, 0);
+  REQUIRE_OK(vram_load_close(load));
+  CHECK(session.read(allocation, 0, data.size()) == data);
 }
 
 TEST("the last bytes before a connection ends are loaded, and the load can continue") {
