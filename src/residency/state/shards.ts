@@ -65,6 +65,7 @@ export class Shards {
     const ofModel = this.#byModel.get(modelRef) ?? new ModelShards(modelRef);
     ofModel.set(shardId, shard);
     this.#byModel.set(modelRef, ofModel);
+    this.#byState[shard.state].set(shardId, shard);
     this.#index(shard);
     this.#onChange();
     shard.onPhase = this.#onPhase;
@@ -75,6 +76,7 @@ export class Shards {
     const { shardId, modelRef } = shard.identity;
     if (this.#byId.get(shardId) !== shard) return;
     this.#byId.delete(shardId);
+    this.#byState[shard.state].delete(shardId);
     this.#unindex(shard, shard);
     const ofModel = this.#byModel.get(modelRef);
     ofModel?.delete(shardId);
@@ -173,6 +175,11 @@ export class Shards {
   }
 
   readonly #onPhase = (shard: Shard, before: PhaseKeys): void => {
+    // Its cost grows with the number of shards, and a verification keeps the state.
+    if (before.state !== shard.state) {
+      this.#byState[before.state].delete(shard.identity.shardId);
+      this.#byState[shard.state].set(shard.identity.shardId, shard);
+    }
     this.#unindex(shard, before);
     this.#index(shard);
     this.#onChange();
@@ -188,8 +195,7 @@ export class Shards {
   }
 
   #index(shard: Shard): void {
-    const { identity, state, kid } = shard;
-    this.#byState[state].set(identity.shardId, shard);
+    const { kid } = shard;
     this.#count(shard, shard, 1);
     const verifiedAt = verifiedAtOf(shard);
     if (verifiedAt !== undefined) {
@@ -201,8 +207,7 @@ export class Shards {
   }
 
   #unindex(shard: Shard, before: PhaseKeys): void {
-    const { state, kid } = before;
-    this.#byState[state].delete(shard.identity.shardId);
+    const { kid } = before;
     this.#count(shard, before, -1);
     const verifiedAt = verifiedAtOf(before);
     if (verifiedAt !== undefined) {
