@@ -20,7 +20,8 @@ export function buildNative() {
 
 /**
  * See native/hash_rate.cpp.
- * @returns {Promise<{ cores: number, all_gb_per_s: number, one_gb_per_s: number, memory_gb_per_s: number, both_gb_per_s: number }>}
+ * @returns {Promise<{ cores: number, all_gb_per_s: number, one_gb_per_s: number, memory_gb_per_s: number,
+ *   message_gb_per_s: number, both_gb_per_s: number }>}
  */
 export async function hashRate() {
   return JSON.parse((await timeProcess(`${buildDirectory}hash_rate`, [])).output);
@@ -31,6 +32,13 @@ export async function hashRate() {
 /** @param {string} path of a file in the page cache @returns {Promise<FileLimit>} */
 export async function fileLimit(path) {
   return JSON.parse((await timeProcess(`${buildDirectory}file_limit`, [path])).output);
+}
+
+/** @typedef {{ receive_gb_per_s: number, cpu_s_per_gb: number }} ReceiveLimit see native/receive_limit.cpp */
+
+/** @param {string} path of a file in the page cache @returns {Promise<ReceiveLimit>} */
+export async function receiveLimit(path) {
+  return JSON.parse((await timeProcess(`${buildDirectory}receive_limit`, [path])).output);
 }
 
 /** @returns {Promise<{ host_to_device_gb_per_s: number, device_to_device_gb_per_s: number }>} see native/device_rates.cpp */
