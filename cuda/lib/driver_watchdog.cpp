@@ -2,9 +2,10 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <mutex>
 #include <vector>
+
+#include "clock.h"
 
 namespace vram {
 namespace {
@@ -16,7 +17,7 @@ struct Threads {
   std::vector<const Entered *> entered;
 };
 
-Threads &threads() {
+Threads &registered_threads() {
   // Never destroyed: at exit other threads may still be inside a call.
   static auto *const instance = new Threads();
   return *instance;
@@ -26,12 +27,12 @@ Threads &threads() {
 class ThisThread {
  public:
   ThisThread() {
-    const std::lock_guard<std::mutex> lock(threads().mutex);
-    threads().entered.push_back(&entered_);
+    const std::lock_guard<std::mutex> lock(registered_threads().mutex);
+    registered_threads().entered.push_back(&entered_);
   }
   ~ThisThread() {
-    const std::lock_guard<std::mutex> lock(threads().mutex);
-    auto &all = threads().entered;
+    const std::lock_guard<std::mutex> lock(registered_threads().mutex);
+    auto &all = registered_threads().entered;
     all.erase(std::find(all.begin(), all.end(), &entered_));
   }
   ThisThread(const ThisThread &) = delete;
@@ -48,15 +49,10 @@ ThisThread &this_thread() {
   return instance;
 }
 
-uint64_t now_ns() {
-  const auto now = std::chrono::steady_clock::now().time_since_epoch();
-  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
-}
-
 }  // namespace
 
 DriverCall::DriverCall() {
-  this_thread().set_entered(now_ns());
+  this_thread().set_entered(monotonic_ns());
 }
 
 DriverCall::~DriverCall() {
@@ -64,9 +60,9 @@ DriverCall::~DriverCall() {
 }
 
 uint64_t oldest_driver_call() {
-  const std::lock_guard<std::mutex> lock(threads().mutex);
+  const std::lock_guard<std::mutex> lock(registered_threads().mutex);
   uint64_t oldest = 0;
-  for (const Entered *each : threads().entered) {
+  for (const Entered *each : registered_threads().entered) {
     const uint64_t entered = each->load(std::memory_order_relaxed);
     if (entered != 0 && (oldest == 0 || entered < oldest)) oldest = entered;
   }

@@ -13,12 +13,13 @@
 #include <mutex>
 #include <thread>
 
+#include "clock.h"
+
 namespace vram {
 namespace {
 
 constexpr uint64_t kNever = std::numeric_limits<uint64_t>::max();
 constexpr uint64_t kNsPerMs = 1'000'000;
-constexpr uint64_t kNsPerSecond = 1'000'000'000;
 
 /** Static storage without destructors: a signal handler and a detached thread use it until the process ends. */
 std::atomic<uint64_t> deadline_ns{kNever};
@@ -29,13 +30,6 @@ std::array<struct sigaction, NSIG> previous{};
 std::array<bool, NSIG> is_installed{};
 sem_t changed;
 
-/** Async-signal-safe, as clock_gettime(2) is. */
-uint64_t now_ns() {
-  timespec now = {};
-  (void)clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<uint64_t>(now.tv_sec) * kNsPerSecond + static_cast<uint64_t>(now.tv_nsec);
-}
-
 uint64_t later(uint64_t from_ns, uint64_t milliseconds) {
   const uint64_t most = (kNever - from_ns) / kNsPerMs;
   return from_ns + std::min(milliseconds, most) * kNsPerMs;
@@ -43,7 +37,7 @@ uint64_t later(uint64_t from_ns, uint64_t milliseconds) {
 
 void on_signal(int signal, siginfo_t *info, void *context) {
   uint64_t never = kNever;
-  signaled_ns.compare_exchange_strong(never, now_ns());
+  signaled_ns.compare_exchange_strong(never, monotonic_ns());
   (void)sem_post(&changed);
   const struct sigaction &next = previous[static_cast<size_t>(signal)];
   if ((next.sa_flags & SA_SIGINFO) != 0) {
@@ -62,7 +56,7 @@ uint64_t effective_deadline() {
 [[noreturn]] void watch() noexcept {
   for (;;) {
     const uint64_t deadline = effective_deadline();
-    if (now_ns() >= deadline) _exit(exit_status.load());
+    if (monotonic_ns() >= deadline) _exit(exit_status.load());
     // sem_timedwait() uses the wall clock, which may jump, so this thread sleeps in short steps instead.
     if (deadline == kNever) {
       (void)sem_wait(&changed);
@@ -99,7 +93,7 @@ void start_watch() {
 void exit_after(uint64_t milliseconds, int32_t status) {
   start_watch();
   exit_status.store(status);
-  const uint64_t wanted = later(now_ns(), milliseconds);
+  const uint64_t wanted = later(monotonic_ns(), milliseconds);
   uint64_t current = deadline_ns.load();
   while (wanted < current && !deadline_ns.compare_exchange_weak(current, wanted)) {
   }

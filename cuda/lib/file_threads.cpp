@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "clock.h"
 #include "guarded.h"
 
 namespace vram {
@@ -24,11 +25,6 @@ constexpr size_t kMaxWaiting = 1024;
 constexpr std::chrono::milliseconds kRetry{100};
 /** A job is stuck if a call takes longer. Calls are short: an open, or a read of at most a group. */
 constexpr uint64_t kStuckNs = 10'000'000'000;
-
-uint64_t now_ns() {
-  const auto now = std::chrono::steady_clock::now().time_since_epoch();
-  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
-}
 
 thread_local bool is_file_thread = false;
 thread_local size_t file_thread_index = 0;
@@ -61,7 +57,7 @@ class FileThreads {
 
   bool continue_job() {
     const std::lock_guard<std::mutex> lock(mutex_);
-    started_[file_thread_index] = now_ns();
+    started_[file_thread_index] = monotonic_ns();
     return waiting_.size() <= idle_;
   }
 
@@ -77,7 +73,7 @@ class FileThreads {
  private:
   bool is_full() const {
     if (waiting_.size() >= kMaxWaiting) return true;
-    const uint64_t now = now_ns();
+    const uint64_t now = monotonic_ns();
     const auto is_stuck = [now](uint64_t started) { return started != 0 && now - started > kStuckNs; };
     return started_.size() == kMaxThreads && std::all_of(started_.begin(), started_.end(), is_stuck);
   }
@@ -121,7 +117,7 @@ class FileThreads {
       job_waits_.wait(lock, [this] { return !waiting_.empty(); });
       std::function<void()> job = std::move(waiting_.front());
       waiting_.pop_front();
-      started_[index] = now_ns();
+      started_[index] = monotonic_ns();
       --idle_;
       lock.unlock();
       job();
@@ -141,7 +137,7 @@ class FileThreads {
   size_t idle_ = 0;
 };
 
-FileThreads &threads() {
+FileThreads &file_threads() {
   // Never destroyed: at exit a thread may still be in a call that does not return.
   static auto *const instance = new FileThreads();
   return *instance;
@@ -150,11 +146,11 @@ FileThreads &threads() {
 }  // namespace
 
 vram_status run_on_file_thread(std::function<void()> job, Admission admission) {
-  return threads().run(std::move(job), admission);
+  return file_threads().run(std::move(job), admission);
 }
 
 bool continue_file_job() {
-  return threads().continue_job();
+  return file_threads().continue_job();
 }
 
 bool on_file_thread() {
@@ -162,7 +158,7 @@ bool on_file_thread() {
 }
 
 uint64_t oldest_file_call() {
-  return threads().oldest();
+  return file_threads().oldest();
 }
 
 }  // namespace vram

@@ -7,7 +7,7 @@
 namespace cuda_sim {
 namespace {
 
-constexpr uint64_t kMaxBytes = uint64_t{1} << 46;
+constexpr uint64_t kMaxReservedBytes = uint64_t{1} << 46;
 
 void *to_pointer(uint64_t address) {
   return reinterpret_cast<void *>(address);
@@ -49,7 +49,7 @@ bool covers(const Mapping &mapping, uint64_t address) {
 CUresult AddressSpace::reserve(uint64_t bytes, uint64_t alignment, uint64_t *out_address) {
   if (!is_whole_granules(bytes) || (alignment & (alignment - 1)) != 0) return CUDA_ERROR_INVALID_VALUE;
   const uint64_t step = std::max(alignment, kGranuleBytes);
-  if (bytes > kMaxBytes || step > kMaxBytes) return CUDA_ERROR_OUT_OF_MEMORY;
+  if (bytes > kMaxReservedBytes || step > kMaxReservedBytes) return CUDA_ERROR_OUT_OF_MEMORY;
 
   // Reserve extra addresses, so that the range contains an aligned part. Unmap the rest.
   const uint64_t reserved_bytes = bytes + step;

@@ -10,14 +10,14 @@
 namespace cuda_sim {
 namespace {
 
-constexpr uint64_t kMaxBytes = uint64_t{1} << 44;
+constexpr uint64_t kMaxDeviceBytes = uint64_t{1} << 44;
 
 /** Empty if a size is invalid. */
 std::optional<std::vector<uint64_t>> parse_sizes(std::string_view text) {
   std::vector<uint64_t> sizes;
   for (const std::string_view each : split(text, ',')) {
     const uint64_t bytes = parse_size(each).value_or(0) / kGranuleBytes * kGranuleBytes;
-    if (bytes == 0 || bytes > kMaxBytes || sizes.size() == kMaxDevices) return std::nullopt;
+    if (bytes == 0 || bytes > kMaxDeviceBytes || sizes.size() == kMaxDevices) return std::nullopt;
     sizes.push_back(bytes);
   }
   return sizes;
