@@ -1,22 +1,10 @@
-import { type Command, type DocumentedCommand, InputError, UsageError } from './commands/command.js';
-import { usage } from './commands/help.js';
-import { ConfigError, FileCreationError } from './config/config_error.js';
-import { packageVersion } from './config/version.js';
-import { messageOf } from './errors.js';
-import { ExitError, exitStatus } from './process/exit_status.js';
-import { standardError } from './process/output.js';
-import { FileTimeoutError } from './storage/file_calls.js';
+import { type Commands, runCommandLine } from './command_line.js';
 
-/** How long a failed command waits for its last message. */
-const flushMs = 1000;
-
-/** The commands by name. Each is loaded only if it runs. */
-const commands: Readonly<Record<string, () => Promise<Command | DocumentedCommand>>> = {
+/** The commands that need a worker, a keeper or a GPU. */
+const commands: Commands = {
   serve: async () => (await import('./commands/serve.js')).serveCommand,
   keep: async () => (await import('./commands/keep.js')).keepCommand,
   health: async () => (await import('./commands/health.js')).health,
-  'handle verify': async () => (await import('./commands/handle_verify.js')).handleVerify,
-  'audit verify': async () => (await import('./commands/audit_verify.js')).auditVerify,
   pull: async () => (await import('./commands/pull.js')).pull,
   push: async () => (await import('./commands/push.js')).push,
   plan: async () => (await import('./commands/plan.js')).plan,
@@ -26,59 +14,5 @@ const commands: Readonly<Record<string, () => Promise<Command | DocumentedComman
   wait: async () => (await import('./commands/wait.js')).wait,
 };
 
-/** Runs one command line. Sets `process.exitCode`; the process ends when no work is left. */
-export async function main(args: readonly string[]): Promise<void> {
-  // The output of a command is its result. The worker's own output may be lost.
-  if (args[0] !== 'serve') process.stdout.on('error', () => process.exit(exitStatus.ioError));
-  if (args.includes('--version')) return void process.stdout.write(`${packageVersion()}\n`);
-  for (const [name, load] of Object.entries(commands)) {
-    const words = name.split(' ');
-    if (words.every((word, index) => args[index] === word)) return run(load, args.slice(words.length));
-  }
-  if (args.includes('--help')) return void process.stdout.write(await help());
-  await fail(exitStatus.usage, usage);
-}
-
-async function run(load: () => Promise<Command | DocumentedCommand>, args: readonly string[]): Promise<void> {
-  let ownHelp: string | undefined;
-  try {
-    const loaded = await load();
-    if (typeof loaded === 'object') ownHelp = loaded.help;
-    if (args.includes('--help')) return void process.stdout.write(ownHelp ?? (await help()));
-    const command = typeof loaded === 'function' ? loaded : loaded.run;
-    process.exitCode = await command(args);
-  } catch (error) {
-    const message = `vram-worker: ${messageOf(error)}\n`;
-    const status = statusOf(error);
-    await fail(status, status === exitStatus.usage ? `${message}\n${usageOf(ownHelp)}` : message);
-  }
-}
-
-/** The usage of a command with its own help, or of the program. */
-const usageOf = (ownHelp: string | undefined): string =>
-  ownHelp === undefined ? usage : `${ownHelp.split('\n\n')[0]}\nMore: --help\n`;
-
-function statusOf(error: unknown): number {
-  if (error instanceof ExitError) return error.status;
-  if (error instanceof ConfigError) return exitStatus.config;
-  if (error instanceof FileCreationError) return exitStatus.cannotCreate;
-  if (error instanceof FileTimeoutError) return exitStatus.ioError;
-  if (error instanceof InputError) return exitStatus.noInput;
-  if (error instanceof UsageError || isParseError(error)) return exitStatus.usage;
-  return exitStatus.lost;
-}
-
-const isParseError = (error: unknown): boolean =>
-  error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS');
-
-/** Ends the process, even if a call of the driver or the write of the text hangs. */
-async function fail(status: number, text: string): Promise<never> {
-  standardError.put(text, 'error');
-  await standardError.flush(flushMs);
-  return (await import('./vram/exit.js')).exitNow(status);
-}
-
-async function help(): Promise<string> {
-  const { settingsHelp } = await import('./config/settings_help.js');
-  return `${usage}\n${settingsHelp()}`;
-}
+/** Runs one command line. */
+export const main = (args: readonly string[]): Promise<void> => runCommandLine(commands, args);

@@ -15,4 +15,5 @@ const [, , command, ...options] = process.argv;
 const isKeeper = command === 'keep' && !options.includes('--list') && !options.includes('--drop');
 if (command === 'serve' || isKeeper) signalsModule.signals.install();
 
-void import('./cli.js').then(({ main }) => main(process.argv.slice(2)));
+const isOffline = command === 'handle' || command === 'audit';
+void (isOffline ? import('./offline_cli.js') : import('./cli.js')).then(({ main }) => main(process.argv.slice(2)));

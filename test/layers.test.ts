@@ -12,7 +12,8 @@ const src = join(root, 'src');
  */
 const layers: readonly (readonly string[])[] = [
   ['main.cts'],
-  ['cli.ts'],
+  ['cli.ts', 'offline_cli.ts'],
+  ['command_line.ts'],
   ['commands'],
   ['process'],
   ['http', 'attach'],
@@ -27,7 +28,7 @@ const layers: readonly (readonly string[])[] = [
 ];
 
 /** Settings are read at the top and passed down as values. */
-const importersOfConfig = ['commands', 'process', 'http', 'config', 'cli.ts'];
+const importersOfConfig = ['commands', 'process', 'http', 'config', 'command_line.ts'];
 
 /** Inside `residency`: what holds state imports none of the operations. Reports may use operations, never the reverse. */
 const operations = [

@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { freePort } from '../support/free_port.js';
-import { main } from '../support/paths.js';
+import { main, root } from '../support/paths.js';
 import { temporaryDirectory } from '../support/temporary_directory.js';
 import { until } from '../support/until.js';
 
@@ -28,13 +28,16 @@ Module._resolveFilename = (...parameters) => {
   return path;
 };`);
 
-/** The modules that a process loaded: files of packages, and those in the chunks of the bundle, which names them in comments. */
-function modulesIn(file: string): string[] {
-  const paths = [...new Set(readFileSync(file, 'utf8').trim().split('\n'))];
-  return paths.flatMap((path) =>
-    path.includes('/dist/bundle/') ? (readFileSync(path, 'utf8').match(/(?<=^ *\/\/ ).*\.c?js$/gm) ?? []) : path,
+/** The files that a process loaded as modules. */
+const filesIn = (file: string): string[] => [...new Set(readFileSync(file, 'utf8').trim().split('\n'))];
+
+/** The modules that a process loaded: files of packages, and those in the bundles, which name them in comments. */
+const modulesIn = (file: string): string[] =>
+  filesIn(file).flatMap((path) =>
+    /\/dist\/(bundle\/|main\.cjs$)/.test(path)
+      ? (readFileSync(path, 'utf8').match(/(?<=^ *\/\/ ).*\.c?js$/gm) ?? [])
+      : path,
   );
-}
 
 function packagesIn(file: string): string[] {
   const names = modulesIn(file).map((path) => /.*node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1] ?? '');
@@ -60,6 +63,8 @@ t.test('commands that need neither a worker nor a GPU load no package', async (t
     t.equal(status, args[0] === 'handle' ? 1 : 0, args.join(' '));
     t.ok(stdout.length > 0, 'the command ran');
     t.same(packagesIn(loaded), [], `${args[0]} ${args[1] ?? ''}`);
+    if (args[1] !== 'verify') continue;
+    t.same(filesIn(loaded).sort(), [main, join(root, 'dist/process/signals.cjs')].sort(), 'no ES module, and no koffi');
   }
 });
 
