@@ -21,6 +21,7 @@ const lockFiles = [
   'test/engine/package-lock.json',
   'test/openapi-typescript/package-lock.json',
   'test/orval/package-lock.json',
+  'tools/package-lock.json',
 ];
 
 for (const file of lockFiles) {

@@ -1,10 +1,14 @@
 // node generate.mjs [--check]: writes the types of the OpenAPI document to src/http/api.ts, or checks that they are current.
 import { readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import openapiTypeScript, { astToString } from 'openapi-typescript';
-import ts from 'typescript';
+
+// `npm run tools` in the root installs them.
+const require = createRequire(new URL('../../tools/package.json', import.meta.url));
+const { default: openapiTypeScript, astToString } = require('openapi-typescript');
+const ts = require('typescript');
 
 const { values } = parseArgs({ options: { check: { type: 'boolean', default: false } } });
 const document = pathToFileURL(join(import.meta.dirname, '../../openapi/openapi.json'));

@@ -1,10 +1,10 @@
 import { randomInt } from 'node:crypto';
 import t, { type Test } from 'tap';
-import { Upload } from 'tus-js-client';
 import { patternBytes } from '../support/bytes.js';
 import { type Budget, CuttingProxy } from '../support/cutting_proxy.js';
 import { availableBytes, get, mebibyte, remove, sha256, upload } from '../support/requests.js';
 import { onSimulator, simulator } from '../support/simulator.js';
+import { requireTool, unlessTool } from '../support/tools.js';
 import { until } from '../support/until.js';
 import { startWorker, type TestWorker, token } from '../support/worker.js';
 import { scale } from './scale.js';
@@ -14,6 +14,8 @@ process.env.CUDA_SIM_ENGINE = 'fast';
 
 const cuts = scale(25, 200);
 const content = patternBytes(6 * mebibyte);
+/** On the simulator, and with the client. */
+const whole = { ...onSimulator, ...unlessTool('tus-js-client') };
 const oneSlot = { ...patient, WORKER_COMMIT_SLOTS: '1', WORKER_COMMIT_QUEUE: '4' };
 
 /** The seed of a run, which a failure prints: `FAULTS_SEED` repeats it. */
@@ -37,6 +39,7 @@ interface Plan {
 
 /** Uploads with tus-js-client, which resumes until it has succeeded. */
 function uploadByClient({ endpoint, shardId, bytes, chunkSize, withCreation }: Plan): Promise<void> {
+  const { Upload }: typeof import('tus-js-client') = requireTool('tus-js-client');
   return new Promise((resolve, reject) => {
     new Upload(bytes, {
       endpoint,
@@ -76,12 +79,12 @@ async function run(t: Test, worker: TestWorker, nextBudget: (random: (below: num
   t.comment(`figure: cut connections that tus-js-client resumed ${proxy.cuts} of ${cuts}, in ${sealed} uploads`);
 }
 
-t.test('an upload whose requests are cut at any byte is sealed with the right digest', onSimulator, async (t) => {
+t.test('an upload whose requests are cut at any byte is sealed with the right digest', whole, async (t) => {
   const worker = await startWorker(t, { listen: true, env: oneSlot });
   await run(t, worker, (random) => ({ toServer: 1 + random(random(4) === 0 ? 1500 : content.length / 2) }));
 });
 
-t.test('an upload whose responses are cut at any byte is sealed with the right digest', onSimulator, async (t) => {
+t.test('an upload whose responses are cut at any byte is sealed with the right digest', whole, async (t) => {
   const worker = await startWorker(t, { listen: true, env: oneSlot });
   await run(t, worker, (random) => ({ toClient: 1 + random(700) }));
 });

@@ -1,11 +1,14 @@
 import { existsSync } from 'node:fs';
-import { type Browser, chromium } from 'playwright-core';
+import type { Browser } from 'playwright-core';
+import { requireTool, unlessTool } from './tools.js';
 
 const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
 
-/** For `t.test`: skips it without Chromium. */
+/** For `t.test`: skips it without Chromium, and without the package that controls it. */
 export const unlessChromium: { readonly skip?: string } =
-  executablePath === undefined ? { skip: 'no Chromium is installed here: `apt-get install chromium`' } : {};
+  executablePath === undefined
+    ? { skip: 'no Chromium is installed here: `apt-get install chromium`' }
+    : unlessTool('playwright-core');
 
 const args = [
   '--no-sandbox',
@@ -18,5 +21,7 @@ const args = [
 ];
 
 /** The caller closes it. */
-export const launchChromium = (): Promise<Browser> =>
-  chromium.launch({ ...(executablePath === undefined ? {} : { executablePath }), args });
+export function launchChromium(): Promise<Browser> {
+  const { chromium }: typeof import('playwright-core') = requireTool('playwright-core');
+  return chromium.launch({ ...(executablePath === undefined ? {} : { executablePath }), args });
+}

@@ -1,6 +1,5 @@
 import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join, parse as parsePath } from 'node:path';
 import { Ajv, type AnySchema } from 'ajv';
@@ -11,6 +10,7 @@ import { loadConfig } from '../../src/config/load.js';
 import { type Instruction, parseDockerfile } from '../support/dockerfile.js';
 import { main, root } from '../support/paths.js';
 import { startProcess, temporaryDirectory } from '../support/process.js';
+import { requireTool, unlessTool } from '../support/tools.js';
 
 // No container runs here: the files must match the Compose specification, each other and the worker's settings.
 
@@ -50,8 +50,8 @@ const imageSettings = (target: string): Record<string, string> =>
       .map((pair) => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)]),
   );
 
-t.test('docker-compose.yml matches the Compose specification', async (t) => {
-  const manifest = createRequire(import.meta.url).resolve('dclint/package.json');
+t.test('docker-compose.yml matches the Compose specification', unlessTool('dclint/package.json'), async (t) => {
+  const manifest = requireTool.resolve('dclint/package.json');
   const { $schema: _draft, ...schema } = JSON.parse(
     readFileSync(join(dirname(manifest), 'schemas', 'compose.schema.json'), 'utf8'),
   );

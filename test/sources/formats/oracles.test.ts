@@ -1,13 +1,12 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { gguf } from '@huggingface/gguf';
-import { parseSafetensorsMetadata } from '@huggingface/hub';
 import fc from 'fast-check';
 import t from 'tap';
 import { dtypes } from '../../../src/sources/formats/safetensors/dtypes.js';
 import { checkFiles } from '../../support/formats.js';
 import { array, ggufFile, key, text, u32, u64 } from '../../support/gguf.js';
 import { type SafetensorsTensor, safetensorsFile } from '../../support/safetensors.js';
+import { requireTool, unlessTool } from '../../support/tools.js';
 
 const numRuns = 50;
 
@@ -58,7 +57,8 @@ const goodGguf = fc
     }),
   );
 
-t.test('@huggingface/gguf finds the same tensors in good files', async (t) => {
+t.test('@huggingface/gguf finds the same tensors in good files', unlessTool('@huggingface/gguf'), async (t) => {
+  const { gguf }: typeof import('@huggingface/gguf') = requireTool('@huggingface/gguf');
   const property = fc.asyncProperty(goodGguf, async (file) => {
     const verdict = checkFiles({ m: file });
     const { tensorInfos } = await gguf(url, { fetch: serving(file) });
@@ -84,7 +84,8 @@ const goodSafetensors = fc.record({ tensors: names, seed: fc.nat(1000) }).map(({
   return safetensorsFile(Object.fromEntries(entries), { format: 'pt' });
 });
 
-t.test('@huggingface/hub finds the same tensors in good files', async (t) => {
+t.test('@huggingface/hub finds the same tensors in good files', unlessTool('@huggingface/hub'), async (t) => {
+  const { parseSafetensorsMetadata }: typeof import('@huggingface/hub') = requireTool('@huggingface/hub');
   const property = fc.asyncProperty(goodSafetensors, async (file) => {
     const verdict = checkFiles({ m: file });
     const repo = { repo: 'org/name', path: 'm.safetensors', hubUrl: 'https://hub.example' };
@@ -98,7 +99,10 @@ t.test('@huggingface/hub finds the same tensors in good files', async (t) => {
 /** The folder of real models, which are not part of the repository. */
 const models = process.env.MODELS_DIR;
 
-t.test('real models are valid', models === undefined ? { skip: 'MODELS_DIR is not set' } : {}, async (t) => {
+const withModels = models === undefined ? { skip: 'MODELS_DIR is not set' } : unlessTool('@huggingface/gguf');
+
+t.test('real models are valid', withModels, async (t) => {
+  const { gguf }: typeof import('@huggingface/gguf') = requireTool('@huggingface/gguf');
   const folder = models ?? '';
   for (const file of readdirSync(folder).filter((name) => /\.(gguf|safetensors)$/.test(name))) {
     const bytes = readFileSync(join(folder, file));

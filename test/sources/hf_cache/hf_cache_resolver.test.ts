@@ -1,6 +1,5 @@
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { downloadFileToCacheDir } from '@huggingface/hub';
 import t, { type Test } from 'tap';
 import { HostFiles } from '../../../src/residency/source/host_files.js';
 import { HfCacheResolver } from '../../../src/sources/hf_cache/hf_cache_resolver.js';
@@ -14,6 +13,7 @@ import { git, type HubFile, HubRepository, lfs, sha256 } from '../../support/hub
 import { startHub } from '../../support/hub/server.js';
 import { contentOf } from '../../support/hub/source.js';
 import { temporaryDirectory } from '../../support/temporary_directory.js';
+import { requireTool, unlessTool } from '../../support/tools.js';
 
 const index = git('model.safetensors.index.json', '{"weight_map":{}}');
 const first = lfs('model-00001-of-00002.safetensors', 'first '.repeat(1000));
@@ -66,7 +66,10 @@ t.test('a cached repository resolves to its blobs, whose names are the digests',
   );
 });
 
-t.test('the cache that the library of the hub writes has this layout', async (t) => {
+const library = '@huggingface/hub';
+
+t.test('the cache that the library of the hub writes has this layout', unlessTool(library), async (t) => {
+  const { downloadFileToCacheDir }: typeof import('@huggingface/hub') = requireTool(library);
   const hub = await startHub(t);
   const repository = new HubRepository('org/name');
   const { sha } = repository.commit(files);
