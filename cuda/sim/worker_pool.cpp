@@ -12,9 +12,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/** A job is late if it takes longer than this: about 100 MB/s, if each task hashes 1 MiB. */
+/** A job is late if it takes longer than this: about 200 MB/s, if each task hashes 1 MiB. */
 Clock::duration patience(uint64_t tasks) {
-  constexpr std::chrono::milliseconds kStart(20), kEach(10);
+  constexpr std::chrono::milliseconds kStart(20), kEach(5);
   return kStart + tasks * kEach;
 }
 
