@@ -14,7 +14,6 @@ export function discard(worker: WorkerState, shard: Shard): Promise<void> {
   if (phase.state === 'releasing' && phase.attempt !== null) return phase.attempt;
   const attempt = tryDiscard(worker, shard, phase.state === 'releasing');
   shard.beginRelease(attempt);
-  worker.lifecycle.bumpRevision();
   return attempt;
 }
 
@@ -28,8 +27,6 @@ async function tryDiscard(worker: WorkerState, shard: Shard, isRetry: boolean): 
     shard.releaseFailed();
     if (!isRetry) worker.log('error', 'memory cannot be freed; retrying every second', { shard_id, err: error });
     throw worker.driverHealth.report(error);
-  } finally {
-    worker.lifecycle.bumpRevision();
   }
 }
 

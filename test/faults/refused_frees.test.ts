@@ -97,12 +97,15 @@ t.test('while the driver refuses, retries are few, and each shard is logged once
   for (let shard = 0; shard < count; shard++) await upload(worker, `shard-${shard}`, bytes);
   simulator.faults('cuMemUnmap:1+=999');
   for (let shard = 0; shard < count; shard++) await remove(worker, `/v1/shards/shard-${shard}`);
+  const tag = async () => (await get(worker, '/v1/overview')).headers.etag;
+  const tagBefore = await tag();
   const first = simulator.calls('cuMemUnmap');
   const startedMs = performance.now();
   await until(() => simulator.calls('cuMemUnmap') >= first + 24, 'two ticks retry', waitMs);
   const ticks = Math.floor((performance.now() - startedMs) / 1000) + 1;
   // Four shards in each tick, and three attempts for each.
   t.ok(simulator.calls('cuMemUnmap') - first <= ticks * 12);
+  t.equal(await tag(), tagBefore, 'a retry that changes nothing does not end the long polls of clients');
   const refused = logged.filter((message) => message.startsWith('memory cannot be freed'));
   t.equal(refused.length, count);
   simulator.faults('');

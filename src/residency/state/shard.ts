@@ -48,7 +48,7 @@ export class Shard {
   repair: Promise<void> | undefined;
   /** `source` as text. */
   readonly sourceText: string | null;
-  /** Called after each transition, with the keys of the phase before it. */
+  /** Called after each transition that a client can see, with the keys of the phase before it. */
   onPhase: ((shard: Shard, before: PhaseKeys) => void) | undefined;
   #allocationId: string | undefined;
   #phase: Phase = { state: 'receiving' };
@@ -187,13 +187,13 @@ export class Shard {
   /** Wiping begins. `attempt` settles when it ended. */
   beginRelease(attempt: Promise<void>): void {
     this.#require('beginRelease');
-    this.#enter({ state: 'releasing', attempt });
+    this.#release(attempt);
   }
 
   /** The driver refused to free the memory. */
   releaseFailed(): void {
     this.#require('releaseFailed');
-    this.#enter({ state: 'releasing', attempt: null });
+    this.#release(null);
   }
 
   /** The same object until the shard changes, so that its JSON can be cached. */
@@ -227,6 +227,12 @@ export class Shard {
       source: this.sourceText,
       corruptRanges: phase.state === 'corrupt' ? phase.ranges : [],
     };
+  }
+
+  /** A client cannot see whether an attempt is in progress, so a retry is not a change. */
+  #release(attempt: Promise<void> | null): void {
+    if (this.#phase.state === 'releasing') this.#phase = { state: 'releasing', attempt };
+    else this.#enter({ state: 'releasing', attempt });
   }
 
   #enter(phase: Phase): void {

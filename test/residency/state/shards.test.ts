@@ -218,3 +218,27 @@ t.test('each change of a shard that a client could see is reported', async (t) =
     t.equal(changes, before + 1);
   }
 });
+
+t.test('a retry to free memory, which a client cannot see, is not reported', async (t) => {
+  let changes = 0;
+  const shards = new Shards(() => {
+    changes++;
+  });
+  const shard = newShard('a');
+  shards.add(shard);
+  shard.beginRelease(Promise.resolve());
+  const [before, snapshot] = [changes, shard.snapshot()];
+  for (let retry = 0; retry < 3; retry++) {
+    shard.releaseFailed();
+    t.same(shard.phase, { state: 'releasing', attempt: null });
+    const attempt = Promise.resolve();
+    shard.beginRelease(attempt);
+    t.same(shard.phase, { state: 'releasing', attempt });
+  }
+  t.equal(changes, before);
+  t.equal(shard.snapshot(), snapshot);
+  shard.setZombie(true);
+  t.equal(changes, before + 1, 'but what its memory counts as is');
+  shards.remove(shard);
+  t.equal(changes, before + 2);
+});
