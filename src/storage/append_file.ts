@@ -1,7 +1,7 @@
 import { constants, type Stats } from 'node:fs';
 import { dirname } from 'node:path';
 import type { FileHolder } from './file_holder.js';
-import { type FileSystem, statIfExists, syncDirectory } from './fs.js';
+import { type FileSystem, requireRegular, statIfExists, syncDirectory } from './fs.js';
 
 /** Free disk space that an append requires: about one entry and one checkpoint. */
 const requiredFreeBytes = 4096;
@@ -37,14 +37,19 @@ export class AppendFile {
     this.#found = found;
   }
 
-  /** Opens the file, or creates it with mode 0600, and locks it. @throws the errors of the file system and of the lock */
+  /**
+   * Opens the file, or creates it with mode 0600, and locks it.
+   * @throws NotRegularFileError, and the errors of the file system and of the lock
+   */
   static async open(path: string, fs: FileSystem, lock?: FileHolder): Promise<AppendFile> {
     await lock?.acquire();
-    const isNew = (await statIfExists(fs, path)) === undefined;
+    const named = await statIfExists(fs, path);
+    // A pipe without a reader would block the first append.
+    if (named !== undefined) requireRegular(named);
     const descriptor = await fs.open(path, flags, 0o600);
     try {
       await lock?.hold(descriptor);
-      if (isNew) await syncDirectory(fs, dirname(path));
+      if (named === undefined) await syncDirectory(fs, dirname(path));
       const syncsWrites = (await fs.statfs(path)).type !== fuseType;
       return new AppendFile(fs, path, { descriptor, syncsWrites, found: await fs.fstat(descriptor) });
     } catch (error) {

@@ -20,9 +20,14 @@ export class FileCalls {
     this.#timeoutSeconds = timeoutSeconds;
   }
 
-  /** Runs `work`, which makes one call after another. Errors call the file `name`. @throws FileTimeoutError, and its errors */
-  run<T>(name: string, work: () => Promise<T>): Promise<T> {
+  /**
+   * Runs `work`, which makes one call after another. Errors call the file `name`. Of the time limit, `waitedMs` are over.
+   * @throws FileTimeoutError, and the errors of `work`
+   */
+  run<T>(name: string, work: () => Promise<T>, waitedMs = 0): Promise<T> {
     if (this.#hung !== undefined) return Promise.reject(this.#hung);
+    const limitMs = this.#timeoutSeconds * 1000 - waitedMs;
+    if (limitMs <= 0) return Promise.reject(new FileTimeoutError(name, this.#timeoutSeconds));
     const running = work();
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
@@ -34,7 +39,7 @@ export class FileCalls {
           .finally(() => {
             this.#hung = undefined;
           });
-      }, this.#timeoutSeconds * 1000);
+      }, limitMs);
       running.then(resolve, reject).finally(() => clearTimeout(timer));
     });
   }

@@ -1,4 +1,4 @@
-import fs, { type Stats } from 'node:fs';
+import fs, { constants, type Stats } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 
 /** The file system calls of this layer, on descriptors, off the event loop. Tests substitute calls that fail. */
@@ -58,6 +58,36 @@ export async function statIfExists(fs: FileSystem, path: string): Promise<Stats 
     return await fs.stat(path);
   } catch (error) {
     if (isMissing(error)) return undefined;
+    throw error;
+  }
+}
+
+/** A path names a directory, a pipe or a device in place of a file. */
+export class NotRegularFileError extends Error {
+  override readonly name = 'NotRegularFileError';
+
+  constructor() {
+    super('it is not a regular file');
+  }
+}
+
+/** @throws NotRegularFileError */
+export function requireRegular(stat: Stats): void {
+  if (!stat.isFile()) throw new NotRegularFileError();
+}
+
+/** Opens a file to read. Does not wait for the writer of a pipe. @throws NotRegularFileError, and the errors of open(2) */
+export async function openRegular(
+  fs: FileSystem,
+  path: string,
+): Promise<{ readonly descriptor: number; readonly bytes: number }> {
+  const descriptor = await fs.open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+  try {
+    const stat = await fs.fstat(descriptor);
+    requireRegular(stat);
+    return { descriptor, bytes: stat.size };
+  } catch (error) {
+    await fs.close(descriptor);
     throw error;
   }
 }

@@ -1,6 +1,6 @@
 import { AppendFile } from '../../storage/append_file.js';
 import type { FileHolder } from '../../storage/file_holder.js';
-import { type FileSystem, nodeFileSystem, realPath, statIfExists } from '../../storage/fs.js';
+import { type FileSystem, nodeFileSystem, openRegular, realPath, statIfExists } from '../../storage/fs.js';
 import { systemActor } from '../actor.js';
 import type { CheckpointReason } from '../checkpoint.js';
 import { type AuditRecord, type ChainHead, genesis, sha256 } from '../entry.js';
@@ -169,9 +169,9 @@ export class AuditLog {
     const path = (await rotatedFiles(await realPath(this.#fs, this.#options.path), this.#fs)).at(-1);
     if (path === undefined) return undefined;
     this.#rotated = true;
-    const descriptor = await this.#fs.open(path, 'r');
+    const { descriptor, bytes } = await openRegular(this.#fs, path);
     try {
-      return (await readTail(descriptor, (await this.#fs.fstat(descriptor)).size, this.#fs)).last;
+      return (await readTail(descriptor, bytes, this.#fs)).last;
     } finally {
       await this.#fs.close(descriptor);
     }

@@ -1,8 +1,7 @@
-import { constants } from 'node:fs';
-import { type FileSystem, isMissing } from '../../storage/fs.js';
+import { type FileSystem, isMissing, NotRegularFileError, openRegular } from '../../storage/fs.js';
 import { maxLineBytes } from '../entry.js';
 
-/** A file of the log is not a sequence of lines of the log. */
+/** A file of the log is not a file, or not a sequence of lines of the log. */
 export class DamagedLog extends Error {
   override readonly name = 'DamagedLog';
 }
@@ -37,21 +36,14 @@ export class LogFile {
     this.bytes = bytes;
   }
 
-  /** Undefined if the file does not exist. @throws the file system's errors */
+  /** Undefined if the file does not exist. @throws DamagedLog, and the file system's errors */
   static async open(path: string, fs: FileSystem): Promise<LogFile | undefined> {
-    let descriptor: number;
     try {
-      // A FIFO would block the open.
-      descriptor = await fs.open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+      const { descriptor, bytes } = await openRegular(fs, path);
+      return new LogFile(fs, descriptor, bytes);
     } catch (error) {
       if (isMissing(error)) return undefined;
-      throw error;
-    }
-    try {
-      const stat = await fs.fstat(descriptor);
-      return new LogFile(fs, descriptor, stat.isFile() ? stat.size : 0);
-    } catch (error) {
-      await fs.close(descriptor);
+      if (error instanceof NotRegularFileError) throw new DamagedLog('a file of it is not a regular file');
       throw error;
     }
   }
@@ -80,14 +72,17 @@ export class LogFile {
     return this.bytes;
   }
 
-  /** The lines before an offset at which a line starts, or before the end, the last one first. @throws DamagedLog */
+  /** The lines before an offset at which a line starts, or before the end, the last one first. @throws DamagedLog, Error */
   async *linesBefore(offset: number): AsyncGenerator<LogLine, void> {
     /** The start of a line, whose end is read already. */
     let rest = Buffer.alloc(0);
     let ended = false;
     for (let position = offset; position > 0; ) {
       const start = Math.max(0, position - chunkBytes);
-      const text = Buffer.concat([await this.#read(start, position), rest]);
+      const chunk = await this.#read(start, position);
+      // Only the bytes of a failed append, at the end, may be gone.
+      if (position < offset && chunk.length < position - start) throw new Error('the file shrank while it was read');
+      const text = Buffer.concat([chunk, rest]);
       position = start;
       let end = text.length;
       for (let found = lastNewline(text, end); found !== -1; found = lastNewline(text, end)) {

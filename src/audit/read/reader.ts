@@ -14,7 +14,7 @@ export interface AuditReaderOptions {
   readonly path: string | undefined;
   /** The number of the last entry that is certainly on disk; undefined if it is unknown. */
   readonly lastSeq: () => number | undefined;
-  /** After it, a read fails. */
+  /** After it, a request fails, whether it reads or waits. */
   readonly timeoutSeconds?: number;
   readonly fs?: FileSystem;
 }
@@ -42,7 +42,10 @@ export class AuditReader {
       throw new WorkerError('RATE_LIMITED', 'Too many requests read the audit log', { retryAfterMs: 1000 });
     }
     this.#waiting++;
-    const page = this.#last.then(() => this.#calls.run('the audit log', () => this.#read(path, limit, beforeSeq)));
+    const askedMs = performance.now();
+    const page = this.#last.then(() =>
+      this.#calls.run('the audit log', () => this.#read(path, limit, beforeSeq), performance.now() - askedMs),
+    );
     this.#last = page.catch(() => undefined);
     return page.catch((cause: unknown) => Promise.reject(unreadable(cause))).finally(() => this.#waiting--);
   }

@@ -43,9 +43,11 @@ export class HashFiles {
     const length = groupCount(bytes) * hashBytes;
     return this.#files
       .run(setting, async () => {
-        const file = await open(this.#path(allocationId), constants.O_RDONLY | constants.O_NOFOLLOW);
+        const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+        const file = await open(this.#path(allocationId), flags);
         try {
-          return (await file.stat()).size === length ? await file.readFile() : undefined;
+          const stat = await file.stat();
+          return stat.isFile() && stat.size === length ? await file.readFile() : undefined;
         } finally {
           await file.close();
         }

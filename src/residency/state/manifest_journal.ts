@@ -144,7 +144,9 @@ export class ManifestJournal {
 
   async #create(path: string, content: ManifestContent): Promise<void> {
     await this.#lock?.acquire();
-    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
+    // Without O_NONBLOCK, a pipe of this name would block the open.
+    const flags =
+      constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW | constants.O_NONBLOCK;
     const descriptor = await this.#fs.open(path, flags, 0o600);
     try {
       // Locked before the rename: no other worker may find it unlocked.

@@ -123,9 +123,9 @@ t.test('damage ends the page before it, and is the error of the next one', async
   }
 });
 
-t.test('something else than a file at the path is an empty log', async (t) => {
+t.test('a log that does not exist is empty, and a directory in its place is an error', async (t) => {
   const path = join(temporaryDirectory(t), 'audit.log');
-  t.same(await allLines(path, [5]), [], 'nothing');
+  t.same(await allLines(path, [5]), []);
   mkdirSync(path);
-  t.same(await allLines(path, [5]), [], 'a directory');
+  await t.rejects(allLines(path, [5]), damaged);
 });
