@@ -1,4 +1,5 @@
 import type { Shard } from '../state/shard.js';
+import type { VerificationOrder } from '../state/verification_order.js';
 import type { ScrubRate } from './rate.js';
 
 /** A sealed shard and the time by which it must be verified, on the monotonic clock. */
@@ -17,12 +18,18 @@ const marginShare = 0.1;
 export const verifiedMs = ({ phase }: Shard): number =>
   phase.state === 'sealed' ? phase.seal.verifiedAt.monotonicMs : Number.POSITIVE_INFINITY;
 
-/** The sealed shards, the earliest deadline first. */
-export const dueShards = (shards: readonly Shard[], lastTryMs: LastTryMs, periodMs: number): DueShard[] =>
-  shards
-    .filter(({ state }) => state === 'sealed')
-    .map((shard) => ({ shard, deadlineMs: lastTryMs(shard) + periodMs }))
-    .sort((a, b) => a.deadlineMs - b.deadlineMs);
+/** These sealed shards, the earliest deadline first. Sorting costs little if they come in the order of their verifications. */
+export const dueShards = (sealed: Iterable<Shard>, lastTryMs: LastTryMs, periodMs: number): DueShard[] =>
+  Array.from(sealed, (shard) => ({ shard, deadlineMs: lastTryMs(shard) + periodMs })).sort(
+    (a, b) => a.deadlineMs - b.deadlineMs,
+  );
+
+/** A time before which `passStartMs` cannot be. Visits no shard. */
+export const earliestPassStartMs = (
+  { bytes, oldestMonotonicMs }: Pick<VerificationOrder, 'bytes' | 'oldestMonotonicMs'>,
+  rate: ScrubRate,
+  periodMs: number,
+): number => oldestMonotonicMs + periodMs - bytes * rate.busyMsPerByte - periodMs * marginShare;
 
 /**
  * When a pass over these shards must start so that each meets its deadline although other work is active. Infinite if

@@ -2,7 +2,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Shard } from '../state/shard.js';
 import type { WorkerState } from '../state/worker_state.js';
 import { ScrubRate } from './rate.js';
-import { type DueShard, dueShards, endTimesMs, passStartMs, verifiedMs } from './scrub_schedule.js';
+import {
+  type DueShard,
+  dueShards,
+  earliestPassStartMs,
+  endTimesMs,
+  passStartMs,
+  verifiedMs,
+} from './scrub_schedule.js';
 import { ActivityDetector, type Contention, ScrubThrottle } from './throttle.js';
 import type { Verifier } from './verifier.js';
 
@@ -97,7 +104,7 @@ export class Scrubber {
   tick(): void {
     if (this.#periodSeconds === 0) return;
     // On the monotonic clock: setting the clock of the host does not make a verification overdue.
-    const overdueShards = this.#worker.shards.countVerifiedBefore(performance.now() - this.#periodMs);
+    const overdueShards = this.#worker.shards.verified.countBefore(performance.now() - this.#periodMs);
     if (overdueShards === this.#overdueShards) return;
     this.#overdueShards = overdueShards;
     this.#worker.lifecycle.bumpRevision();
@@ -130,7 +137,9 @@ export class Scrubber {
   }
 
   #mustStart(): boolean {
-    return passStartMs(this.#due(), this.#rate, this.#periodMs) <= performance.now();
+    const nowMs = performance.now();
+    if (earliestPassStartMs(this.#worker.shards.verified, this.#rate, this.#periodMs) > nowMs) return false;
+    return passStartMs(this.#due(), this.#rate, this.#periodMs) <= nowMs;
   }
 
   /** Verifies each sealed shard whose last verification is older than this pass. */
@@ -184,7 +193,7 @@ export class Scrubber {
   }
 
   #due(): DueShard[] {
-    return dueShards(this.#worker.shards.all(), this.#lastTryMs, this.#periodMs);
+    return dueShards(this.#worker.shards.verified.byAge(), this.#lastTryMs, this.#periodMs);
   }
 
   readonly #lastTryMs = (shard: Shard): number => Math.max(verifiedMs(shard), this.#triedMs.get(shard) ?? 0);

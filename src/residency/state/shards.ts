@@ -125,9 +125,9 @@ export class Shards {
     return this.#verificationsOf(modelRef)?.isAnyBefore(moment) ?? false;
   }
 
-  /** How many sealed shards were last verified before a time on the monotonic clock. Visits none. */
-  countVerifiedBefore(monotonicMs: number): number {
-    return this.#verifications.countBefore(monotonicMs);
+  /** All sealed shards, in the order of their last verifications. */
+  get verified(): Omit<VerificationOrder, 'add' | 'remove'> {
+    return this.#verifications;
   }
 
   /** The oldest last verification of these sealed shards, in milliseconds since the epoch; null without one. */

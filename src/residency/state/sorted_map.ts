@@ -1,11 +1,13 @@
+import { SortedList } from './sorted_list.js';
+
 /** A map whose values are visited in the order of their keys. Visiting from a key on costs O(log n + the visited values). */
 export class SortedMap<V> {
   readonly #byKey = new Map<string, V>();
   /** Sorted by UTF-16 code units. */
-  readonly #keys: string[] = [];
+  readonly #keys = new SortedList<string>((a, b) => (a < b ? -1 : Number(a > b)));
 
   get size(): number {
-    return this.#keys.length;
+    return this.#keys.size;
   }
 
   get(key: string): V | undefined {
@@ -13,34 +15,27 @@ export class SortedMap<V> {
   }
 
   set(key: string, value: V): void {
-    if (!this.#byKey.has(key)) this.#keys.splice(this.#firstAfter(key), 0, key);
+    if (!this.#byKey.has(key)) this.#keys.add(key);
     this.#byKey.set(key, value);
   }
 
   delete(key: string): void {
-    if (this.#byKey.delete(key)) this.#keys.splice(this.#firstAfter(key) - 1, 1);
+    if (this.#byKey.delete(key)) this.#keys.delete(key);
   }
 
   values(): Generator<V> {
-    return this.after('');
+    return this.#visit(this.#keys.values());
   }
 
   /** The values whose keys come after this one. The map must not change while they are visited. */
-  *after(key: string): Generator<V> {
-    for (let index = key === '' ? 0 : this.#firstAfter(key); index < this.#keys.length; index++) {
-      const value = this.#byKey.get(this.#keys[index] ?? '');
-      if (value !== undefined) yield value;
-    }
+  after(key: string): Generator<V> {
+    return this.#visit(this.#keys.values((other) => other <= key));
   }
 
-  /** The index of the first key after this one. */
-  #firstAfter(key: string): number {
-    let [low, high] = [0, this.#keys.length];
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((this.#keys[middle] ?? '') <= key) low = middle + 1;
-      else high = middle;
+  *#visit(keys: Iterable<string>): Generator<V> {
+    for (const key of keys) {
+      const value = this.#byKey.get(key);
+      if (value !== undefined) yield value;
     }
-    return low;
   }
 }

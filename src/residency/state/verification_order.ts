@@ -1,32 +1,45 @@
 import type { Moment } from '../../vram/moment.js';
 import type { Shard } from './shard.js';
+import { SortedList } from './sorted_list.js';
 
 /** Sealed shards in the order of their last verifications, on both clocks. */
 export class VerificationOrder {
   readonly #monotonic = new Timeline();
   readonly #wall = new Timeline();
+  #bytes = 0;
 
   /** The oldest last verification, in milliseconds since the epoch; null if there is no shard. */
   get oldestMs(): number | null {
     return this.#wall.firstMs ?? null;
   }
 
+  /** The same on the monotonic clock; infinite if there is no shard. */
+  get oldestMonotonicMs(): number {
+    return this.#monotonic.firstMs ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** The bytes of all shards. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   add(shard: Shard, { monotonicMs, wallMs }: Moment): void {
     this.#monotonic.add(monotonicMs, shard);
     this.#wall.add(wallMs, shard);
+    this.#bytes += shard.vramBytes;
   }
 
   /** `verifiedAt` must be the moment with which the shard was added. */
   remove(shard: Shard, { monotonicMs, wallMs }: Moment): void {
     this.#monotonic.remove(monotonicMs, shard);
     this.#wall.remove(wallMs, shard);
+    this.#bytes -= shard.vramBytes;
   }
 
   /** Whether a shard was last verified before a moment on either clock. Visits none. */
   isAnyBefore({ monotonicMs, wallMs }: Moment): boolean {
-    const { firstMs = monotonicMs } = this.#monotonic;
     const { firstMs: firstWallMs = wallMs } = this.#wall;
-    return firstMs < monotonicMs || firstWallMs < wallMs;
+    return this.oldestMonotonicMs < monotonicMs || firstWallMs < wallMs;
   }
 
   /** How many shards were last verified before a time on the monotonic clock. Visits none. */
@@ -39,47 +52,46 @@ export class VerificationOrder {
     const old = new Set([...this.#monotonic.before(monotonicMs), ...this.#wall.before(wallMs)]);
     return [...old].sort((a, b) => (a.identity.shardId < b.identity.shardId ? -1 : 1));
   }
+
+  /** All shards, the one with the oldest verification on the monotonic clock first. */
+  byAge(): Generator<Shard> {
+    return this.#monotonic.before(Number.POSITIVE_INFINITY);
+  }
 }
+
+interface Verified {
+  readonly ms: number;
+  readonly shard: Shard;
+}
+
+const idOf = ({ shard }: Verified): string => shard.identity.shardId;
 
 /** Shards in the order of a time in milliseconds, then of their ids. */
 class Timeline {
-  readonly #times: number[] = [];
-  readonly #shards: Shard[] = [];
+  readonly #verified = new SortedList<Verified>(
+    (a, b) => a.ms - b.ms || (idOf(a) < idOf(b) ? -1 : Number(idOf(a) > idOf(b))),
+  );
 
   get firstMs(): number | undefined {
-    return this.#times[0];
+    return this.#verified.first?.ms;
   }
 
   add(ms: number, shard: Shard): void {
-    const index = this.#placeOf(ms, shard.identity.shardId);
-    this.#times.splice(index, 0, ms);
-    this.#shards.splice(index, 0, shard);
+    this.#verified.add({ ms, shard });
   }
 
   remove(ms: number, shard: Shard): void {
-    const index = this.#placeOf(ms, shard.identity.shardId);
-    if (this.#shards[index] !== shard) return;
-    this.#times.splice(index, 1);
-    this.#shards.splice(index, 1);
+    this.#verified.delete({ ms, shard });
   }
 
-  before(ms: number): Shard[] {
-    return this.#shards.slice(0, this.countBefore(ms));
+  *before(ms: number): Generator<Shard> {
+    for (const verified of this.#verified.values()) {
+      if (verified.ms >= ms) return;
+      yield verified.shard;
+    }
   }
 
   countBefore(ms: number): number {
-    return this.#placeOf(ms, '');
-  }
-
-  /** The index of the first shard that is not before this place. */
-  #placeOf(ms: number, shardId: string): number {
-    let [low, high] = [0, this.#times.length];
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      const [time = 0, id = ''] = [this.#times[middle], this.#shards[middle]?.identity.shardId];
-      if (time < ms || (time === ms && id < shardId)) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+    return this.#verified.countBefore((verified) => verified.ms < ms);
   }
 }

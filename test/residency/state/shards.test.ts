@@ -41,8 +41,15 @@ function checkFigures(shards: Shards): void {
   }
   for (const ms of [1, 2, 3, 4]) {
     const old = shards.all().filter((shard) => (verifiedAt(shard)?.monotonicMs ?? ms) < ms);
-    if (shards.countVerifiedBefore(ms) !== old.length) throw new Error('number of old shards');
+    if (shards.verified.countBefore(ms) !== old.length) throw new Error('number of old shards');
   }
+  const sealed = shards.all().filter(({ state }) => state === 'sealed');
+  const times = sealed.map((shard) => verifiedAt(shard)?.monotonicMs ?? 0).sort();
+  const byAge = [...shards.verified.byAge()];
+  if (byAge.some((shard, index) => verifiedAt(shard)?.monotonicMs !== times[index])) throw new Error('order');
+  if (new Set(byAge).size !== sealed.length) throw new Error('sealed shards');
+  if (shards.verified.bytes !== sealed.length * 5) throw new Error('sealed bytes');
+  if (shards.verified.oldestMonotonicMs !== (times[0] ?? Number.POSITIVE_INFINITY)) throw new Error('oldest shard');
   const counts = { ready: 0, other: 0 };
   for (const model of shards.models(undefined)) {
     const all = [...model.values()];
