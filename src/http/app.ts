@@ -26,9 +26,8 @@ import { validationOptions } from './plugins/validation.js';
 import { contentTypeConstraint } from './routes/content_type_constraint.js';
 import { keyRoutes } from './routes/keys.js';
 import { pageRoutes } from './routes/page.js';
-import { createPolling } from './routes/polling.js';
+import { createPolling, isLongPoll, type Polling } from './routes/polling.js';
 import { probeRoutes } from './routes/probes.js';
-import type { RepeatedPolls } from './routes/repeated_polls.js';
 import { components } from './schemas/index.js';
 import { answerClientError } from './server/client_error.js';
 import { Connections } from './server/connections.js';
@@ -65,7 +64,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   const connections = new Connections({ maxConnections, maxPerAddress: config.connectionsPerAddress });
   const polling = createPolling({ residency, pulls, connections, tokens });
   const app: App = fastify({
-    ...serverOptions(options, connections, polling.repeated),
+    ...serverOptions(options, connections, polling),
     ...validationOptions,
     frameworkErrors: (_error, request, reply) => reroute(app, request, reply),
   });
@@ -100,12 +99,14 @@ export async function buildApp(options: AppOptions): Promise<App> {
 const serverOptions = (
   { config, logger, tls }: AppOptions,
   connections: Connections,
-  repeatedPolls: RepeatedPolls,
+  { repeated, starts }: Polling,
 ): FastifyServerOptions => ({
   serverFactory: (handler) =>
     createHttpServer(
       (request, response) => {
-        if (!repeatedPolls.answer(request, response)) handler(request, response);
+        if (repeated.answer(request, response)) return;
+        if (isLongPoll(request)) starts.add(() => handler(request, response));
+        else handler(request, response);
       },
       {
         connections,

@@ -1,7 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Overview, type OverviewFields, overviewQuery } from '../schemas/overview.js';
 import { jsonResponse, noContent } from '../schemas/response.js';
-import { abortOnDisconnect } from '../server/client_gone.js';
 import { matches } from './ready_response.js';
 import type { RouteOptions } from './route_options.js';
 import { sendShared } from './shared_body.js';
@@ -49,8 +48,7 @@ export async function overviewRoutes(app: FastifyInstance, { residency, polling 
     if (wait_seconds === undefined || known === undefined) return;
     const seen = overviews.firstCurrent(known.split(',').map((tag) => tag.trim().replace(/^W\//, '')));
     if (seen === undefined) return;
-    const maxMs = wait_seconds * 1000;
-    await slots.hold(request, (early) => overviewWaiters.wait(seen, { maxMs, early, left: abortOnDisconnect(reply) }));
+    await slots.hold(request, reply, wait_seconds, (end) => overviewWaiters.wait(seen, end));
   }
 
   /** The tag is weak, because the moment in the body differs. */

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import type { PullQueue } from '../../pulls/pull_queue.js';
 import type { Residency } from '../../residency/residency.js';
 import type { Tokens } from '../plugins/tokens.js';
@@ -7,6 +8,7 @@ import { OverviewWaiters } from './overview_waiters.js';
 import { type PollQuery, ReadyCache } from './ready_cache.js';
 import { ReadyWaiters } from './ready_waiters.js';
 import { RepeatedPolls } from './repeated_polls.js';
+import { TurnQueue } from './turn_queue.js';
 import { WaitSlots } from './wait_slots.js';
 
 /** What all polls of `ready` and of the overview share. */
@@ -14,6 +16,8 @@ export interface Polling {
   readonly cache: ReadyCache;
   /** The places of all long polls. */
   readonly slots: WaitSlots;
+  /** The requests for long polls that came in together. */
+  readonly starts: TurnQueue;
   readonly waiters: ReadyWaiters;
   readonly repeated: RepeatedPolls;
   readonly overviews: OverviewCache;
@@ -37,9 +41,14 @@ export function createPolling({ residency, pulls, connections, tokens }: Polling
   return {
     cache,
     slots,
+    starts: new TurnQueue(),
     waiters: new ReadyWaiters({ residency, cache }),
     overviews,
     overviewWaiters: new OverviewWaiters({ residency, overviews }),
     repeated: new RepeatedPolls({ tokens, current }),
   };
 }
+
+/** Whether a client may want to wait. A thousand such requests come in together after each change. */
+export const isLongPoll = ({ method, url = '' }: Pick<IncomingMessage, 'method' | 'url'>): boolean =>
+  method === 'GET' && url.includes('wait_seconds=');

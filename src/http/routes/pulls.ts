@@ -18,6 +18,7 @@ import { actorOf } from './actor.js';
 import { pullRequestOf } from './pull_request.js';
 import { matches } from './ready_response.js';
 import { earlyParser, type RouteOptions, typed } from './route_options.js';
+import type { WaitEnd } from './wait_slots.js';
 
 const tags = ['pulls'];
 const startErrors: readonly ErrorCode[] = [
@@ -110,9 +111,7 @@ function getPull(app: FastifyInstance, { pulls, polling: { slots } }: RouteOptio
       const known = headers['if-none-match'];
       const isWanted = () => (known === undefined ? pull.hasEnded : !matches(known, etagOf(pull)));
       if (query.wait_seconds !== undefined && !isWanted()) {
-        const maxMs = query.wait_seconds * 1000;
-        const left = departureOf(reply);
-        await slots.hold(request, (early) => waitUntil(pull, isWanted, maxMs, AbortSignal.any([early, left])));
+        await slots.hold(request, reply, query.wait_seconds, (end) => waitUntil(pull, isWanted, end));
       }
       reply.header('etag', etagOf(pull));
       if (matches(known, etagOf(pull))) return reply.code(304).send();
@@ -151,7 +150,7 @@ export function departureOf({ raw }: FastifyReply): AbortSignal {
 }
 
 /** Resolves when the condition holds, the signal aborts or the time is over. */
-async function waitUntil(pull: Pull, isWanted: () => boolean, maxMs: number, signal: AbortSignal): Promise<void> {
+async function waitUntil(pull: Pull, isWanted: () => boolean, { maxMs, signal }: WaitEnd): Promise<void> {
   const endMs = performance.now() + maxMs;
   for (let leftMs = maxMs; leftMs > 0 && !isWanted() && !signal.aborted; leftMs = endMs - performance.now()) {
     await pull.changes.after(pull.changes.revision, signal, leftMs);

@@ -1,16 +1,16 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { WorkerError } from '../../errors.js';
 import type { ReadyQuery } from '../../residency/status/readiness.js';
+import { momentNow } from '../../vram/moment.js';
 import { invalidParams } from '../errors/to_worker_error.js';
 import { Readiness, type ReadyFields, readyQuery } from '../schemas/ready.js';
 import { jsonResponse, noContent } from '../schemas/response.js';
 import { omitUndefined } from '../serializers/scalars.js';
-import { abortOnDisconnect } from '../server/client_gone.js';
 import { requestState } from '../server/request_state.js';
 import { actorOf } from './actor.js';
 import type { PollQuery } from './ready_cache.js';
 import { matches, type ReadyResponse } from './ready_response.js';
-import { seenIn } from './ready_waiters.js';
+import { type Seen, seenIn } from './ready_waiters.js';
 import type { RouteOptions } from './route_options.js';
 import { sendShared } from './shared_body.js';
 
@@ -87,9 +87,19 @@ export async function readyRoutes(app: FastifyInstance, options: RouteOptions): 
     const first = await cache.get(query, () => reply.raw.destroyed);
     const { wait_seconds } = request.query;
     if (wait_seconds === undefined || !matches(request.headers['if-none-match'], first.etag)) return first;
-    const [seen, maxMs] = [seenIn(first), wait_seconds * 1000];
     // Not awaited here, because this frame has the body of the first response, which can be large.
-    return slots.hold(request, (early) => waiters.wait(query, seen, { maxMs, early, left: abortOnDisconnect(reply) }));
+    return afterWait(request, reply, wait_seconds, { query, seen: seenIn(first) });
+  }
+
+  async function afterWait(
+    request: ReadyRequest,
+    reply: FastifyReply,
+    seconds: number,
+    { query, seen }: { readonly query: PollQuery; readonly seen: Seen },
+  ): Promise<ReadyResponse> {
+    const response = await slots.hold(request, reply, seconds, (end) => waiters.wait(query, seen, end));
+    if (response !== undefined && waiters.isValid(query, response)) return response;
+    return cache.get({ ...query, askedAt: momentNow() });
   }
 }
 

@@ -1,18 +1,15 @@
 import type { Residency } from '../../residency/residency.js';
 import type { WorkerPhase } from '../../residency/state/lifecycle.js';
-import { nextSlice } from '../../residency/state/time_slices.js';
 import { momentNow } from '../../vram/moment.js';
 import { keyOf, type PollQuery, type ReadyCache } from './ready_cache.js';
 import type { ReadyResponse } from './ready_response.js';
+import type { WaitEnd } from './wait_slots.js';
 
 /** How often changes end waits if `ready` stays the same. */
 const changePeriodMs = 1000;
 
 /** How exact a deadline is. */
 const tickMs = 200;
-
-/** Waits that end in one turn of the event loop. */
-const batchSize = 16;
 
 /** What the worker must know of the response that a client has. The body would take memory for as long as the wait. */
 export type Seen = Pick<ReadyResponse, 'status' | 'etag' | 'revision'>;
@@ -21,8 +18,9 @@ export const seenIn = ({ status, etag, revision }: ReadyResponse): Seen => ({ st
 
 interface Waiter {
   readonly seen: Seen;
-  deadlineMs: number;
-  readonly resolve: (response: ReadyResponse) => void;
+  readonly deadlineMs: number;
+  /** Ends the wait. */
+  readonly resolve: (response?: ReadyResponse) => void;
   readonly reject: (error: unknown) => void;
 }
 
@@ -42,15 +40,6 @@ interface Group {
 export interface WaiterOptions {
   readonly residency: Residency;
   readonly cache: ReadyCache;
-}
-
-/** When a wait ends without a change. */
-export interface WaitEnd {
-  readonly maxMs: number;
-  /** Ends the wait as if its time were over. */
-  readonly early: AbortSignal;
-  /** The client has left. */
-  readonly left: AbortSignal;
 }
 
 /**
@@ -77,36 +66,33 @@ export class ReadyWaiters {
   }
 
   /**
-   * Resolves with a response that differs from `seen`, or with the current one after `maxMs`, `early` or at the shutdown.
-   * @throws the reason of `left`
+   * Resolves with a response that differs from `seen`, or with the current one after `maxMs` or at the shutdown. Resolves
+   * without a response when `signal` aborts.
    */
-  async wait(query: PollQuery, seen: Seen, { maxMs, early, left }: WaitEnd): Promise<ReadyResponse> {
-    left.throwIfAborted();
-    const { residency } = this.#options;
-    if (this.#isEnding || early.aborted) return this.#current(query);
+  async wait(query: PollQuery, seen: Seen, { maxMs, signal }: WaitEnd): Promise<ReadyResponse | undefined> {
+    if (this.#isEnding || signal.aborted) return undefined;
     const group = this.#groupOf(query, seen);
     let end = (): void => undefined;
     try {
-      return await new Promise<ReadyResponse>((resolve, reject) => {
+      return await new Promise<ReadyResponse | undefined>((resolve, reject) => {
         const waiter = { seen, deadlineMs: performance.now() + maxMs, resolve, reject };
-        const leave = () => reject(left.reason);
-        const expire = () => {
-          waiter.deadlineMs = 0;
-          this.#changed();
-        };
-        left.addEventListener('abort', leave, { once: true });
-        early.addEventListener('abort', expire, { once: true });
+        const leave = () => resolve(undefined);
+        signal.addEventListener('abort', leave);
         end = () => {
-          left.removeEventListener('abort', leave);
-          early.removeEventListener('abort', expire);
+          signal.removeEventListener('abort', leave);
           this.#remove(group, waiter);
         };
         this.#add(group, waiter);
-        if (residency.revision !== seen.revision) this.#changed();
+        if (this.#options.residency.revision !== seen.revision) this.#changed();
       });
     } finally {
       end();
     }
+  }
+
+  /** Whether a response may be sent now. One that is ready may not if the worker is not ready any more. */
+  isValid({ modelRef }: PollQuery, { status }: ReadyResponse): boolean {
+    return status === 503 || this.#options.residency.couldBeReady(modelRef);
   }
 
   /** Ends all waits with the current response. Later ones end at once. */
@@ -165,8 +151,7 @@ export class ReadyWaiters {
       const isChanged = residency.revision !== group.revision && nowMs >= group.comparedMs + changePeriodMs;
       group.isDue ||= isNewPhase || isReady !== group.wasReady || isChanged || this.#isEnding;
       group.wasReady = isReady;
-      const isLate = group.isDue || [...group.waiters].some(({ deadlineMs }) => deadlineMs <= nowMs);
-      if (isLate && !group.isEnding) void this.#end(group);
+      if (!group.isEnding && (group.isDue || isOver(group, nowMs))) void this.#end(group);
     }
   }
 
@@ -174,12 +159,7 @@ export class ReadyWaiters {
   async #end(group: Group): Promise<void> {
     group.isEnding = true;
     try {
-      let response = await this.#compare(group);
-      while (endBatch(group, response, this.#isEnding) === batchSize) {
-        // The responses of the batch are written before the next turn.
-        await nextSlice();
-        if (!this.#isValid(group, response)) response = await this.#compare(group);
-      }
+      endWaits(group, await this.#compare(group), this.#isEnding);
     } catch (error) {
       for (const { reject } of group.waiters) reject(error);
     } finally {
@@ -191,31 +171,23 @@ export class ReadyWaiters {
   /** The current response, with which the waits are then compared. */
   async #compare(group: Group): Promise<ReadyResponse> {
     group.isDue = false;
-    const response = await this.#current(group.query);
+    const response = await this.#options.cache.get({ ...group.query, askedAt: momentNow() });
     group.revision = response.revision;
     group.comparedMs = performance.now();
     return response;
   }
-
-  async #current(query: PollQuery): Promise<ReadyResponse> {
-    return this.#options.cache.get({ ...query, askedAt: momentNow() });
-  }
-
-  /** A response is never ready if the worker is not ready any more. */
-  #isValid({ query }: Group, { status }: ReadyResponse): boolean {
-    return status === 503 || this.#options.residency.couldBeReady(query.modelRef);
-  }
 }
 
-/** Ends up to one batch of waits that began before the response was made. Returns how many. */
-function endBatch({ waiters }: Group, response: ReadyResponse, isEnding: boolean): number {
+/** Ends the waits that began before the response was made, and those whose time is over. */
+function endWaits({ waiters }: Group, response: ReadyResponse, isEnding: boolean): void {
   const nowMs = performance.now();
-  let ended = 0;
   for (const { seen, deadlineMs, resolve } of waiters) {
     const hasChanged = seen.etag !== response.etag && seen.revision <= response.revision;
-    if (!hasChanged && deadlineMs > nowMs && !isEnding) continue;
-    resolve(response);
-    if (++ended === batchSize) break;
+    if (hasChanged || deadlineMs <= nowMs || isEnding) resolve(response);
   }
-  return ended;
 }
+
+const isOver = ({ waiters }: Group, nowMs: number): boolean => {
+  for (const { deadlineMs } of waiters) if (deadlineMs <= nowMs) return true;
+  return false;
+};

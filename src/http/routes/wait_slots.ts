@@ -1,12 +1,22 @@
-import type { FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { WorkerError } from '../../errors.js';
+import { clientGone, onDisconnect } from '../server/client_gone.js';
 import { networkOf } from '../server/network.js';
+import { TurnQueue } from './turn_queue.js';
 
-/** A long poll in progress. */
+/** When a wait ends without a change. It then resolves. */
+export interface WaitEnd {
+  readonly maxMs: number;
+  /** Aborts if another client needs the place, or if this one has left. */
+  readonly signal: AbortSignal;
+}
+
+/** The place of a long poll in progress. */
 export interface WaitSlot {
-  /** Aborts if another client needs the place. The wait then ends as if its time were over. */
-  readonly early: AbortSignal;
-  /** Must be called once, when the wait has ended. */
+  readonly signal: AbortSignal;
+  /** Aborts the signal. */
+  readonly end: () => void;
+  /** Must be called when the wait has ended. */
   readonly release: () => void;
 }
 
@@ -20,6 +30,7 @@ type Share = Map<string, Set<AbortController>>;
  */
 export class WaitSlots {
   readonly #perRole: number;
+  readonly #ends = new TurnQueue();
   readonly #shares = new Map<FastifyRequest['role'], Share>();
   #count = 0;
 
@@ -41,22 +52,30 @@ export class WaitSlots {
     const wait = new AbortController();
     share.set(network, (share.get(network) ?? new Set()).add(wait));
     this.#count++;
-    return { early: wait.signal, release: () => this.#remove(share, network, wait) };
+    return { signal: wait.signal, end: () => wait.abort(), release: () => this.#remove(share, network, wait) };
   }
 
   /**
-   * Runs a wait in a place. `request.waitedMs` keeps its duration out of the latency metrics.
-   * @throws WorkerError RATE_LIMITED, and the errors of the wait
+   * Runs a wait in a place, for `seconds` at most. `request.waitedMs` keeps its duration out of the latency metrics. Waits that
+   * end together return in turns, so that the worker writes their responses, and those of other clients, in between.
+   * @throws WorkerError RATE_LIMITED, LENGTH_MISMATCH if the client has left, and the errors of the wait
    */
-  async hold<T>(request: FastifyRequest, wait: (early: AbortSignal) => Promise<T>): Promise<T> {
-    const { early, release } = this.take(request);
+  async hold<T>(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    seconds: number,
+    wait: (end: WaitEnd) => Promise<T>,
+  ): Promise<T> {
+    const { signal, end, release } = this.take(request);
+    onDisconnect(reply, end);
     const startedMs = performance.now();
-    try {
-      return await wait(early);
-    } finally {
-      release();
-      request.waitedMs = performance.now() - startedMs;
-    }
+    const waited = wait({ maxMs: seconds * 1000, signal });
+    await Promise.allSettled([waited]);
+    release();
+    request.waitedMs = performance.now() - startedMs;
+    await this.#ends.turn();
+    if (reply.raw.destroyed) throw clientGone();
+    return waited;
   }
 
   #makeRoom(share: Share, network: string): void {

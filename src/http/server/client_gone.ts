@@ -9,14 +9,23 @@ const probePeriodMs = 1000;
 /** Delays of the first probes after the client closes its half of the connection. Later probes are periodic. */
 const firstProbesMs = [0, 10, 40];
 
-/**
- * Aborts if the client disconnects before its response is written. After a half close the client may still read. Only a
- * write shows whether it does, so the worker sends probes.
- */
+/** Aborts if the client disconnects before its response is written: see `onDisconnect`. */
 export function abortOnDisconnect(reply: FastifyReply): AbortSignal {
   const disconnect = new AbortController();
+  onDisconnect(reply, () => disconnect.abort(clientGone()));
+  return disconnect.signal;
+}
+
+/**
+ * Calls the listener if the client disconnects before its response is written, or has disconnected. After a half close the
+ * client may still read. Only a write shows whether it does, so the worker sends probes.
+ */
+export function onDisconnect(reply: FastifyReply, listener: () => void): void {
   const { raw } = reply;
-  if (raw.destroyed) return AbortSignal.abort(clientGone());
+  if (raw.destroyed) {
+    listener();
+    return;
+  }
   const timers: NodeJS.Timeout[] = [];
   const startProbes = () => {
     for (const ms of firstProbesMs) timers.push(setTimeout(() => sendProcessing(reply), ms));
@@ -26,12 +35,12 @@ export function abortOnDisconnect(reply: FastifyReply): AbortSignal {
   raw.once('close', () => {
     cancel();
     for (const timer of timers) clearTimeout(timer);
-    if (!raw.writableFinished) disconnect.abort(clientGone());
+    if (!raw.writableFinished) listener();
   });
-  return disconnect.signal;
 }
 
-const clientGone = () => new WorkerError('LENGTH_MISMATCH', 'The client disconnected');
+/** The error of a request whose client has left. It is never sent. */
+export const clientGone = () => new WorkerError('LENGTH_MISMATCH', 'The client disconnected');
 
 /**
  * Awaits `waiting` and probes the client of a body that is not read yet, so that it detects a disconnect. Probes start
