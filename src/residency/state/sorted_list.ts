@@ -5,7 +5,7 @@ const chunkValues = 512;
 type IsBefore<V> = (value: V) => boolean;
 
 /** A list that is always sorted. A change finds its place in O(log n), and moves the values of one chunk. */
-export class SortedList<V extends string | object> {
+export class SortedList<V extends object> {
   readonly #compare: (a: V, b: V) => number;
   /** In order. None is empty. */
   readonly #chunks: V[][] = [];
@@ -61,13 +61,12 @@ export class SortedList<V extends string | object> {
     return count;
   }
 
-  /** The values from a place on, by default all. The list must not change while they are visited. */
-  *values(isBefore: IsBefore<V> = () => false): Generator<V> {
+  /** The values from a place on, by default all, in runs. The list must not change while they are visited. */
+  *runs(isBefore: IsBefore<V> = () => false): Generator<readonly V[]> {
     const first = this.#chunkOf(isBefore);
-    let index = firstIndex(this.#chunks[first] ?? [], isBefore);
-    for (let at = first; at < this.#chunks.length; at++, index = 0) {
+    for (let at = first; at < this.#chunks.length; at++) {
       const chunk = this.#chunks[at] ?? [];
-      for (let value = chunk[index]; value !== undefined; value = chunk[++index]) yield value;
+      yield at === first ? chunk.slice(firstIndex(chunk, isBefore)) : chunk;
     }
   }
 
@@ -85,7 +84,7 @@ export class SortedList<V extends string | object> {
 }
 
 /** The index of the first value that is not before the place; the length if there is none. */
-function firstIndex<T extends string | object>(values: readonly T[], isBefore: IsBefore<T>): number {
+function firstIndex<T extends object>(values: readonly T[], isBefore: IsBefore<T>): number {
   let [low, high] = [0, values.length];
   while (low < high) {
     const middle = (low + high) >>> 1;

@@ -85,9 +85,11 @@ class Timeline {
   }
 
   *before(ms: number): Generator<Shard> {
-    for (const verified of this.#verified.values()) {
-      if (verified.ms >= ms) return;
-      yield verified.shard;
+    for (const run of this.#verified.runs()) {
+      for (const verified of run) {
+        if (verified.ms >= ms) return;
+        yield verified.shard;
+      }
     }
   }
 
