@@ -184,16 +184,17 @@ export class Shard {
     this.#enter({ state: 'sealed', seal });
   }
 
-  /** Wiping begins. `attempt` settles when it ended. */
+  /** Wiping begins. `attempt` settles when it ended. A client cannot see a retry, so it is not reported as a change. */
   beginRelease(attempt: Promise<void>): void {
     this.#require('beginRelease');
-    this.#release(attempt);
+    if (this.state === 'releasing') this.#phase = { state: 'releasing', attempt };
+    else this.#enter({ state: 'releasing', attempt });
   }
 
   /** The driver refused to free the memory. */
   releaseFailed(): void {
     this.#require('releaseFailed');
-    this.#release(null);
+    this.#phase = { state: 'releasing', attempt: null };
   }
 
   /** The same object until the shard changes, so that its JSON can be cached. */
@@ -227,12 +228,6 @@ export class Shard {
       source: this.sourceText,
       corruptRanges: phase.state === 'corrupt' ? phase.ranges : [],
     };
-  }
-
-  /** A client cannot see whether an attempt is in progress, so a retry is not a change. */
-  #release(attempt: Promise<void> | null): void {
-    if (this.#phase.state === 'releasing') this.#phase = { state: 'releasing', attempt };
-    else this.#enter({ state: 'releasing', attempt });
   }
 
   #enter(phase: Phase): void {
