@@ -1,6 +1,7 @@
 import { pausableReaderOf } from '../../pausable_reader.js';
 import type { ByteSink } from './byte_sink.js';
 import type { Exchange } from './exchange.js';
+import { SecureStream } from './secure_stream.js';
 
 /** A direct read pays off after a chunk of this size, if this many bytes remain. */
 const minFastChunkBytes = 32 * 1024;
@@ -14,7 +15,9 @@ export type DirectRead = (chunkBytes: number, maxBytes: number) => Promise<numbe
  * so the reader counts them, and the connection serves no second response. Undefined over TLS, for chunked bodies, and
  * for a sink that cannot read a socket.
  */
-export function directReadOf({ socket, body, head }: Exchange, sink: ByteSink): DirectRead | undefined {
+export function directReadOf({ connection, body, head }: Exchange, sink: ByteSink): DirectRead | undefined {
+  if (connection instanceof SecureStream) return undefined;
+  const socket = connection;
   const reader = pausableReaderOf(socket);
   const receive = sink.receive?.bind(sink);
   if (reader === undefined || receive === undefined || head.get('transfer-encoding') !== undefined) return undefined;

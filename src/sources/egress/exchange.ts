@@ -1,5 +1,6 @@
 import { type IncomingMessage, request as sendRequest } from 'node:http';
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { Connection } from './connect.js';
 import { faultOf, invalid } from './fault.js';
 import { ResponseHead } from './response_head.js';
 
@@ -21,7 +22,7 @@ export interface Exchange {
   readonly url: URL;
   readonly head: ResponseHead;
   readonly body: IncomingMessage;
-  readonly socket: Socket;
+  readonly connection: Connection;
   /** Closes the connection. With an error, a reader of the body gets it. Idempotent. */
   close(error?: Error): void;
 }
@@ -35,31 +36,31 @@ const standardHeaders = {
 };
 
 /**
- * Sends a request over a connection and waits for the head of the response. On failure the socket is destroyed.
+ * Sends a request over a connection and waits for the head of the response. On failure it is destroyed.
  * @throws SourceFault, or the reason of the signal
  */
-export async function exchange(request: HttpRequest, socket: Socket, signal: AbortSignal): Promise<Exchange> {
+export async function exchange(request: HttpRequest, connection: Connection, signal: AbortSignal): Promise<Exchange> {
   try {
-    const body = await headOf(request, socket, signal);
+    const body = await headOf(request, connection, signal);
     const head = new ResponseHead(body.statusCode ?? 0, body.rawHeaders);
     const close = (error?: Error): void => {
       body.destroy(error);
-      socket.destroy();
+      connection.destroy();
     };
-    return { url: request.url, head, body, socket, close };
+    return { url: request.url, head, body, connection, close };
   } catch (error) {
-    socket.destroy();
+    connection.destroy();
     signal.throwIfAborted();
     throw faultOf(error);
   }
 }
 
-function headOf(request: HttpRequest, socket: Socket, signal: AbortSignal): Promise<IncomingMessage> {
+function headOf(request: HttpRequest, connection: Connection, signal: AbortSignal): Promise<IncomingMessage> {
   const { method, url, content } = request;
   return new Promise((resolve, reject) => {
     const sent = sendRequest({
       // The connection exists already, so no agent opens, keeps or proxies one.
-      createConnection: () => socket,
+      createConnection: () => connection,
       method,
       path: `${url.pathname}${url.search}`,
       headers: { Host: url.host, ...standardHeaders, ...request.headers, ...lengthOf(content) },
@@ -82,7 +83,7 @@ function headOf(request: HttpRequest, socket: Socket, signal: AbortSignal): Prom
       interim += 1;
       if (interim > maxInterimResponses) fail(invalid('The source sent too many interim responses'));
     };
-    const onUpgrade = (_response: IncomingMessage, upgraded: Socket): void => {
+    const onUpgrade = (_response: IncomingMessage, upgraded: Duplex): void => {
       upgraded.destroy();
       fail(invalid('The source switched to another protocol'));
     };

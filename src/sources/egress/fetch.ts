@@ -40,8 +40,8 @@ export async function fetchOnce(context: FetchContext, request: SourceRequest, s
   const release = await context.connections.acquire(signal);
   try {
     const response = await follow(context, request, signal);
-    response.socket.once('close', release);
-    if (response.socket.closed) release();
+    response.connection.once('close', release);
+    if (response.connection.closed) release();
     return response;
   } catch (error) {
     release();
@@ -97,8 +97,8 @@ async function hopTo(
     };
     const headers = { ...unsigned.headers, ...(await credentialHeaders(unsigned, request, signal)) };
     const addresses = await resolveChecked(url, policy, { lookup, signal });
-    const socket = await connect(url, addresses, { clock, signal, ca: policy.rules.ca });
-    return await exchange({ ...unsigned, headers }, socket, signal);
+    const connection = await connect(url, addresses, { clock, signal, ca: policy.rules.ca });
+    return await exchange({ ...unsigned, headers }, connection, signal);
   } catch (error) {
     outer.throwIfAborted();
     throw error;

@@ -8,6 +8,7 @@ import type { Response } from './fetch.js';
 import { type ByteRange, type ObjectVersion, rangeHeader, requireRange, unsatisfiedRange } from './range_response.js';
 import type { SourceRequest, TransferOptions } from './request.js';
 import { type Attempt, retrying } from './retrying.js';
+import { SecureStream } from './secure_stream.js';
 import { SkippingSink } from './skipping_sink.js';
 import { StallWatch } from './stall_watch.js';
 
@@ -146,10 +147,27 @@ class RangedTransfer {
   }
 
   async #readBody(reading: Reading): Promise<void> {
-    for await (const chunk of reading.response.body as AsyncIterable<Buffer>) {
+    const { body } = reading.response;
+    for await (const chunk of body as AsyncIterable<Buffer>) {
       const isLast = this.#onChunk(chunk, reading);
       if (typeof isLast === 'boolean' ? isLast : await isLast) break;
+      const diverted = this.#divert(reading);
+      if (diverted === undefined) continue;
+      await diverted;
+      break;
     }
+  }
+
+  /** Reads the rest of a body over TLS past Node's parser and streams, which cost more than the decryption. */
+  #divert(reading: Reading): Promise<void> | undefined {
+    const { response, attempt, length } = reading;
+    const { body, connection, head } = response;
+    if (!(connection instanceof SecureStream) || head.get('transfer-encoding') !== undefined) return undefined;
+    // Node has seen the end already, or has bytes that come first.
+    if (attempt.bytes === length || body.readableLength > 0) return undefined;
+    const diverted = connection.divert((chunk) => this.#onChunk(chunk, reading));
+    reading.hasHiddenEnd ||= diverted !== undefined;
+    return diverted;
   }
 
   /** Takes a chunk of the body. Returns whether it is the last one. A promise for each would cost more than the chunk. */

@@ -3,8 +3,10 @@ import { createServer } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
+import { Bandwidth } from '../../../src/sources/egress/bandwidth.js';
 import { Authority, type Certificate } from '../../support/certificates.js';
 import { anySignal, httpSource, lookupOf, MemorySink } from '../../support/http_sources.js';
+import { ManualClock } from '../../support/manual_clock.js';
 import { rawServer } from '../../support/raw_source.js';
 import { until } from '../../support/until.js';
 
@@ -97,7 +99,6 @@ t.test('a body over TLS with extra bytes, or with fewer than it states, is refus
       return void socket.end(Buffer.concat([Buffer.from(headOf(first, last)), content.subarray(first, last + 1)]));
     socket.end(Buffer.concat([Buffer.from(headOf(first, last)), content, Buffer.from('more')]));
   });
-  const whole = { offset: 0, length: content.length };
   await t.rejects(longer.source.copyTo(new MemorySink(), whole, { signal: anySignal() }), { code: 'SOURCE_INVALID' });
   const ranges: number[] = [];
   const shorter = await rawHttps(t, (socket, first, last) => {
@@ -112,11 +113,65 @@ t.test('a body over TLS with extra bytes, or with fewer than it states, is refus
   t.strictSame(ranges, [0, half.length], 'the rest is requested again');
 });
 
+const whole = { offset: 0, length: content.length };
+const sendAll = (socket: Duplex, first: number, last: number): void =>
+  void socket.write(Buffer.concat([Buffer.from(headOf(first, last)), content.subarray(first, last + 1)]));
+
+t.test('a body over TLS is complete with its last byte, although the connection stays open', async (t) => {
+  const { source, egress } = await rawHttps(t, sendAll);
+  const sink = new MemorySink();
+  await source.copyTo(sink, whole, { signal: anySignal() });
+  t.ok(sink.content.equals(content));
+  await until(() => egress.connections.openCount === 0);
+});
+
+t.test('an abort ends a body over TLS while its source is silent, and while its sink is busy', async (t) => {
+  const { source, egress } = await rawHttps(t, (socket, first, last) => {
+    if (last < 300_000) sendAll(socket, first, last);
+    else socket.write(Buffer.concat([Buffer.from(headOf(first, last)), content.subarray(0, 300_000)]));
+  });
+  for (const isBusy of [false, true]) {
+    const controller = new AbortController();
+    const sink = new MemorySink();
+    const write = (chunk: Uint8Array) => {
+      sink.write(chunk);
+      return isBusy && sink.bytes > 200_000 ? new Promise<void>(() => undefined) : undefined;
+    };
+    const copied = source.copyTo({ write }, whole, { signal: controller.signal });
+    copied.catch(() => undefined);
+    await until(() => sink.bytes > 200_000);
+    controller.abort(new Error('canceled'));
+    await t.rejects(copied, { message: 'canceled' });
+    await until(() => egress.connections.openCount === 0);
+  }
+});
+
+t.test('a limit of the bandwidth holds over TLS', async (t) => {
+  const clock = new ManualClock();
+  const authority = new Authority(t);
+  const port = await httpsServer(t, authority.issue('source'));
+  const prefix = `https://127.0.0.1:${port}/`;
+  const { open } = httpSource({
+    settings: { prefixes: [prefix], addresses: ['127.0.0.1'] },
+    files: { ca: authority.certificate.cert },
+    environment: { bandwidth: new Bandwidth(100_000, clock), clock },
+  });
+  const source = await open(`${prefix}model?x`);
+  const sink = new MemorySink();
+  const copied = source.copyTo(sink, whole, { signal: anySignal() });
+  await until(() => sink.bytes > 0);
+  await sleep(20);
+  t.ok(sink.bytes < 100_000, 'the clock stands still');
+  const advancing = setInterval(() => clock.advance(1000), 1);
+  t.teardown(() => clearInterval(advancing));
+  await copied;
+  t.ok(sink.content.equals(content));
+});
+
 t.test('a failure of the sink over TLS ends the transfer and closes the connection', async (t) => {
   const { source, egress } = await rawHttps(t, (socket, first, last) => {
     socket.end(Buffer.concat([Buffer.from(headOf(first, last)), content.subarray(first, last + 1)]));
   });
-  const whole = { offset: 0, length: content.length };
   const failing = { write: () => Promise.reject(new Error('full')) };
   await t.rejects(source.copyTo(failing, whole, { signal: anySignal() }), { message: 'full' });
   await until(() => egress.connections.openCount === 0);
