@@ -36,10 +36,14 @@ export class StagingWriters {
     return this.#receivedBytes;
   }
 
-  /** Uses these slots from now on. The caller took back the earlier ones after a `flush`. */
+  /**
+   * Uses these slots from now on. The caller took back the earlier ones after a `flush`. Writers with a spare slot keep it:
+   * no other commit counts on it.
+   */
   use(slots: readonly Slot[]): void {
     this.#slots = slots;
     this.#inOrder?.use(slots);
+    for (const [index, slot] of slots.entries()) this.#ofRanges[index]?.use([slot]);
   }
 
   /** The writer of bytes in order, through all slots. @throws WorkerError INTERNAL if ranges have writers */

@@ -1,16 +1,17 @@
-import type { RangedSink } from '../../sources/ranged_sink.js';
+import type { RangedSink, RangeWriter } from '../../sources/ranged_sink.js';
 import type { NativeFile } from '../../vram/file.js';
 import type { ByteRange } from '../state/snapshot.js';
 import type { Ingest } from './ingest.js';
 import type { StagingWriter } from './staging_writer.js';
+import { type SlotUser, YieldingWriter } from './yielding_writer.js';
 
 /** After this much silence of the source, a commit that waits gets the slots. */
 const defaultQuietMs = 1000;
 
 /**
  * Runs `copy` with the sink of a commit whose bytes come from a source. While the source sends nothing, as in a stall or
- * between attempts, the commit gives its slots to those that wait. Then the next byte waits for a slot. Ranges in any
- * order keep their slots.
+ * between attempts, the commit gives its slots to those that wait. Then the next byte waits for a slot. A commit of several
+ * ranges yields when all of them are silent.
  * @throws the errors of `copy` and of the commit
  */
 export async function copyYielding<Result>(
@@ -27,7 +28,7 @@ export async function copyYielding<Result>(
   }
 }
 
-class YieldingSink<Result> implements RangedSink {
+class YieldingSink<Result> implements RangedSink, SlotUser {
   readonly #ingest: Ingest<Result>;
   readonly #quietMs: number;
   readonly #timer: NodeJS.Timeout;
@@ -35,6 +36,8 @@ class YieldingSink<Result> implements RangedSink {
   /** Calls that use the slots, or will. */
   #calls = 0;
   #pause: Promise<void> | undefined;
+  /** All calls after a pause share it. */
+  #resuming: Promise<void> | undefined;
 
   constructor(ingest: Ingest<Result>, quietMs: number) {
     this.#ingest = ingest;
@@ -55,34 +58,36 @@ class YieldingSink<Result> implements RangedSink {
   }
 
   write(chunk: Uint8Array): Promise<void> | undefined {
-    if (this.#pause !== undefined) return this.#call(async () => this.#ingest.write(chunk));
-    const ready = this.#ingest.write(chunk);
-    this.#lastMs = performance.now();
-    return ready && this.#call(() => ready);
+    return this.writeTo(this.#ingest, chunk);
   }
 
   receive(descriptor: number, maxBytes: number): Promise<number> {
-    return this.#call(() => this.#ingest.receive(descriptor, maxBytes));
+    return this.call(() => this.#ingest.receive(descriptor, maxBytes));
   }
 
   file(file: NativeFile, range: ByteRange): Promise<void> {
-    return this.#call(() => this.#ingest.file(file, range));
+    return this.call(() => this.#ingest.file(file, range));
   }
 
-  async openWriter(): Promise<StagingWriter | undefined> {
-    // This call never ends, because the writers use the slots without this sink.
-    this.#calls++;
-    await this.resume();
-    return this.#ingest.openWriter();
+  async openWriter(): Promise<RangeWriter | undefined> {
+    const writer = await this.call(() => this.#ingest.openWriter());
+    return writer && new YieldingWriter(writer, this);
+  }
+
+  writeTo(sink: Pick<StagingWriter, 'write'>, chunk: Uint8Array): Promise<void> | undefined {
+    if (this.#pause !== undefined) return this.call(async () => sink.write(chunk));
+    const ready = sink.write(chunk);
+    this.#lastMs = performance.now();
+    return ready && this.call(() => ready);
   }
 
   /** Acquires the slots again after a pause. */
   async resume(): Promise<void> {
     if (this.#pause === undefined) return;
-    await this.#pause;
-    // The commit was admitted, so its wait must not fail because others wait as well.
-    await this.#ingest.resume(this.signal, Number.POSITIVE_INFINITY);
-    this.#pause = undefined;
+    this.#resuming ??= this.#resume(this.#pause).finally(() => {
+      this.#resuming = undefined;
+    });
+    await this.#resuming;
   }
 
   /** No more calls follow. */
@@ -90,7 +95,7 @@ class YieldingSink<Result> implements RangedSink {
     clearInterval(this.#timer);
   }
 
-  async #call<T>(work: () => Promise<T>): Promise<T> {
+  async call<T>(work: () => Promise<T>): Promise<T> {
     this.#calls++;
     try {
       await this.resume();
@@ -99,6 +104,13 @@ class YieldingSink<Result> implements RangedSink {
       this.#calls--;
       this.#lastMs = performance.now();
     }
+  }
+
+  async #resume(pause: Promise<void>): Promise<void> {
+    await pause;
+    // The commit was admitted, so its wait must not fail because others wait as well.
+    await this.#ingest.resume(this.signal, Number.POSITIVE_INFINITY);
+    this.#pause = undefined;
   }
 
   #yieldIfQuiet(): void {

@@ -1,6 +1,8 @@
 import t, { type Test } from 'tap';
 import type { Ingest } from '../../../src/residency/commit/ingest.js';
 import { copyYielding } from '../../../src/residency/commit/yielding_sink.js';
+import { referenceTreeDigest } from '../../../src/seal/tree.js';
+import { type RangeWriter, rangeAlignmentBytes } from '../../../src/sources/ranged_sink.js';
 import { patternBytes } from '../../support/bytes.js';
 import { sha256, upload } from '../../support/requests.js';
 import { until } from '../../support/until.js';
@@ -10,8 +12,8 @@ const bytes = patternBytes(2_500_000);
 const env = { WORKER_COMMIT_SLOTS: '1', WORKER_COMMIT_QUEUE: '1' };
 const quietMs = 20;
 
-function admit(worker: TestWorker, shardId: string): Ingest {
-  const request = { shardId, modelRef: 'model', shardIndex: 0, totalShards: 1, flatDigest: true };
+function admit(worker: TestWorker, shardId: string, flatDigest = true): Ingest {
+  const request = { shardId, modelRef: 'model', shardIndex: 0, totalShards: 1, flatDigest };
   const admission = worker.residency.admit(
     { ...request, vramBytes: bytes.length },
     { name: 'test', requestId: 'test' },
@@ -40,6 +42,37 @@ t.test('while a source is silent, other commits get the slot, and every byte arr
   );
   await copy;
   t.equal((await ingest.finish()).shard.digest, sha256(bytes));
+});
+
+t.test('while all ranges of a commit are silent, other commits get the slots, and every byte arrives', async (t) => {
+  const worker = await startWorker(t, { env });
+  const ingest = admit(worker, 'a', false);
+  await ingest.start();
+  const middle = 2 * rangeAlignmentBytes;
+  await copyYielding(
+    ingest,
+    async (sink) => {
+      const writers: RangeWriter[] = [];
+      for (let writer = await sink.openWriter(); writer !== undefined; writer = await sink.openWriter())
+        writers.push(writer);
+      // The slot of the first one belongs to the commit, that of the last one is spare.
+      const parts = [
+        { writer: writers[0], offset: 0, half: 700_001, end: middle },
+        { writer: writers.at(-1), offset: middle, half: middle + 300_001, end: bytes.length },
+      ];
+      await sealed(t, worker, 'before-the-first-byte');
+      for (const { writer, offset, half } of parts) {
+        await writer?.begin(offset);
+        await writer?.write(bytes.subarray(offset, half));
+      }
+      await sealed(t, worker, 'in-the-middle');
+      await Promise.all(parts.map(async ({ writer, half, end }) => writer?.write(bytes.subarray(half, end))));
+      await sealed(t, worker, 'after-the-last-byte');
+      for (const { writer } of parts) await writer?.flush();
+    },
+    quietMs,
+  );
+  t.equal((await ingest.finish()).shard.treeDigest, referenceTreeDigest(bytes));
 });
 
 t.test('a commit that yielded waits for a slot, also behind a full queue, and can be aborted', async (t) => {
