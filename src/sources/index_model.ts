@@ -2,6 +2,7 @@ import { WorkerError } from '../errors.js';
 import type { TransferOptions } from './egress/request.js';
 import type { Inspector } from './formats/inspector.js';
 import { rangedFileOf } from './inspect_model.js';
+import { KeptIndexes } from './kept_indexes.js';
 import type { ModelFileEntry, ResolvedModel } from './model.js';
 
 const indexSuffix = '.safetensors.index.json';
@@ -19,12 +20,13 @@ export async function filesOf(
   options: TransferOptions,
 ): Promise<Pick<ResolvedModel, 'shards' | 'indexes' | 'skipped'>> {
   if (!isIndexPath(entry.path)) return { shards: [entry], indexes: [], skipped: [] };
-  const names = await listedIn(entry, inspector, options);
+  const index = await new KeptIndexes().keep(entry, options);
+  const names = await listedIn(index, inspector, options);
   const shards: ModelFileEntry[] = [];
   for (let start = 0; start < names.length; start += concurrency) {
     shards.push(...(await Promise.all(names.slice(start, start + concurrency).map(beside))));
   }
-  return { shards, indexes: [entry], skipped: [] };
+  return { shards, indexes: [index], skipped: [] };
 }
 
 /**
@@ -42,7 +44,11 @@ export async function withoutUnlisted(
   const present = new Set(model.shards.map(({ path }) => path));
   const listed = new Set(named);
   const folders = new Set<string>();
-  for (const index of model.indexes) {
+  const kept = new KeptIndexes();
+  const indexes: ModelFileEntry[] = [];
+  for (const entry of model.indexes) {
+    const index = await kept.keep(entry, options);
+    indexes.push(index);
     const folder = folderOf(index.path);
     folders.add(folder);
     for (const name of await listedIn(index, inspector, options)) {
@@ -55,8 +61,7 @@ export async function withoutUnlisted(
   const isKept = ({ path }: ModelFileEntry) =>
     !path.endsWith('.safetensors') || !folders.has(folderOf(path)) || listed.has(path);
   const unlisted = model.shards.filter((shard) => !isKept(shard)).map(({ path }) => path);
-  if (unlisted.length === 0) return model;
-  return { ...model, shards: model.shards.filter(isKept), skipped: [...model.skipped, ...unlisted] };
+  return { ...model, shards: model.shards.filter(isKept), indexes, skipped: [...model.skipped, ...unlisted] };
 }
 
 const folderOf = (path: string): string => path.slice(0, path.lastIndexOf('/') + 1);

@@ -3,7 +3,7 @@ import type { ByteRange } from './egress/range_response.js';
 import type { TransferOptions } from './egress/request.js';
 import type { DigestClaim, RangedSource } from './ranged_source.js';
 
-/** A small file in memory whose bytes were compared with the identity that its source states. */
+/** A small file in memory. */
 export class MemorySource implements RangedSource {
   readonly etag = undefined;
   readonly supportsRanges = true;

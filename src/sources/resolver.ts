@@ -28,8 +28,9 @@ export class SourceResolver implements ModelResolver {
 
   async resolve(reference: SourceReference, options: TransferOptions): Promise<ResolvedModel> {
     const model = await this.#find(reference, options);
-    // These two read the index already.
-    if (reference.type === 'http' || reference.type === 'file') return model;
+    // These have found only what the index lists.
+    const isByIndex = reference.type === 's3' && !reference.key.endsWith('/');
+    if (reference.type === 'http' || reference.type === 'file' || isByIndex) return model;
     const named = 'files' in reference ? (reference.files ?? []) : [];
     return withoutUnlisted(model, this.#inspector, named, options);
   }

@@ -32,6 +32,8 @@ t.test('a pull seals every file of a model, and the same request is the same pul
   );
   t.equal(pull.received_bytes, pull.bytes);
   t.equal(pull.fetched_bytes, pull.bytes);
+  const ofIndex = source.paths.filter((path) => path === 'model.safetensors.index.json');
+  t.equal(ofIndex.length, 2, 'one request for the length of the index, and one for its bytes');
   const { shards } = (await get(worker, '/v1/shards')).json();
   t.same(
     shards.map(({ shard_index, total_shards, digest, state }: Record<string, unknown>) => [
