@@ -59,6 +59,19 @@ VRAM_API vram_status vram_link_open(const char *directory, const char *path, uin
 VRAM_API vram_status vram_list_open(const char *directory, const char *path, uint32_t max_entries, uint64_t *out_file);
 
 /**
+ * vram_file_reopen() - open a file again, also if another file has taken its path
+ * @file: a file that is open
+ * @out_file: receives a handle, to be closed with vram_file_close()
+ *
+ * Returns at once, as vram_file_open(). Both can be read at the same time. vram_file_info.status is VRAM_STALE_HANDLE if
+ * @file is closed, or not open yet, before that.
+ *
+ * Returns:
+ * * VRAM_FILE_BUSY
+ */
+VRAM_API vram_status vram_file_reopen(uint64_t file, uint64_t *out_file);
+
+/**
  * vram_file_stat() - refresh the size and the modification time of a file
  * @file: a file
  *

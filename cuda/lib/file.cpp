@@ -1,5 +1,6 @@
 #include "file.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -84,6 +85,15 @@ void File::run_open(const Opener &opener) {
   info_ = info;
   descriptor_ = std::move(opened);
   finish(std::move(lock), status, error);
+}
+
+vram_status File::duplicate(Descriptor *out_file, int *out_error) {
+  const Lock lock(mutex_);
+  if (closed_ || !descriptor_.is_open()) return VRAM_STALE_HANDLE;
+  *out_file = Descriptor(fcntl(descriptor_.get(), F_DUPFD_CLOEXEC, 0));
+  if (out_file->is_open()) return VRAM_OK;
+  *out_error = errno;
+  return VRAM_FILE_ERROR;
 }
 
 vram_status File::stat() {

@@ -24,6 +24,8 @@ class File : public std::enable_shared_from_this<File> {
 
   /** Starts opening. See vram_file_open. */
   vram_status open(Opener opener);
+  /** Duplicates the descriptor (dup(2)), on a thread of the library. An Opener. VRAM_STALE_HANDLE unless it is open. */
+  vram_status duplicate(Descriptor *out_file, int *out_error);
   /** Starts a refresh of size and modification time. See vram_file_stat. */
   vram_status stat();
   /** Never waits for the file system. */

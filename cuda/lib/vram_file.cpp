@@ -49,6 +49,16 @@ vram_status vram_list_open(const char *directory, const char *path, uint32_t max
   });
 }
 
+vram_status vram_file_reopen(uint64_t file, uint64_t *out_file) {
+  if (out_file == nullptr) return VRAM_NULL_ARGUMENT;
+  return with_file(file, [&](File &object) {
+    const auto opener = [original = object.shared_from_this()](Descriptor *duplicate, int *error) {
+      return original->duplicate(duplicate, error);
+    };
+    return open_file(opener, out_file);
+  });
+}
+
 vram_status vram_file_read(uint64_t file, const vram_file_range *range, uint8_t *out_bytes, uint64_t out_size,
                            uint64_t *out_read) {
   if (range == nullptr || out_bytes == nullptr || out_read == nullptr) return VRAM_NULL_ARGUMENT;

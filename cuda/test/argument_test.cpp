@@ -64,6 +64,7 @@ TEST("every function refuses null pointers") {
       CASE(VRAM_NULL_ARGUMENT, vram_file_open(nullptr, "a", &handle)),
       CASE(VRAM_NULL_ARGUMENT, vram_file_open("/", nullptr, &handle)),
       CASE(VRAM_NULL_ARGUMENT, vram_file_open("/", "a", nullptr)),
+      CASE(VRAM_NULL_ARGUMENT, vram_file_reopen(file.handle(), nullptr)),
       CASE(VRAM_NULL_ARGUMENT, vram_file_get_info(file.handle(), nullptr)),
       CASE(VRAM_NULL_ARGUMENT, vram_link_open(nullptr, "a", &handle)),
       CASE(VRAM_NULL_ARGUMENT, vram_list_open("/", nullptr, 1, &handle)),
@@ -122,6 +123,7 @@ TEST("every function refuses unknown handles, handles of another kind, and stale
   using Call = std::function<vram_status(uint64_t)>;
   const std::vector<Call> of_file = {
       [&](uint64_t h) { return vram_file_stat(h); },
+      [&](uint64_t h) { return vram_file_reopen(h, &out); },
       [&](uint64_t h) { return vram_file_get_info(h, &file_info); },
       [&](uint64_t h) { return vram_load_file(load, h, &range, &out); },
   };

@@ -198,6 +198,23 @@ TEST("a change of size or modification time is seen") {
   CHECK(file.settled().bytes == kBytes + 1);
 }
 
+TEST("a file that is opened again is the same one, although another has its path") {
+  const ModelDirectory models;
+  models.write("model", content(kBytes));
+  models.write("other", std::vector<uint8_t>(kBytes, 1));
+  const OpenFile file(models, "model");
+  std::filesystem::rename(models.path("other"), models.path("model"));
+  uint64_t handle = 0;
+  REQUIRE_OK(vram_file_reopen(file.handle(), &handle));
+  const OpenFile again(handle);
+  CHECK(again.info().status == VRAM_OK && again.info().bytes == kBytes);
+  std::vector<uint8_t> bytes(kBytes);
+  const vram_file_range range = {0, kBytes, 1000, 0};
+  uint64_t read = 0;
+  REQUIRE_OK(vram_file_read(again.handle(), &range, bytes.data(), bytes.size(), &read));
+  CHECK(read == kBytes && bytes == content(kBytes));
+}
+
 TEST("an errno of an open or a read is reported") {
   const ModelDirectory models;
   models.write("fail-open-5", content(kBytes));

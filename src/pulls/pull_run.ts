@@ -5,10 +5,12 @@ import type { CommitRequest } from '../residency/commit/request.js';
 import type { ShardGroup } from '../residency/commit/shard_group.js';
 import { isModelRef } from '../residency/limits.js';
 import { Deadline } from '../residency/source/deadline.js';
+import { isLocal } from '../residency/source/pinned.js';
 import { raceAbort } from '../sources/egress/abort_scope.js';
 import { Bandwidth } from '../sources/egress/bandwidth.js';
 import { systemClock } from '../sources/egress/clock.js';
 import type { TransferOptions } from '../sources/egress/request.js';
+import { HeldFiles } from '../sources/held_files.js';
 import { FileTransfer } from './file_transfer.js';
 import { checkFormats } from './inspection.js';
 import { inLanes } from './lanes.js';
@@ -33,6 +35,7 @@ export class PullRun {
   readonly actor: Actor;
   readonly #deadline: Deadline;
   readonly #bandwidth: Bandwidth;
+  readonly #held = new HeldFiles();
   #group: ShardGroup | undefined;
   #transfers: readonly FileTransfer[] = [];
 
@@ -63,6 +66,7 @@ export class PullRun {
       this.#end(error);
     } finally {
       clearInterval(progress);
+      this.#held.close();
       this.#deadline.dispose();
     }
   }
@@ -98,7 +102,8 @@ export class PullRun {
     const { pull, signal } = this;
     const { request } = pull;
     const { resolver, inspector } = this.#environment.groups.sources.of(request.source);
-    const model = await raceAbort(resolver.resolve(request.source, this.#options), signal);
+    const found = await raceAbort(resolver.resolve(request.source, this.#options), signal);
+    const model = isLocal(request.source) ? { ...found, shards: this.#held.hold(found.shards) } : found;
     const { modelRef, isImmutable, skipped } = model;
     const files = shardFilesOf(request, model.shards, model.digestRule);
     pull.beginInspecting(

@@ -28,6 +28,11 @@ export interface RangedSource {
    * @throws WorkerError, the sink's errors, or the reason of a signal
    */
   copyTo(sink: ByteSink, range: ByteRange, options: TransferOptions): Promise<void>;
+  /**
+   * Opens the same local file again, also if another one has its path now. The caller closes it. Remote sources have none.
+   * @throws WorkerError LENGTH_MISMATCH if the file changed since it was opened, MODEL_DIR_UNAVAILABLE
+   */
+  reopen?(signal: AbortSignal): Promise<RangedSource>;
   /** Frees what an open local file holds. A remote source holds nothing between transfers. */
   close(): void;
 }

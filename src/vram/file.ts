@@ -13,12 +13,6 @@ export interface FileLimits {
   readonly throwIfStopped: () => void;
 }
 
-interface Place {
-  readonly directory: Directory;
-  /** Relative to the directory. */
-  readonly path: string;
-}
-
 /** Time between two looks at a call in progress: short at first, because most calls take microseconds. */
 const maxPollMs = 50;
 
@@ -60,14 +54,14 @@ const readWaitMs = 20;
 export class ModelFile implements NativeFile {
   readonly handle: number;
   readonly #library: Library;
-  readonly #place: Place;
+  readonly #directory: Directory;
   readonly #limits: FileLimits;
   #opened: NativeFileInfo | undefined;
 
-  private constructor(library: Library, handle: number, place: Place, limits: FileLimits) {
+  private constructor(library: Library, handle: number, directory: Directory, limits: FileLimits) {
     this.#library = library;
     this.handle = handle;
-    this.#place = place;
+    this.#directory = directory;
     this.#limits = limits;
   }
 
@@ -85,24 +79,18 @@ export class ModelFile implements NativeFile {
     const out = [0];
     if (content.kind === 'list') library.call('vram_list_open', directory.path, path, content.maxEntries, out);
     else library.call(content.kind === 'link' ? 'vram_link_open' : 'vram_file_open', directory.path, path, out);
-    const file = new ModelFile(library, Number(out[0]), { directory, path }, limits);
-    try {
-      await file.settled();
-      file.#opened = file.#requireGood();
-      return file;
-    } catch (error) {
-      file.close();
-      throw error;
-    }
+    return await new ModelFile(library, Number(out[0]), directory, limits).#open();
   }
 
   /**
-   * Opens the same file again, for calls beside those of this object. The caller closes it. Throws as `open` does.
-   * @throws WorkerError LENGTH_MISMATCH if another file is there now
+   * Opens the same file again, for calls beside those of this object, also if another file has its path now. The caller
+   * closes it. @throws WorkerError LENGTH_MISMATCH if the file changed since it was opened, MODEL_DIR_UNAVAILABLE
    */
   async reopen(throwIfStopped: () => void): Promise<ModelFile> {
-    const { directory, path } = this.#place;
-    const other = await ModelFile.open(this.#library, directory, path, { ...this.#limits, throwIfStopped });
+    const out = [0];
+    this.#library.call('vram_file_reopen', this.handle, out);
+    const limits = { ...this.#limits, throwIfStopped };
+    const other = await new ModelFile(this.#library, Number(out[0]), this.#directory, limits).#open();
     try {
       this.#requireSame(other.#opened);
       return other;
@@ -154,10 +142,7 @@ export class ModelFile implements NativeFile {
       this.#limits.throwIfStopped();
       if (waitedMs >= timeoutMs) {
         const { timeoutSeconds } = this.#limits;
-        throw unavailable(
-          this.#place.directory,
-          `a call of its file system did not return for ${timeoutSeconds} seconds`,
-        );
+        throw unavailable(this.#directory, `a call of its file system did not return for ${timeoutSeconds} seconds`);
       }
       const fromMs = performance.now();
       await (pollMs === 0 ? setImmediate() : sleep(pollMs));
@@ -181,6 +166,17 @@ export class ModelFile implements NativeFile {
     this.#library.call('vram_file_close', this.handle);
   }
 
+  async #open(): Promise<this> {
+    try {
+      await this.settled();
+      this.#opened = this.#requireGood();
+      return this;
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
   #info(): NativeFileInfo {
     const info: Partial<NativeFileInfo> = {};
     this.#library.call('vram_file_get_info', this.handle, info);
@@ -196,9 +192,9 @@ export class ModelFile implements NativeFile {
   #requireGood(): NativeFileInfo {
     const info = this.#info();
     if (info.status === status.ok) return info;
-    if (info.status === status.directoryError) throw unavailable(this.#place.directory, errnoName(info.error));
-    if (info.status === status.fileError) throw fileError(this.#place.directory, info.error);
-    if (info.status === status.notAFile) throw notAFile(this.#place.directory);
+    if (info.status === status.directoryError) throw unavailable(this.#directory, errnoName(info.error));
+    if (info.status === status.fileError) throw fileError(this.#directory, info.error);
+    if (info.status === status.notAFile) throw notAFile(this.#directory);
     throw this.#library.errorOf(info.status, 'vram_file_open');
   }
 }

@@ -19,6 +19,7 @@ export const prototypes = [
   'vram_file_open(const char *directory, const char *path, _Out_ uint64_t *file)',
   'vram_link_open(const char *directory, const char *path, _Out_ uint64_t *file)',
   'vram_list_open(const char *directory, const char *path, uint32_t max_entries, _Out_ uint64_t *file)',
+  'vram_file_reopen(uint64_t file, _Out_ uint64_t *reopened)',
   'vram_file_stat(uint64_t file)',
   'vram_file_get_info(uint64_t file, _Out_ vram_file_info *info)',
   'vram_file_read(uint64_t file, const vram_file_range *range, uint8_t *bytes, uint64_t size, _Out_ uint64_t *read)',
@@ -58,6 +59,7 @@ export type ImmediateName = Extract<
   | 'vram_file_open'
   | 'vram_link_open'
   | 'vram_list_open'
+  | 'vram_file_reopen'
   | 'vram_file_stat'
   | 'vram_file_get_info'
   | 'vram_file_close'

@@ -1,6 +1,6 @@
 import type { ByteSink } from '../../sources/egress/byte_sink.js';
 import type { TransferOptions } from '../../sources/egress/request.js';
-import type { RangedSource } from '../../sources/ranged_source.js';
+import type { LocalSource } from '../../sources/local_files.js';
 import type { ModelFile } from '../../vram/file.js';
 import type { ByteRange } from '../state/snapshot.js';
 
@@ -40,7 +40,7 @@ interface Reader {
 }
 
 /** An open file of this host. */
-export class LocalFile implements RangedSource {
+export class LocalFile implements LocalSource {
   readonly claim = undefined;
   readonly supportsRanges = true;
   /** Each occupies a pool thread and a thread of the file system. */
@@ -67,7 +67,7 @@ export class LocalFile implements RangedSource {
 
   /** @throws WorkerError LENGTH_MISMATCH if the file changed since it was opened, MODEL_DIR_UNAVAILABLE */
   async copyTo(sink: ByteSink, range: ByteRange, { signal }: TransferOptions): Promise<void> {
-    const reader = this.#free.pop() ?? (await this.#reopen(signal));
+    const reader = this.#free.pop() ?? (await this.#addReader(signal));
     const { file, stop } = reader;
     try {
       stop.by(signal, sink.signal);
@@ -81,11 +81,16 @@ export class LocalFile implements RangedSource {
     }
   }
 
+  async reopen(signal: AbortSignal): Promise<LocalFile> {
+    const stop = new FileStop(signal);
+    return new LocalFile(await this.#first.file.reopen(stop.throwIfStopped), stop, this.maxTransfers);
+  }
+
   close(): void {
     for (const { file } of this.#readers) file.close();
   }
 
-  async #reopen(signal: AbortSignal): Promise<Reader> {
+  async #addReader(signal: AbortSignal): Promise<Reader> {
     const stop = new FileStop(signal);
     const reader = { file: await this.#first.file.reopen(stop.throwIfStopped), stop };
     this.#readers.push(reader);

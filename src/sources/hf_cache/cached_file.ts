@@ -3,8 +3,8 @@ import type { Digest } from '../../seal/digest.js';
 import type { ByteSink } from '../egress/byte_sink.js';
 import type { ByteRange } from '../egress/range_response.js';
 import type { TransferOptions } from '../egress/request.js';
-import type { LocalFiles } from '../local_files.js';
-import type { DigestClaim, RangedSource } from '../ranged_source.js';
+import type { LocalFiles, LocalSource } from '../local_files.js';
+import type { DigestClaim } from '../ranged_source.js';
 
 /** A blob of the cache. */
 export interface CachedBlob {
@@ -19,13 +19,15 @@ export interface CachedBlob {
 }
 
 /** An open blob. Its name is the claim that its bytes are held to. */
-export class CachedFile implements RangedSource {
+export class CachedFile implements LocalSource {
   readonly claim: DigestClaim | undefined;
-  readonly #file: RangedSource;
+  readonly #file: LocalSource;
+  readonly #blob: CachedBlob;
 
-  constructor(file: RangedSource, { digest }: CachedBlob) {
+  constructor(file: LocalSource, blob: CachedBlob) {
     this.#file = file;
-    this.claim = digest && { digest, from: 'cache' };
+    this.#blob = blob;
+    this.claim = blob.digest && { digest: blob.digest, from: 'cache' };
   }
 
   /** Opens a blob. @throws WorkerError SOURCE_NOT_FOUND if it was removed, and others of `LocalFiles` */
@@ -55,6 +57,10 @@ export class CachedFile implements RangedSource {
 
   copyTo(sink: ByteSink, range: ByteRange, options: TransferOptions): Promise<void> {
     return this.#file.copyTo(sink, range, options);
+  }
+
+  async reopen(signal: AbortSignal): Promise<CachedFile> {
+    return new CachedFile(await this.#file.reopen(signal), this.#blob);
   }
 
   close(): void {
