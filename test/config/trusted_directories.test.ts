@@ -41,6 +41,27 @@ t.test('every directory on the way to the file counts, and the way to its target
   await t.resolves(requireTrustedDirectories('X', join(String(inner), 'file'), files));
 });
 
+t.test('a link on the way to another link counts too', async (t) => {
+  const directory = temporaryDirectory(t);
+  const [open, closed] = ['open', 'closed'].map((name) => join(directory, name)) as [string, string];
+  for (const path of [open, closed]) mkdirSync(path);
+  mkdirSync(join(closed, 'folder'));
+  writeFileSync(join(closed, 'folder/file'), 'x');
+  chmodSync(open, 0o777);
+  symlinkSync('../closed/folder/file', join(open, 'file'));
+  symlinkSync('../closed/folder', join(open, 'folder'));
+  symlinkSync('../open/file', join(closed, 'file'));
+  symlinkSync(join(open, 'folder'), join(closed, 'link'));
+  const refused = { name: 'ConfigError', message: new RegExp(`^X can be replaced by other users: .* ${open}$`) };
+  await t.rejects(requireTrustedDirectories('X', join(closed, 'file'), files), refused, 'a link to the file');
+  await t.rejects(requireTrustedDirectories('X', join(closed, 'link/file'), files), refused, 'a link to its folder');
+  await t.rejects(requireTrustedDirectories('X', join(closed, 'link/absent'), files), refused, 'of an absent file');
+  chmodSync(open, 0o755);
+  await t.resolves(requireTrustedDirectories('X', join(closed, 'file'), files));
+  symlinkSync('loop', join(closed, 'loop'));
+  await t.resolves(requireTrustedDirectories('X', join(closed, 'loop'), files), 'what opens a loop refuses it');
+});
+
 t.test('the worker refuses each of its files in a directory that other users can write', async (t) => {
   const directory = temporaryDirectory(t);
   const open = join(directory, 'open');
