@@ -5,26 +5,34 @@ import type { LocalFile } from './file_digest.js';
 
 type Pass = 'hashing' | 'sending';
 
+/** Between two reports about one file. A report about 1024 files takes longer than the hash of 1 MiB. */
+const minIntervalMs = 100;
+
 /** The progress of one pass over all files, in order: their hash, or their upload. */
 export class FilesProgress {
   readonly #pass: Pass;
   readonly #files: readonly LocalFile[];
   readonly #reporter: Reporter;
   readonly #tracker = new ProgressTracker();
+  readonly #clockMs: () => number;
   #index = 0;
   #count = 0;
+  #shownAtMs = Number.NEGATIVE_INFINITY;
 
-  constructor(pass: Pass, files: readonly LocalFile[], reporter: Reporter) {
+  constructor(pass: Pass, files: readonly LocalFile[], reporter: Reporter, clockMs = () => performance.now()) {
     this.#pass = pass;
     this.#files = files;
     this.#reporter = reporter;
+    this.#clockMs = clockMs;
   }
 
   /** The bytes of the file at this index that are processed. The files before it are done. */
   at(index: number, count: number): void {
     this.#index = index;
     this.#count = count;
-    this.#show(this.#pass);
+    // The worker seals for a while after the last byte.
+    const isSent = this.#pass === 'sending' && count === this.#files[index]?.bytes;
+    if (isSent || this.#clockMs() - this.#shownAtMs >= minIntervalMs) this.#show(this.#pass);
   }
 
   /** All files are done. */
@@ -35,6 +43,7 @@ export class FilesProgress {
   }
 
   #show(state: string): void {
+    this.#shownAtMs = this.#clockMs();
     const before = this.#files.slice(0, this.#index).reduce((sum, { bytes }) => sum + bytes, 0);
     const report: ProgressReport = {
       state,
