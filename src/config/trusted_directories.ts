@@ -37,7 +37,7 @@ export function requireTrustedDirectories(name: string, path: string, files: Fil
 /** Each entry that the kernel looks up for an absolute path (path_resolution(7)). No directory above one is a link. */
 async function* entriesTo(path: string): AsyncGenerator<string> {
   const names = path.split(sep);
-  let directory = sep;
+  let directory: string = sep;
   for (let links = 0; links <= maxLinks; ) {
     const name = names.shift();
     if (name === undefined) return;

@@ -1,4 +1,4 @@
-import { messageOf } from '../../errors.js';
+import { codeOf } from '../../errors.js';
 import { ExitError } from '../../process/exit_status.js';
 import { PeerError, UnreachableError } from './client_error.js';
 
@@ -16,7 +16,7 @@ const tlsProblems: readonly (readonly [RegExp, string])[] = [
 /** The error of a connection as one with an exit status and a message that says what to do. */
 export function toPeerError(url: string, error: unknown): Error {
   if (error instanceof ExitError) return error;
-  const code = codeOf(error);
+  const code = codeOf(firstOf(error));
   const [, problem] = tlsProblems.find(([pattern]) => pattern.test(code)) ?? [];
   const options = { cause: error };
   if (problem !== undefined) return new PeerError(`the worker at ${url} ${problem} (${code})`, options);
@@ -26,8 +26,4 @@ export function toPeerError(url: string, error: unknown): Error {
 }
 
 /** A failed connection to a name with several addresses has an error for each. */
-function codeOf(error: unknown): string {
-  const first: unknown = error instanceof AggregateError ? error.errors[0] : error;
-  const code: unknown = typeof first === 'object' && first !== null ? Reflect.get(first, 'code') : undefined;
-  return typeof code === 'string' ? code : messageOf(first);
-}
+const firstOf = (error: unknown): unknown => (error instanceof AggregateError ? error.errors[0] : error);

@@ -1,8 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { answerOf, Pull } from '../client/answers.js';
-
 import { readEvents } from '../client/event_stream.js';
 import { askRepeatedly, Backoff, type RetryOptions } from '../client/retrying.js';
-import type { WorkerClient } from '../client/worker_client.js';
+import type { WorkerClient, WorkerRequest } from '../client/worker_client.js';
 import { mergeEvent } from './merge_event.js';
 
 const pullOf = answerOf(Pull, 'pull');
@@ -67,20 +67,21 @@ export class PullClient {
           yield pull;
         }
         if (hasEnded(pull)) return;
-        await pause(reconnectMs, this.#retry.signal);
+        await sleep(reconnectMs, undefined, { signal: this.#retry.signal });
       }
       // After a lost stream this says at once whether the worker still has the pull.
       const wait =
         isStreaming || etag === undefined
           ? {}
           : { query: { wait_seconds: pollSeconds }, headers: { 'if-none-match': etag } };
-      const request = {
+      const request: WorkerRequest = {
         method: 'GET',
         path: this.#path,
         signal: this.#retry.signal,
         idleMs: pollSeconds * 1000 + 30_000,
+        ...wait,
       };
-      const answer = await askRepeatedly(this.#client, { ...request, ...wait, method: 'GET' }, this.#backoff);
+      const answer = await askRepeatedly(this.#client, request, this.#backoff);
       etag = answer.headers.etag;
       if (answer.status === 304) continue;
       pull = pullOf(answer.body);
@@ -125,17 +126,3 @@ export class PullClient {
     return `v1/pulls/${encodeURIComponent(this.#pullId)}`;
   }
 }
-
-const pause = (ms: number, signal: AbortSignal): Promise<void> =>
-  new Promise((resolve, reject) => {
-    signal.throwIfAborted();
-    const timer = setTimeout(() => {
-      signal.removeEventListener('abort', abort);
-      resolve();
-    }, ms);
-    const abort = () => {
-      clearTimeout(timer);
-      reject(signal.reason);
-    };
-    signal.addEventListener('abort', abort, { once: true });
-  });
