@@ -1,7 +1,6 @@
-import { endOfString, isKey, quote } from '../../json_text.js';
+import { countKeys, countTextKeys, maxDepth } from '../../json_text.js';
 import { invalidParams } from '../errors/to_worker_error.js';
 
-const maxDepth = 32;
 /** Drops a byte order mark, which RFC 8259 §8.1 allows a parser to ignore. */
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
@@ -15,7 +14,7 @@ export function parseJson(bytes: Uint8Array): unknown {
   if (text === '') return undefined;
   const keys = scan(text);
   const value = parse(text);
-  if (countKeys(value) !== keys) throw invalidParams('The JSON body has a duplicate key');
+  if (countKeys(value, checkKey) !== keys) throw invalidParams('The JSON body has a duplicate key');
   return value;
 }
 
@@ -37,23 +36,9 @@ function parse(text: string): unknown {
 
 /** Checks depth and numbers, which `JSON.parse` would round. Returns the number of keys. */
 function scan(text: string): number {
-  let keys = 0;
-  let depth = 0;
-  for (let at = 0; at < text.length; at += 1) {
-    const char = text.charCodeAt(at);
-    if (char === quote) {
-      at = endOfString(text, at);
-      if (isKey(text, at + 1)) keys += 1;
-    } else if (char === 0x7b || char === 0x5b) {
-      depth += 1;
-      if (depth > maxDepth) throw invalidParams(`The JSON body is nested too deeply: at most ${maxDepth} levels`);
-    } else if (char === 0x7d || char === 0x5d) {
-      depth -= 1;
-    } else if (char === 0x2d || (char >= 0x30 && char <= 0x39)) {
-      at = endOfNumber(text, at);
-    }
-  }
-  return keys;
+  const keys = countTextKeys(text, endOfNumber);
+  if (keys !== undefined) return keys;
+  throw invalidParams(`The JSON body is nested too deeply: at most ${maxDepth} levels`);
 }
 
 const numberToken = /[-+.0-9eE]+/y;
@@ -68,12 +53,7 @@ function endOfNumber(text: string, start: number): number {
   return start + token.length - 1;
 }
 
-/** Counts the keys that `JSON.parse` kept. Of duplicate keys it keeps one. */
-function countKeys(value: unknown): number {
-  if (typeof value !== 'object' || value === null) return 0;
-  if (Array.isArray(value)) return value.reduce<number>((sum, item) => sum + countKeys(item), 0);
-  return Object.entries(value).reduce((sum, [key, item]) => {
-    if (key === '__proto__' || key === 'constructor') throw invalidParams(`The key ${key} is not allowed`);
-    return sum + 1 + countKeys(item);
-  }, 0);
+/** Refuses a key that can change a prototype. */
+function checkKey(key: string): void {
+  if (key === '__proto__' || key === 'constructor') throw invalidParams(`The key ${key} is not allowed`);
 }
