@@ -38,7 +38,7 @@ const secretFiles = `## Secret files
 - Other users must not be able to replace the files of tokens, keys, certificates, remote sources, the manifest, the
   audit log and the kernels. The worker refuses such a file if other users can write its directory, or one above it. A
   sticky directory, such as \`/tmp\`, is allowed if the file belongs to the worker's user or to root. The worker
-  trusts the owner and the group of a directory.
+  trusts the owner and the group of a directory. The same holds for the directories of each link on the way to the file.
 - A token or an HS256 secret must contain at least 32 bytes. The worker ignores one newline at the end of its file.
 - A token must be a bearer token (RFC 6750): A-Z a-z 0-9 - . _ ~ + / and \`=\` at the end. The read token must differ
   from the API token.
