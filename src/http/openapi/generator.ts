@@ -8,10 +8,14 @@ import { describeRoute } from './operation.js';
 const description = `Keeps AI-model shards resident in GPU memory and proves it.
 
 A **shard** is a run of bytes of one model on one GPU. Commit a shard, and the worker returns a **handle**: a signed
-statement that these bytes, with this digest, were in this GPU's own read-only memory when the worker sealed them, and at
-every verification since.
+statement that these bytes, with this digest, were in this GPU's own read-only memory when the worker sealed them. While
+the worker reports the handle as valid, every later verification has found the same bytes.
 
-Routes under \`/v1\` need a bearer token. Errors are RFC 9457 problem details with a \`code\` from a closed set.`;
+Routes under \`/v1\` need a bearer token. The API token may use every route. The read token may use the routes that do not
+list \`FORBIDDEN\`, and \`POST /v1/plan\` without a reservation.
+
+Errors are RFC 9457 problem details with a \`code\` from a closed set. Sizes are in bytes, and times are RFC 3339 in UTC.
+Every response has the id of its request in \`X-Request-Id\`.`;
 
 const documentInfo = {
   openapi: '3.1.0',
@@ -24,6 +28,7 @@ const documentInfo = {
   tags: [
     { name: 'placement', description: 'Plan a model and reserve memory for it' },
     { name: 'shards', description: 'Commit, list, verify and release shards' },
+    { name: 'pulls', description: 'Pull whole models from sources' },
     { name: 'uploads', description: 'Upload shards over connections that break (tus 1.0)' },
     { name: 'leases', description: 'Processes that attached shards' },
     { name: 'handles', description: 'Verify handles and get public keys' },
@@ -33,7 +38,7 @@ const documentInfo = {
   ],
   components: {
     securitySchemes: {
-      bearerAuth: { type: 'http' as const, scheme: 'bearer', description: 'The API token or the read-only token.' },
+      bearerAuth: { type: 'http' as const, scheme: 'bearer', description: 'The API token or the read token.' },
     },
   },
   security: [{ bearerAuth: [] }],

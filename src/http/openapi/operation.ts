@@ -2,6 +2,7 @@ import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger';
 import type { FastifyContextConfig, FastifySchema } from 'fastify';
 import type { ErrorCode } from '../../errors.js';
 import type { QueryType } from '../schemas/make.js';
+import { textHeader } from '../schemas/response.js';
 import { examples } from './examples.js';
 import { problemResponses } from './problems.js';
 
@@ -12,6 +13,16 @@ const partBytes = {
     schema: { type: 'string', format: 'binary', description: 'Bytes of the shard.' },
   },
 };
+
+/** The request header of the routes that respond 304. */
+const conditionalHeaders = {
+  type: 'object',
+  properties: {
+    'If-None-Match': textHeader('The `ETag` of an earlier response. While it is the current one, the response is 304.'),
+  },
+};
+
+const etag = { ETag: textHeader('The state that the response describes, for `If-None-Match`.') };
 
 const shardBytes = {
   'application/octet-stream': { schema: { type: 'string', format: 'binary', description: 'The shard.' } },
@@ -24,12 +35,16 @@ const shardBytes = {
 export const describeRoute: Transform = ({ schema, url, route: { config = {}, method } }) => {
   if (schema === undefined || schema.hide === true) return { schema: { ...schema, hide: true }, url };
   const { operationId = '', response } = schema;
+  const isConditional = Object.hasOwn(response ?? {}, 304);
   const responses: Record<string, object> = {
-    ...withExamples(response, operationId),
+    ...withExamples(response, operationId, isConditional),
     ...problemResponses(errorsOf(url, method === 'GET' ? 'none' : config.body, config)),
   };
   const described: FastifySchema = { ...schema, response: responses, querystring: describeQuery(schema.querystring) };
-  if (config.headers !== undefined) described.headers = config.headers;
+  // @fastify/swagger adds `-head`, even if the id is unique without it.
+  if (method === 'HEAD') Object.assign(described, { operationId: operationId.replace(/-head$/, '') });
+  const headers = isConditional ? conditionalHeaders : config.headers;
+  if (headers !== undefined) described.headers = headers;
   if (config.body === 'part') described.body = { content: partBytes };
   if (config.body === 'bytes') described.body = { content: shardBytes };
   return { schema: described, url };
@@ -56,7 +71,7 @@ function errorsOf(
   { errors = [], rateLimit, access }: FastifyContextConfig,
 ): ErrorCode[] {
   const codes: ErrorCode[] = ['INVALID_PARAMS', 'UNSUPPORTED_MEDIA_TYPE'];
-  if (!url.startsWith('/v1')) return [...codes, ...errors];
+  if (!url.startsWith('/v1')) return [...codes, ...(rateLimit === false ? [] : ['RATE_LIMITED' as const]), ...errors];
   if (access !== 'public') codes.push('AUTH_FAILED');
   if (access === undefined) codes.push('FORBIDDEN');
   if (body !== 'none') codes.push('UPLOAD_TIMEOUT');
@@ -67,9 +82,9 @@ function errorsOf(
   return [...codes, ...errors, 'INTERNAL'];
 }
 
-type Responses = Record<string, { readonly content?: Record<string, object> }>;
+type Responses = Record<string, { readonly content?: Record<string, object>; readonly headers?: object }>;
 
-function withExamples(response: unknown, operationId: string): Responses {
+function withExamples(response: unknown, operationId: string, isConditional: boolean): Responses {
   const named = examples[operationId]?.responses ?? {};
   return Object.fromEntries(
     Object.entries(response as Responses).map(([status, described]) => {
@@ -78,7 +93,8 @@ function withExamples(response: unknown, operationId: string): Responses {
         type,
         { ...media, example: named[status] },
       ]);
-      return [status, { ...described, content: Object.fromEntries(content) }];
+      const headers = { ...described.headers, ...(isConditional ? etag : {}) };
+      return [status, { ...described, headers, content: Object.fromEntries(content) }];
     }),
   );
 }

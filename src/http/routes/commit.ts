@@ -4,7 +4,7 @@ import type { CommitResult } from '../../residency/commit/request.js';
 import { Commit, CommitBody, type CommitFields } from '../schemas/commit.js';
 import { NoQuery } from '../schemas/common.js';
 import { refTo } from '../schemas/ref.js';
-import { jsonResponse } from '../schemas/response.js';
+import { jsonResponse, textHeader } from '../schemas/response.js';
 import { type DriverInfo, serializeShard } from '../serializers/shard.js';
 import { abortOnDisconnect } from '../server/client_gone.js';
 import { commitFieldsOf } from '../upload/commit_fields.js';
@@ -36,7 +36,7 @@ export const commitErrors: readonly ErrorCode[] = [
 
 export const commitResponses = {
   200: jsonResponse(Commit, 'The same shard already exists: its current handle.'),
-  201: jsonResponse(Commit, 'The shard is sealed: its new handle.'),
+  201: jsonResponse(Commit, 'The shard is sealed: its new handle.', { Location: textHeader('The path of the shard.') }),
 };
 
 /** Sends the handle: 201 for a new shard, 200 for an existing one. */

@@ -37,8 +37,9 @@ function readyz(app: FastifyInstance, { residency }: Pick<RouteOptions, 'residen
         operationId: 'readyz',
         summary: 'Check whether the worker accepts work',
         description:
-          'The worker accepts work if its devices are up, it is not draining, and its audit log is writable. It needs no ' +
-          'shards.',
+          'The worker accepts work if it has started, has restored its shards and does not shut down. It must be able to write ' +
+          'its audit log and its manifest, and no call of the driver or of the file system may be stuck for 10 seconds. It ' +
+          'needs no shards.',
         response: {
           200: jsonResponse(Health, 'The worker accepts work.'),
           503: jsonResponse(Health, 'The worker does not accept work, and why.'),

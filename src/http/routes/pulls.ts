@@ -12,7 +12,7 @@ import {
   pullsQuery,
 } from '../schemas/pull.js';
 import { refTo } from '../schemas/ref.js';
-import { jsonResponse, noContent } from '../schemas/response.js';
+import { jsonResponse, noContent, textHeader } from '../schemas/response.js';
 import { serializePull, serializePulls } from '../serializers/pull.js';
 import { actorOf } from './actor.js';
 import { pullRequestOf } from './pull_request.js';
@@ -21,6 +21,7 @@ import { earlyParser, type RouteOptions, typed } from './route_options.js';
 import type { WaitEnd } from './wait_slots.js';
 
 const tags = ['pulls'];
+const pullHeaders = { Location: textHeader('The path of the pull.'), ETag: textHeader('The state of the pull.') };
 const startErrors: readonly ErrorCode[] = [
   'NOT_FOUND',
   'RESERVATION_EXPIRED',
@@ -49,13 +50,13 @@ function startPull(app: FastifyInstance, { pulls, config }: RouteOptions): void 
         summary: 'Pull a whole model from a source',
         description:
           'Every file of the model becomes a shard, or none does. The same request again returns the same pull, also ' +
-          'after it has ended. A restart of the worker forgets pulls.',
+          'after it has ended, for up to an hour. A restart of the worker forgets pulls. A read of the pull shows its errors.',
         tags,
         querystring: NoQuery,
         body: refTo(PullBody),
         response: {
-          200: jsonResponse(PullSchema, 'The same pull, which has ended.'),
-          202: jsonResponse(PullSchema, 'The pull, which runs or waits.'),
+          200: jsonResponse(PullSchema, 'The same pull, which has ended.', pullHeaders),
+          202: jsonResponse(PullSchema, 'The pull, which runs or waits.', pullHeaders),
         },
       },
       config: { errors: startErrors },
@@ -95,6 +96,9 @@ function getPull(app: FastifyInstance, { pulls, polling: { slots } }: RouteOptio
       schema: {
         operationId: 'getPull',
         summary: 'Get a pull, or wait for it',
+        description:
+          'The pull with its files. Pulls that ended are kept for an hour, and 64 of them at most. The errors of the ' +
+          'source, of formats and of memory are in `problem`.',
         tags,
         params: pullParams,
         querystring: pullQuery,

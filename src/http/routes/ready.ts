@@ -20,9 +20,10 @@ const schema = {
   operationId: 'ready',
   summary: 'Attest which sealed shards are resident',
   description:
-    'Made for polling: the worker prepares the response once for each state, and does not hash anything. Send ' +
-    '`If-None-Match` to get 304 while nothing changes, and `wait_seconds` to wait for a change. A 200 without a `nonce` ' +
-    'has an `ETag`. With `wait_seconds`, a 503 has one too.',
+    'Made for polling: the worker prepares the response once for each state. It hashes only if `max_age_seconds` requires ' +
+    'it. `ready` describes the bytes as they were at `last_verified_at` of each shard. Send `If-None-Match` to get 304 ' +
+    'while nothing changes, and `wait_seconds` to wait for a change. A 200 without a `nonce` has an `ETag`. With ' +
+    '`wait_seconds`, a 503 has one too.',
   tags: ['readiness'],
   querystring: readyQuery,
   response: {

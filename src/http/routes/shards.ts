@@ -29,6 +29,7 @@ const releaseErrors: readonly ErrorCode[] = [
   'CUDA_ERROR',
   'STARTING',
   'AUDIT_UNAVAILABLE',
+  'KEEPER_UNAVAILABLE',
 ];
 const oneShard = { tags, querystring: NoQuery, params: shardParams };
 

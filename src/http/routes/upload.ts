@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { WorkerError } from '../../errors.js';
 import type { Ingest } from '../../residency/commit/ingest.js';
 import type { CommitResult } from '../../residency/commit/request.js';
-import { type UploadQuery, uploadQuery } from '../schemas/commit.js';
+import { type UploadQuery, uploadHeaders, uploadQuery } from '../schemas/commit.js';
 import { abortOnDisconnect, probeWhileWaiting } from '../server/client_gone.js';
 import { sendContinue } from '../server/http_server.js';
 import { requestState } from '../server/request_state.js';
@@ -38,7 +38,7 @@ export async function uploadRoutes(app: FastifyInstance, { residency, config }: 
   );
   const route = {
     schema: { ...schema },
-    config: { body: 'bytes' as const, errors: commitErrors },
+    config: { body: 'bytes' as const, headers: uploadHeaders, errors: commitErrors },
     preHandler: uploadRequest.preHandler,
     handler: async (request: UploadRequest, reply: FastifyReply): Promise<FastifyReply> => {
       const { vramBytes } = uploadRequest.of(request);

@@ -68,7 +68,7 @@ function createUpload(app: FastifyInstance, { uploads, config }: RouteOptions): 
       summary: 'Create a resumable upload',
       description:
         'Takes the memory of the shard. The fields are in the query, in `Upload-Metadata`, or in both. With an ' +
-        'expected digest, the same request again returns the same upload while it is open. A body is the first part of the shard.',
+        'expected digest, the same request again returns the same upload while it is open. A body is the first part.',
       tags,
       querystring: resumableQuery,
       response: uploadResponses.created,
@@ -115,8 +115,8 @@ function getUpload(app: FastifyInstance, { uploads, residency }: RouteOptions): 
       operationId: 'getUpload',
       summary: 'Get the outcome of an upload',
       description:
-        'The response of the commit, for 10 minutes after the seal. If the commit failed, its error. Waits while the ' +
-        'worker seals the shard.',
+        'The response of the commit, or its error. The worker keeps it for 10 minutes, for the newest 1024 uploads. The ' +
+        'request waits for up to 30 seconds while the worker seals the shard. Before that it gets 409 `SHARD_BUSY`.',
       response: { 200: jsonResponse(Commit, 'The shard is sealed: its handle.') },
     },
     exposeHeadRoute: false,

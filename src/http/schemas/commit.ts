@@ -12,6 +12,7 @@ import {
 import { gpuDeviceRange, lengthRange, shardIndexRange, totalShardsRange } from './limits.js';
 import { namedSchema, QueryBoolean, QueryInteger, strictObject } from './make.js';
 import { refTo } from './ref.js';
+import { textHeader } from './response.js';
 import { Shard } from './shard.js';
 import { Source } from './source.js';
 
@@ -21,18 +22,17 @@ const flatDigest =
 const exportable =
   'Whether other processes can attach the shard. Default: true if the worker has an attach socket or a keeper, and the GPU can share memory.';
 
+const gpuDevice = "GPU index. Default: the reservation's GPU, or the one with the most available memory.";
+const shardIndex = 'Index of this shard in the model. Default: 0.';
+const totalShards = 'Number of shards of the model. Default: 1.';
+
 /** The fields that uploads have in their query. */
 const uploadProperties = {
   shard_id: { ...ShardId, examples: ['llama-0'] },
-  model_ref: { ...ModelRef, examples: ['hf:ggml-org/tinygemma3-GGUF@main'] },
-  gpu_device: Type.Optional(
-    QueryInteger(
-      gpuDeviceRange,
-      "GPU index. Default: the reservation's GPU, or the one with the most available memory.",
-    ),
-  ),
-  shard_index: Type.Optional(QueryInteger(shardIndexRange, 'Index of this shard in the model. Default: 0.')),
-  total_shards: Type.Optional(QueryInteger(totalShardsRange, 'Number of shards of the model. Default: 1.')),
+  model_ref: { ...ModelRef, examples: ['llama'] },
+  gpu_device: Type.Optional(QueryInteger(gpuDeviceRange, gpuDevice)),
+  shard_index: Type.Optional(QueryInteger(shardIndexRange, shardIndex)),
+  total_shards: Type.Optional(QueryInteger(totalShardsRange, totalShards)),
   reservation_id: Type.Optional(ReservationId),
   expected_digest: Type.Optional(ExpectedDigest),
   expected_tree_digest: Type.Optional(ExpectedTreeDigest),
@@ -49,6 +49,14 @@ export const uploadQuery = strictObject({
 });
 export type UploadQuery = Static<typeof uploadQuery>;
 
+/** A header of an upload, for the OpenAPI document. */
+export const uploadHeaders = {
+  type: 'object',
+  properties: {
+    'Repr-Digest': textHeader('`sha-256=:BASE64:` (RFC 9530). Counts as `expected_digest`.'),
+  },
+};
+
 /** The query of a resumable upload, and the values in its `Upload-Metadata`. Each field is in one of the two, or in both. */
 export const resumableQuery = strictObject({
   ...uploadProperties,
@@ -62,9 +70,9 @@ export const CommitBody = namedSchema(
   {
     shard_id: ShardId,
     model_ref: ModelRef,
-    gpu_device: Type.Optional(GpuDevice),
-    shard_index: Type.Optional(ShardIndex),
-    total_shards: Type.Optional(TotalShards),
+    gpu_device: Type.Optional({ ...GpuDevice, description: gpuDevice }),
+    shard_index: Type.Optional({ ...ShardIndex, description: shardIndex }),
+    total_shards: Type.Optional({ ...TotalShards, description: totalShards }),
     reservation_id: Type.Optional(ReservationId),
     expected_digest: Type.Optional(ExpectedDigest),
     expected_tree_digest: Type.Optional(ExpectedTreeDigest),

@@ -9,8 +9,10 @@ export const Device = namedSchema(
     gpu_device: GpuDevice,
     name: Type.String({ description: 'Name that the driver reports.' }),
     uuid: Type.String({ description: 'UUID that the driver reports.' }),
-    total_bytes: Bytes('Size of the memory.'),
-    free_bytes: Bytes('Memory that shards, commits in progress and other processes leave free.'),
+    total_bytes: Bytes('Size of the memory in bytes.'),
+    free_bytes: Bytes(
+      'Memory that shards, commits in progress and other processes leave free. It includes reserved memory.',
+    ),
     reserved_bytes: Bytes('Memory held by reservations.'),
     available_bytes: Bytes('Memory that a new plan or commit can use.'),
     zombie_bytes: Bytes('Memory of released shards that other processes still have.'),

@@ -16,9 +16,9 @@ import {
   strictObject,
 } from './make.js';
 import { pullSummaryFields } from './pull.js';
-import { LostShard, ModelReadiness, Scrub } from './ready.js';
+import { LostShard, ModelReadiness, Scrub, workerState } from './ready.js';
 import { refTo } from './ref.js';
-import { CorruptRange, Driver } from './shard.js';
+import { CorruptRange, Driver, shardState } from './shard.js';
 
 /** Reasons of each kind that an overview lists. */
 export const maxReasons = 100;
@@ -30,12 +30,12 @@ export const OverviewWorker = namedSchema(
   'OverviewWorker',
   {
     worker_id: Type.String({ description: 'Id of the worker.' }),
-    boot_id: Type.String({ description: "Id of the worker's process." }),
+    boot_id: Type.String({ description: "Id of the worker's process, new at every start." }),
     version: Type.String({ description: 'Version of the worker.' }),
     started_at: Instant('When the process started.'),
     driver: Driver,
     simulated: Type.Boolean({ description: 'False only on a real GPU.' }),
-    state: oneOf(workerPhases, 'State of the worker.'),
+    state: oneOf(workerPhases, workerState),
     leaving: Type.Boolean({ description: 'Whether a shutdown is announced or has begun.' }),
     accepting: Type.Boolean({ description: 'Whether the worker accepts work, as `/readyz` reports it.' }),
     accepting_reasons: Type.Array(refTo(Reason), { description: 'Why it does not. Empty if it does.' }),
@@ -82,9 +82,9 @@ export const OverviewShard = namedSchema(
     shard_index: ShardIndex,
     total_shards: TotalShards,
     gpu_device: GpuDevice,
-    state: oneOf(shardStates, 'State of the shard.'),
+    state: oneOf(shardStates, shardState),
     vram_bytes: Length('Exact length of the shard in bytes.'),
-    received_bytes: Bytes('Bytes received so far.'),
+    received_bytes: Bytes('Number of bytes received so far.'),
     device_bytes: Bytes('Memory that the shard takes on its device. 0 as soon as it is free again.'),
     counts_as: oneOf(
       memoryUses,
@@ -97,7 +97,7 @@ export const OverviewShard = namedSchema(
       'When the worker expects to have verified the shard again. Null if it is not sealed, or if scrubbing is off.',
     ),
     exportable: Type.Boolean({ description: 'Whether other processes can attach the shard.' }),
-    leases: Count('Leases of other processes on the shard.'),
+    leases: Count('Number of leases of other processes on the shard.'),
     kept: Type.Boolean({ description: 'Whether the keeper holds the memory, so that it outlives the worker.' }),
     corrupt_ranges: Type.Array(refTo(CorruptRange), {
       maxItems: maxCorruptRanges,

@@ -7,11 +7,7 @@ import { Bytes, Instant, Length, NullableDigest, namedSchema, oneOf, strictObjec
 import { nullableRefTo, refTo } from './ref.js';
 import { Source } from './source.js';
 
-const TtlSeconds = Type.Integer({
-  minimum: 1,
-  maximum: 3600,
-  description: 'Lifetime of the reservation in seconds. Default: 60 for a plan.',
-});
+const ttlSeconds = (description: string) => Type.Integer({ minimum: 1, maximum: 3600, description });
 
 export const PlanBody = namedSchema(
   'PlanRequest',
@@ -56,7 +52,7 @@ export const PlanBody = namedSchema(
       }),
     ),
     reserve: Type.Optional(Type.Boolean({ description: 'Reserve the memory. Default: false.' })),
-    ttl_seconds: Type.Optional(TtlSeconds),
+    ttl_seconds: Type.Optional(ttlSeconds('With `reserve`: lifetime of the reservation in seconds. Default: 60.')),
   },
   'A model to place.',
 );
@@ -83,10 +79,10 @@ export type ReservationJson = Static<typeof Reservation>;
 export const PlanRefusal = namedSchema(
   'PlanRefusal',
   {
-    code: Type.String({ description: 'Error code, for programs.' }),
+    code: Type.String({ description: '`VRAM_OOM` or `MODEL_TOO_LARGE`.' }),
     detail: Type.String({ description: 'Description, for people.' }),
-    needed_bytes: Bytes('Memory that the plan needs.'),
-    available_bytes: Bytes('Memory that is available.'),
+    needed_bytes: Bytes('Memory that the plan needs, in bytes.'),
+    available_bytes: Bytes('Memory that is available, in bytes.'),
   },
   'Why a model does not fit.',
 );
@@ -95,12 +91,15 @@ export const ResolvedFile = namedSchema(
   'ResolvedFile',
   {
     path: Type.String({ description: 'Name of the file in its source.' }),
-    bytes: Length('Length of the file.'),
+    bytes: Length('Length of the file in bytes.'),
     digest: NullableDigest('SHA-256 that the source claims. Null without a claim.'),
     digest_from: Type.Unsafe<DigestOrigin | null>({
       type: ['string', 'null'],
       enum: [...digestOrigins, null],
-      description: 'Where the source claims it.',
+      description:
+        'Where the source claims it. `repr-digest`: a header. `sidecar`: the file `FILE.sha256`. `descriptor`: the ' +
+        'manifest of a registry. `lfs`: the list of the hub. `checksum`, `metadata`: headers of S3. `cache`: the name of ' +
+        'a cached blob.',
     }),
     format: oneOf(
       ['gguf', 'safetensors', 'unknown'],
@@ -125,11 +124,11 @@ export const Plan = namedSchema(
   'Plan',
   {
     feasible: Type.Boolean({ description: 'Whether the model fits.' }),
-    vram_required: Bytes("Memory for all allocations, each rounded up to the device's granularity."),
+    vram_required: Bytes("Memory for all allocations in bytes, each rounded up to the device's granularity."),
     shard_plan: Type.Array(refTo(PlannedShard), { description: 'Ordered by index. Empty if the model does not fit.' }),
     devices: Type.Array(refTo(Device), { description: 'The GPUs that the plan could use.' }),
-    reservation: nullableRefTo(Reservation),
-    reason: nullableRefTo(PlanRefusal),
+    reservation: nullableRefTo(Reservation, 'Null unless `reserve` is true and the model fits.'),
+    reason: nullableRefTo(PlanRefusal, 'Why the model does not fit. Null if it fits.'),
     resolved: Type.Optional(refTo(ResolvedModel)),
   },
   'Whether a model fits, and the GPU of each shard.',
@@ -138,8 +137,12 @@ export type PlanJson = Static<typeof Plan>;
 
 export const RenewBody = namedSchema(
   'RenewRequest',
-  { ttl_seconds: Type.Optional(TtlSeconds) },
-  'The new lifetime, from now. Default: the original lifetime. A renewal never shortens it.',
+  {
+    ttl_seconds: Type.Optional(
+      ttlSeconds('Lifetime in seconds from now. Default: the original one. A renewal never shortens the lifetime.'),
+    ),
+  },
+  'The new lifetime of a reservation.',
 );
 
 export const reservationParams = strictObject({

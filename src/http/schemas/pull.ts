@@ -2,10 +2,20 @@ import Type, { type Static } from 'typebox';
 import { pullFileStates } from '../../pulls/pull_file.js';
 import { pullStates } from '../../pulls/pull_phase.js';
 import { digestRules, formatChecks } from '../../pulls/pull_request.js';
-import { maxShards } from '../../residency/limits.js';
-import { ExpectedDigest, ExpectedTreeDigest, GpuDevice, ModelRef, ReservationId, ShardId } from './common.js';
+import { maxModelRefChars, maxShards } from '../../residency/limits.js';
+import { ExpectedDigest, ExpectedTreeDigest, GpuDevice, ReservationId, ShardId } from './common.js';
 import { maxBytes } from './limits.js';
-import { Bytes, Count, Instant, NullableInstant, namedSchema, oneOf, QueryInteger, strictObject } from './make.js';
+import {
+  Bytes,
+  Count,
+  Instant,
+  NullableInstant,
+  namedSchema,
+  oneOf,
+  QueryInteger,
+  strictObject,
+  visibleText,
+} from './make.js';
 import { Problem } from './problem.js';
 import { nullableRefTo, refTo } from './ref.js';
 import { Source } from './source.js';
@@ -29,7 +39,9 @@ export const PullBody = namedSchema(
   {
     pull_id: PullId,
     source: refTo(Source),
-    model_ref: Type.Optional(ModelRef),
+    model_ref: Type.Optional(
+      visibleText(maxModelRefChars, 'Name of the model in handles. Default: the source with its resolved revision.'),
+    ),
     shard_id_prefix: Type.String({
       pattern: '^[A-Za-z0-9-]{1,251}$',
       description: 'The shards are named `<shard_id_prefix>-<index>`.',
@@ -69,14 +81,19 @@ export const PullBody = namedSchema(
       }),
     ),
     bytes_per_second: Type.Optional(
-      Type.Integer({ minimum: 0, maximum: maxBytes, description: 'Maximum rate of the pull. Default: 0, no limit.' }),
+      Type.Integer({
+        minimum: 0,
+        maximum: maxBytes,
+        description: 'Maximum rate of the pull in bytes per second. Default: 0, no limit.',
+      }),
     ),
     deadline_seconds: Type.Optional(
       Type.Integer({
         minimum: 1,
         maximum: 2_000_000,
         description:
-          'Time limit of the whole pull, with the time in the queue. Default, and maximum: `WORKER_PULL_DEADLINE_SECONDS`.',
+          'Time limit of the whole pull in seconds, with the time in the queue. Default, and maximum: ' +
+          '`WORKER_PULL_DEADLINE_SECONDS`.',
       }),
     ),
   },
@@ -94,10 +111,10 @@ export const PullFile = namedSchema(
       '`sealing`: the bytes are on the GPU and proven, and the other files are not. `failed`: the pull failed because of ' +
         'this file. `undone`: it failed or was cancelled for another reason.',
     ),
-    bytes: Bytes('Length of the file.'),
-    received_bytes: Bytes('Bytes received. Never falls, although a file can be fetched twice.'),
+    bytes: Bytes('Length of the file in bytes.'),
+    received_bytes: Bytes('Number of bytes received. Never falls, although a file can be fetched twice.'),
     attempts: Count('Connections that were tried. 0 if the same shard was already sealed.'),
-    last_problem: nullableRefTo(Problem),
+    last_problem: nullableRefTo(Problem, 'Why the worker last asked again for the file. Null if it did not.'),
   },
   'A file of a pull.',
 );
@@ -115,24 +132,28 @@ const ResolvedPull = namedSchema(
 
 export const pullSummaryFields = {
   pull_id: PullId,
-  state: oneOf(pullStates, 'State of the pull. `sealed`, `failed` and `cancelled` are final.'),
+  state: oneOf(
+    pullStates,
+    '`queued`: waits for other pulls. `resolving`: asks the source for the files. `inspecting`: reads their headers. ' +
+      '`receiving`: reads their bytes. `proving`: all bytes are on the GPU. `sealed`, `failed` and `cancelled` are final.',
+  ),
   model_ref: Type.Unsafe<string | null>({
     type: ['string', 'null'],
     description: 'Name of the model in handles. Null until it is known.',
   }),
   shard_id_prefix: Type.String({ description: 'The shards are named `<shard_id_prefix>-<index>`.' }),
-  bytes: Bytes('Length of all files. 0 until it is known.'),
-  received_bytes: Bytes('Bytes received. Never falls.'),
-  fetched_bytes: Bytes('Bytes received for the files. A file that is fetched twice counts twice.'),
-  bytes_per_second: Bytes('Rate over the last 10 seconds.'),
+  bytes: Bytes('Length of all files in bytes. 0 until it is known.'),
+  received_bytes: Bytes('Number of bytes received. Never falls.'),
+  fetched_bytes: Bytes('Number of bytes received for the files. A file that is fetched twice counts twice.'),
+  bytes_per_second: Bytes('Rate over the last 10 seconds, in bytes per second.'),
   remaining_seconds: Type.Unsafe<number | null>({
     type: ['integer', 'null'],
     minimum: 0,
-    description: 'Time until all bytes are received, at this rate. Null if it is unknown.',
+    description: 'Time in seconds until all bytes are received, at this rate. Null if it is unknown.',
   }),
   created_at: Instant('When the pull was requested.'),
-  ended_at: NullableInstant('When the pull ended.'),
-  problem: nullableRefTo(Problem),
+  ended_at: NullableInstant('When the pull ended. Null before that.'),
+  problem: nullableRefTo(Problem, 'Why the pull failed or was cancelled. Null otherwise.'),
 };
 
 export const PullSummary = namedSchema('PullSummary', pullSummaryFields, 'A pull, without its files.');
@@ -142,14 +163,16 @@ export const Pull = namedSchema(
   'Pull',
   {
     ...pullSummaryFields,
-    last_problem: nullableRefTo(Problem),
-    resolved: nullableRefTo(ResolvedPull),
+    last_problem: nullableRefTo(
+      Problem,
+      'Why the source was last asked again for the list of files or for a header. Null if it was not.',
+    ),
+    resolved: nullableRefTo(ResolvedPull, 'The model as the source has it. Null until it is known.'),
     files: Type.Array(refTo(PullFile), {
       description: 'In the order of the shard indexes. Empty until they are known.',
     }),
   },
-  'The pull of a model: all its files become shards, or none. `last_problem` is why the source was last asked again for ' +
-    'the list of files or for a header.',
+  'The pull of a model: all its files become shards, or none.',
 );
 export type PullJson = Static<typeof Pull>;
 
@@ -183,7 +206,8 @@ export const pullQuery = strictObject({
   wait_seconds: Type.Optional({
     ...QueryInteger(
       { minimum: 1, maximum: 300 },
-      'Wait at most this long: with `If-None-Match`, until the pull changes, else until it has ended.',
+      'Wait at most this many seconds. With `If-None-Match`, wait until the pull changes. Without it, wait until it has ' +
+        'ended.',
     ),
     examples: [30],
   }),

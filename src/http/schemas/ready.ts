@@ -5,13 +5,18 @@ import { Bytes, NullableInstant, namedSchema, oneOf, QueryBoolean, QueryInteger,
 import { refTo } from './ref.js';
 import { Driver, Shard } from './shard.js';
 
+/** The description of `state`. */
+export const workerState =
+  '`starting`: the devices are not up yet. `loading`: the worker restores the shards of the previous process. `ready`: it ' +
+  'has started, even without a ready model. `draining`: it shuts down. `stopped`: it has stopped, or the driver is lost.';
+
 export const ModelReadiness = namedSchema(
   'ModelReadiness',
   {
     model_ref: ModelRef,
     ready: Type.Boolean({ description: 'Whether all shards of the model are sealed and intact.' }),
     total_shards: TotalShards,
-    resident_shards: Type.Integer({ minimum: 0, description: 'Sealed shards of the model.' }),
+    resident_shards: Type.Integer({ minimum: 0, description: 'Number of indexes with a sealed shard.' }),
   },
   'Readiness of one model.',
 );
@@ -32,12 +37,17 @@ export const Scrub = namedSchema(
   'Scrub',
   {
     state: oneOf(scrubStates, 'Current state. In `paused` and `off` the worker verifies only on request.'),
-    period_seconds: Type.Integer({ minimum: 0, description: 'Period in which each shard is verified at least once.' }),
+    period_seconds: Type.Integer({
+      minimum: 0,
+      description: 'Period in seconds in which each shard is verified at least once. 0 if it is off.',
+    }),
     bytes_per_second: Bytes('Rate limit in bytes per second.'),
     shards_done: Type.Integer({ minimum: 0, description: 'Shards finished in the current or last pass.' }),
     shards_total: Type.Integer({ minimum: 0, description: 'Shards in that pass.' }),
-    last_pass_finished_at: NullableInstant('When the last pass ended.'),
-    oldest_verified_at: NullableInstant('Oldest last verification of all sealed shards.'),
+    last_pass_finished_at: NullableInstant('When the last pass ended. Null before the end of the first.'),
+    oldest_verified_at: NullableInstant(
+      'The earliest `last_verified_at` of all sealed shards. Null if there are none.',
+    ),
     overdue_shards: Type.Integer({
       minimum: 0,
       description: 'Sealed shards whose last verification started more than a period ago.',
@@ -53,18 +63,23 @@ export const Readiness = namedSchema(
   'Readiness',
   {
     ready: Type.Boolean({ description: 'Whether at least one model is ready and nothing blocks the worker.' }),
-    state: oneOf(['starting', 'loading', 'ready', 'draining', 'stopped'], 'State of the worker.'),
+    state: oneOf(['starting', 'loading', 'ready', 'draining', 'stopped'], workerState),
     worker_id: Type.String({ description: 'Id of the worker.' }),
-    boot_id: Type.String({ description: "Id of the worker's process. GPU memory does not survive a restart." }),
+    boot_id: Type.String({
+      description: "Id of the worker's process, new at every start. Handles of another `boot_id` are stale.",
+    }),
     driver: Driver,
     nccl_group_id: Type.Null({ description: 'Reserved. Always null.' }),
     reasons: Type.Array(refTo(Reason), {
       description:
-        'Why the worker is not ready; empty only if `ready`. A lost shard blocks only its own model. It is a reason, ' +
-        '`SHARD_LOST`, if no model is ready.',
+        'Why the worker is not ready. Empty only if `ready` is true. The codes are `STARTING`, `LOADING`, `DRAINING`, ' +
+        '`STOPPED`, `AUDIT_UNAVAILABLE`, `CUDA_ERROR`, `SHARD_CORRUPT`, `SHARD_LOST`, `VERIFICATION_FAILED`, ' +
+        '`MODEL_NOT_RESIDENT` and `NO_MODEL_READY`. `SHARD_LOST` is a reason only if no model is ready.',
     }),
     models: Type.Array(refTo(ModelReadiness), { description: 'The requested model, or all models.' }),
-    handles: Type.Array(refTo(ShardHandle), { description: 'Every sealed shard. Empty if `handles` is false.' }),
+    handles: Type.Array(refTo(ShardHandle), {
+      description: 'Every sealed shard of these models. Empty if `handles` is false.',
+    }),
     lost: Type.Array(refTo(LostShard), {
       description: 'Shards that a restart could not restore. Commit or release one to remove it.',
     }),
@@ -76,7 +91,7 @@ export const Readiness = namedSchema(
         'nor moved to another query. Null without `nonce`.',
     }),
   },
-  'Sealed shards that are resident now.',
+  'The sealed shards, each with the start of its last verification.',
 );
 export type ReadinessJson = Static<typeof Readiness>;
 
@@ -86,16 +101,17 @@ export const readyQuery = strictObject({
   max_age_seconds: Type.Optional(
     QueryInteger(
       { minimum: 1, maximum: 1_000_000_000 },
-      'The worker first verifies every shard whose last verification started more than this before the request came ' +
-        'in. The read-only token can start this at most once a minute; a request that would start more gets 429.',
+      'Maximum age in seconds. The worker first verifies every shard whose last verification started more than this ' +
+        'before the request came in. The read token can start this at most once a minute. A request that would start ' +
+        'more gets 429.',
     ),
   ),
   nonce: Type.Optional(Nonce),
   wait_seconds: Type.Optional({
     ...QueryInteger(
       { minimum: 1, maximum: 300 },
-      'Long poll: while the response is the one that `If-None-Match` names, wait up to this long for another one. A change ' +
-        'of `ready` or `state` ends the wait at once, other changes within about a second, and a shutdown at once. Without ' +
+      'Long poll: while the response is the one that `If-None-Match` names, wait up to this many seconds for another ' +
+        'one. A change of `ready` or `state` ends the wait at once, other changes within about a second, and a shutdown at once. Without ' +
         'a change the response is 304, or 503 if the worker is not ready. Cannot be combined with `nonce` or ' +
         '`max_age_seconds`, and needs a token.',
     ),

@@ -7,5 +7,5 @@ export const refTo = <T extends Component>(schema: T): TUnsafe<Static<T>> =>
   ({ $ref: schema.$id }) as unknown as TUnsafe<Static<T>>;
 
 /** A reference to an OpenAPI component, or null. */
-export const nullableRefTo = <T extends Component>(schema: T): TUnsafe<Static<T> | null> =>
-  ({ anyOf: [{ $ref: schema.$id }, { type: 'null' }] }) as unknown as TUnsafe<Static<T> | null>;
+export const nullableRefTo = <T extends Component>(schema: T, description: string): TUnsafe<Static<T> | null> =>
+  ({ anyOf: [{ $ref: schema.$id }, { type: 'null' }], description }) as unknown as TUnsafe<Static<T> | null>;

@@ -17,12 +17,20 @@ import {
 } from './make.js';
 import { refTo } from './ref.js';
 
+/** The description of `state`. */
+export const shardState =
+  '`receiving`: the bytes arrive. `sealing`: the worker proves them. `sealed`: the last verification found the sealed ' +
+  'bytes. `corrupt`: a verification failed. `releasing`: the worker wipes and frees the memory.';
+
 export const Driver = oneOf(driverKinds, 'Driver that holds the memory. Only `cuda` is a real GPU.');
 
 export const CorruptRange = namedSchema(
   'CorruptRange',
-  { offset: Bytes('First corrupt byte.'), length: Length('Number of bytes.') },
-  'A range of corrupt bytes, in units of 512 KiB.',
+  {
+    offset: Bytes('Offset of the range in the shard, in bytes.'),
+    length: Length('Length of the range in bytes.'),
+  },
+  'A range of the shard with at least one corrupt byte in each unit of 512 KiB.',
 );
 
 export const Shard = namedSchema(
@@ -39,18 +47,19 @@ export const Shard = namedSchema(
       'SHA-256 of the shard. Null until it is sealed, and if the client set `flat_digest` to false.',
     ),
     tree_digest: NullableDigest('fs-verity digest of the shard. Null until it is sealed.'),
-    state: oneOf(shardStates, 'State of the shard.'),
+    state: oneOf(shardStates, shardState),
     sealed: Type.Boolean({ description: 'True only in the state `sealed`.' }),
-    received_bytes: Bytes('Bytes received so far.'),
-    sealed_at: NullableInstant('When the shard was sealed.'),
+    received_bytes: Bytes('Number of bytes received so far.'),
+    sealed_at: NullableInstant('When the shard was sealed. Null before that.'),
     last_verified_at: NullableInstant(
-      'When the last successful verification started: no byte was read before it. The seal counts as the first one.',
+      'When the last successful verification started: no byte was read before it. The seal counts as the first one. Null ' +
+        'before the seal.',
     ),
     driver: Driver,
     simulated: Type.Boolean({ description: 'False only on a real GPU.' }),
     exportable: Type.Boolean({ description: 'Whether other processes can attach the shard.' }),
-    exported_at: NullableInstant('When the shard was first handed over to another process.'),
-    leases: Count('Leases of other processes on the shard.'),
+    exported_at: NullableInstant('When the shard was first handed over to another process. Null if it never was.'),
+    leases: Count('Number of leases of other processes on the shard.'),
     kept: Type.Boolean({ description: 'Whether the keeper holds the memory, so that it outlives the worker.' }),
     source: Type.Unsafe<string | null>({
       type: ['string', 'null'],
@@ -62,7 +71,9 @@ export const Shard = namedSchema(
       description:
         'Whether the worker repairs the shard from its source, and with a manifest also restores it after a restart.',
     }),
-    corrupt_ranges: Type.Optional(Type.Array(refTo(CorruptRange), { description: 'Only if the shard is corrupt.' })),
+    corrupt_ranges: Type.Optional(
+      Type.Array(refTo(CorruptRange), { description: 'The damage. Absent unless the shard is corrupt.' }),
+    ),
   },
   'A run of bytes of one model in the memory of one GPU.',
 );
@@ -90,15 +101,19 @@ export const Verification = namedSchema(
       type: ['string', 'null'],
       enum: [...verifyFaults, null],
       description:
-        'Why the verification failed. `corrupt`: the bytes match now, but an earlier verification failed, and the shard ' +
-        'was neither repaired nor released since.',
+        'Why the verification failed, or null. `signature`: the handle is invalid. `residency`: the driver reports other ' +
+        'memory. `damaged`: the bytes differ. `corrupt`: the bytes match now, but an earlier verification failed, and the ' +
+        'shard was neither repaired nor released since.',
     }),
-    checks: strictObject({
-      signature: Type.Boolean({ description: 'The signature of the handle is valid.' }),
-      residency: Type.Boolean({ description: "The memory is the GPU's own and read-only." }),
-      tree_digest: Type.Boolean({ description: 'The bytes in GPU memory have the sealed tree digest.' }),
-    }),
-    bytes: Bytes('Bytes that were hashed.'),
+    checks: strictObject(
+      {
+        signature: Type.Boolean({ description: 'The signature of the handle is valid.' }),
+        residency: Type.Boolean({ description: "The memory is the GPU's own and read-only." }),
+        tree_digest: Type.Boolean({ description: 'The bytes in GPU memory have the sealed tree digest.' }),
+      },
+      { description: 'The result of each check.' },
+    ),
+    bytes: Bytes('Number of bytes that were hashed.'),
     duration_ms: Type.Number({ minimum: 0, description: 'Duration of the verification in milliseconds.' }),
     corrupt_ranges: Type.Array(refTo(CorruptRange), { description: 'Empty if the bytes are intact.' }),
   },
@@ -122,11 +137,14 @@ export type ShardsFields = Static<typeof shardsQuery>;
 export const releaseQuery = strictObject({
   force: Type.Optional(
     QueryBoolean(
-      'Release the shard even if other processes have attached it. The memory is freed when they have ended.',
+      'Release the shard even if other processes have attached it. The memory is freed when they have ended. Default: false.',
     ),
   ),
   grace_seconds: Type.Optional(
-    QueryInteger({ minimum: 0, maximum: 300 }, 'With `force`: how long attached processes have to detach. Default: 0.'),
+    QueryInteger(
+      { minimum: 0, maximum: 300 },
+      'With `force`: the time in seconds that attached processes have to detach. Default: 0.',
+    ),
   ),
 });
 

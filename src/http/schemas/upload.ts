@@ -1,6 +1,6 @@
 import Type from 'typebox';
 import { strictObject } from './make.js';
-import { noContent } from './response.js';
+import { noContent, textHeader } from './response.js';
 
 export const uploadParams = strictObject({
   upload_id: Type.String({
@@ -10,13 +10,14 @@ export const uploadParams = strictObject({
   }),
 });
 
-const text = (description: string) => ({ type: 'string', description });
 const count = (description: string) => ({ type: 'integer', minimum: 0, description });
 
 const tusResumable = { 'Tus-Resumable': { type: 'string', enum: ['1.0.0'], description: 'The version of tus.' } };
-const offset = { 'Upload-Offset': count('Bytes that arrived so far.') };
-const expires = { 'Upload-Expires': text('When the worker ends the upload, if its client sends nothing.') };
-const shard = { Location: text('The shard, once it is sealed.') };
+const offset = { 'Upload-Offset': count('Bytes of the shard that the worker has received.') };
+const expires = {
+  'Upload-Expires': textHeader('When the worker ends the upload if its client sends nothing, as an HTTP date.'),
+};
+const shard = { Location: textHeader('The path of the shard, after it is sealed.') };
 
 const headed = (description: string, headers: object) => ({ ...noContent(description), headers });
 
@@ -24,16 +25,18 @@ const headed = (description: string, headers: object) => ({ ...noContent(descrip
 export const uploadResponses = {
   capabilities: {
     204: headed('What the worker supports.', {
-      'Tus-Version': text('The supported versions.'),
-      'Tus-Extension': text('The supported extensions, separated by commas.'),
-      'Tus-Max-Size': count('The largest shard.'),
+      'Tus-Version': textHeader('The supported version, `1.0.0`.'),
+      'Tus-Extension': textHeader('The supported extensions, separated by commas.'),
+      'Tus-Max-Size': count('The largest shard in bytes, `WORKER_MAX_MODEL_BYTES`.'),
     }),
   },
-  created: { 201: headed('The upload exists.', { Location: text('The upload.'), ...offset, ...expires }) },
+  created: {
+    201: headed('The upload exists.', { Location: textHeader('The path of the upload.'), ...offset, ...expires }),
+  },
   status: {
     200: headed('The state of the upload.', {
       ...offset,
-      'Upload-Length': count('The length of the shard.'),
+      'Upload-Length': count('The length of the shard in bytes.'),
       ...expires,
       ...shard,
     }),
@@ -53,7 +56,9 @@ export const requestHeaders = {
     properties: {
       ...tusResumable,
       'Upload-Length': { type: 'integer', minimum: 1, description: 'Exact length of the shard in bytes.' },
-      'Upload-Metadata': text('Fields of the query as pairs of a key and a value in base64, separated by commas.'),
+      'Upload-Metadata': textHeader(
+        'Fields of the query as pairs of a key and a value in base64, separated by commas.',
+      ),
     },
   },
   send: {

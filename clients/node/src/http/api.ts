@@ -47,7 +47,7 @@ export interface paths {
         };
         /**
          * Check whether the worker accepts work
-         * @description The worker accepts work if its devices are up, it is not draining, and its audit log is writable. It needs no shards.
+         * @description The worker accepts work if it has started, has restored its shards and does not shut down. It must be able to write its audit log and its manifest, and no call of the driver or of the file system may be stuck for 10 seconds. It needs no shards.
          */
         get: operations["readyz"];
         put?: never;
@@ -171,7 +171,7 @@ export interface paths {
         put?: never;
         /**
          * Pull a whole model from a source
-         * @description Every file of the model becomes a shard, or none does. The same request again returns the same pull, also after it has ended. A restart of the worker forgets pulls.
+         * @description Every file of the model becomes a shard, or none does. The same request again returns the same pull, also after it has ended, for up to an hour. A restart of the worker forgets pulls. A read of the pull shows its errors.
          */
         post: operations["startPull"];
         delete?: never;
@@ -187,7 +187,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Get a pull, or wait for it */
+        /**
+         * Get a pull, or wait for it
+         * @description The pull with its files. Pulls that ended are kept for an hour, and 64 of them at most. The errors of the source, of formats and of memory are in `problem`.
+         */
         get: operations["getPull"];
         put?: never;
         post?: never;
@@ -232,7 +235,7 @@ export interface paths {
         put?: never;
         /**
          * Create a resumable upload
-         * @description Takes the memory of the shard. The fields are in the query, in `Upload-Metadata`, or in both. With an expected digest, the same request again returns the same upload while it is open. A body is the first part of the shard.
+         * @description Takes the memory of the shard. The fields are in the query, in `Upload-Metadata`, or in both. With an expected digest, the same request again returns the same upload while it is open. A body is the first part.
          */
         post: operations["createUpload"];
         delete?: never;
@@ -251,7 +254,7 @@ export interface paths {
         };
         /**
          * Get the outcome of an upload
-         * @description The response of the commit, for 10 minutes after the seal. If the commit failed, its error. Waits while the worker seals the shard.
+         * @description The response of the commit, or its error. The worker keeps it for 10 minutes, for the newest 1024 uploads. The request waits for up to 30 seconds while the worker seals the shard. Before that it gets 409 `SHARD_BUSY`.
          */
         get: operations["getUpload"];
         put?: never;
@@ -263,7 +266,7 @@ export interface paths {
         delete: operations["endUpload"];
         options?: never;
         /** Get the offset of an upload */
-        head: operations["getUploadOffset-head"];
+        head: operations["getUploadOffset"];
         /**
          * Send bytes of an upload
          * @description The request with the last byte gets its response after the seal. A newer request on the same upload closes the connection of an older one.
@@ -355,7 +358,7 @@ export interface paths {
         };
         /**
          * Attest which sealed shards are resident
-         * @description Made for polling: the worker prepares the response once for each state, and does not hash anything. Send `If-None-Match` to get 304 while nothing changes, and `wait_seconds` to wait for a change. A 200 without a `nonce` has an `ETag`. With `wait_seconds`, a 503 has one too.
+         * @description Made for polling: the worker prepares the response once for each state. It hashes only if `max_age_seconds` requires it. `ready` describes the bytes as they were at `last_verified_at` of each shard. Send `If-None-Match` to get 304 while nothing changes, and `wait_seconds` to wait for a change. A 200 without a `nonce` has an `ETag`. With `wait_seconds`, a 503 has one too.
          */
         get: operations["ready"];
         put?: never;
@@ -492,7 +495,7 @@ export interface components {
         Problem: {
             /**
              * Format: uri
-             * @description URI of the error code.
+             * @description URI of the error code: `urn:vram-residency:problem:` and the code in lower case with hyphens.
              */
             type: string;
             /** @description Summary of the error code. */
@@ -501,7 +504,7 @@ export interface components {
             status: number;
             /** @description The cause of this error. */
             detail: string;
-            /** @description The request's id, as in the logs. */
+            /** @description `urn:uuid:` and the id of the request, as in the log and in `X-Request-Id`. */
             instance: string;
             /**
              * @description Error code, for programs.
@@ -512,17 +515,17 @@ export interface components {
             retriable: boolean;
             /** @description Milliseconds to wait before a retry. */
             retry_after_ms?: number;
-            /** @description Memory that the request needs. */
+            /** @description With `VRAM_OOM`: memory that the request needs, in bytes. */
             needed_bytes?: number;
-            /** @description Memory that is available. */
+            /** @description With `VRAM_OOM`: memory that is available, in bytes. */
             available_bytes?: number;
-            /** @description Up to 100 of the leases that keep the shard from being released. */
+            /** @description With `SHARD_LEASED`: up to 100 of the leases that keep the shard from being released. */
             lease_ids?: string[];
-            /** @description The rule of the file format that a file breaks. */
+            /** @description With `FORMAT_INVALID`: the rule of the file format that a file breaks. */
             rule?: string;
-            /** @description The file that breaks the rule. */
+            /** @description With `FORMAT_INVALID`: the file that breaks the rule. */
             file?: string;
-            /** @description The offset in this file. */
+            /** @description With `FORMAT_INVALID`: the offset in this file, in bytes. */
             at?: number;
         };
         /** @description A GPU and its memory. */
@@ -533,9 +536,9 @@ export interface components {
             name: string;
             /** @description UUID that the driver reports. */
             uuid: string;
-            /** @description Size of the memory. */
+            /** @description Size of the memory in bytes. */
             total_bytes: number;
-            /** @description Memory that shards, commits in progress and other processes leave free. */
+            /** @description Memory that shards, commits in progress and other processes leave free. It includes reserved memory. */
             free_bytes: number;
             /** @description Memory held by reservations. */
             reserved_bytes: number;
@@ -667,7 +670,7 @@ export interface components {
             gpu_devices?: number[];
             /** @description Reserve the memory. Default: false. */
             reserve?: boolean;
-            /** @description Lifetime of the reservation in seconds. Default: 60 for a plan. */
+            /** @description With `reserve`: lifetime of the reservation in seconds. Default: 60. */
             ttl_seconds?: number;
         };
         /** @description The planned GPU of one shard. */
@@ -693,25 +696,25 @@ export interface components {
         };
         /** @description Why a model does not fit. */
         PlanRefusal: {
-            /** @description Error code, for programs. */
+            /** @description `VRAM_OOM` or `MODEL_TOO_LARGE`. */
             code: string;
             /** @description Description, for people. */
             detail: string;
-            /** @description Memory that the plan needs. */
+            /** @description Memory that the plan needs, in bytes. */
             needed_bytes: number;
-            /** @description Memory that is available. */
+            /** @description Memory that is available, in bytes. */
             available_bytes: number;
         };
         /** @description A file of a source that becomes a shard. */
         ResolvedFile: {
             /** @description Name of the file in its source. */
             path: string;
-            /** @description Length of the file. */
+            /** @description Length of the file in bytes. */
             bytes: number;
             /** @description SHA-256 that the source claims. Null without a claim. */
             digest: string | null;
             /**
-             * @description Where the source claims it.
+             * @description Where the source claims it. `repr-digest`: a header. `sidecar`: the file `FILE.sha256`. `descriptor`: the manifest of a registry. `lfs`: the list of the hub. `checksum`, `metadata`: headers of S3. `cache`: the name of a cached blob.
              * @enum {string|null}
              */
             digest_from: "repr-digest" | "sidecar" | "descriptor" | "lfs" | "checksum" | "metadata" | "cache" | null;
@@ -736,26 +739,28 @@ export interface components {
         Plan: {
             /** @description Whether the model fits. */
             feasible: boolean;
-            /** @description Memory for all allocations, each rounded up to the device's granularity. */
+            /** @description Memory for all allocations in bytes, each rounded up to the device's granularity. */
             vram_required: number;
             /** @description Ordered by index. Empty if the model does not fit. */
             shard_plan: components["schemas"]["PlannedShard"][];
             /** @description The GPUs that the plan could use. */
             devices: components["schemas"]["Device"][];
+            /** @description Null unless `reserve` is true and the model fits. */
             reservation: components["schemas"]["Reservation"] | null;
+            /** @description Why the model does not fit. Null if it fits. */
             reason: components["schemas"]["PlanRefusal"] | null;
             resolved?: components["schemas"]["ResolvedModel"];
         };
-        /** @description The new lifetime, from now. Default: the original lifetime. A renewal never shortens it. */
+        /** @description The new lifetime of a reservation. */
         RenewRequest: {
-            /** @description Lifetime of the reservation in seconds. Default: 60 for a plan. */
+            /** @description Lifetime in seconds from now. Default: the original one. A renewal never shortens the lifetime. */
             ttl_seconds?: number;
         };
-        /** @description A range of corrupt bytes, in units of 512 KiB. */
+        /** @description A range of the shard with at least one corrupt byte in each unit of 512 KiB. */
         CorruptRange: {
-            /** @description First corrupt byte. */
+            /** @description Offset of the range in the shard, in bytes. */
             offset: number;
-            /** @description Number of bytes. */
+            /** @description Length of the range in bytes. */
             length: number;
         };
         /** @description A run of bytes of one model in the memory of one GPU. */
@@ -782,22 +787,22 @@ export interface components {
             /** @description fs-verity digest of the shard. Null until it is sealed. */
             tree_digest: string | null;
             /**
-             * @description State of the shard.
+             * @description `receiving`: the bytes arrive. `sealing`: the worker proves them. `sealed`: the last verification found the sealed bytes. `corrupt`: a verification failed. `releasing`: the worker wipes and frees the memory.
              * @enum {string}
              */
             state: "receiving" | "sealing" | "sealed" | "corrupt" | "releasing";
             /** @description True only in the state `sealed`. */
             sealed: boolean;
-            /** @description Bytes received so far. */
+            /** @description Number of bytes received so far. */
             received_bytes: number;
             /**
              * Format: date-time
-             * @description When the shard was sealed.
+             * @description When the shard was sealed. Null before that.
              */
             sealed_at: string | null;
             /**
              * Format: date-time
-             * @description When the last successful verification started: no byte was read before it. The seal counts as the first one.
+             * @description When the last successful verification started: no byte was read before it. The seal counts as the first one. Null before the seal.
              */
             last_verified_at: string | null;
             /**
@@ -811,10 +816,10 @@ export interface components {
             exportable: boolean;
             /**
              * Format: date-time
-             * @description When the shard was first handed over to another process.
+             * @description When the shard was first handed over to another process. Null if it never was.
              */
             exported_at: string | null;
-            /** @description Leases of other processes on the shard. */
+            /** @description Number of leases of other processes on the shard. */
             leases: number;
             /** @description Whether the keeper holds the memory, so that it outlives the worker. */
             kept: boolean;
@@ -822,7 +827,7 @@ export interface components {
             source: string | null;
             /** @description Whether the worker repairs the shard from its source, and with a manifest also restores it after a restart. */
             restorable: boolean;
-            /** @description Only if the shard is corrupt. */
+            /** @description The damage. Absent unless the shard is corrupt. */
             corrupt_ranges?: components["schemas"]["CorruptRange"][];
         };
         /** @description One page of shards. */
@@ -839,10 +844,11 @@ export interface components {
             /** @description Whether every check passed. */
             verified: boolean;
             /**
-             * @description Why the verification failed. `corrupt`: the bytes match now, but an earlier verification failed, and the shard was neither repaired nor released since.
+             * @description Why the verification failed, or null. `signature`: the handle is invalid. `residency`: the driver reports other memory. `damaged`: the bytes differ. `corrupt`: the bytes match now, but an earlier verification failed, and the shard was neither repaired nor released since.
              * @enum {string|null}
              */
             reason: "signature" | "residency" | "damaged" | "corrupt" | null;
+            /** @description The result of each check. */
             checks: {
                 /** @description The signature of the handle is valid. */
                 signature: boolean;
@@ -851,7 +857,7 @@ export interface components {
                 /** @description The bytes in GPU memory have the sealed tree digest. */
                 tree_digest: boolean;
             };
-            /** @description Bytes that were hashed. */
+            /** @description Number of bytes that were hashed. */
             bytes: number;
             /** @description Duration of the verification in milliseconds. */
             duration_ms: number;
@@ -901,11 +907,11 @@ export interface components {
              * @description Name of the model that the shard belongs to. The caller chooses it. Unicode NFC, without control, bidirectional or zero-width characters.
              */
             model_ref: string;
-            /** @description GPU index on this host. */
+            /** @description GPU index. Default: the reservation's GPU, or the one with the most available memory. */
             gpu_device?: number;
-            /** @description Index of this shard in the model. */
+            /** @description Index of this shard in the model. Default: 0. */
             shard_index?: number;
-            /** @description Number of shards of the model. */
+            /** @description Number of shards of the model. Default: 1. */
             total_shards?: number;
             /** @description Id of a reservation from `plan`. */
             reservation_id?: string;
@@ -932,7 +938,7 @@ export interface components {
             source: components["schemas"]["Source"];
             /**
              * Format: visible-text
-             * @description Name of the model that the shard belongs to. The caller chooses it. Unicode NFC, without control, bidirectional or zero-width characters.
+             * @description Name of the model in handles. Default: the source with its resolved revision. Unicode NFC, without control, bidirectional or zero-width characters.
              */
             model_ref?: string;
             /** @description The shards are named `<shard_id_prefix>-<index>`. */
@@ -961,9 +967,9 @@ export interface components {
             format_check?: "strict" | "basic" | "off";
             /** @description False skips the serial SHA-256. Each file then needs an `expected_tree` digest. Default: true. */
             flat_digest?: boolean;
-            /** @description Maximum rate of the pull. Default: 0, no limit. */
+            /** @description Maximum rate of the pull in bytes per second. Default: 0, no limit. */
             bytes_per_second?: number;
-            /** @description Time limit of the whole pull, with the time in the queue. Default, and maximum: `WORKER_PULL_DEADLINE_SECONDS`. */
+            /** @description Time limit of the whole pull in seconds, with the time in the queue. Default, and maximum: `WORKER_PULL_DEADLINE_SECONDS`. */
             deadline_seconds?: number;
         };
         /** @description A file of a pull. */
@@ -977,12 +983,13 @@ export interface components {
              * @enum {string}
              */
             state: "waiting" | "receiving" | "sealing" | "sealed" | "failed" | "undone";
-            /** @description Length of the file. */
+            /** @description Length of the file in bytes. */
             bytes: number;
-            /** @description Bytes received. Never falls, although a file can be fetched twice. */
+            /** @description Number of bytes received. Never falls, although a file can be fetched twice. */
             received_bytes: number;
             /** @description Connections that were tried. 0 if the same shard was already sealed. */
             attempts: number;
+            /** @description Why the worker last asked again for the file. Null if it did not. */
             last_problem: components["schemas"]["Problem"] | null;
         };
         /** @description The model as the source has it. */
@@ -999,7 +1006,7 @@ export interface components {
             /** @description Id of the pull, which the client chooses: 1 to 64 letters, digits, hyphens and underscores. */
             pull_id: string;
             /**
-             * @description State of the pull. `sealed`, `failed` and `cancelled` are final.
+             * @description `queued`: waits for other pulls. `resolving`: asks the source for the files. `inspecting`: reads their headers. `receiving`: reads their bytes. `proving`: all bytes are on the GPU. `sealed`, `failed` and `cancelled` are final.
              * @enum {string}
              */
             state: "queued" | "resolving" | "inspecting" | "receiving" | "proving" | "sealed" | "failed" | "cancelled";
@@ -1007,15 +1014,15 @@ export interface components {
             model_ref: string | null;
             /** @description The shards are named `<shard_id_prefix>-<index>`. */
             shard_id_prefix: string;
-            /** @description Length of all files. 0 until it is known. */
+            /** @description Length of all files in bytes. 0 until it is known. */
             bytes: number;
-            /** @description Bytes received. Never falls. */
+            /** @description Number of bytes received. Never falls. */
             received_bytes: number;
-            /** @description Bytes received for the files. A file that is fetched twice counts twice. */
+            /** @description Number of bytes received for the files. A file that is fetched twice counts twice. */
             fetched_bytes: number;
-            /** @description Rate over the last 10 seconds. */
+            /** @description Rate over the last 10 seconds, in bytes per second. */
             bytes_per_second: number;
-            /** @description Time until all bytes are received, at this rate. Null if it is unknown. */
+            /** @description Time in seconds until all bytes are received, at this rate. Null if it is unknown. */
             remaining_seconds: number | null;
             /**
              * Format: date-time
@@ -1024,17 +1031,18 @@ export interface components {
             created_at: string;
             /**
              * Format: date-time
-             * @description When the pull ended.
+             * @description When the pull ended. Null before that.
              */
             ended_at: string | null;
+            /** @description Why the pull failed or was cancelled. Null otherwise. */
             problem: components["schemas"]["Problem"] | null;
         };
-        /** @description The pull of a model: all its files become shards, or none. `last_problem` is why the source was last asked again for the list of files or for a header. */
+        /** @description The pull of a model: all its files become shards, or none. */
         Pull: {
             /** @description Id of the pull, which the client chooses: 1 to 64 letters, digits, hyphens and underscores. */
             pull_id: string;
             /**
-             * @description State of the pull. `sealed`, `failed` and `cancelled` are final.
+             * @description `queued`: waits for other pulls. `resolving`: asks the source for the files. `inspecting`: reads their headers. `receiving`: reads their bytes. `proving`: all bytes are on the GPU. `sealed`, `failed` and `cancelled` are final.
              * @enum {string}
              */
             state: "queued" | "resolving" | "inspecting" | "receiving" | "proving" | "sealed" | "failed" | "cancelled";
@@ -1042,15 +1050,15 @@ export interface components {
             model_ref: string | null;
             /** @description The shards are named `<shard_id_prefix>-<index>`. */
             shard_id_prefix: string;
-            /** @description Length of all files. 0 until it is known. */
+            /** @description Length of all files in bytes. 0 until it is known. */
             bytes: number;
-            /** @description Bytes received. Never falls. */
+            /** @description Number of bytes received. Never falls. */
             received_bytes: number;
-            /** @description Bytes received for the files. A file that is fetched twice counts twice. */
+            /** @description Number of bytes received for the files. A file that is fetched twice counts twice. */
             fetched_bytes: number;
-            /** @description Rate over the last 10 seconds. */
+            /** @description Rate over the last 10 seconds, in bytes per second. */
             bytes_per_second: number;
-            /** @description Time until all bytes are received, at this rate. Null if it is unknown. */
+            /** @description Time in seconds until all bytes are received, at this rate. Null if it is unknown. */
             remaining_seconds: number | null;
             /**
              * Format: date-time
@@ -1059,11 +1067,14 @@ export interface components {
             created_at: string;
             /**
              * Format: date-time
-             * @description When the pull ended.
+             * @description When the pull ended. Null before that.
              */
             ended_at: string | null;
+            /** @description Why the pull failed or was cancelled. Null otherwise. */
             problem: components["schemas"]["Problem"] | null;
+            /** @description Why the source was last asked again for the list of files or for a header. Null if it was not. */
             last_problem: components["schemas"]["Problem"] | null;
+            /** @description The model as the source has it. Null until it is known. */
             resolved: components["schemas"]["ResolvedPull"] | null;
             /** @description In the order of the shard indexes. Empty until they are known. */
             files: components["schemas"]["PullFile"][];
@@ -1086,7 +1097,7 @@ export interface components {
             ready: boolean;
             /** @description Number of shards of the model. */
             total_shards: number;
-            /** @description Sealed shards of the model. */
+            /** @description Number of indexes with a sealed shard. */
             resident_shards: number;
         };
         /** @description A shard that a restart could not restore. */
@@ -1114,7 +1125,7 @@ export interface components {
              * @enum {string}
              */
             state: "off" | "waiting" | "running" | "paused";
-            /** @description Period in which each shard is verified at least once. */
+            /** @description Period in seconds in which each shard is verified at least once. 0 if it is off. */
             period_seconds: number;
             /** @description Rate limit in bytes per second. */
             bytes_per_second: number;
@@ -1124,12 +1135,12 @@ export interface components {
             shards_total: number;
             /**
              * Format: date-time
-             * @description When the last pass ended.
+             * @description When the last pass ended. Null before the end of the first.
              */
             last_pass_finished_at: string | null;
             /**
              * Format: date-time
-             * @description Oldest last verification of all sealed shards.
+             * @description The earliest `last_verified_at` of all sealed shards. Null if there are none.
              */
             oldest_verified_at: string | null;
             /** @description Sealed shards whose last verification started more than a period ago. */
@@ -1137,18 +1148,18 @@ export interface components {
             /** @description `SCRUB_OVERDUE` if a shard is overdue; otherwise empty. It does not change `ready`. */
             reasons: components["schemas"]["Reason"][];
         };
-        /** @description Sealed shards that are resident now. */
+        /** @description The sealed shards, each with the start of its last verification. */
         Readiness: {
             /** @description Whether at least one model is ready and nothing blocks the worker. */
             ready: boolean;
             /**
-             * @description State of the worker.
+             * @description `starting`: the devices are not up yet. `loading`: the worker restores the shards of the previous process. `ready`: it has started, even without a ready model. `draining`: it shuts down. `stopped`: it has stopped, or the driver is lost.
              * @enum {string}
              */
             state: "starting" | "loading" | "ready" | "draining" | "stopped";
             /** @description Id of the worker. */
             worker_id: string;
-            /** @description Id of the worker's process. GPU memory does not survive a restart. */
+            /** @description Id of the worker's process, new at every start. Handles of another `boot_id` are stale. */
             boot_id: string;
             /**
              * @description Driver that holds the memory. Only `cuda` is a real GPU.
@@ -1157,11 +1168,11 @@ export interface components {
             driver: "cuda" | "simulated" | "override";
             /** @description Reserved. Always null. */
             nccl_group_id: null;
-            /** @description Why the worker is not ready; empty only if `ready`. A lost shard blocks only its own model. It is a reason, `SHARD_LOST`, if no model is ready. */
+            /** @description Why the worker is not ready. Empty only if `ready` is true. The codes are `STARTING`, `LOADING`, `DRAINING`, `STOPPED`, `AUDIT_UNAVAILABLE`, `CUDA_ERROR`, `SHARD_CORRUPT`, `SHARD_LOST`, `VERIFICATION_FAILED`, `MODEL_NOT_RESIDENT` and `NO_MODEL_READY`. `SHARD_LOST` is a reason only if no model is ready. */
             reasons: components["schemas"]["Reason"][];
             /** @description The requested model, or all models. */
             models: components["schemas"]["ModelReadiness"][];
-            /** @description Every sealed shard. Empty if `handles` is false. */
+            /** @description Every sealed shard of these models. Empty if `handles` is false. */
             handles: components["schemas"]["ShardHandle"][];
             /** @description Shards that a restart could not restore. Commit or release one to remove it. */
             lost: components["schemas"]["LostShard"][];
@@ -1173,7 +1184,7 @@ export interface components {
         OverviewWorker: {
             /** @description Id of the worker. */
             worker_id: string;
-            /** @description Id of the worker's process. */
+            /** @description Id of the worker's process, new at every start. */
             boot_id: string;
             /** @description Version of the worker. */
             version: string;
@@ -1190,7 +1201,7 @@ export interface components {
             /** @description False only on a real GPU. */
             simulated: boolean;
             /**
-             * @description State of the worker.
+             * @description `starting`: the devices are not up yet. `loading`: the worker restores the shards of the previous process. `ready`: it has started, even without a ready model. `draining`: it shuts down. `stopped`: it has stopped, or the driver is lost.
              * @enum {string}
              */
             state: "starting" | "loading" | "ready" | "draining" | "stopped";
@@ -1260,13 +1271,13 @@ export interface components {
             /** @description GPU index on this host. */
             gpu_device: number;
             /**
-             * @description State of the shard.
+             * @description `receiving`: the bytes arrive. `sealing`: the worker proves them. `sealed`: the last verification found the sealed bytes. `corrupt`: a verification failed. `releasing`: the worker wipes and frees the memory.
              * @enum {string}
              */
             state: "receiving" | "sealing" | "sealed" | "corrupt" | "releasing";
             /** @description Exact length of the shard in bytes. */
             vram_bytes: number;
-            /** @description Bytes received so far. */
+            /** @description Number of bytes received so far. */
             received_bytes: number;
             /** @description Memory that the shard takes on its device. 0 as soon as it is free again. */
             device_bytes: number;
@@ -1289,7 +1300,7 @@ export interface components {
             verification_due_at: string | null;
             /** @description Whether other processes can attach the shard. */
             exportable: boolean;
-            /** @description Leases of other processes on the shard. */
+            /** @description Number of leases of other processes on the shard. */
             leases: number;
             /** @description Whether the keeper holds the memory, so that it outlives the worker. */
             kept: boolean;
@@ -1307,7 +1318,7 @@ export interface components {
             /** @description Id of the pull, which the client chooses: 1 to 64 letters, digits, hyphens and underscores. */
             pull_id: string;
             /**
-             * @description State of the pull. `sealed`, `failed` and `cancelled` are final.
+             * @description `queued`: waits for other pulls. `resolving`: asks the source for the files. `inspecting`: reads their headers. `receiving`: reads their bytes. `proving`: all bytes are on the GPU. `sealed`, `failed` and `cancelled` are final.
              * @enum {string}
              */
             state: "queued" | "resolving" | "inspecting" | "receiving" | "proving" | "sealed" | "failed" | "cancelled";
@@ -1315,15 +1326,15 @@ export interface components {
             model_ref: string | null;
             /** @description The shards are named `<shard_id_prefix>-<index>`. */
             shard_id_prefix: string;
-            /** @description Length of all files. 0 until it is known. */
+            /** @description Length of all files in bytes. 0 until it is known. */
             bytes: number;
-            /** @description Bytes received. Never falls. */
+            /** @description Number of bytes received. Never falls. */
             received_bytes: number;
-            /** @description Bytes received for the files. A file that is fetched twice counts twice. */
+            /** @description Number of bytes received for the files. A file that is fetched twice counts twice. */
             fetched_bytes: number;
-            /** @description Rate over the last 10 seconds. */
+            /** @description Rate over the last 10 seconds, in bytes per second. */
             bytes_per_second: number;
-            /** @description Time until all bytes are received, at this rate. Null if it is unknown. */
+            /** @description Time in seconds until all bytes are received, at this rate. Null if it is unknown. */
             remaining_seconds: number | null;
             /**
              * Format: date-time
@@ -1332,9 +1343,10 @@ export interface components {
             created_at: string;
             /**
              * Format: date-time
-             * @description When the pull ended.
+             * @description When the pull ended. Null before that.
              */
             ended_at: string | null;
+            /** @description Why the pull failed or was cancelled. Null otherwise. */
             problem: components["schemas"]["Problem"] | null;
             /** @description Number of files. 0 until it is known. */
             files: number;
@@ -1428,11 +1440,11 @@ export interface components {
         HandleClaims: {
             /** @description Id of the worker that signed the handle. */
             iss: string;
-            /** @description Id of the worker's process. */
+            /** @description Id of the worker's process, new at every start. */
             boot_id: string;
             /** @description Unique id of the handle. */
             jti: string;
-            /** @description The `jti` of the handle that this one replaced. */
+            /** @description The `jti` of the handle that this one replaced. Absent for the first one. */
             prev?: string;
             /** @description When the handle was signed, in Unix seconds. */
             iat: number;
@@ -1458,7 +1470,7 @@ export interface components {
             /** @description fs-verity digest of the shard. */
             tree_digest: string;
             /**
-             * @description The digests that were expected.
+             * @description The digests that the bytes were held to: SHA-256, fs-verity, both or none.
              * @enum {string}
              */
             expected: "sha256" | "tree" | "both" | "none";
@@ -1467,7 +1479,7 @@ export interface components {
              * @enum {string}
              */
             expected_by?: "client" | "source";
-            /** @description The pinned reference of a commit by reference, as text. */
+            /** @description The pinned reference of a commit by reference, as text. Absent for an upload, and for a URL with a query. */
             source?: string;
             /**
              * Format: date-time
@@ -1489,15 +1501,16 @@ export interface components {
             /** @description False only on a real GPU. */
             simulated: boolean;
         };
-        /** @description The result of a handle verification. `claims` is null if the signature is invalid. */
+        /** @description The result of a handle verification. */
         HandleVerdict: {
             /** @description Whether the handle is authentic and current. */
             valid: boolean;
             /**
-             * @description Why the handle is invalid.
+             * @description Why the handle is invalid, or null. `malformed`: another format. `unknown_key`: signed by another key. `signature`: the signature is wrong. `stale_boot`: from an earlier process. `unknown_shard`: the shard was released. `superseded`: the shard has a newer handle. `not_sealed`: the shard is corrupt or being released, or the driver is lost.
              * @enum {string|null}
              */
             reason: "malformed" | "unknown_key" | "signature" | "stale_boot" | "unknown_shard" | "superseded" | "not_sealed" | null;
+            /** @description The claims. Null if the signature was not valid. */
             claims: components["schemas"]["HandleClaims"] | null;
         };
         /** @description A public key. */
@@ -1575,6 +1588,17 @@ export interface operations {
             /** @description `UNSUPPORTED_MEDIA_TYPE`: Unsupported media type. */
             415: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before a retry. */
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1734,6 +1758,17 @@ export interface operations {
             /** @description `UNSUPPORTED_MEDIA_TYPE`: Unsupported media type. */
             415: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before a retry. */
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2191,7 +2226,7 @@ export interface operations {
                 shard_id: string;
                 /**
                  * @description Name of the model that the shard belongs to. The caller chooses it. Unicode NFC, without control, bidirectional or zero-width characters.
-                 * @example hf:ggml-org/tinygemma3-GGUF@main
+                 * @example llama
                  */
                 model_ref: string;
                 /** @description GPU index. Default: the reservation's GPU, or the one with the most available memory. */
@@ -2213,7 +2248,10 @@ export interface operations {
                 /** @description Exact length of the shard in bytes. Chunked transfer needs it. */
                 vram_bytes?: number;
             };
-            header?: never;
+            header?: {
+                /** @description `sha-256=:BASE64:` (RFC 9530). Counts as `expected_digest`. */
+                "Repr-Digest"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -2264,6 +2302,8 @@ export interface operations {
             /** @description The shard is sealed: its new handle. */
             201: {
                 headers: {
+                    /** @description The path of the shard. */
+                    Location?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2496,6 +2536,8 @@ export interface operations {
             /** @description The shard is sealed: its new handle. */
             201: {
                 headers: {
+                    /** @description The path of the shard. */
+                    Location?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2825,6 +2867,10 @@ export interface operations {
             /** @description The same pull, which has ended. */
             200: {
                 headers: {
+                    /** @description The path of the pull. */
+                    Location?: string;
+                    /** @description The state of the pull. */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2869,6 +2915,10 @@ export interface operations {
             /** @description The pull, which runs or waits. */
             202: {
                 headers: {
+                    /** @description The path of the pull. */
+                    Location?: string;
+                    /** @description The state of the pull. */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -3021,12 +3071,15 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Wait at most this long: with `If-None-Match`, until the pull changes, else until it has ended.
+                 * @description Wait at most this many seconds. With `If-None-Match`, wait until the pull changes. Without it, wait until it has ended.
                  * @example 30
                  */
                 wait_seconds?: number;
             };
-            header?: never;
+            header?: {
+                /** @description The `ETag` of an earlier response. While it is the current one, the response is 304. */
+                "If-None-Match"?: string;
+            };
             path: {
                 /**
                  * @description Id of the pull, which the client chooses: 1 to 64 letters, digits, hyphens and underscores.
@@ -3041,6 +3094,8 @@ export interface operations {
             /** @description The pull and its progress. */
             200: {
                 headers: {
+                    /** @description The state that the response describes, for `If-None-Match`. */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -3378,7 +3433,7 @@ export interface operations {
                 shard_id?: string;
                 /**
                  * @description Name of the model that the shard belongs to. The caller chooses it. Unicode NFC, without control, bidirectional or zero-width characters.
-                 * @example hf:ggml-org/tinygemma3-GGUF@main
+                 * @example llama
                  */
                 model_ref?: string;
                 /** @description GPU index. Default: the reservation's GPU, or the one with the most available memory. */
@@ -3418,11 +3473,11 @@ export interface operations {
             /** @description The upload exists. */
             201: {
                 headers: {
-                    /** @description The upload. */
+                    /** @description The path of the upload. */
                     Location?: string;
-                    /** @description Bytes that arrived so far. */
+                    /** @description Bytes of the shard that the worker has received. */
                     "Upload-Offset"?: number;
-                    /** @description When the worker ends the upload, if its client sends nothing. */
+                    /** @description When the worker ends the upload if its client sends nothing, as an HTTP date. */
                     "Upload-Expires"?: string;
                     [name: string]: unknown;
                 };
@@ -3592,11 +3647,11 @@ export interface operations {
             /** @description What the worker supports. */
             204: {
                 headers: {
-                    /** @description The supported versions. */
+                    /** @description The supported version, `1.0.0`. */
                     "Tus-Version"?: string;
                     /** @description The supported extensions, separated by commas. */
                     "Tus-Extension"?: string;
-                    /** @description The largest shard. */
+                    /** @description The largest shard in bytes, `WORKER_MAX_MODEL_BYTES`. */
                     "Tus-Max-Size"?: number;
                     [name: string]: unknown;
                 };
@@ -3934,7 +3989,7 @@ export interface operations {
             };
         };
     };
-    "getUploadOffset-head": {
+    getUploadOffset: {
         parameters: {
             query?: never;
             header: {
@@ -3955,13 +4010,13 @@ export interface operations {
             /** @description The state of the upload. */
             200: {
                 headers: {
-                    /** @description Bytes that arrived so far. */
+                    /** @description Bytes of the shard that the worker has received. */
                     "Upload-Offset"?: number;
-                    /** @description The length of the shard. */
+                    /** @description The length of the shard in bytes. */
                     "Upload-Length"?: number;
-                    /** @description When the worker ends the upload, if its client sends nothing. */
+                    /** @description When the worker ends the upload if its client sends nothing, as an HTTP date. */
                     "Upload-Expires"?: string;
-                    /** @description The shard, once it is sealed. */
+                    /** @description The path of the shard, after it is sealed. */
                     Location?: string;
                     [name: string]: unknown;
                 };
@@ -4128,11 +4183,11 @@ export interface operations {
             /** @description The bytes arrived. After the last byte, the shard is sealed. */
             204: {
                 headers: {
-                    /** @description Bytes that arrived so far. */
+                    /** @description Bytes of the shard that the worker has received. */
                     "Upload-Offset"?: number;
-                    /** @description When the worker ends the upload, if its client sends nothing. */
+                    /** @description When the worker ends the upload if its client sends nothing, as an HTTP date. */
                     "Upload-Expires"?: string;
-                    /** @description The shard, once it is sealed. */
+                    /** @description The path of the shard, after it is sealed. */
                     Location?: string;
                     [name: string]: unknown;
                 };
@@ -4534,9 +4589,9 @@ export interface operations {
     releaseShard: {
         parameters: {
             query?: {
-                /** @description Release the shard even if other processes have attached it. The memory is freed when they have ended. */
+                /** @description Release the shard even if other processes have attached it. The memory is freed when they have ended. Default: false. */
                 force?: boolean;
-                /** @description With `force`: how long attached processes have to detach. Default: 0. */
+                /** @description With `force`: the time in seconds that attached processes have to detach. Default: 0. */
                 grace_seconds?: number;
             };
             header?: never;
@@ -4669,7 +4724,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `STARTING`: Worker is starting. `AUDIT_UNAVAILABLE`: Audit log or manifest is unavailable. */
+            /** @description `STARTING`: Worker is starting. `AUDIT_UNAVAILABLE`: Audit log or manifest is unavailable. `KEEPER_UNAVAILABLE`: Keeper does not respond. */
             503: {
                 headers: {
                     /** @description Seconds to wait before a retry. */
@@ -4954,17 +5009,20 @@ export interface operations {
                 model_ref?: string;
                 /** @description False omits the handles. Default: true. */
                 handles?: boolean;
-                /** @description The worker first verifies every shard whose last verification started more than this before the request came in. The read-only token can start this at most once a minute; a request that would start more gets 429. */
+                /** @description Maximum age in seconds. The worker first verifies every shard whose last verification started more than this before the request came in. The read token can start this at most once a minute. A request that would start more gets 429. */
                 max_age_seconds?: number;
                 /** @description Up to 128 characters. The signed attestation repeats it. Unicode NFC, without control, bidirectional or zero-width characters. */
                 nonce?: string;
                 /**
-                 * @description Long poll: while the response is the one that `If-None-Match` names, wait up to this long for another one. A change of `ready` or `state` ends the wait at once, other changes within about a second, and a shutdown at once. Without a change the response is 304, or 503 if the worker is not ready. Cannot be combined with `nonce` or `max_age_seconds`, and needs a token.
+                 * @description Long poll: while the response is the one that `If-None-Match` names, wait up to this many seconds for another one. A change of `ready` or `state` ends the wait at once, other changes within about a second, and a shutdown at once. Without a change the response is 304, or 503 if the worker is not ready. Cannot be combined with `nonce` or `max_age_seconds`, and needs a token.
                  * @example 30
                  */
                 wait_seconds?: number;
             };
-            header?: never;
+            header?: {
+                /** @description The `ETag` of an earlier response. While it is the current one, the response is 304. */
+                "If-None-Match"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -4973,6 +5031,8 @@ export interface operations {
             /** @description At least one model is ready and nothing blocks the worker. */
             200: {
                 headers: {
+                    /** @description The state that the response describes, for `If-None-Match`. */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5099,6 +5159,8 @@ export interface operations {
             /** @description Not ready. `reasons` says why. */
             503: {
                 headers: {
+                    /** @description The state that the response describes, for `If-None-Match`. */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5147,7 +5209,10 @@ export interface operations {
                  */
                 wait_seconds?: number;
             };
-            header?: never;
+            header?: {
+                /** @description The `ETag` of an earlier response. While it is the current one, the response is 304. */
+                "If-None-Match"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -5156,6 +5221,8 @@ export interface operations {
             /** @description The snapshot. */
             200: {
                 headers: {
+                    /** @description The state that the response describes, for `If-None-Match`. */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5318,7 +5385,10 @@ export interface operations {
                 /** @description Return entries with smaller numbers: the `next_before_seq` of the previous page. Default: the newest entries. */
                 before_seq?: number;
             };
-            header?: never;
+            header?: {
+                /** @description The `ETag` of an earlier response. While it is the current one, the response is 304. */
+                "If-None-Match"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -5327,6 +5397,8 @@ export interface operations {
             /** @description One page of entries. */
             200: {
                 headers: {
+                    /** @description The state that the response describes, for `If-None-Match`. */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
