@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { FastifyInstance, FastifyPluginAsync, InjectOptions, LightMyRequestResponse } from 'fastify';
+import fp from 'fastify-plugin';
 import type { DestinationStream } from 'pino';
 import type { Test } from 'tap';
 import { AttachServer } from '../../src/attach/attach_server.js';
@@ -17,6 +18,7 @@ import type { PullQueue, PullQueueOptions } from '../../src/pulls/pull_queue.js'
 import type { ResidencyOptions } from '../../src/residency/options.js';
 import { Residency } from '../../src/residency/residency.js';
 import { FileCalls } from '../../src/storage/file_calls.js';
+import { documentedErrors } from './documented_errors.js';
 import { driverPath, kernelsPath, nativeDirectory } from './simulator.js';
 
 /** The operator's bearer token in tests. */
@@ -86,11 +88,16 @@ export async function startWorker(t: Pick<Test, 'teardown'>, options: WorkerOpti
   const logger = createLogger(options.log || options.stream ? 'trace' : 'silent', options.stream ?? { write });
   const logError = (message: string, error: unknown) => logger.error({ err: error }, message);
   const tls = config.tls && new TlsServers(await readTls(config.tls, new FileCalls(config.fileTimeoutSeconds)));
-  const { droppedLines, generator } = options;
+  const { droppedLines } = options;
+  const undocumented = new Set<string>();
+  const generator = fp(async (instance: FastifyInstance) => {
+    await instance.register(documentedErrors((error) => undocumented.add(error)));
+    if (options.generator !== undefined) await instance.register(options.generator);
+  });
   const pulls = pullQueueOf(residency, config, options.pulls);
   const tokens = new Tokens(tokensOf(config));
-  const optional = { ...(droppedLines ? { droppedLines } : {}), ...(generator ? { generator } : {}) };
-  const app = await buildApp({ residency, pulls, config, logger, tls, tokens, ...optional });
+  const optional = droppedLines ? { droppedLines } : {};
+  const app = await buildApp({ residency, pulls, config, logger, tls, tokens, generator, ...optional });
   if (options.start ?? true) await residency.start();
   const { attachSocket: path, attachGroup: group, attachUids: uids, attachToken } = config;
   const libraryPath = join(nativeDirectory, 'libvram.so');
@@ -115,7 +122,11 @@ export async function startWorker(t: Pick<Test, 'teardown'>, options: WorkerOpti
     })();
     return stopped;
   };
-  t.teardown(stop);
+  t.teardown(async () => {
+    await stop();
+    if (undocumented.size > 0)
+      throw new Error(`errors that the OpenAPI document lacks: ${[...undocumented].join(', ')}`);
+  });
   const inject = (request: InjectOptions) =>
     app.inject({ ...request, headers: { authorization: `Bearer ${token}`, ...request.headers } });
   return { app, residency, pulls, config, tls, tokens, url, directory, token, inject, stop };
