@@ -9,10 +9,11 @@ export function banner(config: Config, address: string): string {
   vram-residency ${config.workerId} at ${address}${config.simulate ? ', on a SIMULATED GPU' : ''}
   token   ${config.apiTokenFile}
   docs    ${address}/docs
+  page    ${address}/ui/
 
   Plan a model:     ${authorized} ${address}/v1/plan ${json} '{"model_ref":"example","model_bytes":1048576,"shard_layout":"single"}'
   Commit a file:    ${authorized} -T package.json '${address}/v1/commit?shard_id=example-0&model_ref=example'
-  List the shards:  ${authorized} ${address}/v1/ready
+  Check readiness:  ${authorized} ${address}/v1/ready
 
 `;
 }
