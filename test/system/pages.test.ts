@@ -7,7 +7,7 @@ import { root } from '../support/paths.js';
 
 /** Sections whose examples run one after the other, as on the page. */
 const pages = {
-  'docs/api.md': ['Plan', 'Commit by reference', 'Other clients', 'Verify', 'Errors'],
+  'docs/api.md': ['Plan', 'Resumable uploads', 'Commit by reference', 'Overview', 'Other clients', 'Verify', 'Errors'],
   'docs/handles.md': ['Offline verification', 'Current handles'],
   'docs/audit-log.md': ['Entries', 'The chain', 'Verify'],
   'docs/operations.md': ['Health', 'Background work'],
