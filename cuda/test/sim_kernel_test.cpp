@@ -2,7 +2,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstring>
+#include <thread>
 #include <vector>
 
 #include "../hash/sha256.h"
@@ -80,6 +82,32 @@ TEST("sim: the source engine hashes every length as the host does") {
 
 TEST("sim: the fast engine hashes every length as the host does") {
   check_ragged_lengths("fast");
+}
+
+TEST("sim: a kernel of the fast engine hashes all its bytes while other threads use every core") {
+  const SimDriver driver{{"DEVICES", "16MiB"}, {"ENGINE", "fast"}};
+  driver.start();
+  const Bench bench(driver);
+  std::vector<uint8_t> data(kSimGranule), expected(kSimGranule / vram::kBlockBytes * vram::kDigestBytes);
+  for (size_t i = 0; i < data.size(); ++i) data[i] = static_cast<uint8_t>(i * 2654435761u >> 13);
+  vram::hash_blocks(data.data(), data.size(), expected.data());
+  REQUIRE_CU(bench.input.write(data.data(), data.size()));
+
+  std::atomic<bool> stopped{false};
+  std::vector<std::thread> busy;
+  for (unsigned i = 0; i < 2 * std::thread::hardware_concurrency(); ++i) {
+    busy.emplace_back([&stopped] {
+      while (!stopped) continue;
+    });
+  }
+  const CUresult launched = bench.launch(bench.input.address(), data.size(), bench.output.address(),
+                                         vram::tree_level::grid_size(data.size()));
+  stopped = true;
+  for (std::thread &thread : busy) thread.join();
+  CHECK_CU(CUDA_SUCCESS, launched);
+  std::vector<uint8_t> seen(expected.size());
+  REQUIRE_CU(bench.output.read(seen.data(), seen.size()));
+  CHECK(seen == expected);
 }
 
 TEST("sim: a launch can access exactly the bytes that its device can") {
