@@ -2,6 +2,7 @@ import { WorkerError } from '../errors.js';
 import { type Digest, digestOf } from '../seal/digest.js';
 import type { Sequence } from '../sequence.js';
 import type { DescriptorSocket } from './descriptor_socket.js';
+import { completeAndProve, type EarlyProof } from './early_proof.js';
 import type { NativeFile } from './file.js';
 import type { Library, NativeAllocationInfo } from './library.js';
 import { type Completion, Load, type LoadDigests, loadFlags } from './load.js';
@@ -12,12 +13,18 @@ import { partBytes } from './part_seals.js';
 import { type ByteRange, FullSpeed, type Throttle } from './slices.js';
 import { slotBytes } from './staging.js';
 import { status, VramError } from './status.js';
-import { type DatedHashes, type EarlyProof, StreamingDigest } from './streaming_digest.js';
+import { type DatedHashes, StreamingDigest } from './streaming_digest.js';
 import { groupCount, hashBytes, hashesOf } from './tree.js';
 import { requireNone, violationsOf } from './violations.js';
 
 /** Bytes repaired by one native call. No other call can use the memory during a repair. */
 const repairSliceBytes = 64 * 1024 * 1024;
+
+export interface LoadOptions {
+  readonly thenProve?: boolean;
+  /** Returns the error to throw in place of the one of a load that allocates its memory. */
+  readonly explain?: (error: unknown) => Promise<unknown>;
+}
 
 /** Device memory that holds one shard. All offsets and lengths are bytes. */
 export class Allocation {
@@ -44,14 +51,13 @@ export class Allocation {
    * Opens the load that fills the memory. Makes no call of the driver. With `thenProve`, the call that completes a small load
    * also seals and digests the memory, and `prove` returns its result. @throws VramError
    */
-  load(digests: LoadDigests, { thenProve = false } = {}): Load {
+  load(digests: LoadDigests, { thenProve = false, explain }: LoadOptions = {}): Load {
     const out = [0];
+    const prove = (completion: Completion) => this.#completeAndProve(completion, explain);
     this.#library.call('vram_load_open', this.#handle, loadFlags(digests), out);
     this.#load = new Load(this.#library, Number(out[0]), digests, {
       onSealed: (bytes) => this.#streamingDigest?.sealed(bytes),
-      ...(thenProve && this.bytes <= slotBytes
-        ? { prove: (completion: Completion) => this.#completeAndProve(completion) }
-        : {}),
+      ...(thenProve && this.bytes <= slotBytes ? { prove } : {}),
     });
     return this.#load;
   }
@@ -90,16 +96,12 @@ export class Allocation {
     });
   }
 
-  /** Each native call waits for a thread, which costs more than a small load. */
-  #completeAndProve({ load, slot, bytes, result }: Completion): Promise<void> {
-    const hashes = Buffer.alloc(groupCount(this.bytes) * hashBytes);
-    return this.#digests.run(async () => {
-      const startedAt = momentNow();
-      const violations = await violationsOf((report) =>
-        this.#library.run('vram_load_prove', load, slot, bytes, result, report, hashes, hashes.length),
-      );
-      this.#proof = { violations, hashes, startedAt, isStable: true };
-    });
+  async #completeAndProve(completion: Completion, explain: LoadOptions['explain']): Promise<void> {
+    try {
+      this.#proof = await this.#digests.run(() => completeAndProve(this.#library, completion, this.bytes));
+    } catch (error) {
+      throw explain === undefined ? error : await explain(error);
+    }
   }
 
   /** Makes the memory read-only until `repair` or `free`. @throws VramError */

@@ -1,4 +1,3 @@
-import { WorkerError } from '../errors.js';
 import { Sequence } from '../sequence.js';
 import { Allocation } from './allocation.js';
 import { type Directory, ModelFile, type OpenOptions } from './file.js';
@@ -10,6 +9,7 @@ import {
   type OldestCalls,
 } from './library.js';
 import { Load, type LoadDigests, loadFlags } from './load.js';
+import { openDevices } from './open_devices.js';
 import type { PartLayout } from './part_layout.js';
 import { partBytes } from './part_seals.js';
 import { Staging } from './staging.js';
@@ -121,10 +121,18 @@ export class Driver {
     try {
       await this.#library.run('vram_alloc', this.#handle, ordinal, bytes, flags, out);
     } catch (error) {
-      throw error instanceof VramError && error.code === 'VRAM_OOM'
-        ? await this.#outOfMemory(error, ordinal, bytes)
-        : error;
+      throw await this.withSizes(error, ordinal, bytes);
     }
+    return this.#allocation(Number(out[0]), ordinal, bytes);
+  }
+
+  /**
+   * As `allocate`, but the call that loads the first bytes allocates the memory, and throws the errors of that. Makes no call
+   * of the driver. @throws VramError MODEL_TOO_LARGE, INVALID_PARAMS
+   */
+  allocateLater(ordinal: number, bytes: number, { exportable = false }: AllocateOptions = {}): Allocation {
+    const out = [0];
+    this.#library.call('vram_alloc_later', this.#handle, ordinal, bytes, exportable ? exportableFlag : 0, out);
     return this.#allocation(Number(out[0]), ordinal, bytes);
   }
 
@@ -172,8 +180,12 @@ export class Driver {
     this.#library.close();
   }
 
-  /** The driver's free memory can be less than the worker's account says, because other processes use it too. */
-  async #outOfMemory(cause: VramError, ordinal: number, bytes: number): Promise<VramError> {
+  /**
+   * An error, with the sizes if it is VRAM_OOM. The driver's free memory can be less than the worker's account says, because
+   * other processes use it too.
+   */
+  async withSizes(cause: unknown, ordinal: number, bytes: number): Promise<unknown> {
+    if (!(cause instanceof VramError) || cause.code !== 'VRAM_OOM') return cause;
     const { freeBytes, granularityBytes } = await this.device(ordinal);
     const neededBytes = Math.ceil(bytes / granularityBytes) * granularityBytes;
     const message = `GPU device ${ordinal} does not have enough free memory`;
@@ -208,32 +220,3 @@ async function openLibrary(library: Library, options: DriverOptions): Promise<nu
   await library.run('vram_open', native, out);
   return Number(out[0]);
 }
-
-/** Opens the wanted devices, by default all. Closes the driver if one fails. */
-async function openDevices(library: Library, handle: number, wanted?: readonly number[]): Promise<readonly number[]> {
-  const count = [0];
-  library.call('vram_device_count', handle, count);
-  const all = Array.from({ length: count[0] ?? 0 }, (_, ordinal) => ordinal);
-  const ordinals = wanted ?? all;
-  try {
-    for (const ordinal of ordinals) {
-      if (!all.includes(ordinal)) throw noSuchDevice(ordinal, all.length);
-      await library.run('vram_open_device', handle, ordinal).catch((error: unknown) => {
-        throw ofDevice(ordinal, error);
-      });
-    }
-    return ordinals;
-  } catch (error) {
-    await library.run('vram_close', handle).catch(() => undefined);
-    throw error;
-  }
-}
-
-const noSuchDevice = (ordinal: number, count: number): WorkerError =>
-  new WorkerError('NOT_FOUND', `GPU device ${ordinal} does not exist: the driver has ${count}, counted from 0`);
-
-/** Names the device in the message of a native error. */
-const ofDevice = (ordinal: number, error: unknown): unknown =>
-  error instanceof VramError
-    ? new VramError(error.code, `GPU device ${ordinal}: ${error.message}`, error.status, { cause: error })
-    : error;

@@ -13,11 +13,6 @@ export interface DatedHashes {
   readonly isStable: boolean;
 }
 
-/** What the call that completed a load found. `startedAt` is before that call. */
-export interface EarlyProof extends DatedHashes {
-  readonly violations: readonly string[];
-}
-
 /** A slice that was digested while later bytes arrived. */
 interface EarlySlice extends ByteRange {
   readonly startedAt: Moment;

@@ -1,6 +1,7 @@
 import type { Actor } from '../../audit/actor.js';
 import type { AuditEvent } from '../../audit/event.js';
 import { type ErrorCode, outcomeOf, WorkerError } from '../../errors.js';
+import type { Allocation } from '../../vram/allocation.js';
 import type { Load, LoadResult } from '../../vram/load.js';
 import { discard, freeUnsealed } from '../discard.js';
 import { maxWritersOf } from '../options.js';
@@ -52,9 +53,12 @@ export class ShardCommit implements IngestTarget {
     return this.#shard.memory.gpuDevice;
   }
 
-  /** Allocates the device memory. @throws WorkerError AUDIT_UNAVAILABLE, VramError VRAM_OOM and the driver's errors */
+  /**
+   * Allocates the device memory, or has the load allocate it.
+   * @throws WorkerError AUDIT_UNAVAILABLE, VramError VRAM_OOM and the driver's errors
+   */
   async open(): Promise<Load> {
-    const { flatDigest, expectedDigest, expectedTreeDigest, exportable } = this.#request;
+    const { flatDigest, expectedDigest, expectedTreeDigest } = this.#request;
     const { sourceText: source } = this.#shard;
     const digests = { expected_digest: expectedDigest ?? null, expected_tree_digest: expectedTreeDigest ?? null };
     const expected = source === null ? digests : { ...digests, source };
@@ -64,11 +68,10 @@ export class ShardCommit implements IngestTarget {
     await this.#worker.selfTests.require(gpuDevice);
     await this.#worker.shardAudit.appendRequired('VramAllocated', this.#shard, expected, this.#actor);
     this.#step = 'allocating';
-    const allocation = await this.#worker.driver.allocate(gpuDevice, this.totalBytes, { exportable });
+    const allocation = await this.#allocate();
     this.#shard.allocation = allocation;
-    const load = allocation.load({ flat: flatDigest, tree: expectedTreeDigest === undefined }, { thenProve: true });
-    this.#grant.claim.markAllocated();
-    return load;
+    const explain = (error: unknown) => this.#worker.driver.withSizes(error, gpuDevice, this.totalBytes);
+    return allocation.load({ flat: flatDigest, tree: expectedTreeDigest === undefined }, { thenProve: true, explain });
   }
 
   received(bytes: number): void {
@@ -85,6 +88,7 @@ export class ShardCommit implements IngestTarget {
 
   /** Proves the received bytes. `signal` can stop it. Throws as `proveShard` does. */
   prove(received: LoadResult, signal: AbortSignal): Promise<Proof> {
+    this.#grant.claim.markAllocated();
     this.#shard.beginSealing();
     this.#worker.lifecycle.bumpRevision();
     const selfTest = () => this.#worker.selfTests.again(this.#shard.memory.gpuDevice);
@@ -133,6 +137,15 @@ export class ShardCommit implements IngestTarget {
     }
     const seconds = (performance.now() - this.#startedMs) / 1000;
     this.#worker.observer.committed(outcomeOf(error), this.totalBytes, seconds);
+  }
+
+  async #allocate(): Promise<Allocation> {
+    const { exportable, allocatesLate, vramBytes } = this.#request;
+    const { driver } = this.#worker;
+    if (allocatesLate === true) return driver.allocateLater(this.gpuDevice, vramBytes, { exportable });
+    const allocation = await driver.allocate(this.gpuDevice, vramBytes, { exportable });
+    this.#grant.claim.markAllocated();
+    return allocation;
   }
 
   async #recordFreed(error: unknown): Promise<void> {

@@ -4,7 +4,7 @@ import t from 'tap';
 import { patternBytes } from '../../support/bytes.js';
 import { head, lastBody, RawClient } from '../../support/raw_http.js';
 import { get, sha256 } from '../../support/requests.js';
-import { lastDevice } from '../../support/simulator.js';
+import { lastDevice, onSimulator, simulator } from '../../support/simulator.js';
 import { startWorker } from '../../support/worker.js';
 
 const bytes = patternBytes(100_000);
@@ -49,6 +49,24 @@ t.test('a retry with an expected digest is answered without its body', async (t)
   t.match(heard, /^HTTP\/1.1 200 OK/);
   t.equal((lastBody(heard) as { handle?: string }).handle, first.json().handle);
   await client.leave();
+});
+
+t.test('a client that waits for 100 Continue gets the refusal of the driver instead', onSimulator, async (t) => {
+  const { url } = await startWorker(t, { listen: true });
+  t.teardown(() => simulator.reset());
+  const put = (id: string, more: Record<string, string>) =>
+    new RawClient(url).send(head(`PUT /v1/commit?shard_id=${id}&model_ref=m`, { 'Content-Length': 5, ...more }));
+  simulator.faults('cuMemCreate:1+=2');
+  const waiting = put('a', { Expect: '100-continue' });
+  t.match(await waiting.until(/\}$/), /^HTTP\/1.1 507 /);
+  const sending = put('b', {}).send('bytes');
+  const heard = await sending.until(/\}$/);
+  t.match(heard, /^HTTP\/1.1 507 /);
+  t.match(lastBody(heard), { code: 'VRAM_OOM', needed_bytes: 2 * 1024 * 1024 });
+  simulator.reset();
+  const sent = put('c', {}).send('bytes');
+  t.match(await sent.until(/\}\}$/), /^HTTP\/1.1 201 /);
+  for (const client of [waiting, sending, sent]) await client.leave();
 });
 
 t.test('chunked transfer needs its length in the query, and must match it', async (t) => {
