@@ -1039,7 +1039,7 @@ function renderLeases({ leases: counts }) {
 /** @param {Overview} overview */
 function renderAudit({ worker: { audit_log } }) {
   const note = audit.isForbidden
-    ? 'The audit log needs the API token. This page has a read-only token.'
+    ? 'The audit log needs the API token. This page has the read token.'
     : audit_log === 'off'
       ? 'The audit log is off. The setting WORKER_AUDIT_LOG turns it on.'
       : audit.problem;

@@ -18,8 +18,8 @@ after a lost connection or a pause of the worker. Ctrl-C ends the upload, and th
 ${connectionHelp}
 
 Exit status: 0 if all shards are sealed, 1 if the worker refused one, 66 if a file cannot be read, 69 if the worker
-cannot be reached, 75 if a later attempt can succeed, 77 if the worker refused the token, 130 after Ctrl-C. The shards
-that were sealed before remain. The same command again skips them.
+cannot be reached, 75 if a later attempt can succeed, 77 if the worker refused the token, 130 after Ctrl-C, 143 after
+SIGTERM. The shards that were sealed before remain. The same command again skips them.
 
 Example:
   vram-worker push model.gguf --model-ref demo

@@ -189,7 +189,7 @@ export class Verifier {
     const nowMs = performance.now();
     const waitMs = this.#lastLimitedRoundMs + limitedIntervalMs - nowMs;
     if (waitMs > 0) {
-      throw new WorkerError('RATE_LIMITED', 'A read-only token can start verifications once a minute', {
+      throw new WorkerError('RATE_LIMITED', 'The read token can start verifications once a minute', {
         retryAfterMs: Math.ceil(waitMs),
       });
     }
