@@ -626,11 +626,42 @@ const inMap = (a, b) =>
 /** @param {string | number} a @param {string | number} b */
 const compare = (a, b) => (a < b ? -1 : a > b ? 1 : 0);
 
-/** @param {HTMLElement} node @param {ReturnType<typeof devicesOf>[number]} item */
-function fillDevice(node, { device, blocks, counts, damaged, more }) {
+/** @typedef {ReturnType<typeof devicesOf>[number]} DeviceItem */
+
+/** @param {HTMLElement} node @param {DeviceItem} item */
+function fillDevice(node, item) {
+  const { device, blocks } = item;
   const total = device.total_bytes;
+  const legend = legendOf(item);
+  const texts = legend.map(({ text }) => text).join(', ');
+  const label = `Memory of GPU ${device.gpu_device}: ${texts}${item.more > 0 ? `, ${several(item.more, 'damaged shard')}` : ''}`;
+  const damage = damageOf(item);
+  const scale = [0, 0.25, 0.5, 0.75, 1].map((part) => create('span', {}, part === 0 ? '0' : size(part * total)));
+  node.className = 'device card';
+  node.replaceChildren(
+    create(
+      'div',
+      { class: 'head' },
+      create('h3', {}, `GPU ${device.gpu_device}: `, foreign(device.name)),
+      create('p', { class: 'quiet' }, `${size(device.free_bytes)} free of ${size(total)}`),
+    ),
+    mapOf(blocks, total, label),
+    create('div', { class: 'models', 'aria-hidden': 'true' }, ...modelNodes(blocks, total)),
+    create('div', { class: 'scale', 'aria-hidden': 'true' }, ...scale),
+    create(
+      'ul',
+      { class: 'legend', 'aria-label': `Uses of the memory of GPU ${device.gpu_device}` },
+      ...legend.map(({ use, text }) => legendNode(device, use, text)),
+      ...(item.more > 0 ? [damageLegend(item.more)] : []),
+    ),
+    ...(damage.length > 0 ? [create('ul', { class: 'damage-list', 'aria-label': 'Damage' }, ...damage)] : []),
+  );
+}
+
+/** The blocks in the order of the memory, with a mark above each damaged one. @param {readonly Block[]} blocks @param {number} total @param {string} label */
+function mapOf(blocks, total, label) {
   const bar = create('div', { class: 'bar' });
-  const map = create('div', { class: 'map', role: 'img' }, bar);
+  const map = create('div', { class: 'map', role: 'img', 'aria-label': label }, bar);
   let start = 0;
   for (const block of blocks) {
     bar.append(blockNode(block, total));
@@ -641,64 +672,49 @@ function fillDevice(node, { device, blocks, counts, damaged, more }) {
     }
     start += block.bytes;
   }
-  const legend = uses
+  return map;
+}
+
+/** The uses of the memory that the legend names, with their sizes. @param {DeviceItem} item */
+const legendOf = ({ device, counts }) =>
+  uses
     .map(([use, name]) => ({ use, name, bytes: device[`${use}_bytes`], count: counts[use] }))
-    .filter(({ use, bytes }) => bytes > 0 || use === 'shard' || use === 'free');
-  const texts = legend.map(
-    ({ name, bytes, count }) => `${name} ${size(bytes)}${count === undefined ? '' : ` (${amount(count)})`}`,
-  );
-  const until =
-    device.reserved_until === null
-      ? []
-      : [create('span', { class: 'quiet' }, 'until ', time(device.reserved_until, 'at'))];
-  const items = legend.map(({ use }, index) => {
-    const swatch = create('span', { class: `swatch ${use}`, 'aria-hidden': 'true' });
-    return create('li', {}, swatch, texts[index] ?? '', ...(use === 'reserved' ? until : []));
-  });
-  if (more > 0) {
-    items.push(
-      create(
-        'li',
-        { class: 'bad' },
-        create('span', { class: 'swatch damaged', 'aria-hidden': 'true' }),
-        `▼ Damaged: ${several(more, 'shard')}`,
-      ),
-    );
-  }
-  map.setAttribute(
-    'aria-label',
-    `Memory of GPU ${device.gpu_device}: ${texts.join(', ')}${more > 0 ? `, ${several(more, 'damaged shard')}` : ''}`,
-  );
-  const damage = damaged.map((shard) =>
+    .filter(({ use, bytes }) => bytes > 0 || use === 'shard' || use === 'free')
+    .map(({ use, name, bytes, count }) => ({
+      use,
+      text: `${name} ${size(bytes)}${count === undefined ? '' : ` (${amount(count)})`}`,
+    }));
+
+/** @param {Device} device @param {string} use @param {string} text */
+function legendNode({ reserved_until: end }, use, text) {
+  const swatch = create('span', { class: `swatch ${use}`, 'aria-hidden': 'true' });
+  if (use !== 'reserved' || end === null) return create('li', {}, swatch, text);
+  return create('li', {}, swatch, text, create('span', { class: 'quiet' }, 'until ', time(end, 'at')));
+}
+
+/** @param {number} count */
+function damageLegend(count) {
+  const swatch = create('span', { class: 'swatch damaged', 'aria-hidden': 'true' });
+  return create('li', { class: 'bad' }, swatch, `▼ Damaged: ${several(count, 'shard')}`);
+}
+
+/** @param {DeviceItem} item */
+function damageOf({ damaged, more }) {
+  const items = damaged.map((shard) =>
     create('li', {}, '✕ ', foreign(shard.shard_id), `: ${damageText(shard)}; ${visible(shard.repair ?? '')}`),
   );
-  if (more > damaged.length)
-    damage.push(create('li', {}, `and ${several(more - damaged.length, 'more damaged shard')}`));
-  const groups = modelsOf(blocks).map(({ model, bytes }) => {
-    const group = create(
-      'span',
-      { class: model === '' ? '' : 'model' },
-      ...(bytes / total > 0.06 ? [foreign(model)] : []),
-    );
+  const rest = more - damaged.length;
+  return rest > 0 ? [...items, create('li', {}, `and ${several(rest, 'more damaged shard')}`)] : items;
+}
+
+/** @param {readonly Block[]} blocks @param {number} total */
+const modelNodes = (blocks, total) =>
+  modelsOf(blocks).map(({ model, bytes }) => {
+    const text = bytes / total > 0.06 ? [foreign(model)] : [];
+    const group = create('span', { class: model === '' ? '' : 'model' }, ...text);
     group.style.width = percent(bytes / total);
     return group;
   });
-  const scale = [0, 0.25, 0.5, 0.75, 1].map((part) => create('span', {}, part === 0 ? '0' : size(part * total)));
-  node.className = 'device card';
-  node.replaceChildren(
-    create(
-      'div',
-      { class: 'head' },
-      create('h3', {}, `GPU ${device.gpu_device}: `, foreign(device.name)),
-      create('p', { class: 'quiet' }, `${size(device.free_bytes)} free of ${size(total)}`),
-    ),
-    map,
-    create('div', { class: 'models', 'aria-hidden': 'true' }, ...groups),
-    create('div', { class: 'scale', 'aria-hidden': 'true' }, ...scale),
-    create('ul', { class: 'legend', 'aria-label': `Uses of the memory of GPU ${device.gpu_device}` }, ...items),
-    ...(damage.length > 0 ? [create('ul', { class: 'damage-list', 'aria-label': 'Damage' }, ...damage)] : []),
-  );
-}
 
 /** Neighboring blocks of one model, for its name below them. @param {readonly Block[]} blocks */
 function modelsOf(blocks) {
