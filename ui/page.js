@@ -572,48 +572,46 @@ function blocksOf(device, shards) {
   const narrow = device.total_bytes * narrowestBlock;
   /** @type {Block[]} */
   const blocks = [];
-  /** @param {Block} block */
-  const add = (block) => {
-    const last = blocks.at(-1);
-    if (
-      last === undefined ||
-      last.kind !== block.kind ||
-      last.model !== block.model ||
-      last.bytes >= narrow ||
-      block.bytes >= narrow
-    )
-      blocks.push(block);
-    else {
-      last.part = (last.part * last.bytes + block.part * block.bytes) / (last.bytes + block.bytes);
-      Object.assign(last, { bytes: last.bytes + block.bytes, count: last.count + block.count, hits: [] });
-      last.label = `${last.count} ${last.kind === 'damaged' ? 'damaged ' : ''}shards`;
-    }
-  };
   const model = { name: '', isAlternate: true };
-  const ordered = shards.filter(({ device_bytes }) => device_bytes > 0).sort(inMap);
-  for (const shard of ordered) {
+  for (const shard of shards.filter(({ device_bytes }) => device_bytes > 0).sort(inMap)) {
     if (shard.model_ref !== model.name)
       Object.assign(model, { name: shard.model_ref, isAlternate: !model.isAlternate });
-    const whole = shard.counts_as === 'shard' ? `shard${model.isAlternate ? ' alt' : ''}` : shard.counts_as;
-    const kind = shard.state === 'corrupt' && whole !== 'zombie' ? 'damaged' : whole;
-    const hits = shard.corrupt_ranges
-      .slice(0, 64)
-      .map(({ offset, length }) => ({ start: offset / shard.vram_bytes, width: length / shard.vram_bytes }));
-    add({
-      kind,
-      bytes: shard.device_bytes,
-      count: 1,
-      label: shard.shard_id,
-      model: shard.model_ref,
-      part: shard.received_bytes / shard.vram_bytes,
-      hits,
-    });
+    addBlock(blocks, shardBlock(shard, model.isAlternate ? 'shard alt' : 'shard'), narrow);
   }
   for (const [kind, label] of uses.filter(([kind]) => kind === 'reserved' || kind === 'other' || kind === 'free')) {
     const bytes = device[`${kind}_bytes`];
-    if (bytes > 0) blocks.push({ kind, bytes, count: 1, label, model: '', part: 1, hits: [] });
+    if (bytes > 0) addBlock(blocks, { kind, bytes, count: 1, label, model: '', part: 1, hits: [] }, narrow);
   }
   return blocks;
+}
+
+/** Adds a block. Narrow ones of one kind and model become one. @param {Block[]} blocks @param {Block} block @param {number} narrow */
+function addBlock(blocks, block, narrow) {
+  const last = blocks.at(-1);
+  const isAlike = last?.kind === block.kind && last.model === block.model;
+  if (last === undefined || !isAlike || last.bytes >= narrow || block.bytes >= narrow) {
+    blocks.push(block);
+    return;
+  }
+  last.part = (last.part * last.bytes + block.part * block.bytes) / (last.bytes + block.bytes);
+  Object.assign(last, { bytes: last.bytes + block.bytes, count: last.count + block.count, hits: [] });
+  last.label = `${last.count} ${last.kind === 'damaged' ? 'damaged ' : ''}shards`;
+}
+
+/** `kind` is that of a whole shard. Neighboring models alternate. @param {Shard} shard @param {string} kind @returns {Block} */
+function shardBlock(shard, kind) {
+  const whole = shard.counts_as === 'shard' ? kind : shard.counts_as;
+  return {
+    kind: shard.state === 'corrupt' && whole !== 'zombie' ? 'damaged' : whole,
+    bytes: shard.device_bytes,
+    count: 1,
+    label: shard.shard_id,
+    model: shard.model_ref,
+    part: shard.received_bytes / shard.vram_bytes,
+    hits: shard.corrupt_ranges
+      .slice(0, 64)
+      .map(({ offset, length }) => ({ start: offset / shard.vram_bytes, width: length / shard.vram_bytes })),
+  };
 }
 
 const useOrder = ['shard', 'receiving', 'zombie'];
