@@ -1,3 +1,4 @@
+import { constants } from 'node:crypto';
 import { connect as connectTcp, isIP, type OnReadOpts, type Socket } from 'node:net';
 import { type ConnectionOptions, checkServerIdentity, connect as connectTls } from 'node:tls';
 import { AbortScope } from './abort_scope.js';
@@ -81,6 +82,8 @@ function openSecure(url: URL, address: string, ca: Buffer | undefined): SecureSt
       // Explicit, because environment variables of Node can change the default.
       rejectUnauthorized: true,
       minVersion: 'TLSv1.2',
+      // A server of TLS 1.2 could ask for handshakes without end.
+      secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
       ALPNProtocols: ['http/1.1'],
       ...(ca === undefined ? {} : { ca }),
     };

@@ -162,7 +162,7 @@ class RangedTransfer {
   #divert(reading: Reading): Promise<void> | undefined {
     const { response, attempt, length } = reading;
     const { body, connection, head } = response;
-    if (!(connection instanceof SecureStream) || head.get('transfer-encoding') !== undefined) return undefined;
+    if (!(connection instanceof SecureStream) || head.contentLength === undefined) return undefined;
     // Node has seen the end already, or has bytes that come first.
     if (attempt.bytes === length || body.readableLength > 0) return undefined;
     const diverted = connection.divert((chunk) => this.#onChunk(chunk, reading));

@@ -2,6 +2,7 @@ import { createServer as createPlainServer } from 'node:http';
 import { createServer } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { createServer as createTlsServer } from 'node:tls';
 import t, { type Test } from 'tap';
 import { Bandwidth } from '../../../src/sources/egress/bandwidth.js';
 import { Authority, type Certificate } from '../../support/certificates.js';
@@ -114,6 +115,39 @@ t.test('a body over TLS with extra bytes, or with fewer than it states, is refus
 });
 
 const whole = { offset: 0, length: content.length };
+
+t.test('a server of TLS 1.2 that asks for another handshake gets none, with a clear error', async (t) => {
+  const authority = new Authority(t);
+  const { cert, key } = authority.issue('source');
+  let asked = 0;
+  let repeated = 0;
+  const server = createTlsServer({ cert, key, maxVersion: 'TLSv1.2' }, (socket) => {
+    socket
+      .on('error', () => undefined)
+      .once('data', (request) => {
+        const [, first = '0', last = '0'] = /bytes=([0-9]+)-([0-9]+)/.exec(String(request)) ?? [];
+        if (asked > 0 || Number(last) < 300_000) return sendAll(socket, Number(first), Number(last));
+        asked += 1;
+        socket.write(Buffer.concat([Buffer.from(headOf(Number(first), Number(last))), content.subarray(0, 100_000)]));
+        const done = (error: Error | null) => {
+          if (error === null) repeated += 1;
+        };
+        socket.renegotiate({}, done);
+        setTimeout(() => socket.destroy(), 300);
+      });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => server.close());
+  const address = server.address();
+  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  const prefix = `https://127.0.0.1:${port}/`;
+  const settings = { prefixes: [prefix], addresses: ['127.0.0.1'] };
+  const { open } = httpSource({ settings, files: { ca: authority.certificate.cert } });
+  const source = await open(`${prefix}model?x`);
+  const copied = source.copyTo(new MemorySink(), whole, { signal: anySignal() });
+  await t.rejects(copied, { code: 'SOURCE_INVALID', message: /TLS connection/ });
+  t.strictSame([asked, repeated], [1, 0]);
+});
 const sendAll = (socket: Duplex, first: number, last: number): void =>
   void socket.write(Buffer.concat([Buffer.from(headOf(first, last)), content.subarray(first, last + 1)]));
 
