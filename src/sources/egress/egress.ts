@@ -75,11 +75,11 @@ export class Egress implements FetchContext {
     });
   }
 
-  /** The JSON of a successful response. Duplicate keys are refused. @throws WorkerError */
+  /** The JSON of a successful response, as `parseUniqueJson` accepts it. @throws WorkerError */
   async json(request: SourceRequest, maxBytes: number, options: TransferOptions): Promise<Document<unknown>> {
     const { value: bytes, ...rest } = await this.bytes(request, maxBytes, options);
     const value = parseUniqueJson(bytes);
-    if (value === undefined) throw invalid('The source sent invalid JSON, or JSON with a duplicate key');
+    if (value === undefined) throw invalid('The source sent invalid JSON, or JSON with duplicate or too many keys');
     return { ...rest, value };
   }
 
