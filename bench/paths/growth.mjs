@@ -69,8 +69,8 @@ function exponentRow(name, points) {
 
 /** The time per byte of the two sizes on either side of two seconds, if there are such. */
 function stepRows(name, points) {
-  const below = points.findLast(([, taken]) => taken <= limitSeconds);
-  const above = points.find(([, taken]) => taken > limitSeconds);
+  const next = points.findIndex(([, taken]) => taken > limitSeconds);
+  const [below, above] = [points[next - 1], points[next]];
   if (below === undefined || above === undefined) return [];
   const perGigabyte = ([bytes, taken]) => ({ unit: 's/GB', samples: [(taken / bytes) * 1e9] });
   return [
