@@ -37,9 +37,12 @@ export function deviceOverviews(
 ): DeviceOverview[] {
   const claimed = new Map<DeviceMemory, Record<MemoryUse, number>>();
   for (const shard of shards) {
-    const bytes = claimed.get(shard.memory) ?? { shard: 0, receiving: 0, zombie: 0 };
+    let bytes = claimed.get(shard.memory);
+    if (bytes === undefined) {
+      bytes = { shard: 0, receiving: 0, zombie: 0 };
+      claimed.set(shard.memory, bytes);
+    }
     bytes[memoryUseOf(shard)] += shard.grant.claim.bytes;
-    claimed.set(shard.memory, bytes);
   }
   return [...devices].map((device) =>
     deviceOverviewOf(device, claimed.get(device), reserved.get(device.gpuDevice) ?? null),

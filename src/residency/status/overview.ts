@@ -9,7 +9,7 @@ import { type Health, healthNow } from './blockers.js';
 import { type DeviceOverview, deviceOverviews, type MemoryUse, memoryUseOf } from './device_overview.js';
 import { type ReadyReport, readyReport } from './readiness.js';
 
-/** A shard and its memory. The same object until one of them changes, so that its JSON can be cached. */
+/** A shard and its memory. Without a change of its memory, an equal snapshot has equal fields. */
 export interface OverviewShard {
   readonly shard: ShardSnapshot;
   /** Bytes of the device, in units of its granularity. 0 if they are free already. */
@@ -53,19 +53,13 @@ export function overviewOf(worker: WorkerState, scrub: ScrubStatus): Overview {
   };
 }
 
-const known = new WeakMap<Shard, OverviewShard>();
-
-function overviewShard(shard: Shard): OverviewShard {
-  const { phase } = shard;
-  const snapshot = shard.snapshot();
-  const { bytes: deviceBytes } = shard.grant.claim;
-  const before = known.get(shard);
-  if (before?.shard === snapshot && before.deviceBytes === deviceBytes) return before;
-  const repairStatus = phase.state === 'corrupt' ? phase.repairStatus : null;
-  const overview = { shard: snapshot, deviceBytes, use: memoryUseOf(shard), repairStatus };
-  known.set(shard, overview);
-  return overview;
-}
+/** Called for all shards in one turn of the event loop, so it looks nothing up. */
+const overviewShard = (shard: Shard): OverviewShard => ({
+  shard: shard.snapshot(),
+  deviceBytes: shard.grant.claim.bytes,
+  use: memoryUseOf(shard),
+  repairStatus: shard.phase.state === 'corrupt' ? shard.phase.repairStatus : null,
+});
 
 /** Two overviews with equal versions differ only in the moment. */
 export interface OverviewVersion {
