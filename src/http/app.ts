@@ -104,9 +104,8 @@ const serverOptions = (
   serverFactory: (handler) =>
     createHttpServer(
       (request, response) => {
-        if (repeated.answer(request, response)) return;
         if (isLongPoll(request)) starts.add(() => handler(request, response));
-        else handler(request, response);
+        else if (!repeated.answer(request, response)) handler(request, response);
       },
       {
         connections,
