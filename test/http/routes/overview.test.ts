@@ -83,7 +83,7 @@ t.test(
     const ready = await first;
     t.match(ready.json(), { worker: { ready: true } });
 
-    // The clock stands still, so that the period does not end before the test says so.
+    // The clock does not move, so that the period does not end before the test says so.
     const nowMs = performance.now();
     let laterMs = 0;
     t.intercept(performance, 'now', { value: () => nowMs + laterMs, configurable: true });
