@@ -93,7 +93,7 @@ function withExamples(response: unknown, operationId: string, isConditional: boo
         type,
         { ...media, example: named[status] },
       ]);
-      const headers = { ...described.headers, ...(isConditional ? etag : {}) };
+      const headers = { ...(isConditional && status === '200' ? etag : {}), ...described.headers };
       return [status, { ...described, headers, content: Object.fromEntries(content) }];
     }),
   );

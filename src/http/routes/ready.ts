@@ -4,7 +4,7 @@ import type { ReadyQuery } from '../../residency/status/readiness.js';
 import { momentNow } from '../../vram/moment.js';
 import { invalidParams } from '../errors/to_worker_error.js';
 import { Readiness, type ReadyFields, readyQuery } from '../schemas/ready.js';
-import { jsonResponse, noContent } from '../schemas/response.js';
+import { jsonResponse, noContent, textHeader } from '../schemas/response.js';
 import { omitUndefined } from '../serializers/scalars.js';
 import { requestState } from '../server/request_state.js';
 import { actorOf } from './actor.js';
@@ -27,9 +27,13 @@ const schema = {
   tags: ['readiness'],
   querystring: readyQuery,
   response: {
-    200: jsonResponse(Readiness, 'At least one model is ready and nothing blocks the worker.'),
+    200: jsonResponse(Readiness, 'At least one model is ready and nothing blocks the worker.', {
+      ETag: textHeader('The state that the response describes, for `If-None-Match`. Absent with `nonce`.'),
+    }),
     304: noContent('Nothing changed since the response that `If-None-Match` names.'),
-    503: jsonResponse(Readiness, 'Not ready. `reasons` says why.'),
+    503: jsonResponse(Readiness, 'Not ready. `reasons` says why.', {
+      ETag: textHeader('The state that the response describes. Absent without `wait_seconds`.'),
+    }),
   },
 };
 

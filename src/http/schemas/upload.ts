@@ -17,7 +17,7 @@ const offset = { 'Upload-Offset': count('Bytes of the shard that the worker has 
 const expires = {
   'Upload-Expires': textHeader('When the worker ends the upload if its client sends nothing, as an HTTP date.'),
 };
-const shard = { Location: textHeader('The path of the shard, after it is sealed.') };
+const shard = { Location: textHeader('The path of the sealed shard. Absent before the seal.') };
 
 const headed = (description: string, headers: object) => ({ ...noContent(description), headers });
 

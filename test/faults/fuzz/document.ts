@@ -28,7 +28,7 @@ export interface Parameter {
 }
 
 export interface Answer {
-  readonly headers?: Readonly<Record<string, unknown>>;
+  readonly headers?: Readonly<Record<string, { readonly description: string }>>;
   readonly content?: Readonly<Record<string, { readonly schema: Schema }>>;
 }
 

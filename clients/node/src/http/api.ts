@@ -4016,7 +4016,7 @@ export interface operations {
                     "Upload-Length"?: number;
                     /** @description When the worker ends the upload if its client sends nothing, as an HTTP date. */
                     "Upload-Expires"?: string;
-                    /** @description The path of the shard, after it is sealed. */
+                    /** @description The path of the sealed shard. Absent before the seal. */
                     Location?: string;
                     [name: string]: unknown;
                 };
@@ -4187,7 +4187,7 @@ export interface operations {
                     "Upload-Offset"?: number;
                     /** @description When the worker ends the upload if its client sends nothing, as an HTTP date. */
                     "Upload-Expires"?: string;
-                    /** @description The path of the shard, after it is sealed. */
+                    /** @description The path of the sealed shard. Absent before the seal. */
                     Location?: string;
                     [name: string]: unknown;
                 };
@@ -5031,7 +5031,7 @@ export interface operations {
             /** @description At least one model is ready and nothing blocks the worker. */
             200: {
                 headers: {
-                    /** @description The state that the response describes, for `If-None-Match`. */
+                    /** @description The state that the response describes, for `If-None-Match`. Absent with `nonce`. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -5159,7 +5159,7 @@ export interface operations {
             /** @description Not ready. `reasons` says why. */
             503: {
                 headers: {
-                    /** @description The state that the response describes, for `If-None-Match`. */
+                    /** @description The state that the response describes. Absent without `wait_seconds`. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
