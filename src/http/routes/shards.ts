@@ -28,6 +28,7 @@ const releaseErrors: readonly ErrorCode[] = [
   'SHARD_LEASED',
   'CUDA_ERROR',
   'STARTING',
+  'DRAINING',
   'AUDIT_UNAVAILABLE',
   'KEEPER_UNAVAILABLE',
 ];

@@ -4724,7 +4724,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `STARTING`: Worker is starting. `AUDIT_UNAVAILABLE`: Audit log or manifest is unavailable. `KEEPER_UNAVAILABLE`: Keeper does not respond. */
+            /** @description `STARTING`: Worker is starting. `DRAINING`: Worker is shutting down. `AUDIT_UNAVAILABLE`: Audit log or manifest is unavailable. `KEEPER_UNAVAILABLE`: Keeper does not respond. */
             503: {
                 headers: {
                     /** @description Seconds to wait before a retry. */
