@@ -244,7 +244,8 @@ async function request(path, { tag = '', waitSeconds = 0 } = {}) {
       const { detail = `HTTP status ${response.status}`, retry_after_ms: retryAfterMs = 0 } = body ?? {};
       throw new Refusal(response.status, String(detail), Number(retryAfterMs) || 0);
     }
-    return { body, tag: response.headers.get('etag') ?? '', receivedAt };
+    const waitedMs = Number(/^wait;dur=(\d+)$/.exec(response.headers.get('server-timing') ?? '')?.[1] ?? 0);
+    return { body, tag: response.headers.get('etag') ?? '', waitedMs, receivedAt };
   } catch (error) {
     throw error instanceof Refusal ? error : new ConnectionLost();
   }
@@ -267,7 +268,6 @@ function secondsToWait() {
 async function refreshOverview() {
   if (worker.hasLostTime()) tag = '';
   const waitSeconds = secondsToWait();
-  const sentMs = performance.now();
   const sentAtMs = worker.monotonicNowMs();
   const query = waitSeconds > 0 ? `?wait_seconds=${waitSeconds}` : '';
   const answer = await request(`overview${query}`, { tag, waitSeconds }).catch((error) => {
@@ -276,9 +276,8 @@ async function refreshOverview() {
   });
   if (answer === undefined) return;
   if (answer.body === undefined) {
-    // The worker decided this at the end of the wait, or at an earlier unknown moment after the request was sent.
-    const hasWaited = performance.now() - sentMs >= waitSeconds * 1000;
-    worker.confirmedAtMs = Math.max(worker.confirmedAtMs, sentAtMs + (hasWaited ? waitSeconds * 1000 : 0));
+    // The worker decided this after its wait. How long the answer was on its way is unknown.
+    worker.confirmedAtMs = Math.max(worker.confirmedAtMs, sentAtMs + answer.waitedMs);
     return;
   }
   /** @type {Overview} */

@@ -14,6 +14,8 @@ export class StubbedApi {
   auditGate: Promise<void> = Promise.resolve();
   /** The URLs that get 429. */
   refuses: (url: URL) => boolean = () => false;
+  /** How long the worker says that it waited before a 304. */
+  waitedMs = 0;
   /** In place of every response. */
   failure: 'connection' | { readonly status: number; readonly body: object } | undefined;
   readonly requests: { readonly url: string; readonly headers: Record<string, string> }[] = [];
@@ -65,7 +67,8 @@ export class StubbedApi {
       const isKnown = (await request.headerValue('if-none-match')) === this.#tag;
       if (isKnown && this.failure === undefined && url.searchParams.has('wait_seconds')) await this.#change(10_000);
       if (this.failure === undefined) {
-        if ((await request.headerValue('if-none-match')) === this.#tag) return await route.fulfill({ status: 304 });
+        if ((await request.headerValue('if-none-match')) === this.#tag)
+          return await route.fulfill({ status: 304, headers: { 'server-timing': `wait;dur=${this.waitedMs}` } });
         return await route.fulfill({ json: this.#overview, headers: { etag: this.#tag } });
       }
     }

@@ -14,7 +14,8 @@ const schema = {
     'The worker, its GPUs, shards, models and pulls at one moment, for a page that polls it. The parts of each ' +
     'GPU add up to its memory. The response is prepared once for each change, and for the progress of transfers once a ' +
     'second. Send `If-None-Match` to get 304 while nothing changes, and `wait_seconds` to wait for a change. After a ' +
-    '304, the snapshot is valid at the `Date` of that response, unless a proxy replaces it.',
+    '304, the snapshot is valid at the `Date` of that response, unless a proxy replaces it. `Server-Timing: wait;dur=` has ' +
+    'the milliseconds that the request waited, so the snapshot is also valid that long after the request was sent.',
   tags: ['readiness'],
   querystring: overviewQuery,
   response: {
@@ -49,6 +50,7 @@ export async function overviewRoutes(app: FastifyInstance, { residency, polling 
     const seen = overviews.firstCurrent(known.split(',').map((tag) => tag.trim().replace(/^W\//, '')));
     if (seen === undefined) return;
     await slots.hold(request, reply, wait_seconds, (end) => overviewWaiters.wait(seen, end));
+    reply.header('server-timing', `wait;dur=${Math.floor(request.waitedMs)}`);
   }
 
   /** The tag is weak, because the moment in the body differs. */

@@ -99,6 +99,7 @@ t.test(
     await until(async () => (await waiting(worker)) === 1);
     laterMs += 30_000;
     t.equal((await expired).statusCode, 304);
+    t.match((await expired).headers['server-timing'], /^wait;dur=\d+$/);
 
     const last = wait(worker, tag);
     await until(async () => (await waiting(worker)) === 1);
