@@ -54,6 +54,7 @@ export async function upload({ options, workspace, tools }) {
   const reasons = { openssl: tools.openssl.missing, registry: missing };
   const limit = {
     baseline: 'limit: curl to a program that only receives, the copy and the hashes, over all cores',
+    required: 0.7,
     target: 0.8,
     note: `that program received ${median(received).toFixed(2)} GB/s`,
   };
@@ -65,7 +66,8 @@ export async function upload({ options, workspace, tools }) {
       limit,
       openssl: { ...hashing, required: 0.6, target: 0.75 },
       bare: receiving,
-      registry: { baseline: 'docker-registry (Go without SHA instructions)', required: 4, target: 6 },
+      // Its rate depends on Go's SHA-256, so it has no limit: 4 × exceeds the limit of some machines.
+      registry: { baseline: 'docker-registry (Go without SHA instructions)' },
     }),
     ...rowsOf('commit by upload, flat_digest=false', tree, {
       limit,
