@@ -5,7 +5,7 @@ import type { Progress } from '../../../src/commands/terminal/progress.js';
 const mebibyte = 1024 ** 2;
 const files = ['a', 'b'].map((name) => ({ path: name, name, bytes: 1000 * mebibyte }));
 
-/** Collects what the progress of a pass shows. Time stands still unless the test moves it. */
+/** Collects what the progress of a pass shows. Time passes only when the test moves it. */
 function watched(pass: 'hashing' | 'sending') {
   const shown: Progress[] = [];
   const clock = { nowMs: 0 };
