@@ -87,16 +87,12 @@ const serializeDevice = (device: DeviceOverview): OverviewDeviceJson => ({
   reserved_until: instantOrNull(device.reserved?.expiresAtMs ?? null),
 });
 
-const shardTexts = new WeakMap<OverviewShard['shard'], { readonly deviceBytes: number; readonly text: string }>();
-
-/** Cached until the shard or its memory changes. The period is the same for the life of the worker. */
-function shardJson(shard: OverviewShard, periodMs: number | null): string {
-  const known = shardTexts.get(shard.shard);
-  if (known?.deviceBytes === shard.deviceBytes) return known.text;
-  const text = JSON.stringify(serializeShard(shard, periodMs));
-  shardTexts.set(shard.shard, { deviceBytes: shard.deviceBytes, text });
-  return text;
-}
+/** The period is the same for the life of the worker. */
+const shardJson = cached(
+  ({ shard }: OverviewShard) => shard,
+  (shard: OverviewShard, periodMs: number | null) => JSON.stringify(serializeShard(shard, periodMs)),
+  ({ deviceBytes }: OverviewShard) => deviceBytes,
+);
 
 function serializeShard(
   { shard, deviceBytes, use, repairStatus }: OverviewShard,

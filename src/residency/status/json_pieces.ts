@@ -20,16 +20,23 @@ export type Fields<T> = { readonly [K in keyof T]: T[K] | Items };
 /** The key of values that are immutable themselves. */
 export const itself = <T extends object>(value: T): T => value;
 
-/** Caches the text of a value for as long as its immutable key exists. */
+/**
+ * Caches the text of a value for as long as its immutable key exists, and until `versionOf` changes: what the text has that
+ * the key does not.
+ */
 export function cached<T, Rest extends readonly unknown[]>(
   keyOf: (value: T) => object,
   serialize: (value: T, ...rest: Rest) => string,
+  versionOf: (value: T) => unknown = () => undefined,
 ): (value: T, ...rest: Rest) => string {
-  const cache = new WeakMap<object, string>();
+  const cache = new WeakMap<object, { readonly version: unknown; readonly text: string }>();
   return (value, ...rest) => {
     const key = keyOf(value);
-    const text = cache.get(key) ?? serialize(value, ...rest);
-    cache.set(key, text);
+    const version = versionOf(value);
+    const known = cache.get(key);
+    if (known !== undefined && known.version === version) return known.text;
+    const text = serialize(value, ...rest);
+    cache.set(key, { version, text });
     return text;
   };
 }
