@@ -104,8 +104,12 @@ const serverOptions = (
   serverFactory: (handler) =>
     createHttpServer(
       (request, response) => {
-        if (isLongPoll(request)) starts.add(() => handler(request, response));
-        else if (!repeated.answer(request, response)) handler(request, response);
+        const run = () => {
+          // Over TLS, the address of a client that has left is not known any more, for limits and for the audit log.
+          if (!request.socket.destroyed) handler(request, response);
+        };
+        if (isLongPoll(request)) starts.add(run);
+        else if (!repeated.answer(request, response)) run();
       },
       {
         connections,

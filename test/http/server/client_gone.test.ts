@@ -1,11 +1,17 @@
+import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
+import { nextSlice } from '../../../src/residency/state/time_slices.js';
+import { readChain } from '../../support/audit.js';
 import { patternBytes } from '../../support/bytes.js';
+import { Authority } from '../../support/certificates.js';
 import { head, RawClient } from '../../support/raw_http.js';
 import { availableBytes, get, mebibyte, remove, upload } from '../../support/requests.js';
 import { onSimulator, simulator } from '../../support/simulator.js';
+import { temporaryDirectory } from '../../support/temporary_directory.js';
 import { until } from '../../support/until.js';
 import { startWorker, type TestWorker } from '../../support/worker.js';
 
@@ -140,4 +146,45 @@ t.test('a client that half-closes during the body leaves no shard', async (t) =>
     await until(isGone(worker, 'a'));
     t.same(await availableBytes(worker), before, `after ${sent} bytes`);
   }
+});
+
+/** Fills the turns of the event loop, so that requests for long polls wait. Returns the function that ends this. */
+function fillTurns(): () => void {
+  let isFilling = true;
+  const work = () => {
+    for (const endMs = performance.now() + 5; isFilling && performance.now() < endMs; );
+  };
+  for (let turn = 0; turn < 4000; turn++) void nextSlice().then(work);
+  return () => {
+    isFilling = false;
+  };
+}
+
+t.test('a long poll whose client leaves before its turn is dropped: its address is not known any more', async (t) => {
+  const authority = new Authority(t);
+  const { certFile, keyFile } = authority.issue('worker');
+  const path = join(temporaryDirectory(t), 'audit.log');
+  const env = { WORKER_TLS_CERT_FILE: certFile, WORKER_TLS_KEY_FILE: keyFile, WORKER_AUDIT_LOG: path };
+  const { url, app } = await startWorker(t, { listen: true, env });
+  const trust = { ca: authority.certificate.cert };
+  const client = new RawClient(url, trust).send(head('GET /livez'));
+  await client.until(/ 200 OK/);
+  const poll = head('GET /v1/ready?wait_seconds=1', { Authorization: undefined });
+  const release = fillTurns();
+  const arrived: Promise<IncomingMessage[]> = once(app.server, 'request');
+  client.send(poll);
+  const [request] = await arrived;
+  const left = new Promise((resolve) => request?.socket.once('close', resolve));
+  await client.leave();
+  await left;
+  release();
+  const other = new RawClient(url, trust).send(poll);
+  await other.until(/ 401 /);
+  await other.leave();
+  const failures = () => readChain(path).filter(({ event }) => event === 'AuthFailed');
+  await until(() => failures().length > 0);
+  t.same(
+    failures().map(({ remote_address }) => remote_address),
+    ['127.0.0.1'],
+  );
 });
