@@ -89,6 +89,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   await app.register(pageRoutes);
   await app.register(probeRoutes, { residency });
   await app.register(keyRoutes, { residency });
+  app.addHook('preClose', async () => slots.close());
   const routeOptions = { residency, pulls, config, uploads, polling };
   await app.register(v1, { prefix: '/v1', tokens, ...routeOptions });
   await app.ready();

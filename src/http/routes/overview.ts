@@ -27,7 +27,6 @@ const schema = {
 /** `GET /v1/overview`: one snapshot of the whole worker. */
 export async function overviewRoutes(app: FastifyInstance, { residency, polling }: RouteOptions): Promise<void> {
   const { overviews, overviewWaiters, slots } = polling;
-  app.addHook('preClose', async () => overviewWaiters.close());
   app.get<{ Querystring: OverviewFields }>(
     '/overview',
     { schema, config: { access: 'read', quiet: true, errors: [] } },

@@ -20,7 +20,6 @@ export interface OverviewWaiterOptions {
 export class OverviewWaiters {
   readonly #options: OverviewWaiterOptions;
   readonly #waiters = new Set<Waiter>();
-  #isClosed = false;
   #turn: NodeJS.Immediate | undefined;
   #timer: NodeJS.Timeout | undefined;
 
@@ -33,7 +32,7 @@ export class OverviewWaiters {
     return this.#waiters.size;
   }
 
-  /** Resolves when the overview with the tag `seen` is outdated, after `maxMs`, when `signal` aborts, or at the shutdown. */
+  /** Resolves when the overview with the tag `seen` is outdated, after `maxMs`, when `signal` aborts, or when the worker drains. */
   async wait(seen: string, { maxMs, signal }: WaitEnd): Promise<void> {
     if (this.#mustEnd || signal.aborted || this.#options.overviews.isOutdated(seen)) return;
     await new Promise<void>((resolve) => {
@@ -49,15 +48,9 @@ export class OverviewWaiters {
     });
   }
 
-  /** Ends all waits. Later ones end at once. */
-  close(): void {
-    this.#isClosed = true;
-    this.#tick();
-  }
-
   get #mustEnd(): boolean {
     const { phase } = this.#options.residency;
-    return this.#isClosed || phase === 'draining' || phase === 'stopped';
+    return phase === 'draining' || phase === 'stopped';
   }
 
   #remove(waiter: Waiter): void {

@@ -41,7 +41,6 @@ const schema = {
 export async function readyRoutes(app: FastifyInstance, options: RouteOptions): Promise<void> {
   const { residency, config, polling } = options;
   const { cache, waiters, repeated, slots } = polling;
-  app.addHook('preClose', async () => waiters.close());
   const limitToken = app.rateLimit();
   /** A prepared response costs nothing, and neither does a wait. A signature or a verification counts for the rate limit. */
   const limitRate = (request: ReadyRequest, reply: FastifyReply, done: (error?: Error) => void): void => {

@@ -51,7 +51,6 @@ export class ReadyWaiters {
   readonly #groups = new Map<string, Group>();
   #count = 0;
   #phase: WorkerPhase;
-  #isClosed = false;
   #turn: NodeJS.Immediate | undefined;
   #timer: NodeJS.Timeout | undefined;
 
@@ -66,7 +65,7 @@ export class ReadyWaiters {
   }
 
   /**
-   * Resolves with a response that differs from `seen`, or with the current one after `maxMs` or at the shutdown. Resolves
+   * Resolves with a response that differs from `seen`, or with the current one after `maxMs` or when the worker drains. Resolves
    * without a response when `signal` aborts.
    */
   async wait(query: PollQuery, seen: Seen, { maxMs, signal }: WaitEnd): Promise<ReadyResponse | undefined> {
@@ -95,15 +94,9 @@ export class ReadyWaiters {
     return status === 503 || this.#options.residency.couldBeReady(modelRef);
   }
 
-  /** Ends all waits with the current response. Later ones end at once. */
-  close(): void {
-    this.#isClosed = true;
-    this.#tick();
-  }
-
   get #isEnding(): boolean {
     const { phase } = this.#options.residency;
-    return this.#isClosed || phase === 'draining' || phase === 'stopped';
+    return phase === 'draining' || phase === 'stopped';
   }
 
   #groupOf(query: PollQuery, { status, revision }: Seen): Group {

@@ -7,7 +7,7 @@ import { TurnQueue } from './turn_queue.js';
 /** When a wait ends without a change. It then resolves. */
 export interface WaitEnd {
   readonly maxMs: number;
-  /** Aborts if another client needs the place, or if this one has left. */
+  /** Aborts if another client needs the place, if this one has left, or at the shutdown. */
   readonly signal: AbortSignal;
 }
 
@@ -33,6 +33,7 @@ export class WaitSlots {
   readonly #ends = new TurnQueue();
   readonly #shares = new Map<FastifyRequest['role'], Share>();
   #count = 0;
+  #isClosed = false;
 
   constructor(perRole: number) {
     this.#perRole = perRole;
@@ -52,6 +53,7 @@ export class WaitSlots {
     const wait = new AbortController();
     share.set(network, (share.get(network) ?? new Set()).add(wait));
     this.#count++;
+    if (this.#isClosed) wait.abort();
     return { signal: wait.signal, end: () => wait.abort(), release: () => this.#remove(share, network, wait) };
   }
 
@@ -76,6 +78,13 @@ export class WaitSlots {
     await this.#ends.turn();
     if (reply.raw.destroyed) throw clientGone();
     return waited;
+  }
+
+  /** Ends all waits. Later ones end at once. */
+  close(): void {
+    this.#isClosed = true;
+    for (const share of this.#shares.values())
+      for (const waits of share.values()) for (const wait of waits) wait.abort();
   }
 
   #makeRoom(share: Share, network: string): void {

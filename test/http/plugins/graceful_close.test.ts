@@ -1,6 +1,9 @@
 import t from 'tap';
 import { closeGracefully } from '../../../src/http/plugins/graceful_close.js';
+import { endedPull, modelOfSizes, startPull, startPuller, startSource } from '../../support/pull_source.js';
 import { head, RawClient } from '../../support/raw_http.js';
+import { get } from '../../support/requests.js';
+import { until } from '../../support/until.js';
 import { startWorker } from '../../support/worker.js';
 
 t.test('a draining worker closes connections after the response, and livez is still 200', async (t) => {
@@ -39,4 +42,17 @@ t.test('at the deadline open connections are closed', async (t) => {
   await closeGracefully(app, 0);
   await stuck.closed;
   t.notMatch(stuck.heard, / 201 /);
+});
+
+t.test('closing ends the long polls of a pull that has ended', async (t) => {
+  const source = await startSource(t, modelOfSizes([5000]));
+  const worker = await startPuller(t, source);
+  await startPull(worker, source, 'a');
+  await endedPull(worker, 'a');
+  const { etag } = (await get(worker, '/v1/pulls/a')).headers;
+  const url = await worker.app.listen({ host: '127.0.0.1', port: 0 });
+  const poll = new RawClient(url).send(head('GET /v1/pulls/a?wait_seconds=300', { 'If-None-Match': String(etag) }));
+  await until(async () => /vram_long_polls 1/.test((await get(worker, '/metrics')).body));
+  await closeGracefully(worker.app, 60_000);
+  t.match(await poll.whole(), /^HTTP\/1.1 304 /);
 });
