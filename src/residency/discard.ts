@@ -69,6 +69,7 @@ async function freeOrLeave(shard: Shard, isLeft: boolean): Promise<void> {
       throw error;
     }
   }
+  claim.markFree();
 }
 
 /** Whether the worker stops, and the next one can take the memory over from the keeper. */

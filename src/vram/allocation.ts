@@ -22,8 +22,8 @@ const repairSliceBytes = 64 * 1024 * 1024;
 
 export interface LoadOptions {
   readonly thenProve?: boolean;
-  /** Returns the error to throw in place of the one of a load that allocates its memory. */
-  readonly explain?: (error: unknown) => Promise<unknown>;
+  /** Runs the call that completes a small load. If the memory is allocated later, that call allocates it. */
+  readonly allocating?: (load: () => Promise<void>) => Promise<void>;
 }
 
 /** Device memory that holds one shard. All offsets and lengths are bytes. */
@@ -51,9 +51,9 @@ export class Allocation {
    * Opens the load that fills the memory. Makes no call of the driver. With `thenProve`, the call that completes a small load
    * also seals and digests the memory, and `prove` returns its result. @throws VramError
    */
-  load(digests: LoadDigests, { thenProve = false, explain }: LoadOptions = {}): Load {
+  load(digests: LoadDigests, { thenProve = false, allocating = (load) => load() }: LoadOptions = {}): Load {
     const out = [0];
-    const prove = (completion: Completion) => this.#completeAndProve(completion, explain);
+    const prove = (completion: Completion) => allocating(() => this.#completeAndProve(completion));
     this.#library.call('vram_load_open', this.#handle, loadFlags(digests), out);
     this.#load = new Load(this.#library, Number(out[0]), digests, {
       onSealed: (bytes) => this.#streamingDigest?.sealed(bytes),
@@ -96,12 +96,8 @@ export class Allocation {
     });
   }
 
-  async #completeAndProve(completion: Completion, explain: LoadOptions['explain']): Promise<void> {
-    try {
-      this.#proof = await this.#digests.run(() => completeAndProve(this.#library, completion, this.bytes));
-    } catch (error) {
-      throw explain === undefined ? error : await explain(error);
-    }
+  async #completeAndProve(completion: Completion): Promise<void> {
+    this.#proof = await this.#digests.run(() => completeAndProve(this.#library, completion, this.bytes));
   }
 
   /** Makes the memory read-only until `repair` or `free`. @throws VramError */

@@ -17,8 +17,9 @@ const signal = new AbortController().signal;
 async function load(allocation: Allocation, bytes: number, thenProve: boolean): Promise<LoadResult> {
   const slots = driver.staging.take(1);
   try {
-    const explain = (error: unknown) => driver.withSizes(error, 0, bytes);
-    const open = allocation.load({ flat: true, tree: true }, { thenProve, explain });
+    const allocating = (run: () => Promise<void>) =>
+      run().catch(async (error: unknown) => Promise.reject(await driver.withSizes(error, 0, bytes)));
+    const open = allocation.load({ flat: true, tree: true }, { thenProve, allocating });
     const [slot] = slots;
     if (slot === undefined) throw new Error('no slot is free');
     slot.bytes.fill(7, 0, bytes);

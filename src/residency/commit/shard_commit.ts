@@ -70,8 +70,10 @@ export class ShardCommit implements IngestTarget {
     this.#step = 'allocating';
     const allocation = await this.#allocate();
     this.#shard.allocation = allocation;
-    const explain = (error: unknown) => this.#worker.driver.withSizes(error, gpuDevice, this.totalBytes);
-    return allocation.load({ flat: flatDigest, tree: expectedTreeDigest === undefined }, { thenProve: true, explain });
+    return allocation.load(
+      { flat: flatDigest, tree: expectedTreeDigest === undefined },
+      { thenProve: true, allocating: (load) => this.#allocateWith(load) },
+    );
   }
 
   received(bytes: number): void {
@@ -88,7 +90,6 @@ export class ShardCommit implements IngestTarget {
 
   /** Proves the received bytes. `signal` can stop it. Throws as `proveShard` does. */
   prove(received: LoadResult, signal: AbortSignal): Promise<Proof> {
-    this.#grant.claim.markAllocated();
     this.#shard.beginSealing();
     this.#worker.lifecycle.bumpRevision();
     const selfTest = () => this.#worker.selfTests.again(this.#shard.memory.gpuDevice);
@@ -143,9 +144,21 @@ export class ShardCommit implements IngestTarget {
     const { exportable, allocatesLate, vramBytes } = this.#request;
     const { driver } = this.#worker;
     if (allocatesLate === true) return driver.allocateLater(this.gpuDevice, vramBytes, { exportable });
+    this.#grant.claim.markAllocating();
     const allocation = await driver.allocate(this.gpuDevice, vramBytes, { exportable });
     this.#grant.claim.markAllocated();
     return allocation;
+  }
+
+  /** Runs the call that allocates the memory, unless it is there. @throws its errors, VRAM_OOM with the sizes */
+  async #allocateWith(load: () => Promise<void>): Promise<void> {
+    this.#grant.claim.markAllocating();
+    try {
+      await load();
+    } catch (error) {
+      throw await this.#worker.driver.withSizes(error, this.gpuDevice, this.totalBytes);
+    }
+    this.#grant.claim.markAllocated();
   }
 
   async #recordFreed(error: unknown): Promise<void> {

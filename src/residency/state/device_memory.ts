@@ -81,7 +81,9 @@ export class DeviceMemory {
   /** Claims memory that an earlier process allocated. It is there, so this cannot fail. */
   claimExisting(bytes: number): MemoryClaim {
     const allocation = this.mappedBytes(bytes);
-    return new MemoryClaim(this.#claims, allocation, allocation);
+    const claim = new MemoryClaim(this.#claims, allocation, allocation);
+    claim.markAllocating();
+    return claim;
   }
 
   /** @throws WorkerError VRAM_OOM */

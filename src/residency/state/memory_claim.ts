@@ -9,6 +9,13 @@ export interface ClaimTotals {
 }
 
 /**
+ * - `waiting`: no memory is allocated. The commit waits for its turn or for its bytes, perhaps for hours.
+ * - `moving`: the driver allocates or frees the memory at this moment.
+ * - `allocated`: the driver's figures include the memory.
+ */
+type ClaimState = 'waiting' | 'moving' | 'allocated';
+
+/**
  * Bytes of a device that one commit holds, from its admission until the memory belongs to the device again. Each shard has one,
  * so it has no closures.
  */
@@ -17,29 +24,37 @@ export class MemoryClaim {
   /** The driver's part of the claim: the bytes that its figures include once it is allocated. */
   readonly #allocationBytes: number;
   #bytes: number;
-  #isAllocated = false;
+  #state: ClaimState = 'waiting';
 
-  /** The memory is being allocated from now on. */
   constructor(totals: ClaimTotals, bytes: number, allocationBytes: number) {
     this.#totals = totals;
     this.#bytes = bytes;
     this.#allocationBytes = allocationBytes;
     totals.claimedBytes += bytes;
-    totals.inFlight++;
   }
 
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** The driver allocated the memory. */
-  markAllocated(): void {
-    this.#setAllocated(true);
+  /** The driver is about to allocate the memory, unless it is there. */
+  markAllocating(): void {
+    if (this.#state === 'waiting') this.#enter('moving');
   }
 
-  /** The driver is about to free the memory. */
+  /** The driver allocated the memory. */
+  markAllocated(): void {
+    this.#enter('allocated');
+  }
+
+  /** The driver is about to free the memory, if there is any. */
   markReleasing(): void {
-    this.#setAllocated(false);
+    if (this.#state === 'allocated') this.#enter('moving');
+  }
+
+  /** No memory is left. A later attempt of the commit may allocate it again. */
+  markFree(): void {
+    this.#enter('waiting');
   }
 
   /** Keeps only what the driver allocated. Called once the shard is sealed. */
@@ -51,18 +66,20 @@ export class MemoryClaim {
   /** Ends the claim. Idempotent. */
   release(): void {
     if (this.#bytes === 0) return;
-    this.#setAllocated(false);
-    this.#totals.transitions++;
-    this.#totals.inFlight--;
+    this.#enter('waiting');
     this.#totals.claimedBytes -= this.#bytes;
     this.#bytes = 0;
   }
 
-  #setAllocated(isAllocated: boolean): void {
-    if (this.#isAllocated === isAllocated) return;
-    this.#isAllocated = isAllocated;
-    this.#totals.transitions++;
-    this.#totals.inFlight += isAllocated ? -1 : 1;
-    this.#totals.allocatedBytes += isAllocated ? this.#allocationBytes : -this.#allocationBytes;
+  #enter(next: ClaimState): void {
+    const [from, totals] = [this.#state, this.#totals];
+    if (from === next) return;
+    this.#state = next;
+    totals.transitions++;
+    totals.inFlight += inFlight(next) - inFlight(from);
+    totals.allocatedBytes += this.#allocationBytes * (allocated(next) - allocated(from));
   }
 }
+
+const inFlight = (state: ClaimState): number => (state === 'moving' ? 1 : 0);
+const allocated = (state: ClaimState): number => (state === 'allocated' ? 1 : 0);

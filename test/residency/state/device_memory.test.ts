@@ -8,6 +8,7 @@ t.test('a refresh counts the memory that other processes take', async (t) => {
   t.equal(memory.availableBytes, 12 * granularityBytes);
   t.match(memory.snapshot().name, `${4 * granularityBytes} bytes`, 'the other figures of the driver are updated too');
   const claim = memory.claim(1);
+  claim.markAllocating();
   allocate(granularityBytes);
   await refresh();
   t.equal(memory.availableBytes, 11 * granularityBytes, 'an allocation in progress is not counted twice');
@@ -16,6 +17,27 @@ t.test('a refresh counts the memory that other processes take', async (t) => {
   allocate(granularityBytes);
   await refresh();
   t.equal(memory.availableBytes, 10 * granularityBytes);
+});
+
+t.test('a refresh counts the memory that other processes take while commits wait for their bytes', async (t) => {
+  const { memory, allocate, refresh } = fakeDevice();
+  const claim = memory.claim(1);
+  allocate(4 * granularityBytes);
+  await refresh();
+  t.equal(memory.availableBytes, 11 * granularityBytes, 'before the first attempt');
+  claim.markAllocating();
+  allocate(granularityBytes);
+  claim.markAllocated();
+  claim.markReleasing();
+  allocate(-granularityBytes);
+  claim.markFree();
+  allocate(granularityBytes);
+  await refresh();
+  t.equal(memory.availableBytes, 10 * granularityBytes, 'between two attempts');
+  claim.markReleasing();
+  claim.release();
+  await refresh();
+  t.equal(memory.availableBytes, 11 * granularityBytes);
 });
 
 t.test('a claim can take all available memory; a larger one fails with the needed and available bytes', async (t) => {
@@ -89,6 +111,7 @@ t.test('a refresh is used only while no claim is being allocated or freed', asyn
   };
   t.equal(memory.gpuDevice, 0);
   const claim = memory.claim(1);
+  claim.markAllocating();
   allocate(2 * granularityBytes);
   t.equal(await granules(), 15, 'ignored during an allocation');
   allocate(granularityBytes);
@@ -110,6 +133,7 @@ t.test('a refresh is used only while no claim is being allocated or freed', asyn
   t.equal(await granules(), 11);
 
   const next = memory.claim(1);
+  next.markAllocating();
   allocate(granularityBytes);
   t.equal(await granules(), 10, 'the second release above does not offset this claim, which is in progress');
   next.markAllocated();
@@ -134,6 +158,7 @@ t.test('a memory reading of the driver is ignored if a claim changed during the 
   allocate(-granularityBytes);
   claim.release();
   const failed = memory.claim(1);
+  failed.markAllocating();
   allocate(granularityBytes);
   void memory.refresh();
   allocate(-granularityBytes);
