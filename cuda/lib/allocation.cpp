@@ -285,7 +285,7 @@ void Allocation::end_load() {
 vram_status Allocation::free() {
   const ExclusiveLock exclusive(mutex_);
   if (loading_) return VRAM_BUSY;
-  if (!memory_.is_owned()) return VRAM_OK;
+  if (!memory_.is_owned()) return abandon();
   VRAM_TRY(device_.bind());
   VRAM_TRY(wait_until_unused());
   if (stage_ != Stage::kReleasing) VRAM_TRY(wipe());
@@ -295,13 +295,19 @@ vram_status Allocation::free() {
 vram_status Allocation::leave() {
   const ExclusiveLock exclusive(mutex_);
   if (loading_) return VRAM_BUSY;
-  if (!memory_.is_owned()) return VRAM_OK;
+  if (!memory_.is_owned()) return abandon();
   if (stage_ == Stage::kWiping) return VRAM_STALE_HANDLE;
   if (!exported_) return VRAM_NOT_EXPORTED;
   VRAM_TRY(device_.bind());
   VRAM_TRY(wait_until_unused());
   stage_ = Stage::kReleasing;
   return release();
+}
+
+/** No memory is left, or none was allocated yet. A load that found the handle before must not allocate it then. */
+vram_status Allocation::abandon() {
+  stage_ = Stage::kReleasing;
+  return VRAM_OK;
 }
 
 /** Waits for a kernel or a copy that a failed call could not wait for. */

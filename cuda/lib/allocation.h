@@ -82,6 +82,7 @@ class Allocation {
   vram_status protect(uint64_t until_bytes);
   vram_status unprotect();
   vram_status wipe();
+  vram_status abandon();
   vram_status wait_until_unused();
   vram_status release();
 

@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <atomic>
+#include <thread>
 #include <vector>
 
 #include "harness.h"
@@ -130,6 +132,32 @@ TEST("memory that is not allocated yet cannot be used, but can be freed") {
   CHECK_STATUS(VRAM_OK, vram_load_close(load));
   CHECK_STATUS(VRAM_OK, vram_free(allocation));
   CHECK_STATUS(VRAM_STALE_HANDLE, vram_load_open(allocation, VRAM_LOAD_FLAT, &load));
+}
+
+TEST("memory that is not allocated yet is either freed or loaded, if two threads try both at the same time") {
+  const Session session;
+  constexpr unsigned kRounds = 500;
+  uint64_t allocation = 0, load = 0;
+  vram_status opened = VRAM_OK;
+  std::atomic<unsigned> begun{0}, ended{0};
+  std::thread loader([&] {
+    for (unsigned round = 1; round <= kRounds; ++round) {
+      while (begun != round) continue;
+      opened = vram_load_open(allocation, 0, &load);
+      ended = round;
+    }
+  });
+  for (unsigned round = 1; round <= kRounds; ++round) {
+    CHECK_STATUS(VRAM_OK, vram_alloc_later(session.driver(), 0, 100, alloc_flags(), &allocation));
+    begun = round;
+    for (volatile unsigned i = 0; i < 2 * (round % 200); i = i + 1) continue;
+    const vram_status freed = vram_free(allocation);
+    while (ended != round) continue;
+    CHECK((freed == VRAM_OK) != (opened == VRAM_OK));
+    if (opened == VRAM_OK) CHECK_STATUS(VRAM_OK, vram_load_close(load));
+    if (freed != VRAM_OK) CHECK_STATUS(VRAM_OK, vram_free(allocation));
+  }
+  loader.join();
 }
 
 TEST("a load whose memory cannot be allocated fails, and leaves nothing allocated") {
