@@ -46,24 +46,23 @@ class WorkerPool::Job {
   void run_tasks() {
     for (uint64_t index = next_++; index < count_; index = next_++) {
       task_(index);
-      if (++done_ == count_) end();
+      if (++done_ == count_) notify();
     }
   }
 
   /** Returns false if it has not ended by then. */
   bool wait_until(Clock::time_point deadline) {
     std::unique_lock<std::mutex> lock(mutex_);
-    return ended_.wait_until(lock, deadline, [this] { return has_ended_; });
+    return ended_.wait_until(lock, deadline, [this] { return done_ == count_; });
   }
   void wait() {
     std::unique_lock<std::mutex> lock(mutex_);
-    ended_.wait(lock, [this] { return has_ended_; });
+    ended_.wait(lock, [this] { return done_ == count_; });
   }
 
  private:
-  void end() {
+  void notify() {
     const std::lock_guard<std::mutex> lock(mutex_);
-    has_ended_ = true;
     ended_.notify_all();
   }
 
@@ -73,7 +72,6 @@ class WorkerPool::Job {
   std::atomic<uint64_t> done_{0};
   std::mutex mutex_;
   std::condition_variable ended_;
-  bool has_ended_ = false;
 };
 
 void WorkerPool::run(uint64_t count, const Task &task) {

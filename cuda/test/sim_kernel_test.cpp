@@ -84,6 +84,15 @@ TEST("sim: the fast engine hashes every length as the host does") {
   check_ragged_lengths("fast");
 }
 
+TEST("sim: a kernel that has no bytes to hash ends") {
+  for (const char *engine : {"source", "fast"}) {
+    const SimDriver driver{{"DEVICES", "16MiB"}, {"ENGINE", engine}};
+    driver.start();
+    const Bench bench(driver);
+    CHECK_CU(CUDA_SUCCESS, bench.launch(bench.input.address(), 0, bench.output.address(), 1));
+  }
+}
+
 TEST("sim: a kernel of the fast engine hashes all its bytes while other threads use every core") {
   const SimDriver driver{{"DEVICES", "16MiB"}, {"ENGINE", "fast"}};
   driver.start();
