@@ -1,5 +1,7 @@
 /** Each starts dozens of processes. */
 const commands = ['pull', 'push', 'shards', 'wait'].map((name) => `test/system/commands/${name}.test.ts`);
+/** Occupies both cores for a minute. */
+const bench = 'test/system/bench.test.ts';
 
 /**
  * The suites: the folders of each, the folders that it leaves out, the environment of its tests, and whether their temporary
@@ -21,8 +23,9 @@ export const suites = {
     ],
     isInMemory: true,
   },
-  system: { paths: ['test/system'], except: commands },
+  system: { paths: ['test/system'], except: [...commands, bench] },
   commands: { paths: commands },
+  bench: { paths: [bench] },
   engine: { paths: ['test/engine'] },
   deploy: { paths: ['test/deploy'] },
   ui: { paths: ['test/ui'] },

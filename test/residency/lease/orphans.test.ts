@@ -18,7 +18,7 @@ function shard(shardId: string): Shard {
 t.test(
   'a process that ends loses its leases on all shards, also on those that were mapped at the same time',
   async (t) => {
-    const child = spawn('sleep', ['60']);
+    const child = spawn('sleep', ['60'], { stdio: 'ignore' });
     t.teardown(() => child.kill('SIGKILL'));
     const { pid = 0 } = child;
     const startTicks = await processStartTicks(pid);
