@@ -94,11 +94,13 @@ class ParallelCopy {
     const onAbort = () => this.#scope.abort(sinkSignal?.reason);
     sinkSignal?.addEventListener('abort', onAbort, { once: true });
     if (sinkSignal?.aborted) onAbort();
+    const { signal } = this.#scope;
     // Every transfer listens to it, and Node warns of more than ten listeners.
-    setMaxListeners(0, this.#scope.signal);
+    setMaxListeners(0, signal);
+    signal.addEventListener('abort', () => this.#sink.cancel?.(signal.reason), { once: true });
     try {
       await Promise.all(writers.map((writer) => this.#fillAll(writer)));
-      this.#scope.signal.throwIfAborted();
+      signal.throwIfAborted();
     } finally {
       sinkSignal?.removeEventListener('abort', onAbort);
       this.#scope.dispose();

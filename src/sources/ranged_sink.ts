@@ -18,6 +18,8 @@ export interface RangedSink extends ByteSink {
    * must not overlap.
    */
   openWriter(): Promise<RangeWriter | undefined>;
+  /** The copy has failed: ends calls that wait until the sink takes bytes. */
+  cancel?(error: unknown): void;
 }
 
 /** Ranges begin at multiples of this: a group of the tree digest. */

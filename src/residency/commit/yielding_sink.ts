@@ -32,6 +32,7 @@ class YieldingSink<Result> implements RangedSink, SlotUser {
   readonly #ingest: Ingest<Result>;
   readonly #quietMs: number;
   readonly #timer: NodeJS.Timeout;
+  readonly #canceled = new AbortController();
   #lastMs = performance.now();
   /** Calls that use the slots, or will. */
   #calls = 0;
@@ -90,6 +91,10 @@ class YieldingSink<Result> implements RangedSink, SlotUser {
     await this.#resuming;
   }
 
+  cancel(error: unknown): void {
+    this.#canceled.abort(error);
+  }
+
   /** No more calls follow. */
   stop(): void {
     clearInterval(this.#timer);
@@ -109,7 +114,7 @@ class YieldingSink<Result> implements RangedSink, SlotUser {
   async #resume(pause: Promise<void>): Promise<void> {
     await pause;
     // The commit was admitted, so its wait must not fail because others wait as well.
-    await this.#ingest.resume(this.signal, Number.POSITIVE_INFINITY);
+    await this.#ingest.resume(this.#canceled.signal, Number.POSITIVE_INFINITY);
     this.#pause = undefined;
   }
 

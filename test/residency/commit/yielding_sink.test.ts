@@ -2,8 +2,11 @@ import t, { type Test } from 'tap';
 import type { Ingest } from '../../../src/residency/commit/ingest.js';
 import { copyYielding } from '../../../src/residency/commit/yielding_sink.js';
 import { referenceTreeDigest } from '../../../src/seal/tree.js';
+import { copyParallel } from '../../../src/sources/copy_parallel.js';
+import { raceAbort } from '../../../src/sources/egress/abort_scope.js';
 import { type RangeWriter, rangeAlignmentBytes } from '../../../src/sources/ranged_sink.js';
 import { patternBytes } from '../../support/bytes.js';
+import { ScriptedSource } from '../../support/range_sinks.js';
 import { sha256, upload } from '../../support/requests.js';
 import { until } from '../../support/until.js';
 import { startWorker, type TestWorker } from '../../support/worker.js';
@@ -12,12 +15,9 @@ const bytes = patternBytes(2_500_000);
 const env = { WORKER_COMMIT_SLOTS: '1', WORKER_COMMIT_QUEUE: '1' };
 const quietMs = 20;
 
-function admit(worker: TestWorker, shardId: string, flatDigest = true): Ingest {
+function admit(worker: TestWorker, shardId: string, flatDigest = true, vramBytes = bytes.length): Ingest {
   const request = { shardId, modelRef: 'model', shardIndex: 0, totalShards: 1, flatDigest };
-  const admission = worker.residency.admit(
-    { ...request, vramBytes: bytes.length },
-    { name: 'test', requestId: 'test' },
-  );
+  const admission = worker.residency.admit({ ...request, vramBytes }, { name: 'test', requestId: 'test' });
   if (admission.kind !== 'ingest') throw new Error('the shard exists already');
   return admission.ingest;
 }
@@ -96,6 +96,25 @@ t.test('a commit that yielded waits for a slot, also behind a full queue, and ca
   );
   await t.rejects(copy, { message: 'aborted' });
   t.equal(worker.residency.commitsInProgress, 0);
+  await sealed(t, worker, 'afterwards');
+});
+
+t.test('a range that fails ends the commit, although another range waits for the slot', async (t) => {
+  const worker = await startWorker(t, { env });
+  const ingest = admit(worker, 'a', false, 9 * 2 ** 20);
+  await ingest.start();
+  const holder = admit(worker, 'b');
+  const source = new ScriptedSource(ingest.totalBytes, async (sink, _range, signal, number) => {
+    await holder.start();
+    if (number === 1) return raceAbort(Promise.resolve(sink.write(bytes)), signal);
+    await until(() => worker.residency.stats().commitsWaiting === 1, 'the other range waits');
+    throw new Error('the second range failed');
+  });
+  const { signal } = new AbortController();
+  const copy = copyYielding(ingest, (sink) => copyParallel(source, sink, { signal }), quietMs);
+  await t.rejects(copy, { message: 'the second range failed' });
+  t.equal(worker.residency.stats().commitsWaiting, 0);
+  await Promise.all([ingest.abort(), holder.abort()]);
   await sealed(t, worker, 'afterwards');
 });
 
