@@ -28,10 +28,6 @@ export class OverviewWaiters {
     options.residency.onRevision(() => this.#changed());
   }
 
-  get count(): number {
-    return this.#waiters.size;
-  }
-
   /** Resolves when the overview with the tag `seen` is outdated, after `maxMs`, when `signal` aborts, or when the worker drains. */
   async wait(seen: string, { maxMs, signal }: WaitEnd): Promise<void> {
     if (this.#mustEnd || signal.aborted || this.#options.overviews.isOutdated(seen)) return;
