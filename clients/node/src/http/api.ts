@@ -378,7 +378,7 @@ export interface paths {
         };
         /**
          * Get one snapshot of the whole worker
-         * @description The worker, its GPUs, shards, models and pulls at one moment, for a page that polls it. The parts of each GPU add up to its memory. The response is prepared once for each change, and for the progress of transfers once a second. Send `If-None-Match` to get 304 while nothing changes, and `wait_seconds` to wait for a change. After a 304, the snapshot is valid at the `Date` of that response, unless a proxy replaces it. `Server-Timing: wait;dur=` has the milliseconds that the request waited, so the snapshot is also valid that long after the request was sent.
+         * @description The worker, its GPUs, shards, models and pulls at one moment, for a page that polls it. The parts of each GPU add up to its memory. The response is prepared once for each change, and for the progress of transfers once a second. Send `If-None-Match` to get 304 while nothing changes, and `wait_seconds` to wait for a change. After a 304, the snapshot is valid at the `Date` of that response, unless a proxy replaces it. `Server-Timing: wait;dur=` has the milliseconds that the request waited, so the snapshot is also valid that long after the request was sent. Only the progress of transfers can be a second older.
          */
         get: operations["overview"];
         put?: never;
