@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { loadConfig } from '../../src/config/load.js';
@@ -60,6 +60,20 @@ t.test('a link on the way to another link counts too', async (t) => {
   await t.resolves(requireTrustedDirectories('X', join(closed, 'file'), files));
   symlinkSync('loop', join(closed, 'loop'));
   await t.resolves(requireTrustedDirectories('X', join(closed, 'loop'), files), 'what opens a loop refuses it');
+});
+
+t.test('all links that the kernel follows count, and it follows forty', async (t) => {
+  const directory = temporaryDirectory(t);
+  const open = join(directory, 'open');
+  mkdirSync(open);
+  chmodSync(open, 0o777);
+  writeFileSync(join(open, 'link0'), 'x');
+  const link = (count: number) => join(directory, `link${count}`);
+  symlinkSync(join(open, 'link0'), link(1));
+  for (let count = 2; count <= 41; count++) symlinkSync(link(count - 1), link(count));
+  t.equal(readFileSync(link(40), 'utf8'), 'x');
+  t.throws(() => readFileSync(link(41)), { code: 'ELOOP' });
+  await t.rejects(requireTrustedDirectories('X', link(40), files), { name: 'ConfigError', message: new RegExp(open) });
 });
 
 t.test('the worker refuses each of its files in a directory that other users can write', async (t) => {

@@ -34,7 +34,11 @@ const accounts = [
   'test/residency/state/device_memory_histories.test.ts',
   'test/residency/state/reservations.test.ts',
 ];
-const manifest = ['test/residency/state/manifest_journal.test.ts', 'test/residency/state/manifest.test.ts'];
+const manifest = [
+  'test/residency/state/manifest_entry.test.ts',
+  'test/residency/state/manifest_journal.test.ts',
+  'test/residency/state/manifest.test.ts',
+];
 const integrity = [
   'test/residency/integrity/verifier.test.ts',
   'test/residency/integrity/verifier_histories.test.ts',

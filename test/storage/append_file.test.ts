@@ -65,6 +65,26 @@ t.test('an append that follows another makes two calls: a check of the path, and
   t.same(calls, ['stat', 'write']);
 });
 
+t.test('an append checks an ample disk again after a second', async (t) => {
+  let nowMs = 1000;
+  const { now } = performance;
+  performance.now = () => nowMs;
+  t.teardown(() => {
+    performance.now = now;
+  });
+  const calls: string[] = [];
+  const fs = recordingFileSystem(calls, withFreeBytes(2 ** 40));
+  const log = logAt(join(temporaryDirectory(t), 'audit.log'), { fs });
+  await log.append([sealed('a')]);
+  calls.length = 0;
+  nowMs += 999;
+  await log.append([sealed('b')]);
+  t.same(calls, ['stat', 'write']);
+  nowMs += 1;
+  await log.append([sealed('c')]);
+  t.same(calls.slice(2), ['stat', 'statfs', 'access', 'write']);
+});
+
 t.test('an append checks a disk with little space each time', async (t) => {
   const calls: string[] = [];
   const disk = withFreeBytes(1024 * 1024);

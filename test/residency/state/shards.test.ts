@@ -233,6 +233,7 @@ t.test('a retry to free memory, which a client cannot see, is not reported', asy
   });
   const shard = newShard('a');
   shards.add(shard);
+  t.equal(changes, 1, 'a new shard is a change');
   shard.beginRelease(Promise.resolve());
   const [before, snapshot] = [changes, shard.snapshot()];
   for (let retry = 0; retry < 3; retry++) {
