@@ -1,10 +1,9 @@
 import { Readable } from 'node:stream';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply } from 'fastify';
 import { WorkerError } from '../../errors.js';
 import { NoQuery } from '../schemas/common.js';
 import { type PullParams, pullParams } from '../schemas/pull.js';
 import { eventStream } from './event_stream.js';
-import { departureOf } from './pulls.js';
 import type { RouteOptions } from './route_options.js';
 
 /** Clients that watch pulls at the same time. Each has a part of a stream in memory. */
@@ -49,4 +48,12 @@ export async function pullEventRoutes(app: FastifyInstance, { pulls }: RouteOpti
       return reply.send(stream);
     },
   );
+}
+
+/** Aborts when the response is complete, or the client has left. */
+function departureOf({ raw }: FastifyReply): AbortSignal {
+  if (raw.destroyed) return AbortSignal.abort();
+  const departure = new AbortController();
+  raw.once('close', () => departure.abort());
+  return departure.signal;
 }

@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyReply } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import type { ErrorCode } from '../../errors.js';
 import type { Pull } from '../../pulls/pull.js';
 import { NoQuery } from '../schemas/common.js';
@@ -143,14 +143,6 @@ function cancelPull(app: FastifyInstance, { pulls }: RouteOptions): void {
     },
     async ({ params }, reply) => reply.code(202).send(serializePull(pulls.cancel(params.pull_id).snapshot())),
   );
-}
-
-/** Aborts when the client has left. */
-export function departureOf({ raw }: FastifyReply): AbortSignal {
-  if (raw.destroyed) return AbortSignal.abort();
-  const departure = new AbortController();
-  raw.once('close', () => departure.abort());
-  return departure.signal;
 }
 
 /** Resolves when the condition holds, the signal aborts or the time is over. */
