@@ -1,18 +1,20 @@
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { Outbox } from '../../src/ipc/outbox.js';
 import { socketPair } from '../support/socket_pair.js';
 import { until } from '../support/until.js';
 
+/** An outbox, and the socket of its peer. */
+function open(t: Test) {
+  const { ours, peers, close } = socketPair();
+  t.teardown(close);
+  const ignore = () => undefined;
+  return { outbox: new Outbox(ours, ignore, ignore), peers };
+}
+
 t.test(
   'memory waits for a peer that does not read, without a look at the socket at each chance to write',
   async (t) => {
-    const { ours, peers, close } = socketPair();
-    t.teardown(close);
-    const outbox = new Outbox(
-      ours,
-      () => undefined,
-      () => undefined,
-    );
+    const { outbox, peers } = open(t);
     outbox.send(Buffer.from('unread'));
     const frame = Buffer.from('memory');
     const handedOver = outbox.handOver(async (socket) => ({ frame, sentBytes: socket.send(frame) }));
@@ -28,13 +30,7 @@ t.test(
 );
 
 t.test('memory that the socket does not take waits for room', async (t) => {
-  const { ours, peers, close } = socketPair();
-  t.teardown(close);
-  const outbox = new Outbox(
-    ours,
-    () => undefined,
-    () => undefined,
-  );
+  const { outbox, peers } = open(t);
   const frame = Buffer.from('memory');
   let attempts = 0;
   const handedOver = outbox.handOver(async (socket) => {
