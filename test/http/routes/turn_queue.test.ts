@@ -1,20 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import t from 'tap';
 import { TurnQueue } from '../../../src/http/routes/turn_queue.js';
-
-/** Counts the turns of the event loop until the test ends. */
-function countTurns(t: { teardown(end: () => void): void }): () => number {
-  let [turns, isEnded] = [0, false];
-  const count = () => {
-    turns++;
-    if (!isEnded) setImmediate(count);
-  };
-  setImmediate(count);
-  t.teardown(() => {
-    isEnded = true;
-  });
-  return () => turns;
-}
+import { countTurns } from '../../support/turns.js';
 
 const jobs = 1000;
 

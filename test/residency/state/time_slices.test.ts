@@ -1,20 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import t from 'tap';
 import { nextSlice } from '../../../src/residency/state/time_slices.js';
-
-/** Counts the turns of the event loop until the test ends. */
-function countTurns(t: { teardown(end: () => void): void }): () => number {
-  let [turns, isEnded] = [0, false];
-  const count = () => {
-    turns++;
-    if (!isEnded) setImmediate(count);
-  };
-  setImmediate(count);
-  t.teardown(() => {
-    isEnded = true;
-  });
-  return () => turns;
-}
+import { countTurns } from '../../support/turns.js';
 
 t.test('tasks run in order, and short ones share a turn of the event loop', async (t) => {
   t.intercept(performance, 'now', { value: () => 1000, configurable: true });
