@@ -34,7 +34,7 @@ export async function auditRoutes(app: FastifyInstance, { residency }: RouteOpti
       const tag = `"${createHash('sha256').update(shared).digest('base64url').slice(0, 22)}"`;
       reply.header('etag', tag).header('cache-control', 'no-cache');
       if (matches(request.headers['if-none-match'], tag)) return reply.code(304).send();
-      return sendShared(app, request, reply, { shared });
+      return sendShared(request, reply, { shared });
     },
   );
 }

@@ -40,7 +40,7 @@ export async function overviewRoutes(app: FastifyInstance, { residency, polling 
       }
       const { tag, body } = await overviews.get();
       setHeaders(reply, tag);
-      return matches(known, tag) ? reply.code(304).send() : sendShared(app, request, reply, body);
+      return matches(known, tag) ? reply.code(304).send() : sendShared(request, reply, body);
     },
   );
 

@@ -8,6 +8,7 @@ import { jsonResponse, noContent, textHeader } from '../schemas/response.js';
 import { omitUndefined } from '../serializers/scalars.js';
 import { requestState } from '../server/request_state.js';
 import { actorOf } from './actor.js';
+import type { Polling } from './polling.js';
 import type { PollQuery } from './ready_cache.js';
 import { matches, type ReadyResponse } from './ready_response.js';
 import { type Seen, seenIn } from './ready_waiters.js';
@@ -39,11 +40,32 @@ const schema = {
 
 /** `GET /v1/ready`: attests which sealed shards are resident. */
 export async function readyRoutes(app: FastifyInstance, options: RouteOptions): Promise<void> {
-  const { residency, config, polling } = options;
-  const { cache, waiters, repeated, slots } = polling;
+  const { readyPublic } = options.config;
+  app.get<{ Querystring: ReadyFields }>(
+    '/ready',
+    {
+      schema: { ...schema, ...(readyPublic ? { security: [] } : {}) },
+      config: { access: readyPublic ? 'public' : 'read', quiet: true, rateLimit: false, errors: ['RATE_LIMITED'] },
+      preHandler: checkOf(app),
+    },
+    async (request, reply) => {
+      const query = queryOf(request);
+      const { nonce } = query;
+      if (nonce === undefined) return sendReadiness(options, request, reply, query);
+      const { response, body } = await options.polling.cache.attested({ ...query, nonce }, () => reply.raw.destroyed);
+      const [shared, end] = body;
+      return sendShared(request, reply.code(response.status), { shared, end });
+    },
+  );
+}
+
+/**
+ * Checks a request before its handler. A prepared response costs nothing, and neither does a wait. A signature or a
+ * verification counts for the rate limit.
+ */
+function checkOf(app: FastifyInstance) {
   const limitToken = app.rateLimit();
-  /** A prepared response costs nothing, and neither does a wait. A signature or a verification counts for the rate limit. */
-  const limitRate = (request: ReadyRequest, reply: FastifyReply, done: (error?: Error) => void): void => {
+  return (request: ReadyRequest, reply: FastifyReply, done: (error?: Error) => void): void => {
     const { nonce, max_age_seconds } = request.query;
     const error = waitError(request);
     if (error !== undefined) done(error);
@@ -51,60 +73,51 @@ export async function readyRoutes(app: FastifyInstance, options: RouteOptions): 
     else if (request.role === undefined) done(app.openRateError(request));
     else Promise.resolve(limitToken.call(app, request, reply)).then(() => done(), done);
   };
-  app.get<{ Querystring: ReadyFields }>(
-    '/ready',
-    {
-      schema: { ...schema, ...(config.readyPublic ? { security: [] } : {}) },
-      config: {
-        access: config.readyPublic ? 'public' : 'read',
-        quiet: true,
-        rateLimit: false,
-        errors: ['RATE_LIMITED'],
-      },
-      preHandler: limitRate,
-    },
-    async (request, reply) => {
-      const { nonce, wait_seconds, max_age_seconds } = request.query;
-      const query = queryOf(request);
-      const isGone = () => reply.raw.destroyed;
-      if (nonce !== undefined) {
-        const { response, body } = await cache.attested({ ...query, nonce }, isGone);
-        const [shared, end] = body;
-        return sendShared(app, request, reply.code(response.status), { shared, end });
-      }
-      const response = await changed(request, reply, query);
-      if (response.status === 200 || wait_seconds !== undefined) {
-        reply.header('etag', response.etag).header('cache-control', 'no-cache');
-      }
-      if (residency.isLeaving) reply.header('connection', 'close');
-      if (wait_seconds === undefined && max_age_seconds === undefined) {
-        repeated.remember(request, reply, query);
-      }
-      const isKnown = response.status === 200 && matches(request.headers['if-none-match'], response.etag);
-      if (isKnown) return reply.code(304).send();
-      return sendShared(app, request, reply.code(response.status), { shared: response.body });
-    },
-  );
+}
 
-  /** The response to a query, after the wait that a client of `wait_seconds` asks for. */
-  async function changed(request: ReadyRequest, reply: FastifyReply, query: PollQuery): Promise<ReadyResponse> {
-    const first = await cache.get(query, () => reply.raw.destroyed);
-    const { wait_seconds } = request.query;
-    if (wait_seconds === undefined || !matches(request.headers['if-none-match'], first.etag)) return first;
-    // Not awaited here, because this frame has the body of the first response, which can be large.
-    return afterWait(request, reply, wait_seconds, { query, seen: seenIn(first) });
+/** Sends the response to a query without a nonce. */
+async function sendReadiness(
+  { residency, polling }: RouteOptions,
+  request: ReadyRequest,
+  reply: FastifyReply,
+  query: ReadyQuery,
+): Promise<FastifyReply> {
+  const { wait_seconds, max_age_seconds } = request.query;
+  const response = await responseAfterWait(polling, request, reply, query);
+  if (response.status === 200 || wait_seconds !== undefined) {
+    reply.header('etag', response.etag).header('cache-control', 'no-cache');
   }
+  if (residency.isLeaving) reply.header('connection', 'close');
+  if (wait_seconds === undefined && max_age_seconds === undefined) polling.repeated.remember(request, reply, query);
+  const isKnown = response.status === 200 && matches(request.headers['if-none-match'], response.etag);
+  if (isKnown) return reply.code(304).send();
+  return sendShared(request, reply.code(response.status), { shared: response.body });
+}
 
-  async function afterWait(
-    request: ReadyRequest,
-    reply: FastifyReply,
-    seconds: number,
-    { query, seen }: { readonly query: PollQuery; readonly seen: Seen },
-  ): Promise<ReadyResponse> {
-    const response = await slots.hold(request, reply, seconds, (end) => waiters.wait(query, seen, end));
-    if (response !== undefined && waiters.isValid(query, response)) return response;
-    return cache.get({ ...query, askedAt: momentNow() });
-  }
+/** The response to a query, after the wait that a client of `wait_seconds` asks for. */
+async function responseAfterWait(
+  polling: Polling,
+  request: ReadyRequest,
+  reply: FastifyReply,
+  query: ReadyQuery,
+): Promise<ReadyResponse> {
+  const first = await polling.cache.get(query, () => reply.raw.destroyed);
+  const { wait_seconds: seconds } = request.query;
+  if (seconds === undefined || !matches(request.headers['if-none-match'], first.etag)) return first;
+  // Not awaited here, because this frame has the body of the first response, which can be large.
+  return changedResponse(polling, request, reply, { query, seconds, seen: seenIn(first) });
+}
+
+/** Waits until the response differs from the one that the client has, or for `seconds`. */
+async function changedResponse(
+  { cache, waiters, slots }: Polling,
+  request: ReadyRequest,
+  reply: FastifyReply,
+  { query, seconds, seen }: { readonly query: PollQuery; readonly seconds: number; readonly seen: Seen },
+): Promise<ReadyResponse> {
+  const response = await slots.hold(request, reply, seconds, (end) => waiters.wait(query, seen, end));
+  if (response !== undefined && waiters.isValid(query, response)) return response;
+  return cache.get({ ...query, askedAt: momentNow() });
 }
 
 function waitError({ query, role }: ReadyRequest): WorkerError | undefined {

@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { clientKeyOf } from '../plugins/client_key.js';
 import { tooManyUnread } from '../plugins/unread_responses.js';
 import { BufferStream, isLong } from './buffer_stream.js';
@@ -15,7 +15,6 @@ export interface SharedBody {
  * @throws WorkerError RATE_LIMITED if clients have not read too many responses
  */
 export function sendShared(
-  app: FastifyInstance,
   request: FastifyRequest,
   reply: FastifyReply,
   { start = empty, shared, end = empty }: SharedBody,
@@ -24,6 +23,7 @@ export function sendShared(
   const bytes = ownBytes + shared.length;
   reply.header('content-type', 'application/json; charset=utf-8');
   if (!isLong(bytes)) return reply.send(ownBytes === 0 ? shared : Buffer.concat([start, shared, end]));
+  const app = request.server;
   const owner = clientKeyOf(request);
   const response = reply.raw;
   const isHeld =
