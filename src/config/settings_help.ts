@@ -6,8 +6,12 @@ export function settingsHelp(): string {
   const lines = Object.values(sections)
     .flatMap((section) => Object.values(section))
     .map((setting) => `  ${setting.name}  ${valueText(setting)}\n      ${setting.doc}\n`);
-  return `Environment variables:\n${lines.join('').replaceAll('`', '')}`;
+  return `Environment variables:\n${toPlainText(lines.join(''))}`;
 }
+
+/** Markdown without the marks of code and the sentences that only link to a document. */
+const toPlainText = (markdown: string): string =>
+  markdown.replaceAll('`', '').replaceAll(/ See \[[^\]]+\]\([^)]+\)\./g, '');
 
 /** The type and the default of a setting. */
 export function valueText({ type, default: standard, unset }: Setting): string {

@@ -22,6 +22,7 @@ t.test('docs/configuration.md and --help describe every setting once', async (t)
     t.equal(help.split(`  ${name} `).length, 2, name);
     t.ok(document.includes(doc) && document.includes(`Value: ${type.description};`), name);
   }
+  t.notMatch(help, /`|\]\(/, 'a terminal does not show Markdown');
 });
 
 t.test('the document links to files that exist', async (t) => {
