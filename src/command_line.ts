@@ -23,7 +23,8 @@ export async function runCommandLine(commands: Commands, args: readonly string[]
     if (words.every((word, index) => args[index] === word)) return run(load, args.slice(words.length));
   }
   if (args.includes('--help')) return void process.stdout.write(await help());
-  await fail(exitStatus.usage, usage);
+  const problem = args.length === 0 ? 'the command is missing' : `unknown command ${args[0]}`;
+  await fail(exitStatus.usage, `vram-worker: ${problem}\n\n${usageOf()}`);
 }
 
 async function run(load: () => Promise<Command | DocumentedCommand>, args: readonly string[]): Promise<void> {
@@ -41,9 +42,8 @@ async function run(load: () => Promise<Command | DocumentedCommand>, args: reado
   }
 }
 
-/** The usage of a command with its own help, or of the program. */
-const usageOf = (ownHelp: string | undefined): string =>
-  ownHelp === undefined ? usage : `${ownHelp.split('\n\n')[0]}\nMore: --help\n`;
+/** The first paragraph of a command's own help, or of the program's. */
+const usageOf = (help = usage): string => `${help.split('\n\n')[0]}\nMore: --help\n`;
 
 function statusOf(error: unknown): number {
   if (error instanceof ExitError) return error.status;

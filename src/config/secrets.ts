@@ -106,7 +106,7 @@ export async function apiTokenFileOf(
   const apiTokenName = 'the systemd credential worker-token';
   if (credentials !== undefined && (await files.run(apiTokenName, () => exists(credential))))
     return { apiTokenFile: credential, apiTokenName };
-  if (!simulate) throw new ConfigError('WORKER_API_TOKEN_FILE is not set');
+  if (!simulate) throw new ConfigError('WORKER_API_TOKEN_FILE is not set: name the file of a token, or use --simulate');
   return simulationToken(directory, files);
 }
 

@@ -9,6 +9,7 @@ import { settingsHelp } from '../../src/config/settings_help.js';
 import { patternBytes } from '../support/bytes.js';
 import { faultsAfterStart, run, startProcess, temporaryDirectory, type WorkerProcess } from '../support/process.js';
 import { mebibyte } from '../support/requests.js';
+import { until } from '../support/until.js';
 
 const body = patternBytes(4 * mebibyte);
 
@@ -78,9 +79,10 @@ t.test('it refuses to start without a GPU, with an invalid setting, and with inv
     ],
     [['serve', '--simulate'], { WORKER_TYPO: '1' }, 78, /^vram-worker: unknown setting WORKER_TYPO\n$/],
     [['serve', '--simulate'], { ...anyPort, CUDA_SIM_DEVICES: 'many' }, 69, /CUDA_SIM_DEVICES/],
-    [['serve'], {}, 78, /WORKER_API_TOKEN_FILE/],
-    [['serve', '--fast'], {}, 64, /--fast/],
-    [['run'], {}, 64, /Usage/],
+    [['serve'], {}, 78, /WORKER_API_TOKEN_FILE is not set: .*--simulate/],
+    [['serve', '--fast'], {}, 64, /--fast.*\n\nUsage: .*\n( .*\n)+More: --help\n$/],
+    [['run'], {}, 64, /^vram-worker: unknown command run\n\nUsage: .*\n( .*\n)+More: --help\n$/],
+    [[], {}, 64, /^vram-worker: the command is missing\n\nUsage: /],
   ] as const;
   for (const [args, env, status, message] of cases) {
     const { exited, errors } = run(t, directory, args, env);
@@ -127,7 +129,7 @@ t.test('SIGTERM: an idle connection does not delay the wipe', async (t) => {
   const headers = { authorization: worker.authorization };
   await fetch(`${worker.url}/v1/commit?shard_id=a&model_ref=m`, { method: 'PUT', headers, body: shard });
   const isInMemory = () => readFileSync(join(memory, 'gpu0-memory.vram')).includes(shard);
-  t.ok(isInMemory());
+  await until(isInMemory, 'no byte of the upload reached the device');
   const silent = connect(Number(new URL(worker.url).port), '127.0.0.1');
   silent.on('error', () => undefined);
   await once(silent, 'connect');
@@ -153,7 +155,7 @@ t.test('SIGTERM: a second signal aborts commits, and the worker still wipes the 
   const worker = await startProcess(t, temporaryDirectory(t), { WORKER_DRAIN_SECONDS: '3600', CUDA_SIM_DIR: memory });
   const { answer } = await halfUpload(worker, 'a');
   const isInMemory = () => readFileSync(join(memory, 'gpu0-memory.vram')).includes(body.subarray(0, 5000));
-  t.ok(isInMemory());
+  await until(isInMemory, 'no byte of the upload reached the device');
   worker.child.kill('SIGTERM');
   while ((await ask(worker, '/v1/ready')).body.state !== 'draining');
   worker.child.kill('SIGINT');
