@@ -31,7 +31,7 @@ export interface PullSnapshot {
   readonly files: readonly PullFileSnapshot[];
   readonly createdAtMs: number;
   readonly endedAtMs: number | null;
-  /** Why the pull failed or was cancelled. */
+  /** Why the pull failed or was canceled. */
   readonly problem: WorkerError | null;
   /** Why the source was last asked again, while the model was resolved or inspected. */
   readonly lastProblem: WorkerError | null;

@@ -115,7 +115,7 @@ export class PullFile {
     this.#lastProblem = problem;
   }
 
-  /** Another file failed, or the pull was cancelled: nothing of this one is left. A shard that was sealed before stays. */
+  /** Another file failed, or the pull was canceled: nothing of this one is left. A shard that was sealed before stays. */
   undo(): void {
     if (this.#state !== 'sealed') this.#enter('undo');
   }

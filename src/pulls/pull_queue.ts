@@ -121,7 +121,7 @@ export class PullQueue {
    */
   cancel(pullId: string): Pull {
     const pull = this.require(pullId);
-    this.#active.get(pullId)?.stop(new WorkerError('PULL_CANCELLED', 'A client cancelled the pull'));
+    this.#active.get(pullId)?.stop(new WorkerError('PULL_CANCELLED', 'A client canceled the pull'));
     return pull;
   }
 

@@ -33,7 +33,7 @@ ${sourceHelp}
   --detach                Print the id of the pull, and do not wait for it.
   --watch PULL            Show the progress of a pull that runs, or its end.
   --cancel PULL           Cancel a pull, and wait until the worker has freed its memory.
-  --retry-seconds N       How long to wait for a worker that does not respond any more; default 60.
+  --retry-seconds N       How long to wait for a worker that does not respond; default 60.
   --json                  One JSON object a line: pull, progress, note, end, or error.
 
 ${connectionHelp}

@@ -21,7 +21,7 @@ export const problemTypes: Readonly<Record<ErrorCode, ProblemType>> = {
   SHARD_BUSY: { status: 409, title: 'Shard is being received or released' },
   SHARD_LEASED: { status: 409, title: 'Shard is attached to other processes' },
   PULL_CONFLICT: { status: 409, title: 'Conflicts with an existing pull' },
-  PULL_CANCELLED: { status: 409, title: 'Pull was cancelled' },
+  PULL_CANCELLED: { status: 409, title: 'Pull was canceled' },
   SOURCE_CHANGED: { status: 409, title: 'Source changed while it was read' },
   DEVICE_MISMATCH: { status: 409, title: 'Shard is on another GPU' },
   RESERVATION_EXPIRED: { status: 410, title: 'Reservation has expired' },

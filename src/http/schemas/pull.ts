@@ -109,7 +109,7 @@ export const PullFile = namedSchema(
     state: oneOf(
       pullFileStates,
       '`sealing`: the bytes are on the GPU and proven, and the other files are not. `failed`: the pull failed because of ' +
-        'this file. `undone`: it failed or was cancelled for another reason.',
+        'this file. `undone`: it failed or was canceled for another reason.',
     ),
     bytes: Bytes('Length of the file in bytes.'),
     received_bytes: Bytes('Number of bytes received. Never falls, although a file can be fetched twice.'),
@@ -153,7 +153,7 @@ export const pullSummaryFields = {
   }),
   created_at: Instant('When the pull was requested.'),
   ended_at: NullableInstant('When the pull ended. Null before that.'),
-  problem: nullableRefTo(Problem, 'Why the pull failed or was cancelled. Null otherwise.'),
+  problem: nullableRefTo(Problem, 'Why the pull failed or was canceled. Null otherwise.'),
 };
 
 export const PullSummary = namedSchema('PullSummary', pullSummaryFields, 'A pull, without its files.');

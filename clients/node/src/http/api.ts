@@ -979,7 +979,7 @@ export interface components {
             /** @description Name of the shard on this worker: 1 to 256 letters, digits and hyphens. */
             shard_id: string;
             /**
-             * @description `sealing`: the bytes are on the GPU and proven, and the other files are not. `failed`: the pull failed because of this file. `undone`: it failed or was cancelled for another reason.
+             * @description `sealing`: the bytes are on the GPU and proven, and the other files are not. `failed`: the pull failed because of this file. `undone`: it failed or was canceled for another reason.
              * @enum {string}
              */
             state: "waiting" | "receiving" | "sealing" | "sealed" | "failed" | "undone";
@@ -1034,7 +1034,7 @@ export interface components {
              * @description When the pull ended. Null before that.
              */
             ended_at: string | null;
-            /** @description Why the pull failed or was cancelled. Null otherwise. */
+            /** @description Why the pull failed or was canceled. Null otherwise. */
             problem: components["schemas"]["Problem"] | null;
         };
         /** @description The pull of a model: all its files become shards, or none. */
@@ -1070,7 +1070,7 @@ export interface components {
              * @description When the pull ended. Null before that.
              */
             ended_at: string | null;
-            /** @description Why the pull failed or was cancelled. Null otherwise. */
+            /** @description Why the pull failed or was canceled. Null otherwise. */
             problem: components["schemas"]["Problem"] | null;
             /** @description Why the source was last asked again for the list of files or for a header. Null if it was not. */
             last_problem: components["schemas"]["Problem"] | null;
@@ -1346,7 +1346,7 @@ export interface components {
              * @description When the pull ended. Null before that.
              */
             ended_at: string | null;
-            /** @description Why the pull failed or was cancelled. Null otherwise. */
+            /** @description Why the pull failed or was canceled. Null otherwise. */
             problem: components["schemas"]["Problem"] | null;
             /** @description Number of files. 0 until it is known. */
             files: number;

@@ -185,7 +185,7 @@ export class WorkerClient {
   }
 
   /**
-   * Waits until a pull has ended, by requests that take up to `waitSeconds` each. A pull that failed or was cancelled is an
+   * Waits until a pull has ended, by requests that take up to `waitSeconds` each. A pull that failed or was canceled is an
    * answer: its `state` and `problem` say so. `signal` ends the wait, and not the pull.
    */
   async waitForPull(
