@@ -28,7 +28,7 @@
 namespace vram {
 namespace {
 
-constexpr int kLanes = 16;
+constexpr size_t kLanes = 16;
 
 VRAM_AVX512_INLINE __m512i add(__m512i a, __m512i b) {
   return _mm512_add_epi32(a, b);
@@ -222,17 +222,26 @@ class BlockPairs {
   size_t chunks_ = 0;
 };
 
-constexpr int kSideBlocks = 8;
+constexpr size_t kSideBlocks = 8;
 
-template <typename SideWork>
+/**
+ * Hashes blocks 0 to 15. If kNextBlocks is not 0, the lanes read ahead, and block 0 is followed by block kNextBlocks. The
+ * CPU's own prefetchers follow fewer than sixteen streams: from memory, a core of an AMD EPYC (family 26) hashes at 0.9 of
+ * its rate in cache if the lanes read ahead, and at 0.8 otherwise.
+ */
+template <size_t kNextBlocks, typename SideWork>
 VRAM_AVX512_INLINE void hash_sixteen(const uint8_t *blocks, uint8_t *digests, SideWork &side_work) {
   NoSideWork none;
   __m512i state[8], words[16];
   for (int i = 0; i < 8; ++i) state[i] = _mm512_set1_epi32(static_cast<int>(kInitialState[i]));
   for (size_t offset = 0; offset < kBlockBytes; offset += kChunkBytes) {
+    constexpr size_t kAheadBytes = 320;
+    const size_t ahead = offset + kAheadBytes;
+    const uint8_t *const later = blocks + (ahead < kBlockBytes ? ahead : ahead + (kNextBlocks - 1) * kBlockBytes);
     for (size_t lane = 0; lane < kLanes; ++lane) {
       words[lane] = swap_bytes(_mm512_loadu_si512(blocks + lane * kBlockBytes + offset));
     }
+    for (size_t lane = 0; kNextBlocks != 0 && lane < kLanes; ++lane) _mm_prefetch(later + lane * kBlockBytes, _MM_HINT_T0);
     transpose(words);
     compress_lanes(state, words, side_work);
   }
@@ -254,11 +263,11 @@ VRAM_AVX512_TARGET void hash_whole_blocks(const uint8_t *blocks, uint64_t count,
   uint64_t i = 0;
   for (; i + kLanes + kSideBlocks <= count; i += kLanes + kSideBlocks) {
     BlockPairs pairs(blocks + (i + kLanes) * kBlockBytes, digests + (i + kLanes) * kDigestBytes);
-    hash_sixteen(blocks + i * kBlockBytes, digests + i * kDigestBytes, pairs);
+    hash_sixteen<kLanes + kSideBlocks>(blocks + i * kBlockBytes, digests + i * kDigestBytes, pairs);
   }
   NoSideWork none;
   for (; i + kLanes <= count; i += kLanes) {
-    hash_sixteen(blocks + i * kBlockBytes, digests + i * kDigestBytes, none);
+    hash_sixteen<kLanes>(blocks + i * kBlockBytes, digests + i * kDigestBytes, none);
   }
   x86_engine()->hash_whole_blocks(blocks + i * kBlockBytes, count - i, digests + i * kDigestBytes);
 }
@@ -268,7 +277,7 @@ VRAM_AVX512_TARGET void compress_and_hash_blocks(uint32_t *state, const uint8_t 
   const uint64_t in_lanes = count / kLanes * kLanes;
   for (uint64_t i = 0; i < in_lanes; i += kLanes) {
     LongMessage message(state, blocks + i * kBlockBytes);
-    hash_sixteen(blocks + i * kBlockBytes, digests + i * kDigestBytes, message);
+    hash_sixteen<0>(blocks + i * kBlockBytes, digests + i * kDigestBytes, message);
     message.store(state);
   }
   x86_engine()->compress_and_hash_blocks(state, blocks + in_lanes * kBlockBytes, count - in_lanes,
@@ -280,7 +289,7 @@ VRAM_AVX512_TARGET void hash_in_lanes(const uint8_t *blocks, uint64_t count, uin
   NoSideWork none;
   uint64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) {
-    hash_sixteen(blocks + i * kBlockBytes, digests + i * kDigestBytes, none);
+    hash_sixteen<0>(blocks + i * kBlockBytes, digests + i * kDigestBytes, none);
   }
   x86_engine()->hash_whole_blocks(blocks + i * kBlockBytes, count - i, digests + i * kDigestBytes);
 }
