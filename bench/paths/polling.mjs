@@ -5,7 +5,7 @@ import { Worker as Thread } from 'node:worker_threads';
 import { startFastifyApp } from '../baselines/servers.mjs';
 import { Connection, requestHead } from '../connection.mjs';
 import { freshContent } from '../content.mjs';
-import { cpuSeconds } from '../cpu_time.mjs';
+import { cpuSeconds, cpuSecondsOfThreads } from '../cpu_time.mjs';
 import { percentile } from '../statistics.mjs';
 import { Worker } from '../worker.mjs';
 
@@ -132,9 +132,9 @@ async function pollRows(worker, workspace, seconds) {
 async function idleCores(worker, clients, seconds) {
   const answers = clients.wait(seconds + 2, 304);
   await sleep(1000);
-  const before = cpuSeconds(worker.pid);
+  const before = cpuSecondsOfThreads(worker.pid);
   await sleep(seconds * 1000);
-  const used = cpuSeconds(worker.pid) - before;
+  const used = cpuSecondsOfThreads(worker.pid) - before;
   await Promise.all(answers);
   return used / seconds;
 }
