@@ -60,24 +60,6 @@ VRAM_API vram_status vram_alloc(uint64_t driver, uint32_t device, uint64_t bytes
                                 uint64_t *out_allocation);
 
 /**
- * vram_alloc_later() - as vram_alloc(), but the first call that loads bytes allocates the memory
- *
- * For small memory: each call that waits for a thread costs more than a small load. Makes no call of the driver. Until the
- * memory is allocated, every function that uses it returns VRAM_LOAD_INCOMPLETE, but vram_load_open() and vram_free() succeed.
- *
- * Returns:
- * * VRAM_BAD_DEVICE, VRAM_ZERO_LENGTH, VRAM_OUT_OF_BOUNDS, VRAM_TOO_LARGE, VRAM_OVERFLOW: as vram_alloc()
- * * VRAM_BUSY: the driver is being closed
- *
- * The call that loads the first bytes can return the others, such as VRAM_OUT_OF_MEMORY. The load then fails. Free the
- * allocation.
- *
- * Threads: never waits. May be called on the thread of an event loop.
- */
-VRAM_API vram_status vram_alloc_later(uint64_t driver, uint32_t device, uint64_t bytes, uint32_t flags,
-                                      uint64_t *out_allocation);
-
-/**
  * vram_allocation_get_info() - describe an allocation
  * @allocation: an allocation
  * @out_info: receives the description

@@ -73,21 +73,6 @@ vram_status Allocation::create() {
   return opened(create_mapped({device_.ordinal(), mapped_bytes, part_bytes_, exportable_}, memory_, mapping_));
 }
 
-vram_status Allocation::plan() {
-  uint64_t mapped_bytes = 0;
-  VRAM_TRY(measure(&mapped_bytes));
-  stage_ = Stage::kPlanned;
-  return VRAM_OK;
-}
-
-vram_status Allocation::create_planned() {
-  const ExclusiveLock exclusive(mutex_);
-  if (stage_ != Stage::kPlanned) return check_live();
-  const vram_status created = create();
-  stage_ = created == VRAM_OK ? Stage::kLive : Stage::kReleasing;
-  return created;
-}
-
 vram_status Allocation::adopt(uint64_t part_bytes, const std::vector<int> &descriptors) {
   uint64_t mapped_bytes = 0;
   VRAM_TRY(measure(&mapped_bytes));
@@ -125,11 +110,6 @@ vram_status Allocation::get_info(vram_allocation_info *out_info) {
   out_info->exportable = exportable_ ? 1 : 0;
   out_info->exported = exported_ ? 1 : 0;
   return VRAM_OK;
-}
-
-vram_status Allocation::check_live() const {
-  if (stage_ == Stage::kPlanned) return VRAM_LOAD_INCOMPLETE;
-  return stage_ == Stage::kLive ? VRAM_OK : VRAM_STALE_HANDLE;
 }
 
 vram_status Allocation::check_range(uint64_t offset, uint64_t bytes) const {
@@ -270,7 +250,7 @@ vram_status Allocation::hand_over(int socket, const void *frame, uint64_t bytes,
 vram_status Allocation::begin_load() {
   const ExclusiveLock exclusive(mutex_, std::try_to_lock);
   if (!exclusive.owns_lock()) return VRAM_BUSY;
-  if (stage_ != Stage::kPlanned) VRAM_TRY(check_live());
+  VRAM_TRY(check_live());
   if (is_sealed()) return VRAM_SEALED;
   if (loading_) return VRAM_BUSY;
   loading_ = true;
@@ -285,7 +265,7 @@ void Allocation::end_load() {
 vram_status Allocation::free() {
   const ExclusiveLock exclusive(mutex_);
   if (loading_) return VRAM_BUSY;
-  if (!memory_.is_owned()) return abandon();
+  if (!memory_.is_owned()) return VRAM_OK;
   VRAM_TRY(device_.bind());
   VRAM_TRY(wait_until_unused());
   if (stage_ != Stage::kReleasing) VRAM_TRY(wipe());
@@ -295,19 +275,13 @@ vram_status Allocation::free() {
 vram_status Allocation::leave() {
   const ExclusiveLock exclusive(mutex_);
   if (loading_) return VRAM_BUSY;
-  if (!memory_.is_owned()) return abandon();
+  if (!memory_.is_owned()) return VRAM_OK;
   if (stage_ == Stage::kWiping) return VRAM_STALE_HANDLE;
   if (!exported_) return VRAM_NOT_EXPORTED;
   VRAM_TRY(device_.bind());
   VRAM_TRY(wait_until_unused());
   stage_ = Stage::kReleasing;
   return release();
-}
-
-/** No memory is left, or none was allocated yet. A load that found the handle before must not allocate it then. */
-vram_status Allocation::abandon() {
-  stage_ = Stage::kReleasing;
-  return VRAM_OK;
 }
 
 /** Waits for a kernel or a copy that a failed call could not wait for. */

@@ -18,11 +18,6 @@ class Allocation {
   /** Allocates and maps the memory. VRAM_TOO_LARGE, VRAM_OVERFLOW, VRAM_NOT_EXPORTABLE or VRAM_OUT_OF_MEMORY. */
   vram_status create();
 
-  /** See vram_alloc_later: create_planned() allocates. Until then every use of the memory returns VRAM_LOAD_INCOMPLETE. */
-  vram_status plan();
-  /** Allocates and maps the memory that was planned. VRAM_OK if it is there already. Otherwise as create(). */
-  vram_status create_planned();
-
   /** Imports and maps the memory, sealed. See vram_adopt. */
   vram_status adopt(uint64_t part_bytes, const std::vector<int> &descriptors);
 
@@ -68,11 +63,11 @@ class Allocation {
   CUdeviceptr address() const { return mapping_.address(); }
 
  private:
-  enum class Stage { kPlanned, kLive, kWiping, kReleasing };
+  enum class Stage { kLive, kWiping, kReleasing };
 
   vram_status measure(uint64_t *out_mapped_bytes) const;
   vram_status opened(vram_status status);
-  vram_status check_live() const;
+  vram_status check_live() const { return stage_ == Stage::kLive ? VRAM_OK : VRAM_STALE_HANDLE; }
   vram_status check_range(uint64_t offset, uint64_t bytes) const;
   vram_status check_digest(uint64_t offset, uint64_t bytes, uint64_t out_bytes) const;
   vram_status check_repair(uint64_t offset, uint64_t bytes, uint64_t hashes_bytes);
@@ -82,7 +77,6 @@ class Allocation {
   vram_status protect(uint64_t until_bytes);
   vram_status unprotect();
   vram_status wipe();
-  vram_status abandon();
   vram_status wait_until_unused();
   vram_status release();
 

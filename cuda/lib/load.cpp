@@ -209,11 +209,9 @@ vram_status Load::finish_copies(uint64_t running) {
 }
 
 vram_status Load::take_stream() {
-  Allocation &allocation = *target_->allocation();
-  VRAM_TRY(allocation.device().bind());
-  if (copy_stream_ != nullptr) return VRAM_OK;
-  VRAM_TRY(allocation.create_planned());
-  return allocation.device().copy_streams().take(&copy_stream_);
+  Device &device = target_->allocation()->device();
+  VRAM_TRY(device.bind());
+  return copy_stream_ != nullptr ? VRAM_OK : device.copy_streams().take(&copy_stream_);
 }
 
 /** Whether another thread makes both digests of `bytes` bytes faster. If so, makes room for their hashes. */

@@ -50,15 +50,6 @@ void free_orphans(const Driver &driver) {
   }
 }
 
-vram_status check_request(uint64_t bytes, uint32_t flags) {
-  if (bytes == 0) return VRAM_ZERO_LENGTH;
-  return (flags & ~static_cast<uint32_t>(VRAM_ALLOC_EXPORTABLE)) == 0 ? VRAM_OK : VRAM_OUT_OF_BOUNDS;
-}
-
-bool is_exportable(uint32_t flags) {
-  return (flags & VRAM_ALLOC_EXPORTABLE) != 0;
-}
-
 /** Opens an allocation by open(*allocation). If that fails and it cannot be freed now, it becomes an orphan. */
 template <typename Open>
 vram_status open_allocation(const std::shared_ptr<Allocation> &allocation, uint64_t *out_allocation, Open open) {
@@ -172,23 +163,11 @@ vram_status vram_device_get_info(uint64_t driver, uint32_t device, vram_device_i
 vram_status vram_alloc(uint64_t driver, uint32_t device, uint64_t bytes, uint32_t flags, uint64_t *out_allocation) {
   if (out_allocation == nullptr) return VRAM_NULL_ARGUMENT;
   return with_device(driver, device, [&](const std::shared_ptr<Driver> &owner, Device &object) -> vram_status {
-    VRAM_TRY(check_request(bytes, flags));
-    return open_allocation(std::make_shared<Allocation>(owner, object, bytes, is_exportable(flags)), out_allocation,
+    if (bytes == 0) return VRAM_ZERO_LENGTH;
+    if ((flags & ~static_cast<uint32_t>(VRAM_ALLOC_EXPORTABLE)) != 0) return VRAM_OUT_OF_BOUNDS;
+    const bool exportable = (flags & VRAM_ALLOC_EXPORTABLE) != 0;
+    return open_allocation(std::make_shared<Allocation>(owner, object, bytes, exportable), out_allocation,
                            [](Allocation &allocation) { return allocation.create(); });
-  });
-}
-
-vram_status vram_alloc_later(uint64_t driver, uint32_t device, uint64_t bytes, uint32_t flags,
-                             uint64_t *out_allocation) {
-  if (out_allocation == nullptr) return VRAM_NULL_ARGUMENT;
-  return with_at_once(drivers(), driver, [&](const std::shared_ptr<Driver> &owner) -> vram_status {
-    Device *const object = owner->device(device);
-    if (object == nullptr) return VRAM_BAD_DEVICE;
-    VRAM_TRY(check_request(bytes, flags));
-    const auto allocation = std::make_shared<Allocation>(owner, *object, bytes, is_exportable(flags));
-    VRAM_TRY(allocation->plan());
-    *out_allocation = allocations().issue(allocation);
-    return VRAM_OK;
   });
 }
 

@@ -1,6 +1,4 @@
 #include <algorithm>
-#include <atomic>
-#include <thread>
 #include <vector>
 
 #include "harness.h"
@@ -90,94 +88,6 @@ TEST("sizes above the limit, above free memory, and above 64 bits have different
   CHECK_STATUS(VRAM_OVERFLOW, vram_alloc(driver, 0, UINT64_MAX, alloc_flags(), &allocation));
   CHECK(allocation == 0);
   CHECK_STATUS(VRAM_OK, vram_close(driver));
-}
-
-TEST("memory that is allocated later takes no memory before the first bytes, and has the same digests") {
-  const Session session;
-  const std::vector<uint8_t> data(9000, 7);
-  vram_load_result expected = {}, result = {};
-  REQUIRE_OK(vram_free(session.load(0, data, &expected)));
-  const vram_device_info before = session.info(0);
-  uint64_t allocation = 0;
-  REQUIRE_OK(vram_alloc_later(session.driver(), 0, data.size(), alloc_flags(), &allocation));
-  const uint64_t load = session.open_load(allocation);
-  CHECK(session.info(0).free_bytes == before.free_bytes);
-  std::copy(data.begin(), data.end(), session.slot(0));
-  vram_residency residency = {};
-  uint8_t hash[VRAM_DIGEST_BYTES] = {};
-  REQUIRE_OK(vram_load_prove(load, 0, data.size(), &result, &residency, hash, sizeof(hash)));
-  CHECK(std::equal(result.flat, result.flat + VRAM_DIGEST_BYTES, expected.flat));
-  CHECK(residency.sealed == 1 && residency.violations == 0);
-  CHECK(before.free_bytes - session.info(0).free_bytes == before.granularity_bytes);
-  CHECK_STATUS(VRAM_OK, vram_free(allocation));
-  CHECK(session.info(0).free_bytes == before.free_bytes);
-}
-
-TEST("memory that is not allocated yet cannot be used, but can be freed") {
-  const Session session;
-  uint64_t allocation = 0, load = 0;
-  uint8_t byte[VRAM_DIGEST_BYTES] = {};
-  vram_residency residency = {};
-  vram_allocation_info info = {};
-  REQUIRE_OK(vram_alloc_later(session.driver(), 0, 100, alloc_flags(), &allocation));
-  CHECK_STATUS(VRAM_LOAD_INCOMPLETE, vram_write(allocation, 0, byte, 1));
-  CHECK_STATUS(VRAM_LOAD_INCOMPLETE, vram_read(allocation, 0, byte, 1));
-  CHECK_STATUS(VRAM_LOAD_INCOMPLETE, vram_seal(allocation));
-  CHECK_STATUS(VRAM_LOAD_INCOMPLETE, vram_attest(allocation, &residency));
-  CHECK_STATUS(VRAM_LOAD_INCOMPLETE, vram_digest(allocation, 0, 100, byte, sizeof(byte)));
-  CHECK_STATUS(VRAM_LOAD_INCOMPLETE, vram_allocation_get_info(allocation, &info));
-  CHECK_STATUS(VRAM_LOAD_INCOMPLETE, vram_hand_over(allocation, 0, byte, 1, &load));
-  REQUIRE_OK(vram_load_open(allocation, VRAM_LOAD_FLAT, &load));
-  CHECK_STATUS(VRAM_BUSY, vram_free(allocation));
-  CHECK_STATUS(VRAM_OK, vram_load_close(load));
-  CHECK_STATUS(VRAM_OK, vram_free(allocation));
-  CHECK_STATUS(VRAM_STALE_HANDLE, vram_load_open(allocation, VRAM_LOAD_FLAT, &load));
-}
-
-TEST("memory that is not allocated yet is either freed or loaded, if two threads try both at the same time") {
-  const Session session;
-  constexpr unsigned kRounds = 500;
-  uint64_t allocation = 0, load = 0;
-  vram_status opened = VRAM_OK;
-  std::atomic<unsigned> begun{0}, ended{0};
-  std::thread loader([&] {
-    for (unsigned round = 1; round <= kRounds; ++round) {
-      while (begun != round) continue;
-      opened = vram_load_open(allocation, 0, &load);
-      ended = round;
-    }
-  });
-  for (unsigned round = 1; round <= kRounds; ++round) {
-    CHECK_STATUS(VRAM_OK, vram_alloc_later(session.driver(), 0, 100, alloc_flags(), &allocation));
-    begun = round;
-    for (volatile unsigned i = 0; i < 2 * (round % 200); i = i + 1) continue;
-    const vram_status freed = vram_free(allocation);
-    while (ended != round) continue;
-    CHECK((freed == VRAM_OK) != (opened == VRAM_OK));
-    if (opened == VRAM_OK) CHECK_STATUS(VRAM_OK, vram_load_close(load));
-    if (freed != VRAM_OK) CHECK_STATUS(VRAM_OK, vram_free(allocation));
-  }
-  loader.join();
-}
-
-TEST("a load whose memory cannot be allocated fails, and leaves nothing allocated") {
-  const Session session;
-  const Simulator simulator;
-  const uint64_t before = session.info(0).free_bytes;
-  for (const char *faults : {"cuMemCreate:1=2", "cuMemAddressReserve:1=2", "cuMemMap:1=2,cuMemAddressFree:1=2"}) {
-    uint64_t allocation = 0;
-    REQUIRE_OK(vram_alloc_later(session.driver(), 0, 100, alloc_flags(), &allocation));
-    const uint64_t load = session.open_load(allocation);
-    simulator.set("FAULTS", faults);
-    const vram_status failed = vram_load_push(load, 0, 100);
-    CHECK(failed == VRAM_OUT_OF_MEMORY || failed == VRAM_DRIVER_ERROR_BASE + 2);
-    CHECK_STATUS(failed, vram_load_push(load, 0, 100));
-    REQUIRE_OK(vram_load_close(load));
-    const vram_status freed = vram_free(allocation);
-    simulator.set("FAULTS", "");
-    if (freed != VRAM_OK) REQUIRE_OK(vram_free(allocation));
-    CHECK(session.info(0).free_bytes == before);
-  }
 }
 
 TEST("a device can be filled completely, and freed memory can be allocated again") {

@@ -70,7 +70,7 @@ vram_status FaultScenario::fill_and_seal() {
 }
 
 vram_status FaultScenario::fill_by_writers() {
-  STEP(vram_alloc_later(driver_, 0, 2 * VRAM_GROUP_BYTES, alloc_flags(), &other_));
+  STEP(vram_alloc(driver_, 0, 2 * VRAM_GROUP_BYTES, alloc_flags(), &other_));
   STEP(vram_load_open(other_, VRAM_LOAD_TREE, &load_));
   STEP(vram_load_open_writer(load_, &writer_));
   STEP(vram_load_seek(writer_, VRAM_GROUP_BYTES));

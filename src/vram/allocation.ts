@@ -20,12 +20,6 @@ import { requireNone, violationsOf } from './violations.js';
 /** Bytes repaired by one native call. No other call can use the memory during a repair. */
 const repairSliceBytes = 64 * 1024 * 1024;
 
-export interface LoadOptions {
-  readonly thenProve?: boolean;
-  /** Runs the call that completes a small load. If the memory is allocated later, that call allocates it. */
-  readonly allocating?: (load: () => Promise<void>) => Promise<void>;
-}
-
 /** Device memory that holds one shard. All offsets and lengths are bytes. */
 export class Allocation {
   readonly bytes: number;
@@ -51,9 +45,9 @@ export class Allocation {
    * Opens the load that fills the memory. Makes no call of the driver. With `thenProve`, the call that completes a small load
    * also seals and digests the memory, and `prove` returns its result. @throws VramError
    */
-  load(digests: LoadDigests, { thenProve = false, allocating = (load) => load() }: LoadOptions = {}): Load {
+  load(digests: LoadDigests, { thenProve = false } = {}): Load {
     const out = [0];
-    const prove = (completion: Completion) => allocating(() => this.#completeAndProve(completion));
+    const prove = (completion: Completion) => this.#completeAndProve(completion);
     this.#library.call('vram_load_open', this.#handle, loadFlags(digests), out);
     this.#load = new Load(this.#library, Number(out[0]), digests, {
       onSealed: (bytes) => this.#streamingDigest?.sealed(bytes),

@@ -121,18 +121,8 @@ export class Driver {
     try {
       await this.#library.run('vram_alloc', this.#handle, ordinal, bytes, flags, out);
     } catch (error) {
-      throw await this.withSizes(error, ordinal, bytes);
+      throw await this.#withSizes(error, ordinal, bytes);
     }
-    return this.#allocation(Number(out[0]), ordinal, bytes);
-  }
-
-  /**
-   * As `allocate`, but the call that loads the first bytes allocates the memory, and throws the errors of that. Makes no call
-   * of the driver. @throws VramError MODEL_TOO_LARGE, INVALID_PARAMS
-   */
-  allocateLater(ordinal: number, bytes: number, { exportable = false }: AllocateOptions = {}): Allocation {
-    const out = [0];
-    this.#library.call('vram_alloc_later', this.#handle, ordinal, bytes, exportable ? exportableFlag : 0, out);
     return this.#allocation(Number(out[0]), ordinal, bytes);
   }
 
@@ -184,7 +174,7 @@ export class Driver {
    * An error, with the sizes if it is VRAM_OOM. The driver's free memory can be less than the worker's account says, because
    * other processes use it too.
    */
-  async withSizes(cause: unknown, ordinal: number, bytes: number): Promise<unknown> {
+  async #withSizes(cause: unknown, ordinal: number, bytes: number): Promise<unknown> {
     if (!(cause instanceof VramError) || cause.code !== 'VRAM_OOM') return cause;
     const { freeBytes, granularityBytes } = await this.device(ordinal);
     const neededBytes = Math.ceil(bytes / granularityBytes) * granularityBytes;

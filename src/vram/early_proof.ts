@@ -12,7 +12,7 @@ export interface EarlyProof extends DatedHashes {
 
 /**
  * Completes the load of `bytes` bytes, then seals, attests and digests the memory, in one native call. Each call waits for a
- * thread, which costs more than a small load. The call also allocates memory that is allocated later. @throws VramError
+ * thread, which costs more than a small load. @throws VramError
  */
 export async function completeAndProve(
   library: Library,

@@ -8,7 +8,6 @@ export const prototypes = [
   'vram_device_count(uint64_t driver, _Out_ uint32_t *count)',
   'vram_device_get_info(uint64_t driver, uint32_t device, _Out_ vram_device_info *info)',
   'vram_alloc(uint64_t driver, uint32_t device, uint64_t bytes, uint32_t flags, _Out_ uint64_t *allocation)',
-  'vram_alloc_later(uint64_t driver, uint32_t device, uint64_t bytes, uint32_t flags, _Out_ uint64_t *allocation)',
   'vram_allocation_get_info(uint64_t allocation, _Out_ vram_allocation_info *info)',
   'vram_hand_over(uint64_t allocation, int32_t socket, const uint8_t *frame, uint64_t bytes, _Out_ uint64_t *sent)',
   'vram_adopt(uint64_t driver, uint32_t device, uint64_t bytes, uint64_t part_bytes, const int32_t *descriptors, uint32_t count, _Out_ uint64_t *allocation)',
@@ -54,7 +53,6 @@ export type ImmediateName = Extract<
   | 'vram_driver_get_info'
   | 'vram_staging'
   // Return VRAM_BUSY instead of waiting.
-  | 'vram_alloc_later'
   | 'vram_load_open'
   | 'vram_load_seek'
   // Threads of libvram call the file system, and hold no lock then.

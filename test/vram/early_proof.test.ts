@@ -17,9 +17,7 @@ const signal = new AbortController().signal;
 async function load(allocation: Allocation, bytes: number, thenProve: boolean): Promise<LoadResult> {
   const slots = driver.staging.take(1);
   try {
-    const allocating = (run: () => Promise<void>) =>
-      run().catch(async (error: unknown) => Promise.reject(await driver.withSizes(error, 0, bytes)));
-    const open = allocation.load({ flat: true, tree: true }, { thenProve, allocating });
+    const open = allocation.load({ flat: true, tree: true }, { thenProve });
     const [slot] = slots;
     if (slot === undefined) throw new Error('no slot is free');
     slot.bytes.fill(7, 0, bytes);
@@ -69,39 +67,6 @@ t.test('after a failed seal the memory can be freed', onSimulator, async (t) => 
   simulator.faults('cuMemSetAccess:1=999');
   await t.rejects(load(allocation, 4096, true), { code: 'CUDA_ERROR' });
   simulator.reset();
-  await allocation.free();
-  t.same(await driver.device(0), before);
-});
-
-t.test('memory that is allocated later takes none before its load, and has the same proof', async (t) => {
-  const before = await driver.device(0);
-  const { allocation: first, result } = await loaded(4096, true);
-  const { hashes } = await first.prove(signal);
-  await first.free();
-  const allocation = driver.allocateLater(0, 4096);
-  t.same(await driver.device(0), before);
-  t.same(await load(allocation, 4096, true), result);
-  t.same((await allocation.prove(signal)).hashes, hashes);
-  t.ok((await driver.device(0)).freeBytes < before.freeBytes);
-  await allocation.free();
-  t.same(await driver.device(0), before);
-});
-
-t.test('a load without memory for it fails with the sizes', onSimulator, async (t) => {
-  const before = await driver.device(0);
-  const allocation = driver.allocateLater(0, 4096);
-  simulator.faults('cuMemCreate:1=2');
-  const sizes = { neededBytes: before.granularityBytes, availableBytes: before.freeBytes };
-  await t.rejects(load(allocation, 4096, true), { code: 'VRAM_OOM', sizes });
-  simulator.reset();
-  await allocation.free();
-  t.same(await driver.device(0), before);
-});
-
-t.test('memory that is never loaded can be freed', async (t) => {
-  const before = await driver.device(0);
-  const allocation = driver.allocateLater(0, 4096);
-  await t.rejects(allocation.seal(), { code: 'LENGTH_MISMATCH' });
   await allocation.free();
   t.same(await driver.device(0), before);
 });

@@ -17,9 +17,6 @@ import { earlyParser, type RouteOptions } from './route_options.js';
 
 type UploadRequest = FastifyRequest<{ Querystring: UploadQuery }>;
 
-/** A body of at most this size comes with its head. One call of the driver's thread then allocates, loads and proves. */
-const lateBytes = 64 * 1024;
-
 const schema = {
   operationId: 'uploadShard',
   summary: 'Upload and commit a shard',
@@ -44,10 +41,8 @@ export async function uploadRoutes(app: FastifyInstance, { residency, config }: 
     config: { body: 'bytes' as const, headers: uploadHeaders, errors: commitErrors },
     preHandler: uploadRequest.preHandler,
     handler: async (request: UploadRequest, reply: FastifyReply): Promise<FastifyReply> => {
-      const commit = uploadRequest.of(request);
-      const { vramBytes } = commit;
-      const allocatesLate = vramBytes <= lateBytes && !requestState(request.raw).awaitsContinue;
-      const admission = residency.admit({ ...commit, allocatesLate }, actorOf(request));
+      const { vramBytes } = uploadRequest.of(request);
+      const admission = residency.admit(uploadRequest.of(request), actorOf(request));
       if (admission.kind === 'existing') return sendCommit(reply, admission.result, residency);
       const { ingest } = admission;
       const contended: ContendedRate = {

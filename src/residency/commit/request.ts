@@ -17,11 +17,6 @@ export interface CommitRequest extends ShardIdentity {
   readonly flatDigest: boolean;
   /** Whether other processes may attach the shard. Default: if the worker and the device can share memory. */
   readonly exportable?: boolean;
-  /**
-   * Allocates the memory when the bytes are here, in the call that loads them. For a small body, whose client does not wait for
-   * an answer before it. Default: before the bytes.
-   */
-  readonly allocatesLate?: boolean;
   /** The file of a commit by reference, if a manifest may name it. */
   readonly source?: SourceReference;
   /** Who stated the expected digests of a commit by reference. */

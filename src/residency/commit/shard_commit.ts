@@ -1,7 +1,6 @@
 import type { Actor } from '../../audit/actor.js';
 import type { AuditEvent } from '../../audit/event.js';
 import { type ErrorCode, outcomeOf, WorkerError } from '../../errors.js';
-import type { Allocation } from '../../vram/allocation.js';
 import type { Load, LoadResult } from '../../vram/load.js';
 import { discard, freeUnsealed } from '../discard.js';
 import { maxWritersOf } from '../options.js';
@@ -53,12 +52,9 @@ export class ShardCommit implements IngestTarget {
     return this.#shard.memory.gpuDevice;
   }
 
-  /**
-   * Allocates the device memory, or has the load allocate it.
-   * @throws WorkerError AUDIT_UNAVAILABLE, VramError VRAM_OOM and the driver's errors
-   */
+  /** Allocates the device memory. @throws WorkerError AUDIT_UNAVAILABLE, VramError VRAM_OOM and the driver's errors */
   async open(): Promise<Load> {
-    const { flatDigest, expectedDigest, expectedTreeDigest } = this.#request;
+    const { flatDigest, expectedDigest, expectedTreeDigest, exportable } = this.#request;
     const { sourceText: source } = this.#shard;
     const digests = { expected_digest: expectedDigest ?? null, expected_tree_digest: expectedTreeDigest ?? null };
     const expected = source === null ? digests : { ...digests, source };
@@ -68,12 +64,11 @@ export class ShardCommit implements IngestTarget {
     await this.#worker.selfTests.require(gpuDevice);
     await this.#worker.shardAudit.appendRequired('VramAllocated', this.#shard, expected, this.#actor);
     this.#step = 'allocating';
-    const allocation = await this.#allocate();
+    this.#grant.claim.markAllocating();
+    const allocation = await this.#worker.driver.allocate(gpuDevice, this.totalBytes, { exportable });
+    this.#grant.claim.markAllocated();
     this.#shard.allocation = allocation;
-    return allocation.load(
-      { flat: flatDigest, tree: expectedTreeDigest === undefined },
-      { thenProve: true, allocating: (load) => this.#allocateWith(load) },
-    );
+    return allocation.load({ flat: flatDigest, tree: expectedTreeDigest === undefined }, { thenProve: true });
   }
 
   received(bytes: number): void {
@@ -138,27 +133,6 @@ export class ShardCommit implements IngestTarget {
     }
     const seconds = (performance.now() - this.#startedMs) / 1000;
     this.#worker.observer.committed(outcomeOf(error), this.totalBytes, seconds);
-  }
-
-  async #allocate(): Promise<Allocation> {
-    const { exportable, allocatesLate, vramBytes } = this.#request;
-    const { driver } = this.#worker;
-    if (allocatesLate === true) return driver.allocateLater(this.gpuDevice, vramBytes, { exportable });
-    this.#grant.claim.markAllocating();
-    const allocation = await driver.allocate(this.gpuDevice, vramBytes, { exportable });
-    this.#grant.claim.markAllocated();
-    return allocation;
-  }
-
-  /** Runs the call that allocates the memory, unless it is there. @throws its errors, VRAM_OOM with the sizes */
-  async #allocateWith(load: () => Promise<void>): Promise<void> {
-    this.#grant.claim.markAllocating();
-    try {
-      await load();
-    } catch (error) {
-      throw await this.#worker.driver.withSizes(error, this.gpuDevice, this.totalBytes);
-    }
-    this.#grant.claim.markAllocated();
   }
 
   async #recordFreed(error: unknown): Promise<void> {

@@ -9,7 +9,7 @@ export interface ClaimTotals {
 }
 
 /**
- * - `waiting`: no memory is allocated. The commit waits for its turn or for its bytes, perhaps for hours.
+ * - `waiting`: no memory is allocated. The commit waits for its turn, perhaps for hours.
  * - `moving`: the driver allocates or frees the memory at this moment.
  * - `allocated`: the driver's figures include the memory.
  */
@@ -37,9 +37,9 @@ export class MemoryClaim {
     return this.#bytes;
   }
 
-  /** The driver is about to allocate the memory, unless it is there. */
+  /** The driver is about to allocate the memory. */
   markAllocating(): void {
-    if (this.#state === 'waiting') this.#enter('moving');
+    this.#enter('moving');
   }
 
   /** The driver allocated the memory. */

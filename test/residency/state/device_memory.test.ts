@@ -19,7 +19,7 @@ t.test('a refresh counts the memory that other processes take', async (t) => {
   t.equal(memory.availableBytes, 10 * granularityBytes);
 });
 
-t.test('a refresh counts the memory that other processes take while commits wait for their bytes', async (t) => {
+t.test('a refresh counts the memory that other processes take while commits wait for their turns', async (t) => {
   const { memory, allocate, refresh } = fakeDevice();
   const claim = memory.claim(1);
   allocate(4 * granularityBytes);
