@@ -1,7 +1,7 @@
-import { existsSync, mkdirSync, readFileSync, rmdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, linkSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { eventsOf, linesOf, readChain, sha256 as sha256Hex } from '../../support/audit.js';
+import { eventsOf, readChain, sha256 as sha256Hex } from '../../support/audit.js';
 import { patternBytes } from '../../support/bytes.js';
 import { availableBytes, get, post, remove, upload } from '../../support/requests.js';
 import { onSimulator, simulator } from '../../support/simulator.js';
@@ -14,12 +14,17 @@ const operator = `operator:${sha256Hex(token).slice(0, 16)}`;
 
 t.afterEach(() => simulator.reset());
 
-/** Makes the log unwritable during `work`: a directory is at its path. */
+/**
+ * Makes the log unwritable during `work`: a device is at its path. A rename replaces a file at once. If the path were free for
+ * a moment, the worker could create a file there.
+ */
 async function withoutLog(path: string, work: () => Promise<void>): Promise<void> {
-  rmSync(path);
-  mkdirSync(path);
+  const [kept, device] = [`${path}.kept`, `${path}.device`];
+  linkSync(path, kept);
+  symlinkSync('/dev/full', device);
+  renameSync(device, path);
   await work();
-  rmdirSync(path);
+  renameSync(kept, path);
 }
 
 /** All state that a mutation can change. */
@@ -77,13 +82,11 @@ t.test('a commit whose seal cannot be recorded is undone, which is recorded afte
   simulator.latencyUs(100_000);
   const committing = upload(worker, 'a', bytes);
   await until(() => readFileSync(path, 'utf8').includes('VramAllocated'));
-  const kept = linesOf(path);
   await withoutLog(path, async () => {
     t.match((await committing).json(), { status: 503, code: 'AUDIT_UNAVAILABLE' });
     t.same(await availableBytes(worker), before);
     t.equal((await get(worker, '/v1/shards/a')).statusCode, 404);
   });
-  writeFileSync(path, kept.map((line) => `${line}\n`).join(''));
   t.equal((await get(worker, '/readyz')).statusCode, 200);
   t.same(eventsOf(path), ['WorkerStarted', 'VramAllocated', 'AuditRecovered', 'VramDeallocated']);
   t.match(readChain(path).at(-1), { shard_id: 'a', reason: 'AUDIT_UNAVAILABLE', actor: operator });
@@ -98,9 +101,7 @@ t.test('ready reports an outage and its end without any other request', async (t
     t.pass(`ready says ${status}`);
   };
   await poll(200);
-  const kept = readFileSync(path);
   await withoutLog(path, () => poll(503));
-  writeFileSync(path, kept);
   await poll(200);
   t.same(eventsOf(path), ['WorkerStarted', 'VramAllocated', 'VramSealed', 'AuditRecovered']);
 });
