@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { findTools } from './baselines/tools.mjs';
+import { within } from './deadline.mjs';
 import { describeMachine } from './machine.mjs';
 import { buildNative } from './native.mjs';
 import { fail, readOptions } from './options.mjs';
@@ -61,6 +62,8 @@ const paths = {
   oci,
   s3,
 };
+/** A path that takes longer than this hangs. */
+const pathSeconds = 3600;
 const print = (text) => process.stdout.write(`${text}\n`);
 
 const options = readOptions();
@@ -86,7 +89,7 @@ for (const name of chosen) {
   const started = performance.now();
   const workspace = createWorkspace(neededBytes);
   try {
-    const measured = await paths[name]({ options, workspace, tools, figures });
+    const measured = await within(pathSeconds, name, paths[name]({ options, workspace, tools, figures }));
     rows.push(...measured);
     print(`\n${name}, ${((performance.now() - started) / 1000).toFixed(0)} s`);
     for (const row of measured) print(`  ${summary(row)}`);

@@ -1,6 +1,8 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 
+/** A connection that is silent for longer ends, so that no exchange waits for ever. */
+const silentMs = 120_000;
 const headEnd = '\r\n\r\n';
 
 /** @typedef {{ status: number, head: string, bytes: number, body: () => Buffer }} Answer */
@@ -18,6 +20,7 @@ export class Connection {
   static async open(url) {
     const { hostname, port } = new URL(url);
     const socket = connect({ host: hostname, port: Number(port), noDelay: true });
+    socket.setTimeout(silentMs, () => socket.destroy(new Error(`no byte from ${url} within ${silentMs} ms`)));
     await once(socket, 'connect');
     return new Connection(socket);
   }
@@ -34,6 +37,7 @@ export class Connection {
 
   /** @param {string | Buffer} request head and body @returns {Promise<Answer>} */
   exchange(request) {
+    if (this.#socket.destroyed) return Promise.reject(new Error('connection closed'));
     this.#answer = { head: '', wanted: 0, chunks: [], bytes: 0 };
     return new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };

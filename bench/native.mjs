@@ -1,20 +1,24 @@
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
-import { timeProcess } from './processes.mjs';
+import { within } from './deadline.mjs';
+import { spawnProgram, timeProcess } from './processes.mjs';
 
 const directory = new URL('native', import.meta.url).pathname;
 const cudaDirectory = new URL('../cuda', import.meta.url).pathname;
 const buildDirectory = new URL('../cuda/build/bench/', import.meta.url).pathname;
 
+/** Of one build, in milliseconds. */
+const timeout = 600_000;
+
 /** Builds the product's libraries and the benchmark's own programs, if they are out of date. */
 export function buildNative() {
-  execFileSync('sh', [new URL('../cuda/install.sh', import.meta.url).pathname], { stdio: 'inherit' });
+  execFileSync('sh', [new URL('../cuda/install.sh', import.meta.url).pathname], { stdio: 'inherit', timeout });
   for (const args of [
     ['-C', directory],
     ['-C', cudaDirectory, 'build/file_faults.so'],
   ]) {
-    execFileSync('make', ['--silent', ...args], { stdio: ['ignore', 'inherit', 'inherit'] });
+    execFileSync('make', ['--silent', ...args], { stdio: ['ignore', 'inherit', 'inherit'], timeout });
   }
 }
 
@@ -70,9 +74,10 @@ export const readFile = (path) => read('read', path);
  */
 export async function repeatAttaches(socket, shardId, perSecond, stop) {
   const args = ['repeat', socket, simulator, shardId, String(perSecond)];
-  const child = spawn(attachReader, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawnProgram(attachReader, args, { stdio: ['pipe', 'pipe', 'inherit'] });
   stop.addEventListener('abort', () => child.stdin.end(), { once: true });
-  const [output, [status]] = await Promise.all([text(child.stdout), once(child, 'close')]);
+  const ended = Promise.all([text(child.stdout), once(child, 'close')]);
+  const [output, [status]] = await within(600, 'attach_reader', ended);
   if (status !== 0) throw new Error(`attach_reader failed with status ${status}`);
   return JSON.parse(output);
 }

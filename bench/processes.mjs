@@ -3,18 +3,43 @@ import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+const running = new Set();
+process.once('exit', killServers);
+
+/** Kills all programs that still run, because a failed path does not stop its own. */
+export function killServers() {
+  for (const kill of running) kill();
+}
+
+/** Ends something with the programs, unless the returned function is called before. @param {() => void} end */
+export function endWithServers(end) {
+  running.add(end);
+  return () => running.delete(end);
+}
+
+/** A program that is killed by `killServers` until it has closed its output. */
+export function spawnProgram(command, args, options) {
+  const child = spawn(command, args, options);
+  const hasEnded = endWithServers(() => child.kill('SIGKILL'));
+  return child.once('close', hasEnded);
+}
+
 /**
  * Runs a program and measures its wall time, from before the spawn until its exit. Every row times both sides like this,
- * so that both include the cost of starting a process.
+ * so that both include the cost of starting a process. The program is killed if it runs longer than `deadlineSeconds`.
  * @param {string} command @param {readonly string[]} args @returns {Promise<{ seconds: number, output: string }>}
  */
-export function timeProcess(command, args) {
+export function timeProcess(command, args, deadlineSeconds = 600) {
   return new Promise((resolve, reject) => {
     const started = performance.now();
-    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawnProgram(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     let ended = 0;
     let output = '';
     let errors = '';
+    const deadline = setTimeout(() => {
+      child.kill('SIGKILL');
+      reject(new Error(`${[command, ...args].join(' ')} did not end within ${deadlineSeconds} s: ${errors || output}`));
+    }, deadlineSeconds * 1000);
     child.stdout.setEncoding('utf8').on('data', (text) => {
       output += text;
     });
@@ -26,18 +51,11 @@ export function timeProcess(command, args) {
       ended = performance.now();
     });
     child.once('close', (status) => {
+      clearTimeout(deadline);
       if (status === 0) resolve({ seconds: (ended - started) / 1000, output });
       else reject(new Error(`${command} failed with status ${status}: ${errors || output}`));
     });
   });
-}
-
-const running = new Set();
-process.once('exit', killServers);
-
-/** Kills all servers that still run, because a failed path does not stop its own. */
-export function killServers() {
-  for (const child of running) child.kill('SIGKILL');
 }
 
 /**
@@ -47,8 +65,7 @@ export function killServers() {
  * @returns {ServerProcess}
  */
 export function startServer(command, args, options = {}) {
-  const child = spawn(command, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] });
-  running.add(child);
+  const child = spawnProgram(command, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream?.setEncoding('utf8').on('data', (text) => {
@@ -56,7 +73,6 @@ export function startServer(command, args, options = {}) {
     });
   }
   const exited = new Promise((resolve) => child.once('close', resolve));
-  child.once('close', () => running.delete(child));
   return {
     pid: child.pid ?? 0,
     output: () => output,

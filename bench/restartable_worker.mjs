@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker as Thread } from 'node:worker_threads';
+import { until } from './deadline.mjs';
 import { freePort, startServer, untilAnswers } from './processes.mjs';
 import { workerCommand } from './worker.mjs';
 
@@ -58,8 +58,15 @@ export class RestartableWorker {
       for (let index = next++; index < count; index = next++) {
         const source = { type: 'file', path };
         const body = { shard_id: `many-${index}`, model_ref: `m${index % models}`, source };
-        let answer = await this.ask('POST', '/v1/commit', body);
-        for (; answer.status === 503; answer = await this.ask('POST', '/v1/commit', body)) await sleep(100);
+        let answer;
+        await until(
+          `a commit of ${body.shard_id} without 503`,
+          async () => {
+            answer = await this.ask('POST', '/v1/commit', body);
+            return answer.status !== 503;
+          },
+          100,
+        );
         assert.equal(answer.status, 201, answer.text);
       }
     };
@@ -97,11 +104,10 @@ export class RestartableWorker {
   }
 
   async untilRestored(count) {
-    for (;;) {
+    await until(`the restore of ${count} shards`, async () => {
       const { text } = await this.ask('GET', '/metrics');
-      if (text.includes(`vram_shards{state="sealed"} ${count}\n`)) return;
-      await sleep(50);
-    }
+      return text.includes(`vram_shards{state="sealed"} ${count}\n`);
+    });
   }
 
   async stop() {
@@ -113,9 +119,11 @@ export class RestartableWorker {
 /** Resolves when a file has grown and then has not grown for a second. */
 async function untilQuiet(path) {
   const start = statSync(path).size;
-  for (let last = start, quiet = 0; quiet < 20; await sleep(50)) {
+  let [last, quiet] = [start, 0];
+  await until(`the end of writes to ${path}`, () => {
     const { size } = statSync(path);
     quiet = size === last && size > start ? quiet + 1 : 0;
     last = size;
-  }
+    return quiet === 20;
+  });
 }

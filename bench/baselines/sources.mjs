@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { freePort, startServer, untilAnswers } from '../processes.mjs';
+import { endWithServers, freePort, startServer, untilAnswers } from '../processes.mjs';
 
 const script = (name) => new URL(name, import.meta.url).pathname;
 
@@ -12,6 +12,7 @@ export function selfSigned(directory) {
   const files = ['-keyout', key, '-out', certificate];
   execFileSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', ...subject, ...files], {
     stdio: 'pipe',
+    timeout: 60_000,
   });
   return { certificate, key };
 }
@@ -61,7 +62,8 @@ function runNginx(directory, http) {
   const paths = temporary.map((name) => `${name}_temp_path ${directory}/${name};`).join(' ');
   // As root, nginx would read the files as another user, who cannot.
   const user = process.getuid() === 0 ? 'user root; ' : '';
-  const main = `${user}daemon off; pid ${directory}/nginx.pid; error_log stderr; worker_processes 1; events {}`;
+  // In one process, so that none is left if it is killed.
+  const main = `${user}daemon off; master_process off; pid ${directory}/nginx.pid; error_log stderr; events {}`;
   mkdirSync(join(directory, 'logs'), { recursive: true });
   const file = join(directory, 'nginx.conf');
   writeFileSync(file, `${main}\nhttp {\n  ${paths}\n  ${http}\n}\n`);
@@ -77,18 +79,25 @@ export async function startCuttingServer(models) {
   return { url, sentBytes: async () => Number(await (await fetch(`${url}/sent`)).text()), stop: server.stop };
 }
 
-/** Ceph with an S3 gateway, as the tests start it. Undefined if the tests are not built, or it cannot be downloaded. */
-export async function startCeph() {
+/**
+ * Ceph with an S3 gateway, as the tests start it. Undefined if the tests are not built, or it cannot be downloaded.
+ * @param {number} storeBytes the memory that its objects may take
+ */
+export async function startCeph(storeBytes) {
   const compiled = new URL('../../build/test/support/peers/ceph.js', import.meta.url);
   if (!existsSync(compiled)) return undefined;
   const { startCeph: start } = await import(compiled.href);
   const ends = [];
-  const ceph = await start({ teardown: (end) => ends.push(end) });
+  const hasStopped = endWithServers(() => {
+    for (const end of ends.splice(0).reverse()) end();
+  });
+  const ceph = await start({ teardown: (end) => ends.push(end) }, storeBytes);
   if (ceph === undefined) return undefined;
   return {
     ...ceph,
     stop: async () => {
-      for (const end of ends.reverse()) await end();
+      for (const end of ends.splice(0).reverse()) await end();
+      hasStopped();
     },
   };
 }

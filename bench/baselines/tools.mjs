@@ -17,7 +17,8 @@ const tools = {
 export function findTools() {
   const found = Object.entries(tools).map(([name, { debianPackage, version }]) => {
     try {
-      const output = execFileSync(name, version, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+      const options = { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'], timeout: 10_000 };
+      const output = execFileSync(name, version, options);
       return [name, { version: output.split('\n', 1)[0] }];
     } catch {
       return [name, { missing: `${name} is not installed (Debian package ${debianPackage})` }];

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { freshContent } from '../content.mjs';
+import { until } from '../deadline.mjs';
 import { cpuSecondsOf, startServer } from '../processes.mjs';
 import { alternate } from '../rounds.mjs';
 import { keeperCommand, Worker } from '../worker.mjs';
@@ -64,7 +64,7 @@ async function restart(workspace, contents, settings) {
   await first.kill();
   const started = performance.now();
   const second = await Worker.start(workspace, env, directory);
-  while ((await sealedShards(second)).length < contents.length) await sleep(10);
+  await until('the readoption', async () => (await sealedShards(second)).length === contents.length, 10);
   const seconds = (performance.now() - started) / 1000;
   const cpu = cpuSecondsOf(second.pid);
   await check(second, contents, Object.keys(settings).length > 0);

@@ -6,11 +6,14 @@ import { freshContent } from '../content.mjs';
 import { timeProcess } from '../processes.mjs';
 import { compare, curl, download, limitNote, rowOf, skip, slowly, startWorker } from '../source_rows.mjs';
 
+/** The model, the previous one until the gateway has deleted it, and space that Ceph keeps free. */
+const objects = 4;
+
 /** Commits from Ceph's gateway: with both digests, with the tree alone, and over slow connections. */
 export async function s3(measured) {
   const { options, workspace } = measured;
   const path = 'commit by s3 (radosgw)';
-  const ceph = await startCeph();
+  const ceph = await startCeph(objects * options.sizeBytes);
   if (ceph === undefined) return skip(path, 'Ceph cannot be downloaded, or `npm run build:test` has not run');
   const endpoint = `http://127.0.0.1:${ceph.port}`;
   const proxy = await startSlowProxy(workspace.make('s3-proxy'), endpoint);
@@ -19,10 +22,11 @@ export async function s3(measured) {
     sourcesOf(workspace, ceph.keys, { ceph: endpoint, 'slow-ceph': proxy.url }),
   );
   const sign = signerOf(ceph.keys);
-  await timeProcess('curl', [...curl, '-f', '-X', 'PUT', await sign('PUT', `${endpoint}/models`)]);
+  const put = (args) => timeProcess('curl', [...curl, '-f', ...args], 120);
+  await put(['-X', 'PUT', await sign('PUT', `${endpoint}/models`)]);
   const fresh = async (bytes = options.sizeBytes) => {
     const content = freshContent(workspace.models, 'model', bytes);
-    await timeProcess('curl', [...curl, '-f', '-T', content.path, await sign('PUT', `${endpoint}/models/model`)]);
+    await put(['-T', content.path, await sign('PUT', `${endpoint}/models/model`)]);
     return content;
   };
   const source = { type: 's3', name: 'ceph', bucket: 'models', key: 'model' };

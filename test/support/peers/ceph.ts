@@ -23,40 +23,48 @@ export const cephHost = 's3.test';
 
 /**
  * Starts a Ceph cluster with an S3 gateway and one user, as the current user, until the test ends. Undefined if its
- * packages cannot be downloaded. Takes about 15 s.
+ * packages cannot be downloaded. Takes about 15 s. Objects that are replaced are deleted seconds later.
  */
-export async function startCeph(t: Test): Promise<Ceph | undefined> {
+export async function startCeph(t: Pick<Test, 'teardown'>, storeBytes = 2 * 2 ** 30): Promise<Ceph | undefined> {
   const root = await unpackPackages('ceph', ['radosgw', 'ceph-mon', 'ceph-osd']);
   if (root === undefined) return undefined;
-  const cluster = new Cluster(t, root, { monitor: await freePort(), gateway: await freePort() });
+  const cluster = new Cluster(t, root, { monitor: await freePort(), gateway: await freePort(), storeBytes });
   await cluster.startMonitor();
   await cluster.startStore();
   await cluster.startGateway();
-  return { port: cluster.ports.gateway, keys: await cluster.createUser() };
+  return { port: cluster.settings.gateway, keys: await cluster.createUser() };
+}
+
+interface ClusterSettings {
+  /** Ports. */
+  readonly monitor: number;
+  readonly gateway: number;
+  /** The memory that all objects may take. */
+  readonly storeBytes: number;
 }
 
 class Cluster {
-  readonly ports: { readonly monitor: number; readonly gateway: number };
-  readonly #t: Test;
+  readonly settings: ClusterSettings;
+  readonly #t: Pick<Test, 'teardown'>;
   readonly #directory: string;
   readonly #env: NodeJS.ProcessEnv;
   readonly #id = randomUUID();
   readonly #file: string;
 
-  constructor(t: Test, root: string, ports: { readonly monitor: number; readonly gateway: number }) {
+  constructor(t: Pick<Test, 'teardown'>, root: string, settings: ClusterSettings) {
     this.#t = t;
-    this.ports = ports;
+    this.settings = settings;
     this.#directory = temporaryDirectory(t);
     this.#file = join(this.#directory, 'ceph.conf');
     this.#env = environmentOf(root, join(this.#directory, 'plugins'));
     for (const folder of ['mon', 'osd', 'rgw', 'plugins']) mkdirSync(join(this.#directory, folder));
     linkPlugins(join(root, 'usr/lib/x86_64-linux-gnu'), join(this.#directory, 'plugins'));
-    writeFileSync(this.#file, configuration(this.#id, this.#directory, ports));
+    writeFileSync(this.#file, configuration(this.#id, this.#directory, settings));
   }
 
   async startMonitor(): Promise<void> {
     const map = join(this.#directory, 'monmap');
-    const address = `[v2:127.0.0.1:${this.ports.monitor}]`;
+    const address = `[v2:127.0.0.1:${this.settings.monitor}]`;
     await this.#run('monmaptool', '--create', '--fsid', this.#id, '--addv', 'a', address, map);
     await this.#run('ceph-mon', '-i', 'a', '--mkfs', '--monmap', map);
     await this.#start('ceph-mon', ['-i', 'a', '-f'], async () => {
@@ -74,7 +82,7 @@ class Cluster {
   }
 
   async startGateway(): Promise<void> {
-    const url = `http://127.0.0.1:${this.ports.gateway}/`;
+    const url = `http://127.0.0.1:${this.settings.gateway}/`;
     await this.#start('radosgw', ['-n', 'client.rgw', '-f'], async () => (await fetch(url)).ok);
   }
 
@@ -118,11 +126,7 @@ function linkPlugins(lib: string, plugins: string): void {
 }
 
 /** `crc` on the monitor is needed without authentication. */
-const configuration = (
-  id: string,
-  directory: string,
-  { monitor, gateway }: { readonly monitor: number; readonly gateway: number },
-): string => `
+const configuration = (id: string, directory: string, { monitor, gateway, storeBytes }: ClusterSettings): string => `
 [global]
 fsid = ${id}
 mon host = v2:127.0.0.1:${monitor}
@@ -140,7 +144,7 @@ osd pool default pg autoscale mode = off
 osd crush chooseleaf type = 0
 mon allow pool size one = true
 osd objectstore = memstore
-memstore device bytes = 2147483648
+memstore device bytes = ${storeBytes}
 run dir = ${directory}
 log file = /dev/null
 admin socket =
@@ -153,4 +157,6 @@ rgw frontends = beast endpoint=127.0.0.1:${gateway}
 rgw data = ${directory}/rgw
 rgw dns name = ${cephHost}
 rgw run sync thread = false
+rgw gc obj min wait = 1
+rgw gc processor period = 1
 `;

@@ -9,6 +9,9 @@ export interface ProgramOptions {
   readonly isReady: () => Promise<boolean>;
 }
 
+/** From SIGTERM to SIGKILL. */
+const killAfterMs = 20_000;
+
 /** Runs a server until the test ends. Resolves when it is ready; rejects with its output if it ends before. */
 export async function startProgram(
   t: Pick<Test, 'teardown'>,
@@ -33,7 +36,9 @@ export async function startProgram(
   });
   t.teardown(async () => {
     child.kill('SIGTERM');
+    const timer = setTimeout(() => child.kill('SIGKILL'), killAfterMs);
     await ended;
+    clearTimeout(timer);
   });
   await until(async () => {
     if (hasEnded) throw new Error(`${program} ended: ${output}`);
