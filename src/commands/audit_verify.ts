@@ -10,7 +10,7 @@ import { jwksFile, sealKeyFile } from './key_files.js';
 const files = { type: 'string', multiple: true } as const;
 
 /** The exit statuses of `audit verify`. */
-const statuses: Readonly<Record<AuditVerdict['kind'], number>> = { whole: 0, tampered: 1, torn: 3 };
+const statuses: Readonly<Record<AuditVerdict['kind'], number>> = { whole: 0, tampered: 1, torn: 3, empty: 4 };
 
 /**
  * `vram-worker audit verify FILE... [--checkpoint FILE] [--key-file FILE] [--jwks FILE]`: verifies an audit log. One
@@ -79,6 +79,8 @@ function describe(verdict: AuditVerdict, areSignaturesVerified: boolean): string
     const { seq, detail, file, line } = verdict;
     return `tampered: entry ${seq} ${detail} (${file}, line ${line}).`;
   }
+  if (verdict.kind === 'empty')
+    return 'empty: no entry, so nothing was verified. A worker writes an entry when it starts.';
   const { kind, firstSeq, lastSeq, checkpoints } = verdict;
   const entries = lastSeq === 0 ? 'no entries' : `entries ${firstSeq} to ${lastSeq}`;
   const signatures = areSignaturesVerified ? 'are valid' : 'were not verified: use --key-file or --jwks';

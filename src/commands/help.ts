@@ -40,7 +40,8 @@ export const usage = `Usage: vram-worker serve [--simulate]
   --worker-id    The WORKER_ID of the worker that signed the handle.
 
   audit verify   Verify an audit log. One FILE includes the rotated files beside it.
-                 Exit status: 0 if the log is whole, 1 if it was tampered with, 3 if its last line is torn.
+                 Exit status: 0 if the log is whole, 1 if it was tampered with, 3 if its last line is torn,
+                 4 if it has no entry.
   --checkpoint   A file of checkpoints that were stored elsewhere. The log must contain them.
   --key-file     The file of the worker's seal key, to verify checkpoints: a secret, or an Ed25519 key
                  (private or public).

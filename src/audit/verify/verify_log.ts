@@ -2,8 +2,12 @@ import { hasTrailingBytes, parseEntry } from '../entry.js';
 import { type ChainFault, type ChainOptions, ChainVerifier, type Extent } from './chain.js';
 import { type Line, readLines } from './read_lines.js';
 
-/** `torn`: all entries are valid, and a last line follows that a crash cut off. `file` and `line` locate a fault. */
+/**
+ * `empty`: there is no entry. `torn`: all entries are valid, and a last line follows that a crash cut off. `file` and `line`
+ * locate a fault.
+ */
 export type AuditVerdict =
+  | ({ readonly kind: 'empty' } & Extent)
   | ({ readonly kind: 'whole' } & Extent)
   | ({ readonly kind: 'torn' } & Extent)
   | ({ readonly kind: 'tampered'; readonly file: string; readonly line: number } & ChainFault);
@@ -30,7 +34,9 @@ export function verifyLog(paths: readonly string[], options: ChainOptions): Audi
   }
   const fault = chain.finish();
   if (fault !== undefined) return tampered(fault);
-  return { kind: torn ? 'torn' : 'whole', ...chain.extent };
+  const { extent } = chain;
+  if (torn) return { kind: 'torn', ...extent };
+  return { kind: extent.lastSeq === 0 ? 'empty' : 'whole', ...extent };
 }
 
 function take(lines: Generator<Line>): Line | undefined {

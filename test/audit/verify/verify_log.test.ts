@@ -19,7 +19,7 @@ t.test('an intact log is whole, with and without keys and kept checkpoints', asy
     t.same(verify(path, textOf(lines), { kept: checkpoints, signed: true }), verdict);
   }
   const empty = join(temporaryDirectory(t), 'empty.log');
-  t.same(verify(empty, ''), { kind: 'whole', firstSeq: 0, lastSeq: 0, checkpoints: 0 });
+  t.same(verify(empty, ''), { kind: 'empty', firstSeq: 0, lastSeq: 0, checkpoints: 0 });
 });
 
 t.test('a flipped bit is found at its entry', async (t) => {
@@ -64,7 +64,8 @@ t.test('a log that was cut inside a line is torn, and valid up to that line', as
     const ended = length === 0 || text[length - 1] === '\n';
     const lastSeq = text[length] === '\n' ? whole + 1 : whole;
     const verdict = verify(path, text.slice(0, length));
-    if (verdict.kind === (ended ? 'whole' : 'torn') && verdict.lastSeq === lastSeq) continue;
+    const kind = length === 0 ? 'empty' : ended ? 'whole' : 'torn';
+    if (verdict.kind === kind && verdict.lastSeq === lastSeq) continue;
     t.fail(`cut to ${length}: ${JSON.stringify(verdict)}`);
   }
   t.match(verify(path, `${text}${'x'.repeat(200_000)}`), { kind: 'torn', lastSeq: lines.length });

@@ -70,6 +70,15 @@ t.test('a torn last line: exit status 3', async (t) => {
   });
 });
 
+t.test('a log without an entry: exit status 4', async (t) => {
+  const { path, directory, verify } = await logIn(t);
+  writeFileSync(path, '');
+  t.match(await verify(path), { status: 4, output: /^empty: no entry, so nothing was verified/ });
+  const line = join(directory, 'line');
+  writeFileSync(line, '{"seq":');
+  t.match(await verify(line), { status: 3, output: /^torn: no entries/ });
+});
+
 t.test('a kept checkpoint, as a log line or a bare JWS, reveals a cut log', async (t) => {
   const { directory, path, keyFile, verify } = await logIn(t);
   const lines = linesOf(path);
