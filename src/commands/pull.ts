@@ -1,5 +1,5 @@
 import { ProblemError } from './client/client_error.js';
-import { connect } from './client/connection.js';
+import { connect, connectionArguments } from './client/connection.js';
 import { printJson, printLine, printNote } from './client/output.js';
 import { reporterFor } from './client/reporting.js';
 import type { RetryOptions } from './client/retrying.js';
@@ -61,8 +61,7 @@ async function detached(start: () => Promise<StartedPull>, options: PullOptions)
 }
 
 function commandFor(option: string, pullId: string, { connection }: PullOptions): string {
-  const url = connection.url === undefined ? '' : ` --url ${connection.url}`;
-  return `vram-worker pull ${option} ${pullId}${url}`;
+  return `vram-worker pull ${option} ${pullId}${connectionArguments(connection)}`;
 }
 
 export const pull: DocumentedCommand = { run, help: pullHelp };

@@ -47,6 +47,8 @@ export class FakePulls {
   readonly pulls = new Map<string, FakePull>();
   /** `METHOD path`, in order. */
   readonly requests: string[] = [];
+  /** The header of each request. */
+  readonly authorizations: (string | undefined)[] = [];
   readonly bodies: Record<string, unknown>[] = [];
   /** How `/events` responds. */
   events: 'stream' | 'missing' | 'silent' | 'cut' = 'stream';
@@ -109,6 +111,7 @@ export class FakePulls {
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { pathname, searchParams } = new URL(request.url ?? '/', 'http://x');
     this.requests.push(`${request.method} ${pathname}`);
+    this.authorizations.push(request.headers.authorization);
     if (this.refusal !== undefined) return this.#refuse(response, this.refusal.status, this.refusal.headers);
     if (request.method === 'POST') return this.#create(await textOf(request), response);
     if (pathname === '/v1/shards') return this.#send(response, 200, { shards: [], next_cursor: null });

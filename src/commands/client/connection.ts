@@ -14,6 +14,14 @@ export const connectionOptions = {
 
 export type ConnectionValues = { readonly [Name in keyof typeof connectionOptions]?: string | undefined };
 
+/** The options as a shell reads them, for messages that name another command. */
+export function connectionArguments(values: ConnectionValues): string {
+  const names = Object.keys(connectionOptions) as (keyof ConnectionValues)[];
+  return names.map((name) => (values[name] === undefined ? '' : ` --${name} ${quoted(values[name])}`)).join('');
+}
+
+const quoted = (text: string): string => (/^[\w./:@%+=,-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
+
 /** The end of the help of these commands. */
 export const connectionHelp = `Connection:
   --url URL          The worker. Default: VRAM_WORKER_URL, else the address in WORKER_BIND_ADDR, else

@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { FakePulls, fakeFile, fakeProblem } from '../../support/fake_pulls.js';
 import { run, temporaryDirectory } from '../../support/process.js';
@@ -177,6 +179,22 @@ t.test('Ctrl-C cancels the pull, and waits until it is canceled', async (t) => {
     errors(),
     /Canceling in 2 seconds\. Press Ctrl-C again to leave the pull running[\s\S]*is canceled, and its memory is free/,
   );
+});
+
+t.test('a command in a message works as it is', async (t) => {
+  const fake = await FakePulls.start(t);
+  const directory = temporaryDirectory(t);
+  const token = "an operator's token";
+  writeFileSync(join(directory, token), 'token');
+  const args = ['pull', source, '--detach', '--url', fake.url, '--token-file', token];
+  const detached = run(t, directory, args);
+  t.equal(await detached.exited, 0);
+  const [, command = ''] = /Watch it: vram-worker (.*)\n/.exec(detached.errors()) ?? [];
+  fake.authorizations.length = 0;
+  const watching = run(t, directory, [], {}, ['sh', '-c', `exec "$@" ${command}`, 'sh']);
+  await seal(fake);
+  t.equal(await watching.exited, 0);
+  t.strictSame(new Set(fake.authorizations), new Set(['Bearer token']));
 });
 
 t.test('a second Ctrl-C leaves the pull running, and says how to watch it', async (t) => {
