@@ -5,7 +5,7 @@ import { onInterrupts, statusAfter } from './client/interrupts.js';
 import { printJson, printLine, printNote } from './client/output.js';
 import { reporterFor } from './client/reporting.js';
 import { clientStatus } from './client/status.js';
-import type { DocumentedCommand } from './command.js';
+import { type DocumentedCommand, InputError } from './command.js';
 import { digestOf, type LocalFile, localFile } from './push/file_digest.js';
 import { pushHelp } from './push/help.js';
 import { namesFor, type PushOptions, pushOptions } from './push/options.js';
@@ -102,7 +102,7 @@ class Push {
       return commitOf(await upload.run());
     } catch (error) {
       // A failed upload has no memory on the worker, and one that cannot be ended expires.
-      if (signal.aborted) await upload.end().catch(() => undefined);
+      if (signal.aborted || error instanceof InputError) await upload.end().catch(() => undefined);
       throw error;
     }
   }

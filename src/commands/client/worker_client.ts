@@ -1,6 +1,7 @@
 import http, { type IncomingHttpHeaders, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http';
 import https from 'node:https';
 import { pipeline, type Readable } from 'node:stream';
+import { InputError } from '../command.js';
 import { PeerError, ProblemError, UnreachableError } from './client_error.js';
 import { toPeerError } from './connection_error.js';
 import type { TlsIdentity, Token } from './credentials.js';
@@ -14,6 +15,7 @@ export interface WorkerRequest {
   readonly headers?: OutgoingHttpHeaders;
   /** Sent as JSON. */
   readonly json?: object;
+  /** It may fail with an `InputError`, which the request then has. */
   readonly body?: Readable;
   readonly signal?: AbortSignal;
   /** Statuses above 399 whose body is an answer, and not a problem. */
@@ -125,6 +127,8 @@ export class WorkerClient {
         body?.destroy();
         resolve(response);
       });
+      // Only this event has the cause: `pipeline` aborts the request without it.
+      body?.once('error', (error) => error instanceof InputError && reject(error));
       if (signal?.aborted) return abort();
       if (body === undefined) request.end(text);
       else pipeline(body, request, () => undefined);

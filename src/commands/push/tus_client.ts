@@ -1,7 +1,9 @@
 import { createReadStream } from 'node:fs';
-import { Transform } from 'node:stream';
+import { Readable, Transform } from 'node:stream';
+import { messageOf } from '../../errors.js';
 import { PeerError } from '../client/client_error.js';
 import type { WorkerClient, WorkerRequest } from '../client/worker_client.js';
+import { InputError } from '../command.js';
 import { type LocalFile, readBytes } from './file_digest.js';
 
 /** Where an upload is. */
@@ -60,14 +62,14 @@ export class TusClient {
     }
   }
 
-  /** Sends the rest of the file. `onBytes` gets the offset of what was sent. */
+  /** Sends the rest of the file. `onBytes` gets the offset of what was sent. @throws InputError if the file cannot be read, and the errors of a request */
   async send(
     uploadId: string,
     file: LocalFile,
     offset: number,
     onBytes: (offset: number) => void,
   ): Promise<UploadState> {
-    const body = createReadStream(file.path, { start: offset, end: file.bytes - 1, highWaterMark: readBytes });
+    const body = restOf(file, offset);
     let sent = offset;
     const counter = new Transform({
       highWaterMark: readBytes,
@@ -76,8 +78,10 @@ export class TusClient {
         onBytes(sent);
         done(null, chunk);
       },
+      // A request that is too short would wait for the worker.
+      flush: (done) => done(sent === file.bytes ? null : new InputError(`${file.path} changed while it was read`)),
     });
-    body.on('error', (error) => counter.destroy(error));
+    body.on('error', (error) => counter.destroy(new InputError(messageOf(error))));
     counter.on('close', () => body.destroy());
     const headers = {
       ...tus,
@@ -106,6 +110,12 @@ export class TusClient {
 }
 
 const pathOf = (uploadId: string): string => `v1/uploads/${uploadId}`;
+
+/** Nothing after the last byte: a request without bytes waits for the seal. */
+const restOf = ({ path, bytes }: LocalFile, offset: number): Readable =>
+  offset === bytes
+    ? Readable.from([])
+    : createReadStream(path, { start: offset, end: bytes - 1, highWaterMark: readBytes });
 
 function stateOf(headers: NodeJS.Dict<string | string[]>): UploadState {
   const offset = Number(headers['upload-offset']);

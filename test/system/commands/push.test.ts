@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { truncateSync, unlinkSync, writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
@@ -178,6 +178,27 @@ t.test('Ctrl-C ends the upload, and the worker frees its memory', async (t) => {
   t.match(errors(), /canceled: the worker frees the memory of the upload\n$/);
   const { shards } = await get(worker, 'shards');
   t.same(shards, []);
+});
+
+t.test('a file that cannot be read during the upload gives status 66, and frees the memory', async (t) => {
+  const worker = await startProcess(t, temporaryDirectory(t));
+  const path = join(worker.directory, 'm.gguf');
+  const faults: readonly (readonly [RegExp, () => void])[] = [
+    [/m\.gguf changed while it was read/, () => truncateSync(path, 100)],
+    [/ENOENT.*m\.gguf/, () => unlinkSync(path)],
+  ];
+  for (const [message, damage] of faults) {
+    writeFileSync(path, patternBytes(mebibyte));
+    const proxy = await startProxy(t, worker.url, (chunk) => {
+      if (chunk.includes('POST /v1/uploads')) damage();
+      return chunk;
+    });
+    const { exited, errors } = push(t, worker, ['m.gguf', '--no-digest'], proxy.url);
+    t.equal(await exited, 66);
+    t.match(errors(), message);
+    t.notMatch(errors(), /worker at|retrying/);
+    t.same((await get(worker, 'shards')).shards, []);
+  }
 });
 
 t.test('files that cannot be read give status 66, and invalid usage 64', async (t) => {
