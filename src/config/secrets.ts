@@ -32,11 +32,16 @@ export interface TokenSecrets {
 export async function readTokens(secretFiles: SecretFiles, files: FileCalls): Promise<TokenSecrets> {
   const { apiTokenFile, apiTokenName, readTokenFile } = secretFiles;
   const apiToken = await readToken(apiTokenName, apiTokenFile, files);
-  const readOnly =
-    readTokenFile === undefined ? undefined : await readToken('WORKER_READ_TOKEN_FILE', readTokenFile, files);
-  if (readOnly?.equals(apiToken))
+  if (readTokenFile === undefined) return { apiToken, readToken: undefined };
+  try {
+    const readOnly = await readToken('WORKER_READ_TOKEN_FILE', readTokenFile, files);
+    if (!readOnly.equals(apiToken)) return { apiToken, readToken: readOnly };
+    wipe(readOnly);
     throw new ConfigError('WORKER_READ_TOKEN_FILE holds the API token: use another token');
-  return { apiToken, readToken: readOnly };
+  } catch (error) {
+    wipe(apiToken);
+    throw error;
+  }
 }
 
 /** Reads the token of attaching processes; undefined if they need none. @throws ConfigError, FileTimeoutError */
@@ -86,6 +91,7 @@ export async function readSecret(name: string, path: string, files: FileCalls): 
   const bytes = await readPrivate(name, path, files);
   const secret = withoutNewline(bytes);
   if (secret.length >= minimumSecretBytes) return secret;
+  wipe(bytes);
   throw new ConfigError(`${name} must hold at least ${minimumSecretBytes} bytes`);
 }
 
@@ -141,6 +147,7 @@ async function createToken(directory: string, path: string): Promise<void> {
 async function readToken(name: string, path: string, files: FileCalls): Promise<Buffer> {
   const token = await readSecret(name, path, files);
   if (isBearer(token)) return token;
+  wipe(token);
   throw new ConfigError(`${name} is not a bearer token (RFC 6750): use A-Z a-z 0-9 - . _ ~ + /`);
 }
 

@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { outcomeOf } from '../../errors.js';
 import type { PublicJwk } from '../../seal/jwk.js';
-import { type SealKey, sealKeyOf } from '../../seal/key.js';
+import { type SealKey, sealKeyOf, wipeKey } from '../../seal/key.js';
 import { Sequence } from '../../sequence.js';
 import type { PreviousHandle } from '../state/seal.js';
 import type { Shard } from '../state/shard.js';
@@ -30,7 +30,13 @@ export class KeyRotation {
   async rotate(secret: Uint8Array): Promise<boolean> {
     const { sealAlgorithm, workerId } = this.#worker.options;
     const key = sealKeyOf(sealAlgorithm, secret, workerId);
-    return this.#rotations.run(() => this.#rotate(key));
+    return this.#rotations.run(async () => {
+      try {
+        return await this.#rotate(key);
+      } finally {
+        if (this.#worker.signer.key !== key) wipeKey(key);
+      }
+    });
   }
 
   /** The public keys that handles verify with now. Empty for HS256, whose key can also sign. */

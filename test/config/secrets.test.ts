@@ -1,0 +1,75 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { readAttachToken, readSealSecret, readTokens, type SecretFiles } from '../../src/config/secrets.js';
+import { FileCalls } from '../../src/storage/file_calls.js';
+import { temporaryDirectory } from '../support/temporary_directory.js';
+
+/** Records what was read. */
+class RecordedCalls extends FileCalls {
+  readonly results: Buffer[] = [];
+
+  constructor() {
+    super(10);
+  }
+
+  override async run<T>(name: string, work: () => Promise<T>): Promise<T> {
+    const result = await super.run(name, work);
+    if (result instanceof Buffer) this.results.push(result);
+    return result;
+  }
+}
+
+const token = 'a'.repeat(40);
+
+/** Files with these contents. */
+function secretFiles(t: Test, contents: Readonly<Record<string, string>>): SecretFiles {
+  const directory = temporaryDirectory(t);
+  const fileOf = (name: string): string => join(directory, name);
+  for (const [name, content] of Object.entries(contents)) writeFileSync(fileOf(name), content, { mode: 0o600 });
+  return {
+    apiTokenFile: fileOf('api'),
+    apiTokenName: 'WORKER_API_TOKEN_FILE',
+    readTokenFile: fileOf('read'),
+    attachTokenFile: fileOf('attach'),
+    keeperTokenFile: undefined,
+    sealKeyFile: fileOf('seal'),
+    sealAlgorithm: 'HS256',
+  };
+}
+
+const failing: readonly (readonly [RegExp, Readonly<Record<string, string>>])[] = [
+  [/holds the API token/, { api: token, read: `${token}\n` }],
+  [/READ_TOKEN_FILE does not exist/, { api: token }],
+  [/READ_TOKEN_FILE must hold at least 32 bytes/, { api: token, read: 'short' }],
+];
+
+t.test('tokens of which one is invalid are wiped', async (t) => {
+  for (const [message, contents] of failing) {
+    const files = new RecordedCalls();
+    await t.rejects(readTokens(secretFiles(t, contents), files), { message });
+    t.ok(files.results.length > 0);
+    for (const result of files.results) t.ok(isWiped(result), String(message));
+  }
+});
+
+t.test('a secret that is invalid is wiped', async (t) => {
+  const files = new RecordedCalls();
+  const invalid = secretFiles(t, { seal: 'short', attach: `${'a'.repeat(40)} b` });
+  await t.rejects(readSealSecret(invalid, files), { message: /at least 32 bytes/ });
+  await t.rejects(readAttachToken(invalid, files), { message: /not a bearer token/ });
+  t.equal(files.results.length, 2);
+  for (const result of files.results) t.ok(isWiped(result));
+});
+
+t.test('valid secrets are not wiped', async (t) => {
+  const { apiToken, readToken } = await readTokens(
+    secretFiles(t, { api: token, read: 'b'.repeat(40) }),
+    new FileCalls(10),
+  );
+  t.equal(apiToken.toString(), token);
+  t.equal(readToken?.toString(), 'b'.repeat(40));
+});
+
+/** A newline at the end is not secret. */
+const isWiped = (bytes: Buffer): boolean => bytes.every((byte) => byte === 0 || byte === 0x0a);
