@@ -36,6 +36,39 @@ async function openState(t: Test, overview: OverviewJson | undefined, options?: 
   return { ...opened, api };
 }
 
+/** Runs in the page. The labels of the map whose contrast is below 4.5:1. */
+function unreadableLabels(): string[] {
+  const channels = (color: string) => (color.match(/[\d.]+/g) ?? []).map(Number);
+  const luminance = (color: string) => {
+    const [red = 0, green = 0, blue = 0] = channels(color).map((value) =>
+      value / 255 <= 0.04045 ? value / 255 / 12.92 : ((value / 255 + 0.055) / 1.055) ** 2.4,
+    );
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  };
+  const backOf = (element: Element | null): string => {
+    if (element === null) return 'rgb(255, 255, 255)';
+    const { backgroundColor } = getComputedStyle(element);
+    return channels(backgroundColor)[3] === 0 ? backOf(element.parentElement) : backgroundColor;
+  };
+  return [...document.querySelectorAll('.segment bdi, .segment small')].flatMap((label) => {
+    if (label.getClientRects().length === 0) return [];
+    const both = [luminance(getComputedStyle(label).color), luminance(backOf(label))];
+    const contrast = (Math.max(...both) + 0.05) / (Math.min(...both) + 0.05);
+    return contrast < 4.5 ? [`${label.parentElement?.className}: ${label.textContent} ${contrast.toFixed(1)}`] : [];
+  });
+}
+
+/** Runs in the page. The pattern and the color of each entry of the legend of the map. */
+function looksOfLegend(): Record<string, string> {
+  const swatches = [...document.querySelectorAll('.legend .swatch')];
+  return Object.fromEntries(
+    swatches.map((swatch) => {
+      const { backgroundImage, backgroundColor } = getComputedStyle(swatch);
+      return [swatch.className, `${backgroundImage} ${backgroundColor}`];
+    }),
+  );
+}
+
 for (const colorScheme of ['light', 'dark'] as const) {
   t.test(
     `${colorScheme}: axe-core finds no violation of WCAG 2.2 AA`,
@@ -56,6 +89,43 @@ for (const colorScheme of ['light', 'dark'] as const) {
     },
   );
 }
+
+for (const colorScheme of ['light', 'dark'] as const) {
+  t.test(
+    `${colorScheme} forced colors: the page is readable, and each use of memory looks different`,
+    unlessChromium,
+    async (t) => {
+      for (const [name, overview] of Object.entries(states)) {
+        const { violations, page } = await openState(t, overview, { forcedColors: 'active', colorScheme });
+        t.same(await violations(), [], name);
+        t.same(await page.evaluate(unreadableLabels), [], `${name}: labels of the map`);
+        const looks = await page.evaluate(looksOfLegend);
+        t.equal(new Set(Object.values(looks)).size, Object.keys(looks).length, `${name}: ${JSON.stringify(looks)}`);
+        await page.context().close();
+      }
+      const { page } = await openState(t, overviews.busy, { forcedColors: 'active', colorScheme });
+      t.ok(Object.keys(await page.evaluate(looksOfLegend)).length > 2);
+      await page.keyboard.press('Tab');
+      const outline = await page.evaluate(() => getComputedStyle(document.activeElement ?? document.body).outlineStyle);
+      t.equal(outline, 'solid', 'the focus is visible');
+    },
+  );
+}
+
+t.test('with reduced motion, nothing moves', unlessChromium, async (t) => {
+  const moving = async (reducedMotion: 'reduce' | 'no-preference') => {
+    const { page } = await openState(t, overviews.damaged, { reducedMotion });
+    return page.$$eval('*', (elements) =>
+      elements.flatMap((element) => {
+        const { transitionDuration, animationName, scrollBehavior } = getComputedStyle(element);
+        const isStill = /^0s(, 0s)*$/.test(transitionDuration) && animationName === 'none' && scrollBehavior === 'auto';
+        return isStill ? [] : [element.className];
+      }),
+    );
+  };
+  t.same(await moving('reduce'), []);
+  t.same(new Set(await moving('no-preference')), new Set(['received']), 'the width of received bytes moves otherwise');
+});
 
 t.test(
   'at 320 CSS pixels, as at a zoom of 400 %, only tables and the map scroll sideways',
