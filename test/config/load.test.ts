@@ -151,6 +151,12 @@ t.test('an invalid secret is refused and not shown', async (t) => {
   }
 });
 
+t.test('a token may end with padding', async (t) => {
+  const padded = `${secret}==`;
+  const config = await load({ WORKER_API_TOKEN_FILE: secretFile(t, padded) });
+  t.same(config.apiToken, Buffer.from(padded));
+});
+
 t.test('the read token must differ from the API token', async (t) => {
   const [file, same, other] = [secretFile(t), secretFile(t), secretFile(t, secret.toUpperCase())];
   const attempt = load({ WORKER_API_TOKEN_FILE: file, WORKER_READ_TOKEN_FILE: same });

@@ -37,6 +37,7 @@ const accounts = [
 const manifest = [
   'test/residency/state/manifest_entry.test.ts',
   'test/residency/state/manifest_journal.test.ts',
+  'test/residency/state/manifest_changes.test.ts',
   'test/residency/state/manifest.test.ts',
 ];
 const integrity = [
@@ -131,7 +132,7 @@ export const targets = {
   'src/residency/state/manifest_journal.ts': manifest,
   'src/residency/state/manifest_reader.ts': manifest,
   'src/residency/state/self_tests.ts': ['test/residency/state/self_tests.test.ts'],
-  'src/residency/state/shards.ts': ['test/residency/state/shards.test.ts'],
+  'src/residency/state/shards.ts': ['test/residency/state/shards.test.ts', 'test/residency/state/shard_pages.test.ts'],
   'src/residency/plan/placement.ts': ['test/residency/plan/placement.test.ts', 'test/residency/plan/plan.test.ts'],
   'src/residency/commit/retry_comparison.ts': ['test/residency/commit/retry_comparison.test.ts'],
   'src/vram/streaming_digest.ts': ['test/vram/streaming_digest.test.ts'],

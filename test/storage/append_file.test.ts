@@ -85,6 +85,17 @@ t.test('an append checks an ample disk again after a second', async (t) => {
   t.same(calls.slice(2), ['stat', 'statfs', 'access', 'write']);
 });
 
+t.test('64 MiB of free space are ample', async (t) => {
+  t.intercept(performance, 'now', { value: () => 5000 });
+  const calls: string[] = [];
+  const fs = recordingFileSystem(calls, withFreeBytes(64 * 1024 * 1024));
+  const log = logAt(join(temporaryDirectory(t), 'audit.log'), { fs });
+  await log.append([sealed('a')]);
+  calls.length = 0;
+  await log.append([sealed('b')]);
+  t.same(calls, ['stat', 'write']);
+});
+
 t.test('an append checks a disk with little space each time', async (t) => {
   const calls: string[] = [];
   const disk = withFreeBytes(1024 * 1024);
@@ -139,6 +150,20 @@ t.test('a failed write that can be undone leaves no bytes', async (t) => {
       ['a', 'c'],
     );
   }
+});
+
+t.test('a failed write that wrote nothing needs no truncation', async (t) => {
+  const calls: string[] = [];
+  let armed = false;
+  const write: FileSystem['write'] = async (...args) => {
+    if (armed) throw new Error('EIO');
+    return nodeFileSystem.write(...args);
+  };
+  const log = logAt(join(temporaryDirectory(t), 'audit.log'), { fs: recordingFileSystem(calls, { write }) });
+  await log.append([sealed('a')]);
+  armed = true;
+  await t.rejects(log.append([sealed('b')]), { message: 'EIO' });
+  t.notOk(calls.includes('ftruncate'));
 });
 
 t.test('a failed write does not extend a file that another process shortened', async (t) => {

@@ -28,6 +28,16 @@ t.test(
   },
 );
 
+t.test('a call whose time is over does not begin', async (t) => {
+  const files = new FileCalls(1);
+  let began = 0;
+  await t.rejects(
+    files.run('X', async () => ++began, 1000),
+    FileTimeoutError,
+  );
+  t.equal(began, 0);
+});
+
 t.test('the bytes of a call that returns too late are wiped', async (t) => {
   const files = new FileCalls(0.02);
   const { call, end } = hangingCall<Buffer>();

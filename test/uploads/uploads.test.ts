@@ -131,13 +131,14 @@ t.test('a drain ends the uploads that wait for their clients', async (t) => {
   await t.rejects(active.result(), { code: 'DRAINING' });
 });
 
-t.test('an upload that ends after its seal took effect has the outcome of the seal', async (t) => {
+/** Uploads of a worker whose seals take effect, but give their results only once `release` is called. */
+async function startWithHeldSeals(t: Parameters<typeof startWorker>[0]) {
   const worker = await startWorker(t, { env: oneSlot });
-  let answer: () => void = () => undefined;
+  let release: () => void = () => undefined;
   const held = new Promise<void>((resolve) => {
-    answer = resolve;
+    release = resolve;
   });
-  let isSealed = false;
+  let sealed = 0;
   const residency: ConstructorParameters<typeof Uploads>[0] = {
     phase: 'ready',
     admit: (...fields) => {
@@ -147,7 +148,7 @@ t.test('an upload that ends after its seal took effect has the outcome of the se
       const finish = ingest.finish.bind(ingest);
       ingest.finish = async () => {
         const result = await finish();
-        isSealed = true;
+        sealed++;
         await held;
         return result;
       };
@@ -158,11 +159,30 @@ t.test('an upload that ends after its seal took effect has the outcome of the se
   const { upload } = await uploads.create(requestOf('a'), actor);
   const sent = upload.receive(0, new QuickSender(bytes));
   sent.catch(() => undefined);
-  await until(() => isSealed, 'the seal takes effect');
+  await until(() => sealed > 0, 'the seal takes effect');
+  return { uploads, upload, sent, release };
+}
+
+t.test('an upload that ends after its seal took effect has the outcome of the seal', async (t) => {
+  const { uploads, upload, sent, release } = await startWithHeldSeals(t);
   const ended = uploads.terminate(upload.uploadId);
-  answer();
+  release();
   t.equal((await sent).sealedShardId, 'a');
   await ended;
+});
+
+t.test('a request for the outcome of a long seal is answered by SHARD_BUSY', async (t) => {
+  const { upload, sent, release } = await startWithHeldSeals(t);
+  const { setTimeout: start } = globalThis;
+  const waits: (number | undefined)[] = [];
+  const immediately = (action: () => void, ms?: number) => start(action, waits.push(ms) && 0);
+  const timers = t.intercept(globalThis, 'setTimeout', { value: immediately, configurable: true });
+  await t.rejects(upload.result(), { code: 'SHARD_BUSY', message: /500000 of 500000 bytes arrived/ });
+  timers.restore();
+  t.same(waits, [30_000]);
+  release();
+  await sent;
+  t.equal((await upload.result()).shard.shardId, 'a');
 });
 
 t.test('the number of open uploads has a limit', onSimulator, async (t) => {

@@ -14,6 +14,7 @@ import { verifyJws } from '../../../src/seal/jws.js';
 import { deriveSealKey } from '../../../src/seal/key.js';
 import { linesOf } from '../../support/audit.js';
 import { patternBytes } from '../../support/bytes.js';
+import { Clocks } from '../../support/clock.js';
 import { claimsOf, currentHandle, kidOf, verifyHandle } from '../../support/handles.js';
 import { newPrivateKey, signingWithEd25519 } from '../../support/key_files.js';
 import { get, post, remove, upload } from '../../support/requests.js';
@@ -120,54 +121,93 @@ t.test('a rotation that the audit log cannot record changes nothing and can be r
   );
 });
 
-/** A rotation over one sealed shard. The audit log refuses entries about shards until `log.writable` is true. */
-function rotationOfOneShard() {
-  const signer = new Signer('worker-1', 'simulated', deriveSealKey(firstSecret, 'worker-1'));
-  const figures = { name: 'device', uuid: 'GPU-0', totalBytes: 8, freeBytes: 8, granularityBytes: 1 };
-  const identity = { shardId: 'a', modelRef: 'm', shardIndex: 0, totalShards: 1 };
+const figures = { name: 'device', uuid: 'GPU-0', totalBytes: 1024, freeBytes: 1024, granularityBytes: 1 };
+
+function sealedShard(shardId: string, signer: Signer): Shard {
+  const identity = { shardId, modelRef: 'm', shardIndex: 0, totalShards: 1 };
   const memory = new DeviceMemory(0, figures, async () => figures);
   const shard = new Shard(identity, 5, new MemoryGrant(memory, memory.claim(5)));
   const proof = { digest: null, treeDigest: digestOf(Buffer.alloc(32)), groupHashes: Buffer.alloc(32) };
-  const seal = issueSeal(
-    shard,
-    { ...proof, expected: 'none', expectedBy: null, verifiedAt: { wallMs: 1, monotonicMs: 1 } },
-    signer,
-  );
   shard.beginSealing();
-  shard.markSealed(seal);
-  const log = { writable: false };
+  const verifiedAt = { wallMs: 1, monotonicMs: 1 };
+  shard.markSealed(issueSeal(shard, { ...proof, expected: 'none', expectedBy: null, verifiedAt }, signer));
+  return shard;
+}
+
+/** A rotation over sealed shards. The audit log refuses entries about those shards for which `log.refuses` has an error. */
+function rotationOf(count: number) {
+  const signer = new Signer('worker-1', 'simulated', deriveSealKey(firstSecret, 'worker-1'));
+  const shards = Array.from({ length: count }, (_, index) => sealedShard(`s-${index}`, signer));
+  const log = { refuses: (_shard: Shard): WorkerError | undefined => undefined };
   const worker = {
     signer,
     options: { workerId: 'worker-1', sealAlgorithm: 'HS256', keyGraceSeconds: 0 },
-    shards: { signedByOthers: () => [shard], isKeyInUse: (kid: string) => shard.seal?.kid === kid },
+    shards: {
+      signedByOthers: (kid: string) => shards.filter(({ seal }) => seal?.kid !== kid),
+      isKeyInUse: (kid: string) => shards.some(({ seal }) => seal?.kid === kid),
+    },
     audit: { appendRequired: async () => undefined },
     shardAudit: {
-      appendRequired: async () => {
-        if (!log.writable) throw new WorkerError('AUDIT_UNAVAILABLE', 'full');
+      appendRequired: async (_event: string, shard: Shard) => {
+        const error = log.refuses(shard);
+        if (error !== undefined) throw error;
       },
     },
     lifecycle: { bumpRevision: () => undefined },
   };
-  return { rotation: new KeyRotation(worker as never), signer, shard, seal, log };
+  const reissued = () => shards.filter(({ seal }) => seal?.kid === signer.key.kid).length;
+  return { rotation: new KeyRotation(worker as never), signer, shards, log, reissued };
 }
 
+const unavailable = () => new WorkerError('AUDIT_UNAVAILABLE', 'full');
+/** More than the worker signs in one turn of the event loop. */
+const many = 129;
+
 t.test('a handle is reissued when the audit log is writable again, and its key is kept until then', async (t) => {
-  const { rotation, signer, shard, seal, log } = rotationOfOneShard();
+  const { rotation, signer, shards, log, reissued } = rotationOf(1);
+  const seal = shards[0]?.seal;
+  t.ok(seal);
+  const { kid = '', handle = '' } = seal ?? {};
+  log.refuses = unavailable;
   await rotation.rotate(secondSecret);
   await rotation.tick();
-  t.equal(shard.seal?.handle, seal.handle);
-  t.equal(signer.keyring.find(seal.kid), undefined, 'the previous key verifies no handle that a client presents');
-  t.equal(
-    verifySignature(seal.handle, signer.keyring.findOwn).ok,
-    true,
-    "the previous key verifies the worker's handle",
-  );
-  log.writable = true;
+  t.equal(shards[0]?.seal?.handle, handle);
+  t.equal(signer.keyring.find(kid), undefined, 'the previous key verifies no handle that a client presents');
+  t.equal(verifySignature(handle, signer.keyring.findOwn).ok, true, "the previous key verifies the worker's handle");
+  log.refuses = () => undefined;
   await rotation.tick();
-  t.equal(shard.seal?.kid, signer.key.kid);
-  t.equal(signer.keyring.findOwn(seal.kid), undefined, 'the previous key is dropped');
+  t.equal(reissued(), 1);
+  t.equal(signer.keyring.findOwn(kid), undefined, 'the previous key is dropped');
   rotation.wipe();
   t.ok(signer.key.alg === 'HS256' && signer.key.secret.equals(Buffer.alloc(32)), 'a wipe overwrites the current key');
+});
+
+t.test('without a grace, the previous handle is invalid from the moment of the rotation', async (t) => {
+  const { rotation, shards } = rotationOf(1);
+  Clocks.take(t);
+  await rotation.rotate(secondSecret);
+  t.same(shards[0]?.seal?.previous, []);
+});
+
+t.test('a rotation over many shards waits for an audit log that is not writable', async (t) => {
+  const { rotation, log, reissued } = rotationOf(many);
+  let refused = 0;
+  log.refuses = () => {
+    refused++;
+    return unavailable();
+  };
+  await rotation.rotate(secondSecret);
+  t.ok(refused < many, 'it does not try every shard');
+  log.refuses = () => undefined;
+  await rotation.tick();
+  t.equal(reissued(), many);
+});
+
+t.test('a shard whose handle cannot be reissued delays no other', async (t) => {
+  const { rotation, shards, log, reissued } = rotationOf(many);
+  log.refuses = (shard) => (shard === shards[0] ? new WorkerError('SHARD_BUSY', 'busy') : undefined);
+  await rotation.rotate(secondSecret);
+  t.equal(reissued(), many - 1);
 });
 
 t.test('a worker refuses the handle of another worker that shares its private key', async (t) => {

