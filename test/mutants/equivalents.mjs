@@ -79,6 +79,13 @@ export const equivalents = [
     why: decoration,
   },
   { file: group, line: 'at.monotonicMs > last.monotonicMs', from: '>', to: '>=', why: 'Equal moments are equal.' },
+  {
+    file: 'src/residency/state/shards.ts',
+    line: 'ofModel.size < inState.size',
+    from: '<',
+    to: '<=',
+    why: 'Of two sets of the same size, each has the page, and its shards cost the same.',
+  },
   { file: upload, line: "=== 'idle') clearTimeout(", from: '===', to: '!==', why: timer },
   { file: upload, line: "=== 'idle') clearTimeout(", from: "this.#state.kind === 'idle'", to: 'true', why: timer },
   { file: upload, line: "=== 'idle') clearTimeout(", from: "this.#state.kind === 'idle'", to: 'false', why: timer },

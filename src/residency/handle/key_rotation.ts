@@ -79,8 +79,8 @@ export class KeyRotation {
     const isStale = ({ phase, releaseRequested }: Shard) =>
       phase.state === 'sealed' && phase.seal.kid !== signer.key.kid && !releaseRequested;
     const stale = shards.signedByOthers(signer.key.kid);
-    for (let start = 0; start < stale.length; start += chunkShards) {
-      const chunk = stale.slice(start, start + chunkShards).filter(isStale);
+    while (stale.length > 0) {
+      const chunk = stale.splice(0, chunkShards).filter(isStale);
       const reissued = chunk.map((shard) =>
         reissueHandle(shard, this.#worker, { previous: this.#previousHandles(shard) }),
       );

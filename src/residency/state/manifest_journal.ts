@@ -49,7 +49,7 @@ export class ManifestJournal {
       const file = await AppendFile.open(this.#path, this.#fs, this.#lock);
       this.#file = file;
       if (file.bytes !== fileBytes) throw new Error('the manifest changed while it was read');
-      if (fileBytes > bytes) await file.truncate(bytes);
+      if (fileBytes !== bytes) await file.truncate(bytes);
       this.#records = records;
       // A rewrite that a crash cut off takes space.
       await this.#fs.unlink(this.#newPath).catch(() => undefined);
@@ -69,7 +69,7 @@ export class ManifestJournal {
       const file = await this.#current(content, signal);
       await file.requireAppendable();
       const lines = changes.map((change, index) => `${recordLine(change, this.#records + index + 1)}\n`);
-      if (lines.length > 0) await file.append(Buffer.from(lines.join('')), signal);
+      await file.append(Buffer.from(lines.join('')), signal);
       this.#records += changes.length;
     } catch (error) {
       if (!(await this.#isIntact())) await this.#abandon(error);
