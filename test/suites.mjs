@@ -1,5 +1,12 @@
 /** Each starts dozens of processes. */
-const commands = ['pull', 'push', 'shards', 'wait'].map((name) => `test/system/commands/${name}.test.ts`);
+const commands = [
+  ...['pull', 'pull_worker', 'push', 'shards', 'wait'].map((name) => `test/system/commands/${name}.test.ts`),
+  'test/system/node_client/package.test.ts',
+];
+/** Each waits for time limits of the worker, or occupies a core, for most of a minute. The last one needs `make -C cuda asan`. */
+const slowFaults = ['hung_files', 'slow_uploads', 'refused_uploads', 'unread_responses', 'lifetime'].map(
+  (name) => `test/faults/${name}.test.ts`,
+);
 /** Occupies both cores for a minute. */
 const bench = 'test/system/bench.test.ts';
 
@@ -30,7 +37,8 @@ export const suites = {
   deploy: { paths: ['test/deploy'] },
   ui: { paths: ['test/ui'] },
   peers: { paths: ['test/peers'] },
-  faults: { paths: ['test/faults', 'test/sources/hostile'] },
+  faults: { paths: ['test/faults', 'test/sources/hostile'], except: slowFaults },
+  slow_faults: { paths: slowFaults },
   source: {
     paths: [
       'test/end_to_end',
