@@ -63,11 +63,6 @@ export class GroupCommit<T> {
     return this.#isWritable;
   }
 
-  /** Whether an operation has exceeded its deadline and has not returned. */
-  get isHung(): boolean {
-    return this.#hung !== undefined;
-  }
-
   /** Resolves when the item is on disk. Rejects if it is not and never will be. */
   append(item: T): Promise<void> {
     if (this.#isClosed || this.#hung !== undefined || this.#isFull) {
