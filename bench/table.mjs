@@ -43,5 +43,5 @@ function formatSeries(series) {
 }
 
 /** Three significant digits. @param {number} value */
-export const number = (value) =>
+const number = (value) =>
   Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(value === 0 ? 1 : 3).replace(/\.0+$/, '');

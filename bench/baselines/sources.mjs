@@ -6,7 +6,7 @@ import { endWithServers, freePort, startServer, untilAnswers } from '../processe
 const script = (name) => new URL(name, import.meta.url).pathname;
 
 /** A certificate for 127.0.0.1, which signs itself. @param {string} directory @returns {{ certificate: string, key: string }} */
-export function selfSigned(directory) {
+function selfSigned(directory) {
   const [certificate, key] = [join(directory, 'certificate.pem'), join(directory, 'key.pem')];
   const subject = ['-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1'];
   const files = ['-keyout', key, '-out', certificate];

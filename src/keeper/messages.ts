@@ -64,7 +64,7 @@ export const encodePage = (id: number, { entries, nextCursor }: KeptPage): Buffe
   encodeFrame('allocations', { id, allocation: entries.map(lineOf), next_cursor: nextCursor });
 
 /** @throws WorkerError INVALID_PARAMS */
-export const readPage = (fields: Fields): KeptPage => ({
+const readPage = (fields: Fields): KeptPage => ({
   entries: fields.filter(([key]) => key === 'allocation').map(([, line]) => entryOf(line)),
   nextCursor: fields.find(([key]) => key === 'next_cursor')?.[1] || null,
 });

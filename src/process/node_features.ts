@@ -25,7 +25,7 @@ export interface NodeFeaturesOptions {
 }
 
 /** The label of a model: its `model_ref` is too long for one, and may have other characters. */
-export const modelLabel = (modelRef: string): string =>
+const modelLabel = (modelRef: string): string =>
   `vram-residency.dev/model-${createHash('sha256').update(modelRef).digest('hex').slice(0, 16)}`;
 
 /**

@@ -10,7 +10,7 @@ const indexSuffix = '.safetensors.index.json';
 /** Files beside an index that are looked up at once. */
 const concurrency = 4;
 
-export const isIndexPath = (path: string): boolean => path.endsWith(indexSuffix);
+const isIndexPath = (path: string): boolean => path.endsWith(indexSuffix);
 
 /** A file, or an index and the files that it lists, which `beside` finds by their plain names. */
 export async function filesOf(

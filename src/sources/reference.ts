@@ -97,4 +97,3 @@ export type HfCacheReference = Static<typeof HfCacheReference>;
 export type OciReference = Static<typeof OciReference>;
 export type S3Reference = Static<typeof S3Reference>;
 export type SourceReference = Static<typeof SourceReference>;
-export type SourceType = SourceReference['type'];

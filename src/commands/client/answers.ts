@@ -71,7 +71,7 @@ export const Pull = Type.Object({
 });
 export type Pull = Static<typeof Pull>;
 
-export const ResolvedFile = Type.Object({
+const ResolvedFile = Type.Object({
   path: Type.String(),
   bytes,
   digest: Type.Optional(nullable(Type.String())),

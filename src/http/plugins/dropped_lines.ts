@@ -1,7 +1,7 @@
 import { Counter, type Registry } from 'prom-client';
 
 /** Why a log line was not written: the rate limit of requests without a valid token, or the bound of its kind. */
-export const droppedLineKinds = ['unauthenticated', 'request', 'worker', 'error'] as const;
+const droppedLineKinds = ['unauthenticated', 'request', 'worker', 'error'] as const;
 export type DroppedLineKind = (typeof droppedLineKinds)[number];
 
 type Counts = Record<DroppedLineKind, number>;

@@ -11,7 +11,7 @@ const validId = /^[A-Za-z0-9._-]{1,128}$/;
 export const newRequestId = (): string => randomUUID();
 
 /** The caller's id for a chain of requests (`X-Correlation-Id`), or the request id if it is missing or invalid. */
-export function correlationIdOf(request: Pick<IncomingMessage, 'headers'>, requestId: string): string {
+function correlationIdOf(request: Pick<IncomingMessage, 'headers'>, requestId: string): string {
   const header = request.headers['x-correlation-id'];
   return typeof header === 'string' && validId.test(header) ? header : requestId;
 }

@@ -9,7 +9,7 @@ import { overviewJson, overviewStart } from '../serializers/overview.js';
 import type { SharedBody } from './shared_body.js';
 
 /** How long an overview is kept while only transfers make progress, and how often changes end long polls. */
-export const progressPeriodMs = 1000;
+const progressPeriodMs = 1000;
 
 /** A serialized overview. All clients share its bytes, without the moment. */
 interface Prepared {

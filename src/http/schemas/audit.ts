@@ -2,7 +2,7 @@ import Type, { type Static } from 'typebox';
 import { namedSchema, QueryInteger, strictObject } from './make.js';
 
 /** Entries in one page. */
-export const maxAuditLimit = 500;
+const maxAuditLimit = 500;
 export const defaultAuditLimit = 50;
 
 /** Entries are never validated, so that a later version of the worker can read the log of an earlier one. */

@@ -49,7 +49,7 @@ export const HandleClaims = namedSchema(
   'The claims of a handle.',
 );
 
-export const handleFaults = [
+const handleFaults = [
   'malformed',
   'unknown_key',
   'signature',

@@ -26,7 +26,7 @@ export const maxReasons = 100;
 /** Corrupt ranges that an overview lists for a shard. */
 export const maxCorruptRanges = 256;
 
-export const OverviewWorker = namedSchema(
+const OverviewWorker = namedSchema(
   'OverviewWorker',
   {
     worker_id: Type.String({ description: 'Id of the worker.' }),
@@ -53,7 +53,7 @@ export const OverviewWorker = namedSchema(
   'The worker as a whole.',
 );
 
-export const OverviewDevice = namedSchema(
+const OverviewDevice = namedSchema(
   'OverviewDevice',
   {
     gpu_device: GpuDevice,
@@ -74,7 +74,7 @@ export const OverviewDevice = namedSchema(
 );
 export type OverviewDeviceJson = Static<typeof OverviewDevice>;
 
-export const OverviewShard = namedSchema(
+const OverviewShard = namedSchema(
   'OverviewShard',
   {
     shard_id: ShardId,
@@ -114,7 +114,7 @@ export const OverviewShard = namedSchema(
 );
 export type OverviewShardJson = Static<typeof OverviewShard>;
 
-export const OverviewPull = namedSchema(
+const OverviewPull = namedSchema(
   'OverviewPull',
   {
     ...pullSummaryFields,
@@ -125,7 +125,7 @@ export const OverviewPull = namedSchema(
 );
 export type OverviewPullJson = Static<typeof OverviewPull>;
 
-export const OverviewLeases = namedSchema(
+const OverviewLeases = namedSchema(
   'OverviewLeases',
   {
     total: Count('Leases that have not ended.'),

@@ -101,7 +101,7 @@ export const PullBody = namedSchema(
 );
 export type PullFields = Static<typeof PullBody>;
 
-export const PullFile = namedSchema(
+const PullFile = namedSchema(
   'PullFile',
   {
     path: Type.String({ description: 'Path of the file in the source.' }),
@@ -156,7 +156,7 @@ export const pullSummaryFields = {
   problem: nullableRefTo(Problem, 'Why the pull failed or was canceled. Null otherwise.'),
 };
 
-export const PullSummary = namedSchema('PullSummary', pullSummaryFields, 'A pull, without its files.');
+const PullSummary = namedSchema('PullSummary', pullSummaryFields, 'A pull, without its files.');
 export type PullSummaryJson = Static<typeof PullSummary>;
 
 export const Pull = namedSchema(

@@ -39,7 +39,7 @@ export const serializeShard = (shard: ShardSnapshot, { driver, simulated }: Driv
 });
 
 /** The JSON of an unchanged shard is cached. */
-export const shardJson = cached(itself, (shard: ShardSnapshot, driver: DriverInfo) =>
+const shardJson = cached(itself, (shard: ShardSnapshot, driver: DriverInfo) =>
   JSON.stringify(serializeShard(shard, driver)),
 );
 

@@ -24,7 +24,7 @@ export function splitModel(modelBytes: number, degree: number): number[] {
 }
 
 /** The device with the most available memory; of equals, the lowest index. */
-export function mostAvailable(devices: readonly DeviceMemory[]): DeviceMemory | undefined {
+function mostAvailable(devices: readonly DeviceMemory[]): DeviceMemory | undefined {
   return devices.reduce<DeviceMemory | undefined>(
     (best, device) => (best === undefined || device.availableBytes > best.availableBytes ? device : best),
     undefined,

@@ -65,7 +65,7 @@ type LeasePhase =
   | { readonly state: 'ended'; readonly reason: LeaseEnd; readonly endedAt: Moment };
 
 /** The allowed source states and the target state of each transition. Any other call throws INTERNAL. */
-export const leaseTransitions = {
+const leaseTransitions = {
   markDelivered: { from: ['granted'], to: 'active' },
   linger: { from: ['active'], to: 'lingering' },
   revoke: { from: ['active', 'lingering', 'orphaned'], to: 'lingering' },

@@ -4,7 +4,7 @@ import type { Connection } from './connect.js';
 import { faultOf, invalid } from './fault.js';
 import { ResponseHead } from './response_head.js';
 
-export const maxHeadBytes = 16 * 1024;
+const maxHeadBytes = 16 * 1024;
 
 /** Interim responses (1xx) before the final one. */
 const maxInterimResponses = 8;

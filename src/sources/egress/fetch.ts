@@ -13,7 +13,7 @@ const maxRedirects = 5;
 const redirectStatuses = new Set([301, 302, 303, 307, 308]);
 
 /** From the look-up to the head of the response, for each hop. */
-export const headTimeoutMs = 30_000;
+const headTimeoutMs = 30_000;
 
 /** The parts of one source that its requests need. */
 export interface FetchContext {

@@ -2,7 +2,7 @@ import type { Clock } from './clock.js';
 import { timedOut } from './fault.js';
 
 /** The time over which the minimum rate is averaged, and after which silence is a stall. */
-export const stallMs = 30_000;
+const stallMs = 30_000;
 
 /**
  * Detects a source that is silent, or slower than a minimum rate, for 30 seconds. Only time in which the worker waits for

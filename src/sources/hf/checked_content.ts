@@ -7,7 +7,7 @@ import { readRange } from '../read_range.js';
 import { gitBlobId } from './git_blob.js';
 
 /** Three times the longest index in use. */
-export const maxCheckedBytes = 32 * 1024 * 1024;
+const maxCheckedBytes = 32 * 1024 * 1024;
 
 /** A small file and the id of its Git blob, which counts if the source has no claim. */
 interface SmallFile {

@@ -2,7 +2,7 @@ import type { HeaderReader } from '../header_reader.js';
 import { InvalidFormat } from '../invalid_format.js';
 
 /** The value types of GGUF, by number (`gguf.h`, enum gguf_type). */
-export const valueTypes = ['u8', 'i8', 'u16', 'i16', 'u32', 'i32', 'f32', 'bool', 'string', 'array'] as const;
+const valueTypes = ['u8', 'i8', 'u16', 'i16', 'u32', 'i32', 'f32', 'bool', 'string', 'array'] as const;
 const wideTypes = ['u64', 'i64', 'f64'] as const;
 
 export type ValueType = (typeof valueTypes)[number] | (typeof wideTypes)[number];
