@@ -57,29 +57,20 @@ export interface EffectSignals {
 /** Builds a worker that does not listen yet. */
 export async function buildWorker({ config, log, signals, exitDeadline, onLost }: WorkerParts): Promise<Worker> {
   const { logger, droppedLines } = log;
-  const registry = openSources(config);
-  const residency = new Residency({
-    ...config,
-    registry,
-    ...nativePaths(config),
-    attach: config.attachSocket !== undefined || config.keeperSocket !== undefined,
-    keeper: keeperOf(config),
-    log: (level, message, fields) => logger[level](fields, message),
-    onLost,
-  });
+  const sources = openSources(config);
+  const residency = residencyOf(config, { sources, logger, onLost });
   const pulls = pullQueueOf(residency, config);
   signals.on('SIGUSR2', scrubSwitch(residency, logger));
   const tokens = new Tokens(tokensOf(config));
   const tls = config.tls && (await openTls(config.tls, config.fileTimeoutSeconds));
-  const attach =
-    config.attachSocket === undefined ? undefined : await openAttach(config.attachSocket, config, residency, logger);
+  const attach = await openAttach(config, residency, logger);
   // The parts above keep only values derived from the secrets.
   wipe(config.apiToken, config.readToken, config.sealSecret, config.attachToken, config.keeperToken);
   process.once('exit', () => {
     residency.sealKey.wipe();
     tls?.wipe();
   });
-  const watch = reloadOnChange({ config, residency, tokens, sources: registry, tls, attach, logger });
+  const watch = reloadOnChange({ config, residency, tokens, sources, tls, attach, logger });
   signals.on('SIGHUP', () => {
     if (watch.reloadAll()) logger.info({ signal: 'SIGHUP' }, 'reloading secrets and certificates');
   });
@@ -91,7 +82,7 @@ export async function buildWorker({ config, log, signals, exitDeadline, onLost }
     logger,
     residency,
     pulls,
-    sources: registry,
+    sources,
     uploads,
     watch,
     app,
@@ -100,6 +91,21 @@ export async function buildWorker({ config, log, signals, exitDeadline, onLost }
     exitDeadline,
   };
 }
+
+/** The residency of a worker, not started yet. */
+const residencyOf = (
+  config: Config,
+  { sources, logger, onLost }: Pick<Worker, 'sources' | 'logger'> & Pick<WorkerParts, 'onLost'>,
+): Residency =>
+  new Residency({
+    ...config,
+    registry: sources,
+    ...nativePaths(config),
+    attach: config.attachSocket !== undefined || config.keeperSocket !== undefined,
+    keeper: keeperOf(config),
+    log: (level, message, fields) => logger[level](fields, message),
+    onLost,
+  });
 
 /** The pulls of a worker. */
 export const pullQueueOf = (
@@ -119,10 +125,11 @@ const nodeFeaturesOf = (
 export const keeperOf = ({ keeperSocket: path, keeperToken }: Config): KeeperOptions | undefined =>
   path === undefined || keeperToken === undefined ? undefined : { path, token: keeperToken.toString('latin1') };
 
-/** Creates the socket of attaching processes. @throws ConfigError, ExitError */
-async function openAttach(path: string, config: Config, residency: Residency, logger: Logger): Promise<AttachServer> {
+/** Creates the socket of attaching processes, if the configuration names one. @throws ConfigError, ExitError */
+async function openAttach(config: Config, residency: Residency, logger: Logger): Promise<AttachServer | undefined> {
+  const { attachSocket: path, attachGroup: group, attachUids: uids, attachToken: token } = config;
+  if (path === undefined) return undefined;
   const { AttachServer } = await import('../attach/attach_server.js');
-  const { attachGroup: group, attachUids: uids, attachToken: token } = config;
   const { libraryPath } = nativePaths(config);
   const log = (message: string, error: unknown) => logger.error({ err: error }, message);
   try {

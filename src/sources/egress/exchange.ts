@@ -1,4 +1,4 @@
-import { type IncomingMessage, request as sendRequest } from 'node:http';
+import { type ClientRequest, request as createRequest, type IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Connection } from './connect.js';
 import { faultOf, invalid } from './fault.js';
@@ -56,18 +56,8 @@ export async function exchange(request: HttpRequest, connection: Connection, sig
 }
 
 function headOf(request: HttpRequest, connection: Connection, signal: AbortSignal): Promise<IncomingMessage> {
-  const { method, url, content } = request;
   return new Promise((resolve, reject) => {
-    const sent = sendRequest({
-      // The connection exists already, so no agent opens, keeps or proxies one.
-      createConnection: () => connection,
-      method,
-      path: `${url.pathname}${url.search}`,
-      headers: { Host: url.host, ...standardHeaders, ...request.headers, ...lengthOf(content) },
-      setHost: false,
-      maxHeaderSize: maxHeadBytes,
-      insecureHTTPParser: false,
-    });
+    const sent = clientRequest(request, connection);
     let interim = 0;
     const fail = (error: unknown): void => {
       end();
@@ -93,17 +83,36 @@ function headOf(request: HttpRequest, connection: Connection, signal: AbortSigna
     sent.on('information', onInformation).on('upgrade', onUpgrade);
     sent.once('response', (response) => {
       end();
-      // A destroyed request would drop bytes that wait in the response, and a reader would miss a gap. A destroyed
-      // response gives its reader the error.
-      onError = (error) => void response.destroy(error instanceof Error ? error : undefined);
+      onError = (error) => failBody(response, error);
       response.on('error', () => undefined);
       resolve(response);
     });
     signal.addEventListener('abort', onAbort, { once: true });
     if (signal.aborted) return onAbort();
-    sent.end(content);
+    sent.end(request.content);
   });
 }
+
+/** A request that is not sent yet. */
+function clientRequest({ method, url, headers, content }: HttpRequest, connection: Connection): ClientRequest {
+  return createRequest({
+    // The connection exists already, so no agent opens, keeps or proxies one.
+    createConnection: () => connection,
+    method,
+    path: `${url.pathname}${url.search}`,
+    headers: { Host: url.host, ...standardHeaders, ...headers, ...lengthOf(content) },
+    setHost: false,
+    maxHeaderSize: maxHeadBytes,
+    insecureHTTPParser: false,
+  });
+}
+
+/**
+ * Gives an error to the reader of a body. The response is destroyed, because a destroyed request would drop bytes that wait in
+ * the response, and the reader would miss a gap.
+ */
+const failBody = (response: IncomingMessage, error: unknown): void =>
+  void response.destroy(error instanceof Error ? error : undefined);
 
 const lengthOf = (content: Uint8Array | undefined): Record<string, string> =>
   content === undefined ? {} : { 'Content-Length': String(content.length) };

@@ -20,6 +20,11 @@ export interface RemoteObject {
   request(signal: AbortSignal): SourceRequest | Promise<SourceRequest>;
 }
 
+export interface RemoteRange {
+  readonly object: RemoteObject;
+  readonly range: ByteRange;
+}
+
 /**
  * Reads a range of an object into a sink. After a failed attempt the next one continues with the byte after the last.
  * Each byte reaches the sink once, in order, and at the speed of the sink; memory holds one chunk.
@@ -27,15 +32,15 @@ export interface RemoteObject {
  */
 export function transferRange(
   egress: Egress,
-  source: { readonly object: RemoteObject; readonly range: ByteRange },
+  source: RemoteRange,
   sink: ByteSink,
   options: TransferOptions,
 ): Promise<void> {
   const { object, range } = source;
   const isInMiddle = object.supportsRanges === false && range.offset > 0;
-  if (!isInMiddle) return new RangedTransfer(egress, object, range, sink, options).run();
-  const fromStart = { offset: 0, length: range.offset + range.length };
-  return new RangedTransfer(egress, object, fromStart, new SkippingSink(sink, range.offset), options).run();
+  if (!isInMiddle) return new RangedTransfer(egress, source, sink, options).run();
+  const fromStart = { object, range: { offset: 0, length: range.offset + range.length } };
+  return new RangedTransfer(egress, fromStart, new SkippingSink(sink, range.offset), options).run();
 }
 
 /** A body that is read, of which `length` bytes belong to the range. */
@@ -65,7 +70,7 @@ class RangedTransfer {
   readonly #options: TransferOptions;
   #doneBytes = 0;
 
-  constructor(egress: Egress, object: RemoteObject, range: ByteRange, sink: ByteSink, options: TransferOptions) {
+  constructor(egress: Egress, { object, range }: RemoteRange, sink: ByteSink, options: TransferOptions) {
     this.#egress = egress;
     this.#object = object;
     this.#range = range;
