@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import createClient, { type Client } from 'openapi-fetch';
 import type { components, operations, paths, UploadBody } from './api.js';
-import { errorOf } from './api_error.js';
+import { checked, dataOf, type Result, readinessOf } from './result.js';
 
 type Schemas = components['schemas'];
 type QueryOf<Operation extends keyof operations> = NonNullable<operations[Operation]['parameters']['query']>;
@@ -22,13 +22,6 @@ export interface RequestOptions {
 
 /** Between requests to a worker that is not ready. */
 const retryMs = 1000;
-
-/** The shape of a result of openapi-fetch. */
-interface Result<Data> {
-  readonly data?: Data;
-  readonly error?: unknown;
-  readonly response: Response;
-}
 
 /**
  * The HTTP API of a worker, version 1. Every method throws ApiError if the worker refuses, and the error of `fetch` if
@@ -87,11 +80,7 @@ export class WorkerClient {
 
   /** Which sealed shards are resident. If the worker is not ready, that is an answer and not an error. */
   async ready(query: QueryOf<'ready'> = {}, options: RequestOptions = {}): Promise<Schemas['Readiness']> {
-    const result: Result<unknown> = await this.http.GET('/v1/ready', { params: { query }, ...options });
-    // Status 503 is an answer if it is not a problem.
-    const answer = result.data ?? result.error;
-    if (isReadiness(answer)) return answer;
-    throw errorOf(result.response, answer);
+    return readinessOf(await this.http.GET('/v1/ready', { params: { query }, ...options }));
   }
 
   /**
@@ -108,8 +97,7 @@ export class WorkerClient {
       const headers = tag === null ? {} : { 'if-none-match': tag };
       const result: Result<unknown> = await this.http.GET('/v1/ready', { params, headers, ...options });
       if (result.response.status === 304) continue;
-      const answer = result.data ?? result.error;
-      if (!isReadiness(answer)) throw errorOf(result.response, answer);
+      const answer = readinessOf(result);
       const next = result.response.headers.get('etag');
       if (next === null || next !== tag) yield answer;
       // A worker that is draining does not wait.
@@ -235,20 +223,3 @@ const asIs = (body: UploadBody): UploadBody => body;
 const pullPathOf = (pullId: string) => ({ path: { pull_id: pullId } });
 
 const pathOf = (shardId: string) => ({ path: { shard_id: shardId } });
-
-function isReadiness(answer: unknown): answer is Schemas['Readiness'] {
-  return typeof answer === 'object' && answer !== null && 'ready' in answer && 'reasons' in answer;
-}
-
-/** The data of a response that may be empty. @throws ApiError */
-function checked<Data>({ data, error, response }: Result<Data>): Data | undefined {
-  if (!response.ok) throw errorOf(response, error);
-  return data;
-}
-
-/** The data of a response. @throws ApiError */
-function dataOf<Data>(result: Result<Data>): Data {
-  const data = checked(result);
-  if (data === undefined) throw errorOf(result.response, undefined);
-  return data;
-}
