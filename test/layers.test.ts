@@ -24,7 +24,7 @@ const layers: readonly (readonly string[])[] = [
   ['audit', 'vram', 'sources'],
   ['storage'],
   ['seal'],
-  ['errors.ts', 'json_text.ts', 'pausable_reader.ts', 'sequence.ts', 'waiters.ts'],
+  ['bounded_buffer.ts', 'errors.ts', 'json_text.ts', 'pausable_reader.ts', 'sequence.ts', 'waiters.ts'],
 ];
 
 /** Settings are read at the top and passed down as values. */

@@ -1,6 +1,7 @@
 import http, { type IncomingHttpHeaders, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http';
 import https from 'node:https';
 import { pipeline, type Readable } from 'node:stream';
+import { BoundedBuffer } from '../../bounded_buffer.js';
 import { InputError } from '../command.js';
 import { PeerError, ProblemError, UnreachableError } from './client_error.js';
 import { toPeerError } from './connection_error.js';
@@ -136,20 +137,17 @@ export class WorkerClient {
   }
 
   async #bodyOf(response: IncomingMessage): Promise<unknown> {
-    const chunks: Buffer[] = [];
-    let length = 0;
+    const body = new BoundedBuffer(maxBodyBytes);
     try {
       for await (const chunk of response) {
-        chunks.push(chunk);
-        length += chunk.length;
-        if (length > maxBodyBytes) throw new PeerError(`the answer of ${this.url} is larger than 16 MiB`);
+        if (!body.add(chunk)) throw new PeerError(`the answer of ${this.url} is larger than 16 MiB`);
       }
     } catch (error) {
       throw toPeerError(this.url, error);
     }
-    if (length === 0) return undefined;
+    if (body.length === 0) return undefined;
     try {
-      return JSON.parse(Buffer.concat(chunks).toString());
+      return JSON.parse(body.bytes.toString());
     } catch {
       return undefined;
     }

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import { BoundedBuffer } from '../../bounded_buffer.js';
 import { WorkerError } from '../../errors.js';
 import { invalidParams } from '../errors/to_worker_error.js';
 import { MemoryBudget } from '../server/memory_budget.js';
@@ -19,8 +20,7 @@ export class JsonBodies {
   /** @param owner the client in the limit of memory */
   read(payload: IncomingMessage, owner: string): Promise<Buffer> {
     return new Promise((resolve, reject) => {
-      const chunks: Buffer[] = [];
-      let bytes = 0;
+      const body = new BoundedBuffer(maxJsonBytes);
       let release: (() => void) | undefined;
       const settle = (act: () => void): void => {
         clearTimeout(timer);
@@ -31,15 +31,13 @@ export class JsonBodies {
       const fail = (error: WorkerError): void => settle(() => reject(error));
       const evict = (): void => fail(new WorkerError('RATE_LIMITED', 'Too many JSON bodies arrive at the same time'));
       const onData = (chunk: Buffer): void => {
-        chunks.push(chunk);
-        bytes += chunk.length;
-        if (bytes > maxJsonBytes) fail(tooLong());
-        else if (bytes >= minCountedBytes && release === undefined) {
+        if (!body.add(chunk)) fail(tooLong());
+        else if (body.length >= minCountedBytes && release === undefined) {
           release = this.#budget.hold({ owner, bytes: maxJsonBytes, evict });
           if (release === undefined) evict();
         }
       };
-      const onEnd = (): void => settle(() => resolve(Buffer.concat(chunks)));
+      const onEnd = (): void => settle(() => resolve(body.bytes));
       const onDisconnect = (): void => fail(invalidParams('The client disconnected before the end of the body'));
       const onTimeout = (): void => fail(new WorkerError('UPLOAD_TIMEOUT', 'The JSON body timed out'));
       const timer = setTimeout(onTimeout, timeoutMs);

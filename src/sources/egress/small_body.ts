@@ -1,3 +1,4 @@
+import { BoundedBuffer } from '../../bounded_buffer.js';
 import type { Clock } from './clock.js';
 import type { Exchange } from './exchange.js';
 import { faultOf, invalid, unavailable } from './fault.js';
@@ -23,18 +24,15 @@ export async function readSmallBody(
     head.requirePlainBody();
     const tooLong = () => invalid(`The source sent a document of more than ${maxBytes} bytes`);
     if ((head.contentLength ?? 0) > maxBytes) throw tooLong();
-    const chunks: Buffer[] = [];
-    let bytes = 0;
+    const bytes = new BoundedBuffer(maxBytes);
     watch.wait();
     for await (const chunk of body) {
       watch.arrived(chunk.length);
-      bytes += chunk.length;
-      if (bytes > maxBytes) throw tooLong();
-      chunks.push(chunk);
+      if (!bytes.add(chunk)) throw tooLong();
       watch.wait();
     }
     if (!body.complete) throw unavailable('The source closed the connection early');
-    return Buffer.concat(chunks);
+    return bytes.bytes;
   } catch (error) {
     signal.throwIfAborted();
     throw faultOf(error);

@@ -1,6 +1,8 @@
 import t from 'tap';
+import { collectGarbage } from '../../support/alive.js';
 import { head, lastBody, RawClient } from '../../support/raw_http.js';
 import { mebibyte, post, remove, upload } from '../../support/requests.js';
+import { until } from '../../support/until.js';
 import { startWorker, type TestWorker } from '../../support/worker.js';
 
 const types = ['application/x-www-form-urlencoded', 'text/plain', 'application/json', 'application/octet-stream', 'x'];
@@ -94,4 +96,26 @@ t.test('incomplete JSON bodies of one token are limited in total', async (t) => 
   const plan = { model_ref: 'm', model_bytes: 5, shard_layout: 'single' };
   t.equal((await inject({ method: 'POST', url: '/v1/plan', payload: plan })).statusCode, 200, 'a small body passes');
   await Promise.all(clients.map((client) => client.leave()));
+});
+
+t.test('a JSON body in chunks of one byte takes no more memory than its bytes', async (t) => {
+  const { url } = await startWorker(t, { listen: true });
+  const usedMegabytes = (): number => {
+    collectGarbage();
+    return process.memoryUsage().heapUsed / 1e6;
+  };
+  const before = usedMegabytes();
+  const headers = { 'Content-Type': 'application/json', 'Transfer-Encoding': 'chunked' };
+  const chunks = Buffer.from('1\r\n \r\n'.repeat(10_000));
+  const clients = [1, 2, 3].map(() => new RawClient(url).send(head('POST /v1/plan', headers)));
+  await Promise.all(clients.map((client) => client.flood(chunks, 100 * chunks.length)));
+  await until(() => clients.every(({ sentBytes }) => sentBytes >= 100 * chunks.length));
+  const after = usedMegabytes();
+  t.ok(after - before < 60, `${before.toFixed(0)} to ${after.toFixed(0)} MB for less than 3 MiB`);
+  const plan = JSON.stringify({ model_ref: 'm', model_bytes: 5, shard_layout: 'single' });
+  for (const client of clients) {
+    client.send(`${plan.length.toString(16)}\r\n${plan}\r\n0\r\n\r\n`);
+    t.match(lastBody(await client.until(/\}$/)), { feasible: true });
+    await client.leave();
+  }
 });
