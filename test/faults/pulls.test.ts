@@ -16,11 +16,12 @@ import {
   startSource,
   tensorFile,
 } from '../support/pull_source.js';
+import { head, RawClient } from '../support/raw_http.js';
 import { availableBytes, get, mebibyte, post, remove, sha256, upload } from '../support/requests.js';
 import { onSimulator, simulator } from '../support/simulator.js';
 import { temporaryDirectory } from '../support/temporary_directory.js';
 import { until } from '../support/until.js';
-import type { TestWorker } from '../support/worker.js';
+import { type TestWorker, token } from '../support/worker.js';
 import { long } from './scale.js';
 
 // Read by the simulator when the first worker starts.
@@ -428,7 +429,23 @@ t.test('a bounded number of clients watches pulls, and one that leaves makes roo
   const refused = await watch(late.signal);
   t.equal(refused.status, 429);
   await refused.text();
-  departures[0]?.abort();
+
+  const headers = { authorization: `Bearer ${token}` };
+  const operator = new AbortController();
+  const ofOperator = await fetch(`${worker.url}/v1/pulls/a/events`, { headers, signal: operator.signal });
+  t.equal(ofOperator.status, 200, 'readers do not take the places of operators');
+  operator.abort();
+  const elsewhere = new RawClient(worker.url, { localAddress: '127.0.0.2' });
+  elsewhere.send(head('GET /v1/pulls/a/events', { Authorization: `Bearer ${readToken}` }));
+  t.match(await elsewhere.until(/snapshot/), / 200 OK/, 'another network gets a place');
+  const texts = streams.map((stream) => stream.text());
+  const evicted = await Promise.any(texts.map(async (text, index) => (await text) && index));
+  t.notMatch(await texts[Number(evicted)], /event: end/, 'a stream of the first network has ended for it');
+
+  const left = evicted === 0 ? 1 : 0;
+  const gone = t.rejects(Promise.resolve(texts[left]), { name: 'AbortError' });
+  departures[left]?.abort();
+  await gone;
   await until(async () => {
     const again = new AbortController();
     const { status } = await watch(again.signal);
@@ -447,11 +464,12 @@ t.test('a bounded number of clients watches pulls, and one that leaves makes roo
     t.equal(answer.status, 403, `${method} needs the API token`);
   }
   worker.pulls.drain();
-  const texts = await Promise.all(streams.slice(1).map((stream) => stream.text()));
+  const others = await Promise.all(texts.filter((_, index) => index !== evicted && index !== left));
   t.ok(
-    texts.every((text) => /event: end\ndata: .*DRAINING/.test(text)),
+    others.every((text) => /event: end\ndata: .*DRAINING/.test(text)),
     'a shutdown ends every stream',
   );
+  await elsewhere.leave();
 });
 
 t.test('a client that reads slowly gets the newest state of each file, and then the end', async (t) => {

@@ -1,12 +1,12 @@
 import { Readable } from 'node:stream';
-import type { FastifyInstance, FastifyReply } from 'fastify';
-import { WorkerError } from '../../errors.js';
+import type { FastifyInstance } from 'fastify';
 import { NoQuery } from '../schemas/common.js';
 import { type PullParams, pullParams } from '../schemas/pull.js';
 import { eventStream } from './event_stream.js';
 import type { RouteOptions } from './route_options.js';
+import { WaitSlots } from './wait_slots.js';
 
-/** Clients that watch pulls at the same time. Each has a part of a stream in memory. */
+/** Clients of each role that watch pulls at the same time. Each has a part of a stream in memory. */
 const maxWatchers = 64;
 
 const schema = {
@@ -27,33 +27,22 @@ const schema = {
 
 /** `GET /v1/pulls/{pull_id}/events`: the progress of a pull as server-sent events. */
 export async function pullEventRoutes(app: FastifyInstance, { pulls }: RouteOptions): Promise<void> {
-  let watchers = 0;
+  const slots = new WaitSlots(maxWatchers, 'poll the pull');
   app.get<{ Params: PullParams }>(
     '/pulls/:pull_id/events',
     { exposeHeadRoute: false, schema, config: { access: 'read', errors: ['NOT_FOUND'] } },
-    async ({ params }, reply) => {
-      const pull = pulls.require(params.pull_id);
-      if (watchers >= maxWatchers) {
-        throw new WorkerError('RATE_LIMITED', `More than ${maxWatchers} clients watch pulls`, { retryAfterMs: 5000 });
-      }
-      watchers++;
-      const departure = departureOf(reply);
+    async (request, reply) => {
+      const pull = pulls.require(request.params.pull_id);
+      const { signal, end, release } = slots.take(request);
       const leave = () => {
-        watchers--;
+        end();
+        release();
       };
-      if (departure.aborted) leave();
-      else departure.addEventListener('abort', leave, { once: true });
-      const stream = Readable.from(eventStream(pull, departure), { objectMode: false, highWaterMark: 1 });
+      if (reply.raw.destroyed) leave();
+      else reply.raw.once('close', leave);
+      const stream = Readable.from(eventStream(pull, signal), { objectMode: false, highWaterMark: 1 });
       reply.header('content-type', 'text/event-stream').header('x-accel-buffering', 'no');
       return reply.send(stream);
     },
   );
-}
-
-/** Aborts when the response is complete, or the client has left. */
-function departureOf({ raw }: FastifyReply): AbortSignal {
-  if (raw.destroyed) return AbortSignal.abort();
-  const departure = new AbortController();
-  raw.once('close', () => departure.abort());
-  return departure.signal;
 }

@@ -30,13 +30,16 @@ type Share = Map<string, Set<AbortController>>;
  */
 export class WaitSlots {
   readonly #perRole: number;
+  readonly #instead: string;
   readonly #ends = new TurnQueue();
   readonly #shares = new Map<FastifyRequest['role'], Share>();
   #count = 0;
   #isClosed = false;
 
-  constructor(perRole: number) {
+  /** `instead`: what a client should do that gets no place. */
+  constructor(perRole: number, instead = 'poll without wait_seconds') {
     this.#perRole = perRole;
+    this.#instead = instead;
   }
 
   /** Waits in progress. */
@@ -98,7 +101,7 @@ export class WaitSlots {
     const [longest] = share.get(greediest) ?? [];
     // Two networks with as many waits must not take turns.
     if (longest === undefined || (share.get(network)?.size ?? 0) + 1 >= most) {
-      const detail = `${this.#perRole} requests wait for a change already: poll without wait_seconds`;
+      const detail = `${this.#perRole} requests wait for a change already: ${this.#instead}`;
       throw new WorkerError('RATE_LIMITED', detail, { retryAfterMs: 5000 });
     }
     this.#remove(share, greediest, longest);
