@@ -44,6 +44,9 @@ function packagesIn(file: string): string[] {
   return [...new Set(names)].filter((name) => name !== '').sort();
 }
 
+/** The exit statuses for an invalid handle and an empty audit log. */
+const statuses: Readonly<Record<string, number>> = { handle: 1, audit: 4 };
+
 t.test('commands that need neither a worker nor a GPU load no package', async (t) => {
   const directory = temporaryDirectory(t);
   const [loaded, log] = [join(directory, 'loaded'), join(directory, 'audit.log')];
@@ -60,7 +63,7 @@ t.test('commands that need neither a worker nor a GPU load no package', async (t
     writeFileSync(loaded, '');
     const env = { PATH: process.env.PATH, LOADED: loaded };
     const { status, stdout } = spawnSync(process.execPath, ['--import', observer, main, ...args], { env });
-    t.equal(status, args[0] === 'handle' ? 1 : 0, args.join(' '));
+    t.equal(status, statuses[args[0] ?? ''] ?? 0, args.join(' '));
     t.ok(stdout.length > 0, 'the command ran');
     t.same(packagesIn(loaded), [], `${args[0]} ${args[1] ?? ''}`);
     if (args[1] !== 'verify') continue;
