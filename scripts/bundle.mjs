@@ -1,12 +1,13 @@
 // node scripts/bundle.mjs: bundles the commands with the packages that they load, because a start spends most of its time
-// finding and reading modules. `dist/cli.js` then loads `dist/bundle`, and `dist/main.cjs` contains the commands that need
-// only files. The other modules in `dist` are for tools and tests.
+// finding and reading modules. `dist/cli/worker_commands.js` then loads `dist/bundle`, and `dist/main.cjs` contains the
+// commands that need only files. The other modules in `dist` are for tools and tests.
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { build } from 'esbuild';
 
 const dist = join(import.meta.dirname, '../dist');
 const bundle = join(dist, 'bundle');
+const workerCommands = 'cli/worker_commands.js';
 
 /** koffi has native code. A worker loads the others only for some requests, or never. */
 const external = [
@@ -54,7 +55,7 @@ rmSync(bundle, { recursive: true, force: true });
 await Promise.all([
   build({
     ...common,
-    entryPoints: [join(dist, 'cli.js')],
+    entryPoints: [join(dist, workerCommands)],
     outdir: bundle,
     splitting: true,
     format: 'esm',
@@ -73,7 +74,7 @@ await Promise.all([
     allowOverwrite: true,
     format: 'cjs',
     banner: { js: "const mainUrl = require('node:url').pathToFileURL(__filename);" },
-    plugins: [separate(['./process/signals.cjs', './cli.js']), ownUrls('mainUrl', dist)],
+    plugins: [separate(['./process/signals.cjs', `./${workerCommands}`]), ownUrls('mainUrl', dist)],
   }),
 ]);
-writeFileSync(join(dist, 'cli.js'), "export { main } from './bundle/cli.js';\n");
+writeFileSync(join(dist, workerCommands), "export { main } from '../bundle/worker_commands.js';\n");

@@ -16,4 +16,6 @@ const isKeeper = command === 'keep' && !options.includes('--list') && !options.i
 if (command === 'serve' || isKeeper) signalsModule.signals.install();
 
 const isOffline = command === 'handle' || command === 'audit';
-void (isOffline ? import('./offline_cli.js') : import('./cli.js')).then(({ main }) => main(process.argv.slice(2)));
+void (isOffline ? import('./cli/offline_commands.js') : import('./cli/worker_commands.js')).then(({ main }) =>
+  main(process.argv.slice(2)),
+);

@@ -8,12 +8,11 @@ const src = join(root, 'src');
 
 /**
  * The layers, from the top down. A file imports from its own layer and from those below it. Layers on one line are
- * siblings: they do not import each other. `errors.ts` is below all of them.
+ * siblings: they do not import each other. `errors.ts` and `runtime` are below all of them.
  */
 const layers: readonly (readonly string[])[] = [
   ['main.cts'],
-  ['cli.ts', 'offline_cli.ts'],
-  ['command_line.ts'],
+  ['cli'],
   ['commands'],
   ['process'],
   ['http', 'attach'],
@@ -24,11 +23,11 @@ const layers: readonly (readonly string[])[] = [
   ['audit', 'vram', 'sources'],
   ['storage'],
   ['seal'],
-  ['bounded_buffer.ts', 'errors.ts', 'json_text.ts', 'pausable_reader.ts', 'sequence.ts', 'waiters.ts'],
+  ['errors.ts', 'runtime'],
 ];
 
 /** Settings are read at the top and passed down as values. */
-const importersOfConfig = ['commands', 'process', 'http', 'config', 'command_line.ts'];
+const importersOfConfig = ['commands', 'process', 'http', 'config', 'cli'];
 
 /** Inside `residency`: what holds state imports none of the operations. Reports may use operations, never the reverse. */
 const operations = [

@@ -1,6 +1,6 @@
 import { WorkerError } from '../errors.js';
+import { Waiters } from '../runtime/waiters.js';
 import type { DescriptorSocket } from '../vram/descriptor_socket.js';
-import { Waiters } from '../waiters.js';
 
 /** Bytes of frames that may wait. Beyond that the peer does not read, and its session ends. */
 const maxQueuedBytes = 2 * 1024 * 1024;

@@ -4,7 +4,7 @@ import { Descriptors } from '../ipc/descriptors.js';
 import { encodeFrame, type Frame } from '../ipc/frame.js';
 import { FrameReader } from '../ipc/frame_reader.js';
 import { Outbox, type Transfer } from '../ipc/outbox.js';
-import { Sequence } from '../sequence.js';
+import { Sequence } from '../runtime/sequence.js';
 import type { DescriptorLibrary } from '../vram/descriptor_library.js';
 import { DescriptorSocket } from '../vram/descriptor_socket.js';
 import { peerCredentials, peerPidfd } from '../vram/peer_process.js';

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { closeSync } from 'node:fs';
 import { WorkerError } from '../errors.js';
+import { Waiters } from '../runtime/waiters.js';
 import { DescriptorLibrary } from '../vram/descriptor_library.js';
 import { Poller, type Watch } from '../vram/poller.js';
-import { Waiters } from '../waiters.js';
 import { KeeperConnection, unavailable } from './connection.js';
 
 /** The time between attempts to connect, which doubles from the first to the last. */

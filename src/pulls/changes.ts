@@ -1,4 +1,4 @@
-import { Waiters } from '../waiters.js';
+import { Waiters } from '../runtime/waiters.js';
 
 /** Counts the changes of an object, and wakes those that wait for the next one. */
 export class Changes {

@@ -1,6 +1,6 @@
 import { WorkerError } from '../errors.js';
+import type { Sequence } from '../runtime/sequence.js';
 import { type Digest, digestOf } from '../seal/digest.js';
-import type { Sequence } from '../sequence.js';
 import type { DescriptorSocket } from './descriptor_socket.js';
 import { completeAndProve, type EarlyProof } from './early_proof.js';
 import type { NativeFile } from './file.js';

@@ -1,4 +1,4 @@
-import { Sequence } from '../sequence.js';
+import { Sequence } from '../runtime/sequence.js';
 import { Allocation } from './allocation.js';
 import { type Directory, ModelFile, type OpenOptions } from './file.js';
 import {

@@ -13,7 +13,7 @@ t.test('the targets, their tests and the equivalent mutants match the code', asy
 });
 
 t.test('a file without tests is refused', async (t) => {
-  const { status, stderr } = list('src/cli.ts');
+  const { status, stderr } = list('src/main.cts');
   t.equal(status, 1);
-  t.match(stderr, /src\/cli\.ts has no tests/);
+  t.match(stderr, /src\/main\.cts has no tests/);
 });

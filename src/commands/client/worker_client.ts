@@ -1,7 +1,7 @@
 import http, { type IncomingHttpHeaders, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http';
 import https from 'node:https';
 import { pipeline, type Readable } from 'node:stream';
-import { BoundedBuffer } from '../../bounded_buffer.js';
+import { BoundedBuffer } from '../../runtime/bounded_buffer.js';
 import { InputError } from '../command.js';
 import { PeerError, ProblemError, UnreachableError } from './client_error.js';
 import { toPeerError } from './connection_error.js';

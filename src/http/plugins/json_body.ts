@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
-import { BoundedBuffer } from '../../bounded_buffer.js';
 import { WorkerError } from '../../errors.js';
+import { BoundedBuffer } from '../../runtime/bounded_buffer.js';
 import { invalidParams } from '../errors/to_worker_error.js';
 import { MemoryBudget } from '../server/memory_budget.js';
 import { maxJsonBytes, tooLong } from './body_head.js';

@@ -1,4 +1,4 @@
-import { countKeys, countTextKeys, maxDepth } from '../../json_text.js';
+import { countKeys, countTextKeys, maxDepth } from '../../runtime/json_text.js';
 import { invalidParams } from '../errors/to_worker_error.js';
 
 /** Drops a byte order mark, which RFC 8259 §8.1 allows a parser to ignore. */

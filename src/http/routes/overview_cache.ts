@@ -4,7 +4,7 @@ import type { PullQueue } from '../../pulls/pull_queue.js';
 import type { Residency } from '../../residency/residency.js';
 import type { WorkerPhase } from '../../residency/state/lifecycle.js';
 import { encodeInSlices } from '../../residency/status/json_pieces.js';
-import { Sequence } from '../../sequence.js';
+import { Sequence } from '../../runtime/sequence.js';
 import { overviewJson, overviewStart } from '../serializers/overview.js';
 import type { SharedBody } from './shared_body.js';
 

@@ -2,7 +2,7 @@ import { WorkerError } from '../../errors.js';
 import type { Residency } from '../../residency/residency.js';
 import { nextSlice } from '../../residency/state/time_slices.js';
 import type { ReadyQuery, ReadyReport } from '../../residency/status/readiness.js';
-import { Sequence } from '../../sequence.js';
+import { Sequence } from '../../runtime/sequence.js';
 import { createResponse, type ReadyResponse, withAttestation } from './ready_response.js';
 
 /** A query whose response depends on the state of the worker alone. */

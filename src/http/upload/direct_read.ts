@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { pausableReaderOf } from '../../pausable_reader.js';
+import { pausableReaderOf } from '../../runtime/pausable_reader.js';
 import { requestState } from '../server/request_state.js';
 
 /** Reads part of a body and returns the number of bytes. */

@@ -1,8 +1,8 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { outcomeOf } from '../../errors.js';
+import { Sequence } from '../../runtime/sequence.js';
 import type { PublicJwk } from '../../seal/jwk.js';
 import { type SealKey, sealKeyOf, wipeKey } from '../../seal/key.js';
-import { Sequence } from '../../sequence.js';
 import type { PreviousHandle } from '../state/seal.js';
 import type { Shard } from '../state/shard.js';
 import type { WorkerState } from '../state/worker_state.js';

@@ -1,5 +1,5 @@
 import { closeSync } from 'node:fs';
-import { Sequence } from '../../sequence.js';
+import { Sequence } from '../../runtime/sequence.js';
 import { hasEnded, pidfdOf, processStartTicks } from '../../vram/peer_process.js';
 import type { LeasePeer } from '../state/lease.js';
 import type { ManifestLease } from '../state/manifest_lease.js';

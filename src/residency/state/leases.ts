@@ -1,6 +1,6 @@
 import { WorkerError } from '../../errors.js';
+import { Waiters } from '../../runtime/waiters.js';
 import { isNotBefore } from '../../vram/moment.js';
-import { Waiters } from '../../waiters.js';
 import {
   Lease,
   type LeaseHolder,

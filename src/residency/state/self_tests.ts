@@ -1,4 +1,4 @@
-import { Sequence } from '../../sequence.js';
+import { Sequence } from '../../runtime/sequence.js';
 import { VramError } from '../../vram/status.js';
 
 /** The staging slots that self-tests need: one, because they run one after another. */

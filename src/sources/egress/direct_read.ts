@@ -1,4 +1,4 @@
-import { pausableReaderOf } from '../../pausable_reader.js';
+import { pausableReaderOf } from '../../runtime/pausable_reader.js';
 import type { ByteSink } from './byte_sink.js';
 import type { Exchange } from './exchange.js';
 import { SecureStream } from './secure_stream.js';

@@ -1,4 +1,4 @@
-import { BoundedBuffer } from '../../bounded_buffer.js';
+import { BoundedBuffer } from '../../runtime/bounded_buffer.js';
 import type { Clock } from './clock.js';
 import type { Exchange } from './exchange.js';
 import { faultOf, invalid, unavailable } from './fault.js';

@@ -1,4 +1,4 @@
-import { countKeys, countTextKeys } from '../../json_text.js';
+import { countKeys, countTextKeys } from '../../runtime/json_text.js';
 
 /** More than any page of a list has. A key takes longer than other text: these take 0.2 s of the event loop. */
 const maxPageKeys = 131_072;

@@ -1,4 +1,4 @@
-import { Sequence } from '../../sequence.js';
+import { Sequence } from '../../runtime/sequence.js';
 import { raceAbort } from '../egress/abort_scope.js';
 import type { Egress } from '../egress/egress.js';
 import { invalid, SourceFault } from '../egress/fault.js';

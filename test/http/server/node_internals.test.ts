@@ -12,7 +12,7 @@ import {
   pauseNewConnections,
   tcpSocketOf,
 } from '../../../src/http/server/node_internals.js';
-import { pausableReaderOf } from '../../../src/pausable_reader.js';
+import { pausableReaderOf } from '../../../src/runtime/pausable_reader.js';
 import { Authority } from '../../support/certificates.js';
 import { root } from '../../support/paths.js';
 

@@ -1,11 +1,11 @@
-import { type Command, type DocumentedCommand, InputError, UsageError } from './commands/command.js';
-import { usage } from './commands/help.js';
-import { ConfigError, FileCreationError } from './config/config_error.js';
-import { packageVersion } from './config/version.js';
-import { messageOf } from './errors.js';
-import { ExitError, exitStatus } from './process/exit_status.js';
-import { standardError } from './process/output.js';
-import { FileTimeoutError } from './storage/file_calls.js';
+import { type Command, type DocumentedCommand, InputError, UsageError } from '../commands/command.js';
+import { usage } from '../commands/help.js';
+import { ConfigError, FileCreationError } from '../config/config_error.js';
+import { packageVersion } from '../config/version.js';
+import { messageOf } from '../errors.js';
+import { ExitError, exitStatus } from '../process/exit_status.js';
+import { standardError } from '../process/output.js';
+import { FileTimeoutError } from '../storage/file_calls.js';
 
 /** How long a failed command waits for its last message. */
 const flushMs = 1000;
@@ -62,10 +62,10 @@ const isParseError = (error: unknown): boolean =>
 async function fail(status: number, text: string): Promise<never> {
   standardError.put(text, 'error');
   await standardError.flush(flushMs);
-  return (await import('./vram/exit.js')).exitNow(status);
+  return (await import('../vram/exit.js')).exitNow(status);
 }
 
 async function help(): Promise<string> {
-  const { settingsHelp } = await import('./config/settings_help.js');
+  const { settingsHelp } = await import('../config/settings_help.js');
   return `${usage}\n${settingsHelp()}`;
 }
