@@ -1,6 +1,6 @@
 import { WorkerError } from '../errors.js';
+import { maxOpenFiles } from '../runtime/open_files.js';
 import type { DescriptorSocket } from '../vram/descriptor_socket.js';
-import { maxOpenFiles } from '../vram/open_files.js';
 import type { Transfer } from './outbox.js';
 
 /** The most descriptors of one message: a shard has fewer parts. */

@@ -4,8 +4,8 @@ import { type KeeperConfig, loadKeeperConfig } from '../config/keeper_config.js'
 import { nativeLibrary } from '../config/native_paths.js';
 import { readKeeperToken, wipe } from '../config/secrets.js';
 import { KeeperServer } from '../keeper/keeper_server.js';
+import { maxOpenFiles } from '../runtime/open_files.js';
 import { ExitDeadline } from '../vram/exit.js';
-import { maxOpenFiles } from '../vram/open_files.js';
 import { forbidCoreDumps } from '../vram/process.js';
 import { closeDebugger } from './debugger.js';
 import { exitStatus } from './exit_status.js';

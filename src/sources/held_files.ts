@@ -1,10 +1,14 @@
 import { WorkerError } from '../errors.js';
+import { maxOpenFiles } from '../runtime/open_files.js';
 import type { TransferOptions } from './egress/request.js';
 import type { ModelFileEntry } from './model.js';
 import type { RangedSource } from './ranged_source.js';
 
-/** Files of a model that stay open: a descriptor each. A later one is compared by size and time when it is opened again. */
-const maxHeld = 512;
+/**
+ * Files of a model that stay open: a descriptor each, and at most a 64th of those that the process may have. A later file is
+ * compared by size and time when it is opened again.
+ */
+const maxHeldFiles = (): number => Math.min(512, Math.floor(maxOpenFiles() / 64));
 
 /**
  * Keeps the local files of a model open, so that the bytes of a shard are those of the file whose format was checked, also
@@ -12,11 +16,12 @@ const maxHeld = 512;
  */
 export class HeldFiles {
   readonly #held: Promise<RangedSource>[] = [];
+  readonly #maxHeld = maxHeldFiles();
   #isClosed = false;
 
   /** The same files. Each is opened once, and its reads use duplicates of that descriptor. */
   hold(entries: readonly ModelFileEntry[]): ModelFileEntry[] {
-    return entries.map((entry, index) => (index < maxHeld ? this.#hold(entry) : entry));
+    return entries.map((entry, index) => (index < this.#maxHeld ? this.#hold(entry) : entry));
   }
 
   /** Closes the files. It does not wait for an open in progress. */

@@ -1,6 +1,6 @@
 import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
-import { maxOpenFiles } from '../../vram/open_files.js';
+import { maxOpenFiles } from '../../runtime/open_files.js';
 import type { Connection } from './connection.js';
 import { type ConnectionKind, ConnectionPool } from './connection_pool.js';
 import { networkOf } from './network.js';
@@ -194,5 +194,8 @@ export class Connections {
   }
 }
 
-/** The most connections that the process's limit of open files allows. */
-const maxConnectionsFromLimits = (): number => Math.max(1, maxOpenFiles() - reservedDescriptors - probePlaces);
+/** The most connections that the process's limit of open files allows. Pulls hold up to a 16th of it: see HeldFiles. */
+function maxConnectionsFromLimits(): number {
+  const limit = Math.floor((15 / 16) * maxOpenFiles());
+  return Math.max(1, limit - reservedDescriptors - probePlaces);
+}
