@@ -33,12 +33,12 @@ export const bodyParsing = fp(async (app: FastifyInstance) => {
     const isJson = declaredBodyOf(headers) !== 'none' && mediaTypeOf(headers) === 'application/json';
     // Fastify looks for a parser of the content type even if there is no body.
     if (!isJson && headers['content-type'] !== undefined) delete headers['content-type'];
-    if (request.method !== 'GET') sendContinue(request.raw, reply.raw);
-    if (!isIgnored(request)) return done();
-    bodies.read(request.raw, clientKeyOf(request)).then(
-      ({ length }) => done(length === 0 ? undefined : bodyNotAllowed()),
-      () => done(bodyNotAllowed()),
-    );
+    const ignoresBody = isIgnored(request);
+    if (request.method !== 'GET' || ignoresBody) sendContinue(request.raw, reply.raw);
+    if (!ignoresBody) return done();
+    bodies
+      .read(request.raw, clientKeyOf(request))
+      .then(({ length }) => done(length === 0 ? undefined : bodyNotAllowed()), done);
   });
 
   app.addHook('preValidation', (request, _reply, done) => {

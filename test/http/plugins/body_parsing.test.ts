@@ -86,6 +86,11 @@ t.test('the body of a GET is refused before it waits, unless it is empty', async
   t.match(lastBody(some), { status: 400, detail: 'The body is not allowed on this route' });
   const none = await send(worker.url, 'GET /v1/overview', headers, '0\r\n\r\n');
   t.match(none, /^HTTP\/1.1 (?:200|304) /);
+  const expecting = { 'Transfer-Encoding': 'chunked', Expect: '100-continue' };
+  const client = new RawClient(worker.url).send(head('GET /v1/overview', expecting));
+  await client.until(/^HTTP\/1.1 100 Continue\r\n\r\n/);
+  t.match(await client.send('0\r\n\r\n').until(/ 200 OK\r\n/), / 200 OK/);
+  await client.leave();
 });
 
 t.test('JSON with a byte order mark is accepted', async (t) => {
