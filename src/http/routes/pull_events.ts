@@ -40,6 +40,8 @@ export async function pullEventRoutes(app: FastifyInstance, { pulls }: RouteOpti
       };
       if (reply.raw.destroyed) leave();
       else reply.raw.once('close', leave);
+      // A client that does not read would keep its part of a stream without a place.
+      signal.addEventListener('abort', () => reply.raw.writableNeedDrain && reply.raw.destroy(), { once: true });
       const stream = Readable.from(eventStream(pull, signal), { objectMode: false, highWaterMark: 1 });
       reply.header('content-type', 'text/event-stream').header('x-accel-buffering', 'no');
       return reply.send(stream);
