@@ -3,6 +3,7 @@ import type { WorkerPhase } from '../../residency/state/lifecycle.js';
 import { momentNow } from '../../vram/moment.js';
 import { keyOf, type PollQuery, type ReadyCache } from './ready_cache.js';
 import type { ReadyResponse } from './ready_response.js';
+import { TurnQueue } from './turn_queue.js';
 import type { WaitEnd } from './wait_slots.js';
 
 /** How often changes end waits if `ready` stays the same. */
@@ -49,6 +50,7 @@ export interface WaiterOptions {
 export class ReadyWaiters {
   readonly #options: WaiterOptions;
   readonly #groups = new Map<string, Group>();
+  readonly #ends = new TurnQueue();
   #count = 0;
   #phase: WorkerPhase;
   #turn: NodeJS.Immediate | undefined;
@@ -152,13 +154,30 @@ export class ReadyWaiters {
   async #end(group: Group): Promise<void> {
     group.isEnding = true;
     try {
-      endWaits(group, await this.#compare(group), this.#isEnding);
+      this.#endWaits(group, await this.#compare(group));
     } catch (error) {
-      for (const { reject } of group.waiters) reject(error);
+      for (const waiter of group.waiters) this.#endLater(group, waiter, () => waiter.reject(error));
     } finally {
       group.isEnding = false;
     }
     this.#changed();
+  }
+
+  /** Ends the waits that began before the response was made, and those whose time is over. */
+  #endWaits(group: Group, response: ReadyResponse): void {
+    const nowMs = performance.now();
+    for (const waiter of group.waiters) {
+      const { seen, deadlineMs, resolve } = waiter;
+      const hasChanged = seen.etag !== response.etag && seen.revision <= response.revision;
+      if (!hasChanged && deadlineMs > nowMs && !this.#isEnding) continue;
+      this.#endLater(group, waiter, () => resolve(response));
+    }
+  }
+
+  /** In slices: a thousand waits can end at once, and each resumes a request. */
+  #endLater(group: Group, waiter: Waiter, end: () => void): void {
+    this.#remove(group, waiter);
+    this.#ends.add(end);
   }
 
   /** The current response, with which the waits are then compared. */
@@ -168,15 +187,6 @@ export class ReadyWaiters {
     group.revision = response.revision;
     group.comparedMs = performance.now();
     return response;
-  }
-}
-
-/** Ends the waits that began before the response was made, and those whose time is over. */
-function endWaits({ waiters }: Group, response: ReadyResponse, isEnding: boolean): void {
-  const nowMs = performance.now();
-  for (const { seen, deadlineMs, resolve } of waiters) {
-    const hasChanged = seen.etag !== response.etag && seen.revision <= response.revision;
-    if (hasChanged || deadlineMs <= nowMs || isEnding) resolve(response);
   }
 }
 
