@@ -89,7 +89,7 @@ export async function startCeph(storeBytes) {
   const { startCeph: start } = await import(compiled.href);
   const ends = [];
   const hasStopped = endWithServers(() => {
-    for (const end of ends.splice(0).reverse()) end();
+    for (const end of ends.splice(0).reverse()) Promise.resolve(end()).catch(() => undefined);
   });
   const ceph = await start({ teardown: (end) => ends.push(end) }, storeBytes);
   if (ceph === undefined) return undefined;

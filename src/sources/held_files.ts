@@ -5,8 +5,8 @@ import type { ModelFileEntry } from './model.js';
 import type { RangedSource } from './ranged_source.js';
 
 /**
- * Files of a model that stay open: a descriptor each, and at most a 64th of those that the process may have. A later file is
- * compared by size and time when it is opened again.
+ * Files of a model that stay open: a descriptor each, and at most a 64th of those that the process may have, because four pulls
+ * run at a time. A later file is compared by size and time when it is opened again.
  */
 const maxHeldFiles = (): number => Math.min(512, Math.floor(maxOpenFiles() / 64));
 

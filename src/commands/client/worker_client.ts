@@ -68,7 +68,7 @@ export class WorkerClient {
 
   /**
    * Sends a request. Resolves with the response, if its status is below 300, 304 or one of `answers`. The caller reads or destroys it.
-   * @throws ProblemError, UnreachableError, PeerError, and the reason of the signal
+   * @throws ProblemError, UnreachableError, PeerError, the reason of the signal, and the errors of the body
    */
   async open(request: WorkerRequest): Promise<IncomingMessage> {
     const response = await this.#send(request);

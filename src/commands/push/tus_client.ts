@@ -62,7 +62,10 @@ export class TusClient {
     }
   }
 
-  /** Sends the rest of the file. `onBytes` gets the offset of what was sent. @throws InputError if the file cannot be read, and the errors of a request */
+  /**
+   * Sends the rest of the file. `onBytes` gets the offset of what was sent.
+   * @throws InputError if the file cannot be read, and the errors of a request
+   */
   async send(
     uploadId: string,
     file: LocalFile,

@@ -35,7 +35,7 @@ export class Upload {
     if (this.#uploadId !== undefined) await this.#tus.end(this.#uploadId);
   }
 
-  /** Resolves with the answer of the commit. @throws ProblemError, UnreachableError, PeerError, and the signal's reason */
+  /** Resolves with the answer of the commit. @throws InputError, ProblemError, UnreachableError, PeerError, and the signal's reason */
   async run(): Promise<unknown> {
     for (let restarts = 0; ; restarts++) {
       try {

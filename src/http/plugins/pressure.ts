@@ -13,9 +13,9 @@ const sampleMs = 1000;
 
 /**
  * Sheds load if the event loop or the heap is far outside its healthy range. It applies to all callers together. Routes
- * without a rate limit are exempt. The delay of the event loop is that of the sample's own timer. `monitorEventLoopDelay`
- * would wake an idle worker 100 times a second. A sample opens no file, which could fail: `process.memoryUsage()` does, and
- * `@fastify/under-pressure` calls it in a timer.
+ * without a rate limit are exempt. The delay of the event loop is that of the sample's own timer, so up to a second of it is not
+ * seen. `monitorEventLoopDelay` would wake an idle worker 100 times a second. A sample opens no file, which could fail:
+ * `process.memoryUsage()` does, and `@fastify/under-pressure` calls it in a timer.
  */
 export const pressure = fp(
   async (app: FastifyInstance, { maxEventLoopDelayMs = 5000, maxHeapBytes = 3 * 2 ** 30 }: PressureOptions) => {

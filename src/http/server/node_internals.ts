@@ -1,8 +1,8 @@
 import type { Server } from 'node:http';
 import type { Socket, Server as TcpServer } from 'node:net';
 
-// Every use of an undocumented field of Node is in this file and in src/pausable_reader.ts. Each field was checked on Node 20.20, 22.23 and 24.21;
-// test/http/server/node_internals.test.ts checks the running version.
+// Every use of an undocumented field of Node is in this file and in src/runtime/pausable_reader.ts. Each field was checked on
+// Node 20.20, 22.23 and 24.21; test/http/server/node_internals.test.ts checks the running version.
 
 /**
  * Keeps a request alive after the client closes its half of the connection (`httpAllowHalfOpen`).
