@@ -1,7 +1,14 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { readAttachToken, readSealSecret, readTokens, type SecretFiles } from '../../src/config/secrets.js';
+import {
+  apiTokenFileOf,
+  readAttachToken,
+  readKeeperToken,
+  readSealSecret,
+  readTokens,
+  type SecretFiles,
+} from '../../src/config/secrets.js';
 import { FileCalls } from '../../src/storage/file_calls.js';
 import { temporaryDirectory } from '../support/temporary_directory.js';
 
@@ -69,6 +76,25 @@ t.test('valid secrets are not wiped', async (t) => {
   );
   t.equal(apiToken.toString(), token);
   t.equal(readToken?.toString(), 'b'.repeat(40));
+});
+
+t.test('the tokens of processes that attach and of the keeper are read if their files are named', async (t) => {
+  const files = new FileCalls(10);
+  const named = secretFiles(t, { attach: token, keeper: 'c'.repeat(40) });
+  const keeperTokenFile = String(named.attachTokenFile).replace(/attach$/, 'keeper');
+  t.equal((await readAttachToken(named, files))?.toString(), token);
+  t.equal((await readKeeperToken({ keeperTokenFile }, files))?.toString(), 'c'.repeat(40));
+  t.equal(await readAttachToken({ ...named, attachTokenFile: undefined }, files), undefined);
+  t.equal(await readKeeperToken(named, files), undefined);
+});
+
+t.test('the API token is a credential of systemd only if that file exists', async (t) => {
+  const directory = temporaryDirectory(t);
+  const options = { simulate: false, directory, files: new FileCalls(10) };
+  await t.rejects(apiTokenFileOf(undefined, directory, options), { message: /WORKER_API_TOKEN_FILE is not set/ });
+  const apiTokenFile = join(directory, 'worker-token');
+  writeFileSync(apiTokenFile, token, { mode: 0o600 });
+  t.match(await apiTokenFileOf(undefined, directory, options), { apiTokenFile });
 });
 
 /** A newline at the end is not secret. */

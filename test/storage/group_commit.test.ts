@@ -39,6 +39,34 @@ t.test('items that wait at the same time share one write, in order', async (t) =
   t.same(writes.slice(1).flat(), many);
 });
 
+t.test('what a write did not take is in the next one, and resolves after it', async (t) => {
+  const taken: string[][] = [];
+  const commit = new GroupCommit<string>({
+    write: async (items) => {
+      taken.push(items.slice(0, 2));
+      return Math.min(items.length, 2);
+    },
+    check: async () => undefined,
+    unavailable: () => new Error('unavailable'),
+    onChange: () => undefined,
+    deadlineMs: 5000,
+  });
+  await Promise.all(['a', 'b', 'c'].map((item) => commit.append(item)));
+  t.same(taken, [['a', 'b'], ['c']]);
+});
+
+t.test('close writes what waits, and calls nothing if nothing waits', async (t) => {
+  const { commit, writes } = commits();
+  await commit.append('a');
+  await commit.close(async () => undefined);
+  t.same(writes, [['a']]);
+  const other = commits();
+  const appended = other.commit.appendBestEffort('b');
+  await other.commit.close(async () => undefined);
+  await appended;
+  t.same(other.writes, [['b']]);
+});
+
 t.test('an item resolves only after its write', async (t) => {
   const { commit, writes, state } = commits();
   let finish = (): void => undefined;

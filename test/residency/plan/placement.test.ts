@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { splitModel } from '../../../src/residency/plan/placement.js';
+import { placeOne, splitModel } from '../../../src/residency/plan/placement.js';
 import { patternBytes } from '../../support/bytes.js';
 import { mebibyte, post, upload } from '../../support/requests.js';
 import { onSimulator } from '../../support/simulator.js';
@@ -11,6 +11,10 @@ const plan = async (worker: TestWorker, request: object) =>
   (await post(worker, '/v1/plan', { model_ref: 'model', shard_layout: 'single', ...request })).json();
 const devicesOf = ({ shard_plan }: { shard_plan: { gpu_device: number }[] }): number[] =>
   shard_plan.map(({ gpu_device }) => gpu_device);
+
+t.test('a worker without a device has no place for a shard', async (t) => {
+  t.throws(() => placeOne([]), { code: 'VRAM_OOM', message: 'The worker has no GPU device' });
+});
 
 t.test('the shards of a split model have all its bytes, and lengths that differ by at most one', async (t) => {
   fc.assert(
