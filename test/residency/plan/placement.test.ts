@@ -61,6 +61,27 @@ t.test('all files of a single model are placed on one device, or none are', onSi
   });
 });
 
+t.test('a refusal says how much the layout can have, and why it does not fit', onSimulator, async (t) => {
+  const worker = await startWorker(t);
+  const all = await plan(worker, { model_bytes: 5 });
+  const available: number[] = all.devices.map((device: { available_bytes: number }) => device.available_bytes);
+  const [first = 0, second = 0] = available;
+  const refusal = async (request: object) => (await plan(worker, request)).reason;
+  t.match(await refusal({ model_bytes: first + second }), {
+    detail: 'No GPU device has enough memory available',
+    available_bytes: Math.max(first, second),
+  });
+  const split = { shard_layout: 'tensor_parallel', model_bytes: 2 * (first + second), tp_degree: 2 };
+  t.match(await refusal(split), {
+    detail: 'The GPU devices do not have enough memory available for one shard each',
+    available_bytes: first + second,
+  });
+  t.match(await refusal({ ...split, model_bytes: 3, tp_degree: 3 }), {
+    detail: '3 tensor-parallel shards need 3 devices; the worker has 2',
+    available_bytes: first + second,
+  });
+});
+
 t.test('tensor-parallel shards go to distinct devices', onSimulator, async (t) => {
   const worker = await startWorker(t);
   const layout = { shard_layout: 'tensor_parallel' };
