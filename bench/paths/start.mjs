@@ -41,7 +41,7 @@ export async function start({ options, workspace }) {
       baseline: 'Fastify app, same plugins',
       baselineSeries: { unit: 's', samples: samples.app },
       required: 1.6,
-      target: 1.2,
+      target: 1.15,
     },
   ];
 }
