@@ -1,5 +1,4 @@
 import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -95,12 +94,6 @@ export function startServer(command, args, options = {}) {
       clearTimeout(killTimer);
     },
   };
-}
-
-/** Time that a process has used, in clock ticks of 10 ms: proc_pid_stat(5). @param {number} pid @returns {number} seconds */
-export function cpuSecondsOf(pid) {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
 /** Finds a free TCP port. Another process may take it before the caller does. @returns {Promise<number>} */

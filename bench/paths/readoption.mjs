@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { freshContent } from '../content.mjs';
+import { cpuSeconds } from '../cpu_time.mjs';
 import { until } from '../deadline.mjs';
-import { cpuSecondsOf, startServer } from '../processes.mjs';
+import { startServer } from '../processes.mjs';
 import { alternate } from '../rounds.mjs';
 import { keeperCommand, Worker } from '../worker.mjs';
 
@@ -18,10 +19,10 @@ export async function readoption({ options, workspace }) {
   const { sizeBytes, rounds } = options;
   const contents = Array.from({ length: shards }, (_, n) => freshContent(workspace.models, `kept-${n}`, sizeBytes));
   const { keeper, settings } = startKeeper(workspace);
-  const cpuSeconds = { kept: [], loaded: [] };
+  const usedSeconds = { kept: [], loaded: [] };
   const contestant = (name, settings) => async () => {
     const { seconds, cpu } = await restart(workspace, contents, settings);
-    cpuSeconds[name].push(cpu);
+    usedSeconds[name].push(cpu);
     return seconds;
   };
   const samples = await alternate(rounds, () => undefined, {
@@ -38,7 +39,7 @@ export async function readoption({ options, workspace }) {
     baselineSeries: { unit: 's', samples: loaded },
     target: 0.5,
   });
-  return [row(path, samples), row(`${path}, CPU time`, cpuSeconds)];
+  return [row(path, samples), row(`${path}, CPU time`, usedSeconds)];
 }
 
 function startKeeper(workspace) {
@@ -66,7 +67,7 @@ async function restart(workspace, contents, settings) {
   const second = await Worker.start(workspace, env, directory);
   await until('the readoption', async () => (await sealedShards(second)).length === contents.length, 10);
   const seconds = (performance.now() - started) / 1000;
-  const cpu = cpuSecondsOf(second.pid);
+  const cpu = cpuSeconds(second.pid);
   await check(second, contents, Object.keys(settings).length > 0);
   for (const { name } of contents) await second.release(name);
   await second.stop();

@@ -5,8 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { startCuttingServer, startNginx } from '../baselines/sources.mjs';
 import { requestHead } from '../connection.mjs';
 import { freshContent } from '../content.mjs';
+import { cpuSeconds } from '../cpu_time.mjs';
 import { openLoop } from '../load.mjs';
-import { cpuSecondsOf } from '../processes.mjs';
 import { residentBytes, watchPeak } from '../resident_set.mjs';
 import { alternate } from '../rounds.mjs';
 import { rowOf, skip, slowly, startWorker } from '../source_rows.mjs';
@@ -162,9 +162,9 @@ async function manyFiles(measured) {
   const cores = [];
   const timed = (count) => async () => {
     const model = writeModel(workspace, 'pulled', count, options.sizeBytes / count);
-    const before = cpuSecondsOf(worker.pid);
+    const before = cpuSeconds(worker.pid);
     const { seconds, release } = await pull(worker, `${nginx.url}/${model.index}`);
-    cores.push({ count, used: (cpuSecondsOf(worker.pid) - before) / seconds });
+    cores.push({ count, used: (cpuSeconds(worker.pid) - before) / seconds });
     await release();
     model.remove();
     return seconds;
