@@ -41,8 +41,9 @@ export async function uploadRoutes(app: FastifyInstance, { residency, config }: 
     config: { body: 'bytes' as const, headers: uploadHeaders, errors: commitErrors },
     preHandler: uploadRequest.preHandler,
     handler: async (request: UploadRequest, reply: FastifyReply): Promise<FastifyReply> => {
-      const { vramBytes } = uploadRequest.of(request);
-      const admission = residency.admit(uploadRequest.of(request), actorOf(request));
+      const commit = uploadRequest.of(request);
+      const { vramBytes } = commit;
+      const admission = residency.admit(commit, actorOf(request));
       if (admission.kind === 'existing') return sendCommit(reply, admission.result, residency);
       const { ingest } = admission;
       const contended: ContendedRate = {
