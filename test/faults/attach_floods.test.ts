@@ -5,7 +5,7 @@ import t from 'tap';
 import { encodeFrame, maxFrameBytes } from '../../src/ipc/frame.js';
 import { AttachClient, framed } from '../support/attach_client.js';
 import { startAttachable } from '../support/attachable.js';
-import { openDescriptors } from '../support/open_descriptors.js';
+import { newDescriptors, openDescriptors } from '../support/open_descriptors.js';
 import { get, upload } from '../support/requests.js';
 import { until } from '../support/until.js';
 
@@ -122,7 +122,7 @@ t.test('descriptors that clients send are closed, however many come with a frame
       client.close();
     }
   }
-  await until(() => openDescriptors() <= before, 'the worker kept a descriptor');
+  await until(() => newDescriptors(before).length === 0, 'the worker kept a descriptor');
 });
 
 const isLingering = ({ state }: { state: string }): boolean => state === 'lingering';

@@ -5,7 +5,7 @@ import { dirname } from 'node:path';
 import t, { type Test } from 'tap';
 import { startAttachable } from '../support/attachable.js';
 import { claimsOf } from '../support/handles.js';
-import { openDescriptors } from '../support/open_descriptors.js';
+import { newDescriptors, openDescriptors } from '../support/open_descriptors.js';
 import { get, remove, sha256, upload } from '../support/requests.js';
 import { until } from '../support/until.js';
 import type { TestWorker } from '../support/worker.js';
@@ -59,7 +59,7 @@ t.test('a process of another pid namespace is followed, and resumes its lease', 
   await until(async () => (await leasesOf(worker)).length === 0, 'the lease did not end');
   t.equal((await remove(worker, '/v1/shards/a')).statusCode, 204);
   await worker.stop();
-  await until(() => openDescriptors() <= before + 10);
+  await until(() => newDescriptors(before).length <= 10);
 });
 
 t.test('a process with too few free descriptors gets less memory, and the lease stays until it ends', async (t) => {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
-import { openDescriptors } from '../support/open_descriptors.js';
+import { newDescriptors, openDescriptors } from '../support/open_descriptors.js';
 import { temporaryDirectory } from '../support/temporary_directory.js';
 import { until } from '../support/until.js';
 import { LeaseWorld } from './leases/history.js';
@@ -52,8 +52,8 @@ class Worlds {
       // The simulator keeps the memory of its devices open from the first worker on.
       const isFirst = this.#isFirst;
       this.#isFirst = false;
-      const left = () => openDescriptors() - before;
-      if (!isFirst) await until(() => left() <= 0, 'descriptors are left', 10_000);
+      const left = () => newDescriptors(before).length;
+      if (!isFirst) await until(() => left() === 0, 'descriptors are left', 10_000);
     };
     return { world, stop, played: 0 };
   }
