@@ -1,6 +1,6 @@
 /** Each starts dozens of processes. */
 const commands = [
-  ...['pull', 'pull_worker', 'push', 'shards', 'wait'].map((name) => `test/system/commands/${name}.test.ts`),
+  ...['pull', 'pull_worker', 'push', 'shards', 'usage', 'wait'].map((name) => `test/system/commands/${name}.test.ts`),
   'test/system/node_client/package.test.ts',
 ];
 /** Each waits for time limits of the worker, or occupies a core, for most of a minute. The last one needs `make -C cuda asan`. */

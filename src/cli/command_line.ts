@@ -51,12 +51,9 @@ function statusOf(error: unknown): number {
   if (error instanceof FileCreationError) return exitStatus.cannotCreate;
   if (error instanceof FileTimeoutError) return exitStatus.ioError;
   if (error instanceof InputError) return exitStatus.noInput;
-  if (error instanceof UsageError || isParseError(error)) return exitStatus.usage;
+  if (error instanceof UsageError) return exitStatus.usage;
   return exitStatus.lost;
 }
-
-const isParseError = (error: unknown): boolean =>
-  error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS');
 
 /** Ends the process, even if a call of the driver or the write of the text hangs. */
 async function fail(status: number, text: string): Promise<never> {

@@ -1,13 +1,11 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 import { type KeysOf, readCheckpoint, signatureFault } from '../audit/checkpoint.js';
 import { rotatedFiles } from '../audit/log/rotation.js';
 import { type AuditVerdict, verifyLog } from '../audit/verify/verify_log.js';
 import { nodeFileSystem } from '../storage/fs.js';
+import { parseArguments, strings } from './arguments.js';
 import { type Command, InputError, UsageError } from './command.js';
 import { jwksFile, sealKeyFile } from './key_files.js';
-
-const files = { type: 'string', multiple: true } as const;
 
 /** The exit statuses of `audit verify`. */
 const statuses: Readonly<Record<AuditVerdict['kind'], number>> = { whole: 0, tampered: 1, torn: 3, empty: 4 };
@@ -18,11 +16,7 @@ const statuses: Readonly<Record<AuditVerdict['kind'], number>> = { whole: 0, tam
  * there may be several: one of them must have signed each checkpoint.
  */
 export const auditVerify: Command = async (args) => {
-  const { values, positionals } = parseArgs({
-    args: [...args],
-    allowPositionals: true,
-    options: { checkpoint: files, 'key-file': files, jwks: files },
-  });
+  const { values, positionals } = parseArguments(args, { checkpoint: strings, 'key-file': strings, jwks: strings });
   const [only] = positionals;
   if (only === undefined) throw new UsageError('audit verify needs a log file');
   try {

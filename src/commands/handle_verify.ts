@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 import { ConfigError } from '../config/config_error.js';
 import { readSecret, wipe } from '../config/secrets.js';
 import { settings } from '../config/settings.js';
@@ -7,6 +6,7 @@ import { type HandleCheck, verifyHandle } from '../seal/handle.js';
 import type { KeySource } from '../seal/jws.js';
 import { deriveSealKey } from '../seal/key.js';
 import { FileCalls } from '../storage/file_calls.js';
+import { parseArguments, string } from './arguments.js';
 import { type Command, InputError, UsageError } from './command.js';
 import { jwksFile } from './key_files.js';
 
@@ -23,11 +23,7 @@ const notice =
  * JSON object to stdout: `authentic`, `reason`, `current` (always null, because only the worker knows) and `claims`.
  */
 export const handleVerify: Command = async (args) => {
-  const { values, positionals } = parseArgs({
-    args: [...args],
-    allowPositionals: true,
-    options: { 'secret-file': { type: 'string' }, jwks: { type: 'string' }, 'worker-id': { type: 'string' } },
-  });
+  const { values, positionals } = parseArguments(args, { 'secret-file': string, jwks: string, 'worker-id': string });
   const [handle, ...more] = positionals;
   if (handle === undefined || more.length > 0) throw new UsageError('handle verify takes one handle');
   const workerId = values['worker-id'];

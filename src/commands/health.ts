@@ -1,7 +1,8 @@
 import http from 'node:http';
 import https from 'node:https';
+import { expectNone, parseArguments } from './arguments.js';
 import { localAddress } from './client/worker_address.js';
-import { type Command, UsageError } from './command.js';
+import type { Command } from './command.js';
 
 /** The exit statuses of `health`. */
 const statuses = { healthy: 0, unhealthy: 1 } as const;
@@ -10,7 +11,7 @@ const timeoutMs = 2500;
 
 /** `vram-worker health`: asks `/livez` of the worker with the same environment. Containers use it as health check. */
 export const health: Command = async (args) => {
-  if (args.length > 0) throw new UsageError('health takes no arguments');
+  expectNone(parseArguments(args, {}).positionals);
   const { host, port, isSecure } = localAddress(process.env);
   const alive = await answers({
     host,

@@ -1,6 +1,6 @@
-import { parseArgs } from 'node:util';
 import { keep } from '../process/keep.js';
 import { dropKept, listKept } from '../process/kept.js';
+import { expectNone, flag, parseArguments, string } from './arguments.js';
 import { type Command, UsageError } from './command.js';
 
 /** The exit statuses of `keep --drop`. */
@@ -14,15 +14,11 @@ const maxHoldSeconds = 2 ** 31 - 1;
  * `--list` and `--drop [ALLOCATION_ID]` ask a running keeper.
  */
 export const keepCommand: Command = async (args) => {
-  const { values, positionals } = parseArgs({
-    args: [...args],
-    allowPositionals: true,
-    options: { 'hold-seconds': { type: 'string' }, list: { type: 'boolean' }, drop: { type: 'boolean' } },
-  });
+  const { values, positionals } = parseArguments(args, { 'hold-seconds': string, list: flag, drop: flag });
   const { 'hold-seconds': holdSeconds, list, drop } = values;
-  if ([holdSeconds, list, drop].filter((value) => value !== undefined).length > 1)
+  if ([holdSeconds !== undefined, list, drop].filter(Boolean).length > 1)
     throw new UsageError('keep takes one of --hold-seconds, --list and --drop');
-  if (positionals.length > (drop ? 1 : 0)) throw new UsageError(`unexpected argument ${positionals.at(-1)}`);
+  expectNone(positionals.slice(drop ? 1 : 0));
   if (list) return printKept();
   if (drop) return printDropped(positionals[0]);
   await keep({ holdSeconds: holdSecondsOf(holdSeconds) });

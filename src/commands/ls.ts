@@ -1,10 +1,10 @@
-import { parseArgs } from 'node:util';
+import { expectNone, flag, parseArguments, string } from './arguments.js';
 import type { Shard } from './client/answers.js';
 import { connect, connectionHelp, connectionOptions } from './client/connection.js';
 import { printJson } from './client/output.js';
 import { listShards } from './client/shards.js';
 import { clientStatus } from './client/status.js';
-import { type DocumentedCommand, UsageError } from './command.js';
+import type { DocumentedCommand } from './command.js';
 import { safeText } from './terminal/safe_text.js';
 import { type Column, printTable } from './terminal/table.js';
 import { agoText, bytesText } from './terminal/units.js';
@@ -35,17 +35,9 @@ const columns: readonly Column[] = [
 ];
 
 async function run(args: readonly string[]): Promise<number> {
-  const { values, positionals } = parseArgs({
-    args: [...args],
-    allowPositionals: true,
-    options: {
-      ...connectionOptions,
-      model: { type: 'string' },
-      state: { type: 'string' },
-      json: { type: 'boolean', default: false },
-    },
-  });
-  if (positionals.length > 0) throw new UsageError(`unexpected argument ${positionals[0]}`);
+  const options = { ...connectionOptions, model: string, state: string, json: flag };
+  const { values, positionals } = parseArguments(args, options);
+  expectNone(positionals);
   const client = await connect(values, process.env);
   const shards = await listShards(client, { model_ref: values.model, state: values.state });
   if (values.json) shards.forEach(printJson);

@@ -1,4 +1,4 @@
-import { parseArgs } from 'node:util';
+import { flag, parseArguments, string, strings } from './arguments.js';
 import type { Plan } from './client/answers.js';
 import { connect, connectionHelp, connectionOptions } from './client/connection.js';
 import { gpuOption } from './client/numbers.js';
@@ -42,16 +42,8 @@ const columns: readonly Column[] = [
 ];
 
 async function run(args: readonly string[]): Promise<number> {
-  const { values, positionals } = parseArgs({
-    args: [...args],
-    allowPositionals: true,
-    options: {
-      ...connectionOptions,
-      name: { type: 'string' },
-      gpu: { type: 'string', multiple: true },
-      json: { type: 'boolean', default: false },
-    },
-  });
+  const options = { ...connectionOptions, name: string, gpu: strings, json: flag };
+  const { values, positionals } = parseArguments(args, options);
   const [text, ...more] = positionals;
   if (text === undefined || more.length > 0) throw new UsageError('plan takes one SOURCE');
   const source = sourceOption(text, values.name);

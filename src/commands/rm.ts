@@ -1,4 +1,4 @@
-import { parseArgs } from 'node:util';
+import { flag, parseArguments } from './arguments.js';
 import { connect, connectionHelp, connectionOptions } from './client/connection.js';
 import { eachShard } from './client/each_shard.js';
 import { printJson, printLine } from './client/output.js';
@@ -22,15 +22,7 @@ Example:
 `;
 
 async function run(args: readonly string[]): Promise<number> {
-  const { values, positionals } = parseArgs({
-    args: [...args],
-    allowPositionals: true,
-    options: {
-      ...connectionOptions,
-      force: { type: 'boolean', default: false },
-      json: { type: 'boolean', default: false },
-    },
-  });
+  const { values, positionals } = parseArguments(args, { ...connectionOptions, force: flag, json: flag });
   if (positionals.length === 0) throw new UsageError('rm needs the ids of shards');
   const client = await connect(values, process.env);
   const query = values.force ? { force: 'true' } : {};

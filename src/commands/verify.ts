@@ -1,4 +1,4 @@
-import { parseArgs } from 'node:util';
+import { flag, parseArguments } from './arguments.js';
 import { answerOf, type Verification, Verification as VerificationSchema } from './client/answers.js';
 import { connect, connectionHelp, connectionOptions } from './client/connection.js';
 import { eachShard } from './client/each_shard.js';
@@ -31,15 +31,7 @@ const verifyMs = 3_600_000;
 const verificationOf = answerOf(VerificationSchema, 'verification');
 
 async function run(args: readonly string[]): Promise<number> {
-  const { values, positionals } = parseArgs({
-    args: [...args],
-    allowPositionals: true,
-    options: {
-      ...connectionOptions,
-      all: { type: 'boolean', default: false },
-      json: { type: 'boolean', default: false },
-    },
-  });
+  const { values, positionals } = parseArguments(args, { ...connectionOptions, all: flag, json: flag });
   if (values.all === positionals.length > 0) throw new UsageError('verify needs either the ids of shards or --all');
   const client = await connect(values, process.env);
   const shardIds = values.all ? await verifiable(client) : positionals;

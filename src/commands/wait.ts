@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
+import { expectNone, parseArguments, string } from './arguments.js';
 import { connect, connectionHelp, connectionOptions } from './client/connection.js';
 import { onInterrupts, statusAfter } from './client/interrupts.js';
 import { integerOption } from './client/numbers.js';
@@ -29,15 +29,9 @@ Example:
 const day = 86_400;
 
 async function run(args: readonly string[]): Promise<number> {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      ...connectionOptions,
-      'model-ref': { type: 'string' },
-      timeout: { type: 'string' },
-      'max-age-seconds': { type: 'string' },
-    },
-  });
+  const options = { ...connectionOptions, 'model-ref': string, timeout: string, 'max-age-seconds': string };
+  const { values, positionals } = parseArguments(args, options);
+  expectNone(positionals);
   const modelRef = values['model-ref'];
   if (modelRef === undefined) throw new UsageError('wait needs --model-ref');
   const timeoutSeconds = integerOption('timeout', values.timeout, { minimum: 0, maximum: day }) ?? 600;

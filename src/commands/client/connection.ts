@@ -1,16 +1,17 @@
+import { string } from '../arguments.js';
 import { UsageError } from '../command.js';
 import { readTlsIdentity, readToken } from './credentials.js';
 import { workerUrl } from './worker_address.js';
 import { WorkerClient } from './worker_client.js';
 
-/** The options of every command that uses a worker, for `parseArgs`. */
+/** The options of every command that uses a worker. */
 export const connectionOptions = {
-  url: { type: 'string' },
-  'token-file': { type: 'string' },
-  'ca-file': { type: 'string' },
-  'cert-file': { type: 'string' },
-  'key-file': { type: 'string' },
-} as const;
+  url: string,
+  'token-file': string,
+  'ca-file': string,
+  'cert-file': string,
+  'key-file': string,
+};
 
 export type ConnectionValues = { readonly [Name in keyof typeof connectionOptions]?: string | undefined };
 

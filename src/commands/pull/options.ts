@@ -1,7 +1,7 @@
-import { parseArgs } from 'node:util';
 import { messageOf } from '../../errors.js';
 import type { SourceReference } from '../../sources/reference.js';
 import { parseReference } from '../../sources/reference_text.js';
+import { expectNone, flag, parseArguments, string, strings } from '../arguments.js';
 import { type ConnectionValues, connectionOptions } from '../client/connection.js';
 import { digestOption, gpuOption, integerOption, prefixOption } from '../client/numbers.js';
 import { UsageError } from '../command.js';
@@ -30,28 +30,27 @@ const maxBytesPerSecond = Number.MAX_SAFE_INTEGER;
 
 const options = {
   ...connectionOptions,
-  name: { type: 'string' },
-  'shard-prefix': { type: 'string' },
-  'model-ref': { type: 'string' },
-  expect: { type: 'string', multiple: true },
-  digest: { type: 'string' },
-  'format-check': { type: 'string' },
-  'bytes-per-second': { type: 'string' },
-  'deadline-seconds': { type: 'string' },
-  gpu: { type: 'string', multiple: true },
-  watch: { type: 'string' },
-  cancel: { type: 'string' },
-  detach: { type: 'boolean', default: false },
-  'retry-seconds': { type: 'string' },
-  json: { type: 'boolean', default: false },
-} as const;
+  name: string,
+  'shard-prefix': string,
+  'model-ref': string,
+  expect: strings,
+  digest: string,
+  'format-check': string,
+  'bytes-per-second': string,
+  'deadline-seconds': string,
+  gpu: strings,
+  watch: string,
+  cancel: string,
+  detach: flag,
+  'retry-seconds': string,
+  json: flag,
+};
 
-const parse = (args: readonly string[]) => parseArgs({ args: [...args], allowPositionals: true, options });
-type Values = ReturnType<typeof parse>['values'];
+type Values = ReturnType<typeof parseArguments<typeof options>>['values'];
 
 /** @throws UsageError */
 export function pullOptions(args: readonly string[]): PullOptions {
-  const { values, positionals } = parse(args);
+  const { values, positionals } = parseArguments(args, options);
   const retrySeconds = integerOption('retry-seconds', values['retry-seconds'], { minimum: 0, maximum: 86_400 });
   return {
     action: actionOf(values, positionals),
@@ -66,7 +65,7 @@ export function pullOptions(args: readonly string[]): PullOptions {
 function actionOf(values: Values, positionals: readonly string[]): PullAction {
   const { watch, cancel } = values;
   const [text, ...more] = positionals;
-  if (more.length > 0) throw new UsageError(`unexpected argument ${more[0]}`);
+  expectNone(more);
   if ([text, watch, cancel].filter((given) => given !== undefined).length !== 1)
     throw new UsageError('pull needs one of SOURCE, --watch PULL and --cancel PULL');
   if (text === undefined)

@@ -1,4 +1,4 @@
-import { parseArgs } from 'node:util';
+import { flag, parseArguments, string, strings } from '../arguments.js';
 import { type ConnectionValues, connectionOptions } from '../client/connection.js';
 import { gpuOption, integerOption, prefixFrom, prefixOption } from '../client/numbers.js';
 import { UsageError } from '../command.js';
@@ -18,18 +18,14 @@ const defaultRetrySeconds = 60;
 
 /** @throws UsageError */
 export function pushOptions(args: readonly string[]): PushOptions {
-  const { values, positionals } = parseArgs({
-    args: [...args],
-    allowPositionals: true,
-    options: {
-      ...connectionOptions,
-      'model-ref': { type: 'string' },
-      'shard-prefix': { type: 'string' },
-      gpu: { type: 'string', multiple: true },
-      'no-digest': { type: 'boolean', default: false },
-      'retry-seconds': { type: 'string' },
-      json: { type: 'boolean', default: false },
-    },
+  const { values, positionals } = parseArguments(args, {
+    ...connectionOptions,
+    'model-ref': string,
+    'shard-prefix': string,
+    gpu: strings,
+    'no-digest': flag,
+    'retry-seconds': string,
+    json: flag,
   });
   if (positionals.length === 0) throw new UsageError('push needs at least one file');
   if (positionals.length > 1024) throw new UsageError('push takes at most 1024 files');
