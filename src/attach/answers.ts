@@ -36,7 +36,8 @@ export const answers = {
 
   detached: (id: number): Buffer => encodeFrame('detached', { id }),
 
-  resumed: (id: number, { handle, receipt }: ResumedLease): Buffer => encodeFrame('resumed', { id, handle, receipt }),
+  resumed: (id: number, documents: Pick<ResumedLease, 'handle' | 'receipt'>): Buffer =>
+    encodeFrame('resumed', { id, ...documents }),
 
   event: ({ event, leaseId, shardId, handle, deadlineMs }: LeaseEvent): Buffer =>
     encodeFrame('event', {

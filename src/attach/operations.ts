@@ -54,7 +54,9 @@ const detach: Operation = ({ residency, holder, outbox }, request, id) => {
 
 const resume: Operation = async ({ residency, holder, outbox }, request, id) => {
   const { lease_id: leaseId, allocation_id: allocationId } = readResume(request);
-  outbox.send(answers.resumed(id, await residency.leases.resume(leaseId, allocationId, holder)));
+  const { damage, ...documents } = await residency.leases.resume(leaseId, allocationId, holder);
+  outbox.send(answers.resumed(id, documents));
+  if (damage !== undefined) holder.notify(damage);
 };
 
 /** The requests after the greeting, by type. */

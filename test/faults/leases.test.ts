@@ -125,6 +125,17 @@ t.test('a write by the process is found, its lease is a candidate, and no new pr
   t.match(JSON.parse(entry ?? '{}'), { candidates: [{ lease_id: lease, peer: { pid: holder.child.pid } }] });
 });
 
+t.test('a process that was not connected when damage was found learns of it when it resumes its lease', async (t) => {
+  const { worker, socket, holder, lease } = await scene(t);
+  await holder.write(lease, 5);
+  await holder.disconnect();
+  await until(async () => (await leasesOf(worker))[0].state === 'lingering');
+  t.match((await post(worker, '/v1/shards/a/verify')).json(), { verified: false });
+  await holder.connect(socket);
+  t.match(await holder.resume(lease), { type: 'resumed' });
+  t.match(await holder.events(), [{ event: 'corrupt', lease_id: lease, shard_id: 'a' }]);
+});
+
 t.test('a shard is verified after a process that had it ended', async (t) => {
   const { worker, holder, lease } = await scene(t);
   await holder.write(lease, 5);

@@ -2,7 +2,7 @@ import { type Actor, systemActor } from '../../audit/actor.js';
 import { WorkerError } from '../../errors.js';
 import type { Scrubber } from '../integrity/scrubber.js';
 import type { Verifier } from '../integrity/verifier.js';
-import type { Lease, LeaseHolder, LeasePeer } from '../state/lease.js';
+import type { Lease, LeaseEvent, LeaseHolder, LeasePeer } from '../state/lease.js';
 import type { LeaseFilter } from '../state/leases.js';
 import type { WorkerState } from '../state/worker_state.js';
 import { type AttachRequest, attach } from './attach.js';
@@ -23,6 +23,8 @@ export interface LeasePage {
 export interface ResumedLease {
   readonly handle: string;
   readonly receipt: string;
+  /** Set if the shard is corrupt: the process may not have been connected when the damage was found. */
+  readonly damage: LeaseEvent | undefined;
 }
 
 /** The operations on leases. */
@@ -79,7 +81,9 @@ export class LeaseService {
     if (seal === undefined) throw new WorkerError('SHARD_BUSY', `The shard is ${state}`, { retriable: false });
     const receipt = receiptOf(lease, this.#worker.signer);
     this.#worker.leases.resume(lease, holder);
-    return { handle: seal.handle, receipt };
+    const { shardId } = lease.shard.identity;
+    const damage = state === 'corrupt' ? { event: 'corrupt' as const, leaseId, shardId } : undefined;
+    return { handle: seal.handle, receipt, damage };
   }
 
   /** A connection has closed: its leases linger for as long as the process is alive. */
