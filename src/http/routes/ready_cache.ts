@@ -80,7 +80,8 @@ export class ReadyCache {
     if (answer.ready && !this.#residency.couldBeReady(query.modelRef)) return undefined;
     // The state is that of the response as long as its revision is the current one.
     const isCurrent = response.revision === this.#residency.revision;
-    const atMs = isCurrent ? Date.now() : response.madeAtMs;
+    // A response that was made before the question was still current when the question came in.
+    const atMs = isCurrent ? Date.now() : Math.max(response.madeAtMs, query.askedAt.wallMs);
     return withAttestation(response, this.#residency.attest(query, { ...answer, atMs }));
   }
 

@@ -5,6 +5,7 @@ import type { ReadyResponse } from '../../../src/http/routes/ready_response.js';
 import { momentNow } from '../../../src/vram/moment.js';
 import { patternBytes } from '../../support/bytes.js';
 import { damage } from '../../support/damage.js';
+import { claimsOf } from '../../support/handles.js';
 import { get, post, upload } from '../../support/requests.js';
 import { startWorker, type TestWorker } from '../../support/worker.js';
 
@@ -95,6 +96,20 @@ t.test('questions about one state share its report, and clients that have left g
   t.match(third, { status: 'fulfilled' });
   t.match(await ask(false, 4), { ready: true });
   t.equal(reports, 1);
+});
+
+t.test('an attestation of a state that is over is dated after its question', async (t) => {
+  const worker = await startWorker(t);
+  await upload(worker, 'a', patternBytes(10));
+  const cache = new ReadyCache(worker.residency);
+  await cache.get(query());
+  const askedAt = { ...momentNow(), wallMs: Date.now() + 60_000 };
+  const { body } = await cache.attested({ ...query(), askedAt, nonce: 'n' }, () => {
+    worker.residency.pauseScrub(true);
+    return false;
+  });
+  const { iat, ready } = claimsOf(JSON.parse(String(Buffer.concat(body))).attestation);
+  t.same([iat, ready], [Math.floor(askedAt.wallMs / 1000), true]);
 });
 
 t.test('the serialized response equals the state after each change of a shard', async (t) => {
