@@ -77,10 +77,15 @@ function describe(verdict: AuditVerdict, areSignaturesVerified: boolean): string
     return 'empty: no entry, so nothing was verified. A worker writes an entry when it starts.';
   const { kind, firstSeq, lastSeq, checkpoints } = verdict;
   const entries = lastSeq === 0 ? 'no entries' : `entries ${firstSeq} to ${lastSeq}`;
-  const signatures = areSignaturesVerified ? 'are valid' : 'were not verified: use --key-file or --jwks';
   const count = checkpoints === 1 ? '1 checkpoint' : `${checkpoints} checkpoints`;
-  const text = `${kind}: ${entries}, ${count}. Checkpoint signatures ${signatures}.`;
+  const text = `${kind}: ${entries}, ${count}. ${signatureText(checkpoints, areSignaturesVerified)}`;
   return kind === 'torn'
     ? `${text} The last line is incomplete: the worker removes and records it at its next start.`
     : text;
+}
+
+function signatureText(checkpoints: number, areSignaturesVerified: boolean): string {
+  if (!areSignaturesVerified) return 'Checkpoint signatures were not verified: use --key-file or --jwks.';
+  if (checkpoints === 0) return 'Without a checkpoint, no signature was verified.';
+  return 'Checkpoint signatures are valid.';
 }

@@ -35,6 +35,9 @@ t.test('a whole log: exit status 0, the range of entries, and whether signatures
     output: new RegExp(`^whole: entries 1 to ${count}, 2 checkpoints\\. .*not verified`),
   });
   t.match(await verify(path, '--key-file', keyFile), { status: 0, output: /signatures are valid/ });
+  writeFileSync(path, `${readFileSync(path, 'utf8').split('\n').slice(0, 5).join('\n')}\n`);
+  const unsigned = /^whole: entries 1 to 5, 0 checkpoints\. .*no signature was verified/;
+  t.match(await verify(path, '--key-file', keyFile), { status: 0, output: unsigned });
 });
 
 t.test('the last file of a log includes the rotated ones; all files can be named too', async (t) => {
