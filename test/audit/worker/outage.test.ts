@@ -106,6 +106,18 @@ t.test('ready reports an outage and its end without any other request', async (t
   t.same(eventsOf(path), ['WorkerStarted', 'VramAllocated', 'VramSealed', 'AuditRecovered']);
 });
 
+t.test('a pause of scrubbing takes effect during an outage, and is recorded after it', async (t) => {
+  const path = join(temporaryDirectory(t), 'audit.log');
+  const worker = await startWorker(t, { env: { WORKER_AUDIT_LOG: path } });
+  await withoutLog(path, async () => {
+    worker.residency.pauseScrub(true);
+    await until(async () => (await get(worker, '/readyz')).statusCode === 503);
+    t.match((await get(worker, '/v1/ready')).json(), { scrub: { state: 'paused' } });
+  });
+  await until(async () => (await get(worker, '/readyz')).statusCode === 200);
+  t.same(eventsOf(path), ['WorkerStarted', 'AuditRecovered', 'ScrubPaused']);
+});
+
 t.test('a worker starts with an unwritable log, reports it and recovers', async (t) => {
   const path = join(temporaryDirectory(t), 'audit.log');
   symlinkSync('/dev/full', path);
