@@ -4,6 +4,7 @@ import { deriveSealKey } from '../../../src/seal/key.js';
 import { patternBytes } from '../../support/bytes.js';
 import { claimsOf, verifyHandle } from '../../support/handles.js';
 import { remove, upload } from '../../support/requests.js';
+import { TusClient, uploadOf } from '../../support/tus.js';
 import { startWorker, token } from '../../support/worker.js';
 
 const a = patternBytes(5000);
@@ -23,6 +24,10 @@ t.test('only the current handle is valid, and every other handle has a reason', 
 
   await remove(worker, '/v1/shards/x');
   t.match(await verify(first), { valid: false, reason: 'unknown_shard', claims: { shard_id: 'x' } });
+  const client = new TusClient(worker);
+  const again = await client.create(b.length, { shard_id: 'x', model_ref: 'model' });
+  t.match(await verify(first), { valid: false, reason: 'not_sealed', claims: { shard_id: 'x' } }, 'received again');
+  t.equal((await client.end(uploadOf(again))).statusCode, 204);
   const second = (await upload(worker, 'x', b)).json().handle;
   t.match(await verify(first), { valid: false, reason: 'superseded', claims: { shard_id: 'x' } });
   t.match(await verify(second), { valid: true, reason: null });
