@@ -3,7 +3,7 @@ import os = require('node:os');
 import signalsModule = require('./process/signals.cjs');
 
 // Native calls run in libuv's thread pool. Node reads its size once, before it loads the first ES module. Calls that hang
-// occupy at most 6 threads: one for standard output, the audit log, the manifest and each of three groups of secrets.
+// occupy at most 10 threads: for standard output, the audit log and its reader, the manifest, and six groups of reloaded files.
 // Each range of a shard that is read occupies one, so a host with many cores and disks needs more.
 const poolThreads = Math.min(64, 2 * os.availableParallelism());
 process.env.UV_THREADPOOL_SIZE = String(Math.max(16, poolThreads, Number(process.env.UV_THREADPOOL_SIZE) || 0));
