@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 
 /** Linux counts in units of 1/100 s (sysconf(3), _SC_CLK_TCK). */
 const ticksPerSecond = 100;
@@ -20,4 +21,18 @@ export function cpuSecondsOfThreads(pid) {
     Number(readFileSync(`${tasks}/${thread}/schedstat`, 'utf8').split(' ')[0]),
   );
   return nanoseconds.reduce((sum, each) => sum + each, 0) / 1e9;
+}
+
+/** The share of the time of all cores that work used, that of other programs included. @param {() => Promise<T>} work @template T */
+export async function busyShareDuring(work) {
+  const [before, startedMs] = [busySeconds(), performance.now()];
+  const result = await work();
+  const seconds = (performance.now() - startedMs) / 1000;
+  return { result, busyShare: (busySeconds() - before) / seconds / availableParallelism() };
+}
+
+/** CPU seconds that the machine has used since it started. */
+function busySeconds() {
+  const [, user, nice, system, , , irq, softirq] = readFileSync('/proc/stat', 'utf8').split(/\s+/, 8).map(Number);
+  return (user + nice + system + irq + softirq) / ticksPerSecond;
 }

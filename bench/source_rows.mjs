@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { freshContent } from './content.mjs';
+import { busyShareDuring } from './cpu_time.mjs';
 import { hashRate } from './native.mjs';
 import { timeProcess } from './processes.mjs';
 import { alternate } from './rounds.mjs';
@@ -30,18 +31,23 @@ export function startWorker(workspace, list) {
 
 /**
  * Commits fresh bytes of a source. The baseline reads the same bytes. With a flat digest, `limit` has the rate in GB/s at
- * which one core makes both digests in the same rounds.
+ * which one core makes both digests in the same rounds. `busyShares` has the part of the time of all cores that each commit
+ * and its server used.
  */
 export async function compare({ options, workspace }, worker, { source, flat = true, baseline, fresh }) {
   const make = fresh ?? (() => freshContent(workspace.models, 'model', options.sizeBytes));
+  const busyShares = [];
   const product = async (content) => {
-    const seconds = await worker.source('source', content, source, flat);
+    const { result, busyShare } = await busyShareDuring(() => worker.source('source', content, source, flat));
+    busyShares.push(busyShare);
     await worker.release('source');
-    return seconds;
+    return result;
   };
   await product(await make()); // warm-up
+  busyShares.length = 0;
   const limit = async () => (await hashRate()).both_gb_per_s;
-  return alternate(options.rounds, make, { product, baseline, ...(flat && { limit }) });
+  const samples = await alternate(options.rounds, make, { product, baseline, ...(flat && { limit }) });
+  return { ...samples, busyShares };
 }
 
 export const rowOf = (options, path, samples, baseline, target) => ({
@@ -54,10 +60,15 @@ export const rowOf = (options, path, samples, baseline, target) => ({
 });
 
 /** The share of the limit that a commit with a flat digest reached, because that digest is serial. */
-export function limitNote({ sizeBytes }, { product, limit }) {
+export function limitNote({ sizeBytes }, { product, limit, busyShares }) {
   const limitRate = median(limit);
   const share = median(rate(sizeBytes, product).samples) / limitRate;
-  return { note: `${share.toFixed(2)} of the limit: one core makes both digests at ${limitRate.toFixed(2)} GB/s` };
+  const busyPercent = (median(busyShares) * 100).toFixed(0);
+  return {
+    note:
+      `${share.toFixed(2)} of the limit: one core makes both digests at ${limitRate.toFixed(2)} GB/s; ` +
+      `all cores were ${busyPercent} % busy`,
+  };
 }
 
 /** A source whose connections get 32 MiB a second: many of them add up. Baseline: one connection. */
