@@ -23,11 +23,7 @@ t.test('a client that does not read delays no other one, and gets no more memory
     client.close();
   }
   // The session ends when the client has not read the first memory for 5 seconds.
-  await until(
-    async () => (await get(worker, '/v1/leases')).json().leases.every(isLingering),
-    'the session stays',
-    9000,
-  );
+  await until(async () => (await get(worker, '/v1/leases')).json().leases.every(isLingering), 'the session stays');
   t.equal((await silent.ended()).filter(({ type }) => type === 'attached').length, 1);
   t.equal(silent.descriptors.length, 1, 'one message of descriptors waits at a time');
   silent.close();

@@ -53,7 +53,7 @@ class Worlds {
       const isFirst = this.#isFirst;
       this.#isFirst = false;
       const left = () => newDescriptors(before).length;
-      if (!isFirst) await until(() => left() === 0, 'descriptors are left', 10_000);
+      if (!isFirst) await until(() => left() === 0, 'descriptors are left');
     };
     return { world, stop, played: 0 };
   }

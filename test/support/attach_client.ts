@@ -61,7 +61,7 @@ export class AttachClient {
 
   /** The next frame: an answer or an event. */
   async next(): Promise<Received> {
-    await until(() => this.#receive(), 'no frame arrived', 20_000);
+    await until(() => this.#receive(), 'no frame arrived');
     const frame = this.#frames.shift();
     if (frame === undefined) throw new Error('the connection ended');
     return received(frame);
@@ -79,7 +79,7 @@ export class AttachClient {
 
   /** Resolves when the worker has closed the connection. Returns the last frames. */
   async ended(): Promise<Received[]> {
-    await until(() => this.#receive() && this.isEnded, 'the connection did not end', 20_000);
+    await until(() => this.#receive() && this.isEnded, 'the connection did not end');
     return this.#frames.splice(0).map(received);
   }
 

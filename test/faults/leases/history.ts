@@ -78,7 +78,7 @@ export class LeaseWorld {
     expect(`verify ${shardId}`, body.verified, wanted);
     if (shardId !== 'b' || wanted !== false) return;
     const state = async () => (await this.#request('GET', '/v1/shards/b')).body.state;
-    await until(async () => (await state()) === 'sealed', 'the shard was not repaired', 10_000);
+    await until(async () => (await state()) === 'sealed', 'the shard was not repaired');
     this.#model.repair(shardId, original);
   }
 
@@ -171,20 +171,16 @@ export class LeaseWorld {
     };
     const wanted = this.#model.leases();
     const difference = async () => `leases: ${JSON.stringify([await leases(), wanted])}`;
-    await until(async () => isSame(await leases(), wanted), 'the leases differ', 10_000).catch(async () => {
+    await until(async () => isSame(await leases(), wanted), 'the leases differ').catch(async () => {
       throw new Error(await difference());
     });
     const available = [(this.#availableBytes[0] ?? 0) - this.#model.shards.size * mappedBytes, this.#availableBytes[1]];
     const zombies = [...this.#model.shards.values()].filter(({ state }) => state === 'releasing').length;
-    await until(
-      async () => {
-        const devices = await this.#devices();
-        const isAvailable = devices.every(({ available_bytes }, index) => available_bytes === available[index]);
-        return isAvailable && devices[0]?.zombie_bytes === zombies * mappedBytes;
-      },
-      'the accounts differ',
-      10_000,
-    );
+    await until(async () => {
+      const devices = await this.#devices();
+      const isAvailable = devices.every(({ available_bytes }, index) => available_bytes === available[index]);
+      return isAvailable && devices[0]?.zombie_bytes === zombies * mappedBytes;
+    }, 'the accounts differ');
     for (const [index, { leases: own, kept }] of this.#model.processes.entries()) {
       for (const [leaseId, { memory }] of own) await this.#checkBytes(index, leaseId, memory);
       for (const [leaseId, memory] of kept) await this.#checkBytes(index, leaseId, memory);
