@@ -59,7 +59,7 @@ t.test('a restarted keeper gets all memory again', async (t) => {
   const memories = ['a1', 'a2', 'a3'].map((id) => fileMemory(id, 2));
   for (const memory of memories) await worker.keep(memory);
   await first.server.close();
-  await until(() => worker.custody('a1') === 'unknown', 'the worker did not notice', 20_000);
+  await until(() => worker.custody('a1') === 'unknown', 'the worker did not notice');
   const second = await startKeeper(t, { path });
   await until(() => second.server.descriptorCount === 6, 'the memory was not handed over again');
   await until(() => memories.every(({ allocationId }) => worker.custody(allocationId) === 'kept'), 'not kept');
@@ -107,6 +107,7 @@ t.test('a keeper that does not answer ends no operation late, and is not trusted
 t.test('a token that the keeper refuses is an error of the worker', async (t) => {
   const { server, path } = await startKeeper(t);
   const worker = keeperClient(t, path, { token: 'x'.repeat(32), waitMs: 200 });
+  await until(() => worker.logged.includes('the keeper is not connected'));
   await t.rejects(worker.keep(fileMemory('a1')), { code: 'AUTH_FAILED' });
   server.replaceToken(Buffer.from('x'.repeat(32)));
   await until(() => worker.custody('a1') === 'kept', 'the worker does not try again');

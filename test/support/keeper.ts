@@ -36,7 +36,7 @@ export async function startKeeper(
 }
 
 /** A client of the worker `w`, unless named otherwise. */
-export function keeperClient(t: Test, path: string, { workerId = 'w', token = keeperToken, waitMs = 2000 } = {}) {
+export function keeperClient(t: Test, path: string, { workerId = 'w', token = keeperToken, waitMs = 60_000 } = {}) {
   const logged: string[] = [];
   const log = (_level: string, message: string) => void logged.push(message);
   const client = new KeeperClient({ path, token, workerId, libraryPath, waitMs, log });
