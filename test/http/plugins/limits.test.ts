@@ -1,9 +1,12 @@
 import t from 'tap';
+import { Clocks } from '../../support/clock.js';
 import { until } from '../../support/until.js';
 import { startWorker } from '../../support/worker.js';
 
 t.test('a token is limited to its requests per second, except for probes and ready', async (t) => {
   const { inject, app } = await startWorker(t, { env: { WORKER_REQUESTS_PER_SECOND: '3' } });
+  // All requests are in one second, however slow the machine is.
+  Clocks.take(t);
   const all = (url: string, count: number) => Promise.all(Array.from({ length: count }, () => inject({ url })));
   for (const url of ['/livez', '/readyz', '/v1/ready', '/v1/ready?model_ref=m', '/v1/ready?handles=false']) {
     const statuses = (await all(url, 10)).map((answer) => answer.statusCode);
@@ -19,6 +22,7 @@ t.test('a token is limited to its requests per second, except for probes and rea
 
 t.test('ready with a nonce or a maximum age counts for the rate limit', async (t) => {
   const { inject } = await startWorker(t, { env: { WORKER_REQUESTS_PER_SECOND: '4' } });
+  Clocks.take(t);
   const urls = ['?nonce=a', '?nonce=b', '?max_age_seconds=1', '?max_age_seconds=1&nonce=c', '?nonce=d', ''];
   const answers = await Promise.all(urls.map((query) => inject({ url: `/v1/ready${query}` })));
   t.same(

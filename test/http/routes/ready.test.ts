@@ -1,8 +1,8 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { patternBytes } from '../../support/bytes.js';
 import { get, post, upload } from '../../support/requests.js';
 import { onSimulator, simulator } from '../../support/simulator.js';
+import { until } from '../../support/until.js';
 import { startWorker } from '../../support/worker.js';
 
 const seal = { model_ref: 'm' };
@@ -93,13 +93,15 @@ t.test('ready shows a new verification at once', async (t) => {
 t.test('last_verified_at is the time before the first byte of the verification was read', onSimulator, async (t) => {
   const worker = await startWorker(t);
   await upload(worker, 'a', patternBytes(10), seal);
-  simulator.latencyUs(100_000);
+  simulator.reset();
+  // The device waits until the latency changes.
+  simulator.latencyUs(60_000_000);
   const beforeMs = Date.now();
   const verified = post(worker, '/v1/shards/a/verify');
-  await sleep(50);
+  await until(() => simulator.calls('cuLaunchKernel') > 0);
   const duringMs = Date.now();
-  await verified;
   simulator.latencyUs(0);
+  await verified;
   const verifiedAtMs = Date.parse((await get(worker, '/v1/shards/a')).json().last_verified_at);
   t.ok(beforeMs <= verifiedAtMs && verifiedAtMs <= duringMs);
 });

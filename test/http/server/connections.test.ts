@@ -18,7 +18,7 @@ async function listen(t: Test, options: ConnectionOptions) {
     else if (url === '/large') response.end(large);
     else response.end('{}');
   };
-  const connections = new Connections({ tickMs: 50, probeTimeoutMs: 200, ...options });
+  const connections = new Connections({ tickMs: 50, probeTimeoutMs: 60_000, ...options });
   const server = createHttpServer(handler, { connections });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -80,17 +80,24 @@ t.test('a full server answers probes, and closes other new connections', async (
   }
   const silent = Array.from({ length: 80 }, () => new RawClient(url));
   t.match(await new RawClient(url).send(head('GET /livez')).whole(), /200 OK/, 'beside silent connections');
-  await Promise.all(silent.map((client) => client.closed));
-  t.same(connections.counts, { idle: 0, busy: 2, unread: 0, probe: 0 }, 'a silent connection is closed');
+  await Promise.all(silent.slice(0, 16).map((client) => client.closed));
+  t.ok(connections.counts.probe <= 64, 'the ones that have waited longest are closed');
   for (const answer of held) answer();
   for (const client of busy) await client.until(/held/);
 });
 
+t.test('a silent connection beyond the limit is closed', async (t) => {
+  const { url, hold, connections } = await listen(t, { maxConnections: 1, maxPerAddress: 1, probeTimeoutMs: 50 });
+  await hold();
+  await Promise.all(Array.from({ length: 80 }, () => new RawClient(url).closed));
+  t.same(connections.counts, { idle: 0, busy: 1, unread: 0, probe: 0 });
+});
+
 t.test('a connection that got a probe place takes a free place for another request', async (t) => {
-  const { url, hold, held } = await listen(t, { maxConnections: 1, maxPerAddress: 1 });
+  const { url, hold, held, connections } = await listen(t, { maxConnections: 1, maxPerAddress: 1 });
   const busy = await hold();
   const late = new RawClient(url);
-  await sleep(50);
+  await until(() => connections.counts.probe === 1);
   for (const answer of held) answer();
   await busy.until(/held/);
   await late.send(head('GET /')).until(/\{\}/);
@@ -122,13 +129,25 @@ function trickle(t: Test, url: string): void {
 t.test('a client that reads too slowly is disconnected, one that reads or waits is not', async (t) => {
   const limits = { maxConnections: 8, maxPerAddress: 8, unreadTimeoutMs: 400 };
   const { url, held, hold, connections } = await listen(t, limits);
+  // The time of the server passes only here, so that a pause of this process is not the fault of a client.
+  const startMs = performance.now();
+  let elapsedMs = 0;
+  t.intercept(performance, 'now', { value: () => startMs + elapsedMs, configurable: true });
   const patient = await hold();
   const deaf = new RawClient(url).deafen().send(head('GET /large'));
   trickle(t, url);
   const reader = new RawClient(url).send(head('GET /large'));
-  await until(() => reader.heard.length >= large.length);
+  let heard = 0;
+  await until(() => {
+    // Far more than the kernel buffers, each tenth of a second.
+    if (reader.heard.length >= heard + 4 * 2 ** 20) [heard, elapsedMs] = [reader.heard.length, elapsedMs + 100];
+    return reader.heard.length >= large.length;
+  });
   t.pass('a client that reads gets the whole response');
-  await until(() => connections.closed.get('slow_reader') === 2);
+  await until(() => {
+    elapsedMs += 50;
+    return connections.closed.get('slow_reader') === 2;
+  });
   for (const answer of held) answer();
   t.match(await patient.until(/held/), /200 OK/);
   await deaf.resume().whole();
@@ -141,13 +160,14 @@ t.test('pipelined requests are answered in order, and reading stops behind the s
   const { url, held } = await listen(t, { maxConnections: 8, maxPerAddress: 8 });
   const client = new RawClient(url).send(get('/hold')).send(get('/hold')).send(get('/hold'));
   await until(() => held.length === 1);
-  await sleep(50);
   const block = Buffer.from(get('/').repeat(1000));
   void client.flood(block, 64 * 2 ** 20);
-  await sleep(300);
-  const taken = client.sentBytes;
-  await sleep(100);
-  t.equal(client.sentBytes, taken, 'the server does not read');
+  let taken = 0;
+  await until(async () => {
+    taken = client.sentBytes;
+    await sleep(100);
+    return taken > 0 && client.sentBytes === taken;
+  }, 'the server reads on');
   t.ok(taken < 32 * 2 ** 20, `${taken} bytes are in the kernel`);
   t.equal(held.length, 1, 'one request runs');
   for (let n = 0; n < 3; n++) {
