@@ -3,6 +3,7 @@ import { WorkerError } from '../../src/errors.js';
 import type { Sender, UploadSink } from '../../src/uploads/sender.js';
 import { Uploads } from '../../src/uploads/uploads.js';
 import { patternBytes } from '../support/bytes.js';
+import { Clocks } from '../support/clock.js';
 import { availableBytes } from '../support/requests.js';
 import { onSimulator } from '../support/simulator.js';
 import { until } from '../support/until.js';
@@ -79,6 +80,7 @@ t.test(
   async (t) => {
     const { uploads } = await start(t);
     const { upload } = await uploads.create(requestOf('a'), actor);
+    Clocks.take(t);
     const secondsLeft = () => Math.round((upload.status().expiresAtMs - Date.now()) / 1000);
     const sender = new LingeringSender(bytes.subarray(0, 1000));
     const sent = upload.receive(0, sender);
