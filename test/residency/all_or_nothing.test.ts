@@ -126,12 +126,12 @@ for (const [name, change] of Object.entries(changes)) {
     await change.send(worker);
     await change.undo(worker);
     const count = files.calls();
-    let refused = 0;
     for (const persistent of [false, true]) {
       for (let nth = 1; nth <= count; nth += persistent ? 3 : 1) {
-        if (await sendWithFault(t, scene, change, { nth, persistent })) refused++;
+        const isRefused = await sendWithFault(t, scene, change, { nth, persistent });
+        // A single failure can be that of a call in the background.
+        if (persistent && nth === 1) t.ok(isRefused, 'it is refused if all calls fail');
       }
     }
-    t.ok(refused > 2, `${refused} changes were refused`);
   });
 }

@@ -71,6 +71,8 @@ t.test('during a restore, ready reports the progress and clients can commit', on
 
   simulator.latencyUs(20_000);
   const second = await start();
+  // The device waits until the latency changes.
+  simulator.latencyUs(60_000_000);
   const loading = await get(second, '/v1/ready');
   t.equal(loading.statusCode, 503);
   t.match(loading.json(), {
@@ -80,6 +82,7 @@ t.test('during a restore, ready reports the progress and clients can commit', on
   t.equal((await get(second, '/readyz')).statusCode, 503);
   const taken = await upload(second, 'a', contents.a);
   t.match(taken.json(), { status: 409, code: 'SHARD_BUSY' }, 'the id belongs to a shard that is being restored');
+  simulator.latencyUs(20_000);
   t.equal((await upload(second, 'new', contents.c)).statusCode, 201);
   simulator.latencyUs(0);
   await untilLoaded(second);

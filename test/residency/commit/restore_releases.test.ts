@@ -44,6 +44,8 @@ t.test('a shard that waits for the restores of others is busy, not absent', onSi
   await first.stop();
   simulator.latencyUs(5000);
   const second = await start();
+  // The device waits until the latency changes.
+  simulator.latencyUs(60_000_000);
   const answers = await Promise.all(ids.map((id) => remove(second, `/v1/shards/${id}`)));
   t.equal(second.residency.phase, 'loading', 'the restores are in progress');
   for (const answer of answers) t.match(answer.json(), { status: 409, code: 'SHARD_BUSY', retriable: true });

@@ -1,5 +1,6 @@
-import { setImmediate as nextTick, setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTick } from 'node:timers/promises';
 import t from 'tap';
+import { Clocks } from '../../support/clock.js';
 import { until } from '../../support/until.js';
 import { ScrubWorld, vramBytes } from './scrub_world.js';
 
@@ -32,6 +33,7 @@ t.test('a pause of a paused scrubber is no event', async (t) => {
 });
 
 t.test('shards become overdue with one change of the revision, and never without a period', async (t) => {
+  Clocks.take(t);
   const [world, off] = [new ScrubWorld(t, 1), new ScrubWorld(t, 0)];
   for (const each of [world, off]) each.seal('a', 1500);
   world.seal('b', 0);
@@ -65,6 +67,7 @@ t.test('a scrubber without a period never runs, and a pass counts all of its sha
 });
 
 t.test('no pass begins while scrubbing is paused or no shard is due', async (t) => {
+  Clocks.take(t);
   const [paused, early, world] = [new ScrubWorld(t, 1), new ScrubWorld(t, 1), new ScrubWorld(t, 1)];
   paused.seal('a', 5000);
   early.seal('a', 0);
@@ -137,11 +140,12 @@ const contention: Record<string, { readonly isBusy: boolean; readonly begin: (wo
 for (const [work, { isBusy, begin }] of Object.entries(contention)) {
   const outcome = isBusy ? 'gets time before the next shard' : 'does not delay the next shard';
   t.test(`after the last slice of a shard, ${work} ${outcome}`, async (t) => {
+    const clocks = Clocks.take(t);
     const world = new ScrubWorld(t, 3600);
-    const [first, second] = [world.seal('a', 0), world.seal('b', 0)];
+    const [first, second] = [world.seal('a', 1), world.seal('b', 1)];
     world.answer = async (shard, throttle) => {
       await throttle.next(1);
-      await sleep(world.calls.length === 1 ? 50 : 0);
+      clocks.pass(50);
       return world.verify(shard);
     };
     await world.scrubber.verifyNow(first);
@@ -201,6 +205,6 @@ t.test('a pass begins at its exact time, and a shard that was verified at that m
   t.same(world.calls, []);
   world.seal('b', 900);
   world.scrubber.start();
-  await until(() => world.scrubber.status.passes > 0, 'no pass', 10_000);
+  await until(() => world.scrubber.status.passes > 0, 'no pass');
   t.same(world.calls, ['b']);
 });

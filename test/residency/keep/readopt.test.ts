@@ -73,7 +73,7 @@ t.test('without a keeper, shards are sealed and not kept; when it comes, it gets
   const { handle } = (await upload(first, 'a', contents.a)).json();
   t.match((await get(first, '/v1/shards/a')).json(), { state: 'sealed', kept: false, exported_at: null });
   await keeper();
-  await until(async () => (await get(first, '/v1/shards/a')).json().kept, 'the keeper did not get it', 10_000);
+  await until(async () => (await get(first, '/v1/shards/a')).json().kept, 'the keeper did not get it');
   const [{ handle: exported }] = (await ready(first)).handles;
   t.match(claimsOf(exported), { prev: claimsOf(handle).jti, exported_at: /^20/ });
   await first.stop();
@@ -144,6 +144,8 @@ t.test('clients cannot take the memory or the id of a shard that is being proven
   await first.stop();
   simulator.latencyUs(50_000);
   const second = await start();
+  // The device waits until the latency changes.
+  simulator.latencyUs(60_000_000);
   t.match(await ready(second), { state: 'loading', reasons: [{ code: 'LOADING', detail: /0 of 1/ }, {}] });
   t.match((await upload(second, 'a', contents.a)).json(), { code: 'SHARD_BUSY' });
   t.match((await remove(second, '/v1/shards/a')).json(), { code: 'SHARD_BUSY' });
@@ -181,9 +183,9 @@ t.test('a restarted keeper gets the memory again', async (t) => {
   await upload(first, 'a', contents.a);
   const isKept = async () => (await get(first, '/v1/shards/a')).json().kept;
   await one.close();
-  await until(async () => !(await isKept()), 'the worker did not lose the keeper', 10_000);
+  await until(async () => !(await isKept()), 'the worker did not lose the keeper');
   await keeper();
-  await until(isKept, 'the keeper did not get it', 10_000);
+  await until(isKept, 'the keeper did not get it');
   await first.stop();
   const second = await start();
   await untilLoaded(second);

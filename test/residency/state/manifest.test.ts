@@ -140,10 +140,12 @@ t.test('no shard is sealed or released while the manifest cannot be written', as
   t.equal(worker.residency.shard('a').state, 'sealed');
   t.match((await get(worker, '/readyz')).json(), { ready: false, reasons: [{ detail: /manifest/ }] });
   t.equal((await get(worker, '/v1/ready')).statusCode, 200, 'the resident shard is still attested');
-  t.equal(entries().at(-1)?.event, 'VramDeallocated', 'the refused commit was undone');
+  // The worker may have noticed before the commit, which then took no memory.
+  const last = entries().findLast(({ shard_id }) => shard_id === 'b')?.event;
+  t.ok([undefined, 'VramDeallocated'].includes(last), 'the refused commit was undone');
 
   rmSync(manifest, { recursive: true });
-  t.equal((await get(worker, '/readyz')).statusCode, 200, 'the worker recovers automatically');
+  await until(async () => (await get(worker, '/readyz')).statusCode === 200, 'the worker does not recover');
   t.match(shardsListedIn(manifest), [{ shard_id: 'a' }], 'and writes the whole manifest again');
   t.equal((await remove(worker, '/v1/shards/a')).statusCode, 204);
   t.same(await availableBytes(worker), before);
@@ -154,11 +156,13 @@ t.test('the manifest never contains a change that the audit log refuses', onSimu
   const worker = await start();
   await commit(worker, 'a', 'a');
   const written = readFileSync(manifest, 'utf8');
-  simulator.latencyUs(20_000);
+  // The device waits until the latency changes.
+  simulator.latencyUs(60_000_000);
   const committing = commit(worker, 'b', 'b');
   await until(() => entries().at(-1)?.event === 'VramAllocated');
   renameSync(auditLog, `${auditLog}.away`);
   symlinkSync('/dev/full', auditLog);
+  simulator.latencyUs(0);
   t.match((await committing).json(), { status: 503, code: 'AUDIT_UNAVAILABLE', detail: /audit log/ });
   t.equal((await remove(worker, '/v1/shards/a')).statusCode, 503);
   t.equal(readFileSync(manifest, 'utf8'), written, 'a kill at any moment restores what was acknowledged');
@@ -181,7 +185,7 @@ t.test('a release that the manifest refuses is recorded as aborted, and later on
     'a commit is refused before it takes memory',
   );
   rmSync(manifest, { recursive: true });
-  t.equal((await get(worker, '/readyz')).statusCode, 200);
+  await until(async () => (await get(worker, '/readyz')).statusCode === 200, 'the worker does not recover');
   t.equal((await remove(worker, '/v1/shards/a')).statusCode, 204);
   t.same(shardsListedIn(manifest), []);
 });

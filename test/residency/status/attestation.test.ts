@@ -5,6 +5,7 @@ import { patternBytes } from '../../support/bytes.js';
 import { claimsOf } from '../../support/handles.js';
 import { get, post, upload } from '../../support/requests.js';
 import { onSimulator, simulator } from '../../support/simulator.js';
+import { until } from '../../support/until.js';
 import { startWorker, type TestWorker } from '../../support/worker.js';
 
 const bytes = patternBytes(5000);
@@ -91,12 +92,15 @@ t.test('a corrupt shard and another model are not in the list', onSimulator, asy
 t.test('asked_at is when the request came in, and each request has its own', onSimulator, async (t) => {
   const worker = await startWithShards(t);
   await sleep(1100);
-  simulator.latencyUs(50_000);
+  simulator.reset();
+  // The device waits until the latency changes.
+  simulator.latencyUs(60_000_000);
   const beforeMs = Date.now();
   const answers = [attested(worker, 'max_age_seconds=1')];
-  await sleep(20);
+  await until(() => simulator.calls('cuLaunchKernel') > 0);
   const betweenMs = Date.now();
   answers.push(attested(worker, 'max_age_seconds=1'));
+  simulator.latencyUs(0);
   const [first, second] = (await Promise.all(answers)).map(({ claims }) => claims);
   const askedMs = Date.parse(first.asked_at);
   t.ok(beforeMs <= askedMs && askedMs <= betweenMs, 'the time of the verification is not included');
