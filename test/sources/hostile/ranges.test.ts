@@ -50,15 +50,17 @@ t.test('several ranges are read at a time, over no more connections than the lim
 t.test('connections that are cut at random places lose no byte, and few are fetched twice', async (t) => {
   const ingests = await RangedIngests.open(t);
   let sentBytes = 0;
-  const { server, source } = await serve(t, (socket, request) => {
+  let cuts = 0;
+  const { source } = await serve(t, (socket, request) => {
     const [first, last] = request.range ?? [0, 0];
     const length = Math.min(last - first + 1, 300_000 + Math.floor(Math.random() * 3 * mebibyte));
     sentBytes += length;
+    if (length <= last - first) cuts += 1;
     socket.write(partialHead(bytes, request));
     socket.write(bytes.subarray(first, first + length), () => socket.destroy());
   });
   await receive(t, ingests, source);
-  t.ok(server.requests.length > 20, `${server.requests.length} connections`);
+  t.ok(cuts > 0);
   t.ok(sentBytes < 2 * bytes.length);
 });
 
