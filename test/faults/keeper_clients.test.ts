@@ -199,7 +199,7 @@ for (const [fault, send] of Object.entries(faults)) {
       return 'open';
     });
     const worker = keeperClient(t, path, { waitMs: 300 });
-    await worker.connected();
+    await worker.connected(60_000);
     await t.rejects(worker.take('a1'), { name: 'WorkerError' });
     t.equal(worker.custody('a1'), 'absent');
     worker.close();
@@ -250,7 +250,7 @@ t.test('a client that reads no answer loses its connection, and its memory stays
     for (let id = 0; id < 3000; id++) if (silent.raw(get(id)) === 0) await sleep(5);
   };
   await t.rejects(send(), { message: /closed/ });
-  await until(() => server.sessionCount === 0, 'the connection stays', 15_000);
+  await until(() => server.sessionCount === 0, 'the connection stays');
   const next = await rawClient(path);
   t.equal((await next.ask('get', { allocation_id: 'a1' })).type, 'held');
   silent.close();

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { Shard } from '../../src/residency/state/shard.js';
 import { linesOf } from '../support/audit.js';
 import { patternBytes } from '../support/bytes.js';
 import { damage } from '../support/damage.js';
@@ -87,8 +88,15 @@ for (const paused of [false, true]) {
 t.test('a scrub reports damage when it meets it, and then reads the rest at full speed', onSimulator, async (t) => {
   const { worker, auditLog } = await startScrubbing(t);
   const ready = await ask(worker, 'GET', '/v1/ready');
-  // Each driver operation takes long enough to look at the worker between two slices.
-  simulator.latencyUs(300_000);
+  // As soon as the damage is known, the device waits until the latency changes.
+  const { markCorrupt } = Shard.prototype;
+  t.intercept(Shard.prototype, 'markCorrupt', {
+    configurable: true,
+    value: function (this: Shard, ...args: Parameters<typeof markCorrupt>) {
+      simulator.latencyUs(60_000_000);
+      return markCorrupt.apply(this, args);
+    },
+  });
   damage(bytes, 0, 4 * mebibyte, 7 * mebibyte);
   await until(() => worker.residency.shard('a').state === 'corrupt');
   t.match(worker.residency.shard('a').corruptRanges, [{ offset: 4 * mebibyte, length: groupBytes }]);
@@ -99,6 +107,7 @@ t.test('a scrub reports damage when it meets it, and then reads the rest at full
   const headers = { authorization: `Bearer ${worker.token}`, 'if-none-match': String(ready.etag) };
   const polled = await fetch(`${worker.url}/v1/ready`, { headers });
   t.equal(polled.status, 503, 'a cached answer is not used');
+  t.intercept(Shard.prototype, 'markCorrupt', { configurable: true, value: markCorrupt });
   simulator.latencyUs(0);
   await until(() => worker.residency.shard('a').corruptRanges.length === 2);
   await until(() => failuresIn(auditLog).length === 2);

@@ -93,6 +93,7 @@ t.test('if any driver call fails, a pull seals every file or gives everything ba
 t.test('a cancel at any step of any file gives everything back, also the reservation', async (t) => {
   let at = { name: '', half: false };
   let onStep = (): void => undefined;
+  let goOn = (): void => undefined;
   const files = modelOfSizes(sizes);
   const { source, worker, before } = await scene(t, files, {
     answer: ({ name, response, bytes, start, end }) => {
@@ -100,7 +101,7 @@ t.test('a cancel at any step of any file gives everything back, also the reserva
       const middle = at.half ? start + Math.floor((end - start) / 2) : start;
       response.writeHead(206, headOf(bytes, start, end));
       response.write(bytes.subarray(start, middle), onStep);
-      setTimeout(() => response.end(bytes.subarray(middle, end)), 300);
+      goOn = () => response.end(bytes.subarray(middle, end));
       return true;
     },
   });
@@ -126,6 +127,7 @@ t.test('a cancel at any step of any file gives everything back, also the reserva
         await reached;
         t.equal((await remove(worker, `/v1/pulls/${id}`)).statusCode, 202);
         t.equal((await remove(worker, `/v1/pulls/${id}`)).statusCode, 202, 'a second cancel changes nothing');
+        goOn();
         const pull = await endedPull(worker, id);
         t.match(pull, { state: 'cancelled', problem: { code: 'PULL_CANCELLED' } }, `${name} ${id}`);
         t.same(await held(worker), reserved, `${name} ${id}: everything is given back`);
@@ -288,8 +290,8 @@ t.test('a pull that waits ends at its deadline', async (t) => {
     answer: ({ name }) => name.endsWith('.safetensors'),
   });
   for (let number = 1; number <= 4; number++) await startPull(worker, source, `p${number}`);
-  await startPull(worker, source, 'late', { deadline_seconds: 1 });
-  t.match((await get(worker, '/v1/pulls/late')).json(), { state: 'queued' });
+  const late = await startPull(worker, source, 'late', { deadline_seconds: 1 });
+  t.match(late.json(), { state: 'queued' });
   t.match(await endedPull(worker, 'late'), { state: 'failed', problem: { code: 'SOURCE_TIMEOUT' } });
   t.match((await get(worker, '/v1/pulls/p1')).json(), { ended_at: null });
   worker.pulls.drain();
@@ -334,21 +336,33 @@ const eventsIn = (text: string) =>
     });
 
 t.test('the events of a pull begin with a snapshot and end with the result', async (t) => {
-  const files = modelOfSizes([2 * mebibyte, 5000]);
-  const { source, worker } = await scene(t, files, {
+  let begin = (): void => undefined;
+  const begun = new Promise<void>((resolve) => {
+    begin = resolve;
+  });
+  let cut: (() => void) | undefined;
+  const source = await startSource(t, modelOfSizes([2 * mebibyte, 5000]), {
     answer: ({ name, response, bytes, start, end }) => {
-      if (!name.endsWith('.safetensors') || end - start < mebibyte) return false;
+      if (!name.endsWith('.safetensors') || end - start < mebibyte || cut !== undefined) return false;
+      cut = () => response.destroy();
       response.writeHead(206, headOf(bytes, start, end));
-      response.write(bytes.subarray(start, start + mebibyte));
-      setTimeout(() => response.destroy(), 1200);
+      void begun.then(() => response.write(bytes.subarray(start, start + mebibyte)));
       return true;
     },
   });
+  const worker = await startPuller(t, source, { listen: true });
   await startPull(worker, source, 'a');
-  const stream = await get(worker, '/v1/pulls/a/events');
-  t.equal(stream.statusCode, 200);
-  t.equal(stream.headers['content-type'], 'text/event-stream');
-  const events = eventsIn(stream.body);
+  const headers = { authorization: `Bearer ${token}` };
+  const stream = await fetch(`${worker.url}/v1/pulls/a/events`, { headers });
+  t.equal(stream.status, 200);
+  t.equal(stream.headers.get('content-type'), 'text/event-stream');
+  let text = '';
+  for await (const part of stream.body ?? []) {
+    text += Buffer.from(part).toString();
+    begin();
+    if (text.includes('event: progress')) cut?.();
+  }
+  const events = eventsIn(text);
   const names = events.map(({ name }) => name);
   t.equal(names[0], 'snapshot');
   t.equal(names.at(-1), 'end');

@@ -149,11 +149,10 @@ t.test('a URL with a query is not in the manifest, and its shard is lost and not
   t.equal(worker.residency.phase, 'stopped');
 });
 
-t.test('a client that leaves, or a deadline, ends a commit and frees everything', async (t) => {
-  const env = { WORKER_PULL_DEADLINE_SECONDS: '2' };
-  const { worker, server, url, commit } = await sourceWorker(t, { 'model.bin': bytes }, { env, listen: true });
-  const before = await availableBytes(worker);
-  server.interfere = ({ headers: { range = '' } }, response) => {
+/** A worker whose source sends the first megabyte, and then nothing more. */
+async function stalled(t: Test, env: NodeJS.ProcessEnv = {}) {
+  const scene = await sourceWorker(t, { 'model.bin': bytes }, { env, listen: true });
+  scene.server.interfere = ({ headers: { range = '' } }, response) => {
     if (range !== `bytes=0-${bytes.length - 1}`) return false;
     response.writeHead(206, {
       'Content-Range': `bytes 0-${bytes.length - 1}/${bytes.length}`,
@@ -163,6 +162,11 @@ t.test('a client that leaves, or a deadline, ends a commit and frees everything'
     response.write(bytes.subarray(0, mebibyte));
     return true;
   };
+  return { ...scene, before: await availableBytes(scene.worker) };
+}
+
+t.test('a client that leaves ends a commit and frees everything', async (t) => {
+  const { worker, url, before } = await stalled(t);
   const leaving = new AbortController();
   const source = { type: 'http', url: url('model.bin') };
   const sent = fetch(`${worker.url}/v1/commit`, {
@@ -176,6 +180,11 @@ t.test('a client that leaves, or a deadline, ends a commit and frees everything'
   leaving.abort();
   await t.rejects(sent);
   await until(async () => (await get(worker, '/v1/shards/left')).statusCode === 404);
+  t.strictSame(await availableBytes(worker), before);
+});
+
+t.test('a deadline ends a commit and frees everything', async (t) => {
+  const { worker, commit, before } = await stalled(t, { WORKER_PULL_DEADLINE_SECONDS: '2' });
   t.match((await commit('late', 'model.bin', { expected_digest })).json(), { status: 504, code: 'SOURCE_TIMEOUT' });
   t.strictSame(await availableBytes(worker), before);
 });

@@ -1,7 +1,8 @@
 import { request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { patternBytes } from '../support/bytes.js';
+import { Clocks } from '../support/clock.js';
 import { get, mebibyte, upload } from '../support/requests.js';
 import { onSimulator, simulator } from '../support/simulator.js';
 import { until } from '../support/until.js';
@@ -29,7 +30,15 @@ function trickle(worker: TestWorker): () => void {
   };
 }
 
+/** The monotonic clock runs only while this process does, so that a pause of it makes no shard overdue. */
+function takeClock(t: Test): void {
+  const clocks = Clocks.take(t);
+  const timer = setInterval(() => clocks.pass(10), 10);
+  t.teardown(() => clearInterval(timer));
+}
+
 t.test('each shard is verified once a period, although an upload never pauses', onSimulator, async (t) => {
+  takeClock(t);
   const worker = await startWorker(t, { listen: true, env: { WORKER_SCRUB_SECONDS: '6' } });
   for (const id of ids) await upload(worker, id, bytes);
   const stop = trickle(worker);
@@ -47,6 +56,7 @@ t.test('each shard is verified once a period, although an upload never pauses', 
 });
 
 t.test('shards that were not verified within the period are reported until they are', onSimulator, async (t) => {
+  takeClock(t);
   const worker = await startWorker(t, { env: { WORKER_SCRUB_SECONDS: '1' } });
   worker.residency.pauseScrub(true);
   await upload(worker, 'a', bytes);
@@ -72,6 +82,7 @@ t.test('a byte rate that is too low for the shards makes them overdue', onSimula
 });
 
 t.test('a shard that cannot be verified is tried once a period', onSimulator, async (t) => {
+  takeClock(t);
   const worker = await startWorker(t, { env: { WORKER_SCRUB_SECONDS: '2' } });
   await upload(worker, 'a', bytes);
   simulator.faults('cuLaunchKernel:1+=999');

@@ -1,6 +1,8 @@
 // Forked by leaks.test.ts: a worker on a free port that reports its resources to its parent.
 import { readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import koffi from 'koffi';
 import { pino } from 'pino';
 import { loadConfig } from '../../../dist/config/load.js';
@@ -21,8 +23,12 @@ const pulls = new PullQueue({ groups: residency.groups, filesAtOnce: config.pull
 const app = await buildApp({ residency, pulls, config, logger: pino({ level: 'silent' }) });
 await residency.start();
 
+const openConnections = promisify((done) => app.server.getConnections(done));
+
 /** The resources of this process. The memory of the simulated devices is shared memory, and not counted. */
 async function figures() {
+  // A connection whose client has its answer closes a moment later.
+  while ((await openConnections()) > 0) await sleep(5);
   for (let round = 0; round < 3; round++) {
     globalThis.gc();
     await new Promise(setImmediate);
