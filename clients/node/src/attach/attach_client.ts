@@ -1,9 +1,9 @@
 import { EventEmitter } from 'node:events';
 import { AttachError, statusOf } from './attach_error.js';
-import { type AttachEvent, typeOf } from './attach_event.js';
+import { typeOf } from './attach_event_type.js';
 import { type AttachRequest, type ConnectOptions, nativeOptions, nativeRequest } from './attach_options.js';
 import { EventStream, type EventsOptions } from './event_stream.js';
-import { Lease } from './lease.js';
+import { type AttachEvent, type AttachEvents, Lease } from './lease.js';
 import { defaultLibrary, Library, toNumber } from './library.js';
 import type { Address, NativeEvent, NativeLease, NativeWorker } from './native_types.js';
 import { Poller } from './poller.js';
@@ -109,8 +109,8 @@ export class AttachClient extends EventEmitter<{ event: [AttachEvent]; close: []
   }
 
   /** The events from now on, until the client is closed. `lease` restricts them to those of one lease and of the worker. */
-  events(options: EventsOptions = {}, lease?: Lease): EventStream {
-    const stream = new EventStream(this, options, (event) => {
+  events(options: EventsOptions = {}, lease?: Lease): AttachEvents {
+    const stream = new EventStream<AttachEvent>(this, options, (event) => {
       return lease === undefined || event.lease === undefined || event.lease === lease;
     });
     if (this.#isClosed) void stream.return();

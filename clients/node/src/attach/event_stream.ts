@@ -1,5 +1,4 @@
 import { type EventEmitter, on } from 'node:events';
-import type { AttachEvent } from './attach_event.js';
 
 export interface EventsOptions {
   /** Ends the iteration with an AbortError. */
@@ -10,21 +9,21 @@ export interface EventsOptions {
  * The events that an emitter emits from the construction on, until it emits `close`. Events wait until they are read.
  * A `for await` loop that ends also ends the stream.
  */
-export class EventStream implements AsyncIterableIterator<AttachEvent, undefined> {
-  readonly #source: AsyncIterator<readonly AttachEvent[], unknown>;
-  readonly #accepts: (event: AttachEvent) => boolean;
+export class EventStream<Event> implements AsyncIterableIterator<Event, undefined> {
+  readonly #source: AsyncIterator<readonly Event[], unknown>;
+  readonly #accepts: (event: Event) => boolean;
 
   constructor(
-    emitter: EventEmitter<{ event: [AttachEvent]; close: [] }>,
+    emitter: EventEmitter<{ event: [Event]; close: [] }>,
     { signal }: EventsOptions,
-    accepts: (event: AttachEvent) => boolean,
+    accepts: (event: Event) => boolean,
   ) {
     const options = { close: ['close'], ...(signal === undefined ? {} : { signal }) };
     this.#source = on(emitter, 'event', options)[Symbol.asyncIterator]();
     this.#accepts = accepts;
   }
 
-  async next(): Promise<IteratorResult<AttachEvent, undefined>> {
+  async next(): Promise<IteratorResult<Event, undefined>> {
     for (;;) {
       const result = await this.#source.next();
       if (result.done) return { done: true, value: undefined };
@@ -33,7 +32,7 @@ export class EventStream implements AsyncIterableIterator<AttachEvent, undefined
     }
   }
 
-  async return(): Promise<IteratorResult<AttachEvent, undefined>> {
+  async return(): Promise<IteratorResult<Event, undefined>> {
     await this.#source.return?.();
     return { done: true, value: undefined };
   }

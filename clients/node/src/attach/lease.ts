@@ -1,4 +1,5 @@
 import { AttachError } from './attach_error.js';
+import type { AttachEventType } from './attach_event_type.js';
 import type { EventStream, EventsOptions } from './event_stream.js';
 import { type Library, toNumber } from './library.js';
 import type { Address, NativeLease } from './native_types.js';
@@ -19,10 +20,23 @@ export interface LeaseOwner {
   read(lease: Lease, offset: number, bytes: number): Promise<Uint8Array>;
   /** Called when a lease is closed while a view keeps it. */
   defer(): Promise<void>;
-  events(options: EventsOptions, lease: Lease): EventStream;
+  events(options: EventsOptions, lease: Lease): AttachEvents;
   /** Detaches a lease. @throws AttachError with status DRIVER_ERROR */
   detach(lease: Lease): Promise<void>;
 }
+
+export interface AttachEvent {
+  readonly type: AttachEventType;
+  /** The lease; undefined if the event is about the worker, or about a lease that was closed. */
+  readonly lease: Lease | undefined;
+  /** The shard; empty if the event is about none. */
+  readonly shardId: string;
+  /** With `releasing`: time left, in milliseconds. Otherwise 0. */
+  readonly deadlineMs: number;
+}
+
+/** The events of a client or a lease. */
+export type AttachEvents = EventStream<AttachEvent>;
 
 /**
  * - `active`: the worker knows the lease;
@@ -137,7 +151,7 @@ export class Lease implements AsyncDisposable {
   }
 
   /** The events of this lease and of its worker from now on, until the client is closed. */
-  events(options: EventsOptions = {}): EventStream {
+  events(options: EventsOptions = {}): AttachEvents {
     return this.#owner.events(options, this);
   }
 

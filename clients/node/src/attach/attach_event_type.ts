@@ -1,5 +1,3 @@
-import type { Lease } from './lease.js';
-
 /** The types of `vram_attach.h`, in the order of their numbers, which begin with 1. */
 const types = [
   'corrupt',
@@ -25,16 +23,6 @@ const types = [
  * - `stale`: the worker does not have this memory any more.
  */
 export type AttachEventType = (typeof types)[number];
-
-export interface AttachEvent {
-  readonly type: AttachEventType;
-  /** The lease; undefined if the event is about the worker, or about a lease that was closed. */
-  readonly lease: Lease | undefined;
-  /** The shard; empty if the event is about none. */
-  readonly shardId: string;
-  /** With `releasing`: time left, in milliseconds. Otherwise 0. */
-  readonly deadlineMs: number;
-}
 
 /** The type with a number of the C library; undefined for one of a later version. */
 export function typeOf(value: number): AttachEventType | undefined {
