@@ -1,4 +1,7 @@
-import { JsonReporter, PlainReporter, type Reporter, TerminalReporter } from '../terminal/reporter.js';
+import { JsonReporter } from '../terminal/json_reporter.js';
+import { PlainReporter } from '../terminal/plain_reporter.js';
+import type { Reporter } from '../terminal/reporter.js';
+import { TerminalReporter } from '../terminal/terminal_reporter.js';
 import { ignoreClosedStderr } from './output.js';
 
 /** Progress goes to stderr, so that stdout has only the result; with `--json`, stdout has both. */

@@ -44,12 +44,11 @@ export class LiveLines {
     this.#write([...lines], this.#drawn);
   }
 
-  /** Ends with the newest lines on the screen, or without any. */
-  stop(last: 'keep' | 'remove' = 'keep'): void {
+  /** Ends with the newest lines on the screen. */
+  stop(): void {
     clearTimeout(this.#timer);
     this.#terminal.off('resize', this.#resized);
-    if (last === 'remove') this.#write([], []);
-    else this.#draw();
+    this.#draw();
     this.#render = undefined;
     this.#drawn = [];
   }

@@ -1,9 +1,10 @@
 import fc from 'fast-check';
 import t from 'tap';
+import { JsonReporter } from '../../../src/commands/terminal/json_reporter.js';
 import { LiveLines, type TerminalStream } from '../../../src/commands/terminal/live_lines.js';
+import { PlainReporter } from '../../../src/commands/terminal/plain_reporter.js';
 import { type Progress, ProgressTracker } from '../../../src/commands/terminal/progress.js';
 import { plainLine, progressLines } from '../../../src/commands/terminal/progress_lines.js';
-import { JsonReporter, PlainReporter } from '../../../src/commands/terminal/reporter.js';
 import { widthOf } from '../../../src/commands/terminal/text_width.js';
 
 const mebibyte = 1024 ** 2;
