@@ -1,4 +1,13 @@
-import { closeSync, existsSync, renameSync, writeFileSync } from 'node:fs';
+import {
+  chownSync,
+  closeSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
@@ -160,6 +169,24 @@ t.test('of two keepers at one socket, the second does not start, also after kill
   await first.exited;
   await startKeeperProcess(t, files);
   await until(() => worker.custody('a1') === 'kept', 'not kept', 20_000);
+});
+
+const otherUser = 65_534;
+const asOtherUser = ['setpriv', '--reuid', `${otherUser}`, '--regid', `${otherUser}`, '--clear-groups'];
+const needsRoot = { skip: process.geteuid?.() === 0 ? false : 'needs root to start a keeper as another user' };
+
+t.test('another process of the same user cannot read the keeper, which writes no core', needsRoot, async (t) => {
+  const directory = temporaryDirectory(t);
+  const files = keeperFiles(directory);
+  for (const path of [directory, ...readdirSync(directory).map((name) => join(directory, name))]) {
+    chownSync(path, otherUser, otherUser);
+  }
+  const unlimited = ['bash', '-c', 'ulimit -c unlimited && exec "$0" "$@"'];
+  const keeper = await startKeeperProcess(t, files, [], [...asOtherUser, ...unlimited]);
+  const of = (name: string) => `/proc/${keeper.child.pid}/${name}`;
+  t.match(readFileSync(of('status'), 'utf8'), new RegExp(`^Uid:\\t${otherUser}\\t`, 'm'));
+  t.equal(statSync(of('maps')).uid, 0, 'the files of a process that is not dumpable are of root');
+  t.match(readFileSync(of('limits'), 'utf8'), /Max core file size +0 +0 /);
 });
 
 t.test('with few descriptors a keeper refuses memory before it has none left', async (t) => {
