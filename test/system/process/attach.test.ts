@@ -1,14 +1,16 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chmodSync, existsSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import t, { type Test } from 'tap';
 import { Holder } from '../../faults/leases/holder.js';
+import { AttachClient } from '../../support/attach_client.js';
 import { attachLibrary, buildAttachLibrary } from '../../support/attach_library.js';
 import { native } from '../../support/paths.js';
 import { run, startProcess, temporaryDirectory, type WorkerProcess } from '../../support/process.js';
 import { sha256 } from '../../support/requests.js';
+import { until } from '../../support/until.js';
 
 const execute = promisify(execFile);
 
@@ -66,6 +68,23 @@ t.test('SIGTERM leaves leased memory to its process, and removes the socket', as
   t.equal(await holder.digest(lease), digest);
   t.match(await holder.events(), [{ event: 'draining' }]);
   t.notOk(existsSync(socket));
+});
+
+t.test('after a new attach token, open connections continue, and others need the new one', async (t) => {
+  const directory = temporaryDirectory(t);
+  const [socket, file, log] = [join(directory, 's'), join(directory, 'token'), join(directory, 'audit.log')];
+  const [first, second] = ['1'.repeat(32), '2'.repeat(32)];
+  writeFileSync(file, first, { mode: 0o600 });
+  const env = { WORKER_ATTACH_SOCKET: socket, WORKER_ATTACH_TOKEN_FILE: file, WORKER_AUDIT_LOG: log };
+  const worker = await startProcess(t, directory, env);
+  const open = await AttachClient.open(socket, { token: first });
+  writeFileSync(file, second);
+  worker.child.kill('SIGHUP');
+  await until(() => /"TokenReplaced".*"attach"/.test(readFileSync(log, 'utf8')), 'the token was not replaced');
+  await t.rejects(AttachClient.open(socket, { token: first }), { message: 'refused: AUTH_FAILED' });
+  (await AttachClient.open(socket, { token: second })).close();
+  t.equal((await open.ask('list')).type, 'shards');
+  open.close();
 });
 
 t.test('a worker refuses a socket that others could replace or that another worker has', async (t) => {
