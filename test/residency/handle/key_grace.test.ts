@@ -20,6 +20,16 @@ t.test('without a grace, the previous handles are refused at once', async (t) =>
   t.match(await verifyHandle(worker, await currentHandle(worker)), { valid: true });
 });
 
+t.test('a restart forgets the previous key', async (t) => {
+  const before = await startWorker(t);
+  const { handle } = (await upload(before, 'a', bytes)).json();
+  await before.residency.sealKey.rotate(secret);
+  t.match(await verifyHandle(before, handle), { valid: true });
+  await before.stop();
+  const after = await startWorker(t, { residency: { sealSecret: Buffer.from(secret) } });
+  t.same(await verifyHandle(after, handle), { valid: false, reason: 'unknown_key', claims: null });
+});
+
 t.test('the grace is measured on the monotonic clock, not on the wall clock', async (t) => {
   const worker = await startWorker(t, { env: { WORKER_KEY_GRACE_SECONDS: '600' } });
   const { handle: old } = (await upload(worker, 'a', bytes)).json();
