@@ -38,7 +38,7 @@ export function attachMetrics(registry: Registry): Pick<ResidencyObserver, 'atta
   });
   const refused = new Counter({
     name: 'vram_attach_refused_total',
-    help: 'Refused requests and connections of attaching processes, by error code',
+    help: 'Refused attaches, and refused connections of attaching processes, by error code',
     labelNames: ['code'],
     registers,
   });
