@@ -106,6 +106,13 @@ t.test('the API page lists every route with its role', async (t) => {
   }
 });
 
+t.test('the reliability page has an entry for each fault test', async (t) => {
+  const names = readdirSync(join(root, 'test', 'faults')).filter((file) => file.endsWith('.test.ts'));
+  t.ok(names.length > 0);
+  const page = read('docs/reliability.md');
+  for (const name of names) t.match(page, `\n**\`${name.replace('.test.ts', '')}\`**: `, name);
+});
+
 t.test('the operations page lists every exit status', async (t) => {
   const listed = rowsOf('docs/operations.md', '| Status | Meaning |').map(([status]) => Number(status));
   t.strictSame(listed, [0, ...Object.values(exitStatus)]);
