@@ -12,10 +12,16 @@ const AuditEntry = Type.Unsafe<Record<string, unknown>>({
   required: ['seq', 'time', 'event', 'severity', 'actor', 'request_id', 'previous', 'checksum'],
   properties: {
     seq: Type.Integer({ minimum: 1, description: 'Number of the entry.' }),
-    time: Type.String({ format: 'date-time', description: 'When the entry was written.' }),
+    time: Type.String({
+      format: 'date-time',
+      description: 'When the event was recorded. After an outage of the log, the line is written later.',
+    }),
     event: Type.String({ description: 'Type of the event.' }),
     severity: Type.String({ description: '`info`, `warning` or `critical`.' }),
-    actor: Type.String({ description: 'Role and fingerprint of the token, or `worker`.' }),
+    actor: Type.String({
+      description:
+        'Role and fingerprint of the token, `uid:` and the user of a process, `unauthenticated`, or `worker`.',
+    }),
     request_id: Type.Unsafe<string | null>({ type: ['string', 'null'], description: 'Id of the request.' }),
     previous: Type.String({ description: 'SHA-256 of the previous line, in hex.' }),
     checksum: Type.String({ description: 'SHA-256 of the line up to `,"checksum"`, in hex.' }),

@@ -69,8 +69,8 @@ export const HandleVerdict = namedSchema(
       description:
         'Why the handle is invalid, or null. `malformed`: another format. `unknown_key`: signed by another key. ' +
         '`signature`: the signature is wrong. `stale_boot`: from an earlier process. `unknown_shard`: the shard was ' +
-        'released. `superseded`: the shard has a newer handle. `not_sealed`: the shard is corrupt or being released, or ' +
-        'the driver is lost.',
+        'released. `superseded`: the shard has a newer handle. `not_sealed`: the shard is corrupt, or is being ' +
+        'received again or released, or the driver is lost.',
     }),
     claims: nullableRefTo(HandleClaims, 'The claims. Null if the signature was not valid.'),
   },

@@ -15,7 +15,8 @@ export const Lease = namedSchema(
       leaseStates,
       '`granted`: the memory is about to be sent. `active`: the process is connected. `lingering`: the process is alive ' +
         'without a connection, and may still read the memory. `orphaned`: an earlier worker granted the lease, and the ' +
-        'process has not resumed it. `ended`: the process does not have the memory any more.',
+        'process has not resumed it. `ended`: the process detached or ended, or never got the memory; or ' +
+        'it disconnected, and the worker cannot watch it.',
     ),
     uid: Type.Integer({ description: 'User of the process.' }),
     gid: Type.Integer({ description: 'Group of the process.' }),

@@ -36,7 +36,10 @@ export const LostShard = namedSchema(
 export const Scrub = namedSchema(
   'Scrub',
   {
-    state: oneOf(scrubStates, 'Current state. In `paused` and `off` the worker verifies only on request.'),
+    state: oneOf(
+      scrubStates,
+      'Current state. In `paused` the worker verifies only on request. In `off`, also after a lease has ended.',
+    ),
     period_seconds: Type.Integer({
       minimum: 0,
       description: 'Period in seconds in which each shard is verified at least once. 0 if it is off.',

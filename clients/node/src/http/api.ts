@@ -873,7 +873,7 @@ export interface components {
             /** @description Name of the shard on this worker: 1 to 256 letters, digits and hyphens. */
             shard_id: string;
             /**
-             * @description `granted`: the memory is about to be sent. `active`: the process is connected. `lingering`: the process is alive without a connection, and may still read the memory. `orphaned`: an earlier worker granted the lease, and the process has not resumed it. `ended`: the process does not have the memory any more.
+             * @description `granted`: the memory is about to be sent. `active`: the process is connected. `lingering`: the process is alive without a connection, and may still read the memory. `orphaned`: an earlier worker granted the lease, and the process has not resumed it. `ended`: the process detached or ended, or never got the memory; or it disconnected, and the worker cannot watch it.
              * @enum {string}
              */
             state: "granted" | "active" | "lingering" | "orphaned" | "ended";
@@ -1121,7 +1121,7 @@ export interface components {
         /** @description Progress of the background verification. */
         Scrub: {
             /**
-             * @description Current state. In `paused` and `off` the worker verifies only on request.
+             * @description Current state. In `paused` the worker verifies only on request. In `off`, also after a lease has ended.
              * @enum {string}
              */
             state: "off" | "waiting" | "running" | "paused";
@@ -1395,14 +1395,14 @@ export interface components {
                 seq: number;
                 /**
                  * Format: date-time
-                 * @description When the entry was written.
+                 * @description When the event was recorded. After an outage of the log, the line is written later.
                  */
                 time: string;
                 /** @description Type of the event. */
                 event: string;
                 /** @description `info`, `warning` or `critical`. */
                 severity: string;
-                /** @description Role and fingerprint of the token, or `worker`. */
+                /** @description Role and fingerprint of the token, `uid:` and the user of a process, `unauthenticated`, or `worker`. */
                 actor: string;
                 /** @description Id of the request. */
                 request_id: string | null;
@@ -1506,7 +1506,7 @@ export interface components {
             /** @description Whether the handle is authentic and current. */
             valid: boolean;
             /**
-             * @description Why the handle is invalid, or null. `malformed`: another format. `unknown_key`: signed by another key. `signature`: the signature is wrong. `stale_boot`: from an earlier process. `unknown_shard`: the shard was released. `superseded`: the shard has a newer handle. `not_sealed`: the shard is corrupt or being released, or the driver is lost.
+             * @description Why the handle is invalid, or null. `malformed`: another format. `unknown_key`: signed by another key. `signature`: the signature is wrong. `stale_boot`: from an earlier process. `unknown_shard`: the shard was released. `superseded`: the shard has a newer handle. `not_sealed`: the shard is corrupt, or is being received again or released, or the driver is lost.
              * @enum {string|null}
              */
             reason: "malformed" | "unknown_key" | "signature" | "stale_boot" | "unknown_shard" | "superseded" | "not_sealed" | null;
