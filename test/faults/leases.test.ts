@@ -23,9 +23,9 @@ const eventsIn = (log: string): string[] =>
     .map((line) => JSON.parse(line).event);
 
 /** A worker with a shard, an audit log, and a process that attached the shard. */
-async function scene(t: import('tap').Test) {
+async function scene(t: import('tap').Test, env: NodeJS.ProcessEnv = {}) {
   const log = join(temporaryDirectory(t), 'audit.log');
-  const { worker, socket } = await startAttachable(t, { env: { WORKER_AUDIT_LOG: log } });
+  const { worker, socket } = await startAttachable(t, { env: { WORKER_AUDIT_LOG: log, ...env } });
   const before = await availableBytes(worker);
   await upload(worker, 'a', bytes, { gpu_device: '0' });
   const holder = new Holder(t);
@@ -44,6 +44,10 @@ t.test('a lease ends with its process, and only then can the shard be released',
   t.same(await availableBytes(worker), before);
   const events = eventsIn(log).filter((event) => /Lease|Export|Dealloc/.test(event));
   t.same(events, ['ShardExported', 'LeaseGranted', 'LeaseEnded', 'VramDeallocated']);
+  t.match(
+    readFileSync(log, 'utf8'),
+    new RegExp(`"LeaseGranted","severity":"info","actor":"uid:${process.geteuid?.()}"`),
+  );
 });
 
 t.test('a lease lingers without its connection, and its process resumes it', async (t) => {
@@ -136,8 +140,8 @@ t.test('a process that was not connected when damage was found learns of it when
   t.match(await holder.events(), [{ event: 'corrupt', lease_id: lease, shard_id: 'a' }]);
 });
 
-t.test('a shard is verified after a process that had it ended', async (t) => {
-  const { worker, holder, lease } = await scene(t);
+t.test('a shard is verified after a process that had it ended, also if scrubbing is off', async (t) => {
+  const { worker, holder, lease } = await scene(t, { WORKER_SCRUB_SECONDS: '0' });
   await holder.write(lease, 5);
   await holder.kill();
   await until(async () => (await get(worker, '/v1/shards/a')).json().state === 'corrupt', 'the damage was not found');

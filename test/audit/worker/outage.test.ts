@@ -118,6 +118,8 @@ t.test('a pause of scrubbing takes effect during an outage, and is recorded afte
   });
   await until(async () => (await get(worker, '/readyz')).statusCode === 200);
   t.same(eventsOf(path), ['WorkerStarted', 'AuditRecovered', 'ScrubPaused']);
+  const [, recovered, paused] = readChain(path);
+  t.ok(String(paused?.time) < String(recovered?.time), 'an entry has the time of its event');
 });
 
 t.test('a worker starts with an unwritable log, reports it and recovers', async (t) => {

@@ -35,6 +35,15 @@ t.test('a tensor-parallel plan has the bytes of each shard', onTwoDevices, async
   t.match((await post(worker, '/v1/plan', named)).json().shard_plan, [{ vram_bytes: 5 }, { vram_bytes: 7 }]);
 });
 
+t.test('a restart forgets reservations', async (t) => {
+  const before = await startWorker(t);
+  const { reservation } = (await post(before, '/v1/plan', { ...model, reserve: true })).json();
+  const url = `/v1/reservations/${reservation.reservation_id}/renew`;
+  t.equal((await post(before, url)).statusCode, 200);
+  await before.stop();
+  t.match((await post(await startWorker(t), url)).json(), { status: 404, code: 'NOT_FOUND' });
+});
+
 t.test('a model that does not fit is a 200 with the sizes', async (t) => {
   const worker = await startWorker(t, { env: withoutSizeLimit });
   const answer = await post(worker, '/v1/plan', { ...model, model_bytes: moreThanAnyDevice, reserve: true });
