@@ -2,7 +2,7 @@ import { createRequire } from 'node:module';
 import type { BuildCompilerFromPool } from '@fastify/ajv-compiler';
 import type { FastifyServerOptions } from 'fastify';
 import { isVisibleText } from '../../seal/visible_text.js';
-import { schemaError } from '../errors/to_worker_error.js';
+import { schemaError } from '../errors/schema_error.js';
 import { compiledValidators } from './compiled_validators.js';
 import { query } from './query_keyword.js';
 

@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { CommitRequest } from '../../residency/commit/request.js';
-import { invalidParams, schemaError } from '../errors/to_worker_error.js';
+import { schemaError } from '../errors/schema_error.js';
+import { invalidParams } from '../errors/to_worker_error.js';
 import type { ResumableQuery } from '../schemas/commit.js';
 import { commitFieldsOf } from './commit_fields.js';
 import { uploadLengthOf } from './tus_headers.js';
