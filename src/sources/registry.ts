@@ -57,7 +57,7 @@ export class SourceRegistry {
       );
     }
     const named = matching.find(({ settings }) => settings.name === name);
-    if (named === undefined) throw forbidden('No source of this name and type is configured');
+    if (named === undefined) throw forbidden('No source of this name and type is configured: see WORKER_SOURCES_FILE');
     return named;
   }
 
@@ -66,7 +66,8 @@ export class SourceRegistry {
     const covering = this.#ofType('http').find(
       ({ settings, egress }) => (name === undefined || settings.name === name) && egress.policy.covers(url),
     );
-    if (covering === undefined) throw forbidden('The URL is outside the prefixes of the configured sources');
+    if (covering === undefined)
+      throw forbidden('The URL is outside the prefixes of the configured sources: add one to WORKER_SOURCES_FILE');
     return covering;
   }
 
@@ -79,7 +80,7 @@ export class SourceRegistry {
     const [only] = matching;
     if (only !== undefined && matching.length === 1) return only;
     if (matching.length > 1) throw forbidden('More than one source has this registry: give the name of one');
-    throw forbidden('No source of this registry is configured');
+    throw forbidden('No source of this registry is configured: add one to WORKER_SOURCES_FILE');
   }
 
   #ofType<T extends SourceSettings['type']>(type: T): SourceOf<T>[] {

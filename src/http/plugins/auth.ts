@@ -47,7 +47,7 @@ export const auth = fp(async (app: FastifyInstance, { tokens, onFailure }: AuthO
       return new WorkerError('RATE_LIMITED', 'Too many failed authentications', { retryAfterMs: remainingMs });
     }
     onFailure(request.tokenFingerprint || 'none', request);
-    return new WorkerError('AUTH_FAILED', 'The Authorization header has no valid bearer token');
+    return new WorkerError('AUTH_FAILED', 'The bearer token is missing or invalid: send Authorization: Bearer TOKEN');
   };
 
   app.decorateRequest('tokenFingerprint', '');

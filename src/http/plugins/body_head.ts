@@ -28,7 +28,8 @@ export const tooLong = (): WorkerError => invalidParams(`The JSON body is too la
 
 function mediaTypeError({ raw, headers, routeOptions }: FastifyRequest): WorkerError | undefined {
   const { body, bodyOptional } = routeOptions.config;
-  if (headers['content-encoding'] !== undefined) return unsupported('Content-Encoding is not supported');
+  if (headers['content-encoding'] !== undefined)
+    return unsupported('Content-Encoding is not supported: send the bytes uncompressed');
   const type = mediaTypeOf(headers);
   if (body === 'bytes' && type !== 'application/octet-stream' && (type !== undefined || raw.method !== 'PUT')) {
     return unsupported('The content type is not supported: send the shard as application/octet-stream');

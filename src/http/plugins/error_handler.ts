@@ -21,7 +21,7 @@ export function reroute(app: FastifyInstance, request: FastifyRequest, reply: Fa
 export function noRoute(request: FastifyRequest): WorkerError {
   return requestState(request.raw).hasBadPath
     ? invalidParams('The path cannot be decoded')
-    : new WorkerError('NOT_FOUND', `The route does not exist: ${request.method} is not supported on this path`);
+    : new WorkerError('NOT_FOUND', `The path has no route for ${request.method}: see GET /docs`);
 }
 
 /** Sends every error as `application/problem+json`. A client that is still sending its body can also read it. */

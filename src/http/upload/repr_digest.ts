@@ -13,7 +13,8 @@ export function reprDigest(header: string): Digest | undefined {
   let found: Digest | undefined;
   for (const part of header.split(',')) {
     const [, algorithm, base64] = member.exec(part.trim()) ?? [];
-    if (algorithm === undefined || base64 === undefined) throw invalidParams('Repr-Digest is malformed');
+    if (algorithm === undefined || base64 === undefined)
+      throw invalidParams('Repr-Digest is malformed: send sha-256=:BASE64:');
     if (algorithm !== 'sha-256') continue;
     const bytes = Buffer.from(base64, 'base64');
     if (bytes.length !== 32 || bytes.toString('base64').replaceAll('=', '') !== base64.replaceAll('=', '')) {

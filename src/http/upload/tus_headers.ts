@@ -28,14 +28,15 @@ export function uploadLengthOf(headers: IncomingHttpHeaders): number {
   if (headers['upload-defer-length'] !== undefined) {
     throw new WorkerError('LENGTH_REQUIRED', 'Upload-Defer-Length is not supported: send Upload-Length');
   }
-  if (length === undefined) throw new WorkerError('LENGTH_REQUIRED', 'Upload-Length is missing');
+  if (length === undefined)
+    throw new WorkerError('LENGTH_REQUIRED', 'Upload-Length is missing: send the length of the shard in bytes');
   return integerOf(length, 'Upload-Length', lengthRange.minimum);
 }
 
 /** @throws WorkerError INVALID_PARAMS */
 export function uploadOffsetOf(headers: IncomingHttpHeaders): number {
   const offset = headers['upload-offset'];
-  if (offset === undefined) throw invalidParams('Upload-Offset is missing');
+  if (offset === undefined) throw invalidParams('Upload-Offset is missing: ask for it with HEAD');
   return integerOf(offset, 'Upload-Offset', 0);
 }
 

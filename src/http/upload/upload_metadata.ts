@@ -14,7 +14,10 @@ export function uploadMetadata(header: string): Map<string, string> {
   const values = new Map<string, string>();
   for (const pair of header.split(',')) {
     const [name = '', value = '', ...rest] = pair.trim().split(' ');
-    if (!key.test(name) || !base64.test(value) || rest.length > 0) throw invalidParams('Upload-Metadata is malformed');
+    if (!key.test(name) || !base64.test(value) || rest.length > 0)
+      throw invalidParams(
+        'Upload-Metadata is malformed: send pairs of a key and a value in base64, separated by commas',
+      );
     if (values.has(name)) throw invalidParams(`Upload-Metadata repeats ${name}`);
     values.set(name, decode(value, name));
   }

@@ -65,7 +65,10 @@ function admitNew(worker: WorkerState, request: CommitRequest, actor: Actor, que
 /** @throws WorkerError INVALID_PARAMS if the client wants to share memory and the worker has no socket for that */
 export function requireSharing({ options }: WorkerState, { exportable }: CommitRequest): void {
   if (exportable !== true || options.attach) return;
-  throw new WorkerError('INVALID_PARAMS', 'exportable is true, but this worker does not share memory');
+  throw new WorkerError(
+    'INVALID_PARAMS',
+    'exportable is true, but this worker does not share memory: set WORKER_ATTACH_SOCKET',
+  );
 }
 
 export const isExportable = ({ options }: WorkerState, { exportable }: CommitRequest, memory: DeviceMemory): boolean =>
@@ -77,7 +80,10 @@ const notExportable = ({ gpuDevice, exportError }: DeviceMemory): WorkerError =>
 /** @throws WorkerError MODEL_TOO_LARGE */
 export function requireSize(vramBytes: number, maxBytes: number): void {
   if (vramBytes <= maxBytes) return;
-  throw new WorkerError('MODEL_TOO_LARGE', `The shard is larger than the limit of ${maxBytes} bytes`);
+  throw new WorkerError(
+    'MODEL_TOO_LARGE',
+    `The shard is larger than the limit of ${maxBytes} bytes (WORKER_MAX_MODEL_BYTES)`,
+  );
 }
 
 function ingest(worker: WorkerState, slot: CommitSlot, target: IngestTarget): Admission {

@@ -9,7 +9,11 @@ import { type CommitRequest, type CommitResult, resultOf } from './request.js';
 
 /** The error for a commit whose shard id is taken. */
 export function conflictOf(shard: Shard): WorkerError {
-  if (shard.state === 'sealed') return new WorkerError('SHARD_CONFLICT', 'shard_id belongs to a different shard');
+  if (shard.state === 'sealed')
+    return new WorkerError(
+      'SHARD_CONFLICT',
+      'shard_id belongs to another shard: release that shard, or use another shard_id',
+    );
   if (shard.state === 'corrupt') return new WorkerError('SHARD_CONFLICT', 'The shard is corrupt: release it first');
   return new WorkerError('SHARD_BUSY', `The shard is ${shard.state}`, { retryAfterMs: 1000 });
 }

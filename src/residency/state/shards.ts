@@ -54,7 +54,8 @@ export class Shards {
   /** @throws WorkerError NOT_FOUND */
   require(shardId: string): Shard {
     const shard = this.#byId.get(shardId);
-    if (shard === undefined) throw new WorkerError('NOT_FOUND', 'The shard does not exist');
+    if (shard === undefined)
+      throw new WorkerError('NOT_FOUND', 'The shard does not exist: GET /v1/shards lists the shards');
     return shard;
   }
 
