@@ -9,20 +9,20 @@ import { safeText } from './terminal/safe_text.js';
 import { type Column, printTable } from './terminal/table.js';
 import { agoText, bytesText } from './terminal/units.js';
 
-const help = `Usage: vram-worker ls [--model REF] [--state STATE] [--json] [CONNECTION]
+const help = `Usage: vram-worker ls [--model-ref REF] [--state STATE] [--json] [CONNECTION]
 
 List the shards of a running worker: the model, GPU, size and state of each, and when it was last verified.
 
-  --model REF     Only the shards of this model.
-  --state STATE   Only the shards in this state: receiving, sealing, sealed, corrupt, releasing.
-  --json          One JSON object a line, with all fields of GET /v1/shards.
+  --model-ref REF  Only the shards of this model.
+  --state STATE    Only the shards in this state: receiving, sealing, sealed, corrupt, releasing.
+  --json           One JSON object per line, with all fields of GET /v1/shards.
 
 ${connectionHelp}
 
 Exit status: 0 if the worker answered, 1 if it refused, 69 if it cannot be reached, 77 if it refused the token.
 
 Example:
-  vram-worker ls --model demo
+  vram-worker ls --model-ref demo
 `;
 
 const columns: readonly Column[] = [
@@ -35,11 +35,11 @@ const columns: readonly Column[] = [
 ];
 
 async function run(args: readonly string[]): Promise<number> {
-  const options = { ...connectionOptions, model: string, state: string, json: flag };
+  const options = { ...connectionOptions, 'model-ref': string, state: string, json: flag };
   const { values, positionals } = parseArguments(args, options);
   expectNone(positionals);
   const client = await connect(values, process.env);
-  const shards = await listShards(client, { model_ref: values.model, state: values.state });
+  const shards = await listShards(client, { model_ref: values['model-ref'], state: values.state });
   if (values.json) shards.forEach(printJson);
   else printShards(shards);
   return clientStatus.done;

@@ -30,7 +30,7 @@ t.test('a user lists, verifies and releases shards', async (t) => {
   await commit(worker, 'b-0', patternBytes(2 ** 21), 'other');
   const listed = await ask(t, worker, ['ls']);
   t.match(listed, { status: 0, output: /^SHARD .*\na-0 +m +\d +4\.88 KiB {2}sealed +\ds ago\nb-0 +other .*2\.00 MiB/ });
-  t.match((await ask(t, worker, ['ls', '--json', '--model', 'other'])).output, /^{"shard_id":"b-0",[^\n]*}\n$/);
+  t.match((await ask(t, worker, ['ls', '--json', '--model-ref', 'other'])).output, /^{"shard_id":"b-0",[^\n]*}\n$/);
   t.match(await ask(t, worker, ['ls', '--state', 'lost']), { status: 1, errors: /INVALID_PARAMS/ });
   t.match(await ask(t, worker, ['verify', '--all']), { status: 0, output: /^a-0 {2}verified.*\nb-0 {2}verified/ });
   t.match(await ask(t, worker, ['verify', 'a-0', 'none', '--json']), {
