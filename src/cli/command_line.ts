@@ -23,7 +23,9 @@ export async function runCommandLine(commands: Commands, args: readonly string[]
     if (words.every((word, index) => args[index] === word)) return run(load, args.slice(words.length));
   }
   if (args.includes('--help')) return void process.stdout.write(await help());
-  const problem = args.length === 0 ? 'the command is missing' : `unknown command ${args[0]}`;
+  const [first] = args;
+  const kind = first?.startsWith('-') === true ? 'option' : 'command';
+  const problem = first === undefined ? 'the command is missing' : `unknown ${kind} ${first}`;
   await fail(exitStatus.usage, `vram-worker: ${problem}\n\n${usageOf()}`);
 }
 
@@ -36,10 +38,16 @@ async function run(load: () => Promise<Command | DocumentedCommand>, args: reado
     const command = typeof loaded === 'function' ? loaded : loaded.run;
     process.exitCode = await command(args);
   } catch (error) {
-    const message = `vram-worker: ${messageOf(error)}\n`;
+    const message = `vram-worker: ${textOf(error)}\n`;
     const status = statusOf(error);
     await fail(status, status === exitStatus.usage ? `${message}\n${usageOf(ownHelp)}` : message);
   }
+}
+
+/** Begins in lower case, except for names such as WORKER_ID. */
+function textOf(error: unknown): string {
+  const text = messageOf(error);
+  return /^[A-Z][a-z]* /.test(text) ? text.charAt(0).toLowerCase() + text.slice(1) : text;
 }
 
 /** The first paragraph of a command's own help, or of the program's. */

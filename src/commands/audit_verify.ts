@@ -4,18 +4,14 @@ import { rotatedFiles } from '../audit/log/rotation.js';
 import { type AuditVerdict, verifyLog } from '../audit/verify/verify_log.js';
 import { nodeFileSystem } from '../storage/fs.js';
 import { parseArguments, strings } from './arguments.js';
-import { type Command, InputError, UsageError } from './command.js';
+import { type DocumentedCommand, InputError, UsageError } from './command.js';
+import { auditVerifyHelp } from './help.js';
 import { jwksFile, sealKeyFile } from './key_files.js';
 
 /** The exit statuses of `audit verify`. */
 const statuses: Readonly<Record<AuditVerdict['kind'], number>> = { whole: 0, tampered: 1, torn: 3, empty: 4 };
 
-/**
- * `vram-worker audit verify FILE... [--checkpoint FILE] [--key-file FILE] [--jwks FILE]`: verifies an audit log. One
- * file includes the rotated files beside it; several files are read in the given order. A log outlives its keys, so
- * there may be several: one of them must have signed each checkpoint.
- */
-export const auditVerify: Command = async (args) => {
+async function run(args: readonly string[]): Promise<number> {
   const { values, positionals } = parseArguments(args, { checkpoint: strings, 'key-file': strings, jwks: strings });
   const [only] = positionals;
   if (only === undefined) throw new UsageError('audit verify needs a log file');
@@ -30,7 +26,14 @@ export const auditVerify: Command = async (args) => {
   } catch (error) {
     throw error instanceof Error && 'syscall' in error ? new InputError(error.message) : error;
   }
-};
+}
+
+/**
+ * `vram-worker audit verify FILE... [--checkpoint FILE] [--key-file FILE] [--jwks FILE]`: verifies an audit log. One
+ * file includes the rotated files next to it; several files are read in the given order. A log outlives its keys, so
+ * there may be several: one of them must have signed each checkpoint.
+ */
+export const auditVerify: DocumentedCommand = { run, help: auditVerifyHelp };
 
 /** The rotated files and then the file itself, which does not exist after a crash during a rotation. */
 async function filesOf(path: string): Promise<string[]> {

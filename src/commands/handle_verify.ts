@@ -7,7 +7,8 @@ import type { KeySource } from '../seal/jws.js';
 import { deriveSealKey } from '../seal/key.js';
 import { FileCalls } from '../storage/file_calls.js';
 import { parseArguments, string } from './arguments.js';
-import { type Command, InputError, UsageError } from './command.js';
+import { type DocumentedCommand, InputError, UsageError } from './command.js';
+import { handleVerifyHelp } from './help.js';
 import { jwksFile } from './key_files.js';
 
 /** The exit statuses of `handle verify`, besides those of every command. */
@@ -18,11 +19,7 @@ const notice =
   'the handle is authentic, but may not be current: the worker may have restarted (boot_id), the shard may be corrupt, ' +
   'or a newer handle may exist. To check, use POST /v1/handles/verify.';
 
-/**
- * `vram-worker handle verify HANDLE`: checks the signature with the shared secret or the worker's public keys. Writes a
- * JSON object to stdout: `authentic`, `reason`, `current` (always null, because only the worker knows) and `claims`.
- */
-export const handleVerify: Command = async (args) => {
+async function run(args: readonly string[]): Promise<number> {
   const { values, positionals } = parseArguments(args, { 'secret-file': string, jwks: string, 'worker-id': string });
   const [handle, ...more] = positionals;
   if (handle === undefined || more.length > 0) throw new UsageError('handle verify takes one handle');
@@ -35,7 +32,13 @@ export const handleVerify: Command = async (args) => {
   if (!check.ok) return statuses.notAuthentic;
   process.stderr.write(`${notice}\n`);
   return statuses.authentic;
-};
+}
+
+/**
+ * `vram-worker handle verify HANDLE`: checks the signature with the shared secret or the worker's public keys. Writes a
+ * JSON object to stdout: `authentic`, `reason`, `current` (always null, because only the worker knows) and `claims`.
+ */
+export const handleVerify: DocumentedCommand = { run, help: handleVerifyHelp };
 
 /** Workers can share a key, so with a worker id the `iss` claim must match it. */
 function checkHandle(handle: string, keys: KeySource, workerId: string | undefined): HandleCheck {

@@ -2,15 +2,15 @@ import http from 'node:http';
 import https from 'node:https';
 import { expectNone, parseArguments } from './arguments.js';
 import { localAddress } from './client/worker_address.js';
-import type { Command } from './command.js';
+import type { DocumentedCommand } from './command.js';
+import { healthHelp } from './help.js';
 
 /** The exit statuses of `health`. */
 const statuses = { healthy: 0, unhealthy: 1 } as const;
 
 const timeoutMs = 2500;
 
-/** `vram-worker health`: asks `/livez` of the worker with the same environment. Containers use it as health check. */
-export const health: Command = async (args) => {
+async function run(args: readonly string[]): Promise<number> {
   expectNone(parseArguments(args, {}).positionals);
   const { host, port, isSecure } = localAddress(process.env);
   const alive = await answers({
@@ -21,8 +21,13 @@ export const health: Command = async (args) => {
     // This command has no client certificate, so the worker's half of the handshake must suffice.
     handshakeSuffices: isSet('WORKER_TLS_CLIENT_CA_FILE'),
   });
-  return alive ? statuses.healthy : statuses.unhealthy;
-};
+  if (alive) return statuses.healthy;
+  process.stderr.write(`vram-worker: the worker at ${host}:${port} does not respond\n`);
+  return statuses.unhealthy;
+}
+
+/** `vram-worker health`: asks `/livez` of the worker with the same environment. Containers use it as health check. */
+export const health: DocumentedCommand = { run, help: healthHelp };
 
 interface Probe {
   readonly host: string;

@@ -1,7 +1,8 @@
 import { keep } from '../process/keep.js';
 import { dropKept, listKept } from '../process/kept.js';
 import { expectNone, flag, parseArguments, string } from './arguments.js';
-import { type Command, UsageError } from './command.js';
+import { type DocumentedCommand, UsageError } from './command.js';
+import { keepHelp } from './help.js';
 
 /** The exit statuses of `keep --drop`. */
 const statuses = { dropped: 0, notFound: 1 } as const;
@@ -9,11 +10,7 @@ const statuses = { dropped: 0, notFound: 1 } as const;
 const defaultHoldSeconds = 3600;
 const maxHoldSeconds = 2 ** 31 - 1;
 
-/**
- * `vram-worker keep [--hold-seconds N]`: resolves when the keeper is up, which then runs until a signal stops it.
- * `--list` and `--drop [ALLOCATION_ID]` ask a running keeper.
- */
-export const keepCommand: Command = async (args) => {
+async function run(args: readonly string[]): Promise<number> {
   const { values, positionals } = parseArguments(args, { 'hold-seconds': string, list: flag, drop: flag });
   const { 'hold-seconds': holdSeconds, list, drop } = values;
   if ([holdSeconds !== undefined, list, drop].filter(Boolean).length > 1)
@@ -23,7 +20,13 @@ export const keepCommand: Command = async (args) => {
   if (drop) return printDropped(positionals[0]);
   await keep({ holdSeconds: holdSecondsOf(holdSeconds) });
   return 0;
-};
+}
+
+/**
+ * `vram-worker keep [--hold-seconds N]`: resolves when the keeper is up, which then runs until a signal stops it.
+ * `--list` and `--drop [ALLOCATION_ID]` ask a running keeper.
+ */
+export const keepCommand: DocumentedCommand = { run, help: keepHelp };
 
 function holdSecondsOf(text: string | undefined): number {
   if (text === undefined) return defaultHoldSeconds;

@@ -10,7 +10,7 @@ const help = `Usage: vram-worker rm SHARD... [--force] [--json] [CONNECTION]
 Release shards of a running worker: wipe their bytes, and free their GPU memory.
 
   --force    Release a shard that other processes have attached. Its memory is wiped when the last of them ends.
-  --json     One JSON object a line: shard_id, released, and the problem of a shard that was not released.
+  --json     One JSON object per line: shard_id, released, and the problem of a shard that was not released.
 
 ${connectionHelp}
 

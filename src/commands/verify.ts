@@ -14,7 +14,7 @@ const help = `Usage: vram-worker verify SHARD... [--json] [CONNECTION]
 Hash the bytes of shards in GPU memory now, and compare them with the sealed digests.
 
   --all      Verify every sealed or corrupt shard.
-  --json     One JSON object a line, as POST /v1/shards/{shard_id}/verify returns it, or with the problem of a shard.
+  --json     One JSON object per line, as POST /v1/shards/{shard_id}/verify returns it, or with the problem of a shard.
 
 ${connectionHelp}
 

@@ -19,7 +19,7 @@ for a worker that does not listen yet.
 
 ${connectionHelp}
 
-Exit status: 0 if the model is ready, 1 if the worker refused the request, 75 if the time is over, 77 if the worker
+Exit status: 0 if the model is ready, 1 if the worker refused the request, 75 if it timed out, 77 if the worker
 refused the token.
 
 Example:

@@ -29,8 +29,8 @@ export const connectionHelp = `Connection:
                      http://127.0.0.1:8001.
   --token-file FILE  The file of the token. Default: VRAM_WORKER_TOKEN_FILE, else the token in VRAM_WORKER_TOKEN.
                      For a worker on this host also WORKER_API_TOKEN_FILE, and .worker/token of npm start.
-  --ca-file FILE     The certificates that the worker's certificate is checked against. Default:
-                     VRAM_WORKER_CA_FILE, else the public authorities.
+  --ca-file FILE     The CA certificates that verify the worker's certificate. Default: VRAM_WORKER_CA_FILE,
+                     else the public CAs.
   --cert-file FILE, --key-file FILE
                      A client certificate and its key, if the worker requires one.`;
 

@@ -24,8 +24,8 @@ ${sourceHelp}
   --name NAME             The source in the worker's WORKER_SOURCES_FILE. Default: the only one that fits.
   --shard-prefix PREFIX   The shards are PREFIX-0, PREFIX-1 and so on. Default: from the name of the file or repository.
   --model-ref REF         The name of the model. Default: SOURCE with its resolved revision.
-  --expect sha256:HEX     The digest of the only file; of several, PATH=sha256:HEX for each.
-  --digest allow          Also pull files of which neither the source nor --expect states the digest.
+  --expect sha256:HEX     The SHA-256 of the file. For several files, give PATH=sha256:HEX for each.
+  --digest allow          Also pull files without a digest from the source or --expect.
   --format-check basic    Also pull files of unknown formats, and incomplete sets; off checks no format.
   --bytes-per-second N    The maximum rate.
   --gpu N                 The GPUs that may be used, such as --gpu 0,1. Default: all.
@@ -34,12 +34,12 @@ ${sourceHelp}
   --watch PULL            Show the progress of a pull that runs, or its end.
   --cancel PULL           Cancel a pull, and wait until the worker has freed its memory.
   --retry-seconds N       How long to wait for a worker that does not respond; default 60.
-  --json                  One JSON object a line: pull, progress, note, end, or error.
+  --json                  One JSON object per line: pull, progress, note, end, or error.
 
 ${connectionHelp}
 
-The same command again joins the pull while it runs, so a command that was ended can be repeated. Ctrl-C cancels the pull
-after two seconds. A second Ctrl-C in this time leaves it running, and prints its id.
+If you run the same command again while the pull runs, it joins the pull. Ctrl-C cancels the pull after two seconds. A second
+Ctrl-C within this time leaves the pull running, and prints its id.
 
 Exit status: 0 if the model is sealed, 1 if the pull failed, 3 if it was left running, 69 if the worker cannot be reached,
 75 if a later attempt can succeed, 77 if the worker refused the token, 130 after Ctrl-C, 143 after SIGTERM.

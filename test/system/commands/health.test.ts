@@ -7,7 +7,10 @@ import { run, startProcess, temporaryDirectory } from '../../support/process.js'
 
 /** The exit status of `health` in this environment. */
 async function health(t: Test, env: NodeJS.ProcessEnv): Promise<number | string | null> {
-  return run(t, temporaryDirectory(t), ['health'], env).exited;
+  const { exited, errors } = run(t, temporaryDirectory(t), ['health'], env);
+  const status = await exited;
+  if (status === 1) t.match(errors(), /^vram-worker: the worker at .*:[0-9]+ does not respond\n$/);
+  return status;
 }
 
 t.test('health reaches a worker over HTTP, TLS and mutual TLS', async (t) => {

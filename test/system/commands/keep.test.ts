@@ -73,7 +73,10 @@ t.test('a keeper refuses to start with invalid settings, and says which', async 
   t.match(await start({ WORKER_KEEPER_SOCKET: undefined }), [78, /WORKER_KEEPER_SOCKET is not set/]);
   t.match(await start({ WORKER_KEEPER_TOKEN_FILE: undefined }), [78, /WORKER_KEEPER_TOKEN_FILE is not set/]);
   t.match(await start({ WORKER_TYPO: '1' }), [78, /unknown setting WORKER_TYPO/]);
-  t.match(await start({ WORKER_KEEPER_TOKEN_FILE: join(directory, 'none') }), [78, /TOKEN_FILE does not exist/]);
+  t.match(await start({ WORKER_KEEPER_TOKEN_FILE: join(directory, 'none') }), [
+    78,
+    /TOKEN_FILE names a file that does not exist/,
+  ]);
   const short = join(directory, 'short');
   writeFileSync(short, 'short', { mode: 0o600 });
   t.match(await start({ WORKER_KEEPER_TOKEN_FILE: short }), [78, /TOKEN_FILE must hold at least/]);
