@@ -55,7 +55,9 @@ async function readChecked(name: string, path: string, check: (stat: Stats) => v
   // An open of a pipe must not wait for its writer.
   const flags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
   const file = await open(path, flags).catch((cause: unknown) => {
-    throw new ConfigError(`${name} ${isMissing(cause) ? 'does not exist' : 'cannot be read'}`, { cause });
+    throw new ConfigError(`${name} ${isMissing(cause) ? 'names a file that does not exist' : 'cannot be read'}`, {
+      cause,
+    });
   });
   try {
     const stat = await file.stat();

@@ -98,7 +98,7 @@ t.test('an error says whether the file is missing, unreadable or readable by oth
   symlinkSync('b', loop);
   writeFileSync(shared, 'x', { mode: 0o644 });
   const files = new FileCalls(30);
-  await t.rejects(readPrivate('X', absent, files), { message: /^X does not exist$/ });
+  await t.rejects(readPrivate('X', absent, files), { message: /^X names a file that does not exist$/ });
   await t.rejects(readPrivate('X', loop, files), { message: /^X cannot be read$/ });
   const advice = process.geteuid?.() === root ? 'use mode 0600' : 'use mode 0600, or 0440 if root owns the file';
   await t.rejects(readPrivate('X', shared, files), { message: new RegExp(`: ${advice}$`) });

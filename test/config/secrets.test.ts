@@ -47,7 +47,7 @@ function secretFiles(t: Test, contents: Readonly<Record<string, string>>): Secre
 
 const failing: readonly (readonly [RegExp, Readonly<Record<string, string>>])[] = [
   [/holds the API token/, { api: token, read: `${token}\n` }],
-  [/READ_TOKEN_FILE does not exist/, { api: token }],
+  [/READ_TOKEN_FILE names a file that does not exist/, { api: token }],
   [/READ_TOKEN_FILE must hold at least 32 bytes/, { api: token, read: 'short' }],
 ];
 

@@ -4,7 +4,7 @@ import { isServiceLinkName } from '../../src/config/service_links.js';
 import { settings } from '../../src/config/settings.js';
 import { secretFile } from '../support/key_files.js';
 
-/** What Kubernetes sets in a pod beside Services named `worker`, `worker-metrics` and `worker-v6`. */
+/** What Kubernetes sets in a pod for Services named `worker`, `worker-metrics` and `worker-v6`. */
 const links: Readonly<Record<string, string>> = {
   WORKER_SERVICE_HOST: '10.96.0.11',
   WORKER_SERVICE_PORT: '8001',

@@ -74,7 +74,7 @@ t.test('each invalid file is refused, and the message names the source and the f
     [{ ...hub, token_file: open }, /^WORKER_SOURCES_FILE: hub: token_file is readable by other users: use mode 0600/],
     [{ ...hub, token_file: empty }, /hub: token_file is not a bearer token/],
     [{ ...hub, token_file: bad }, /hub: token_file is not a bearer token/],
-    [{ ...hub, token_file: '/none' }, /hub: token_file does not exist/],
+    [{ ...hub, token_file: '/none' }, /hub: token_file names a file that does not exist/],
     [{ ...hub, token_file: '/dev/null' }, /hub: token_file is not a file/],
     [{ ...hub, ca_file: bad }, /hub: ca_file is not a PEM certificate/],
     [
@@ -85,6 +85,7 @@ t.test('each invalid file is refused, and the message names the source and the f
       { name: 'c', type: 's3', endpoint: 'https://s.lab', region: 'x', credentials_file: bad },
       /c: credentials_file is not valid JSON/,
     ],
+    [{ name: 'hub', type: 'hf' }, /^WORKER_SOURCES_FILE: sources\/0\/endpoint is missing$/],
     [{ ...hub, typo: 1 }, /^WORKER_SOURCES_FILE: sources\/0.*unknown field typo/],
   ];
   for (const [source, message] of cases) {
@@ -99,6 +100,9 @@ t.test('the file itself must be JSON without duplicate keys, and not writable by
   for (const path of [twice, broken]) {
     await t.rejects(readSources(path, calls()), { message: /^WORKER_SOURCES_FILE is not valid JSON/ });
   }
+  const { none = '' } = write(t, { none: '{}' });
+  const noList = /^WORKER_SOURCES_FILE: must be a JSON object with the list sources$/;
+  await t.rejects(readSources(none, calls()), { message: noList });
   for (const mode of [0o666, 0o664, 0o646]) {
     const path = sourcesFile(t, hub);
     chmodSync(path, mode);
@@ -121,7 +125,9 @@ t.test(
       WORKER_SOURCES_FILE: path,
     });
     const options = { simulate: false, directory: '/nowhere' };
-    await t.rejects(loadConfig(environment('/none'), options), { message: 'WORKER_SOURCES_FILE does not exist' });
+    await t.rejects(loadConfig(environment('/none'), options), {
+      message: 'WORKER_SOURCES_FILE names a file that does not exist',
+    });
     const config = await loadConfig(environment(sourcesFile(t, hub)), options);
     t.strictSame(
       config.sources.sources.map(({ settings }) => settings.name),

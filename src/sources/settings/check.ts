@@ -68,7 +68,7 @@ function isRange(text: string): boolean {
 function problemOf(value: unknown): string {
   const sources: unknown =
     typeof value === 'object' && value !== null && 'sources' in value ? value.sources : undefined;
-  if (!Array.isArray(sources)) return firstError(SourcesFile, value) ?? 'must be an object with the list sources';
+  if (!Array.isArray(sources)) return 'must be a JSON object with the list sources';
   for (const [index, source] of sources.entries()) {
     const type: unknown = typeof source === 'object' && source !== null ? Reflect.get(source, 'type') : undefined;
     const schema = Object.entries(schemasByType).find(([name]) => name === type)?.[1];
@@ -85,8 +85,8 @@ function firstError(schema: TSchema, value: unknown): string | undefined {
   const errors = Compile(schema).Errors(value);
   const error = errors.find(({ keyword }) => keyword !== 'boolean') ?? errors[0];
   if (error === undefined) return undefined;
-  const unknown =
-    error.keyword === 'additionalProperties' ? Reflect.get(error.params, 'additionalProperties') : undefined;
-  const detail = Array.isArray(unknown) ? `has the unknown field ${String(unknown[0]).slice(0, 64)}` : error.message;
-  return `${error.instancePath} ${detail}`;
+  const listed = (name: string): unknown[] => [Reflect.get(error.params, name)].flat();
+  if (error.keyword === 'required') return `${error.instancePath}/${listed('requiredProperties')[0]} is missing`;
+  if (error.keyword !== 'additionalProperties') return `${error.instancePath} ${error.message}`;
+  return `${error.instancePath} has the unknown field ${String(listed('additionalProperties')[0]).slice(0, 64)}`;
 }

@@ -185,7 +185,7 @@ t.test('the settings of remote sources are reloaded when they, or a file that th
   await until(() => reloads() === 1, 'the new token was not read');
   replace(file, sources(hub(other)), 0o644);
   await until(() => failures() === 1, 'the missing file was not reported');
-  t.match(worker.output(), /WORKER_SOURCES_FILE: hub: token_file does not exist/);
+  t.match(worker.output(), /WORKER_SOURCES_FILE: hub: token_file names a file that does not exist/);
   writeFileSync(other, 'hf_third', { mode: 0o600 });
   await until(() => reloads() === 2, 'the file that appeared was not read');
   replace(other, 'hf third', 0o600);
