@@ -19,7 +19,7 @@ export const network = {
     name: 'WORKER_KEEPALIVE_SECONDS',
     type: integer(1, 3600, 'seconds'),
     default: 75,
-    doc: 'The time for which an idle connection stays open. Set it above the idle timeout of a load balancer.',
+    doc: 'How long an idle connection stays open. Set it above the idle timeout of a load balancer.',
   },
   uploadIdleSeconds: {
     name: 'WORKER_UPLOAD_IDLE_SECONDS',
@@ -37,7 +37,7 @@ export const network = {
     name: 'WORKER_UPLOAD_RESUME_SECONDS',
     type: integer(1, 86_400, 'seconds'),
     default: 60,
-    doc: 'The time for which a resumable upload keeps its memory while its client sends nothing.',
+    doc: 'How long a resumable upload keeps its memory while its client sends nothing.',
   },
   requestsPerSecond: {
     name: 'WORKER_REQUESTS_PER_SECOND',

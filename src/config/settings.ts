@@ -56,7 +56,7 @@ const identity = {
     name: 'WORKER_KEY_GRACE_SECONDS',
     type: integer(0, 604_800, 'seconds'),
     default: 3600,
-    doc: 'The time for which handles of the previous seal key stay valid after a rotation.',
+    doc: 'How long handles of the previous seal key stay valid after a rotation.',
   },
 } satisfies Record<string, Setting>;
 

@@ -13,7 +13,7 @@ export const sources = {
     name: 'WORKER_HF_CACHE_DIR',
     type: existingDirectory,
     unset: 'no models from the cache',
-    doc: 'The Hugging Face cache of this host, from which clients may commit models: the folder `hub` of `HF_HOME`. The worker reads it, opens no connection for it, and follows no link out of it.',
+    doc: 'The Hugging Face cache of this host, such as `~/.cache/huggingface/hub`. Clients may commit models from it. The worker does not follow links that leave it, and does not connect to the hub.',
   },
   sourceConnections: {
     name: 'WORKER_SOURCE_CONNECTIONS',
@@ -25,13 +25,13 @@ export const sources = {
     name: 'WORKER_SOURCE_BYTES_PER_SECOND',
     type: integer(0, Number.MAX_SAFE_INTEGER, 'bytes per second'),
     default: 0,
-    doc: 'The maximum rate of all transfers from remote sources together. 0 is no limit.',
+    doc: 'The maximum rate of all transfers from remote sources together. 0 means no limit.',
   },
   sourceMinBytesPerSecond: {
     name: 'WORKER_SOURCE_MIN_BYTES_PER_SECOND',
     type: integer(0, 1_000_000_000, 'bytes per second'),
     default: 65_536,
-    doc: 'The minimum rate of a source, over 30 seconds. If a source is slower, the worker reconnects to it. 0 turns it off, and only silence counts.',
+    doc: 'The minimum rate of a source, over 30 seconds. If a source is slower, the worker reconnects to it. With 0, it reconnects only to a source that sends nothing.',
   },
   sourceHeaderBytes: {
     name: 'WORKER_SOURCE_HEADER_BYTES',

@@ -7,7 +7,7 @@ import { describeRoute } from './operation.js';
 
 const description = `Keeps AI-model shards resident in GPU memory and proves it.
 
-A **shard** is a run of bytes of one model on one GPU. Commit a shard, and the worker returns a **handle**: a signed
+A **shard** is the bytes of a model, or of a part of it, on one GPU. Commit a shard, and the worker returns a **handle**: a signed
 statement that these bytes, with this digest, were in this GPU's own read-only memory when the worker sealed them. While
 the worker reports the handle as valid, every later verification has found the same bytes.
 

@@ -16,7 +16,7 @@ const schema = {
   querystring: auditQuery,
   response: {
     200: jsonResponse(AuditPage, 'One page of entries.'),
-    304: noContent('The page is the one that `If-None-Match` names.'),
+    304: noContent('The page is unchanged since the response that `If-None-Match` names.'),
   },
 };
 

@@ -37,7 +37,7 @@ function readyz(app: FastifyInstance, { residency }: Pick<RouteOptions, 'residen
         operationId: 'readyz',
         summary: 'Check whether the worker accepts work',
         description:
-          'The worker accepts work if it has started, has restored its shards and does not shut down. It must be able to write ' +
+          'The worker accepts work if it has started, has restored its shards and is not shutting down. It must be able to write ' +
           'its audit log and its manifest, and no call of the driver or of the file system may be stuck for 10 seconds. It ' +
           'needs no shards.',
         response: {

@@ -49,8 +49,8 @@ function startPull(app: FastifyInstance, { pulls, config }: RouteOptions): void 
         operationId: 'startPull',
         summary: 'Pull a whole model from a source',
         description:
-          'Every file of the model becomes a shard, or none does. The same request again returns the same pull, also ' +
-          'after it has ended, for up to an hour. A restart of the worker forgets pulls. A read of the pull shows its errors.',
+          'Every file of the model becomes a shard, or none does. A repeated request returns the same pull, for up to ' +
+          'an hour after it has ended. A restart of the worker forgets pulls. A read of the pull shows its errors.',
         tags,
         querystring: NoQuery,
         body: refTo(PullBody),
@@ -78,7 +78,7 @@ function listPulls(app: FastifyInstance, { pulls }: RouteOptions): void {
       schema: {
         operationId: 'listPulls',
         summary: 'List the pulls of this worker',
-        description: 'Pulls that ended are listed for an hour, and 64 of them at most.',
+        description: 'A pull is listed for an hour after it has ended. At most 64 ended pulls are listed.',
         tags,
         querystring: pullsQuery,
         response: { 200: jsonResponse(PullList, 'One page of pulls, in a stable order.') },
@@ -97,7 +97,7 @@ function getPull(app: FastifyInstance, { pulls, polling: { slots } }: RouteOptio
         operationId: 'getPull',
         summary: 'Get a pull, or wait for it',
         description:
-          'The pull with its files. Pulls that ended are kept for an hour, and 64 of them at most. The errors of the ' +
+          'The pull with its files. The worker keeps at most 64 ended pulls, each for an hour. The errors of the ' +
           'source, of formats and of memory are in `problem`.',
         tags,
         params: pullParams,

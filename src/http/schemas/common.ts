@@ -45,7 +45,7 @@ export const Reason = namedSchema(
   'Reason',
   {
     code: Type.String({ description: 'Reason code, for programs.' }),
-    detail: Type.String({ description: 'Description, for people.' }),
+    detail: Type.String({ description: 'Description in words.' }),
   },
   'A cause: why the worker is not ready, or why shards are overdue.',
 );

@@ -30,7 +30,7 @@ export const HandleClaims = namedSchema(
     vram_bytes: Length('Exact length of the shard in bytes.'),
     digest: NullableDigest('SHA-256 of the shard. Null if the client set `flat_digest` to false.'),
     tree_digest: Digest('fs-verity digest of the shard.'),
-    expected: oneOf(expectations, 'The digests that the bytes were held to: SHA-256, fs-verity, both or none.'),
+    expected: oneOf(expectations, 'The expected digests that the bytes match: SHA-256, fs-verity, both or none.'),
     expected_by: Type.Optional(
       oneOf(expectedBySet, 'Who stated the expected digests of a commit by reference. Absent for an upload.'),
     ),

@@ -107,7 +107,7 @@ const OverviewShard = namedSchema(
     corrupt_bytes: Bytes('Bytes in all corrupt ranges.'),
     repair: Type.Unsafe<string | null>({
       type: ['string', 'null'],
-      description: 'State of the repair, as text for people. Null unless the shard is corrupt.',
+      description: 'State of the repair, in words. Null unless the shard is corrupt.',
     }),
   },
   'A shard as an overview shows it.',

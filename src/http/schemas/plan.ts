@@ -80,7 +80,7 @@ export const PlanRefusal = namedSchema(
   'PlanRefusal',
   {
     code: Type.String({ description: '`VRAM_OOM` or `MODEL_TOO_LARGE`.' }),
-    detail: Type.String({ description: 'Description, for people.' }),
+    detail: Type.String({ description: 'Description in words.' }),
     needed_bytes: Bytes('Memory that the plan needs, in bytes.'),
     available_bytes: Bytes('Memory that is available, in bytes.'),
   },

@@ -64,7 +64,7 @@ export const PullBody = namedSchema(
     digest: Type.Optional(
       oneOf(
         digestRules,
-        '`require`: each file needs an expected digest, of the client or of the source. `allow`: it does not, if the ' +
+        '`require`: each file needs an expected digest from the client or the source. `allow`: it does not, if the ' +
           'settings of the source allow that. Default: `require`.',
       ),
     ),
@@ -114,7 +114,7 @@ const PullFile = namedSchema(
     bytes: Bytes('Length of the file in bytes.'),
     received_bytes: Bytes('Number of bytes received. Never falls, although a file can be fetched twice.'),
     attempts: Count('Connections that were tried. 0 if the same shard was already sealed.'),
-    last_problem: nullableRefTo(Problem, 'Why the worker last asked again for the file. Null if it did not.'),
+    last_problem: nullableRefTo(Problem, 'Why the worker last requested the file again. Null if it did not.'),
   },
   'A file of a pull.',
 );
@@ -165,7 +165,7 @@ export const Pull = namedSchema(
     ...pullSummaryFields,
     last_problem: nullableRefTo(
       Problem,
-      'Why the source was last asked again for the list of files or for a header. Null if it was not.',
+      'Why the worker last requested the list of files or a header again. Null if it did not.',
     ),
     resolved: nullableRefTo(ResolvedPull, 'The model as the source has it. Null until it is known.'),
     files: Type.Array(refTo(PullFile), {

@@ -8,7 +8,7 @@ import { Driver, Shard } from './shard.js';
 /** The description of `state`. */
 export const workerState =
   '`starting`: the devices are not up yet. `loading`: the worker restores the shards of the previous process. `ready`: it ' +
-  'has started, even without a ready model. `draining`: it shuts down. `stopped`: it has stopped, or the driver is lost.';
+  'has started, even without a ready model. `draining`: it is shutting down. `stopped`: it has stopped, or the driver is lost.';
 
 export const ModelReadiness = namedSchema(
   'ModelReadiness',
@@ -29,7 +29,7 @@ export const ShardHandle = namedSchema(
 
 export const LostShard = namedSchema(
   'LostShard',
-  { shard_id: ShardId, model_ref: ModelRef, detail: Type.String({ description: 'Why it is lost, for people.' }) },
+  { shard_id: ShardId, model_ref: ModelRef, detail: Type.String({ description: 'Why it is lost, in words.' }) },
   'A shard that a restart could not restore.',
 );
 

@@ -75,7 +75,7 @@ export const Shard = namedSchema(
       Type.Array(refTo(CorruptRange), { description: 'The damage. Absent unless the shard is corrupt.' }),
     ),
   },
-  'A run of bytes of one model in the memory of one GPU.',
+  'The bytes of a model, or of a part of it, in the memory of one GPU.',
 );
 export type ShardJson = Static<typeof Shard>;
 

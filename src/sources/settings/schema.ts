@@ -21,7 +21,7 @@ const common = {
   addresses: Type.Optional(
     list('^[0-9A-Fa-f:.]+(?:/[0-9]{1,3})?$', 'Special-purpose ranges, such as 10.0.0.0/8, that this source may use.'),
   ),
-  ca_file: Type.Optional(absolutePath('The authorities in PEM that replace those of Node.')),
+  ca_file: Type.Optional(absolutePath('CA certificates in PEM, which replace those of Node.')),
 };
 /** For sources whose files may have no digest. The weights of a hub or a registry always have one. */
 const digest = Type.Optional(

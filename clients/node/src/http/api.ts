@@ -47,7 +47,7 @@ export interface paths {
         };
         /**
          * Check whether the worker accepts work
-         * @description The worker accepts work if it has started, has restored its shards and does not shut down. It must be able to write its audit log and its manifest, and no call of the driver or of the file system may be stuck for 10 seconds. It needs no shards.
+         * @description The worker accepts work if it has started, has restored its shards and is not shutting down. It must be able to write its audit log and its manifest, and no call of the driver or of the file system may be stuck for 10 seconds. It needs no shards.
          */
         get: operations["readyz"];
         put?: never;
@@ -165,13 +165,13 @@ export interface paths {
         };
         /**
          * List the pulls of this worker
-         * @description Pulls that ended are listed for an hour, and 64 of them at most.
+         * @description A pull is listed for an hour after it has ended. At most 64 ended pulls are listed.
          */
         get: operations["listPulls"];
         put?: never;
         /**
          * Pull a whole model from a source
-         * @description Every file of the model becomes a shard, or none does. The same request again returns the same pull, also after it has ended, for up to an hour. A restart of the worker forgets pulls. A read of the pull shows its errors.
+         * @description Every file of the model becomes a shard, or none does. A repeated request returns the same pull, for up to an hour after it has ended. A restart of the worker forgets pulls. A read of the pull shows its errors.
          */
         post: operations["startPull"];
         delete?: never;
@@ -189,7 +189,7 @@ export interface paths {
         };
         /**
          * Get a pull, or wait for it
-         * @description The pull with its files. Pulls that ended are kept for an hour, and 64 of them at most. The errors of the source, of formats and of memory are in `problem`.
+         * @description The pull with its files. The worker keeps at most 64 ended pulls, each for an hour. The errors of the source, of formats and of memory are in `problem`.
          */
         get: operations["getPull"];
         put?: never;
@@ -488,7 +488,7 @@ export interface components {
         Reason: {
             /** @description Reason code, for programs. */
             code: string;
-            /** @description Description, for people. */
+            /** @description Description in words. */
             detail: string;
         };
         /** @description Problem details (RFC 9457). */
@@ -698,7 +698,7 @@ export interface components {
         PlanRefusal: {
             /** @description `VRAM_OOM` or `MODEL_TOO_LARGE`. */
             code: string;
-            /** @description Description, for people. */
+            /** @description Description in words. */
             detail: string;
             /** @description Memory that the plan needs, in bytes. */
             needed_bytes: number;
@@ -763,7 +763,7 @@ export interface components {
             /** @description Length of the range in bytes. */
             length: number;
         };
-        /** @description A run of bytes of one model in the memory of one GPU. */
+        /** @description The bytes of a model, or of a part of it, in the memory of one GPU. */
         Shard: {
             /** @description Name of the shard on this worker: 1 to 256 letters, digits and hyphens. */
             shard_id: string;
@@ -956,7 +956,7 @@ export interface components {
                 [key: string]: string;
             };
             /**
-             * @description `require`: each file needs an expected digest, of the client or of the source. `allow`: it does not, if the settings of the source allow that. Default: `require`.
+             * @description `require`: each file needs an expected digest from the client or the source. `allow`: it does not, if the settings of the source allow that. Default: `require`.
              * @enum {string}
              */
             digest?: "require" | "allow";
@@ -989,7 +989,7 @@ export interface components {
             received_bytes: number;
             /** @description Connections that were tried. 0 if the same shard was already sealed. */
             attempts: number;
-            /** @description Why the worker last asked again for the file. Null if it did not. */
+            /** @description Why the worker last requested the file again. Null if it did not. */
             last_problem: components["schemas"]["Problem"] | null;
         };
         /** @description The model as the source has it. */
@@ -1072,7 +1072,7 @@ export interface components {
             ended_at: string | null;
             /** @description Why the pull failed or was canceled. Null otherwise. */
             problem: components["schemas"]["Problem"] | null;
-            /** @description Why the source was last asked again for the list of files or for a header. Null if it was not. */
+            /** @description Why the worker last requested the list of files or a header again. Null if it did not. */
             last_problem: components["schemas"]["Problem"] | null;
             /** @description The model as the source has it. Null until it is known. */
             resolved: components["schemas"]["ResolvedPull"] | null;
@@ -1109,7 +1109,7 @@ export interface components {
              * @description Name of the model that the shard belongs to. The caller chooses it. Unicode NFC, without control, bidirectional or zero-width characters.
              */
             model_ref: string;
-            /** @description Why it is lost, for people. */
+            /** @description Why it is lost, in words. */
             detail: string;
         };
         /** @description A current handle and its shard. */
@@ -1153,7 +1153,7 @@ export interface components {
             /** @description Whether at least one model is ready and nothing blocks the worker. */
             ready: boolean;
             /**
-             * @description `starting`: the devices are not up yet. `loading`: the worker restores the shards of the previous process. `ready`: it has started, even without a ready model. `draining`: it shuts down. `stopped`: it has stopped, or the driver is lost.
+             * @description `starting`: the devices are not up yet. `loading`: the worker restores the shards of the previous process. `ready`: it has started, even without a ready model. `draining`: it is shutting down. `stopped`: it has stopped, or the driver is lost.
              * @enum {string}
              */
             state: "starting" | "loading" | "ready" | "draining" | "stopped";
@@ -1201,7 +1201,7 @@ export interface components {
             /** @description False only on a real GPU. */
             simulated: boolean;
             /**
-             * @description `starting`: the devices are not up yet. `loading`: the worker restores the shards of the previous process. `ready`: it has started, even without a ready model. `draining`: it shuts down. `stopped`: it has stopped, or the driver is lost.
+             * @description `starting`: the devices are not up yet. `loading`: the worker restores the shards of the previous process. `ready`: it has started, even without a ready model. `draining`: it is shutting down. `stopped`: it has stopped, or the driver is lost.
              * @enum {string}
              */
             state: "starting" | "loading" | "ready" | "draining" | "stopped";
@@ -1310,7 +1310,7 @@ export interface components {
             corrupt_range_count: number;
             /** @description Bytes in all corrupt ranges. */
             corrupt_bytes: number;
-            /** @description State of the repair, as text for people. Null unless the shard is corrupt. */
+            /** @description State of the repair, in words. Null unless the shard is corrupt. */
             repair: string | null;
         };
         /** @description A pull, with the number of its files. */
@@ -1470,7 +1470,7 @@ export interface components {
             /** @description fs-verity digest of the shard. */
             tree_digest: string;
             /**
-             * @description The digests that the bytes were held to: SHA-256, fs-verity, both or none.
+             * @description The expected digests that the bytes match: SHA-256, fs-verity, both or none.
              * @enum {string}
              */
             expected: "sha256" | "tree" | "both" | "none";
@@ -5429,7 +5429,7 @@ export interface operations {
                     "application/json": components["schemas"]["AuditPage"];
                 };
             };
-            /** @description The page is the one that `If-None-Match` names. */
+            /** @description The page is unchanged since the response that `If-None-Match` names. */
             304: {
                 headers: {
                     [name: string]: unknown;
