@@ -116,8 +116,8 @@ function duration(seconds) {
     Math.floor(total / 3600) % 24,
     Math.floor(total / 60) % 60,
   ];
-  if (days > 0) return `${days} d ${hours} h`;
-  if (hours > 0) return `${hours} h ${minutes} min`;
+  if (days > 0) return hours === 0 ? `${days} d` : `${days} d ${hours} h`;
+  if (hours > 0) return minutes === 0 ? `${hours} h` : `${hours} h ${minutes} min`;
   if (minutes > 0) return total % 60 === 0 ? `${minutes} min` : `${minutes} min ${total % 60} s`;
   return `${total} s`;
 }

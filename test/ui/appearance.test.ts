@@ -192,7 +192,7 @@ t.test('each section shows what the worker reports', unlessChromium, async (t) =
   const textOf = async (selector: string) => (await page.textContent(selector)) ?? '';
   t.match(await textOf('#facts'), /Ready.*24\.7 GiB.*of 141 GiB.*8.*of 12; no known damage.*45 s ago/);
   t.match(await textOf('#pulls'), /qwen-2026-11.*receiving.*15\.5 GiB of 24\.0 GiB, 65 %1\.90 GiB\/s5 s1 of 3 files/);
-  t.match(await textOf('#scrub'), /running: 7 of 12 shards.*every 1 min.*2\.00 GiB\/s.*ended 21 s ago/);
+  t.match(await textOf('#scrub'), /running: 7 of 12 shards.*every 1 h, at .*2\.00 GiB\/s.*ended 21 s ago/);
   t.match(await textOf('#leases-note'), '3 leases: 2 active, 1 lingering.');
   t.match(await textOf('#leases'), /llama-70b-0active.*pid 48211.*uid 1000.*llama-server/);
   t.match(await textOf('#audit'), /1841.*SealVerified.*llama-70b-0/);

@@ -105,7 +105,7 @@ export function overviewOf(shards: readonly OverviewShardJson[], changes: Partia
     },
     scrub: {
       state: 'running',
-      period_seconds: 60,
+      period_seconds: 3600,
       bytes_per_second: 2 * GiB,
       shards_done: Math.floor(shards.length * 0.6),
       shards_total: shards.length,

@@ -13,7 +13,7 @@ const repairSlots = 2;
 /** The status of a shard that was just found damaged. */
 export const repairStatusOf = ({ source }: Shard): string =>
   source === undefined
-    ? 'it was uploaded, or its URL has a query, so release it and commit it again'
+    ? 'the worker has no source to repair it from; release it, then commit it again'
     : 'its repair is in progress';
 
 /** Failures that say nothing about the memory. Such a repair is retried without limit. */

@@ -68,7 +68,7 @@ t.test('a damaged shard stays corrupt even if its bytes are correct again', onSi
   const { reasons } = (await get(worker, '/v1/ready')).json();
   t.match(
     reasons,
-    [{ code: 'SHARD_CORRUPT', detail: /it was uploaded, or its URL has a query, so release it/ }, {}],
+    [{ code: 'SHARD_CORRUPT', detail: /the worker has no source to repair it from; release it/ }, {}],
     'ready says that an upload must be released',
   );
   t.equal((await remove(worker, '/v1/shards/a')).statusCode, 204);
