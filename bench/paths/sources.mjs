@@ -106,7 +106,7 @@ async function takesPulls(worker) {
   return status === 200;
 }
 
-/** Writes a safetensors model of `count` files and its index, with a digest beside each file. */
+/** Writes a safetensors model of `count` files and its index, with a digest next to each file. */
 function writeModel({ models }, name, count, fileBytes) {
   const weightMap = {};
   const total = String(count).padStart(5, '0');

@@ -1,5 +1,5 @@
 /**
- * The kernels compiled for the host, as a module that the simulator loads. Beside the code, the module describes each
+ * The kernels compiled for the host, as a module that the simulator loads. In addition to the code, the module describes each
  * kernel: its parameters, its thread count and the device memory that a launch accesses.
  */
 #include <algorithm>

@@ -11,7 +11,7 @@
 namespace vram {
 namespace {
 
-/** From this length on, a thread costs little beside the bytes. */
+/** From this length on, a thread costs little compared to the bytes. */
 constexpr uint64_t kMinTreeThreadBytes = 8 * kGroupBytes;
 
 }  // namespace

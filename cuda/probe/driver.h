@@ -65,7 +65,7 @@ size_t usable_bytes(const Driver &driver);
 /** "700 CUDA_ERROR_ILLEGAL_ADDRESS" */
 std::string describe(const Driver &driver, CUresult result);
 
-/** Loads the module in a file beside the program and finds a kernel. Returns null if the driver refuses it. */
+/** Loads the module in a file next to the program and finds a kernel. Returns null if the driver refuses it. */
 CUfunction find_kernel(const Driver &driver, const char *kernel);
 
 /** Device memory by the virtual memory functions, as libvram takes it. Never released: the process ends. */

@@ -40,7 +40,7 @@ bool is_one_of(vram_status status, std::initializer_list<vram_status> allowed) {
   for (const vram_status each : allowed) {
     if (status == each) return true;
   }
-  return check_status(__FILE__, __LINE__, VRAM_OK, status, "a call beside others");
+  return check_status(__FILE__, __LINE__, VRAM_OK, status, "a call alongside others");
 }
 
 }  // namespace

@@ -129,9 +129,9 @@ TEST("a path that leads outside, or not to a regular file, is refused") {
   cache.link("loop", "loop");
   cache.link("device", "/dev/zero");
   cache.link("magic", "/proc/self/root" + outside.path("secret"));
-  cache.link("beside", cache.path() + "x/secret");
+  cache.link("sibling", cache.path() + "x/secret");
   REQUIRE(mkfifo(cache.path("fifo").c_str(), 0600) == 0);
-  for (const char *path : {"out", "up", "root/etc/passwd", "device", "magic", "beside", "..", "../x", "blobs/../../x",
+  for (const char *path : {"out", "up", "root/etc/passwd", "device", "magic", "sibling", "..", "../x", "blobs/../../x",
                            "/etc/passwd", "/"}) {
     check_refused(cache, path, VRAM_FILE_ERROR, EXDEV);
   }

@@ -13,7 +13,7 @@ extern char **environ;
 
 namespace test {
 
-std::string beside_program(const char *file) {
+std::string next_to_program(const char *file) {
   char path[4096];
   const ssize_t bytes = readlink("/proc/self/exe", path, sizeof(path));
   REQUIRE(bytes > 0);

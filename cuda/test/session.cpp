@@ -19,10 +19,10 @@ std::string setting(const char *name, const std::string &fallback) {
 }  // namespace
 
 std::string driver_path() {
-  return setting("VRAM_TEST_DRIVER", beside_program("libcuda_sim.so"));
+  return setting("VRAM_TEST_DRIVER", next_to_program("libcuda_sim.so"));
 }
 std::string kernels_path() {
-  return setting("VRAM_TEST_KERNELS", beside_program("vram_kernels.sim"));
+  return setting("VRAM_TEST_KERNELS", next_to_program("vram_kernels.sim"));
 }
 
 uint32_t alloc_flags() {

@@ -11,7 +11,7 @@
 namespace test {
 namespace {
 
-std::string read_beside_program(const std::string &name) {
+std::string read_next_to_program(const std::string &name) {
   char path[4096];
   const ssize_t length = readlink("/proc/self/exe", path, sizeof(path));
   REQUIRE(length > 0);
@@ -48,7 +48,7 @@ bool check_result(const char *file, int line, CUresult expected, CUresult actual
 }
 
 SimDriver::SimDriver(std::initializer_list<SimSetting> environment) : environment_(environment) {
-  void *library = load_copy(read_beside_program("libcuda_sim.so"));
+  void *library = load_copy(read_next_to_program("libcuda_sim.so"));
   REQUIRE(library != nullptr);
 #define FIND(name, parameters) find(library, #name, name);
   VRAM_CUDA_FUNCTIONS(FIND)
@@ -135,7 +135,7 @@ CUresult SimMemory::read(void *destination, size_t bytes) const {
 }
 
 std::string sim_kernels() {
-  return read_beside_program("vram_kernels.sim");
+  return read_next_to_program("vram_kernels.sim");
 }
 
 }  // namespace test

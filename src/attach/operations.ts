@@ -16,7 +16,7 @@ export interface Requester {
   readonly unread: UnreadDescriptors;
 }
 
-/** Carries out a request and sends its answer. @throws WorkerError */
+/** Processes a request and sends its answer. @throws WorkerError */
 export type Operation = (requester: Requester, request: Frame, id: number) => Promise<void> | void;
 
 const list: Operation = ({ residency, outbox }, request, id) => {

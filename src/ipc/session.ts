@@ -20,7 +20,7 @@ const maxLines = 1024;
 export interface SessionHandler {
   /** Returns the answer to the first frame. @throws an error that ends the session */
   greet(frame: Frame): Uint8Array;
-  /** Carries out a request and sends its answer. Owns the descriptors. @throws an error, which is sent to the peer */
+  /** Processes a request and sends its answer. Owns the descriptors. @throws an error, which is sent to the peer */
   request(frame: Frame, id: number, descriptors: Descriptors): Promise<void> | void;
   /** Counts a request, whose frame has this length. Returns how long it must wait, in milliseconds. */
   waitMs(frameBytes: number): number;
@@ -37,7 +37,7 @@ export interface SessionOptions {
   readonly log: (message: string, error: unknown) => void;
 }
 
-/** `busy`: a request is being carried out, and no other is read. `waiting`: the user has used up its rate. */
+/** `busy`: a request is being processed, and no other is read. `waiting`: the user has used up its rate. */
 type SessionPhase = 'greeting' | 'ready' | 'busy' | 'waiting' | 'closed';
 
 /** The server's end of one connection: a greeting, then requests one after the other. */
@@ -95,7 +95,7 @@ export class Session {
     if (readable) this.#read();
   }
 
-  /** While a request is carried out, the rest of the stream waits in the socket, its end included. */
+  /** While a request is processed, the rest of the stream waits in the socket, its end included. */
   #updateInterest(): void {
     const readable = this.#phase === 'greeting' || this.#phase === 'ready';
     if (this.isOpen) this.#watch.set({ readable, writable: this.outbox.wantsRoom });

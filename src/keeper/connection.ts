@@ -37,7 +37,7 @@ interface Pending {
   readonly reject: (error: WorkerError) => void;
 }
 
-/** A connection to the keeper. One request is carried out at a time. Any fault of the keeper ends the connection. */
+/** A connection to the keeper. One request is processed at a time. Any fault of the keeper ends the connection. */
 export class KeeperConnection {
   /** Identifies the keeper's process. */
   keeperId = '';

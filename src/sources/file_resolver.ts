@@ -21,8 +21,8 @@ export class FileResolver implements ModelResolver<FileReference> {
   async resolve(reference: FileReference, options: TransferOptions): Promise<ResolvedModel> {
     const entry = await this.#entry(reference.path, options.signal);
     const folder = reference.path.slice(0, reference.path.lastIndexOf('/') + 1);
-    const beside = (name: string) => this.#entry(folder + name, options.signal);
-    const files = await filesOf(entry, this.#inspector, beside, options);
+    const sibling = (name: string) => this.#entry(folder + name, options.signal);
+    const files = await filesOf(entry, this.#inspector, sibling, options);
     return { modelRef: textOf(reference), isImmutable: false, digestRule: 'allow', ...files };
   }
 

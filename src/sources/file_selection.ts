@@ -20,7 +20,7 @@ export interface FileSelection {
 /**
  * Divides the files of a repository: by the client's patterns, or else by the names of weights. A pattern that is the
  * path of a file means this file alone. A pattern without a slash that matches no file at the top matches the names of
- * files in folders. An index without shards selects the safetensors files beside it. `kindOf` replaces the names of
+ * files in folders. An index without shards selects the safetensors files next to it. `kindOf` replaces the names of
  * weights, for a source that knows more than names.
  * @throws WorkerError SOURCE_NOT_FOUND, which names the pattern; SOURCE_UNSUPPORTED, INVALID_PARAMS
  */

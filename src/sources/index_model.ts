@@ -7,16 +7,16 @@ import type { ModelFileEntry, ResolvedModel } from './model.js';
 
 const indexSuffix = '.safetensors.index.json';
 
-/** Files beside an index that are looked up at once. */
+/** Files next to an index that are looked up at once. */
 const concurrency = 4;
 
 const isIndexPath = (path: string): boolean => path.endsWith(indexSuffix);
 
-/** A file, or an index and the files that it lists, which `beside` finds by their plain names. */
+/** A file, or an index and the files that it lists, which `sibling` finds by their plain names. */
 export async function filesOf(
   entry: ModelFileEntry,
   inspector: Inspector,
-  beside: (name: string) => Promise<ModelFileEntry>,
+  sibling: (name: string) => Promise<ModelFileEntry>,
   options: TransferOptions,
 ): Promise<Pick<ResolvedModel, 'shards' | 'indexes' | 'skipped'>> {
   if (!isIndexPath(entry.path)) return { shards: [entry], indexes: [], skipped: [] };
@@ -24,13 +24,13 @@ export async function filesOf(
   const names = await listedIn(index, inspector, options);
   const shards: ModelFileEntry[] = [];
   for (let start = 0; start < names.length; start += concurrency) {
-    shards.push(...(await Promise.all(names.slice(start, start + concurrency).map(beside))));
+    shards.push(...(await Promise.all(names.slice(start, start + concurrency).map(sibling))));
   }
   return { shards, indexes: [index], skipped: [] };
 }
 
 /**
- * Moves the safetensors files beside an index that it does not list to `skipped`: some repositories hold the same
+ * Moves the safetensors files next to an index that it does not list to `skipped`: some repositories hold the same
  * tensors a second time. Files in `named` stay, and those of folders without an index.
  * @throws WorkerError FORMAT_INVALID for an invalid index, SOURCE_NOT_FOUND if a file that it lists does not exist, and the
  * errors of the source

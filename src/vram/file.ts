@@ -83,7 +83,7 @@ export class ModelFile implements NativeFile {
   }
 
   /**
-   * Opens the same file again, for calls beside those of this object, also if another file has its path now. The caller
+   * Opens the same file again, for calls in parallel with those of this object, also if another file has its path now. The caller
    * closes it. @throws WorkerError LENGTH_MISMATCH if the file changed since it was opened, MODEL_DIR_UNAVAILABLE
    */
   async reopen(throwIfStopped: () => void): Promise<ModelFile> {

@@ -86,7 +86,7 @@ t.test('hand-overs leave no descriptor in the worker', async (t) => {
   t.ok(newDescriptors(before).length <= 1, 'one pidfd');
 });
 
-t.test('requests that arrived before the end of a connection are carried out', async (t) => {
+t.test('requests that arrived before the end of a connection are processed', async (t) => {
   const { worker, socket } = await startAttachable(t);
   await upload(worker, 'a', randomBytes(1000));
   const client = await AttachClient.open(socket);

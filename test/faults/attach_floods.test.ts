@@ -58,7 +58,7 @@ t.test('ten thousand requests at once, and the longest frames, delay no HTTP req
   await Promise.all(floods);
   waits.sort((a, b) => a - b);
   t.comment(
-    `figure: ready beside 40 flooding clients, p50 ${waits[100]?.toFixed(1)} ms, max ${waits[199]?.toFixed(1)} ms`,
+    `figure: ready with 40 flooding clients, p50 ${waits[100]?.toFixed(1)} ms, max ${waits[199]?.toFixed(1)} ms`,
   );
 });
 

@@ -182,7 +182,7 @@ t.test('leases outlive a killed worker: they are orphaned, then resumed, or end 
 });
 
 t.test(
-  'an upload survives an upgrade by SIGTERM beside an engine, and a shard that is not kept is wiped',
+  'an upload survives an upgrade by SIGTERM alongside an engine, and a shard that is not kept is wiped',
   async (t) => {
     const { start, socket, events } = await scene(t);
     const first = await start();

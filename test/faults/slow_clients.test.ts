@@ -85,7 +85,7 @@ t.test('pollers get answers during slow requests, and every slow request times o
   const inTime = clients.filter(({ closedMs, deadlineMs }) => closedMs <= deadlineMs).length;
   t.equal(answered, polls.length, 'ready is always 200');
   t.comment(
-    `figure: ready answered 200 beside ${slowHeads} slow heads and ${slowBodies} slow bodies ${answered} of ${polls.length}, p99 ${p99} ms`,
+    `figure: ready answered 200 with ${slowHeads} slow heads and ${slowBodies} slow bodies ${answered} of ${polls.length}, p99 ${p99} ms`,
   );
   t.comment(`figure: slow clients disconnected in time ${inTime} of ${clients.length}`);
   const unanswered = clients.filter(({ client }) => !/HTTP\/1\.1 (408|429) /.test(client.heard));

@@ -54,7 +54,7 @@ t.test('a URL with a query is never named in full', async (t) => {
   t.equal(model.shards[0]?.pinned, undefined);
 });
 
-t.test('an index of safetensors files names the files beside it', async (t) => {
+t.test('an index of safetensors files names the files next to it', async (t) => {
   const { origin, resolve } = await httpResolver(t, {
     '/models/x/model.safetensors.index.json': index,
     '/models/x/model-00001-of-00002.safetensors': Buffer.from('one'),

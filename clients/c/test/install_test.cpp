@@ -23,7 +23,7 @@ std::string output_of(const std::string &command, int expected_status = 0) {
 
 TEST("the example attaches, prints the receipt and the first byte, and detaches") {
   const WorkerProcess worker;
-  const std::string command = beside_program("example") + " " + worker.socket_path() + " " + simulated_driver();
+  const std::string command = next_to_program("example") + " " + worker.socket_path() + " " + simulated_driver();
   const std::string output = output_of(command + " s0");
   CHECK(output.find("attached 6295553 bytes on device 1 of worker fake\nreceipt receipt-1\nfirst byte ") == 0);
   CHECK(output_of(command + " missing", 1 << 8) == "example: attach: VRAM_ATTACH_REFUSED NOT_FOUND no such luck\n");
@@ -36,7 +36,7 @@ TEST("an installed library is found by pkg-config, and needs only libc") {
   char directory[] = "/tmp/vram_attach-XXXXXX";
   REQUIRE(mkdtemp(directory) != nullptr);
   const std::string root = directory, pc = "PKG_CONFIG_PATH=" + root + "/lib/pkgconfig pkg-config ";
-  const std::string build = beside_program("");
+  const std::string build = next_to_program("");
   output_of("make -s -C '" + (source.empty() ? "." : source) + "' install PREFIX=" + root + " BUILD=" + build);
   CHECK(output_of(pc + "--modversion vram_attach") == "1.0.0\n");
   const std::string program = root + "/example";

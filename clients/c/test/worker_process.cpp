@@ -27,7 +27,7 @@ std::string simulated_driver() {
   return cuda_build() + "/libcuda_sim.so";
 }
 
-std::string beside_program(const std::string &name) {
+std::string next_to_program(const std::string &name) {
   char path[4096];
   const ssize_t bytes = readlink("/proc/self/exe", path, sizeof(path));
   REQUIRE(bytes > 0);
@@ -54,7 +54,7 @@ void WorkerProcess::start(const std::string &resume) {
   REQUIRE(pipe(ends) == 0);
   const Descriptor output(ends[0]);
   Descriptor input(ends[1]);
-  std::string program = beside_program("fake_worker"), how = resume;
+  std::string program = next_to_program("fake_worker"), how = resume;
   char *const arguments[] = {program.data(), socket_path_.data(), how.data(), nullptr};
   posix_spawn_file_actions_t actions;
   REQUIRE(posix_spawn_file_actions_init(&actions) == 0);

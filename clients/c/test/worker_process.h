@@ -13,7 +13,7 @@ namespace test {
 std::string cuda_build();
 std::string simulated_driver();
 /** A file in the folder of this program. */
-std::string beside_program(const std::string &name);
+std::string next_to_program(const std::string &name);
 
 class WorkerProcess {
  public:

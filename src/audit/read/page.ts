@@ -24,7 +24,7 @@ export interface AuditPage {
 }
 
 /**
- * Reads one page from the file at `path` and the rotated files beside it. The worker may append and rotate at the same time.
+ * Reads one page from the file at `path` and the rotated files next to it. The worker may append and rotate at the same time.
  * @throws DamagedLog if the newest entry of the page is damaged, and the file system's errors
  */
 export async function readPage(path: string, query: PageQuery, fs: FileSystem): Promise<AuditPage> {

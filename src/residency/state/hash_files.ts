@@ -18,7 +18,7 @@ export class HashFiles {
   readonly #directory: string;
   readonly #files = new FileCalls(timeoutSeconds);
 
-  /** `manifest` is the path of the manifest. The files are in a directory beside it. */
+  /** `manifest` is the path of the manifest. The files are in a directory next to it. */
   constructor(manifest: string) {
     this.#directory = `${manifest}.hashes`;
   }

@@ -47,7 +47,7 @@ export class Inspector {
     return 'formats' in result ? result.formats : [];
   }
 
-  /** The plain names of the files that an index lists, sorted. They are stored beside it. Throws as `inspect` does. */
+  /** The plain names of the files that an index lists, sorted. They are stored next to it. Throws as `inspect` does. */
   async indexedFiles(index: RangedFile, signal: AbortSignal): Promise<readonly string[]> {
     const task: InspectionTask = { kind: 'index', index: sizeOf(index), headerBytes: this.#headerBytes };
     const result = await this.#run(task, [index], signal);

@@ -15,7 +15,7 @@ export function* checkModel(model: Model<FileSize>, headerBytes: number): ModelR
   return yield* faultsOf(checkFiles(model, { headerBytes, budget: new NameBudget() }));
 }
 
-/** The plain names of the files that an index lists, in order. They are stored beside it. */
+/** The plain names of the files that an index lists, in order. They are stored next to it. */
 export function* checkIndex(file: FileSize, headerBytes: number): ModelReading<readonly string[]> {
   return yield* faultsOf(listedFiles(file, { headerBytes, budget: new NameBudget() }));
 }

@@ -49,7 +49,7 @@ export const formatRules = {
 
   index_json: 'The index is not a JSON object with a weight_map of strings',
   index_duplicate_key: 'A key of the index occurs twice',
-  index_file_name: 'The index names a file that is not beside it: only plain file names are allowed',
+  index_file_name: 'The index names a file that is not next to it: only plain file names are allowed',
   index_file_count: 'The index names more than 10,000 files',
   index_incomplete: 'The index does not name all files from -00001-of-MMMMM to -MMMMM-of-MMMMM',
   index_file_missing: 'The index names a file that is missing, or is not a safetensors file',

@@ -9,7 +9,7 @@ import type { HttpReference } from '../reference.js';
 import type { ConfiguredSource, SourceRegistry } from '../registry.js';
 import { HttpSource } from './http_source.js';
 
-/** Finds a file of an HTTP server, or an index and the files beside it. */
+/** Finds a file of an HTTP server, or an index and the files next to it. */
 export class HttpResolver implements ModelResolver<HttpReference> {
   readonly #registry: SourceRegistry;
   readonly #inspector: Inspector;
@@ -24,8 +24,8 @@ export class HttpResolver implements ModelResolver<HttpReference> {
     const source = this.#registry.findHttp(url, name);
     const entry = await entryOf(source, url, options);
     // The query is often a signature of this path alone, so the other files are asked for without it.
-    const beside = (file: string) => entryOf(source, new URL(encodeURIComponent(file), loggableUrl(url)), options);
-    const files = await filesOf(entry, this.#inspector, beside, options);
+    const sibling = (file: string) => entryOf(source, new URL(encodeURIComponent(file), loggableUrl(url)), options);
+    const files = await filesOf(entry, this.#inspector, sibling, options);
     const digestRule = source.settings.digest ?? 'require';
     return { modelRef: loggableUrl(url), isImmutable: false, digestRule, ...files };
   }

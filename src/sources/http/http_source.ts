@@ -88,7 +88,7 @@ function claimOf(head: ResponseHead): DigestClaim | undefined {
   return { digest, from: 'repr-digest' };
 }
 
-/** The claim of `FILE.sha256` beside the file. Without that file, or with an unreadable one, there is no claim. */
+/** The claim of `FILE.sha256` next to the file. Without that file, or with an unreadable one, there is no claim. */
 async function sidecarClaim(
   egress: Egress,
   { url, ...request }: SourceRequest,

@@ -45,7 +45,7 @@ export class S3Resolver implements ModelResolver<S3Reference> {
     }
   }
 
-  /** An object, or an index and the objects that it lists beside it. */
+  /** An object, or an index and the objects that it lists next to it. */
   async #resolveObject(
     bucket: Bucket,
     { key, version_id: versionId }: S3Reference,
@@ -55,9 +55,9 @@ export class S3Resolver implements ModelResolver<S3Reference> {
     const path = key.slice(folder.length);
     if (!isFilePath(path)) throw new WorkerError('INVALID_PARAMS', 'The key does not end in the name of a file');
     const object = await S3Object.open(bucket, { key, versionId }, options);
-    const beside = async (name: string) =>
+    const sibling = async (name: string) =>
       (await S3Object.open(bucket, { key: `${folder}${name}` }, options)).entry(name);
-    const files = await filesOf(object.entry(path), this.#inspector, beside, options);
+    const files = await filesOf(object.entry(path), this.#inspector, sibling, options);
     const isAlone = files.indexes.length === 0;
     return { modelRef: textOf(object.reference), isImmutable: isAlone && object.isImmutable, ...files };
   }

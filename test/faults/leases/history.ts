@@ -10,7 +10,7 @@ import { processCount, type Step, shardIds } from './steps.js';
 const mappedBytes = 2 * 1024 * 1024;
 export const original = randomBytes(100_000);
 
-/** A worker and its clients beside the model of both. They serve one history after the other, because starting them costs more. */
+/** A worker and its clients, with the model of both. They serve one history after the other, because starting them costs more. */
 export class LeaseWorld {
   readonly #t: Pick<Test, 'teardown'>;
   readonly #directory: string;

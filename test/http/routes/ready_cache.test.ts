@@ -129,7 +129,7 @@ t.test('the serialized response equals the state after each change of a shard', 
   }
 });
 
-t.test('whether a report could be ready is what the report says, also beside a corrupt shard', async (t) => {
+t.test('whether a report could be ready is what the report says, also with a corrupt shard', async (t) => {
   const worker = await startWorker(t);
   const { residency } = worker;
   const readiness = async () => {

@@ -104,7 +104,7 @@ t.test('a shard that a client verifies is new in the answer of a long poll', asy
   t.equal((await answer).json().handles[0].shard.last_verified_at, last_verified_at);
 });
 
-t.test('a long poll needs a token, and is refused beside a nonce or a maximum age', async (t) => {
+t.test('a long poll needs a token, and is refused with a nonce or a maximum age', async (t) => {
   const worker = await startWorker(t, { env: { WORKER_READY_PUBLIC: 'on' } });
   t.match((await worker.app.inject('/v1/ready?wait_seconds=1')).json(), { status: 401, code: 'AUTH_FAILED' });
   for (const query of [

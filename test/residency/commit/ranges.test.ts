@@ -79,7 +79,7 @@ t.test(
         ],
         { code: 'INTERNAL' },
       ],
-      ['a range begins beside a group', [[group - 1, group]], { code: 'INTERNAL' }],
+      ['a range begins next to a group', [[group - 1, group]], { code: 'INTERNAL' }],
       [
         'a range ends in a group',
         [

@@ -23,7 +23,7 @@ t.test('the files of an index are listed once each', async (t) => {
   t.strictSame(checkIndexFile(indexOf(weights)), [first, second]);
 });
 
-t.test('fields beside the weight map are not interpreted, but are JSON', async (t) => {
+t.test('fields next to the weight map are not interpreted, but are JSON', async (t) => {
   const text = '{"metadata":{"total_size":1.5e10,"x":[true,false,null,-1,{"y":"\\n"}]},"weight_map":{"a":"m"}}\n';
   t.strictSame(checkIndexFile(Buffer.from(text)), ['m']);
 });

@@ -18,7 +18,7 @@ const good: Files = {
   [nameOf(3, 3)]: part(2, 3, 3, []),
 };
 
-t.test('a complete split GGUF is valid, beside other files and in any order', async (t) => {
+t.test('a complete split GGUF is valid, among other files and in any order', async (t) => {
   const other = { 'mmproj.gguf': ggufFile({ tensors: [{ name: 'a' }] }), 'x/m-00001-of-00001.gguf': ggufFile() };
   t.match(checkFiles({ ...other, ...good }), { length: 5 });
   t.match(checkFiles(Object.fromEntries(Object.entries(good).reverse())), { length: 3 });

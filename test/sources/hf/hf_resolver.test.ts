@@ -99,7 +99,7 @@ t.test('files are chosen by patterns, and a pattern that matches nothing is name
   }
 });
 
-t.test('an index that is named alone selects the safetensors files beside it', async (t) => {
+t.test('an index that is named alone selects the safetensors files next to it', async (t) => {
   const content = [...files, lfs('other/x.safetensors', 'x'), lfs('model.gguf', 'y')];
   const { hub } = await start(t, content);
   const { shards, indexes } = await hubSource(hub).resolve({ repo: 'org/name', files: [index.path] });

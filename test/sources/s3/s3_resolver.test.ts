@@ -170,7 +170,7 @@ t.test('a prefix is the shards below it, without safetensors files that its inde
   t.ok((await readRange(source as NonNullable<typeof source>, whole, { signal })).equals(content));
 });
 
-t.test('an index is the objects that it lists beside it', async (t) => {
+t.test('an index is the objects that it lists next to it', async (t) => {
   const weightMap = JSON.stringify({ weight_map: { a: 'one.safetensors', b: 'two.safetensors' } });
   const server = await S3Server.start(t, { 'llm/model.safetensors.index.json': Buffer.from(weightMap) });
   for (const name of ['one', 'two', 'consolidated']) server.put(`llm/${name}.safetensors`, content);

@@ -32,7 +32,7 @@ t.test('a host name that is not a valid worker id gives a derived id and a warni
   t.match(worker.output() + worker.errors(), `the id is ${id}; set WORKER_ID`);
 });
 
-t.test('the worker starts beside a Kubernetes Service named worker, and warns', async (t) => {
+t.test('the worker starts with a Kubernetes Service named worker, and warns', async (t) => {
   const links = {
     WORKER_PORT: 'tcp://10.96.0.11:8001',
     WORKER_SERVICE_HOST: '10.96.0.11',

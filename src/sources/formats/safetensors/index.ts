@@ -6,7 +6,7 @@ import { JsonReader } from './json_reader.js';
 /** An index of a model in several safetensors files: `model.safetensors.index.json`. */
 export interface SafetensorsIndex {
   readonly path: string;
-  /** The plain file name of each tensor. The files are beside the index. */
+  /** The plain file name of each tensor. The files are next to the index. */
   readonly weightMap: ReadonlyMap<string, string>;
 }
 
