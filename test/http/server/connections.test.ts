@@ -79,7 +79,7 @@ t.test('a full server answers probes, and closes other new connections', async (
     t.equal(await new RawClient(url).send(head(target)).whole(), '', target);
   }
   const silent = Array.from({ length: 80 }, () => new RawClient(url));
-  t.match(await new RawClient(url).send(head('GET /livez')).whole(), /200 OK/, 'beside silent connections');
+  t.match(await new RawClient(url).send(head('GET /livez')).whole(), /200 OK/, 'with silent connections');
   await Promise.all(silent.slice(0, 16).map((client) => client.closed));
   t.ok(connections.counts.probe <= 64, 'the ones that have waited longest are closed');
   for (const answer of held) answer();

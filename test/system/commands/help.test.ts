@@ -21,10 +21,7 @@ t.test('invalid usage: a message in lower case, and the usage of the command', a
   const cases = [
     [['--fast'], /^vram-worker: unknown option --fast\n\nUsage: vram-worker serve/],
     [['run'], /^vram-worker: unknown command run\n\nUsage: vram-worker serve/],
-    [
-      ['keep', '--fast'],
-      /^vram-worker: unknown option --fast\n\nUsage: vram-worker keep .*\n( .*\n)*More: --help\n$/,
-    ],
+    [['keep', '--fast'], /^vram-worker: unknown option --fast\n\nUsage: vram-worker keep .*\n( .*\n)*More: --help\n$/],
     [['handle', 'verify'], /^vram-worker: handle verify takes one handle\n\nUsage: vram-worker handle verify /],
     [['pull', 'model'], /^vram-worker: the source has no type: use file:.*\n\nUsage: vram-worker pull /],
   ] as const;
