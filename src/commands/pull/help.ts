@@ -27,7 +27,7 @@ ${sourceHelp}
   --expect sha256:HEX     The SHA-256 of the file. For several files, give PATH=sha256:HEX for each.
   --digest allow          Also pull files without a digest from the source or --expect.
   --format-check basic    Also pull files of unknown formats, and incomplete sets; off checks no format.
-  --bytes-per-second N    The maximum rate.
+  --bytes-per-second N    The maximum rate from a remote source.
   --gpu N                 The GPUs that may be used, such as --gpu 0,1. Default: all.
   --deadline-seconds N    The worker fails the pull if it takes longer. Default: WORKER_PULL_DEADLINE_SECONDS.
   --detach                Print the id of the pull, and do not wait for it.

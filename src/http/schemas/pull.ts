@@ -84,7 +84,7 @@ export const PullBody = namedSchema(
       Type.Integer({
         minimum: 0,
         maximum: maxBytes,
-        description: 'Maximum rate of the pull in bytes per second. Default: 0, no limit.',
+        description: 'Maximum rate of the pull from a remote source, in bytes per second. Default: 0, no limit.',
       }),
     ),
     deadline_seconds: Type.Optional(

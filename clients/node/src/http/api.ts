@@ -967,7 +967,7 @@ export interface components {
             format_check?: "strict" | "basic" | "off";
             /** @description False skips the serial SHA-256. Each file then needs an `expected_tree` digest. Default: true. */
             flat_digest?: boolean;
-            /** @description Maximum rate of the pull in bytes per second. Default: 0, no limit. */
+            /** @description Maximum rate of the pull from a remote source, in bytes per second. Default: 0, no limit. */
             bytes_per_second?: number;
             /** @description Time limit of the whole pull in seconds, with the time in the queue. Default, and maximum: `WORKER_PULL_DEADLINE_SECONDS`. */
             deadline_seconds?: number;
