@@ -5,9 +5,11 @@ import { deriveSealKey } from '../../src/seal/key.js';
 import { verifyReceipt } from '../../src/seal/lease_receipt.js';
 import { AttachClient } from '../support/attach_client.js';
 import { startAttachable } from '../support/attachable.js';
+import { Clocks } from '../support/clock.js';
 import { claimsOf, verifyHandle } from '../support/handles.js';
 import { newDescriptors, openDescriptors } from '../support/open_descriptors.js';
 import { get, remove, upload } from '../support/requests.js';
+import { onSimulator, simulator } from '../support/simulator.js';
 import { until } from '../support/until.js';
 import { token } from '../support/worker.js';
 
@@ -65,6 +67,30 @@ t.test('a process gets the bytes of a shard, a new handle and a receipt', async 
   }
   t.equal((await client.ask('detach', { lease_id: again.get('lease_id') ?? '' })).get('code'), 'NOT_FOUND');
   t.equal((await remove(worker, '/v1/shards/a')).statusCode, 204);
+  client.close();
+});
+
+t.test('an attach with max_age_seconds verifies an older shard first', onSimulator, async (t) => {
+  t.teardown(() => simulator.reset());
+  const { worker, socket } = await startAttachable(t);
+  await upload(worker, 'a', randomBytes(5000));
+  const verifiedAt = async () => (await get(worker, '/v1/shards/a')).json().last_verified_at;
+  const sealedAt = await verifiedAt();
+  const client = await AttachClient.open(socket);
+  const clocks = Clocks.take(t);
+  const attachAfter2Seconds = async (maxAgeSeconds: number) => {
+    clocks.step(2000);
+    clocks.pass(2000);
+    const answer = await client.ask('attach', { shard_id: 'a', max_age_seconds: maxAgeSeconds });
+    client.takeDescriptors();
+    return answer.get('code') ?? answer.type;
+  };
+  t.equal(await attachAfter2Seconds(60), 'attached');
+  t.equal(await verifiedAt(), sealedAt);
+  t.equal(await attachAfter2Seconds(1), 'attached');
+  t.ok((await verifiedAt()) > sealedAt);
+  simulator.spoofs('host_pointer=1');
+  t.equal(await attachAfter2Seconds(1), 'SEAL_VERIFICATION_FAILED');
   client.close();
 });
 
