@@ -4,6 +4,7 @@ import t from 'tap';
 import { patternBytes } from '../../support/bytes.js';
 import { ggufFile } from '../../support/gguf.js';
 import { secretFile } from '../../support/key_files.js';
+import { type FileRequest, modelOfSizes, sendRange, startPuller, startSource } from '../../support/pull_source.js';
 import { get, mebibyte, post, sha256 } from '../../support/requests.js';
 import { f32File } from '../../support/safetensors.js';
 import { sourceWorker, transfersOf } from '../../support/source_worker.js';
@@ -39,6 +40,25 @@ t.test('a plan by reference lists the files of a model, and reads only headers',
   const reserved = await post(worker, '/v1/plan', { source, model_ref: 'm', reserve: true });
   t.match(reserved.json().reservation, { reservation_id: String }, reserved.body);
   t.ok(server.requests.length > 0);
+});
+
+t.test('16 plans by reference run at a time', async (t) => {
+  const held: FileRequest[] = [];
+  let isHolding = true;
+  const answer = (request: FileRequest): boolean => {
+    if (isHolding) held.push(request);
+    return isHolding;
+  };
+  const source = await startSource(t, modelOfSizes([5000]), { answer });
+  const worker = await startPuller(t, source);
+  const body = { source: { type: 'http', url: `${source.url}model.safetensors.index.json` } };
+  const plans = Array.from({ length: 17 }, () => post(worker, '/v1/plan', body));
+  t.match((await Promise.race(plans)).json(), { status: 429, code: 'TOO_MANY_COMMITS' });
+  await until(() => held.length > 0);
+  isHolding = false;
+  for (const { response, bytes, start, end } of held) sendRange(response, bytes, start, end);
+  const statuses = (await Promise.all(plans)).map(({ statusCode }) => statusCode);
+  t.equal(statuses.filter((status) => status === 200).length, 16);
 });
 
 t.test('a plan reads the header of a large file, and not its content', async (t) => {

@@ -1,7 +1,17 @@
 import t from 'tap';
 import { Clocks, day, hour } from '../../support/clock.js';
-import { endedPull, modelOfSizes, pullBody, startPull, startPuller, startSource } from '../../support/pull_source.js';
+import {
+  endedPull,
+  type FileRequest,
+  modelOfSizes,
+  pullBody,
+  sendRange,
+  startPull,
+  startPuller,
+  startSource,
+} from '../../support/pull_source.js';
 import { get, post, remove, sha256 } from '../../support/requests.js';
+import { until } from '../../support/until.js';
 
 const sizes = [700_000, 5000, 1_300_000];
 
@@ -52,6 +62,35 @@ t.test('a pull seals every file of a model, and the same request is the same pul
     (await get(worker, '/v1/pulls')).json().pulls.map(({ pull_id }: { pull_id: string }) => pull_id),
     ['a'],
   );
+});
+
+t.test('a pull from a remote source is not faster than its maximum rate', async (t) => {
+  const source = await startSource(t, modelOfSizes([600_000]));
+  const worker = await startPuller(t, source);
+  await startPull(worker, source, 'a', { bytes_per_second: 500_000 });
+  const { state, created_at, ended_at } = await endedPull(worker, 'a');
+  t.equal(state, 'sealed');
+  // The limit may run ahead by 100 ms, and the last chunk does not wait.
+  t.ok(Date.parse(ended_at) - Date.parse(created_at) >= 800);
+});
+
+t.test('a pull receives as many files at a time as WORKER_PULL_FILES says', async (t) => {
+  const held: FileRequest[] = [];
+  let isHolding = true;
+  const answer = (request: FileRequest): boolean => {
+    if (!isHolding || request.name.endsWith('.json')) return false;
+    held.push(request);
+    return true;
+  };
+  const source = await startSource(t, modelOfSizes([5000, 5000, 5000, 5000]), { answer });
+  const worker = await startPuller(t, source, { env: { WORKER_PULL_FILES: '2' } });
+  await startPull(worker, source, 'a', { format_check: 'off' });
+  await until(() => held.length === 2);
+  await get(worker, '/v1/pulls/a?wait_seconds=1');
+  t.equal(held.length, 2);
+  isHolding = false;
+  for (const { response, bytes, start, end } of held) sendRange(response, bytes, start, end);
+  t.match(await endedPull(worker, 'a'), { state: 'sealed', files: [{}, {}, {}, {}] });
 });
 
 t.test('invalid requests are refused in the order of the contract', async (t) => {
