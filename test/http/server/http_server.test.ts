@@ -31,6 +31,17 @@ t.test('a request head that times out gets 408, and a silent connection is close
   t.pass('a connection that sends nothing is closed');
 });
 
+t.test('an idle connection stays open for the keep-alive time, whatever the limit of silence', async (t) => {
+  const brief = await listen(t, hello, { keepaliveMs: 100 });
+  t.match(await new RawClient(brief).send(head('GET /')).whole(), /^HTTP\/1.1 200 /);
+  const long = await listen(t, hello, { keepaliveMs: 60_000, silentTimeoutMs: 100 });
+  const idle = new RawClient(long).send(head('GET /'));
+  await idle.until(/\{\}$/);
+  await new RawClient(long).closed;
+  idle.send(head('GET /', { Connection: 'close' }));
+  t.match(await idle.whole(), /^HTTP\/1.1 200 .*HTTP\/1.1 200 /s);
+});
+
 t.test('a request with more than 200 header fields is refused, also behind another one', async (t) => {
   const url = await listen(t, hello, {});
   const request = (fields: number): string =>
