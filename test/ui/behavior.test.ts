@@ -161,7 +161,7 @@ t.test('text of others is only text, and invisible characters are visible', unle
   };
   api.overview = { ...overview, taken_at: overview.taken_at.replace('22', '23') };
   await page.waitForFunction(() => document.getElementById('leases')?.textContent?.includes('<img'));
-  await until(async () => /<img/.test((await page.textContent('#audit')) ?? ''), 'the audit log is shown', 20_000);
+  await until(async () => /<img/.test((await page.textContent('#audit')) ?? ''), 'the audit log is shown');
   t.equal(await page.locator('#main img, #main script, #main style, #main iframe').count(), 0);
   const text = await page.evaluate(() => document.documentElement.outerHTML);
   t.notOk(['\u202e', '\u2028', '\u0000'].some((character) => text.includes(character)));

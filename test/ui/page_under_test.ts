@@ -3,6 +3,7 @@ import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import tap, { type Test } from 'tap';
 import { launchChromium } from '../support/chromium.js';
 import { tests } from '../support/paths.js';
+import { takenAtMs } from './overviews.js';
 
 /** Success criteria of WCAG 2.2, levels A and AA. */
 const wcag = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'];
@@ -32,13 +33,23 @@ export interface PageUnderTest {
 let browser: Promise<Browser> | undefined;
 tap.teardown(async () => await (await browser)?.close());
 
+/**
+ * Stops the page's clock when the overviews were taken, before the page is opened. Its timers then run only in
+ * `page.clock.runFor`.
+ */
+export async function stopClock({ page }: PageUnderTest): Promise<void> {
+  // A clock can only be stopped at a time that is ahead.
+  await page.clock.install({ time: takenAtMs - 3_600_000 });
+  await page.clock.pauseAt(takenAtMs);
+}
+
 /** Opens a page in a new profile, which ends with the test. */
 export async function openPage(t: Test, url: string, options: BrowserContextOptions = {}): Promise<PageUnderTest> {
   browser ??= launchChromium();
   const context = await (await browser).newContext({ timezoneId: 'UTC', locale: 'en-US', ...options });
   t.teardown(() => context.close());
   const page = await context.newPage();
-  page.setDefaultTimeout(20_000);
+  page.setDefaultTimeout(100_000);
   await page.addInitScript({ path: join(tests, 'ui/node_modules/axe-core/axe.min.js') });
   await page.addInitScript(() => {
     globalThis.refusedByPolicy = [];

@@ -14,6 +14,8 @@ export class StubbedApi {
   auditGate: Promise<void> = Promise.resolve();
   /** The URLs that get 429. */
   refuses: (url: URL) => boolean = () => false;
+  /** When a long poll ends without a change. */
+  longestPollMs = 10_000;
   /** How long the worker says that it waited before a 304. */
   waitedMs = 0;
   /** In place of every response. */
@@ -65,7 +67,7 @@ export class StubbedApi {
       });
     if (url.pathname.endsWith('/overview')) {
       const isKnown = (await request.headerValue('if-none-match')) === this.#tag;
-      if (isKnown && this.failure === undefined && url.searchParams.has('wait_seconds')) await this.#change(10_000);
+      if (isKnown && this.failure === undefined && url.searchParams.has('wait_seconds')) await this.#change();
       if (this.failure === undefined) {
         if ((await request.headerValue('if-none-match')) === this.#tag)
           return await route.fulfill({ status: 304, headers: { 'server-timing': `wait;dur=${this.waitedMs}` } });
@@ -86,9 +88,9 @@ export class StubbedApi {
     return `W/"${this.#version}"`;
   }
 
-  #change(mostMs: number): Promise<void> {
+  #change(): Promise<void> {
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, mostMs);
+      const timer = setTimeout(resolve, this.longestPollMs);
       this.#onChange = () => {
         clearTimeout(timer);
         resolve();
