@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
+import { freePort } from './free_port.js';
 import { main, root } from './paths.js';
 import { startProcess, temporaryDirectory } from './process.js';
 import { readTrimmed, trimmedAs, trimmedLinesAs } from './trimmed.js';
@@ -73,16 +74,17 @@ export function readerOf(
   const directory = temporaryDirectory(t);
   prepare(directory);
   const terminal = new Terminal(t, directory);
+  let address: string | undefined;
   let url: string | undefined;
   let stop = async (): Promise<void> => undefined;
 
   const start = async (t: Test, assignments: string): Promise<void> => {
     await stop();
     const env = Object.fromEntries([...assignments.matchAll(/(\w+)=(\S+)/g)].map(([, name, value]) => [name, value]));
-    const port = url === undefined ? {} : { WORKER_BIND_ADDR: new URL(url).host };
-    const worker = await startProcess(t, directory, { ...env, ...port });
+    address ??= `127.0.0.1:${await freePort()}`;
+    const worker = await startProcess(t, directory, { ...env, WORKER_BIND_ADDR: address });
     ({ url } = worker);
-    await terminal.run(`export WORKER_BIND_ADDR=${new URL(url).host}`);
+    await terminal.run(`export WORKER_BIND_ADDR=${address}`);
     stop = async () => {
       worker.child.kill('SIGINT');
       t.equal(await worker.exited, 0, 'Ctrl-C ends the worker in order');

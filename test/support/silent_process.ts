@@ -1,18 +1,9 @@
 import { readFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import type { Test } from 'tap';
+import { freePort } from './free_port.js';
 import { type Run, run, type WorkerProcess } from './process.js';
 import { until } from './until.js';
-
-/** A port that no process listens on. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === 'object' && address !== null ? address.port : 0;
-}
 
 /**
  * Starts a worker whose standard output a shell redirects, such as `>/dev/full`. Resolves when it responds. Its own
