@@ -1,7 +1,7 @@
 import type { InterruptSignal } from '../client/interrupts.js';
 
 /** The time in which a second Ctrl-C keeps the pull running. */
-const graceMs = 2000;
+export const graceMs = 2000;
 
 /** What signals have asked for. */
 export type Interruption =

@@ -1,15 +1,18 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { graceMs } from '../../../src/commands/pull/interruption.js';
 import { FakePulls, fakeFile, fakeProblem } from '../../support/fake_pulls.js';
+import { freePort } from '../../support/free_port.js';
+import { preloading, withoutTimersOf } from '../../support/preloading.js';
 import { run, temporaryDirectory } from '../../support/process.js';
 import { until } from '../../support/until.js';
 
 const source = 'hf://org/name:Q4_K_M';
 
 /** Runs `pull` against a worker whose pulls advance as the test says. */
-function pull(t: Test, fake: FakePulls, args: readonly string[] = [source], env: NodeJS.ProcessEnv = {}) {
-  return run(t, temporaryDirectory(t), ['pull', ...args], { VRAM_WORKER_URL: fake.url, ...env });
+function pull(t: Test, fake: FakePulls, args: readonly string[] = [source], through: readonly string[] = []) {
+  return run(t, temporaryDirectory(t), ['pull', ...args], { VRAM_WORKER_URL: fake.url }, through);
 }
 
 /** Ends the pull well, once the command follows it. */
@@ -130,10 +133,10 @@ t.test('progress never falls back', async (t) => {
 });
 
 t.test('a worker that is away for a while is retried, and one that restarted gets the pull again', async (t) => {
-  const fake = await FakePulls.start(t);
+  const port = await freePort();
+  const fake = await FakePulls.start(t, port);
   const { exited, errors } = pull(t, fake);
   await until(() => fake.hasStreams);
-  const port = Number(new URL(fake.url).port);
   fake.die();
   await until(() => /retrying: cannot reach the worker .*ECONNREFUSED/.test(errors()), 'no retry');
   const next = await FakePulls.start(t, port);
@@ -199,7 +202,7 @@ t.test('a command in a message works as it is', async (t) => {
 
 t.test('a second Ctrl-C leaves the pull running, and says how to watch it', async (t) => {
   const fake = await FakePulls.start(t);
-  const { child, exited, errors } = pull(t, fake);
+  const { child, exited, errors } = pull(t, fake, [source], preloading(withoutTimersOf(graceMs)));
   await until(() => fake.hasStreams);
   child.kill('SIGINT');
   await until(() => /Canceling in/.test(errors()));

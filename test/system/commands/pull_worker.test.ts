@@ -2,6 +2,9 @@ import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { graceMs } from '../../../src/commands/pull/interruption.js';
+import { freePort } from '../../support/free_port.js';
+import { preloading, withoutTimersOf } from '../../support/preloading.js';
 import { run, startProcess, temporaryDirectory, type WorkerProcess } from '../../support/process.js';
 import { rangeServer } from '../../support/range_server.js';
 import { safetensorsOf } from '../../support/safetensors.js';
@@ -30,8 +33,8 @@ async function startWithSource(t: Test, env: NodeJS.ProcessEnv = {}) {
   return { worker, settings, source: `${server.origin}/models/m.safetensors` };
 }
 
-function command(t: Test, worker: WorkerProcess, args: readonly string[]) {
-  return run(t, worker.directory, args, { VRAM_WORKER_URL: worker.url });
+function command(t: Test, worker: WorkerProcess, args: readonly string[], through: readonly string[] = []) {
+  return run(t, worker.directory, args, { VRAM_WORKER_URL: worker.url }, through);
 }
 
 async function finished(t: Test, worker: WorkerProcess, args: readonly string[]) {
@@ -66,7 +69,8 @@ t.test('Ctrl-C cancels a pull that runs, and its memory is free', async (t) => {
 
 t.test('a pull that was left running is watched to its end', async (t) => {
   const { worker, source } = await startWithSource(t);
-  const pull = command(t, worker, ['pull', source, '--digest', 'allow', '--bytes-per-second', String(2 * mebibyte)]);
+  const args = ['pull', source, '--digest', 'allow', '--bytes-per-second', String(2 * mebibyte)];
+  const pull = command(t, worker, args, preloading(withoutTimersOf(graceMs)));
   await until(() => /receiving/.test(pull.errors()), 'the pull does not receive');
   pull.child.kill('SIGINT');
   await until(() => /Canceling in/.test(pull.errors()));
@@ -77,12 +81,13 @@ t.test('a pull that was left running is watched to its end', async (t) => {
 });
 
 t.test('a pull begins again if the worker is killed in the middle', async (t) => {
-  const { worker, settings, source } = await startWithSource(t);
+  const address = { WORKER_BIND_ADDR: `127.0.0.1:${await freePort()}` };
+  const { worker, settings, source } = await startWithSource(t, address);
   const pull = command(t, worker, ['pull', source, '--digest', 'allow', '--bytes-per-second', String(2 * mebibyte)]);
   await until(() => /receiving/.test(pull.errors()), 'the pull does not receive');
   worker.child.kill('SIGKILL');
   await worker.exited;
-  await startProcess(t, worker.directory, { ...settings, WORKER_BIND_ADDR: new URL(worker.url).host });
+  await startProcess(t, worker.directory, settings);
   t.equal(await pull.exited, 0, pull.errors());
   t.match(pull.errors(), /the worker does not have the pull any more; it begins again/);
 });

@@ -1,9 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { graceMs } from '../../../src/commands/pull/interruption.js';
 import { FakePulls, fakeFile } from '../../support/fake_pulls.js';
 import { unlessInstalled } from '../../support/installed.js';
 import { main } from '../../support/paths.js';
+import { importing, withoutTimersOf } from '../../support/preloading.js';
 import { temporaryDirectory } from '../../support/temporary_directory.js';
 import { Tmux } from '../../support/tmux.js';
 import { until } from '../../support/until.js';
@@ -11,9 +13,9 @@ import { until } from '../../support/until.js';
 const inTmux = unlessInstalled('tmux', 'script');
 
 /** Runs a pull in a terminal. The terminal stays after its end, and shows the exit status. */
-function pull(t: Test, fake: FakePulls, size: { columns: number; rows: number }, env = '') {
+function pull(t: Test, fake: FakePulls, size: { columns: number; rows: number }, { env = '', flags = '' } = {}) {
   const typescript = join(temporaryDirectory(t), 'typescript');
-  const node = `env -u NODE_OPTIONS -u TMUX ${env} VRAM_WORKER_URL=${fake.url} '${process.execPath}' '${main}'`;
+  const node = `env -u NODE_OPTIONS -u TMUX ${env} VRAM_WORKER_URL=${fake.url} '${process.execPath}' ${flags} '${main}'`;
   const command = `${node} pull hf://org/name; echo "status $?"`;
   // script(1) records every byte that reaches the terminal.
   const tmux = Tmux.start(t, size, `script -q -f -c '${command.replaceAll("'", `'\\''`)}' '${typescript}'; sleep 1000`);
@@ -106,7 +108,7 @@ t.test('Ctrl-C in a terminal cancels, and twice leaves the pull running', inTmux
   await showed(once.tmux, /is canceled, and its memory is free\n.*status 130/);
   t.equal(fake.only.state, 'cancelled');
   const other = await FakePulls.start(t);
-  const twice = pull(t, other, { columns: 120, rows: 20 });
+  const twice = pull(t, other, { columns: 120, rows: 20 }, { flags: importing(withoutTimersOf(graceMs)) });
   await until(() => other.hasStreams);
   twice.tmux.press('C-c');
   await showed(twice.tmux, /Press Ctrl-C again/);
@@ -117,7 +119,7 @@ t.test('Ctrl-C in a terminal cancels, and twice leaves the pull running', inTmux
 
 t.test('a terminal without capabilities, or stderr in a file, gets plain lines', inTmux, async (t) => {
   const fake = await FakePulls.start(t);
-  const { tmux, bytes } = pull(t, fake, { columns: 80, rows: 20 }, 'TERM=dumb NO_COLOR=1');
+  const { tmux, bytes } = pull(t, fake, { columns: 80, rows: 20 }, { env: 'TERM=dumb NO_COLOR=1' });
   await until(() => fake.hasStreams);
   await seal(fake);
   await showed(tmux, /status 0/);

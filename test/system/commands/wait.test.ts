@@ -1,20 +1,13 @@
 import { createServer } from 'node:http';
-import { type AddressInfo, createServer as createTcpServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import t, { type Test } from 'tap';
 import { patternBytes } from '../../support/bytes.js';
+import { freePort } from '../../support/free_port.js';
 import { run, startProcess, temporaryDirectory } from '../../support/process.js';
 import { until } from '../../support/until.js';
 
 const wait = (t: Test, directory: string, url: string, args: readonly string[]) =>
   run(t, directory, ['wait', '--model-ref', 'm', ...args], { VRAM_WORKER_URL: url });
-
-async function freePort(): Promise<number> {
-  const server = createTcpServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 t.test('it waits for a worker that does not listen yet, and for the model', async (t) => {
   const directory = temporaryDirectory(t);
@@ -37,9 +30,9 @@ t.test('it waits for a worker that does not listen yet, and for the model', asyn
 
 t.test('when the time is over, the exit status is 75 and the message says why', async (t) => {
   const worker = await startProcess(t, temporaryDirectory(t));
-  const asked = wait(t, worker.directory, worker.url, ['--timeout', '1']);
+  const asked = wait(t, worker.directory, worker.url, ['--timeout', '4']);
   t.equal(await asked.exited, 75);
-  t.match(asked.errors(), /^vram-worker: not ready after 1 s: MODEL_NOT_RESIDENT: /);
+  t.match(asked.errors(), /^vram-worker: not ready after 4 s: MODEL_NOT_RESIDENT: /);
   const unreachable = wait(t, worker.directory, `http://127.0.0.1:${await freePort()}`, ['--timeout', '0']);
   t.equal(await unreachable.exited, 75);
   t.match(unreachable.errors(), /not ready after 0 s: .*ECONNREFUSED/);
