@@ -1,6 +1,5 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import t, { type Test } from 'tap';
 import { readSources } from '../../src/config/sources_file.js';
@@ -20,6 +19,7 @@ import { RegistryClient } from '../support/peers/registry_client.js';
 import { base64Of, writeRegistrySettings } from '../support/peers/registry_settings.js';
 import { startTokenServer } from '../support/peers/token_server.js';
 import { temporaryDirectory } from '../support/temporary_directory.js';
+import { until } from '../support/until.js';
 
 // docker-registry 2.8 over TLS, skopeo, and artifacts in the forms of ORAS, Docker models, ModelPack and Ollama.
 
@@ -162,13 +162,16 @@ t.test('an artifact that skopeo pushed is read with tokens, which are renewed wh
   const digest = layout.setArtifact('v1', config, [layer]);
   await copy(`oci:${layout.directory}:v1`, `docker://${registry.host}/models/llama:v1`);
   const pushes = tokens.requests.length;
-  // The registry accepts a token for a minute after its end.
-  tokens.lifetimeSeconds = -57;
+  // The registry accepts a token for a minute after its end: this one for ten seconds.
+  tokens.lifetimeSeconds = -50;
   const model = await resolve({ reference: 'v1' });
   t.equal(model.modelRef, `oci://${registry.host}/models/llama@${digest}`);
   t.equal(tokens.requests.length - pushes, 1);
-  await sleep(5000);
   tokens.lifetimeSeconds = 300;
+  await until(async () => {
+    await model.shards[0]?.open({ signal: anySignal() });
+    return tokens.requests.length - pushes > 1;
+  }, 'the token was not renewed');
   t.ok((await firstShard(model)).equals(weights));
   t.equal(tokens.requests.length - pushes, 2);
   tokens.lifetimeSeconds = -3600;
