@@ -16,7 +16,7 @@ const location = `
     }`;
 
 t.test('no request fails behind nginx before the balancer notices the stop', unlessInstalled('nginx'), async (t) => {
-  const env = { WORKER_SHUTDOWN_DELAY_SECONDS: '3', WORKER_DRAIN_SECONDS: '5' };
+  const env = { WORKER_SHUTDOWN_DELAY_SECONDS: '3600', WORKER_DRAIN_SECONDS: '20' };
   const worker = await startProcess(t, temporaryDirectory(t), env);
   const upstream = `upstream worker { server ${new URL(worker.url).host} max_fails=0; keepalive 8; }`;
   const url = await startNginx(t, location, upstream);
@@ -41,5 +41,6 @@ t.test('no request fails behind nginx before the balancer notices the stop', unl
   isSending = false;
   await Promise.all(clients);
   t.same([...new Set(statuses)], [201]);
+  worker.child.kill('SIGTERM');
   t.equal(await worker.exited, 0);
 });

@@ -3,6 +3,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
 import { patternBytes } from '../../support/bytes.js';
+import { preloading } from '../../support/preloading.js';
 import { run, startProcess, temporaryDirectory, type WorkerProcess } from '../../support/process.js';
 import { statusOf } from '../../support/silent_process.js';
 import { until } from '../../support/until.js';
@@ -12,14 +13,8 @@ async function commit({ url, authorization }: WorkerProcess): Promise<Response> 
   return fetch(url + path, { method: 'PUT', headers: { authorization }, body: patternBytes(5000) });
 }
 
-/** Runs Node with a module before the worker. It cannot be set by NODE_OPTIONS, which `run` removes. */
-const preloading = (code: string): string[] => {
-  const url = `data:text/javascript,${encodeURIComponent(code)}`;
-  return ['sh', '-c', `node="$0"; exec "$node" --import '${url.replaceAll("'", '%27')}' "$@"`];
-};
-
 t.test('in the shutdown delay readyz is 503 and the worker still commits', async (t) => {
-  const env = { WORKER_SHUTDOWN_DELAY_SECONDS: '3', WORKER_DRAIN_SECONDS: '5' };
+  const env = { WORKER_SHUTDOWN_DELAY_SECONDS: '3600', WORKER_DRAIN_SECONDS: '20' };
   const worker = await startProcess(t, temporaryDirectory(t), env);
   t.equal(await statusOf(`${worker.url}/readyz`), 200);
   worker.child.kill('SIGTERM');
@@ -29,11 +24,17 @@ t.test('in the shutdown delay readyz is 503 and the worker still commits', async
   const committed = await commit(worker);
   t.equal(committed.status, 201);
   t.equal(committed.headers.get('connection'), 'close', 'clients and balancers open no more connections to it');
+});
+
+t.test('the shutdown delay ends without a second signal', async (t) => {
+  const env = { WORKER_SHUTDOWN_DELAY_SECONDS: '1', WORKER_DRAIN_SECONDS: '20' };
+  const worker = await startProcess(t, temporaryDirectory(t), env);
+  worker.child.kill('SIGTERM');
   t.equal(await worker.exited, 0);
 });
 
 t.test('a second signal ends the shutdown delay', async (t) => {
-  const env = { WORKER_SHUTDOWN_DELAY_SECONDS: '3600', WORKER_DRAIN_SECONDS: '5' };
+  const env = { WORKER_SHUTDOWN_DELAY_SECONDS: '3600', WORKER_DRAIN_SECONDS: '20' };
   const worker = await startProcess(t, temporaryDirectory(t), env);
   worker.child.kill('SIGTERM');
   await until(async () => (await statusOf(`${worker.url}/readyz`)) === 503);
