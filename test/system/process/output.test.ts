@@ -5,10 +5,11 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { patternBytes } from '../../support/bytes.js';
+import { freePort } from '../../support/free_port.js';
 import { unlessInstalled } from '../../support/installed.js';
 import { main } from '../../support/paths.js';
-import { run, temporaryDirectory, type WorkerProcess } from '../../support/process.js';
-import { freePort, startSilent, statusOf } from '../../support/silent_process.js';
+import { faultsAfterStart, run, temporaryDirectory, type WorkerProcess } from '../../support/process.js';
+import { startSilent, statusOf } from '../../support/silent_process.js';
 import { until } from '../../support/until.js';
 
 async function commit({ url, authorization }: WorkerProcess, shardId = 'a'): Promise<number> {
@@ -66,9 +67,10 @@ t.test('with an unread pipe the worker serves, counts what it drops, and stops c
 
 t.test('with an unread pipe a lost driver ends the worker with status 70', async (t) => {
   const directory = temporaryDirectory(t);
-  const faults = { ...unlimited, CUDA_SIM_FAULTS: 'cuMemGetInfo_v2:30+=46' };
+  const faults = { ...unlimited, ...faultsAfterStart('cuLaunchKernel:1=719') };
   const worker = await startSilent(t, directory, `>'${unreadPipe(t, directory)}'`, faults);
   await fillLog(worker);
+  t.equal(await commit(worker), 500);
   t.equal(await worker.exited, 70);
 });
 
