@@ -149,7 +149,7 @@ t.test('a killed worker leaves the memory, and events say what happened', async 
   t.equal(lease.state, 'orphaned');
   t.ok((await bytesOf(lease)).equals(bytes));
   await startProcess(t, directory, environment);
-  await until(() => seen.some(({ type }) => type === 'stale'), 'the next worker does not have the memory', 20_000);
+  await until(() => seen.some(({ type }) => type === 'stale'), 'the next worker does not have the memory');
   t.match(seen, [
     { type: 'orphaned', lease, shardId: 'a' },
     { type: 'stale', lease, shardId: 'a' },

@@ -57,7 +57,7 @@ t.test('memory survives the worker that sealed it, and is freed when it is dropp
   await adopted.free();
   next.close();
   await until(() => descriptorsOf(keeper) === idle, 'the keeper has more descriptors than before');
-  await until(() => newDescriptors(before).length === 0, 'this process has more descriptors than before', 10_000);
+  await until(() => newDescriptors(before).length === 0, 'this process has more descriptors than before');
 });
 
 t.test('kill -9 of the keeper: the worker knows that it holds nothing, and the next one gets all again', async (t) => {
@@ -72,7 +72,7 @@ t.test('kill -9 of the keeper: the worker knows that it holds nothing, and the n
   await t.resolves(worker.drop('a2'), 'a release needs no keeper that has ended');
   t.ok(existsSync(files.path), 'a killed keeper leaves its socket');
   await startKeeperProcess(t, files);
-  await until(() => worker.custody('a1') === 'kept', 'the memory was not handed over again', 20_000);
+  await until(() => worker.custody('a1') === 'kept', 'the memory was not handed over again');
   t.match(await askKeeper(t, files, '--list'), { output: /^.*"allocation_id":"a1".*\n$/ });
   await worker.drop('a1');
   await allocation.free();
@@ -82,8 +82,10 @@ t.test('a keeper that hangs holds up no release for long, and memory that it may
   const files = keeperFiles(temporaryDirectory(t));
   const { child } = await startKeeperProcess(t, files);
   const worker = keeperClient(t, files.path, { token: files.token, waitMs: 1500 });
-  await worker.connected(20_000);
-  await worker.keep(fileMemory('a1'));
+  await worker.connected(60_000);
+  // If the answer comes too late, it gets the memory again.
+  await worker.keep(fileMemory('a1')).catch(() => undefined);
+  await until(() => worker.custody('a1') === 'kept', 'not kept');
   child.kill('SIGSTOP');
   t.equal(worker.custody('a1'), 'kept', 'it is kept while its keeper is connected');
   await t.rejects(worker.drop('a1'), { code: 'KEEPER_UNAVAILABLE' });
@@ -92,8 +94,8 @@ t.test('a keeper that hangs holds up no release for long, and memory that it may
   t.not(worker.custody('a2'), 'kept');
   child.kill('SIGCONT');
   // The refused release did not happen, so the keeper gets the memory again.
-  await until(() => ['a1', 'a2'].every((id) => worker.custody(id) === 'kept'), 'not kept again', 20_000);
-  await worker.drop('a1');
+  await until(() => ['a1', 'a2'].every((id) => worker.custody(id) === 'kept'), 'not kept again');
+  await until(() => isDropped(worker, 'a1'), 'not dropped');
   t.match((await askKeeper(t, files, '--list')).output, /^.*"allocation_id":"a2".*\n$/);
 });
 
@@ -101,13 +103,13 @@ t.test('what a worker sent before it gave up a hung keeper does not happen after
   const files = keeperFiles(temporaryDirectory(t));
   const { child } = await startKeeperProcess(t, files);
   const worker = keeperClient(t, files.path, { token: files.token, waitMs: 500 });
-  await worker.connected(20_000);
+  await worker.connected(60_000);
   child.kill('SIGSTOP');
   const memories = ['a1', 'a2', 'a3'].map((id) => fileMemory(id));
   for (const memory of memories) await t.rejects(worker.keep(memory), { code: 'KEEPER_UNAVAILABLE' });
   for (const { allocationId } of memories) await worker.drop(allocationId).catch(() => undefined);
   child.kill('SIGCONT');
-  for (const { allocationId } of memories) await until(() => isDropped(worker, allocationId), 'not dropped', 20_000);
+  for (const { allocationId } of memories) await until(() => isDropped(worker, allocationId), 'not dropped');
   await sleep(100);
   t.match(await askKeeper(t, files, '--list'), { status: 0, output: '' });
 });
@@ -149,14 +151,19 @@ t.test('the token is replaced without a restart, which would lose the memory', a
   renameSync(join(files.directory, 'new'), tokenFile);
   keeper.child.kill('SIGHUP');
   await until(() => /keeper token.*reloaded/.test(keeper.output()), 'not reloaded');
-  const old = keeperClient(t, files.path, { token: files.token, waitMs: 200 });
-  await t.rejects(old.connected(), { code: 'AUTH_FAILED' });
+  const old = keeperClient(t, files.path, { token: files.token });
+  const refusal = () =>
+    old.connected(200).then(
+      () => 'none',
+      ({ code }: { code: string }) => code,
+    );
+  await until(async () => (await refusal()) === 'AUTH_FAILED', 'the previous token is not refused');
   t.match((await askKeeper(t, files, '--list')).output, /"allocation_id":"a1"/);
   writeFileSync(tokenFile, 'short');
   keeper.child.kill('SIGHUP');
   await until(() => /keeping the previous version/.test(keeper.output()), 'the invalid token is not reported');
   old.replaceToken('n'.repeat(40));
-  await old.connected(10_000);
+  await old.connected(60_000);
 });
 
 t.test('of two keepers at one socket, the second does not start, also after kill -9 of a third', async (t) => {
@@ -168,7 +175,7 @@ t.test('of two keepers at one socket, the second does not start, also after kill
   first.child.kill('SIGKILL');
   await first.exited;
   await startKeeperProcess(t, files);
-  await until(() => worker.custody('a1') === 'kept', 'not kept', 20_000);
+  await until(() => worker.custody('a1') === 'kept', 'not kept');
 });
 
 const otherUser = 65_534;

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { patternBytes } from '../../support/bytes.js';
-import { run, startProcess, temporaryDirectory, type WorkerProcess } from '../../support/process.js';
+import { faultsAfterStart, run, startProcess, temporaryDirectory, type WorkerProcess } from '../../support/process.js';
 import { until } from '../../support/until.js';
 
 interface Body {
@@ -79,7 +79,7 @@ t.test('a worker killed during a restore restores every shard at the next start'
   for (const name of ['a', 'b']) await commit(first, name);
   first.child.kill('SIGKILL');
   await first.exited;
-  const second = await start({ CUDA_SIM_LATENCY_US: '50000' });
+  const second = await start(faultsAfterStart('cuMemcpyHtoDAsync_v2:1+=hang'));
   t.equal((await ask(second, '/v1/ready')).body.state, 'loading');
   second.child.kill('SIGKILL');
   await second.exited;

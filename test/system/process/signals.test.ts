@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
+import { preloading } from '../../support/preloading.js';
 import { type Run, run, temporaryDirectory } from '../../support/process.js';
 import { statusOf } from '../../support/silent_process.js';
 import { until } from '../../support/until.js';
@@ -43,11 +44,9 @@ for (const [point, isReached] of Object.entries(startedPoints)) {
 t.test('a debugger that a SIGUSR1 opened before the handlers were in place is closed', async (t) => {
   // Node opens it in the same way, by the inspector of the main thread.
   const open = `import inspector from 'node:inspector'; inspector.open(0, '127.0.0.1')`;
-  const url = `data:text/javascript,${encodeURIComponent(open)}`.replaceAll("'", '%27');
-  const through = ['sh', '-c', `node="$0"; exec "$node" --import '${url}' "$@"`];
-  const worker = run(t, temporaryDirectory(t), ['serve', '--simulate'], env, through);
+  const worker = run(t, temporaryDirectory(t), ['serve', '--simulate'], env, preloading(open));
+  const debuggerUrl = () => /Debugger listening on ws:\/\/(\S+)\//.exec(worker.errors())?.[1];
+  await until(() => debuggerUrl() !== undefined, 'the debugger was never open');
   await until(() => addressOf(worker) !== undefined);
-  const debuggerUrl = /Debugger listening on ws:\/\/(\S+)\//.exec(worker.errors())?.[1];
-  t.ok(debuggerUrl);
-  t.equal(await statusOf(`http://${debuggerUrl}/json`), 0);
+  t.equal(await statusOf(`http://${debuggerUrl()}/json`), 0);
 });
