@@ -100,7 +100,10 @@ t.test('closing a lease ends it and leaves no descriptor', async (t) => {
 
 t.test('failures are AttachErrors with a code', async (t) => {
   const { options } = await scene(t);
-  t.match(await failure(connect({ ...options, libraryPath: '/missing.so' })), { code: 'LIBRARY_NOT_FOUND' });
+  t.match(await failure(connect({ ...options, libraryPath: '/missing.so' })), {
+    code: 'LIBRARY_NOT_FOUND',
+    message: /\/missing\.so cannot be loaded: .*set libraryPath$/,
+  });
   t.match(await failure(connect({ ...options, driverPath: '/missing.so' })), { code: 'DRIVER_NOT_FOUND' });
   t.match(await failure(connect({ ...options, socketPath: '/missing.sock' })), {
     code: 'NOT_CONNECTED',

@@ -37,7 +37,8 @@ export class Library {
       return library;
     } catch (cause) {
       const detail = cause instanceof Error ? cause.message : String(cause);
-      throw new AttachError('LIBRARY_NOT_FOUND', { detail }, { cause });
+      const fix = 'install clients/c, or set libraryPath';
+      throw new AttachError('LIBRARY_NOT_FOUND', { detail: `${path} cannot be loaded: ${detail}: ${fix}` }, { cause });
     }
   }
 
