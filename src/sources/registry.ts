@@ -67,7 +67,7 @@ export class SourceRegistry {
       ({ settings, egress }) => (name === undefined || settings.name === name) && egress.policy.covers(url),
     );
     if (covering === undefined)
-      throw forbidden('The URL is outside the prefixes of the configured sources: add one to WORKER_SOURCES_FILE');
+      throw forbidden('The URL is outside the prefixes of the configured sources: add a prefix to WORKER_SOURCES_FILE');
     return covering;
   }
 

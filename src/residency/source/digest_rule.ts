@@ -50,5 +50,8 @@ function requireNone(ofClient: RequestedDigests['digest'], ofSource: 'require' |
     throw new WorkerError('INVALID_PARAMS', `The source does not state a digest of the file: ${fix}`);
   }
   if (ofSource === 'allow') return;
-  throw new WorkerError('SOURCE_FORBIDDEN', 'The settings of the source require a digest: set expected');
+  throw new WorkerError(
+    'SOURCE_FORBIDDEN',
+    'The settings of the source require a digest: set expected, or digest in WORKER_SOURCES_FILE',
+  );
 }
