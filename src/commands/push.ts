@@ -96,7 +96,7 @@ class Push {
       signal,
       onBytes: (offset) => progress.at(index, offset),
       onRetry: (error) => reporter.note(`retrying: ${error.message}`),
-      onRestart: () => reporter.note('the worker does not have the upload any more; it begins again'),
+      onRestart: () => reporter.note('the worker no longer has the upload; it begins again'),
     });
     try {
       return commitOf(await upload.run());

@@ -57,7 +57,7 @@ export class PullRun {
           return this.#end(await this.#follow(start));
         } catch (error) {
           if (!this.#isForgotten(error) || restarts === maxRestarts) throw error;
-          this.#options.reporter.note('the worker does not have the pull any more; it begins again');
+          this.#options.reporter.note('the worker no longer has the pull; it begins again');
         }
       }
     } catch (error) {
@@ -105,7 +105,7 @@ export class PullRun {
     if (pull.state === 'sealed') return this.#endSealed(pull);
     if (pull.state === 'cancelled') return this.#endCanceled(pull);
     const { problem } = pull;
-    printNote(`the pull ${pull.pull_id} failed: ${problem ? problemText(problem) : 'the worker gave no reason'}`);
+    printNote(`${pull.pull_id} failed: ${problem ? problemText(problem) : 'the worker gave no reason'}`);
     return problem ? statusOf(problem) : clientStatus.failed;
   }
 

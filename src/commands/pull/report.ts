@@ -31,7 +31,7 @@ export class RetryNotes {
   #source = '';
 
   next({ files, last_problem: problem }: Pull): string[] {
-    const source = problem ? `the source is asked again after ${problem.code}: ${problem.detail}` : '';
+    const source = problem ? `retrying the source after ${problem.code}: ${problem.detail}` : '';
     const notes = source === this.#source || source === '' ? [] : [source];
     this.#source = source;
     return [...notes, ...this.#ofFiles(files)];

@@ -26,7 +26,7 @@ export const problemTypes: Readonly<Record<ErrorCode, ProblemType>> = {
   DEVICE_MISMATCH: { status: 409, title: 'Shard is on another GPU' },
   RESERVATION_EXPIRED: { status: 410, title: 'Reservation has expired' },
   UPLOAD_EXPIRED: { status: 410, title: 'Upload has expired' },
-  STALE_ALLOCATION: { status: 410, title: 'The worker does not have this memory any more' },
+  STALE_ALLOCATION: { status: 410, title: 'Worker no longer has this memory' },
   LENGTH_REQUIRED: { status: 411, title: 'Missing shard length' },
   TUS_VERSION_UNSUPPORTED: { status: 412, title: 'Unsupported version of tus' },
   MODEL_TOO_LARGE: { status: 413, title: 'Model is too large for this worker' },

@@ -38,7 +38,7 @@ export const Scrub = namedSchema(
   {
     state: oneOf(
       scrubStates,
-      'Current state. In `paused` the worker verifies only on request. In `off`, also after a lease has ended.',
+      'Current state. `paused`: the worker verifies only on request. `off`: only on request and after a lease has ended.',
     ),
     period_seconds: Type.Integer({
       minimum: 0,

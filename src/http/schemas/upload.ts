@@ -44,7 +44,7 @@ export const uploadResponses = {
   sent: {
     204: headed('The bytes arrived. After the last byte, the shard is sealed.', { ...offset, ...expires, ...shard }),
   },
-  ended: { 204: noContent('The upload does not exist any more. A sealed shard stays.') },
+  ended: { 204: noContent('The upload no longer exists. A sealed shard stays.') },
 };
 
 /** The headers of requests, for the OpenAPI document. The routes check them in the order of all refusals. */

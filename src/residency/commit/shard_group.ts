@@ -132,7 +132,7 @@ export class ShardGroup implements Abortable {
       if (seal !== undefined && state === 'sealed' && isHere && !releaseRequested) {
         return [resultOf(existing, seal.handle, false)];
       }
-      throw new WorkerError('SHARD_BUSY', `The shard ${shardId} was sealed before, but is not any more`);
+      throw new WorkerError('SHARD_BUSY', `The shard ${shardId} was sealed before, but no longer is`);
     });
   }
 

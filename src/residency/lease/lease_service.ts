@@ -70,7 +70,7 @@ export class LeaseService {
     const lease = this.#find(leaseId, holder) ?? (await this.#findOrphan(leaseId, holder));
     const isGone = lease === undefined || lease.state === 'granted' || lease.state === 'ended' || !holder.isOpen;
     if (isGone || lease.shard.allocationId !== allocationId) {
-      throw new WorkerError('STALE_ALLOCATION', 'The worker does not have the memory of this lease any more');
+      throw new WorkerError('STALE_ALLOCATION', 'The worker no longer has the memory of this lease');
     }
     if (lease.phase.state === 'lingering' && lease.phase.isRevoked) {
       throw new WorkerError('FORBIDDEN', 'An operator has ended this lease');

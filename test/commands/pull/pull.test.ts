@@ -75,9 +75,7 @@ t.test('an event changes what it has', async (t) => {
   const retry = (value: object) => mergeEvent(pull, { event: 'retry', data: JSON.stringify({ ...value, problem }) });
   t.match(retry({ path: 'a', attempts: 2 }), { files: [{ path: 'a', attempts: 2, last_problem: problem, bytes: 9 }] });
   t.match(retry({ path: null, attempts: null }), { last_problem: problem, files: { length: 1 } });
-  t.strictSame(new RetryNotes().next(retry({ path: null })), [
-    'the source is asked again after SOURCE_TIMEOUT: No response',
-  ]);
+  t.strictSame(new RetryNotes().next(retry({ path: null })), ['retrying the source after SOURCE_TIMEOUT: No response']);
   t.same(mergeEvent(pull, { event: 'x', data: 'no JSON' }), pull);
   t.same(mergeEvent(pull, event([1])), pull);
   t.throws(() => mergeEvent(pull, event({ received_bytes: 'x' })), /unexpected event: \/received_bytes/);

@@ -142,7 +142,7 @@ t.test('a worker that is away for a while is retried, and one that restarted get
   const next = await FakePulls.start(t, port);
   await seal(next);
   t.equal(await exited, 0);
-  t.match(errors(), /the worker does not have the pull any more; it begins again/);
+  t.match(errors(), /the worker no longer has the pull; it begins again/);
 });
 
 t.test('a worker that does not come back gives status 69', async (t) => {

@@ -89,5 +89,5 @@ t.test('a pull begins again if the worker is killed in the middle', async (t) =>
   await worker.exited;
   await startProcess(t, worker.directory, settings);
   t.equal(await pull.exited, 0, pull.errors());
-  t.match(pull.errors(), /the worker does not have the pull any more; it begins again/);
+  t.match(pull.errors(), /the worker no longer has the pull; it begins again/);
 });

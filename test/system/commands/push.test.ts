@@ -171,7 +171,7 @@ t.test('an upload begins again if the worker restarted', async (t) => {
   t.equal(await worker.exited, 'SIGKILL');
   await startProcess(t, directory, address);
   t.equal(await exited, 0);
-  t.match(errors(), /the worker does not have the upload any more; it begins again/);
+  t.match(errors(), /the worker no longer has the upload; it begins again/);
   t.match(output(), digestOf(bytes));
 });
 

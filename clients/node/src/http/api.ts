@@ -1121,7 +1121,7 @@ export interface components {
         /** @description Progress of the background verification. */
         Scrub: {
             /**
-             * @description Current state. In `paused` the worker verifies only on request. In `off`, also after a lease has ended.
+             * @description Current state. `paused`: the worker verifies only on request. `off`: only on request and after a lease has ended.
              * @enum {string}
              */
             state: "off" | "waiting" | "running" | "paused";
@@ -3904,7 +3904,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The upload does not exist any more. A sealed shard stays. */
+            /** @description The upload no longer exists. A sealed shard stays. */
             204: {
                 headers: {
                     [name: string]: unknown;
