@@ -18,9 +18,12 @@ const zombieBytes = async (worker: TestWorker): Promise<number> =>
   (await get(worker, '/v1/devices')).json().devices[0].zombie_bytes;
 const eventsIn = (log: string): string[] =>
   readFileSync(log, 'utf8')
-    .trim()
     .split('\n')
+    .slice(0, -1)
     .map((line) => JSON.parse(line).event);
+
+/** The entries of these events are written in the background. */
+const untilLogged = (log: string, event: string) => until(() => eventsIn(log).includes(event), `no ${event}`);
 
 /** A worker with a shard, an audit log, and a process that attached the shard. */
 async function scene(t: import('tap').Test, env: NodeJS.ProcessEnv = {}) {
@@ -42,6 +45,7 @@ t.test('a lease ends with its process, and only then can the shard be released',
   await until(async () => (await leasesOf(worker)).length === 0, 'the lease did not end');
   t.equal((await remove(worker, '/v1/shards/a')).statusCode, 204);
   t.same(await availableBytes(worker), before);
+  await untilLogged(log, 'LeaseEnded');
   const events = eventsIn(log).filter((event) => /Lease|Export|Dealloc/.test(event));
   t.same(events, ['ShardExported', 'LeaseGranted', 'LeaseEnded', 'VramDeallocated']);
   t.match(
@@ -87,6 +91,7 @@ t.test(
     t.ok(await holder.isZero(lease), 'the memory was wiped before it was freed');
     t.equal(await zombieBytes(worker), 0);
     t.same(await availableBytes(worker), before);
+    await untilLogged(log, 'VramDeallocated');
     const events = eventsIn(log).filter((event) => /Lease|Force|Dealloc/.test(event));
     t.same(events, ['LeaseGranted', 'ReleaseForced', 'LeaseRefused', 'LeaseEnded', 'VramDeallocated']);
   },
@@ -123,6 +128,7 @@ t.test('a write by the process is found, its lease is a candidate, and no new pr
   });
   t.match(await holder.events(), [{ event: 'corrupt', lease_id: lease, shard_id: 'a' }]);
   t.match(await holder.attach('a'), { code: 'SHARD_CONFLICT' });
+  await untilLogged(log, 'SealVerificationFailed');
   const entry = readFileSync(log, 'utf8')
     .split('\n')
     .find((line) => line.includes('"SealVerificationFailed"'));
