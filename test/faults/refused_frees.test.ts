@@ -13,9 +13,6 @@ process.env.CUDA_SIM_DEVICES = '256MiB';
 
 const bytes = patternBytes(600_000);
 
-/** More than any retry takes. */
-const waitMs = 20_000;
-
 t.afterEach(() => simulator.reset());
 
 /** Each way in which the driver can refuse to free memory. No client takes part after it. */
@@ -75,12 +72,12 @@ for (const [name, { fault, run }] of Object.entries(refusals)) {
       t.ok(simulator.live('cuMemCreate') >= held, `round ${round}: the driver refused`);
       simulator.reset();
       const kept = (await get(worker, '/v1/shards/here')).json().state === 'sealed' ? held : before.live;
-      await until(() => simulator.live('cuMemCreate') === kept, 'the memory is free', waitMs);
-      await until(async () => (await get(worker, '/v1/shards/new')).statusCode === 404, 'the shard is gone', waitMs);
+      await until(() => simulator.live('cuMemCreate') === kept, 'the memory is free');
+      await until(async () => (await get(worker, '/v1/shards/new')).statusCode === 404, 'the shard is gone');
     }
     await remove(worker, '/v1/shards/here');
     const isAvailable = async () => String(await availableBytes(worker)) === String(before.available);
-    await until(isAvailable, 'the memory is available', waitMs);
+    await until(isAvailable, 'the memory is available');
     t.comment(`figure: refused frees, ${name}, memory free without a client ${rounds} of ${rounds}`);
     const events = readFileSync(auditLog, 'utf8');
     const count = (event: string) => events.split(`"event":"${event}"`).length - 1;
@@ -101,15 +98,15 @@ t.test('while the driver refuses, retries are few, and each shard is logged once
   const tagBefore = await tag();
   const first = simulator.calls('cuMemUnmap');
   const startedMs = performance.now();
-  await until(() => simulator.calls('cuMemUnmap') >= first + 24, 'two ticks retry', waitMs);
+  await until(() => simulator.calls('cuMemUnmap') >= first + 48, 'four ticks retry');
   const ticks = Math.floor((performance.now() - startedMs) / 1000) + 1;
-  // Four shards in each tick, and three attempts for each.
-  t.ok(simulator.calls('cuMemUnmap') - first <= ticks * 12);
+  // Four shards in each tick, and three attempts for each. One more tick may have begun before.
+  t.ok(simulator.calls('cuMemUnmap') - first <= (ticks + 1) * 12);
   t.equal(await tag(), tagBefore, 'a retry that changes nothing does not end the long polls of clients');
   const refused = logged.filter((message) => message.startsWith('memory cannot be freed'));
   t.equal(refused.length, count);
   simulator.faults('');
-  await until(async () => (await get(worker, '/v1/shards')).json().shards.length === 0, 'all are free', waitMs);
+  await until(async () => (await get(worker, '/v1/shards')).json().shards.length === 0, 'all are free');
   t.same(await availableBytes(worker), before);
   t.equal(logged.filter((message) => message === 'memory is free after a retry').length, count);
 });
