@@ -5,6 +5,55 @@
 namespace vram {
 namespace {
 
+struct StatusName {
+  vram_status status;
+  const char *name;
+};
+
+#define NAMED(constant) \
+  { constant, #constant }
+constexpr StatusName kStatusNames[] = {
+    NAMED(VRAM_OK),
+    NAMED(VRAM_NULL_ARGUMENT),
+    NAMED(VRAM_BAD_HANDLE),
+    NAMED(VRAM_STALE_HANDLE),
+    NAMED(VRAM_BAD_DEVICE),
+    NAMED(VRAM_ZERO_LENGTH),
+    NAMED(VRAM_OVERFLOW),
+    NAMED(VRAM_OUT_OF_BOUNDS),
+    NAMED(VRAM_TOO_LARGE),
+    NAMED(VRAM_UNALIGNED),
+    NAMED(VRAM_BUFFER_TOO_SMALL),
+    NAMED(VRAM_OUT_OF_MEMORY),
+    NAMED(VRAM_HOST_OUT_OF_MEMORY),
+    NAMED(VRAM_SEALED),
+    NAMED(VRAM_NOT_SEALED),
+    NAMED(VRAM_BUSY),
+    NAMED(VRAM_LOAD_OVERRUN),
+    NAMED(VRAM_LOAD_INCOMPLETE),
+    NAMED(VRAM_FILE_TOO_SHORT),
+    NAMED(VRAM_FILE_ERROR),
+    NAMED(VRAM_POLICY_VIOLATION),
+    NAMED(VRAM_UNSUPPORTED_DEVICE),
+    NAMED(VRAM_DRIVER_NOT_FOUND),
+    NAMED(VRAM_DRIVER_INCOMPLETE),
+    NAMED(VRAM_KERNELS_NOT_FOUND),
+    NAMED(VRAM_INTERNAL),
+    NAMED(VRAM_SOCKET_CLOSED),
+    NAMED(VRAM_FILE_DIFFERS),
+    NAMED(VRAM_DIRECTORY_ERROR),
+    NAMED(VRAM_NOT_A_FILE),
+    NAMED(VRAM_FILE_BUSY),
+    NAMED(VRAM_HOST_OUT_OF_THREADS),
+    NAMED(VRAM_DRIVER_TOO_OLD),
+    NAMED(VRAM_NOT_EXPORTABLE),
+    NAMED(VRAM_NOT_EXPORTED),
+    NAMED(VRAM_WOULD_BLOCK),
+    NAMED(VRAM_LOAD_OVERLAP),
+    NAMED(VRAM_LOAD_IN_ORDER),
+};
+#undef NAMED
+
 using GetErrorName = CUresult (*)(CUresult, const char **);
 std::atomic<GetErrorName> driver_get_error_name{nullptr};
 
@@ -22,54 +71,10 @@ void set_get_error_name(GetErrorName get_error_name) {
 }
 
 const char *status_name(vram_status status) {
-  switch (status) {
-#define NAME(constant) \
-  case constant:       \
-    return #constant;
-    NAME(VRAM_OK)
-    NAME(VRAM_NULL_ARGUMENT)
-    NAME(VRAM_BAD_HANDLE)
-    NAME(VRAM_STALE_HANDLE)
-    NAME(VRAM_BAD_DEVICE)
-    NAME(VRAM_ZERO_LENGTH)
-    NAME(VRAM_OVERFLOW)
-    NAME(VRAM_OUT_OF_BOUNDS)
-    NAME(VRAM_TOO_LARGE)
-    NAME(VRAM_UNALIGNED)
-    NAME(VRAM_BUFFER_TOO_SMALL)
-    NAME(VRAM_OUT_OF_MEMORY)
-    NAME(VRAM_HOST_OUT_OF_MEMORY)
-    NAME(VRAM_SEALED)
-    NAME(VRAM_NOT_SEALED)
-    NAME(VRAM_BUSY)
-    NAME(VRAM_LOAD_OVERRUN)
-    NAME(VRAM_LOAD_INCOMPLETE)
-    NAME(VRAM_FILE_TOO_SHORT)
-    NAME(VRAM_FILE_ERROR)
-    NAME(VRAM_POLICY_VIOLATION)
-    NAME(VRAM_UNSUPPORTED_DEVICE)
-    NAME(VRAM_DRIVER_NOT_FOUND)
-    NAME(VRAM_DRIVER_INCOMPLETE)
-    NAME(VRAM_KERNELS_NOT_FOUND)
-    NAME(VRAM_INTERNAL)
-    NAME(VRAM_SOCKET_CLOSED)
-    NAME(VRAM_FILE_DIFFERS)
-    NAME(VRAM_DIRECTORY_ERROR)
-    NAME(VRAM_NOT_A_FILE)
-    NAME(VRAM_FILE_BUSY)
-    NAME(VRAM_HOST_OUT_OF_THREADS)
-    NAME(VRAM_DRIVER_TOO_OLD)
-    NAME(VRAM_NOT_EXPORTABLE)
-    NAME(VRAM_NOT_EXPORTED)
-    NAME(VRAM_WOULD_BLOCK)
-    NAME(VRAM_LOAD_OVERLAP)
-    NAME(VRAM_LOAD_IN_ORDER)
-#undef NAME
-    default:
-      return status > VRAM_DRIVER_ERROR_BASE
-                 ? driver_status_name(static_cast<CUresult>(status - VRAM_DRIVER_ERROR_BASE))
-                 : "VRAM_UNKNOWN";
-  }
+  if (status > VRAM_DRIVER_ERROR_BASE) return driver_status_name(static_cast<CUresult>(status - VRAM_DRIVER_ERROR_BASE));
+  for (const StatusName &known : kStatusNames)
+    if (known.status == status) return known.name;
+  return "VRAM_UNKNOWN";
 }
 
 }  // namespace vram
