@@ -118,8 +118,7 @@ async function unlogged(
 async function undisturbed(
   t: Test,
   name: string,
-  worker: WorkerProcess,
-  log: string,
+  { worker, log }: { readonly worker: WorkerProcess; readonly log: string },
   disturb: (index: number) => void,
 ): Promise<void> {
   let refused = 0;
@@ -181,7 +180,7 @@ t.test('no mutation is unlogged while the disk is full', async (t) => {
   if (disk === undefined) return void t.pass('a small disk', { skip: 'only root can mount one' });
   const log = join(disk, 'audit.log');
   const worker = await startProcess(t, temporaryDirectory(t), { WORKER_AUDIT_LOG: log });
-  await undisturbed(t, 'on a full disk', worker, log, (index) => {
+  await undisturbed(t, 'on a full disk', { worker, log }, (index) => {
     if (index % 20 === 3) fill(disk, 0);
     if (index % 20 === 18) rmSync(join(disk, 'filler'), { force: true });
   });
@@ -202,7 +201,7 @@ t.test('no mutation is unlogged while the disk is read-only', async (t) => {
     covered = to;
   };
   t.teardown(() => cover(false));
-  await undisturbed(t, 'read-only', worker, log, (index) => {
+  await undisturbed(t, 'read-only', { worker, log }, (index) => {
     if (index % 20 === 3) cover(true);
     if (index % 20 === 13) cover(false);
   });
@@ -215,7 +214,7 @@ t.test('no mutation is unlogged while the log is /dev/full', async (t) => {
   const log = join(directory, 'audit.log');
   symlinkSync('/dev/full', log);
   const worker = await startProcess(t, directory, { WORKER_AUDIT_LOG: log });
-  await undisturbed(t, 'on /dev/full', worker, log, () => undefined);
+  await undisturbed(t, 'on /dev/full', { worker, log }, () => undefined);
   rmSync(log);
   await wholeAfter(t, worker, log);
 });
@@ -230,7 +229,7 @@ t.test('no mutation is unlogged while writes fail at random, also in the middle 
   for (let id = 10; id < 20; id++) await commit(id).send(worker);
   for (let id = 10; id < 20; id++) await release(id).send(worker);
   const spares = fc.sample(fc.option(fc.nat(2000), { freq: 3, nil: undefined }), { numRuns: attempts, seed: 5 });
-  await undisturbed(t, 'failing at random', worker, log, (index) => {
+  await undisturbed(t, 'failing at random', { worker, log }, (index) => {
     const spare = spares[index];
     limit(spare === undefined ? 'unlimited' : statSync(log).size + spare);
   });

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
-import { type Run, run } from './process.js';
+import { type Run, run, runThrough } from './process.js';
 import { until } from './until.js';
 
 /** The socket and the token of a keeper, and the settings that name them. */
@@ -28,7 +28,7 @@ export async function startKeeperProcess(
   args: readonly string[] = [],
   through: readonly string[] = [],
 ): Promise<Run> {
-  const keeper = run(t, directory, ['keep', ...args], env, through);
+  const keeper = runThrough(t, { directory, args: ['keep', ...args], env, through });
   let status: unknown;
   void keeper.exited.then((value) => {
     status = value;

@@ -24,14 +24,19 @@ export interface WorkerProcess extends Run {
   readonly authorization: string;
 }
 
-/** Runs `vram-worker` in a directory until the test ends. `through` is a command that runs it, such as `faketime`. */
-export function run(
-  t: Test,
-  directory: string,
-  args: readonly string[],
-  env: NodeJS.ProcessEnv = {},
-  through: readonly string[] = [],
-): Run {
+/** A command of `vram-worker` that another command runs, such as `faketime`. */
+interface WrappedCommand {
+  readonly directory: string;
+  readonly args: readonly string[];
+  readonly env?: NodeJS.ProcessEnv;
+  readonly through: readonly string[];
+}
+
+/** Runs `vram-worker` in a directory until the test ends. */
+export const run = (t: Test, directory: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Run =>
+  runThrough(t, { directory, args, env, through: [] });
+
+export function runThrough(t: Test, { directory, args, env = {}, through }: WrappedCommand): Run {
   const base = { PATH: process.env.PATH, CUDA_SIM_DEVICES: '256MiB,256MiB', CUDA_SIM_ENGINE: 'fast' };
   // tap adds hooks to NODE_OPTIONS, which an operator's shell would not have. SIGXFSZ kills a process that has them.
   const command = ['-u', 'NODE_OPTIONS', ...through, process.execPath, main, ...args];
@@ -60,7 +65,7 @@ export const faultsAfterStart = (rules: string): NodeJS.ProcessEnv => ({
   CUDA_SIM_FAULTS_AFTER: 'cuMemAddressFree:2',
 });
 
-/** Starts a worker on a simulated GPU and a free port. Resolves when it listens. */
+/** Starts a worker on a simulated GPU and a free port. Resolves when it listens. `through` is a command that runs it. */
 export async function startProcess(
   t: Test,
   directory: string,
@@ -68,7 +73,7 @@ export async function startProcess(
   through: readonly string[] = [],
 ): Promise<WorkerProcess> {
   const settings = { WORKER_BIND_ADDR: '127.0.0.1:0', ...env };
-  const started = run(t, directory, ['serve', '--simulate'], settings, through);
+  const started = runThrough(t, { directory, args: ['serve', '--simulate'], env: settings, through });
   const { child, output, errors, exited } = started;
   const url = await new Promise<string>((resolve, reject) => {
     const look = () => {

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { freePort } from './free_port.js';
-import { type Run, run, type WorkerProcess } from './process.js';
+import { runThrough, type WorkerProcess } from './process.js';
 import { until } from './until.js';
 
 /**
@@ -19,7 +19,7 @@ export async function startSilent(
   const url = `http://127.0.0.1:${port}`;
   const through = ['sh', '-c', `exec "$0" "$@" ${redirection}`];
   const settings = { WORKER_BIND_ADDR: `127.0.0.1:${port}`, ...env };
-  const started: Run = run(t, directory, ['serve', '--simulate'], settings, through);
+  const started = runThrough(t, { directory, args: ['serve', '--simulate'], env: settings, through });
   await until(async () => (await statusOf(`${url}/readyz`)) === 200, 'the worker is ready');
   const authorization = `Bearer ${readFileSync(join(directory, '.worker', 'token'), 'utf8').trim()}`;
   return { ...started, url, directory, authorization };

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { FastifyInstance, FastifyPluginAsync, InjectOptions, LightMyRequestResponse } from 'fastify';
 import fp from 'fastify-plugin';
-import type { DestinationStream } from 'pino';
+import type { DestinationStream, Logger } from 'pino';
 import type { Test } from 'tap';
 import { AttachServer } from '../../src/attach/attach_server.js';
 import { type Config, loadConfig } from '../../src/config/load.js';
@@ -20,6 +20,8 @@ import { Residency } from '../../src/residency/residency.js';
 import { FileCalls } from '../../src/storage/file_calls.js';
 import { documentedErrors } from './documented_errors.js';
 import { driverPath, kernelsPath, nativeDirectory } from './simulator.js';
+
+const libraryPath = join(nativeDirectory, 'libvram.so');
 
 /** The operator's bearer token in tests. */
 export const token = 'test-token-0123456789abcdef0123456789';
@@ -64,62 +66,25 @@ export interface WorkerOptions {
 /** Starts a worker on the simulated driver in this process. Stops it after the test. */
 export async function startWorker(t: Pick<Test, 'teardown'>, options: WorkerOptions = {}): Promise<TestWorker> {
   const directory = mkdtempSync(join(tmpdir(), 'vram-worker-'));
-  const tokenFile = join(directory, 'token');
-  writeFileSync(tokenFile, `${token}\n`, { mode: 0o600 });
-  // Each slot has pinned memory, whose allocation would take most of the time of a start.
-  const defaults = { WORKER_ID: 'worker-1', WORKER_API_TOKEN_FILE: tokenFile, WORKER_COMMIT_SLOTS: '4' };
-  const env = { ...defaults, ...options.env };
-  const config = await loadConfig(env, { simulate: true, directory });
-  const residency = new Residency({
-    ...config,
-    registry: openSources(config),
-    driverKind: 'simulated',
-    attach: config.attachSocket !== undefined || config.keeperSocket !== undefined,
-    keeper: keeperOf(config),
-    libraryPath: join(nativeDirectory, 'libvram.so'),
-    driverPath,
-    kernelsPath,
-    minCudaVersion: 0,
-    onLost: options.onLost ?? (() => undefined),
-    ...(options.monotonicMs === undefined ? {} : { monotonicMs: options.monotonicMs }),
-    ...options.residency,
-  });
+  const config = await configOf(directory, options.env);
+  const residency = residencyOf(config, options);
   const write = options.log ?? (() => undefined);
   const logger = createLogger(options.log || options.stream ? 'trace' : 'silent', options.stream ?? { write });
-  const logError = (message: string, error: unknown) => logger.error({ err: error }, message);
   const tls = config.tls && new TlsServers(await readTls(config.tls, new FileCalls(config.fileTimeoutSeconds)));
-  const { droppedLines } = options;
   const undocumented = new Set<string>();
-  const generator = fp(async (instance: FastifyInstance) => {
-    await instance.register(documentedErrors((error) => undocumented.add(error)));
-    if (options.generator !== undefined) await instance.register(options.generator);
-  });
+  const generator = generatorOf(undocumented, options.generator);
   const pulls = pullQueueOf(residency, config, options.pulls);
   const tokens = new Tokens(tokensOf(config));
-  const optional = droppedLines ? { droppedLines } : {};
+  const optional = options.droppedLines ? { droppedLines: options.droppedLines } : {};
   const app = await buildApp({ residency, pulls, config, logger, tls, tokens, generator, ...optional });
   if (options.start ?? true) await residency.start();
-  const { attachSocket: path, attachGroup: group, attachUids: uids, attachToken } = config;
-  const libraryPath = join(nativeDirectory, 'libvram.so');
-  const attachOptions = { group, uids, token: attachToken, libraryPath, log: logError };
-  const attach = path === undefined ? undefined : await AttachServer.open(residency, { path, ...attachOptions });
+  const attach = await attachServerOf(residency, config, logger);
   attach?.start();
   const url = options.listen ? await app.listen({ host: '127.0.0.1', port: 0 }) : '';
 
   let stopped: Promise<void> | undefined;
   const stop = () => {
-    stopped ??= (async () => {
-      pulls.drain();
-      app.server.closeAllConnections();
-      await app.close();
-      attach?.announceDraining();
-      // A lost driver cannot wipe memory.
-      await residency.stop().catch((error: unknown) => {
-        if (!residency.isLost) throw error;
-      });
-      await attach?.close();
-      rmSync(directory, { recursive: true, force: true });
-    })();
+    stopped ??= stopAll({ app, residency, pulls, attach, directory });
     return stopped;
   };
   t.teardown(async () => {
@@ -130,4 +95,60 @@ export async function startWorker(t: Pick<Test, 'teardown'>, options: WorkerOpti
   const inject = (request: InjectOptions) =>
     app.inject({ ...request, headers: { authorization: `Bearer ${token}`, ...request.headers } });
   return { app, residency, pulls, config, tls, tokens, url, directory, token, inject, stop };
+}
+
+function configOf(directory: string, env: NodeJS.ProcessEnv | undefined): Promise<Config> {
+  const tokenFile = join(directory, 'token');
+  writeFileSync(tokenFile, `${token}\n`, { mode: 0o600 });
+  // Each slot has pinned memory, whose allocation would take most of the time of a start.
+  const defaults = { WORKER_ID: 'worker-1', WORKER_API_TOKEN_FILE: tokenFile, WORKER_COMMIT_SLOTS: '4' };
+  return loadConfig({ ...defaults, ...env }, { simulate: true, directory });
+}
+
+function residencyOf(config: Config, options: WorkerOptions): Residency {
+  return new Residency({
+    ...config,
+    registry: openSources(config),
+    driverKind: 'simulated',
+    attach: config.attachSocket !== undefined || config.keeperSocket !== undefined,
+    keeper: keeperOf(config),
+    libraryPath,
+    driverPath,
+    kernelsPath,
+    minCudaVersion: 0,
+    onLost: options.onLost ?? (() => undefined),
+    ...(options.monotonicMs === undefined ? {} : { monotonicMs: options.monotonicMs }),
+    ...options.residency,
+  });
+}
+
+/** Registers the given plugin, and collects the errors of responses that the OpenAPI document lacks. */
+const generatorOf = (undocumented: Set<string>, generator: FastifyPluginAsync | undefined) =>
+  fp(async (instance: FastifyInstance) => {
+    await instance.register(documentedErrors((error) => undocumented.add(error)));
+    if (generator !== undefined) await instance.register(generator);
+  });
+
+async function attachServerOf(residency: Residency, config: Config, logger: Logger): Promise<AttachServer | undefined> {
+  const { attachSocket: path, attachGroup: group, attachUids: uids, attachToken } = config;
+  if (path === undefined) return undefined;
+  const log = (message: string, error: unknown) => logger.error({ err: error }, message);
+  return AttachServer.open(residency, { path, group, uids, token: attachToken, libraryPath, log });
+}
+
+interface WorkerParts extends Pick<TestWorker, 'app' | 'residency' | 'pulls' | 'directory'> {
+  readonly attach: AttachServer | undefined;
+}
+
+async function stopAll({ app, residency, pulls, attach, directory }: WorkerParts): Promise<void> {
+  pulls.drain();
+  app.server.closeAllConnections();
+  await app.close();
+  attach?.announceDraining();
+  // A lost driver cannot wipe memory.
+  await residency.stop().catch((error: unknown) => {
+    if (!residency.isLost) throw error;
+  });
+  await attach?.close();
+  rmSync(directory, { recursive: true, force: true });
 }

@@ -30,8 +30,7 @@ function memoryEvents(path: string, shardId: string): string {
  */
 async function commitWithFault(
   t: Test,
-  worker: TestWorker,
-  path: string,
+  { worker, path }: { readonly worker: TestWorker; readonly path: string },
   shardId: string,
   fault: string,
 ): Promise<boolean> {
@@ -71,11 +70,11 @@ t.test('after any failed driver call, each VramAllocated has its VramDeallocated
   t.equal(memoryEvents(path, 'probe'), 'ASD');
   let failed = 0;
   for (let nth = 1; nth <= count; nth++) {
-    if (await commitWithFault(t, worker, path, `once-${nth}`, `*:${nth}=${unknown}`)) failed++;
+    if (await commitWithFault(t, { worker, path }, `once-${nth}`, `*:${nth}=${unknown}`)) failed++;
   }
   t.ok(failed > 10, `${failed} commits failed`);
   for (const [index, name] of functions.entries()) {
-    await commitWithFault(t, worker, path, `permanent-${index}`, `${name}:1+=${unknown}`);
+    await commitWithFault(t, { worker, path }, `permanent-${index}`, `${name}:1+=${unknown}`);
   }
   t.same(await availableBytes(worker), before);
 });

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { fileMemory, keeperClient } from '../../support/keeper.js';
 import { askKeeper, keeperFiles, startKeeperProcess } from '../../support/keeper_process.js';
-import { run, temporaryDirectory } from '../../support/process.js';
+import { runThrough, temporaryDirectory } from '../../support/process.js';
 import { until } from '../../support/until.js';
 
 t.test('an operator lists and drops what a keeper holds', async (t) => {
@@ -67,7 +67,7 @@ t.test('a keeper refuses to start with invalid settings, and says which', async 
   const directory = temporaryDirectory(t);
   const { env, path } = keeperFiles(directory);
   const start = async (changes: NodeJS.ProcessEnv, through: readonly string[] = []) => {
-    const { exited, errors } = run(t, directory, ['keep'], { ...env, ...changes }, through);
+    const { exited, errors } = runThrough(t, { directory, args: ['keep'], env: { ...env, ...changes }, through });
     return [await exited, errors()];
   };
   t.match(await start({ WORKER_KEEPER_SOCKET: undefined }), [78, /WORKER_KEEPER_SOCKET is not set/]);

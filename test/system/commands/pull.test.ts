@@ -5,14 +5,15 @@ import { graceMs } from '../../../src/commands/pull/interruption.js';
 import { FakePulls, fakeFile, fakeProblem } from '../../support/fake_pulls.js';
 import { freePort } from '../../support/free_port.js';
 import { preloading, withoutTimersOf } from '../../support/preloading.js';
-import { run, temporaryDirectory } from '../../support/process.js';
+import { run, runThrough, temporaryDirectory } from '../../support/process.js';
 import { until } from '../../support/until.js';
 
 const source = 'hf://org/name:Q4_K_M';
 
 /** Runs `pull` against a worker whose pulls advance as the test says. */
 function pull(t: Test, fake: FakePulls, args: readonly string[] = [source], through: readonly string[] = []) {
-  return run(t, temporaryDirectory(t), ['pull', ...args], { VRAM_WORKER_URL: fake.url }, through);
+  const env = { VRAM_WORKER_URL: fake.url };
+  return runThrough(t, { directory: temporaryDirectory(t), args: ['pull', ...args], env, through });
 }
 
 /** Ends the pull well, once the command follows it. */
@@ -194,7 +195,7 @@ t.test('a command in a message works as it is', async (t) => {
   t.equal(await detached.exited, 0);
   const [, command = ''] = /Watch it: vram-worker (.*)\n/.exec(detached.errors()) ?? [];
   fake.authorizations.length = 0;
-  const watching = run(t, directory, [], {}, ['sh', '-c', `exec "$@" ${command}`, 'sh']);
+  const watching = runThrough(t, { directory, args: [], through: ['sh', '-c', `exec "$@" ${command}`, 'sh'] });
   await seal(fake);
   t.equal(await watching.exited, 0);
   t.strictSame(new Set(fake.authorizations), new Set(['Bearer token']));

@@ -5,7 +5,7 @@ import t, { type Test } from 'tap';
 import { graceMs } from '../../../src/commands/pull/interruption.js';
 import { freePort } from '../../support/free_port.js';
 import { preloading, withoutTimersOf } from '../../support/preloading.js';
-import { run, startProcess, temporaryDirectory, type WorkerProcess } from '../../support/process.js';
+import { runThrough, startProcess, temporaryDirectory, type WorkerProcess } from '../../support/process.js';
 import { rangeServer } from '../../support/range_server.js';
 import { safetensorsOf } from '../../support/safetensors.js';
 import { until } from '../../support/until.js';
@@ -34,7 +34,7 @@ async function startWithSource(t: Test, env: NodeJS.ProcessEnv = {}) {
 }
 
 function command(t: Test, worker: WorkerProcess, args: readonly string[], through: readonly string[] = []) {
-  return run(t, worker.directory, args, { VRAM_WORKER_URL: worker.url }, through);
+  return runThrough(t, { directory: worker.directory, args, env: { VRAM_WORKER_URL: worker.url }, through });
 }
 
 async function finished(t: Test, worker: WorkerProcess, args: readonly string[]) {

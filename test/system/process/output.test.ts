@@ -8,7 +8,7 @@ import { patternBytes } from '../../support/bytes.js';
 import { freePort } from '../../support/free_port.js';
 import { unlessInstalled } from '../../support/installed.js';
 import { main } from '../../support/paths.js';
-import { faultsAfterStart, run, temporaryDirectory, type WorkerProcess } from '../../support/process.js';
+import { faultsAfterStart, runThrough, temporaryDirectory, type WorkerProcess } from '../../support/process.js';
 import { startSilent, statusOf } from '../../support/silent_process.js';
 import { until } from '../../support/until.js';
 
@@ -160,6 +160,7 @@ t.test('a closed terminal does not disturb the worker', unlessInstalled('python3
 });
 
 t.test('a command whose output cannot be written has status 74', async (t) => {
-  const { exited } = run(t, temporaryDirectory(t), ['--help'], {}, ['sh', '-c', 'exec "$0" "$@" >/dev/full']);
+  const through = ['sh', '-c', 'exec "$0" "$@" >/dev/full'];
+  const { exited } = runThrough(t, { directory: temporaryDirectory(t), args: ['--help'], through });
   t.equal(await exited, 74);
 });

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { patternBytes } from '../../support/bytes.js';
 import { preloading } from '../../support/preloading.js';
-import { run, startProcess, temporaryDirectory, type WorkerProcess } from '../../support/process.js';
+import { run, runThrough, startProcess, temporaryDirectory, type WorkerProcess } from '../../support/process.js';
 import { statusOf } from '../../support/silent_process.js';
 import { until } from '../../support/until.js';
 
@@ -98,5 +98,6 @@ t.test('each reason not to start has its own status and words', async (t) => {
 
 t.test('a failed start does not wait for standard error', async (t) => {
   const through = ['sh', '-c', 'exec "$0" "$@" 2>/dev/full'];
-  t.equal(await run(t, temporaryDirectory(t), ['serve', '--fast'], {}, through).exited, 64);
+  const { exited } = runThrough(t, { directory: temporaryDirectory(t), args: ['serve', '--fast'], through });
+  t.equal(await exited, 64);
 });

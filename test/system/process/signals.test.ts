@@ -3,7 +3,7 @@ import { constants } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { preloading } from '../../support/preloading.js';
-import { type Run, run, temporaryDirectory } from '../../support/process.js';
+import { type Run, run, runThrough, temporaryDirectory } from '../../support/process.js';
 import { statusOf } from '../../support/silent_process.js';
 import { until } from '../../support/until.js';
 
@@ -44,7 +44,12 @@ for (const [point, isReached] of Object.entries(startedPoints)) {
 t.test('a debugger that a SIGUSR1 opened before the handlers were in place is closed', async (t) => {
   // Node opens it in the same way, by the inspector of the main thread.
   const open = `import inspector from 'node:inspector'; inspector.open(0, '127.0.0.1')`;
-  const worker = run(t, temporaryDirectory(t), ['serve', '--simulate'], env, preloading(open));
+  const worker = runThrough(t, {
+    directory: temporaryDirectory(t),
+    args: ['serve', '--simulate'],
+    env,
+    through: preloading(open),
+  });
   const debuggerUrl = () => /Debugger listening on ws:\/\/(\S+)\//.exec(worker.errors())?.[1];
   await until(() => debuggerUrl() !== undefined, 'the debugger was never open');
   await until(() => addressOf(worker) !== undefined);
