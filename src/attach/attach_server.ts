@@ -4,9 +4,9 @@ import { encodeError } from '../ipc/frame.js';
 import { UserRate } from '../ipc/rate.js';
 import { RefusedConnections } from '../ipc/refused_connections.js';
 import { SocketFile } from '../ipc/socket_file.js';
-import { UnreadDescriptors } from '../ipc/unread_descriptors.js';
+import { messageDescriptors, UnreadDescriptors } from '../ipc/unread_descriptors.js';
 import type { Residency } from '../residency/residency.js';
-import { maxOpenFiles } from '../runtime/open_files.js';
+import { descriptorShares } from '../runtime/open_files.js';
 import { DescriptorLibrary } from '../vram/descriptor_library.js';
 import { DescriptorSocket } from '../vram/descriptor_socket.js';
 import { type PeerCredentials, peerCredentials, peerGroups } from '../vram/peer_process.js';
@@ -15,12 +15,24 @@ import { Access } from './access.js';
 import { Peers } from './peers.js';
 import { AttachSession, type AttachSessionOptions } from './session.js';
 
-const maxSessions = 64;
-/** The sessions of one user, so that it cannot lock out the others. */
-const maxSessionsPerUser = 48;
+/** Each needs a descriptor. */
+interface AttachLimits {
+  readonly sessions: number;
+  /** So that one user cannot lock out the others. */
+  readonly sessionsPerUser: number;
+  /** Refused connections that stay open for a moment. */
+  readonly refused: number;
+  /** Processes that have connections or leases. */
+  readonly processes: number;
+}
 
-/** The processes that have connections or leases: each needs a descriptor, and other work needs most of them. */
-const maxProcesses = (): number => Math.min(16_384, Math.floor(maxOpenFiles() / 4));
+/** Divides the descriptors for attaching processes. One message with memory is sent at a time. */
+function attachLimits(): AttachLimits {
+  const clients = descriptorShares({ attach: true }).attach - messageDescriptors;
+  const sessions = Math.min(64, Math.floor(clients / 4));
+  const processes = Math.min(16_384, clients - 2 * sessions);
+  return { sessions, sessionsPerUser: Math.floor((3 / 4) * sessions), refused: sessions, processes };
+}
 
 const connectionsPerSecond = 200;
 const requestsPerSecond = 1000;
@@ -54,6 +66,7 @@ export class AttachServer {
   readonly #connections = new UserRate(connectionsPerSecond);
   readonly #sessions = new Set<AttachSession>();
   readonly #unread = new UnreadDescriptors();
+  readonly #limits = attachLimits();
   readonly #log: AttachOptions['log'];
   #running: Running | undefined;
 
@@ -87,12 +100,13 @@ export class AttachServer {
   /** Accepts connections from now on. */
   start(): void {
     const poller = new Poller();
-    const peers = new Peers(poller, maxProcesses(), (peer) => this.#residency.leases.processEnded(peer));
+    const { processes, refused } = this.#limits;
+    const peers = new Peers(poller, processes, (peer) => this.#residency.leases.processEnded(peer));
     const acceptor = new Acceptor(poller, this.#file.listener, {
       accept: (descriptor) => this.#accept(descriptor),
       log: (message, error) => this.#log(`attach: ${message}`, error),
     });
-    this.#running = { poller, peers, refused: new RefusedConnections(poller), acceptor };
+    this.#running = { poller, peers, refused: new RefusedConnections(poller, refused), acceptor };
   }
 
   /** Replaces the token. Returns whether it changed. */
@@ -146,7 +160,8 @@ export class AttachServer {
     const waitMs = this.#connections.take(uid);
     if (waitMs > 0) throw new WorkerError('RATE_LIMITED', 'Too many connections a second', { retryAfterMs: waitMs });
     const ofUser = [...this.#sessions].filter(({ peer }) => peer.uid === uid).length;
-    if (this.#sessions.size < maxSessions && ofUser < maxSessionsPerUser) return;
+    const { sessions, sessionsPerUser } = this.#limits;
+    if (this.#sessions.size < sessions && ofUser < sessionsPerUser) return;
     throw new WorkerError('RATE_LIMITED', 'Too many connections', { retryAfterMs: 1000 });
   }
 

@@ -61,7 +61,11 @@ export async function buildApp(options: AppOptions): Promise<App> {
   const { residency, pulls, config } = options;
   const uploads = options.uploads ?? new Uploads(residency, { resumeSeconds: config.uploadResumeSeconds });
   const tokens = options.tokens ?? new Tokens(tokensOf(config));
-  const connections = new Connections({ maxConnections, maxPerAddress: config.connectionsPerAddress });
+  const connections = new Connections({
+    maxConnections,
+    maxPerAddress: config.connectionsPerAddress,
+    attach: config.attachSocket !== undefined,
+  });
   const polling = createPolling({ residency, pulls, connections, tokens });
   const app: App = fastify({
     ...serverOptions(options, connections, polling),

@@ -2,8 +2,6 @@ import { closeSync } from 'node:fs';
 import type { DescriptorSocket } from '../vram/descriptor_socket.js';
 import type { Poller } from '../vram/poller.js';
 
-/** Refused connections that stay open for a moment. Beyond it they are closed at once. */
-const maxOpen = 64;
 const lingerMs = 1000;
 const maxReadBytes = 64 * 1024;
 
@@ -13,10 +11,13 @@ const maxReadBytes = 64 * 1024;
  */
 export class RefusedConnections {
   readonly #poller: Poller;
+  readonly #maxOpen: number;
   readonly #open = new Set<() => void>();
 
-  constructor(poller: Poller) {
+  /** Beyond `maxOpen`, refused connections are closed at once. */
+  constructor(poller: Poller, maxOpen = 64) {
     this.#poller = poller;
+    this.#maxOpen = maxOpen;
   }
 
   /** Sends the refusal, and closes the socket when the client has sent its greeting. Owns the socket. */
@@ -26,7 +27,7 @@ export class RefusedConnections {
     } catch {
       return void socket.close();
     }
-    if (this.#open.size >= maxOpen) return void socket.close();
+    if (this.#open.size >= this.#maxOpen) return void socket.close();
     const interest = { readable: true, writable: false };
     const watch = this.#poller.watch(socket.descriptor, interest, () => {
       discard(socket);

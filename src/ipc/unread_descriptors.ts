@@ -1,10 +1,11 @@
 import { WorkerError } from '../errors.js';
 import { maxOpenFiles } from '../runtime/open_files.js';
+import { Sequence } from '../runtime/sequence.js';
 import type { DescriptorSocket } from '../vram/descriptor_socket.js';
 import type { Transfer } from './outbox.js';
 
 /** The most descriptors of one message: a shard has fewer parts. */
-const messageDescriptors = 64;
+export const messageDescriptors = 64;
 
 /** How often sockets that were closed with unread descriptors are looked at. */
 const sweepMs = 1000;
@@ -37,6 +38,8 @@ export interface UnreadLimits {
 export class UnreadDescriptors {
   readonly #limits: UnreadLimits;
   readonly #entries = new Set<Entry>();
+  /** The descriptors of a message are also open in this process while it is sent: one message at a time. */
+  readonly #sends = new Sequence();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(limits: UnreadLimits = unreadLimitsOf(maxOpenFiles())) {
@@ -60,7 +63,7 @@ export class UnreadDescriptors {
     const entry = { recipient, count, socket, release: socket.hold(), isSent: false };
     this.#entries.add(entry);
     try {
-      const sent = await transfer();
+      const sent = await this.#sends.run(transfer);
       entry.isSent = sent.sentBytes > 0;
       return sent;
     } finally {

@@ -5,6 +5,7 @@ import { settings } from '../config/settings.js';
 import { codeOf, WorkerError } from '../errors.js';
 import { closeGracefully } from '../http/plugins/graceful_close.js';
 import { listen } from '../http/server/listen.js';
+import { maxOpenFiles, minOpenFiles } from '../runtime/open_files.js';
 import { ExitDeadline } from '../vram/exit.js';
 import { forbidCoreDumps } from '../vram/process.js';
 import { banner } from './banner.js';
@@ -54,6 +55,7 @@ async function start(
   const coreDumpsOff = forbidCoreDumps();
   await requireResponses(process.env);
   const config = await loadConfig(process.env, { simulate, directory: process.cwd() });
+  requireOpenFiles(minOpenFiles({ attach: config.attachSocket !== undefined }));
   limitShutdown(exitDeadline, config.shutdownDelaySeconds + config.drainSeconds);
   const log = openLog(config.logLevel);
   if (!coreDumpsOff) log.logger.warn('core dumps could not be disabled: a core file would contain the keys');
@@ -68,6 +70,11 @@ async function start(
   worker.attach?.start();
   onLost = (error) => void exitOnLoss(worker, error);
   if (!signals.stopRequested) standardOutput.put(banner(config, address), 'worker');
+}
+
+/** @throws ConfigError if the limit of open files leaves too few for clients */
+function requireOpenFiles(least: number): void {
+  if (maxOpenFiles() < least) throw new ConfigError(`the limit of open files is too low: raise it to ${least}`);
 }
 
 /** A shutdown ends in time even if the event loop is blocked. */

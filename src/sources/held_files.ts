@@ -1,14 +1,14 @@
 import { WorkerError } from '../errors.js';
-import { maxOpenFiles } from '../runtime/open_files.js';
+import { descriptorShares } from '../runtime/open_files.js';
 import type { TransferOptions } from './egress/request.js';
 import type { ModelFileEntry } from './model.js';
 import type { RangedSource } from './ranged_source.js';
 
 /**
- * Files of a model that stay open: a descriptor each, and at most a 64th of those that the process may have, because four pulls
- * run at a time. A later file is compared by size and time when it is opened again.
+ * Files of a model that stay open: a descriptor each. Four pulls run at a time, and hold at most half of the descriptors of files.
+ * A later file is compared by size and time when it is opened again.
  */
-const maxHeldFiles = (): number => Math.min(512, Math.floor(maxOpenFiles() / 64));
+const maxHeldFiles = (): number => Math.min(512, Math.floor(descriptorShares().files / 8));
 
 /**
  * Keeps the local files of a model open, so that the bytes of a shard are those of the file whose format was checked, also

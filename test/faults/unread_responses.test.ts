@@ -116,8 +116,8 @@ for (const name of ['plain', 'TLS'] as const) {
 }
 
 t.test('clients that do not read lock out neither probes nor other clients', async (t) => {
-  // 200 connections besides the reserved descriptors.
-  const limited = ['prlimit', '--nofile=392:392'];
+  // 200 connections besides the other descriptors.
+  const limited = ['prlimit', '--nofile=459:459'];
   const env = { WORKER_LOG_LEVEL: 'warn', WORKER_CONNECTIONS_PER_ADDRESS: '200' };
   const worker = await startProcess(t, temporaryDirectory(t), env, limited);
   const bundles = head('GET /docs/static/swagger-ui-bundle.js').repeat(8);

@@ -1,15 +1,12 @@
 import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
-import { maxOpenFiles } from '../../runtime/open_files.js';
+import { descriptorShares } from '../../runtime/open_files.js';
 import type { Connection } from './connection.js';
 import { type ConnectionKind, ConnectionPool } from './connection_pool.js';
 import { networkOf } from './network.js';
 import { tcpSocketOf } from './node_internals.js';
 import { readWindowMs } from './read_progress.js';
 import { connectionOf, secureConnection } from './request_state.js';
-
-/** File descriptors reserved for libraries, models and logs. */
-const reservedDescriptors = 128;
 
 /** Places beyond the limit, for connections that send a probe at once. */
 const probePlaces = 64;
@@ -21,6 +18,8 @@ const maxWaitingRequests = 10_000;
 export interface ConnectionOptions {
   /** Open connections at one time. The limit of open files can lower it. */
   readonly maxConnections: number;
+  /** Whether the worker also needs descriptors for processes that attach shards. */
+  readonly attach?: boolean;
   /** Open connections of one address, or of one IPv6 /64 network. By default half of `maxConnections`. */
   readonly maxPerAddress?: number | undefined;
   /** A client must read its responses at the minimum rate, averaged over this time. */
@@ -57,7 +56,7 @@ export class Connections {
   #waitingTotal = 0;
 
   constructor(options: ConnectionOptions) {
-    this.limit = Math.min(options.maxConnections, maxConnectionsFromLimits());
+    this.limit = Math.min(options.maxConnections, descriptorShares(options).connections);
     this.#options = { ...defaults, ...options };
     this.#all = new ConnectionPool(this.limit);
     this.#maxPerNetwork = Math.min(this.limit, options.maxPerAddress ?? Math.ceil(this.limit / 2));
@@ -192,10 +191,4 @@ export class Connections {
       connection.checkPeer();
     }
   }
-}
-
-/** The most connections that the process's limit of open files allows. Pulls hold up to a 16th of it: see HeldFiles. */
-function maxConnectionsFromLimits(): number {
-  const limit = Math.floor((15 / 16) * maxOpenFiles());
-  return Math.max(1, limit - reservedDescriptors - probePlaces);
 }

@@ -167,12 +167,13 @@ class Holder:
         self.socket = None
 
 
-holder = Holder()
-for line in sys.stdin:
-    command = json.loads(line)
-    name = command.pop("do")
-    try:
-        result = {"result": getattr(holder, name)(**command)}
-    except (ConnectionError, OSError) as error:
-        result = {"error": repr(error)}
-    print(json.dumps(result), flush=True)
+if __name__ == "__main__":
+    holder = Holder()
+    for line in sys.stdin:
+        command = json.loads(line)
+        name = command.pop("do")
+        try:
+            result = {"result": getattr(holder, name)(**command)}
+        except (ConnectionError, OSError) as error:
+            result = {"error": repr(error)}
+        print(json.dumps(result), flush=True)
