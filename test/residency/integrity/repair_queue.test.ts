@@ -34,7 +34,7 @@ t.test('a damaged upload is not repaired and stays corrupt until it is released'
   await upload(worker, 'b', other, { gpu_device: '1' });
   damage(other, 1, 0);
   t.match((await post(worker, '/v1/shards/b/verify')).json(), { verified: false });
-  t.match(await firstDetail(worker), /upload/);
+  t.match(await firstDetail(worker), /no source to repair it from/);
   t.equal((await remove(worker, '/v1/shards/b')).statusCode, 204);
   t.equal((await get(worker, '/v1/ready')).statusCode, 200);
 });
