@@ -54,48 +54,62 @@ export async function startRegistry(directory) {
   const url = `http://127.0.0.1:${port}`;
   const server = startServer('docker-registry', ['serve', config]);
   await untilAnswers(`${url}/v2/`, server);
-  const put = async (path, type, body) => {
-    const answer = await fetch(`${url}${path}`, { method: 'PUT', headers: { 'content-type': type }, body });
-    assert.equal(answer.status, 201, await answer.text());
-  };
+  const empty = () => rmSync(store, { recursive: true, force: true });
   return {
     url,
     stop: server.stop,
     /** Pushes a model with one raw layer as `bench:latest`, in place of an earlier one. @param {Content} content */
     async push(content) {
-      rmSync(store, { recursive: true, force: true });
-      const configuration = Buffer.from('{}');
-      const layers = [];
-      for (const [bytes, digest, size, mediaType] of [
-        [configuration, sha256(configuration), 2, 'application/vnd.oci.empty.v1+json'],
-        [undefined, content.digest, content.bytes, 'application/vnd.docker.ai.gguf.v3'],
-      ]) {
-        const session = await fetch(`${url}/v2/bench/blobs/uploads/`, { method: 'POST' });
-        const target = new URL(session.headers.get('location') ?? '', url);
-        target.searchParams.set('digest', `sha256:${digest}`);
-        const type = ['-H', 'Content-Type: application/octet-stream'];
-        if (bytes) await put(target.pathname + target.search, 'application/octet-stream', bytes);
-        else await timeProcess('curl', [...curl, '-f', ...type, '-T', content.path, target.href]);
-        layers.push({ mediaType, digest: `sha256:${digest}`, size });
-      }
-      const mediaType = 'application/vnd.oci.image.manifest.v1+json';
-      const [config, layer] = layers;
-      await put(
-        '/v2/bench/manifests/latest',
-        mediaType,
-        JSON.stringify({ schemaVersion: 2, mediaType, config, layers: [layer] }),
-      );
+      empty();
+      await pushModel(url, content);
     },
     /** A monolithic blob upload with its digest. @param {Content} content @returns {Promise<number>} seconds */
     async upload(content) {
-      const session = await fetch(`${url}/v2/bench/blobs/uploads/`, { method: 'POST' });
-      const target = new URL(session.headers.get('location') ?? '', url);
-      target.searchParams.set('digest', `sha256:${content.digest}`);
-      const type = ['-H', 'Content-Type: application/octet-stream'];
-      const { seconds, output } = await timeProcess('curl', [...curl, ...type, '-T', content.path, target.href]);
-      assert.equal(output.slice(-3), '201', output);
-      rmSync(store, { recursive: true, force: true });
+      const seconds = await uploadBlob(await uploadTarget(url, content.digest), content);
+      empty();
       return seconds;
     },
   };
+}
+
+const octets = 'application/octet-stream';
+
+async function pushModel(url, content) {
+  const configuration = Buffer.from('{}');
+  const digest = sha256(configuration);
+  await put(await uploadTarget(url, digest), octets, configuration);
+  await uploadBlob(await uploadTarget(url, content.digest), content);
+  const mediaType = 'application/vnd.oci.image.manifest.v1+json';
+  const manifest = {
+    schemaVersion: 2,
+    mediaType,
+    config: { mediaType: 'application/vnd.oci.empty.v1+json', digest: `sha256:${digest}`, size: configuration.length },
+    layers: [
+      { mediaType: 'application/vnd.docker.ai.gguf.v3', digest: `sha256:${content.digest}`, size: content.bytes },
+    ],
+  };
+  await put(`${url}/v2/bench/manifests/latest`, mediaType, JSON.stringify(manifest));
+}
+
+/** Begins the upload of a blob. Resolves with the URL for its bytes. */
+async function uploadTarget(url, digest) {
+  const session = await fetch(`${url}/v2/bench/blobs/uploads/`, { method: 'POST' });
+  const target = new URL(session.headers.get('location') ?? '', url);
+  target.searchParams.set('digest', `sha256:${digest}`);
+  return target.href;
+}
+
+async function put(url, type, body) {
+  const answer = await fetch(url, { method: 'PUT', headers: { 'content-type': type }, body });
+  assert.equal(answer.status, 201, await answer.text());
+}
+
+/** Uploads a file as a blob. Resolves with the seconds. */
+async function uploadBlob(url, content) {
+  const { seconds, output } = await timeProcess('curl', [
+    ...curl,
+    ...['-H', `Content-Type: ${octets}`, '-T', content.path, url],
+  ]);
+  assert.equal(output.slice(-3), '201', output);
+  return seconds;
 }

@@ -33,27 +33,29 @@ export async function file({ options, workspace, tools }) {
   const tree = await run(false, treeLimit);
   await worker.stop();
 
-  const rows = (path, samples, limit) => {
-    const row = { path, better: 'higher', product: rate(sizeBytes, samples.product) };
-    const hashed = samples.openssl ? { baselineSeries: rate(sizeBytes, samples.openssl) } : { missing };
-    return [
-      { ...row, ...limit, baselineSeries: { unit: 'GB/s', samples: samples.limit } },
-      { ...row, baseline: 'openssl dgst -sha256', ...hashed },
-    ];
-  };
   return [
-    ...rows('commit by file, flat + tree', both, {
+    ...rows({ path: 'commit by file, flat + tree', sizeBytes, missing }, both, {
       baseline: 'CPU limit: one core, both digests in one pass',
       required: 0.8,
       target: 0.9,
     }),
-    ...rows('commit by file, flat_digest=false', tree, {
+    ...rows({ path: 'commit by file, flat_digest=false', sizeBytes, missing }, tree, {
       baseline: 'limit: two copies and the hash, over all cores',
       required: 0.6,
       target: 0.8,
       note: steps(limits),
     }),
     await slowReads({ options, workspace }),
+  ];
+}
+
+/** A commit compared with a limit, and with hashing by OpenSSL, which may be missing. */
+function rows({ path, sizeBytes, missing }, samples, limit) {
+  const row = { path, better: 'higher', product: rate(sizeBytes, samples.product) };
+  const hashed = samples.openssl ? { baselineSeries: rate(sizeBytes, samples.openssl) } : { missing };
+  return [
+    { ...row, ...limit, baselineSeries: { unit: 'GB/s', samples: samples.limit } },
+    { ...row, baseline: 'openssl dgst -sha256', ...hashed },
   ];
 }
 

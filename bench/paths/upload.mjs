@@ -43,6 +43,10 @@ export async function upload({ options, workspace, tools }) {
   const tree = await alternate(rounds, fresh, { product: commit(false), limit: limitOf(false), ...baselines });
   for (const server of [worker, bare, registry]) await server?.stop();
 
+  return rows({ sizeBytes, both, tree, received, reasons: { openssl: tools.openssl.missing, registry: missing } });
+}
+
+function rows({ sizeBytes, both, tree, received, reasons }) {
   const rowsOf = (path, samples, comparisons) =>
     Object.entries(comparisons).map(([name, comparison]) => ({
       path,
@@ -51,7 +55,6 @@ export async function upload({ options, workspace, tools }) {
       ...(samples[name] ? { baselineSeries: rate(sizeBytes, samples[name]) } : { missing: reasons[name] }),
       ...comparison,
     }));
-  const reasons = { openssl: tools.openssl.missing, registry: missing };
   const limit = {
     baseline: 'limit: curl to a program that only receives, the copy and the hashes, over all cores',
     required: 0.7,

@@ -31,11 +31,9 @@ export async function verify({ options, workspace, tools }) {
   };
   const product = async ({ damaged }) => {
     const { seconds, requestSeconds, report } = await worker.verify('verify');
-    const offset = damaged === undefined ? 0 : damaged - (damaged % grainBytes);
-    const ranges = damaged === undefined ? [] : [{ offset, length: Math.min(grainBytes, sizeBytes - offset) }];
     assert.deepEqual(
       [report.verified, report.bytes, report.corrupt_ranges],
-      [damaged === undefined, sizeBytes, ranges],
+      [damaged === undefined, sizeBytes, rangesAt(damaged, sizeBytes)],
       'unexpected verification report',
     );
     await worker.release('verify');
@@ -56,6 +54,17 @@ export async function verify({ options, workspace, tools }) {
   });
   await worker.stop();
 
+  return rows({ sizeBytes, tools, samples, requests, memoryLimits });
+}
+
+/** The bytes that the report must name, if the bit at an offset is flipped. */
+function rangesAt(damaged, sizeBytes) {
+  if (damaged === undefined) return [];
+  const offset = damaged - (damaged % grainBytes);
+  return [{ offset, length: Math.min(grainBytes, sizeBytes - offset) }];
+}
+
+function rows({ sizeBytes, tools, samples, requests, memoryLimits }) {
   const row = { path: 'verify a resident shard', better: 'higher', product: rate(sizeBytes, samples.product) };
   const comparedWith = (name) =>
     samples[name] ? { baselineSeries: rate(sizeBytes, samples[name]) } : { missing: tools[name].missing };
