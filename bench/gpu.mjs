@@ -39,7 +39,7 @@ async function probeCopyRates() {
 }
 
 /** Verification of 1, 4, 16 and, with `--full`, 64 GiB, as far as they fit. */
-async function* measure(worker, workspace, options, missing, freeBytes) {
+async function* measure({ worker, workspace, missing }, options, freeBytes) {
   yield* commitRows(worker, workspace, options, missing);
   const largestBytes = (options.quick ? 1 : options.full ? 64 : 16) * gibibyte;
   for (let bytes = gibibyte; bytes <= Math.min(largestBytes, freeBytes); bytes *= 4) {
@@ -105,7 +105,7 @@ async function main() {
   writeFileSync(tokenFile, 'bench-token-0123456789abcdef0123456789', { mode: 0o600 });
   const worker = await Worker.start(workspace, { WORKER_API_TOKEN_FILE: tokenFile, ...driverSettings() });
   const rows = [];
-  for await (const row of measure(worker, workspace, options, copyRates.missing, device.freeBytes * 0.95)) {
+  for await (const row of measure({ worker, workspace, ...copyRates }, options, device.freeBytes * 0.95)) {
     rows.push(row);
     print(table([row]).split('\n').at(-1)); // what was measured survives the end of the process
   }

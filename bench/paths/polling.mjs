@@ -53,7 +53,7 @@ class Pollers {
       await sleep((index * 1000) / pollers);
       for (let round = 0; round < seconds; round++) {
         const sentMs = performance.now();
-        await ask(this.server, client, '/v1/ready', 304, this.etag);
+        await ask(this.server, client, '/v1/ready', { status: 304, etag: this.etag });
         latenciesMs.push(performance.now() - sentMs);
         await sleep(Math.max(0, sentMs + 1000 - performance.now()));
       }
@@ -66,7 +66,7 @@ class Pollers {
 
   wait(seconds, status) {
     const path = `/v1/ready?wait_seconds=${seconds}`;
-    return this.clients.map((client) => ask(this.server, client, path, status, this.etag));
+    return this.clients.map((client) => ask(this.server, client, path, { status, etag: this.etag }));
   }
 
   close() {
@@ -76,7 +76,7 @@ class Pollers {
 
 async function pollRows(worker, workspace, seconds) {
   const first = await Connection.open(worker.url);
-  const answer = await ask(worker, first, '/v1/ready', 200);
+  const answer = await ask(worker, first, '/v1/ready', { status: 200 });
   first.close();
   const etag = /\r\netag: *(\S+)/i.exec(answer.head)?.[1] ?? '';
   const app = await startFastifyApp(workspace.make('fastify'), answer.body(), etag);
@@ -142,16 +142,16 @@ async function idleCores(worker, clients, seconds) {
 async function manyShardsRows(worker, count) {
   const client = await Connection.open(worker.url);
   const latenciesMs = [];
-  await ask(worker, client, '/v1/ready?handles=false', 200);
+  await ask(worker, client, '/v1/ready?handles=false', { status: 200 });
   for (let round = 0; round < 1000; round++, await sleep(1)) {
     const sentMs = performance.now();
-    await ask(worker, client, '/v1/ready?handles=false', 200);
+    await ask(worker, client, '/v1/ready?handles=false', { status: 200 });
     latenciesMs.push(performance.now() - sentMs);
   }
   const listed = await during(worker, async () => {
     for (let round = 0; round < 20; round++) {
       await worker.verify('polling-0');
-      await ask(worker, client, '/v1/ready', 200);
+      await ask(worker, client, '/v1/ready', { status: 200 });
     }
   });
   client.close();
@@ -191,7 +191,7 @@ async function watchPages(worker) {
 
 const row = (path, unit, sample) => ({ path, better: 'lower', product: { unit, samples: [sample] } });
 
-async function ask({ authorization }, client, path, status, etag) {
+async function ask({ authorization }, client, path, { status, etag }) {
   const condition = etag === undefined ? {} : { 'if-none-match': etag };
   const answer = await client.exchange(requestHead('GET', path, { authorization, ...condition }));
   assert.equal(answer.status, status);
