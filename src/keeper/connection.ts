@@ -230,5 +230,6 @@ function errorOf({ fields }: Frame): WorkerError {
   return new WorkerError(code, `The keeper refused: ${value('detail')}`);
 }
 
+/** KEEPER_UNAVAILABLE with a problem as a predicate, such as `does not respond`. */
 export const unavailable = (problem: string, cause?: unknown): WorkerError =>
   new WorkerError('KEEPER_UNAVAILABLE', `The keeper ${problem}`, { cause });

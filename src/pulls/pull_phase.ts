@@ -33,4 +33,5 @@ export const pullTransitions = {
 
 export type PullTransition = keyof typeof pullTransitions;
 
+/** Whether the pull is sealed, failed or cancelled. */
 export const hasEnded = (phase: PullPhase): boolean => 'endedAtMs' in phase;

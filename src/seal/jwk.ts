@@ -13,6 +13,7 @@ export interface PublicJwk {
   readonly alg: 'EdDSA';
 }
 
+/** An Ed25519 key as a JWK (RFC 8037). */
 export const jwkOf = ({ kid, publicKey }: PublicKey): PublicJwk => ({
   kty: 'OKP',
   crv: 'Ed25519',

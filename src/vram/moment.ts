@@ -6,6 +6,7 @@ export interface Moment {
   readonly monotonicMs: number;
 }
 
+/** The present moment on both clocks. */
 export const momentNow = (): Moment => ({ wallMs: Date.now(), monotonicMs: performance.now() });
 
 /** A moment `byMs` milliseconds before another one. */

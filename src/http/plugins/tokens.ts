@@ -13,6 +13,7 @@ interface TokenDigest {
   readonly role: Role;
 }
 
+/** The SHA-256 of a token, which the worker keeps instead of the token. */
 export const digestOfToken = (token: Uint8Array | string): Buffer => hash('sha256', token, 'buffer');
 
 /** The tokens that are valid now. It keeps only their SHA-256 digests. */

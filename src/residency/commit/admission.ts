@@ -71,6 +71,7 @@ export function requireSharing({ options }: WorkerState, { exportable }: CommitR
   );
 }
 
+/** Whether other processes can attach the shard: as the commit asks, else if the worker and the device can share memory. */
 export const isExportable = ({ options }: WorkerState, { exportable }: CommitRequest, memory: DeviceMemory): boolean =>
   exportable ?? (options.attach && memory.exportError === null);
 

@@ -11,6 +11,7 @@ import type { WorkerState } from '../state/worker_state.js';
 /** An entry whose memory a keeper may hold. */
 export type KeptEntry = ManifestEntry & { readonly memory: ListedMemory };
 
+/** Whether a keeper may hold the memory of the entry. */
 export const isKeptEntry = (entry: ManifestEntry): entry is KeptEntry => entry.memory !== null;
 
 /**

@@ -24,6 +24,7 @@ export interface DeviceOverview {
   readonly reserved: ReservedMemory | null;
 }
 
+/** The part of the overview that has the memory of a shard. */
 export const memoryUseOf = ({ state, isZombie }: Shard): MemoryUse => {
   if (isZombie) return 'zombie';
   return state === 'receiving' || state === 'sealing' ? 'receiving' : 'shard';

@@ -17,6 +17,7 @@ export interface ByteRange {
   readonly length: number;
 }
 
+/** The value of `Range` (RFC 9110) for a range. Its last byte is included. */
 export const rangeHeader = ({ offset, length }: ByteRange): string => `bytes=${offset}-${offset + length - 1}`;
 
 /**
