@@ -6,7 +6,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { tests } from '../support/paths.js';
-import { run, startProcess, temporaryDirectory, type WorkerProcess } from '../support/process.js';
+import { runThrough, startProcess, temporaryDirectory, type WorkerProcess } from '../support/process.js';
 import { modelOfSizes } from '../support/pull_source.js';
 import { onSimulator } from '../support/simulator.js';
 
@@ -116,7 +116,12 @@ t.test('a worker refuses to start if the limit of open files is too low', onSimu
     [256, {}],
     [512, attach],
   ] as const) {
-    const { exited, errors } = run(t, temporaryDirectory(t), ['serve', '--simulate'], env, limited(least - 1));
+    const { exited, errors } = runThrough(t, {
+      directory: temporaryDirectory(t),
+      args: ['serve', '--simulate'],
+      env,
+      through: limited(least - 1),
+    });
     t.equal(await exited, 78);
     t.match(errors(), new RegExp(`the limit of open files is too low: raise it to ${least}`));
   }
