@@ -45,6 +45,7 @@ struct Shard {
 /** The memory that is handed over, and the leases of all sessions. */
 struct State {
   uint64_t driver = 0;
+  int listener = -1;
   std::map<std::string, Shard> shards;
   std::string resume;
   std::set<std::string> leases;
@@ -231,7 +232,9 @@ class Session {
       const test::Received a = export_of(first), b = export_of(second);
       send_with({a.numbers()[0], b.numbers()[0]}, encode(attached_lines(id, 1, {kPartBytes, kPartBytes})));
     } else if (name == "slow") {
-      usleep(400 * 1000);
+      // Until another client connects, or for three seconds.
+      pollfd next_client = {state_.listener, POLLIN, 0};
+      REQUIRE(poll(&next_client, 1, 3000) >= 0);
       hand_over(first.allocation, encode(all(parts)));
     } else if (name == "split") {
       const std::string frame = encode(all(parts));
@@ -303,6 +306,7 @@ Descriptor listen_at(const char *path) {
 
 void serve(State &state, const char *path) {
   const Descriptor listener = listen_at(path);
+  state.listener = listener.get();
   std::puts("ready");
   std::fflush(stdout);
   std::vector<std::unique_ptr<Session>> sessions;

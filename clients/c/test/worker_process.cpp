@@ -78,7 +78,11 @@ vram_attach_options WorkerProcess::options(const char *client_name) const {
 
 Client::Client(const vram_attach_options &options) : descriptors_before_(open_descriptors()) {
   vram_attach_error error = {};
-  const vram_attach_status status = vram_attach_connect(&options, &client_, &error);
+  vram_attach_status status = VRAM_ATTACH_TIMED_OUT;
+  // The time-out may be one that only later requests shall exceed.
+  for (int attempt = 0; status == VRAM_ATTACH_TIMED_OUT && attempt < 1000; ++attempt) {
+    status = vram_attach_connect(&options, &client_, &error);
+  }
   if (status != VRAM_ATTACH_OK) fail(__FILE__, __LINE__, std::string("connect: ") + error.detail);
   REQUIRE(status == VRAM_ATTACH_OK);
 }
@@ -123,6 +127,14 @@ uint64_t Client::leases() const {
   };
   REQUIRE(vram_attach_list(client_, nullptr, nullptr, visit, &count, nullptr) == VRAM_ATTACH_OK);
   return count;
+}
+
+bool Client::comes_to_leases(uint64_t count) const {
+  for (int attempt = 0; attempt < 20000; ++attempt) {
+    if (leases() == count) return true;
+    usleep(5000);
+  }
+  return false;
 }
 
 }  // namespace test

@@ -38,7 +38,7 @@ class WorkerProcess {
   pid_t process_ = 0;
 };
 
-/** A client of a worker. Ends the test if it cannot connect, and checks that nothing is left when it closes. */
+/** A client of a worker. Ends the test if it cannot connect (a time-out is tried again), and checks that nothing is left when it closes. */
 class Client {
  public:
   explicit Client(const vram_attach_options &options);
@@ -54,6 +54,8 @@ class Client {
   vram_attach_event wait_for_event() const;
   /** The number of leases that the worker counts. */
   uint64_t leases() const;
+  /** Waits until the worker counts as many leases. False after 100 seconds. */
+  bool comes_to_leases(uint64_t count) const;
 
  private:
   vram_attach_client *client_ = nullptr;
