@@ -381,7 +381,7 @@ print(one.numel())
 """
         env = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1]), "CUDA_SIM_DEVICES": DEVICES}
         command = [sys.executable, "-c", program, str(self.worker.socket)]
-        run = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+        run = subprocess.run(command, env=env, capture_output=True, text=True, timeout=200)
         self.assertEqual((run.returncode, run.stderr, run.stdout), (0, "", "12\n"))
 
     def test_the_engine_reads_on_when_the_worker_is_killed(self) -> None:

@@ -31,7 +31,7 @@ os.environ["VRAM_ATTACH_DRIVER"] = str(DRIVER)
 os.environ["VRAM_ATTACH_LIBRARY"] = str(LIBRARY)
 
 
-def until(condition: Any, message: str, seconds: float = 30) -> Any:
+def until(condition: Any, message: str, seconds: float = 100) -> Any:
     """Waits for a condition. Returns its value."""
     end = time.monotonic() + seconds
     while True:
