@@ -61,11 +61,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   const { residency, pulls, config } = options;
   const uploads = options.uploads ?? new Uploads(residency, { resumeSeconds: config.uploadResumeSeconds });
   const tokens = options.tokens ?? new Tokens(tokensOf(config));
-  const connections = new Connections({
-    maxConnections,
-    maxPerAddress: config.connectionsPerAddress,
-    attach: config.attachSocket !== undefined,
-  });
+  const connections = connectionsOf(config);
   const polling = createPolling({ residency, pulls, connections, tokens });
   const app: App = fastify({
     ...serverOptions(options, connections, polling),
@@ -100,6 +96,9 @@ export async function buildApp(options: AppOptions): Promise<App> {
   polling.repeated.start(app);
   return app;
 }
+
+const connectionsOf = ({ connectionsPerAddress: maxPerAddress, attachSocket }: Config): Connections =>
+  new Connections({ maxConnections, maxPerAddress, attach: attachSocket !== undefined });
 
 const serverOptions = (
   { config, logger, tls }: AppOptions,
