@@ -141,7 +141,7 @@ t.test('the command that verifies audit logs loads no residency code', async (t)
 });
 
 t.test('the commands that use a running worker load only its HTTP API, by their client', async (t) => {
-  for (const name of ['pull', 'push', 'plan', 'ls', 'verify', 'rm']) {
+  for (const name of ['pull', 'push', 'plan', 'ls', 'verify', 'rm', 'wait']) {
     const reached = reachedFrom(`commands/${name}.ts`);
     t.ok(reached.has('commands/client/worker_client.ts'), name);
     const others = [...reached].filter((file) => /^(residency|pulls|uploads|http|attach|vram|audit)\//.test(file));
