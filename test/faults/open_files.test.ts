@@ -25,7 +25,9 @@ async function ask<T>(
 ): Promise<Answer<T>> {
   const [method = '', path = ''] = target.split(' ');
   const json = typeof init.body === 'string' ? { 'content-type': 'application/json' } : {};
-  const answer = await fetch(url + path, { method, headers: { authorization, connection: 'close', ...json }, ...init });
+  const signal = AbortSignal.timeout(20_000);
+  const headers = { authorization, connection: 'close', ...json };
+  const answer = await fetch(url + path, { method, headers, signal, ...init });
   const text = await answer.text();
   return { status: answer.status, body: (text === '' ? null : JSON.parse(text)) as T };
 }
