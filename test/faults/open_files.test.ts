@@ -79,6 +79,7 @@ t.test('attaching processes and HTTP clients leave descriptors for each other', 
     most = Math.max(most, descriptorsOf(worker));
   }
   t.notMatch(worker.output(), /EMFILE/);
+  t.ok(most <= limit - 128, `the reserve is left: ${most} of ${limit} are open`);
   t.comment(`figure: most open files ${most} of ${limit}`);
 });
 
