@@ -90,7 +90,8 @@ export class StubbedApi {
 
   #change(): Promise<void> {
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, this.longestPollMs);
+      // A poll without an answer must not keep the test from ending.
+      const timer = setTimeout(resolve, this.longestPollMs).unref();
       this.#onChange = () => {
         clearTimeout(timer);
         resolve();
