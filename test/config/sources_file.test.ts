@@ -101,7 +101,7 @@ t.test('the file itself must be JSON without duplicate keys, and not writable by
     await t.rejects(readSources(path, calls()), { message: /^WORKER_SOURCES_FILE is not valid JSON/ });
   }
   const { none = '' } = write(t, { none: '{}' });
-  const noList = /^WORKER_SOURCES_FILE: must be a JSON object with the list sources$/;
+  const noList = /^WORKER_SOURCES_FILE: must be a JSON object with an array named sources$/;
   await t.rejects(readSources(none, calls()), { message: noList });
   for (const mode of [0o666, 0o664, 0o646]) {
     const path = sourcesFile(t, hub);

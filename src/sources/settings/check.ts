@@ -68,7 +68,7 @@ function isRange(text: string): boolean {
 function problemOf(value: unknown): string {
   const sources: unknown =
     typeof value === 'object' && value !== null && 'sources' in value ? value.sources : undefined;
-  if (!Array.isArray(sources)) return 'must be a JSON object with the list sources';
+  if (!Array.isArray(sources)) return 'must be a JSON object with an array named sources';
   for (const [index, source] of sources.entries()) {
     const type: unknown = typeof source === 'object' && source !== null ? Reflect.get(source, 'type') : undefined;
     const schema = Object.entries(schemasByType).find(([name]) => name === type)?.[1];
