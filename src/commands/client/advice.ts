@@ -1,6 +1,7 @@
 /** What to do about an error of the worker, if its detail does not say it. By code. */
 const advice: Readonly<Record<string, string>> = {
   FORBIDDEN: 'Use the API token: the read token cannot change anything.',
+  SOURCE_FORBIDDEN: "Check the worker's WORKER_SOURCES_FILE, or name another source with --name.",
   SOURCE_NOT_FOUND: 'Check the spelling of the source, its revision and its files.',
   SOURCE_AUTH_FAILED: "Check the credentials of the source in the worker's WORKER_SOURCES_FILE.",
   SOURCE_UNSUPPORTED: 'docs/sources.md lists the supported sources.',

@@ -44,6 +44,8 @@ t.test('the token of the local worker is never sent to another host', async (t) 
 t.test('an error has its code, its detail and what to do, in one line', async (t) => {
   const problem = { code: 'VRAM_OOM', detail: 'Not enough memory.', status: 507, retriable: true };
   t.equal(problemText(problem), 'VRAM_OOM: Not enough memory. Release shards with vram-worker rm, or allow more GPUs.');
+  const source = { ...problem, code: 'SOURCE_FORBIDDEN', detail: 'The repository is not in repos of the source hub' };
+  t.match(problemText(source), / hub\. Check the worker's WORKER_SOURCES_FILE, or .* --name\.$/);
   const format = { ...problem, code: 'FORMAT_INVALID', detail: 'a\u001b.gguf: bad.', rule: 'magic' };
   t.match(problemText(format), /^FORMAT_INVALID: a\\u\{1b\}\.gguf: bad \[rule magic\]\. docs\/formats\.md/);
   const codes = ['AUTH_FAILED', 'FORBIDDEN', 'SOURCE_FORBIDDEN', 'VRAM_OOM'];
