@@ -88,7 +88,7 @@ function describe(verdict: AuditVerdict, areSignaturesVerified: boolean): string
 }
 
 function signatureText(checkpoints: number, areSignaturesVerified: boolean): string {
-  if (!areSignaturesVerified) return 'Checkpoint signatures were not verified: use --key-file or --jwks.';
   if (checkpoints === 0) return 'Without a checkpoint, no signature was verified.';
+  if (!areSignaturesVerified) return 'Checkpoint signatures were not verified: use --key-file or --jwks.';
   return 'Checkpoint signatures are valid.';
 }
