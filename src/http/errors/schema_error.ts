@@ -34,6 +34,7 @@ function ruleOf({ keyword, message, params }: Violation): string {
   if (limit === 1 && (keyword === 'minLength' || keyword === 'minItems')) return 'must not be empty';
   if (keyword === 'maxLength') return `must have at most ${limit} characters`;
   if (keyword === 'maxItems') return `must have at most ${limit} items`;
+  if (keyword === 'maxProperties') return `must have at most ${limit} entries`;
   if (keyword === 'uniqueItems') return 'must not have duplicates';
   return message ?? 'is invalid';
 }

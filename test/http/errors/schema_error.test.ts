@@ -31,6 +31,15 @@ t.test('an error about a body names the field, and what it must be', async (t) =
   }
 });
 
+t.test('an error about a map says how many entries it can have', async (t) => {
+  const { inject } = await startWorker(t);
+  const digests = Array.from({ length: 1025 }, (_, index) => [`${index}.gguf`, '0'.repeat(64)]);
+  const fields = { pull_id: 'p', shard_id_prefix: 's', model_ref: 'm', source: { type: 'file', path: 'm' } };
+  const payload = { ...fields, expected: Object.fromEntries(digests) };
+  const answer = await inject({ method: 'POST', url: '/v1/pulls', payload });
+  t.match(answer.json(), { status: 400, code: 'INVALID_PARAMS', detail: 'expected must have at most 1024 entries' });
+});
+
 t.test('an error about a query or a path names the parameter', async (t) => {
   const { inject } = await startWorker(t);
   const detailOf = async (url: string) => (await inject({ url })).json().detail;
