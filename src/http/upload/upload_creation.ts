@@ -35,8 +35,12 @@ function metadataOf(headers: IncomingHttpHeaders, validate: FieldValidator | und
   const header = headers['upload-metadata'];
   if (header === undefined || header === '') return {};
   const fields = Object.fromEntries(uploadMetadata(String(header)));
-  if (validate?.(fields) !== true) throw invalidParams(schemaError(validate?.errors ?? [], 'Upload-Metadata').message);
-  return fields;
+  if (validate?.(fields) === true) return fields;
+  const violations = (validate?.errors ?? []).map((violation) => ({
+    ...violation,
+    instancePath: `/Upload-Metadata${violation.instancePath}`,
+  }));
+  throw invalidParams(schemaError(violations, 'headers').message);
 }
 
 /** @throws WorkerError INVALID_PARAMS if both have a field and the values differ */

@@ -83,9 +83,9 @@ t.test('the fields come in the query, in Upload-Metadata, or in both', async (t)
     [/shard_id is missing/, { model_ref: 'model' }],
     [/model_ref is missing/, { shard_id: 'c' }],
     [/shard_id and Upload-Metadata differ/, { ...query }, { shard_id: 'c' }],
-    [/unknown field: "expected_digets"/, { ...query, expected_digets: '0'.repeat(64) }],
-    [/^expected_digest must match/, { ...query, expected_digest: 'abc' }],
-    [/shard_index/, { ...query, shard_index: '1e0' }],
+    [/^Upload-Metadata has an unknown field: "expected_digets"/, { ...query, expected_digets: '0'.repeat(64) }],
+    [/^Upload-Metadata\.expected_digest must match/, { ...query, expected_digest: 'abc' }],
+    [/^Upload-Metadata\.shard_index must be an integer/, { ...query, shard_index: '1e0' }],
     [/shard_index is too large/, { ...query, shard_index: '1' }],
   ];
   for (const [detail, fields, inQuery] of refused) {
@@ -94,7 +94,7 @@ t.test('the fields come in the query, in Upload-Metadata, or in both', async (t)
   }
   for (const header of ['shard_id', 'shard_id !', 'shard_id YQ== YQ==', 'shard_id YQ==,shard_id YQ==', 'a /w==', ',']) {
     const answer = await client.create(1, query, { headers: { 'upload-metadata': header } });
-    t.match(answer.json(), { code: 'INVALID_PARAMS', detail: /^Upload-Metadata|^shard_id must match/ }, header);
+    t.match(answer.json(), { code: 'INVALID_PARAMS', detail: /^Upload-Metadata/ }, header);
   }
 });
 
