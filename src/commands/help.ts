@@ -57,9 +57,10 @@ const handleVerify: Section = {
   handle verify  Verify the signature of a handle without the worker. With -, read the handle from stdin.
                  Only the worker knows whether the handle is current.
                  Exit status: 0 if the handle is authentic, 1 if it is not.
-  --secret-file  The file of the worker's seal key (HS256). By default that is the file of the API token.
+  --secret-file  The worker's WORKER_SEAL_KEY_FILE (HS256), or its API token file if that is not set.
   --jwks         A file of the worker's public keys (Ed25519), from /.well-known/jwks.json.
-  --worker-id    The WORKER_ID of the worker that signed the handle. By default that is its host name.
+  --worker-id    The WORKER_ID of the worker that signed the handle, or its host name if that is not set.
+                 Required with --secret-file.
 `,
 };
 
