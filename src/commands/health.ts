@@ -1,7 +1,7 @@
 import http from 'node:http';
 import https from 'node:https';
 import { expectNone, parseArguments } from './arguments.js';
-import { localAddress } from './client/worker_address.js';
+import { authorityOf, localAddress } from './client/worker_address.js';
 import type { DocumentedCommand } from './command.js';
 import { healthHelp } from './help.js';
 
@@ -22,7 +22,7 @@ async function run(args: readonly string[]): Promise<number> {
     handshakeSuffices: isSet('WORKER_TLS_CLIENT_CA_FILE'),
   });
   if (alive) return statuses.healthy;
-  process.stderr.write(`vram-worker: the worker at ${host}:${port} does not respond\n`);
+  process.stderr.write(`vram-worker: the worker at ${authorityOf(host, port)} does not respond\n`);
   return statuses.unhealthy;
 }
 

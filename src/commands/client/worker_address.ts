@@ -34,9 +34,11 @@ export function workerUrl(option: string | undefined, environment: Environment):
   if (variable !== undefined && variable !== '') return parse('VRAM_WORKER_URL', variable);
   const { host, port, isSecure } = localAddress(environment);
   if (port === 0) throw new UsageError('WORKER_BIND_ADDR has no fixed port: set --url');
-  const authority = host.includes(':') ? `[${host}]` : host;
-  return new URL(`${isSecure ? 'https' : 'http'}://${authority}:${port}/`);
+  return new URL(`${isSecure ? 'https' : 'http'}://${authorityOf(host, port)}/`);
 }
+
+/** A host and port as URLs have them, with an IPv6 address in brackets. */
+export const authorityOf = (host: string, port: number): string => `${host.includes(':') ? `[${host}]` : host}:${port}`;
 
 function parse(name: string, text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined;

@@ -29,6 +29,12 @@ t.test('health reaches a worker over HTTP, TLS and mutual TLS', async (t) => {
   }
 });
 
+t.test('the message has an IPv6 address in brackets', async (t) => {
+  const { exited, errors } = run(t, temporaryDirectory(t), ['health'], { WORKER_BIND_ADDR: '[::]:1' });
+  t.equal(await exited, 1);
+  t.equal(errors(), 'vram-worker: the worker at [::1]:1 does not respond\n');
+});
+
 t.test('an unhealthy status, another protocol or no response is unhealthy', async (t) => {
   const paths: (string | undefined)[] = [];
   let status = 200;
