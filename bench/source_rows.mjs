@@ -31,8 +31,8 @@ export function startWorker(workspace, list) {
 
 /**
  * Commits fresh bytes of a source. The baseline reads the same bytes. With a flat digest, `limit` has the rate in GB/s at
- * which one core makes both digests in the same rounds. `busyShares` has the part of the time of all cores that each commit
- * and its server used.
+ * which one core makes both digests in the same rounds. `busyShares` has the part of the time of all cores that was
+ * used during each commit, also by other programs.
  */
 export async function compare({ options, workspace }, worker, { source, flat = true, baseline, fresh }) {
   const make = fresh ?? (() => freshContent(workspace.models, 'model', options.sizeBytes));

@@ -79,7 +79,7 @@ vram_attach_options WorkerProcess::options(const char *client_name) const {
 Client::Client(const vram_attach_options &options) : descriptors_before_(open_descriptors()) {
   vram_attach_error error = {};
   vram_attach_status status = VRAM_ATTACH_TIMED_OUT;
-  // The time-out may be one that only later requests shall exceed.
+  // The time-out may be one that only later requests must exceed.
   for (int attempt = 0; status == VRAM_ATTACH_TIMED_OUT && attempt < 1000; ++attempt) {
     status = vram_attach_connect(&options, &client_, &error);
   }
