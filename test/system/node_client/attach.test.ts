@@ -102,7 +102,7 @@ t.test('failures are AttachErrors with a code', async (t) => {
   const { options } = await scene(t);
   t.match(await failure(connect({ ...options, libraryPath: '/missing.so' })), {
     code: 'LIBRARY_NOT_FOUND',
-    message: /\/missing\.so cannot be loaded: .*set libraryPath$/,
+    message: /\/missing\.so cannot be loaded: .*\(install clients\/c, or set libraryPath\)$/,
   });
   t.match(await failure(connect({ ...options, driverPath: '/missing.so' })), { code: 'DRIVER_NOT_FOUND' });
   t.match(await failure(connect({ ...options, socketPath: '/missing.sock' })), {

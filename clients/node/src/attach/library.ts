@@ -38,7 +38,7 @@ export class Library {
     } catch (cause) {
       const detail = cause instanceof Error ? cause.message : String(cause);
       const fix = 'install clients/c, or set libraryPath';
-      throw new AttachError('LIBRARY_NOT_FOUND', { detail: `${path} cannot be loaded: ${detail}: ${fix}` }, { cause });
+      throw new AttachError('LIBRARY_NOT_FOUND', { detail: `${path} cannot be loaded: ${detail} (${fix})` }, { cause });
     }
   }
 
