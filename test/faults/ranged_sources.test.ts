@@ -145,7 +145,7 @@ t.test('a URL with a query is not in the manifest, and its shard is lost and not
   const next = await restart();
   const lost = async () => (await get(next, '/v1/ready')).json().lost;
   await until(async () => (await lost()).length === 1);
-  t.match(await lost(), [{ shard_id: 'b', detail: /URL has a query/ }]);
+  t.match(await lost(), [{ shard_id: 'b', detail: /no source to restore it from/ }]);
   t.equal(worker.residency.phase, 'stopped');
 });
 

@@ -40,7 +40,7 @@ export async function proveKept(worker: WorkerState, mapped: MappedShard): Promi
   const ranges = listed === undefined ? [whole] : damagedRanges(listed, first.groupHashes, whole);
   await recordDamage(worker, shard, ranges);
   if (listed === undefined) throw damaged('the damage cannot be located without its group hashes');
-  if (shard.source === undefined) throw damaged('it was uploaded, or its URL has a query');
+  if (shard.source === undefined) throw damaged('the worker has no source to repair it from');
   await repair(worker, mapped, { ranges, groupHashes: listed });
   const second = await digestMemory(mapped);
   if (allocation.treeDigest(second.groupHashes) !== treeDigest) throw damaged('the repair failed');

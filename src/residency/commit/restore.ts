@@ -156,7 +156,7 @@ export class Restore {
     const flat = digest === null ? { flatDigest: false } : { flatDigest: true, expectedDigest: digest };
     if (source === null) throw new WorkerError('INTERNAL', 'A shard without a source cannot be restored');
     const { exportable, memory: _, expectedBy, ...claims } = entry;
-    // This worker may not share memory any more, so it decides about an exportable shard again.
+    // This worker may no longer share memory, so it decides about an exportable shard again.
     const sharing = exportable ? {} : { exportable };
     const stated = expectedBy === null ? {} : { expectedBy };
     const digests = { ...flat, ...stated, expectedTreeDigest: treeDigest, expected };
@@ -214,8 +214,7 @@ export class Restore {
 function lossOf({ source, modelRef, memory }: ManifestEntry): string | undefined {
   if (source === null && memory !== null)
     return 'The keeper did not return the memory, and there is no source to read again';
-  if (source === null)
-    return 'The shard was uploaded, or its URL has a query, so there is no source to restore it from';
+  if (source === null) return 'The worker has no source to restore it from: commit it again';
   if (isVisibleText(modelRef)) return undefined;
   return 'Its model_ref is not in Unicode NFC, or has invisible characters: commit it again with another model_ref';
 }
