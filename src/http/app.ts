@@ -109,7 +109,7 @@ const serverOptions = (
     createHttpServer(
       (request, response) => {
         const run = () => {
-          // Over TLS, the address of a client that has left is not known any more, for limits and for the audit log.
+          // Over TLS, the address of a client that has left is no longer known, for limits and for the audit log.
           if (!request.socket.destroyed) handler(request, response);
         };
         if (isLongPoll(request)) starts.add(run);

@@ -27,7 +27,7 @@ export interface LinkEvents {
   readonly onDropped: (allocationId: string) => void;
   /** The connection ended. Its keeper may still hold memory. */
   readonly onEnd: () => void;
-  /** The keeper's process has ended, so it holds nothing any more. */
+  /** The keeper's process has ended, so it no longer holds anything. */
   readonly onGone: () => void;
 }
 

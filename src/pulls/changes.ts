@@ -14,7 +14,7 @@ export class Changes {
     this.#waiters.wake();
   }
 
-  /** Resolves when the revision is not `seen` any more, when the signal aborts, or after `maxMs`. */
+  /** Resolves when the revision is no longer `seen`, when the signal aborts, or after `maxMs`. */
   async after(seen: number, signal: AbortSignal, maxMs: number): Promise<void> {
     if (this.#revision !== seen || signal.aborted || maxMs <= 0) return;
     await this.#waiters.wait(maxMs, signal);

@@ -48,7 +48,7 @@ export class FileTransfer {
     if (this.#ingest !== undefined && this.file.state === 'receiving') this.file.progress(this.#ingest.receivedBytes);
   }
 
-  /** @throws WorkerError, the source's errors, or the reason of the signal; the bytes are then not on the device any more */
+  /** @throws WorkerError, the source's errors, or the reason of the signal; the bytes are then no longer on the device */
   async run(): Promise<void> {
     for (let pass = 1; ; pass++) {
       try {

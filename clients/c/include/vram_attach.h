@@ -127,7 +127,7 @@ VRAM_ATTACH_API vram_attach_status vram_attach_connect(const vram_attach_options
  * vram_attach_close() - detach all leases and disconnect
  * @client: a client; may be null
  *
- * Unmaps the memory of every lease, so no kernel may use it any more. The worker sees the end of the connection. If
+ * Unmaps the memory of every lease, so no kernel may still use it. The worker sees the end of the connection. If
  * tensors of vram_attach_export() are alive, their leases and the connection stay until the last one is deleted.
  */
 VRAM_ATTACH_API void vram_attach_close(vram_attach_client *client);

@@ -132,7 +132,7 @@ VRAM_ATTACH_API vram_attach_status vram_attach_read(vram_attach_lease *lease, ui
 
 /**
  * vram_attach_detach() - unmap a shard and end its lease
- * @lease: a lease; no kernel may use its memory any more. The lease is gone unless the function returns DRIVER_ERROR.
+ * @lease: a lease; no kernel may still use its memory. The lease is gone unless the function returns DRIVER_ERROR.
  * @error: receives the details of a failure
  *
  * The worker is notified now, or at the next connection. If tensors of vram_attach_export() are alive, the memory

@@ -33,7 +33,7 @@ class EventType(enum.Enum):
     VERIFIED = 6  # the worker verified the shard
     ORPHANED = 7  # the connection ended; the client reconnects
     RESUMED = 8  # the worker took the lease up again
-    STALE = 9  # the worker does not have this memory any more
+    STALE = 9  # the worker no longer has this memory
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ class LeaseState(enum.Enum):
 
     ACTIVE = 0  # the worker knows the lease
     ORPHANED = 1  # the connection is down; the memory is readable, and the client tries to resume
-    STALE = 2  # the worker does not have this memory any more; it is readable until the last view is gone
+    STALE = 2  # the worker no longer has this memory; it is readable until the last view is gone
     CLOSED = 3  # close() was called
 
 

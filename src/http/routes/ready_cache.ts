@@ -67,7 +67,7 @@ export class ReadyCache {
     }
   }
 
-  /** Undefined if the response is not valid any more. */
+  /** Undefined if the response is no longer valid. */
   async #attest(
     query: Question,
     response: ReadyResponse,

@@ -91,7 +91,7 @@ export class ReadyWaiters {
     }
   }
 
-  /** Whether a response may be sent now. One that is ready may not if the worker is not ready any more. */
+  /** Whether a response may be sent now. One that is ready may not if the worker is no longer ready. */
   isValid({ modelRef }: PollQuery, { status }: ReadyResponse): boolean {
     return status === 503 || this.#options.residency.couldBeReady(modelRef);
   }

@@ -121,7 +121,7 @@ export class ShardGroup implements Abortable {
     );
   }
 
-  /** @throws WorkerError SHARD_BUSY if a shard that was already sealed is not sealed any more */
+  /** @throws WorkerError SHARD_BUSY if a shard that was already sealed is no longer sealed */
   #existingResults(): CommitResult[] {
     return this.#members.flatMap((member) => {
       if (member instanceof GroupMember) return [];

@@ -34,7 +34,7 @@ export interface Reissue {
 /**
  * Gives a sealed shard a handle signed with the current key: same bytes, same times, a new `jti`, and `prev`, which names
  * the old handle. The old handle is superseded, unless `previous` lists it.
- * @throws WorkerError SHARD_BUSY if the shard is not sealed any more, AUDIT_UNAVAILABLE; then the old handle stays current
+ * @throws WorkerError SHARD_BUSY if the shard is no longer sealed, AUDIT_UNAVAILABLE; then the old handle stays current
  */
 export async function reissueHandle(
   shard: Shard,

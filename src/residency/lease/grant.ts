@@ -38,7 +38,7 @@ export class LeaseGrant {
 
   /**
    * Sends the memory with a frame that describes it. Sends nothing if the socket takes no byte now: the caller may then try
-   * again. @throws WorkerError if the shard cannot be handed over any more, or the connection failed; nothing was sent then
+   * again. @throws WorkerError if the shard can no longer be handed over, or the connection failed; nothing was sent then
    */
   async handOver(socket: DescriptorSocket, encode: (terms: LeaseTerms) => Uint8Array): Promise<Transfer> {
     const { lease } = this;

@@ -149,7 +149,7 @@ export class Lease {
     this.#enter({ state: 'active', holder });
   }
 
-  /** The process does not have the memory any more. */
+  /** The process no longer has the memory. */
   end(reason: LeaseEnd): void {
     this.#require('end');
     this.#enter({ state: 'ended', reason, endedAt: momentNow() });

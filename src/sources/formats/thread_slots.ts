@@ -33,7 +33,7 @@ export class ThreadSlots {
     await promise.finally(() => signal.removeEventListener('abort', abort));
   }
 
-  /** Passes the slot to the next waiting task, which cannot abort any more. */
+  /** Passes the slot to the next waiting task, which can no longer abort. */
   #release(): void {
     const [next] = this.#waiting;
     if (next === undefined) {

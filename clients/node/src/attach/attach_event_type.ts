@@ -20,7 +20,7 @@ const types = [
  * - `verified`: the worker verified the shard;
  * - `orphaned`: the connection ended, and the client reconnects;
  * - `resumed`: the worker took the lease up again;
- * - `stale`: the worker does not have this memory any more.
+ * - `stale`: the worker no longer has this memory.
  */
 export type AttachEventType = (typeof types)[number];
 

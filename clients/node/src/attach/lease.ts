@@ -41,7 +41,7 @@ export type AttachEvents = EventStream<AttachEvent>;
 /**
  * - `active`: the worker knows the lease;
  * - `orphaned`: the connection is down, the memory is readable, and the client tries to resume;
- * - `stale`: the worker does not have this memory any more; it is readable until the lease is closed;
+ * - `stale`: the worker no longer has this memory; it is readable until the lease is closed;
  * - `closed`: the lease was closed here.
  */
 export type LeaseState = 'active' | 'orphaned' | 'stale' | 'closed';
@@ -156,7 +156,7 @@ export class Lease implements AsyncDisposable {
   }
 
   /**
-   * Unmaps the memory and ends the lease. Nothing may use the memory on the device any more.
+   * Unmaps the memory and ends the lease. Nothing may use the memory on the device afterwards.
    *
    * @throws AttachError with status DRIVER_ERROR: the memory is still mapped, and the call can be repeated
    */
