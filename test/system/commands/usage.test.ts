@@ -9,7 +9,7 @@ const commands: Readonly<Record<string, readonly [option: string | undefined, ex
   pull: ['--expect', 'file:a b'],
   push: ['--gpu', undefined],
   plan: ['--name', 'file:a b'],
-  ls: ['--model', 'a'],
+  ls: ['--model-ref', 'a'],
   verify: ['--url', undefined],
   rm: ['--url', undefined],
   wait: ['--model-ref', '--model-ref=m a'],
@@ -41,7 +41,10 @@ t.test('an option that takes no value refuses one, and a value with a hyphen nee
   const json = run(t, temporaryDirectory(t), ['ls', '--json=yes']);
   t.equal(await json.exited, 64);
   t.match(json.errors(), /^vram-worker: --json takes no value\n\nUsage: /);
-  const model = run(t, temporaryDirectory(t), ['ls', '--model', '--json']);
+  const model = run(t, temporaryDirectory(t), ['ls', '--model-ref', '--json']);
   t.equal(await model.exited, 64);
-  t.match(model.errors(), /^vram-worker: --model needs a value: if it is --json, write --model=--json\n\nUsage: /);
+  t.match(
+    model.errors(),
+    /^vram-worker: --model-ref needs a value: if it is --json, write --model-ref=--json\n\nUsage: /,
+  );
 });
