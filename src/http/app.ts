@@ -98,7 +98,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
 }
 
 const connectionsOf = ({ connectionsPerAddress: maxPerAddress, attachSocket }: Config): Connections =>
-  new Connections({ maxConnections, maxPerAddress, attach: attachSocket !== undefined });
+  new Connections({ maxConnections, maxPerAddress, sharesWithAttach: attachSocket !== undefined });
 
 const serverOptions = (
   { config, logger, tls }: AppOptions,

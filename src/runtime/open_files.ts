@@ -1,7 +1,10 @@
 import { readFileSync } from 'node:fs';
 
-/** Descriptors of libraries, the audit log, the manifest, logs, remote sources and probes. */
-const reserved = 192;
+/** Connections of probes, beyond the limit of connections. */
+export const probeDescriptors = 64;
+
+/** Descriptors of probes, of a message to the keeper (64), and of libraries, logs, the manifest and remote sources. */
+const reserved = probeDescriptors + 128;
 
 /** A lower limit leaves too few descriptors for clients. */
 export const minOpenFiles = ({ attach }: { readonly attach: boolean }): number => (attach ? 512 : 256);

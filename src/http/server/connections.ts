@@ -1,6 +1,6 @@
 import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
-import { descriptorShares } from '../../runtime/open_files.js';
+import { descriptorShares, probeDescriptors } from '../../runtime/open_files.js';
 import type { Connection } from './connection.js';
 import { type ConnectionKind, ConnectionPool } from './connection_pool.js';
 import { networkOf } from './network.js';
@@ -8,8 +8,6 @@ import { tcpSocketOf } from './node_internals.js';
 import { readWindowMs } from './read_progress.js';
 import { connectionOf, secureConnection } from './request_state.js';
 
-/** Places beyond the limit, for connections that send a probe at once. */
-const probePlaces = 64;
 const isProbe = ({ url = '' }: IncomingMessage): boolean => /^\/(?:livez|readyz)(?:$|\?)/.test(url);
 
 /** Pipelined requests that wait in the whole process. Each takes about 5 KB. */
@@ -19,7 +17,7 @@ export interface ConnectionOptions {
   /** Open connections at one time. The limit of open files can lower it. */
   readonly maxConnections: number;
   /** Whether the worker also needs descriptors for processes that attach shards. */
-  readonly attach?: boolean;
+  readonly sharesWithAttach?: boolean;
   /** Open connections of one address, or of one IPv6 /64 network. By default half of `maxConnections`. */
   readonly maxPerAddress?: number | undefined;
   /** A client must read its responses at the minimum rate, averaged over this time. */
@@ -56,7 +54,7 @@ export class Connections {
   #waitingTotal = 0;
 
   constructor(options: ConnectionOptions) {
-    this.limit = Math.min(options.maxConnections, descriptorShares(options).connections);
+    this.limit = Math.min(options.maxConnections, descriptorShares({ attach: options.sharesWithAttach }).connections);
     this.#options = { ...defaults, ...options };
     this.#all = new ConnectionPool(this.limit);
     this.#maxPerNetwork = Math.min(this.limit, options.maxPerAddress ?? Math.ceil(this.limit / 2));
@@ -128,7 +126,7 @@ export class Connections {
   /** Beyond the places it closes the connection that has waited longest. */
   #addProbe(connection: Connection): void {
     const [longest] = this.#probes.keys();
-    if (this.#probes.size >= probePlaces && longest !== undefined) this.#close(longest, 'no_place');
+    if (this.#probes.size >= probeDescriptors && longest !== undefined) this.#close(longest, 'no_place');
     const timer = setTimeout(() => this.#close(connection, 'no_place'), this.#options.probeTimeoutMs);
     this.#probes.set(connection, timer);
   }
