@@ -1,16 +1,15 @@
 import type { Logger } from 'pino';
-import { ConfigError } from '../config/config_error.js';
 import { type KeeperConfig, loadKeeperConfig } from '../config/keeper_config.js';
 import { nativeLibrary } from '../config/native_paths.js';
 import { readKeeperToken, wipe } from '../config/secrets.js';
 import { KeeperServer } from '../keeper/keeper_server.js';
-import { maxOpenFiles } from '../runtime/open_files.js';
 import { ExitDeadline } from '../vram/exit.js';
 import { forbidCoreDumps } from '../vram/process.js';
 import { closeDebugger } from './debugger.js';
 import { exitStatus } from './exit_status.js';
 import { FileWatch, reportTo } from './file_watch.js';
 import { openLog } from './logger.js';
+import { requireOpenFiles } from './open_files.js';
 import { exitAfterFlush } from './shutdown.js';
 import signalsModule from './signals.cjs';
 import { socketError } from './socket_error.js';
@@ -49,11 +48,8 @@ export async function keep({ holdSeconds }: { holdSeconds: number }): Promise<vo
 }
 
 /** @throws ConfigError */
-function descriptorLimit(): number {
-  const limit = Math.min(maxDescriptors, maxOpenFiles() - reservedDescriptors);
-  if (limit >= minDescriptors) return limit;
-  throw new ConfigError(`the limit of open files is too low: raise it to ${reservedDescriptors + minDescriptors}`);
-}
+const descriptorLimit = (): number =>
+  Math.min(maxDescriptors, requireOpenFiles(reservedDescriptors + minDescriptors) - reservedDescriptors);
 
 interface OpenOptions {
   readonly holdSeconds: number;

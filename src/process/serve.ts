@@ -5,13 +5,14 @@ import { settings } from '../config/settings.js';
 import { codeOf, WorkerError } from '../errors.js';
 import { closeGracefully } from '../http/plugins/graceful_close.js';
 import { listen } from '../http/server/listen.js';
-import { maxOpenFiles, minOpenFiles } from '../runtime/open_files.js';
+import { minOpenFiles } from '../runtime/open_files.js';
 import { ExitDeadline } from '../vram/exit.js';
 import { forbidCoreDumps } from '../vram/process.js';
 import { banner } from './banner.js';
 import { closeDebugger } from './debugger.js';
 import { ExitError, exitStatus } from './exit_status.js';
 import { openLog } from './logger.js';
+import { requireOpenFiles } from './open_files.js';
 import { standardOutput } from './output.js';
 import { blockedGraceMs, exitAfterFlush, exitOnDefect, exitOnLoss, shutDown } from './shutdown.js';
 import signalsModule from './signals.cjs';
@@ -70,11 +71,6 @@ async function start(
   worker.attach?.start();
   onLost = (error) => void exitOnLoss(worker, error);
   if (!signals.stopRequested) standardOutput.put(banner(config, address), 'worker');
-}
-
-/** @throws ConfigError if the limit of open files leaves too few for clients */
-function requireOpenFiles(least: number): void {
-  if (maxOpenFiles() < least) throw new ConfigError(`the limit of open files is too low: raise it to ${least}`);
 }
 
 /** A shutdown ends in time even if the event loop is blocked. */

@@ -126,6 +126,6 @@ t.test('a worker refuses to start if the limit of open files is too low', onSimu
       through: limited(least - 1),
     });
     t.equal(await exited, 78);
-    t.match(errors(), new RegExp(`the limit of open files is too low: raise it to ${least}`));
+    t.match(errors(), new RegExp(`the hard limit of open files is too low: raise it from ${least - 1} to ${least}`));
   }
 });
