@@ -17,6 +17,7 @@ import { AttachSession, type AttachSessionOptions } from './session.js';
 
 /** Each needs a descriptor. */
 interface AttachLimits {
+  /** Those that have closed with unread memory count too. */
   readonly sessions: number;
   /** So that one user cannot lock out the others. */
   readonly sessionsPerUser: number;
@@ -26,11 +27,14 @@ interface AttachLimits {
   readonly processes: number;
 }
 
-/** Divides the descriptors for attaching processes. One message with memory is sent at a time. */
-function attachLimits(): AttachLimits {
+/**
+ * Divides the descriptors for attaching processes. One message with memory is sent at a time. With a keeper, as many processes
+ * can have leases of an earlier worker, and each of them has a descriptor until it connects.
+ */
+function attachLimits({ hasKeeper }: Pick<AttachOptions, 'hasKeeper'>): AttachLimits {
   const clients = descriptorShares({ attach: true }).attach - messageDescriptors;
   const sessions = Math.min(64, Math.floor(clients / 4));
-  const processes = Math.min(16_384, clients - 2 * sessions);
+  const processes = Math.min(16_384, Math.floor((clients - 2 * sessions) / (hasKeeper ? 2 : 1)));
   return { sessions, sessionsPerUser: Math.floor((3 / 4) * sessions), refused: sessions, processes };
 }
 
@@ -46,6 +50,8 @@ export interface AttachOptions {
   readonly token: Uint8Array | undefined;
   /** libvram. */
   readonly libraryPath: string;
+  /** Whether leases outlive the worker. */
+  readonly hasKeeper: boolean;
   readonly log: (message: string, error: unknown) => void;
 }
 
@@ -66,7 +72,7 @@ export class AttachServer {
   readonly #connections = new UserRate(connectionsPerSecond);
   readonly #sessions = new Set<AttachSession>();
   readonly #unread = new UnreadDescriptors();
-  readonly #limits = attachLimits();
+  readonly #limits: AttachLimits;
   readonly #log: AttachOptions['log'];
   #running: Running | undefined;
 
@@ -75,6 +81,7 @@ export class AttachServer {
     this.#file = file;
     this.#library = new DescriptorLibrary(options.libraryPath);
     this.#access = new Access(options);
+    this.#limits = attachLimits(options);
     this.#log = options.log;
     this.#options = {
       residency,
@@ -159,9 +166,10 @@ export class AttachServer {
   #requireRoom(uid: number): void {
     const waitMs = this.#connections.take(uid);
     if (waitMs > 0) throw new WorkerError('RATE_LIMITED', 'Too many connections a second', { retryAfterMs: waitMs });
-    const ofUser = [...this.#sessions].filter(({ peer }) => peer.uid === uid).length;
+    const open = [...[...this.#sessions].map(({ peer }) => peer), ...this.#unread.ofClosedConnections];
+    const ofUser = open.filter((peer) => peer.uid === uid).length;
     const { sessions, sessionsPerUser } = this.#limits;
-    if (this.#sessions.size < sessions && ofUser < sessionsPerUser) return;
+    if (open.length < sessions && ofUser < sessionsPerUser) return;
     throw new WorkerError('RATE_LIMITED', 'Too many connections', { retryAfterMs: 1000 });
   }
 

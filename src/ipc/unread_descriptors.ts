@@ -51,6 +51,12 @@ export class UnreadDescriptors {
     return sum([...this.#entries]);
   }
 
+  /** The recipients of connections that have closed, and stay open until their memory is read: one for each connection. */
+  get ofClosedConnections(): Recipient[] {
+    const closed = [...this.#entries].filter(({ socket }) => socket.isClosed);
+    return [...new Map(closed.map(({ socket, recipient }) => [socket, recipient])).values()];
+  }
+
   /** Sends `count` descriptors by `transfer`. @throws WorkerError RATE_LIMITED if too many are unread, and its errors */
   async send(
     recipient: Recipient,

@@ -133,7 +133,8 @@ async function openAttach(config: Config, residency: Residency, logger: Logger):
   const { libraryPath } = nativePaths(config);
   const log = (message: string, error: unknown) => logger.error({ err: error }, message);
   try {
-    return await AttachServer.open(residency, { path, group, uids, token, libraryPath, log });
+    const hasKeeper = config.keeperSocket !== undefined;
+    return await AttachServer.open(residency, { path, group, uids, token, libraryPath, hasKeeper, log });
   } catch (error) {
     throw socketError('WORKER_ATTACH_SOCKET', error);
   }

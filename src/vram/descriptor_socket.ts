@@ -47,6 +47,11 @@ export class DescriptorSocket {
     return this.#open();
   }
 
+  /** Whether the connection has ended here. The descriptor can still be held. */
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
   /** Bytes, with the kernel's overhead, that the peer has not read. 0 if it has closed its end. */
   get unreadBytes(): number {
     const value = [0];

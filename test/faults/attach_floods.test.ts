@@ -29,6 +29,29 @@ t.test('a client that does not read delays no other one, and gets no more memory
   silent.close();
 });
 
+t.test('connections that close with unread memory count until it is read', async (t) => {
+  const { worker, socket } = await startAttachable(t);
+  await upload(worker, 'a', randomBytes(5000));
+  const leases = async (): Promise<{ state: string }[]> => (await get(worker, '/v1/leases')).json().leases;
+  const clients: AttachClient[] = [];
+  for (let count = 1; count <= 48; count++) {
+    const client = await AttachClient.open(socket);
+    clients.push(client);
+    client.send('attach', { id: 1, shard_id: 'a' });
+    await until(() => client.unreadBytes > 0, 'the memory does not arrive');
+    client.send('unknown');
+    await until(async () => (await leases()).filter(isLingering).length === count, 'the connection stays');
+  }
+  await t.rejects(AttachClient.open(socket), { message: 'refused: RATE_LIMITED' });
+  for (const client of clients) client.close();
+  const isServed = async () => {
+    const client = await AttachClient.open(socket).catch(() => undefined);
+    client?.close();
+    return client !== undefined;
+  };
+  await until(isServed, 'the worker still counts them');
+});
+
 t.test('ten thousand requests at once, and the longest frames, delay no HTTP request', async (t) => {
   const { worker, socket } = await startAttachable(t);
   for (let index = 0; index < 20; index++) await upload(worker, `shard-${index}`, randomBytes(5000));

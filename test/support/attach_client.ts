@@ -9,7 +9,12 @@ import { connectTo } from '../../src/vram/unix_socket.js';
 import { nativeDirectory } from './simulator.js';
 import { until } from './until.js';
 
-const shutdown = koffi.load(null).func('int shutdown(int descriptor, int how)');
+/** ioctl_tty(2), include/uapi/asm-generic/ioctls.h. */
+const FIONREAD = 0x541b;
+
+const libc = koffi.load(null);
+const shutdown = libc.func('int shutdown(int descriptor, int how)');
+const ioctl = libc.func('int ioctl(int descriptor, unsigned long request, _Out_ int *value)');
 const library = new DescriptorLibrary(join(nativeDirectory, 'libvram.so'));
 
 /** What a client got. Lists have their values in order. */
@@ -98,6 +103,13 @@ export class AttachClient {
   drain(): void {
     this.#receive();
     this.#frames.length = 0;
+  }
+
+  /** Bytes that have arrived and were not read. */
+  get unreadBytes(): number {
+    const value = [0];
+    ioctl(this.#socket.descriptor, FIONREAD, value);
+    return Number(value[0]);
   }
 
   /** Sends nothing more. */

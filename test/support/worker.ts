@@ -133,7 +133,8 @@ async function attachServerOf(residency: Residency, config: Config, logger: Logg
   const { attachSocket: path, attachGroup: group, attachUids: uids, attachToken } = config;
   if (path === undefined) return undefined;
   const log = (message: string, error: unknown) => logger.error({ err: error }, message);
-  return AttachServer.open(residency, { path, group, uids, token: attachToken, libraryPath, log });
+  const hasKeeper = config.keeperSocket !== undefined;
+  return AttachServer.open(residency, { path, group, uids, token: attachToken, libraryPath, hasKeeper, log });
 }
 
 interface WorkerParts extends Pick<TestWorker, 'app' | 'residency' | 'pulls' | 'directory'> {
