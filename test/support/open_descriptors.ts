@@ -1,4 +1,4 @@
-import { fstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { existsSync, fstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
 /** What the descriptors of this process refer to, without the one that reads the folder. */
 export function openDescriptors(): string[] {
@@ -13,9 +13,9 @@ export function openDescriptors(): string[] {
 }
 
 function tcpConnections(): Set<string> {
-  const lines = ['/proc/self/net/tcp', '/proc/self/net/tcp6'].flatMap((path) =>
-    readFileSync(path, 'latin1').split('\n'),
-  );
+  // A kernel without IPv6 does not have the second file.
+  const files = ['/proc/self/net/tcp', '/proc/self/net/tcp6'].filter((path) => existsSync(path));
+  const lines = files.flatMap((path) => readFileSync(path, 'latin1').split('\n'));
   return new Set(lines.map((line) => `socket:[${line.trim().split(/\s+/)[9]}]`));
 }
 
