@@ -2,6 +2,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstring>
 #include <string>
@@ -119,10 +120,15 @@ TEST("a release does not wait for another thread's call, which detaches the leas
   const Client client(worker.options());
   vram_attach_lease *const lease = client.attach("s0");
   vram_attach_lease *slow = nullptr;
-  std::thread thread([&] { slow = client.attach("slow"); });
+  std::atomic<bool> answered = false;
+  std::thread thread([&] {
+    slow = client.attach("slow");
+    answered = true;
+  });
   std::this_thread::sleep_for(std::chrono::milliseconds(100));
   vram_attach_release(lease);
   vram_attach_release(nullptr);
+  CHECK(!answered);
   vram_attach_close(connect(worker));  // the worker then answers the slow call
   thread.join();
   CHECK(observer.comes_to_leases(1));

@@ -232,9 +232,9 @@ class Session {
       const test::Received a = export_of(first), b = export_of(second);
       send_with({a.numbers()[0], b.numbers()[0]}, encode(attached_lines(id, 1, {kPartBytes, kPartBytes})));
     } else if (name == "slow") {
-      // Until another client connects, or for three seconds.
+      // Until another client connects, or for 15 seconds, which is less than the client's time-out.
       pollfd next_client = {state_.listener, POLLIN, 0};
-      REQUIRE(poll(&next_client, 1, 3000) >= 0);
+      REQUIRE(poll(&next_client, 1, 15000) >= 0);
       hand_over(first.allocation, encode(all(parts)));
     } else if (name == "split") {
       const std::string frame = encode(all(parts));
