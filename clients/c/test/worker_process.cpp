@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
@@ -80,7 +81,8 @@ Client::Client(const vram_attach_options &options) : descriptors_before_(open_de
   vram_attach_error error = {};
   vram_attach_status status = VRAM_ATTACH_TIMED_OUT;
   // The time-out may be one that only later requests must exceed.
-  for (int attempt = 0; status == VRAM_ATTACH_TIMED_OUT && attempt < 1000; ++attempt) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(100);
+  while (status == VRAM_ATTACH_TIMED_OUT && std::chrono::steady_clock::now() < deadline) {
     status = vram_attach_connect(&options, &client_, &error);
   }
   if (status != VRAM_ATTACH_OK) fail(__FILE__, __LINE__, std::string("connect: ") + error.detail);
