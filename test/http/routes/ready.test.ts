@@ -92,6 +92,7 @@ t.test('ready shows a new verification at once', async (t) => {
 
 t.test('last_verified_at is the time before the first byte of the verification was read', onSimulator, async (t) => {
   const worker = await startWorker(t);
+  t.teardown(() => simulator.reset());
   await upload(worker, 'a', patternBytes(10), seal);
   simulator.reset();
   // The device waits until the latency changes.
