@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { type FileSystem, nodeFileSystem } from '../../src/storage/fs.js';
 import { logAt, readChain, sealed } from '../support/audit.js';
+import { Clocks } from '../support/clock.js';
 import { countingFileSystem, failingFileSystem } from '../support/storage_file_system.js';
 import { temporaryDirectory } from '../support/temporary_directory.js';
 
@@ -57,7 +58,7 @@ t.test('a file system that may ignore O_DSYNC gets a sync of its own', async (t)
 
 t.test('an append that follows another makes two calls: a check of the path, and a synced write', async (t) => {
   // Less than a second passes between them, however slow the machine is.
-  t.intercept(performance, 'now', { value: () => 5000 });
+  Clocks.take(t);
   const calls: string[] = [];
   const fs = recordingFileSystem(calls, withFreeBytes(2 ** 40));
   const log = logAt(join(temporaryDirectory(t), 'audit.log'), { fs });
@@ -68,27 +69,22 @@ t.test('an append that follows another makes two calls: a check of the path, and
 });
 
 t.test('an append checks an ample disk again after a second', async (t) => {
-  let nowMs = 1000;
-  const { now } = performance;
-  performance.now = () => nowMs;
-  t.teardown(() => {
-    performance.now = now;
-  });
+  const clocks = Clocks.take(t);
   const calls: string[] = [];
   const fs = recordingFileSystem(calls, withFreeBytes(2 ** 40));
   const log = logAt(join(temporaryDirectory(t), 'audit.log'), { fs });
   await log.append([sealed('a')]);
   calls.length = 0;
-  nowMs += 999;
+  clocks.pass(999);
   await log.append([sealed('b')]);
   t.same(calls, ['stat', 'write']);
-  nowMs += 1;
+  clocks.pass(1);
   await log.append([sealed('c')]);
   t.same(calls.slice(2), ['stat', 'statfs', 'access', 'write']);
 });
 
 t.test('64 MiB of free space are ample', async (t) => {
-  t.intercept(performance, 'now', { value: () => 5000 });
+  Clocks.take(t);
   const calls: string[] = [];
   const fs = recordingFileSystem(calls, withFreeBytes(64 * 1024 * 1024));
   const log = logAt(join(temporaryDirectory(t), 'audit.log'), { fs });

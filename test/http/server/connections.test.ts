@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { type ConnectionOptions, Connections } from '../../../src/http/server/connections.js';
 import { createHttpServer } from '../../../src/http/server/http_server.js';
+import { Clocks } from '../../support/clock.js';
 import { head, RawClient } from '../../support/raw_http.js';
 import { until } from '../../support/until.js';
 
@@ -133,9 +134,7 @@ t.test('a client that reads too slowly is disconnected, one that reads or waits 
   const limits = { maxConnections: 8, maxPerAddress: 8, unreadTimeoutMs: 400 };
   const { url, held, hold, connections } = await listen(t, limits);
   // The time of the server passes only here, so that a pause of this process is not the fault of a client.
-  const startMs = performance.now();
-  let elapsedMs = 0;
-  t.intercept(performance, 'now', { value: () => startMs + elapsedMs, configurable: true });
+  const clocks = Clocks.take(t);
   const patient = await hold();
   const deaf = new RawClient(url).deafen().send(head('GET /large'));
   trickle(t, url);
@@ -143,12 +142,15 @@ t.test('a client that reads too slowly is disconnected, one that reads or waits 
   let heard = 0;
   await until(() => {
     // Far more than the kernel buffers, each tenth of a second.
-    if (reader.heard.length >= heard + 4 * 2 ** 20) [heard, elapsedMs] = [reader.heard.length, elapsedMs + 100];
+    if (reader.heard.length >= heard + 4 * 2 ** 20) {
+      heard = reader.heard.length;
+      clocks.pass(100);
+    }
     return reader.heard.length >= large.length;
   });
   t.pass('a client that reads gets the whole response');
   await until(() => {
-    elapsedMs += 50;
+    clocks.pass(50);
     return connections.closed.get('slow_reader') === 2;
   });
   for (const answer of held) answer();
