@@ -87,7 +87,7 @@ t.test('a worker with a keeper takes the memory up again after kill -9, and so d
   t.same(await engine.generate(), expected);
 
   await startProcess(t, home, settings);
-  await until(async () => (await engine.status()).events.length === 2, 'the engine resumes its lease');
+  await until(async () => (await engine.status()).events.length >= 2, 'the engine resumes its lease');
   const resumed = await engine.status();
   t.match(resumed, { allocationId, state: 'active', events: ['orphaned', 'resumed'] });
   t.not(resumed.handle, handle, 'the handle is that of the new worker');
