@@ -99,22 +99,25 @@ export function startServer(command, args, options = {}) {
 }
 
 /**
- * Finds a free TCP port below 32768, where Linux begins to choose ports for connections and for servers of port 0.
+ * Finds a free TCP port below 32768, where Linux begins to choose ports for connections and for servers of port 0. This
+ * assumes the default of /proc/sys/net/ipv4/ip_local_port_range.
  * @returns {Promise<number>}
  */
 export async function freePort() {
-  for (;;) {
+  for (let attempt = 0; attempt < 100; attempt++) {
     const port = randomInt(20_000, 32_000);
     const server = createServer().listen(port, '127.0.0.1');
-    const isFree = await once(server, 'listening').then(
-      () => true,
-      () => false,
+    const error = await once(server, 'listening').then(
+      () => undefined,
+      (failure) => failure,
     );
-    if (!isFree) continue;
+    if (error?.code === 'EADDRINUSE') continue;
+    if (error !== undefined) throw error;
     server.close();
     await once(server, 'close');
     return port;
   }
+  throw new Error('no free port from 20000 to 31999 in 100 attempts');
 }
 
 /** Waits until a server answers 200, for 30 seconds at most. @param {string} url @param {ServerProcess} server @param {HeadersInit} headers */
