@@ -38,17 +38,25 @@ async function startWorker(t: Test): Promise<{ url: string; figures: () => Promi
   const script = join(tests, 'faults', 'leaks', 'worker.mjs');
   const child = fork(script, { cwd: directory, env, execArgv: ['--expose-gc'] });
   t.teardown(() => void child.kill('SIGKILL'));
-  const url = await nextMessage<string>(child);
+  const nextMessage = messagesOf(child);
+  const url = await nextMessage<string>();
   const figures = () => {
     child.send('figures');
-    return nextMessage<Figures>(child);
+    return nextMessage<Figures>();
   };
   return { url, figures };
 }
 
-async function nextMessage<T>(child: ChildProcess): Promise<T> {
-  const [message] = await once(child, 'message');
-  return message;
+/** Returns a function that resolves with the next message, and rejects if the process has ended. */
+function messagesOf(child: ChildProcess): <T>() => Promise<T> {
+  const ended = once(child, 'exit').then(([status, signal]) => {
+    throw new Error(`the worker ended with ${status ?? signal}`);
+  });
+  ended.catch(() => undefined);
+  return async () => {
+    const [message] = await Promise.race([once(child, 'message'), ended]);
+    return message;
+  };
 }
 
 interface Answer {

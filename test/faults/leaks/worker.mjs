@@ -28,7 +28,9 @@ const openConnections = promisify((done) => app.server.getConnections(done));
 /** The resources of this process. The memory of the simulated devices is shared memory, and not counted. */
 async function figures() {
   // A connection whose client has its answer closes a moment later.
-  while ((await openConnections()) > 0) await sleep(5);
+  for (const deadline = performance.now() + 60_000; (await openConnections()) > 0; await sleep(5)) {
+    if (performance.now() > deadline) throw new Error('a connection stayed open for 60 s');
+  }
   for (let round = 0; round < 3; round++) {
     globalThis.gc();
     await new Promise(setImmediate);
