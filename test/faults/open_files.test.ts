@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -9,6 +10,7 @@ import { tests } from '../support/paths.js';
 import { runThrough, startProcess, temporaryDirectory, type WorkerProcess } from '../support/process.js';
 import { modelOfSizes } from '../support/pull_source.js';
 import { onSimulator } from '../support/simulator.js';
+import { until } from '../support/until.js';
 
 const limited = (count: number) => ['prlimit', `--nofile=${count}:${count}`];
 
@@ -25,7 +27,7 @@ async function ask<T>(
 ): Promise<Answer<T>> {
   const [method = '', path = ''] = target.split(' ');
   const json = typeof init.body === 'string' ? { 'content-type': 'application/json' } : {};
-  const signal = AbortSignal.timeout(20_000);
+  const signal = AbortSignal.timeout(100_000);
   const headers = { authorization, connection: 'close', ...json };
   const answer = await fetch(url + path, { method, headers, signal, ...init });
   const text = await answer.text();
@@ -47,7 +49,10 @@ async function attachers(t: Test, socket: string, shard: string, count: number):
   const script = join(tests, 'faults', 'leases', 'attachers.py');
   const child = spawn('python3', [script, socket, shard, String(count), '8'], { stdio: ['pipe', 'pipe', 'inherit'] });
   t.teardown(() => child.stdin.end());
-  const [line] = await once(child.stdout, 'data');
+  const ended = once(child, 'exit').then(([status]) => {
+    throw new Error(`attachers.py ended with ${status}`);
+  });
+  const [line] = await Promise.race([once(child.stdout, 'data'), ended]);
   return JSON.parse(String(line)) as Record<string, number>;
 }
 
@@ -105,10 +110,14 @@ t.test('with a limit of 256 open files, four pulls of many local files end', onS
     t.equal((await ask(worker, 'POST /v1/pulls', { body })).status, 202);
   }
   for (const pull of pulls) {
-    const look = () => ask<PullAnswer>(worker, `GET /v1/pulls/${pull}?wait_seconds=1`);
-    let answer = await look();
-    while (!['sealed', 'failed', 'cancelled'].includes(answer.body.state)) answer = await look();
-    t.match(answer, { status: 200, body: { state: 'sealed', problem: null } }, pull);
+    let last: PullAnswer | undefined;
+    await until(async () => {
+      const { status, body } = await ask<PullAnswer>(worker, `GET /v1/pulls/${pull}`);
+      assert.equal(status, 200);
+      last = body;
+      return ['sealed', 'failed', 'cancelled'].includes(body.state);
+    });
+    t.match(last, { state: 'sealed', problem: null }, pull);
   }
   t.notMatch(worker.output(), /EMFILE/);
 });
