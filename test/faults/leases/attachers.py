@@ -26,18 +26,24 @@ def attach(index):
 
 answers = collections.Counter()
 children = []
-for index in range(count):
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.write(writer, attach(index).encode())
+try:
+    for index in range(count):
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                os.write(writer, attach(index).encode())
+                os.close(writer)
+                # Ends with the input too, which is that of all processes.
+                os.read(0, 1)
+            finally:
+                os._exit(0)
         os.close(writer)
-        signal.pause()
-    os.close(writer)
-    children.append(child)
-    answers[os.read(reader, 100).decode()] += 1
-    os.close(reader)
-print(json.dumps(answers), flush=True)
-sys.stdin.read()
-for child in children:
-    os.kill(child, signal.SIGKILL)
+        children.append(child)
+        answers[os.read(reader, 100).decode()] += 1
+        os.close(reader)
+    print(json.dumps(answers), flush=True)
+    sys.stdin.read()
+finally:
+    for child in children:
+        os.kill(child, signal.SIGKILL)
