@@ -6,16 +6,10 @@ import t, { type Test } from 'tap';
 import { deriveSealKey } from '../../src/seal/key.js';
 import { Authority } from '../support/certificates.js';
 import { newPrivateKey } from '../support/key_files.js';
-import { main } from '../support/paths.js';
+import { asOtherUser, canChangeUser, otherUser } from '../support/other_user.js';
 import { faultsAfterStart, startProcess, temporaryDirectory } from '../support/process.js';
 import { addresses, hits, type Needle, needle, tokenNeedles } from './canary/needles.js';
 import { visitAll } from './canary/visit.js';
-
-/** The worker runs as another user if the test runs as root, because root can read everything. */
-const otherUser = 65534;
-const asOtherUser = ['setpriv', '--reuid', String(otherUser), '--regid', String(otherUser), '--clear-groups'] as const;
-const canChangeUser =
-  process.getuid?.() === 0 && spawnSync(asOtherUser[0], [...asOtherUser.slice(1), 'test', '-r', main]).status === 0;
 
 /** The secrets of a worker, in files that only it can read, and the needles that would reveal them. */
 function makeSecrets(t: Test, kind: 'HS256' | 'Ed25519') {
@@ -101,7 +95,7 @@ t.test('the search finds a secret in every encoding that it looks for', async (t
 for (const kind of ['HS256', 'Ed25519'] as const) {
   t.test(`no output of the worker contains a secret or a device pointer: ${kind}`, async (t) => {
     const { directory, env, needles, tokens, secret, ca } = makeSecrets(t, kind);
-    const command = ['bash', '-c', 'unset NODE_OPTIONS; ulimit -c unlimited && exec "$0" "$@"'];
+    const command = ['bash', '-c', 'unset NODE_OPTIONS; ulimit -Sc hard && exec "$0" "$@"'];
     const worker = await startProcess(t, directory, env, canChangeUser ? [...asOtherUser, ...command] : command);
     const answers = await visitAll(worker.url, { tokens, secrets: [secret], tls: kind === 'HS256' ? {} : { ca } });
     worker.child.kill('SIGHUP');
@@ -112,7 +106,7 @@ for (const kind of ['HS256', 'Ed25519'] as const) {
 
     if (canChangeUser && existsSync('/usr/bin/gcore')) {
       const out = join(directory, 'taken');
-      const taken = spawnSync(asOtherUser[0], [...asOtherUser.slice(1), 'gcore', '-o', out, String(pid)], {
+      const taken = spawnSync('env', [...asOtherUser, 'gcore', '-o', out, String(pid)], {
         cwd: directory,
       });
       t.not(taken.status, 0, 'another process of the same user cannot take a core');

@@ -18,6 +18,7 @@ import { driverOptions } from '../../support/driver_options.js';
 import { fileMemory, keeperClient } from '../../support/keeper.js';
 import { askKeeper, descriptorsOf, keeperFiles, startKeeperProcess } from '../../support/keeper_process.js';
 import { newDescriptors, openDescriptors } from '../../support/open_descriptors.js';
+import { asOtherUser, canChangeUser, otherUser } from '../../support/other_user.js';
 import { temporaryDirectory } from '../../support/process.js';
 import { until } from '../../support/until.js';
 
@@ -178,9 +179,7 @@ t.test('of two keepers at one socket, the second does not start, also after kill
   await until(() => worker.custody('a1') === 'kept', 'not kept');
 });
 
-const otherUser = 65_534;
-const asOtherUser = ['setpriv', '--reuid', `${otherUser}`, '--regid', `${otherUser}`, '--clear-groups'];
-const needsRoot = { skip: process.geteuid?.() === 0 ? false : 'needs root to start a keeper as another user' };
+const needsRoot = { skip: canChangeUser ? false : 'needs root to start a keeper as another user' };
 
 t.test('another process of the same user cannot read the keeper, which writes no core', needsRoot, async (t) => {
   const directory = temporaryDirectory(t);
@@ -188,8 +187,8 @@ t.test('another process of the same user cannot read the keeper, which writes no
   for (const path of [directory, ...readdirSync(directory).map((name) => join(directory, name))]) {
     chownSync(path, otherUser, otherUser);
   }
-  const unlimited = ['bash', '-c', 'ulimit -c unlimited && exec "$0" "$@"'];
-  const keeper = await startKeeperProcess(t, files, [], [...asOtherUser, ...unlimited]);
+  const largestCore = ['bash', '-c', 'ulimit -Sc hard && exec "$0" "$@"'];
+  const keeper = await startKeeperProcess(t, files, [], [...asOtherUser, ...largestCore]);
   const of = (name: string) => `/proc/${keeper.child.pid}/${name}`;
   t.match(readFileSync(of('status'), 'utf8'), new RegExp(`^Uid:\\t${otherUser}\\t`, 'm'));
   t.equal(statSync(of('maps')).uid, 0, 'the files of a process that is not dumpable are of root');
