@@ -12,7 +12,10 @@ const { url: origin } = await startWorker(t, { start: false, listen: true });
 const url = `${origin}/ui/`;
 
 const shows = (page: Page, selector: string, pattern: RegExp) =>
-  until(async () => pattern.test((await page.textContent(selector)) ?? ''), `${selector} shows ${pattern}`);
+  until(async () => {
+    const text = await page.textContent(selector, { timeout: 5000 }).catch(() => null);
+    return pattern.test(text ?? '');
+  }, `${selector} shows ${pattern}`);
 /** Advances the page's clock until it has asked this number of times for an overview. */
 const passUntilAsked = (page: Page, api: StubbedApi, count: number) =>
   until(async () => {
