@@ -3,7 +3,8 @@ import { writeFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import t from 'tap';
+import t, { type Test } from 'tap';
+import { Shard } from '../../../src/residency/state/shard.js';
 import { nextSlice } from '../../../src/residency/state/time_slices.js';
 import { readChain } from '../../support/audit.js';
 import { patternBytes } from '../../support/bytes.js';
@@ -84,63 +85,62 @@ t.test('a client that disconnects anywhere in its body leaves no shard', async (
   t.equal((await upload(worker, 'a', bytes)).statusCode, 201, 'the same upload can be retried');
 });
 
-/**
- * Runs `leave`, whose client leaves in the middle of a commit, until the client was quicker than the commit. Each time, the
- * device is slower. Resolves with whether the commit left no shard.
- */
-async function leavesNoShard(worker: TestWorker, leave: () => Promise<unknown>): Promise<boolean> {
-  for (let latencyUs = 30_000; latencyUs < 2_000_000; latencyUs *= 2) {
-    simulator.latencyUs(latencyUs);
-    await leave();
-    let status = 0;
-    await until(async () => {
-      const shard = await get(worker, '/v1/shards/a');
-      status = shard.statusCode;
-      return status === 404 || shard.json().state === 'sealed';
-    });
-    simulator.latencyUs(0);
-    if (status === 404) return true;
-    await remove(worker, '/v1/shards/a');
-  }
-  return false;
+/** Calls `leave`, whose client leaves in the middle of a commit, while the device is held. Checks that no shard is left. */
+async function leavesNoShard(t: Test, worker: TestWorker, leave: () => Promise<unknown>): Promise<void> {
+  const before = await availableBytes(worker);
+  await leave();
+  await until(async () => (await openConnections(worker)) === 0);
+  t.equal((await get(worker, '/v1/shards/a')).statusCode, 200, 'the commit is in progress');
+  simulator.latencyUs(0);
+  await until(isGone(worker, 'a'));
+  t.same(await availableBytes(worker), before);
+}
+
+const openConnections = ({ app }: TestWorker) =>
+  new Promise<number>((resolve, reject) => {
+    app.server.getConnections((error, count) => (error ? reject(error) : resolve(count)));
+  });
+
+/** A worker with a file, and a request to commit that. */
+async function startWithFile(t: Test): Promise<{ worker: TestWorker; request: string }> {
+  const directory = t.testdir({});
+  writeFileSync(join(directory, 'model'), bytes);
+  const worker = await startWorker(t, { listen: true, env: { WORKER_MODEL_DIR: directory } });
+  t.teardown(() => simulator.reset());
+  const body = JSON.stringify({ shard_id: 'a', model_ref: 'm', source: { type: 'file', path: 'model' } });
+  const headers = { 'Content-Type': 'application/json', 'Content-Length': body.length };
+  return { worker, request: head('POST /v1/commit', headers) + body };
 }
 
 t.test('a client that disconnects during a commit by reference leaves no shard', onSimulator, async (t) => {
-  const directory = t.testdir({});
-  writeFileSync(join(directory, 'model'), bytes);
-  const worker = await startWorker(t, { listen: true, env: { WORKER_MODEL_DIR: directory } });
-  const before = await availableBytes(worker);
-  const body = JSON.stringify({ shard_id: 'a', model_ref: 'm', source: { type: 'file', path: 'model' } });
-  t.teardown(() => simulator.reset());
-  const headers = { 'Content-Type': 'application/json', 'Content-Length': body.length };
-  const leave = async () => {
-    const client = new RawClient(worker.url).send(head('POST /v1/commit', headers)).send(body);
+  const { worker, request } = await startWithFile(t);
+  // The device waits until the latency changes.
+  simulator.latencyUs(60_000_000);
+  await leavesNoShard(t, worker, async () => {
+    const client = new RawClient(worker.url).send(request);
     await until(isHere(worker, 'a'));
     await client.leave();
-  };
-  t.ok(await leavesNoShard(worker, leave));
-  t.same(await availableBytes(worker), before);
+  });
 });
 
 t.test('a client that disconnects while its shard is sealed leaves no shard', onSimulator, async (t) => {
-  const directory = t.testdir({});
-  writeFileSync(join(directory, 'model'), bytes);
-  const worker = await startWorker(t, { listen: true, env: { WORKER_MODEL_DIR: directory } });
-  const before = await availableBytes(worker);
-  t.teardown(() => simulator.reset());
-  const body = JSON.stringify({ shard_id: 'a', model_ref: 'm', source: { type: 'file', path: 'model' } });
-  const headers = { 'Content-Type': 'application/json', 'Content-Length': body.length };
-  const requests = [put('a') + bytes.toString('latin1'), head('POST /v1/commit', headers) + body];
-  const isSealing = async () => /^seal(ing|ed)$/.test((await get(worker, '/v1/shards/a')).json().state);
-  for (const request of requests) {
+  const { worker, request } = await startWithFile(t);
+  const { beginSealing } = Shard.prototype;
+  t.intercept(Shard.prototype, 'beginSealing', {
+    value: function (this: Shard, ...args: Parameters<typeof beginSealing>) {
+      simulator.latencyUs(60_000_000);
+      return beginSealing.apply(this, args);
+    },
+  });
+  const isSealing = async () => (await get(worker, '/v1/shards/a')).json().state === 'sealing';
+  for (const sent of [put('a') + bytes.toString('latin1'), request]) {
     for (const manner of ['leave', 'reset'] as const) {
-      const leave = async () => {
-        const client = new RawClient(worker.url).send(Buffer.from(request, 'latin1'));
+      t.comment(`${sent.slice(0, 4)} ${manner}`);
+      await leavesNoShard(t, worker, async () => {
+        const client = new RawClient(worker.url).send(Buffer.from(sent, 'latin1'));
         await until(isSealing);
         await client[manner]();
-      };
-      t.ok(await leavesNoShard(worker, leave), `${request.slice(0, 4)} ${manner}`);
-      t.same(await availableBytes(worker), before, `${request.slice(0, 4)} ${manner}`);
+      });
     }
   }
 });
