@@ -35,7 +35,10 @@ function check({ name, rawName, value, inlineValue }: OptionToken, options: Opti
     if (value !== undefined) throw new UsageError(`${rawName} takes no value`);
   } else if (value === undefined) throw new UsageError(`${rawName} needs a value`);
   else if (!inlineValue && /^-./.test(value)) {
-    throw new UsageError(`${rawName} needs a value: if it is ${value}, write ${rawName}=${value}`);
+    const isForgotten = Object.keys(options).some((known) => value.split('=')[0] === `--${known}`);
+    throw new UsageError(
+      `${rawName} needs a value${isForgotten ? '' : `: if it is ${value}, write ${rawName}=${value}`}`,
+    );
   }
 }
 

@@ -43,8 +43,8 @@ t.test('an option that takes no value refuses one, and a value with a hyphen nee
   t.match(json.errors(), /^vram-worker: --json takes no value\n\nUsage: /);
   const model = run(t, temporaryDirectory(t), ['ls', '--model-ref', '--json']);
   t.equal(await model.exited, 64);
-  t.match(
-    model.errors(),
-    /^vram-worker: --model-ref needs a value: if it is --json, write --model-ref=--json\n\nUsage: /,
-  );
+  t.match(model.errors(), /^vram-worker: --model-ref needs a value\n\nUsage: /, '--json is an option');
+  const hyphen = run(t, temporaryDirectory(t), ['ls', '--model-ref', '-7b']);
+  t.equal(await hyphen.exited, 64);
+  t.match(hyphen.errors(), /^vram-worker: --model-ref needs a value: if it is -7b, write --model-ref=-7b\n\nUsage: /);
 });
