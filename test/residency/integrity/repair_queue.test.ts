@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { WorkerError } from '../../../src/errors.js';
 import { RepairQueue } from '../../../src/residency/integrity/repair_queue.js';
 import type { Shard } from '../../../src/residency/state/shard.js';
 import type { WorkerState } from '../../../src/residency/state/worker_state.js';
@@ -140,4 +141,49 @@ t.test('many thousand shards that are released while they wait for a repair do n
   await Promise.all(running);
   await until(() => repairs === 3);
   t.pass('the last one gets its turn');
+});
+
+t.test('a failed repair names its cause, which decides when and how often it is retried', async (t) => {
+  const delaysMs: number[] = [];
+  t.intercept(globalThis, 'setTimeout', {
+    value: (_retry: () => void, delayMs: number) => {
+      delaysMs.push(delayMs);
+      return { unref: () => undefined };
+    },
+  });
+  const repairFourTimes = async (error: Error) => {
+    const [statuses, outcomes]: [string[], string[]] = [[], []];
+    const worker: unknown = {
+      options: { repairBackoffMs: [10, 20, 30] },
+      lifecycle: { isEnding: false, bumpRevision: () => undefined },
+      driverHealth: { report: (failure: unknown) => failure },
+      observer: { repaired: (outcome: string) => outcomes.push(outcome) },
+      shardAudit: { appendBestEffort: async () => undefined },
+    };
+    const queue = new RepairQueue(worker as WorkerState);
+    const shard = {
+      source: { path: 'a' },
+      state: 'corrupt',
+      get phase(): never {
+        throw error;
+      },
+      setRepairStatus: (status: string) => statuses.push(status),
+      repair: undefined as Promise<void> | undefined,
+    };
+    for (let count = 0; count < 4; count++) {
+      queue.offer(shard as unknown as Shard);
+      await shard.repair;
+    }
+    return { status: statuses.at(-1), outcomes: [...new Set(outcomes)], delaysMs: delaysMs.splice(0) };
+  };
+  const retried = (detail: string) => `its repair failed (${detail}) and will be retried`;
+  const givenUp = (detail: string) => `4 repairs failed (${detail}): release it and commit it again`;
+  const cases: readonly [Error, string, string, number[]][] = [
+    [new WorkerError('AUDIT_UNAVAILABLE', 'full'), retried('full'), 'AUDIT_UNAVAILABLE', [10, 10, 10, 10]],
+    [new WorkerError('SOURCE_UNAVAILABLE', 'gone'), retried('gone'), 'SOURCE_UNAVAILABLE', [30, 30, 30, 30]],
+    [new WorkerError('DIGEST_MISMATCH', 'other'), givenUp('other'), 'DIGEST_MISMATCH', [10, 20, 30]],
+    [new TypeError('private'), givenUp('Internal error'), 'INTERNAL', [10, 20, 30]],
+  ];
+  for (const [error, status, outcome, expectedMs] of cases)
+    t.same(await repairFourTimes(error), { status, outcomes: [outcome], delaysMs: expectedMs });
 });
