@@ -5,9 +5,10 @@ import signalsModule = require('./process/signals.cjs');
 // Native calls run in libuv's thread pool. Node reads its size once, before it loads the first ES module. Calls that hang
 // occupy at most 12 threads: for standard output, the audit log and its reader, the manifest, its group hashes, the node
 // features file, and six groups of reloaded files.
-// Each range of a shard that is read occupies one, so a host with many cores and disks needs more.
+// Sockets that are read natively occupy 8, and the poller one. Each range of a shard that is read occupies one, so a host with
+// many cores and disks needs more.
 const poolThreads = Math.min(64, 2 * os.availableParallelism());
-process.env.UV_THREADPOOL_SIZE = String(Math.max(16, poolThreads, Number(process.env.UV_THREADPOOL_SIZE) || 0));
+process.env.UV_THREADPOOL_SIZE = String(Math.max(24, poolThreads, Number(process.env.UV_THREADPOOL_SIZE) || 0));
 
 // Without a listener, SIGUSR1 would start Node's debugger, which exposes the worker's memory.
 process.on('SIGUSR1', () => undefined);

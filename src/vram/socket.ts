@@ -4,7 +4,7 @@ import type { LoadWriter } from './load_writer.js';
 import { eventsOfEntry, POLLERR, POLLHUP, POLLIN, POLLRDHUP, poll, pollEntries, setEntry } from './poll.js';
 import type { Slot } from './staging.js';
 
-/** Sockets read natively at a time. Each occupies a thread of libuv's pool, whose other half serves other calls. */
+/** Sockets read natively at a time. Each occupies a thread of libuv's pool, which has at least 24. */
 const maxOpen = 8;
 let openCount = 0;
 
