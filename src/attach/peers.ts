@@ -6,7 +6,7 @@ import type { Poller, Watch } from '../vram/poller.js';
 
 /**
  * The processes that have connections or leases. Each has one pidfd, which is open until the process has ended or needs
- * nothing any more.
+ * nothing else.
  */
 export class Peers {
   readonly #poller: Poller;

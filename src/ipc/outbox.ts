@@ -36,7 +36,7 @@ export class Outbox {
   /** Memory is being sent: all other frames wait. */
   #isReserved = false;
   #isClosed = false;
-  /** The peer does not read any more. What it sent before is still served, so its frames are dropped. */
+  /** The peer no longer reads. What it sent before is still served, so its frames are dropped. */
   #isBroken = false;
   /** The memory waits until the socket has room. */
   #needsRoom = false;
