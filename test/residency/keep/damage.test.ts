@@ -80,7 +80,7 @@ t.test(
     const scene = await attached(t, 'upload');
     scene.alter(600_000);
     const second = await restarted(t, scene);
-    t.match(await ready(second), { ready: false, lost: [{ shard_id: 'a', detail: /uploaded/ }] });
+    t.match(await ready(second), { ready: false, lost: [{ shard_id: 'a', detail: /no source to repair it from/ }] });
     t.match(scene.events('ReadoptionFailed', 'ShardLost'), [
       { event: 'ReadoptionFailed', severity: 'critical' },
       { event: 'ShardLost' },

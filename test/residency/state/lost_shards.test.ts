@@ -37,7 +37,7 @@ t.test('a shard that cannot be restored is lost, but does not block the other mo
     [
       { shard_id: 'b', model_ref: 'model-b', detail: /does not exist in the model directory/ },
       { shard_id: 'c', model_ref: 'model-c', detail: /digest/ },
-      { shard_id: 'upload', model_ref: 'model-upload', detail: /was uploaded/ },
+      { shard_id: 'upload', model_ref: 'model-upload', detail: /no source to restore it from/ },
     ],
   );
   t.match(
@@ -98,6 +98,6 @@ t.test('a lost shard is forgotten when it is released, committed or restored', a
   await worker.stop();
   const next = await start();
   await untilLoaded(next);
-  t.match(await ready(next), { reasons: [], lost: [{ shard_id: 'c', detail: /was uploaded/ }] });
+  t.match(await ready(next), { reasons: [], lost: [{ shard_id: 'c', detail: /no source to restore it from/ }] });
   t.equal(next.residency.shard('b').state, 'sealed', 'restored, because its file exists again');
 });
