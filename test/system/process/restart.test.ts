@@ -61,7 +61,10 @@ for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
       t.equal(status, 200);
       t.same(shardIds(body), ['a']);
       t.same(body.reasons, []);
-      t.match(body.lost.map(({ shard_id, detail }) => `${shard_id}: ${detail}`).sort(), [/^b: .*file/, /^u: .*no source/]);
+      t.match(body.lost.map(({ shard_id, detail }) => `${shard_id}: ${detail}`).sort(), [
+        /^b: .*file/,
+        /^u: .*no source/,
+      ]);
       t.match((await ask(second, '/v1/handles/verify', { handle })).body, { valid: false, reason: 'stale_boot' });
       const current = body.handles[0]?.handle;
       t.match((await ask(second, '/v1/handles/verify', { handle: current })).body, { valid: true });
