@@ -4,39 +4,16 @@ import { encodeError } from '../ipc/frame.js';
 import { UserRate } from '../ipc/rate.js';
 import { RefusedConnections } from '../ipc/refused_connections.js';
 import { SocketFile } from '../ipc/socket_file.js';
-import { messageDescriptors, UnreadDescriptors } from '../ipc/unread_descriptors.js';
+import { UnreadDescriptors } from '../ipc/unread_descriptors.js';
 import type { Residency } from '../residency/residency.js';
-import { descriptorShares } from '../runtime/open_files.js';
 import { DescriptorLibrary } from '../vram/descriptor_library.js';
 import { DescriptorSocket } from '../vram/descriptor_socket.js';
 import { type PeerCredentials, peerCredentials, peerGroups } from '../vram/peer_process.js';
 import { Poller } from '../vram/poller.js';
 import { Access } from './access.js';
+import { type AttachLimits, attachLimits } from './attach_limits.js';
 import { Peers } from './peers.js';
 import { AttachSession, type AttachSessionOptions } from './session.js';
-
-/** Each needs a descriptor. */
-interface AttachLimits {
-  /** Those that have closed with unread memory count too. */
-  readonly sessions: number;
-  /** So that one user cannot lock out the others. */
-  readonly sessionsPerUser: number;
-  /** Refused connections that stay open for a moment. */
-  readonly refused: number;
-  /** Processes that have connections or leases. */
-  readonly processes: number;
-}
-
-/**
- * Divides the descriptors for attaching processes. One message with memory is sent at a time. With a keeper, as many processes
- * can have leases of an earlier worker, and each of them has a descriptor until it connects.
- */
-function attachLimits({ hasKeeper }: Pick<AttachOptions, 'hasKeeper'>): AttachLimits {
-  const clients = descriptorShares({ attach: true }).attach - messageDescriptors;
-  const sessions = Math.min(64, Math.floor(clients / 4));
-  const processes = Math.min(16_384, Math.floor((clients - 2 * sessions) / (hasKeeper ? 2 : 1)));
-  return { sessions, sessionsPerUser: Math.floor((3 / 4) * sessions), refused: sessions, processes };
-}
 
 const connectionsPerSecond = 200;
 const requestsPerSecond = 1000;
