@@ -92,7 +92,7 @@ export class PullQueue {
   require(pullId: string): Pull {
     const pull = this.find(pullId);
     if (pull !== undefined) return pull;
-    throw new WorkerError('NOT_FOUND', 'The pull does not exist: see GET /v1/pulls');
+    throw new WorkerError('NOT_FOUND', 'The pull does not exist');
   }
 
   /** Pulls in the order of their ids. `cursor` is the last id of the previous page. */

@@ -54,7 +54,7 @@ export class Shards {
   /** @throws WorkerError NOT_FOUND */
   require(shardId: string): Shard {
     const shard = this.#byId.get(shardId);
-    if (shard === undefined) throw new WorkerError('NOT_FOUND', 'The shard does not exist: see GET /v1/shards');
+    if (shard === undefined) throw new WorkerError('NOT_FOUND', 'The shard does not exist');
     return shard;
   }
 

@@ -210,4 +210,4 @@ export class WorkerState {
 }
 
 const noDevice = (gpuDevice: number): WorkerError =>
-  new WorkerError('INVALID_PARAMS', `GPU device ${gpuDevice} does not exist: see GET /v1/devices`);
+  new WorkerError('INVALID_PARAMS', `GPU device ${gpuDevice} does not exist`);
